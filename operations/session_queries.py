@@ -43,8 +43,16 @@ class SessionQueries(SessionReader):
         """
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
-            raise UnknownSession(f"no call {_displayed(named)} found")
+            raise UnknownSession(f"no call {_displayed(named)} found{await self._prefix_hint(named)}")
         return session_id
+
+    async def _prefix_hint(self, named: str) -> str:
+        """Return what was wrong with a prefix of ids that is too short to select one; empty if it is none."""
+        if len(named) >= session_search.PREFIX_MIN:
+            return ""
+        ids = await self.live_ids() + await self.ended_ids()
+        is_prefix = any(one.startswith(named) for one in ids)
+        return f": the start of an id needs at least {session_search.PREFIX_MIN} characters" if is_prefix else ""
 
     async def search(self, named: str, *, live_only: bool = False) -> str:
         """Return the session that matches what people know about a call; empty if none does.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
 _ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
 _SECOND_MS = 1_000
+_MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 
 
@@ -103,6 +104,8 @@ def _version(history: SessionHistory, as_of: str) -> int:
     from conferral.operations.history import replay, timeline
 
     if re.fullmatch(r"\d{1,9}", as_of):
+        if history.log and int(as_of) > (newest := replay.newest_version(history)):
+            raise typer.BadParameter(f"no version {as_of}; the newest is {newest}", param_hint="--as-of")
         return int(as_of)
     if _ENTRY.fullmatch(as_of):
         found = [entry for entry in history.log if entry.entry_id == as_of]
@@ -238,7 +241,13 @@ def _print_section(heading: str, lines: list[str]) -> None:
 
 
 def _wait_line(what: str, comes_at_ms: int, then_ms: int) -> str:
-    return f"{what}, {max(0, comes_at_ms - then_ms) / 1000:.1f} s later" if comes_at_ms else what
+    from conferral.operations import wording
+
+    if not comes_at_ms:
+        return what
+    left_ms = max(0, comes_at_ms - then_ms)
+    left = f"{left_ms / 1000:.1f} s" if left_ms < _MINUTE_MS else wording.format_age(then_ms, comes_at_ms)
+    return f"{what} (in {left})"
 
 
 def register(app: typer.Typer) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from conferral import output
@@ -32,6 +32,8 @@ ReadyCheck = Callable[[], Awaitable[bool]]
 #: An account SID that can't exist, and its token; the same in every demo.
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "token-of-the-demo"  # noqa: S105  # no real account
+API_KEY = "SK" + "0" * 32
+API_SECRET = "secret-of-the-demo"  # noqa: S105  # no real account
 #: The control API's token, fixed so that it can be printed: the demo listens on loopback only.
 API_TOKEN = "api-token-of-the-demo"  # noqa: S105  # opens only a demo
 APP_SID = "AP" + "0" * 32
@@ -52,6 +54,8 @@ class DemoEnvironment:
     sandbox_url: str
     console_url: str
     reader: SessionQueries
+    #: The settings of the processes.
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def console_signed_in(self) -> str:
@@ -117,6 +121,8 @@ def settings_of(
         "REDIS_URL": redis_url,
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "TWILIO_API_KEY": API_KEY,
+        "TWILIO_API_SECRET": API_SECRET,
         "TWILIO_NUMBER": characters.BUSINESS,
         "TWILIO_TWIML_APP_SID": APP_SID,
         "TWILIO_API_URL": sandbox_url,
@@ -154,16 +160,18 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
     for attempt in range(1, ATTEMPTS + 1):
         # After a collision, two demos must not collide again: each continues at a different offset.
         chosen = choose_ports(0 if attempt == 1 else attempt + os.getpid() % PORT_SHIFTS)
+        webhooks_url, sandbox_url = (f"http://{ports.HOST}:{port}" for port in (chosen.webhooks, chosen.sandbox))
         stage = DemoEnvironment(
             folder=children.folder,
             redis_url=url,
             redis_socket=socket,
-            webhooks_url=f"http://{ports.HOST}:{chosen.webhooks}",
-            sandbox_url=f"http://{ports.HOST}:{chosen.sandbox}",
+            webhooks_url=webhooks_url,
+            sandbox_url=sandbox_url,
             console_url=f"http://{ports.HOST}:{chosen.console}",
             reader=reader,
+            settings=settings_of(url, webhooks_url, sandbox_url, changes),
         )
-        started = _start_processes(children, stage, chosen, changes)
+        started = _start_processes(children, stage, chosen)
         try:
             await _wait_until_ready(list(started.values()), _ready_checks(started, reader))
         except CommandNotDoneError:
@@ -177,10 +185,8 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
     return stage
 
 
-def _start_processes(
-    children: Subprocesses, stage: DemoEnvironment, chosen: Ports, changes: Mapping[str, str]
-) -> dict[str, Subprocess]:
-    variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url, changes)
+def _start_processes(children: Subprocesses, stage: DemoEnvironment, chosen: Ports) -> dict[str, Subprocess]:
+    variables = stage.settings
     # Run the interpreter, not the program's file: `-P` keeps the working directory out of Python's path.
     program = (sys.executable, "-P", "-m", "conferral")
     typed = ("--command-line", programs.command_line(stage.redis_url))

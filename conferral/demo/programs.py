@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from conferral.errors import CommandNotDoneError
@@ -65,14 +66,17 @@ def command_line(redis_url: str) -> str:
     return f"REDIS_URL={shlex.quote(redis_url)} {own_command()}"
 
 
-def variables(redis_url: str, api_url: str, token: str, session_id: str) -> str:
+def variables(redis_url: str, api_url: str, token: str, session_id: str, settings: Mapping[str, str]) -> str:
     """Return a file for `source` that shortens commands for a demo.
+
+    The settings apply to `conferral` only, so that they don't stay behind in the shell.
 
     Args:
         redis_url: The demo's Redis.
         api_url: The demo's control API.
         token: The control API's token.
         session_id: The call that stays up.
+        settings: The settings of the demo's processes, for commands such as `conferral check`.
     """
     called = Path(sys.argv[0]).absolute()
     # -P keeps the working directory out of Python's path.
@@ -84,7 +88,9 @@ def variables(redis_url: str, api_url: str, token: str, session_id: str) -> str:
     if redis_cli is None:
         del functions["redis_cli"]
     # Functions, because scripts have no aliases; without dashes, which some shells forbid in function names.
-    return "\n".join([*lines, *(f'{name}() {{ {shlex.join(words)} "$@"; }}' for name, words in functions.items()), ""])
+    given = {"conferral": "".join(f"{name}={shlex.quote(value)} " for name, value in settings.items() if value)}
+    lines += [f'{name}() {{ {given.get(name, "")}{shlex.join(words)} "$@"; }}' for name, words in functions.items()]
+    return "\n".join([*lines, ""])
 
 
 def shell_path(path: Path) -> str:

@@ -109,7 +109,7 @@ async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoO
 
 
 def _print_closing_message(stage: DemoEnvironment, session_id: str, children: Subprocesses) -> list[str]:
-    variables = programs.variables(stage.redis_url, stage.webhooks_url, API_TOKEN, session_id)
+    variables = programs.variables(stage.redis_url, stage.webhooks_url, API_TOKEN, session_id, stage.settings)
     (stage.folder / closing_message.VARIABLES).write_text(variables, "utf-8")
     return closing_message.lines(stage, [child.process.pid for child in children.restarted])
 

@@ -1,7 +1,8 @@
 """Replay: a session at any version or time, folded from its log; and histories saved as files.
 
 Each log entry's field `changes` holds what the event changed in the public fields. It contains no addresses. Replay
-takes those from the current hash by the participant's label, which is never reused for another party.
+takes those from the current hash by the participant's label, which is never reused for another party. A recalled agent
+has a new leg; the leg before the recall had the same address.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,12 +16,17 @@ from conferral.operations.history import timeline
 from conferral.operations.history.timeline import EffectRequest, version_of
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.runtime.errors import ConferralError
+from conferral.statemachine.session import AGENT
+from conferral.statemachine.states import Phase, TransferMode
 from conferral.storage.codecs.session_codec import decode_public_changes, is_logged
 
 #: Maximum size of a history file, in bytes; the longest possible log needs less.
 FILE_BYTES_MAX = 64 * 1024 * 1024
 #: Fields that never change, so their current value always held.
 _CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "mode", "agents")
+
+#: What one event changed in the public fields, None for a removed field.
+_Changes = dict[str, str | None]
 
 
 class BadHistoryError(ConferralError):
@@ -54,21 +60,34 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
         last_fields: The current hash.
     """
     then: Fields = {}
-    for entry, found in _fold(log, last_fields):
+    all_changes = _all_changes(log)
+    for entry, found in _fold(log, all_changes, last_fields):
         if version_of(entry) > version:
             break
         then = dict(found)
-    return _with_constants(then, last_fields) if then else {}
+    return _with_constants(then, last_fields, _address_of_legs(all_changes, last_fields)) if then else {}
 
 
 def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
     """Yield the fields after each log entry, as `at_version` returns them."""
-    return (_with_constants(found, last_fields) for _, found in _fold(log, last_fields))
+    all_changes = _all_changes(log)
+    addresses = _address_of_legs(all_changes, last_fields)
+    return (_with_constants(found, last_fields, addresses) for _, found in _fold(log, all_changes, last_fields))
 
 
-def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEntry, Fields]]:
+def newest_version(history: SessionHistory) -> int:
+    """Return the newest version of which the history knows."""
+    return max(map(version_of, history.log), default=0)
+
+
+def _all_changes(log: Sequence[LogEntry]) -> list[_Changes]:
+    return [decode_public_changes(entry["changes"]) for entry in log]
+
+
+def _fold(
+    log: Sequence[LogEntry], all_changes: Sequence[_Changes], last_fields: Fields
+) -> Iterator[tuple[LogEntry, Fields]]:
     """Yield each entry with the fields after it, in one dictionary that is updated in place."""
-    all_changes = [decode_public_changes(entry["changes"]) for entry in log]
     found: Fields = {}
     if log and version_of(log[0]) > 1:
         later = {name for changed in all_changes for name in changed}
@@ -83,10 +102,10 @@ def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEnt
         yield entry, found
 
 
-def _with_constants(then: Fields, now: Fields) -> Fields:
+def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
     """Add the constant fields and the parties' addresses."""
     for_good = {name: now[name] for name in _CONSTANT_FIELDS if name in now}
-    return then | for_good | _addresses(then, now)
+    return then | for_good | _addresses(then, now, address_of_legs)
 
 
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
@@ -134,12 +153,40 @@ def _is_record(found: Any) -> bool:
     return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
 
 
-def _addresses(then: Fields, now: Fields) -> Fields:
-    """Return the parties' addresses: the current hash has each leg's label, even if the party's name has changed."""
-    of_label = {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
-    found = {f"{party}address": of_label[label] for party, label in _labels(then).items() if of_label.get(label)}
+def _addresses(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
+    """Return the parties' addresses by their legs, even if a party's name has changed; and those of the transfer."""
+    found = {
+        f"{party}address": address_of_legs[label]
+        for party, label in _labels(then).items()
+        if address_of_legs.get(label)
+    }
     if then.get("transfer.mode") and then.get("transfer.number") == now.get("transfer.number"):
         found |= {name: now.get(name, "") for name in ("transfer.to", "transfer.by")}
+    return found
+
+
+def _address_of_legs(all_changes: Sequence[_Changes], now: Fields) -> Fields:
+    """Return the addresses of legs by label: those in the current hash, and those of agents before their recall."""
+    found = {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
+    for before, after in reversed(_recalls(all_changes)):
+        if found.get(after):
+            found.setdefault(before, found[after])
+    return found
+
+
+def _recalls(all_changes: Sequence[_Changes]) -> list[tuple[str, str]]:
+    """Return the recalls: the agent's leg when the transfer began, and the leg that was dialed again."""
+    found: list[tuple[str, str]] = []
+    phase, leg, leg_at_start = "", "", ""
+    for changed in all_changes:
+        phase = changed.get("phase", phase) or ""
+        new_leg = changed.get(f"party.{AGENT}.label", leg) or ""
+        if phase == Phase.RECALL:
+            if leg_at_start and new_leg != leg:
+                found.append((leg_at_start, new_leg))
+        elif "transfer.number" in changed and changed.get("transfer.mode") != TransferMode.RETRIEVE:
+            leg_at_start = leg
+        leg = new_leg
     return found
 
 

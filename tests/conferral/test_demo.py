@@ -138,12 +138,16 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
                 text=True,
                 stdin=subprocess.DEVNULL,
             )
-            for command in commands[1:]
+            for command in (*commands[1:], "conferral check", "echo ${TWILIO_AUTH_TOKEN-unset}")
         ]
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=150)
 
-    assert [answer.returncode for answer in answers] == [0] * 8, answers
+    assert [answer.returncode for answer in answers] == [0] * 10, answers
+    assert answers.pop().stdout == "unset\n", "the demo's settings don't stay in the shell"
+    check = answers.pop().stdout
+    assert check.startswith("status")
+    assert not re.search("^(warn|fail)", check, re.MULTILINE)
     for answer, says in zip(
         answers,
         [
@@ -309,7 +313,7 @@ def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_ar
     )
     where = environment.DemoEnvironment(tmp_path, "unix:///x", tmp_path, "http://w", "http://s", "http://c", None)
 
-    environment._start_processes(children, where, ports.Ports(), {})
+    environment._start_processes(children, where, ports.Ports())
 
     command = list(started["console"].command)
     assert "--token-in-lines" in command

@@ -190,6 +190,25 @@ def test_invalid_as_of_time_is_a_usage_error(run: Run, redis: Any, as_of: str) -
     assert (ran.code, ran.out) == (2, "")
 
 
+def test_a_version_after_the_newest_is_refused_with_the_newest(run: Run, redis: Any) -> None:
+    store(redis, busy)
+    newest = max(json.loads(line)["version"] for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines())
+
+    assert run("replay", CUSTOMER_CALL, "--as-of", str(newest)).code == 0
+    ran = run("replay", CUSTOMER_CALL, "--as-of", "999")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert f"no version 999; the newest is {newest}" in ran.err
+
+
+def test_replay_says_how_much_time_was_left_in_words(run: Run, redis: Any) -> None:
+    store(redis, lambda: Scenario().answered().later(5_000).convert())
+
+    ran = run("replay", CUSTOMER_CALL, "--as-of", "00:16:44.9")
+
+    assert "the call ends after 24 h (in 24 h 00 min)\n" in ran.out
+
+
 def test_a_version_before_the_first_is_refused(run: Run, redis: Any) -> None:
     store(redis, busy)
 
