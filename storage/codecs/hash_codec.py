@@ -1,4 +1,4 @@
-"""Hash codec: dataclasses to and from flat text fields; the other codecs define a hash's fields.
+"""Hash codec: records to and from flat text fields; the other codecs define a hash's fields.
 
 A field has its attribute's name; times drop the `_ms` suffix and are ISO 8601. Most fields are omitted while they equal
 the class's default.
@@ -12,6 +12,8 @@ from functools import lru_cache, partial
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, NamedTuple, get_origin, get_type_hints
+
+from msgspec.structs import astuple
 
 from conferral.runtime.errors import StoreError
 from conferral.storage.codecs.json_codec import default_of, from_json, to_json
@@ -52,12 +54,12 @@ class _Field(NamedTuple):
 
 
 class HashCodec:
-    """The fields of one dataclass.
+    """The fields of one record class. Of a dataclass, it only decodes fields.
 
     They follow from the class: a new attribute is stored automatically, and a type without a codec fails at import.
 
     Args:
-        kind: A dataclass.
+        kind: The class.
         codecs: Encoder and decoder by type or attribute, where they are not what the type says.
         always: Attributes whose fields people read: always present, and before the others.
         without: Attributes stored in another way.
@@ -83,29 +85,28 @@ class HashCodec:
         columns = {name: _make_field(field, hints[name], codecs or {}) for name, field in stored.items()}
         columns |= {name: columns[name]._replace(default=MISSING) for name in first}
         columns |= {name: columns[name]._replace(name=called) for name, called in (names or {}).items()}
-        self._columns = tuple(columns[name] for name in {**first, **columns})
         #: The fields' names without prefix.
-        self.names = frozenset(column.name for column in self._columns)
-        # Every commit encodes the sessions it changes, so this is optimized: it reads all values at once, uses text
-        # values as they are, and finds the values that differ from the default without Python code of ours.
-        self._values = attrgetter(*(column.attribute for column in self._columns))
-        self._defaults = tuple(column.default for column in self._columns)
-        self._places = range(len(self._columns))
-        self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
+        self.names = frozenset(column.name for column in columns.values())
         #: Attribute and decoder by field name without prefix.
-        self.decoders = {column.name: (column.attribute, column.decode or str) for column in self._columns}
+        self.decoders = {column.name: (column.attribute, column.decode or str) for column in columns.values()}
+        # Every commit encodes the sessions it changes, so this is optimized: C code reads all values at once, also
+        # those that are not stored (leaving them out takes longer), and finds the changed ones; text is used as it is.
+        attributes = tuple(stored) if only else tuple(field.name for field in fields_of(kind))
+        self._values = attrgetter(*attributes) if only else astuple
+        self._places = range(len(attributes))
+        #: By place among the values, in the order of the hash's fields.
+        self._columns = {attributes.index(name): columns[name] for name in {**first, **columns}}
+        self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
 
-    def _columns_under(self, prefix: str) -> tuple[_Field, ...]:
-        return tuple(column._replace(name=prefix + column.name) for column in self._columns)
+    def _columns_under(self, prefix: str) -> dict[int, _Field]:
+        return {place: column._replace(name=prefix + column.name) for place, column in self._columns.items()}
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
         """Add the instance's fields."""
-        columns = self._under(prefix) if prefix else self._columns
         values = self._values(instance)
-        for place in compress(self._places, map(is_not, values, self._defaults)):
-            name, _, default, encode, _ = columns[place]
+        for place, (name, _, default, encode, _) in self._under(prefix).items():
             value = values[place]
-            if default is MISSING or value != default:
+            if value is not default and (default is MISSING or value != default):
                 fields[name] = value if encode is None else encode(value)
 
     def add_changes(self, instance: Any, previous: Any, found: dict[str, str | None], prefix: str = "") -> None:
@@ -119,9 +120,9 @@ class HashCodec:
             return
         columns, values, earlier = self._under(prefix), self._values(instance), self._values(previous)
         for place in compress(self._places, map(is_not, values, earlier)):
-            value = values[place]
-            if value != earlier[place]:
-                name, _, default, encode, _ = columns[place]
+            value, column = values[place], columns.get(place)
+            if column is not None and value != earlier[place]:
+                name, _, default, encode, _ = column
                 found[name] = None if value == default else value if encode is None else encode(value)
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
@@ -131,7 +132,7 @@ class HashCodec:
             CorruptHashError: A field is missing or invalid.
         """
         values: dict[str, Any] = {}
-        for name, attribute, default, _, decode in self._under(prefix):
+        for name, attribute, default, _, decode in self._under(prefix).values():
             text = fields.get(name)
             if text is None:
                 if default is MISSING:
