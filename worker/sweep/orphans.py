@@ -3,6 +3,9 @@
 Other programs may share the account, and their conferences are never touched. A conference counts as ours only if its
 name has our form, it was unknown for a whole interval, and a participant has one of our labels and a call that came in
 at, or shows, one of our numbers.
+
+A bridge has no such name or label. Twilio lists no URL for a live call, and its requests only 15 minutes after the call
+(https://www.twilio.com/docs/voice/api/call-event-resource). So no session is opened for an unknown bridge.
 """
 
 import re

@@ -42,6 +42,14 @@ async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
 
 
+async def test_unknown_bridge_at_our_number_is_left_alone(sea: SweepHarness) -> None:
+    """Nothing shows that our webhooks answered it: another program may use the same number."""
+    sea.account.account = AccountSnapshot(frozenset({NAME, STRANGER.call_sid}), own_calls=OWN)
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    assert await sea.told() == set()
+    assert await adopted(sea) == []
+
+
 async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea: SweepHarness) -> None:
     name = NAMES.make("order-7", NAME)
     forged = "order-8-" + name.rpartition("-")[2]
