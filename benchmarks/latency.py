@@ -40,7 +40,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size(rounds=5, commands=2_000, other_commands=250, pause_s=0.008, loads=(500, 1_000, 2_000, 4_000, 6_000)),
+    "full": Size(rounds=5, commands=2_000, other_commands=200, pause_s=0.005, loads=(500, 1_000, 2_000, 4_000, 6_000)),
     "quick": Size(rounds=2, commands=200, other_commands=50, pause_s=0.008, loads=(500, 2_000)),
     "tiny": Size(rounds=1, commands=3, other_commands=3, pause_s=0.005, loads=(200,)),
 }

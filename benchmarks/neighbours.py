@@ -41,7 +41,7 @@ class Size:
 
 SIZES = {
     "full": Size(rounds=5, samples=60),
-    "quick": Size(rounds=1, samples=20),
+    "quick": Size(rounds=1, samples=80),
     "tiny": Size(rounds=1, samples=3, neighbours=2),
 }
 

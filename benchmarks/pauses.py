@@ -75,9 +75,8 @@ async def measure(size: Size, chance: Random) -> Figures:
     with pinned_redis() as redis:
         client = make_client(redis.url)
         try:
-            for _ in range(WORKERS):
-                workers.append(Child("worker", redis_url=redis.url, api_url=backlog.NO_API))
-                await workers[-1].__aenter__()
+            while len(workers) < WORKERS:
+                workers.append(await takeover.started_worker(redis.url))
             await takeover.shared(client, workers)
             await takeover.connect_all(client, workers, SESSIONS)
             is_over = asyncio.Event()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -36,7 +36,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size(kills={1_000: 20, 50_000: 5}),
+    "full": Size(kills={1_000: 15, 50_000: 5}),
     "quick": Size(kills={200: 2}),
     "tiny": Size(kills={20: 1}, events_per_s=200, pause_s=0.1),
 }
@@ -52,6 +52,11 @@ class PartitionLease:
     def is_held_by(self, worker: Child) -> bool:
         """Whether a process holds it: the process id is part of its name."""
         return f"-{worker.pid}-" in self.holder
+
+
+async def started_worker(redis_url: str, settings: Mapping[str, str] | None = None) -> Child:
+    """Start a worker that outlives the caller's block; end it by `__aexit__`."""
+    return await Child("worker", redis_url=redis_url, api_url=backlog.NO_API, settings=settings or {}).__aenter__()
 
 
 async def leases(client: Client) -> list[PartitionLease]:
@@ -122,11 +127,11 @@ async def killed(client: Client, victim: Child) -> float:
 
 
 async def _kills(redis_url: str, client: Client, sessions: int, kills: int, size: Size, chance: Random) -> list[float]:
-    workers = [Child("worker", redis_url=redis_url, api_url=backlog.NO_API) for _ in range(WORKERS)]
+    workers: list[Child] = []
     found = []
     try:
-        for worker in workers:
-            await worker.__aenter__()
+        while len(workers) < WORKERS:
+            workers.append(await started_worker(redis_url))
         await shared(client, workers)
         await connect_all(client, workers, sessions)
         for _ in range(kills):
@@ -134,8 +139,7 @@ async def _kills(redis_url: str, client: Client, sessions: int, kills: int, size
                 await asyncio.sleep(size.pause_s)
                 found.append(await killed(client, workers[0]))
             await workers.pop(0).__aexit__()
-            workers.append(Child("worker", redis_url=redis_url, api_url=backlog.NO_API))
-            await workers[-1].__aenter__()
+            workers.append(await started_worker(redis_url))
             await backlog.all_decided(client, *workers)
             await shared(client, workers)
     finally:

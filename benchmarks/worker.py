@@ -79,7 +79,9 @@ async def _peer(name: str, redis_url: str, size: Size, figures: Figures) -> None
 
 def _add(figures: Figures, name: str, used: dict[str, dict[str, float]], events: int) -> None:
     first, last = used["first_read"], used["last_commit"]
-    figures.add(f"{name}.cpu_us", (last["cpu_s"] - first["cpu_s"]) / events * 1e6)
+    cpu_s = last["cpu_s"] - first["cpu_s"]
+    figures.add(f"{name}.cpu_us", cpu_s / events * 1e6)
+    figures.add(f"{name}.core_events_per_s", events / cpu_s)
     figures.add(f"{name}.events_per_s", events / (last["s"] - first["s"]))
 
 

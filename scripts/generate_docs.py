@@ -1,7 +1,8 @@
-"""Generate reference pages in docs/ from the code: `make docs`. With `--check`, only report stale ones."""
+"""Generate pages in docs/ from code and measurements: `make docs`. With `--check`, only report stale ones."""
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -11,6 +12,7 @@ import api_page  # noqa: E402
 import errors_page  # noqa: E402
 import faults_page  # noqa: E402
 import log_events_page  # noqa: E402
+import performance_page  # noqa: E402
 import reference_pages  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
@@ -38,8 +40,12 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/faults.md": faults_page.faults_page,
     "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
+    "docs/performance-cost.svg": performance_page.cost_plot,
+    "docs/performance-latency.svg": performance_page.latency_plot,
     errors.PAGE: lambda: errors_page.errors_page(_refusals()),
 }
+for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
+    PAGES[page] = partial(performance_page.filled, page)
 if reference_pages.has_command_line():
     PAGES["docs/reference/cli.md"] = reference_pages.cli_page
 

@@ -1,0 +1,77 @@
+"""How many callbacks, events, and REST requests does a call lead to?"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+
+from benchmarks.figures import Figures
+from benchmarks.redis_load import pinned_redis
+from tests.support.local_system import LocalSystem
+
+TARGET = "client:dave"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sample sizes: the counts hardly vary."""
+
+    rounds: int
+
+
+SIZES = {"full": Size(rounds=5), "quick": Size(rounds=3), "tiny": Size(rounds=1)}
+
+
+async def _bridged(world: LocalSystem) -> str:
+    """A call in which both talk and the agent hangs up."""
+    customer, agent = await world.talking()
+    agent.hang_up()
+    return str(customer.sid)
+
+
+async def _converted(world: LocalSystem) -> str:
+    """The same, moved into a conference in between."""
+    customer, agent = await world.talking()
+    await _done(world, "convert", customer.sid)
+    await world.until(customer.sid, state="conferenced")
+    agent.hang_up()
+    return str(customer.sid)
+
+
+async def _transferred(world: LocalSystem) -> str:
+    """The same, with a consult that is completed."""
+    customer, _ = await world.talking()
+    await _done(world, "transfer", customer.sid, to=TARGET, mode="consult")
+    await world.until(customer.sid, **{"transfer.status": "consulting"})
+    await _done(world, "complete", customer.sid)
+    target = await world.agent_leg(customer)
+    await world.until(customer.sid, state="conferenced")
+    target.hang_up()
+    return str(customer.sid)
+
+
+async def _done(world: LocalSystem, kind: str, session: str, **fields: str) -> None:
+    outcome = await world.command(kind, session, **fields)
+    assert outcome.status == "done", outcome
+
+
+KINDS: dict[str, Callable[[LocalSystem], Awaitable[str]]] = {
+    "bridged": _bridged, "converted": _converted, "transferred": _transferred,
+}  # fmt: skip
+
+
+async def measure(size: Size, _chance: Random) -> Figures:
+    """Play each kind of call against the local Twilio, and count."""
+    figures = Figures()
+    with pinned_redis() as redis:
+        async with LocalSystem(redis.url) as world:
+            world.sandbox.phone(TARGET).script(answer_after_s=0.02)
+            for _ in range(size.rounds):
+                for name, play in KINDS.items():
+                    ledger = world.sandbox.request_log
+                    before = len(ledger.rest), len(ledger.deliveries)
+                    session_id = await play(world)
+                    await world.settled()
+                    figures.add(f"{name}.events", len(await world.log(session_id)))
+                    figures.add(f"{name}.requests", len(ledger.rest) - before[0])
+                    figures.add(f"{name}.callbacks", len(ledger.deliveries) - before[1])
+    return figures

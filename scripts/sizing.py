@@ -1,0 +1,192 @@
+"""Calculate what an installation carries, from measured figures and Twilio's documented limits."""
+
+import math
+from dataclasses import dataclass
+
+from benchmarks.results import Results
+from conferral.runtime.settings import ServiceSettings
+
+#: Assumed: duration of a call in seconds, and the share of calls of each kind. Everything else is measured.
+CALL_S = 180
+MIX = {"bridged": 0.7, "converted": 0.2, "transferred": 0.1}
+#: Calls placed by REST for a call of each kind: a transfer dials its target.
+REST_DIALS = {"bridged": 0, "converted": 0, "transferred": 1}
+#: Share of a core that a process may use on average: the other half is for peaks and takeovers.
+BUSY_MAX = 0.5
+SCALES = (1_000, 10_000, 100_000)
+#: Partitions for each worker, so that shares are even.
+PARTITIONS_PER_WORKER = 4
+
+_CALLS = "https://www.twilio.com/docs/voice/api/call-resource"
+_CPS = "https://www.twilio.com/docs/glossary/cps"
+_PARTICIPANTS = (
+    "https://www.twilio.com/en-us/changelog/queue-time-now-returned-when-creating-new-conference-participant"
+)
+_CONCURRENCY = (
+    "https://support.twilio.com/hc/en-us/articles/223180028-How-Fast-Can-I-Place-or-Receive-Phone-Calls-with-Twilio"
+)
+_QUEUE = "https://www.twilio.com/en-us/blog/high-volume-voice-considerations"
+_TOO_MANY = "https://www.twilio.com/docs/api/errors/20429"
+#: Calls per second created by REST: the default, and the most that an account with a Business Profile can set itself.
+CPS_DEFAULT, CPS_MOST = 1, 30
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Averages of one call of the mix."""
+
+    events: float
+    callbacks: float
+    requests: float
+    rest_dials: float
+    worker_us: float
+    webhooks_us: float
+    redis_us: float
+    redis_bytes: float
+    worker_bytes: float
+
+    @classmethod
+    def of(cls, results: Results) -> "Costs | None":
+        """Return the costs; None if a figure is missing."""
+
+        def median(benchmark: str, name: str) -> float:
+            found = results.figure(benchmark, name)
+            if found is None:
+                raise KeyError(name)
+            return found.median
+
+        def of_mix(name: str) -> float:
+            return sum(share * median("calls", f"{kind}.{name}") for kind, share in MIX.items())
+
+        try:
+            ordinary = median("calls", "bridged.events")
+            events, callbacks = of_mix("events"), of_mix("callbacks")
+            return cls(
+                events=events,
+                callbacks=callbacks,
+                requests=of_mix("requests"),
+                rest_dials=sum(share * REST_DIALS[kind] for kind, share in MIX.items()),
+                worker_us=ordinary * median("worker", "ordinary.cpu_us")
+                + (events - ordinary) * median("worker", "conference.cpu_us"),
+                webhooks_us=callbacks * median("webhooks", "webhooks.cpu_us"),
+                redis_us=ordinary * median("worker", "ordinary.redis_us")
+                + (events - ordinary) * median("worker", "conference.redis_us")
+                + callbacks * median("webhooks", "webhooks.redis_us"),
+                redis_bytes=median("sessions", "redis_bytes"),
+                worker_bytes=median("sessions", "worker_bytes"),
+            )
+        except KeyError:
+            return None
+
+
+def _concurrent(us_per_call: float) -> float:
+    """Return the concurrent calls that half a core carries."""
+    return BUSY_MAX * 1e6 / us_per_call * CALL_S
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}" if count < 100 * size else f"{count / size:,.0f} {unit}"
+    return f"{count / 1e3:,.0f} KB"
+
+
+def _rounded(value: float) -> str:
+    """Return two significant digits: the assumptions allow no more."""
+    digits = max(0, math.floor(math.log10(value)) - 1) if value > 0 else 0
+    return f"{round(value, -digits):,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def assumptions(results: Results) -> str:
+    """Return what the calculation assumes, and what a call of the mix leads to."""
+    costs = Costs.of(results)
+    if costs is None:
+        return "Not measured yet."
+    mix = ", ".join(f"{share:.0%} {kind}" for kind, share in MIX.items())
+    return (
+        f"A call lasts {CALL_S} s. Of all calls, {mix} (by a consult that is completed). A process may use "
+        f"{BUSY_MAX:.0%} of a core on average. Measured: such a call leads to {costs.callbacks:.1f} callbacks, "
+        f"{costs.events:.1f} events, and {costs.requests:.1f} REST requests on average, and costs "
+        f"{costs.worker_us / 1e3:.1f} ms of CPU in a worker, {costs.webhooks_us / 1e3:.1f} ms in webhooks, and "
+        f"{costs.redis_us / 1e3:.2f} ms in Redis."
+    )
+
+
+def capacity(results: Results) -> str:
+    """Return what one process of each kind carries."""
+    costs = Costs.of(results)
+    if costs is None:
+        return "Not measured yet."
+    rows = [
+        ("One worker", costs.worker_us, f"{_bytes(costs.worker_bytes)} of memory for each session in its memory"),
+        ("One webhooks process", costs.webhooks_us, "no memory per call"),
+        ("One Redis, or one primary of a cluster", costs.redis_us,
+         f"{_bytes(costs.redis_bytes)} of memory for each session, live or ended"),
+    ]  # fmt: skip
+    lines = ["| Process | Calls per second | Concurrent calls | Memory |", "| --- | --- | --- | --- |"]
+    for name, us_per_call, memory in rows:
+        calls = _concurrent(us_per_call)
+        lines.append(f"| {name} | {_rounded(calls / CALL_S)} | {_rounded(calls)} | {memory} |")
+    return "\n".join(lines)
+
+
+def scale(results: Results) -> str:
+    """Return the calculation for each number of concurrent calls."""
+    costs = Costs.of(results)
+    if costs is None:
+        return "Not measured yet."
+    columns = [_installation(costs, calls) for calls in SCALES]
+    lines = [
+        "| | " + " | ".join(f"{calls:,} concurrent calls" for calls in SCALES) + " |",
+        "| --- |" + " --- |" * len(SCALES),
+    ]
+    lines += [f"| {name} | " + " | ".join(column[name] for column in columns) + " |" for name in columns[0]]
+    return "\n".join(lines)
+
+
+def _installation(costs: Costs, calls: int) -> dict[str, str]:
+    per_s = calls / CALL_S
+    ttl_s = int(ServiceSettings.model_fields["session_ttl_s"].default)
+    workers = math.ceil(calls / _concurrent(costs.worker_us))
+    dials = per_s * costs.rest_dials
+    return {
+        "New calls per second (concurrent calls / duration)": _rounded(per_s),
+        "Callbacks per second (times callbacks per call)": _rounded(per_s * costs.callbacks),
+        "Events per second (times events per call)": _rounded(per_s * costs.events),
+        "Workers, and one spare": f"{workers} + 1",
+        "Webhooks processes, and one spare": f"{math.ceil(calls / _concurrent(costs.webhooks_us))} + 1",
+        "Redis primaries, by CPU": f"{math.ceil(calls / _concurrent(costs.redis_us))}",
+        "Redis memory, live sessions": _bytes(calls * costs.redis_bytes),
+        f"Redis memory, ended sessions of {ttl_s // 3600} h (`CONFERRAL_SESSION_TTL`)":
+            _bytes(per_s * ttl_s * costs.redis_bytes),
+        "Redis memory, ended sessions of 1 h": _bytes(per_s * 3600 * costs.redis_bytes),
+        "`CONFERRAL_PARTITIONS`, at least": str(max(16, PARTITIONS_PER_WORKER * (workers + 1))),
+        "REST requests to Twilio per second": _rounded(per_s * costs.requests),
+        "Of these, dials (Twilio's calls per second)": f"{_rounded(dials)}: {_cps(dials)}",
+    }  # fmt: skip
+
+
+def _cps(dials: float) -> str:
+    if dials <= CPS_DEFAULT:
+        return "the default is enough"
+    return "set it in Twilio's Console" if dials <= CPS_MOST else "more than you can set yourself; ask Twilio"
+
+
+def twilio(_results: Results) -> str:
+    """Return Twilio's own limits, with their sources."""
+    rows = (
+        ("Calls created by REST, each second",
+         (f"{CPS_DEFAULT} for each account; up to {CPS_MOST} in the Console with an approved Business Profile; "
+          "more are queued"), f"[Calls]({_CALLS})"),
+        ("Participants created by REST: transfers, added parties", "count toward the same limit",
+         f"[changelog]({_PARTICIPANTS})"),
+        ("Inbound calls, and calls placed by `<Dial>`", "not limited by it", f"[glossary]({_CPS})"),
+        ("Time that a created call may be queued", "24 h", f"[high-volume voice]({_QUEUE})"),
+        ("Concurrent calls", "unlimited with an approved Business Profile; 5 for a trial account",
+         f"[support]({_CONCURRENCY})"),
+        ("Participants of one conference", "250", f"[support]({_CONCURRENCY})"),
+        ("Concurrent REST requests",
+         "limited for each account, no number published; excess requests get 429 and are not processed",
+         f"[error 20429]({_TOO_MANY})"),
+    )  # fmt: skip
+    return "\n".join(["| Limit | Value | Source |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)])
