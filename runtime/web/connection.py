@@ -72,27 +72,30 @@ class Connection(web.RequestHandler):
 
 
 class DirectConnection(Connection):
-    """A connection that answers some requests itself.
+    """A connection that answers some requests itself, while aiohttp has none to answer."""
 
-    aiohttp's task sleeps on `_waiter` until `data_received` wakes it. This class takes the waiter away while it
-    answers, so the task sleeps on. Requests that arrive meanwhile wait for the answer.
-    """
-
-    __slots__ = ("_answering", "_handlers", "_is_between_requests", "_sleeper")
+    __slots__ = ("_answering", "_early", "_finished_count", "_handlers", "_is_between_requests")
 
     def __init__(self, manager: web.Server, *, handlers: dict[str, DirectHandler], **options: Any) -> None:
         super().__init__(manager, **options)
         self._handlers = handlers
-        #: What aiohttp's task waits for, while it must not wake.
-        self._sleeper: asyncio.Future[None] | None = None
         #: The running direct handler.
         self._answering: Coroutine[Any, Any, int] | None = None
+        #: What arrived during the direct answer.
+        self._early = b""
+        #: Requests that aiohttp has answered; `_request_count` are those that it has parsed.
+        self._finished_count = 0
         #: Whether each read so far was one whole request. Otherwise, the next one may be part of another request, and
         #: only aiohttp's parser knows: this connection stays with it.
         self._is_between_requests = True
 
     def data_received(self, data: bytes) -> None:
         """Answer a usual request directly; give aiohttp all others."""
+        if self._answering is not None:
+            self._early += data
+            if self.transport is not None:
+                self.transport.pause_reading()
+            return
         request = parse_complete_post(data) if self._is_between_requests else None
         if request is None:
             self._is_between_requests = False
@@ -101,12 +104,6 @@ class DirectConnection(Connection):
             return
         super().data_received(data)
 
-    @property
-    def _is_idle(self) -> bool:
-        """Whether aiohttp's task waits for a request, and the client reads its answers."""
-        waiter = self._waiter
-        return waiter is not None and not waiter.done() and not self._messages and not self._paused
-
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  # aiohttp's signature
         """Wait for the running answer, then close; see aiohttp."""
         await super().shutdown(timeout)
@@ -114,12 +111,31 @@ class DirectConnection(Connection):
             self._answering.close()
             self._end(None)
 
+    @property
+    def _is_idle(self) -> bool:
+        """Whether aiohttp has answered all that it was given, and the client reads the answers."""
+        return self._finished_count == self._request_count and not (self._paused or self._close or self._force_close)
+
+    @property
+    def _awaits_head(self) -> bool:
+        return self._answering is None and super()._awaits_head
+
+    async def _handle_request(self, *arguments: Any) -> Any:
+        try:
+            return await super()._handle_request(*arguments)
+        finally:
+            self._finished_count += 1
+
+    def _process_keepalive(self) -> None:
+        self._keepalive_handle = None
+        if self._answering is None:
+            super()._process_keepalive()
+
     def _begin(self, answering: Coroutine[Any, Any, int]) -> None:
         self._stop_timer()
         assert self._manager is not None
         self._manager.requests_count += 1
         self._request_in_progress = True
-        self._waiter, self._sleeper = None, self._waiter
         self._answering = answering
         self._step()
 
@@ -147,22 +163,18 @@ class DirectConnection(Connection):
         self._request_in_progress = False
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
-        if status is None:
-            self.force_close()
-        elif self.transport is not None:
+        if status is not None and self.transport is not None:
             self.transport.write(_encode(status, rfc822_formatted_time()))
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            if self._keepalive_handle is None:
-                self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
-        self._wake()
-
-    def _wake(self) -> None:
-        """Give aiohttp's task its waiter back; wake it if there is something to do."""
-        self._waiter, self._sleeper = self._sleeper, None
-        if self._close or self._force_close:
+        if status is None or self._close or self._force_close:
             self.force_close()
-        elif self._messages and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        if self._early and self.transport is not None:
+            early, self._early = self._early, b""
+            self.transport.resume_reading()
+            self.data_received(early)
 
 
 @lru_cache(maxsize=16)  # the same for a second

@@ -138,6 +138,26 @@ async def test_requests_sent_during_an_answer_are_answered_after_it_in_order(met
     assert (len(ingest.stored), len(direct)) == (2, 1)
 
 
+async def test_request_right_behind_one_of_aiohttps_is_answered_directly(metrics, direct, monkeypatch):
+    """aiohttp's task may not wait for the next request yet: under load, it would never again."""
+    handle = DirectConnection._handle_request
+
+    async def then_the_next_arrives(self, *given):
+        result = await handle(self, *given)
+        self.data_received(request())
+        return result
+
+    monkeypatch.setattr(DirectConnection, "_handle_request", then_the_next_arrives)
+    async with serving(FakeIngest(), metrics) as (reader, writer):
+        writer.write(request(target="/callbacks/other", body=b""))
+        heads = [await answer(reader)]
+        await reader.readexactly(int(heads[0].partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+        heads.append(await answer(reader))
+
+    assert [head.split()[1] for head in heads] == [b"404", b"204"]
+    assert len(direct) == 1
+
+
 async def test_requests_in_one_read_are_answered_in_order(metrics, direct):
     async with serving(FakeIngest(), metrics) as (reader, writer):
         writer.write(request() + request(headers={}))
