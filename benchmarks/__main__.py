@@ -18,7 +18,19 @@ from conferral.runtime.clock import SystemClock
 from conferral.storage.codecs.timestamps import to_iso
 
 #: In the order in which they run. Those that take longer have their own targets.
-NAMES = ("worker", "webhooks", "latency", "silence", "calls", "idle", "parties", "sessions", "takeover", "neighbours")
+NAMES = (
+    "worker",
+    "webhooks",
+    "latency",
+    "busy",
+    "silence",
+    "calls",
+    "idle",
+    "parties",
+    "sessions",
+    "takeover",
+    "neighbours",
+)
 LONG = ("simulation", "endurance", "pauses")
 SIZES = ("full", "quick", "tiny")
 

@@ -9,10 +9,17 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 
 
 class FakeTwilio:
-    """Listens on loopback; `arrivals` gets the time of each request, in monotonic seconds."""
+    """Listens on loopback; `arrivals` gets the time of each request, in monotonic seconds, and its first line."""
 
     def __init__(self) -> None:
-        self.arrivals: asyncio.Queue[float] = asyncio.Queue()
+        self.arrivals: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+    async def posted(self, *sids: str) -> float:
+        """Wait for a POST about one of these calls, skipping others such as the sweep's; return when it arrived."""
+        while True:
+            arrived_at_s, line = await self.arrivals.get()
+            if line.startswith(b"POST") and any(sid.encode() in line for sid in sids):
+                return arrived_at_s
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.get_running_loop().create_server(lambda: _Exchange(self), "127.0.0.1", 0)
@@ -40,7 +47,7 @@ class _Exchange(asyncio.Protocol):
         if not end or len(body) < _length(head):
             return
         self._received = b""
-        self._twilio.arrivals.put_nowait(self._arrived_at_s)
+        self._twilio.arrivals.put_nowait((self._arrived_at_s, head.partition(b"\r\n")[0]))
         self._transport.write(_ANSWER)
 
 

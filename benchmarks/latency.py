@@ -1,11 +1,9 @@
-"""How long does a REST request take from the published command, idle and under load, compared with task queues?"""
+"""How long does a REST request take from the published command on an idle system, compared with task queues?"""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from itertools import count
 from random import Random
 
 from benchmarks import backlog
@@ -18,10 +16,8 @@ from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client, make_client
 
 PATIENCE_S = 10.0
-#: Sessions whose callbacks are the load; their numbers don't overlap with those of the commands.
-NOISY = range(1_000_000, 1_000_500)
-#: Interval at which the load's events are stored, in seconds.
-_TICK_S = 0.005
+#: The call of every command that a task queue gets.
+PEER_CALL_SID = "CA" + "0" * 32
 
 
 @dataclass(frozen=True)
@@ -35,14 +31,12 @@ class Size:
     other_commands: int
     #: Mean pause between two commands, in seconds; nothing else runs meanwhile.
     pause_s: float
-    #: Events per second that the same worker decides meanwhile.
-    loads: tuple[int, ...]
 
 
 SIZES = {
-    "full": Size(rounds=5, commands=2_000, other_commands=200, pause_s=0.005, loads=(500, 1_000, 2_000, 4_000, 6_000)),
-    "quick": Size(rounds=2, commands=200, other_commands=50, pause_s=0.008, loads=(500, 2_000)),
-    "tiny": Size(rounds=1, commands=3, other_commands=3, pause_s=0.005, loads=(200,)),
+    "full": Size(rounds=5, commands=2_000, other_commands=200, pause_s=0.005),
+    "quick": Size(rounds=2, commands=200, other_commands=50, pause_s=0.008),
+    "tiny": Size(rounds=1, commands=3, other_commands=3, pause_s=0.005),
 }
 Publish = Callable[[int], Awaitable[float]]
 
@@ -53,13 +47,20 @@ async def _samples(twilio: FakeTwilio, publish: Publish, commands: int, size: Si
     # One extra, because the first request opens the connection.
     for number in range(commands + 1):
         await asyncio.sleep(size.pause_s * chance.uniform(0.5, 1.5))
-        began_s = await publish(number)
-        async with asyncio.timeout(PATIENCE_S):
-            found.append(await twilio.arrivals.get() - began_s)
+        found.append(await sample(twilio, publish, number))
     return found[1:]
 
 
-def _publish(client: Client) -> Publish:
+async def sample(twilio: FakeTwilio, publish: Publish, number: int) -> float:
+    """Publish a command for a call; return the seconds until its request has arrived."""
+    began_s = await publish(number)
+    async with asyncio.timeout(PATIENCE_S):
+        return await twilio.posted(*backlog.call_sids(number), PEER_CALL_SID) - began_s
+
+
+def publish_with(client: Client) -> Publish:
+    """Return a function that publishes a command for a call, and returns when."""
+
     async def publish(number: int) -> float:
         began_s = time.monotonic()
         command = {"type": "convert", "session": backlog.call_sids(number)[0]}
@@ -74,7 +75,7 @@ async def _idle(kind: str, redis_url: str, client: Client, size: Size, chance: R
     async with FakeTwilio() as twilio, Child(kind, redis_url=redis_url, api_url=twilio.url) as child:
         if kind == "worker":
             await backlog.connect(client, child, range(commands + 1))
-        found = await _samples(twilio, _publish(client), commands, size, chance)
+        found = await _samples(twilio, publish_with(client), commands, size, chance)
         child.check()
         return found
 
@@ -93,48 +94,6 @@ async def _peer(name: str, redis_url: str, size: Size, chance: Random) -> list[f
         return await _samples(twilio, publish, size.other_commands, size, chance)
 
 
-@asynccontextmanager
-async def _load(client: Client, rate_per_s: int) -> AsyncIterator[None]:
-    """Store callbacks of other sessions at a steady rate meanwhile."""
-    is_over = asyncio.Event()
-
-    async def store() -> None:
-        sequence, stored, began_s = count(10), 0, time.monotonic()
-        while not is_over.is_set():
-            due = int((time.monotonic() - began_s) * rate_per_s)
-            numbers = (NOISY[number % len(NOISY)] for number in range(stored, due))
-            await backlog.store(client, [backlog.stale(number, next(sequence)) for number in numbers])
-            stored = due
-            await asyncio.sleep(_TICK_S)
-
-    storing = asyncio.ensure_future(store())
-    try:
-        yield
-    finally:
-        is_over.set()
-        await storing
-
-
-async def _loaded(redis_url: str, client: Client, size: Size, chance: Random, figures: Figures) -> None:
-    """One worker, with one load after the other."""
-    per_load = size.other_commands + 1
-    async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
-        await backlog.connect(client, worker, [*NOISY, *range(per_load * len(size.loads))])
-        for index, rate_per_s in enumerate(size.loads):
-            publish = _publish(client)
-
-            async def of_this_load(number: int, first: int = index * per_load, publish: Publish = publish) -> float:
-                return await publish(first + number)
-
-            before, began_s = await worker.used(), time.monotonic()
-            async with _load(client, rate_per_s):
-                found = await _samples(twilio, of_this_load, size.other_commands, size, chance)
-            cpu_s = (await worker.used())["cpu_s"] - before["cpu_s"]
-            figures.add_percentiles(f"load_{rate_per_s}", found)
-            figures.add(f"load_{rate_per_s}.cpu_percent", 100 * cpu_s / (time.monotonic() - began_s))
-            await backlog.all_decided(client, worker)
-
-
 async def measure(size: Size, chance: Random) -> Figures:
     """Alternate between all of them; each round has fresh processes."""
     figures = Figures()
@@ -147,7 +106,5 @@ async def measure(size: Size, chance: Random) -> Figures:
             for name in PEERS:
                 await client.flushall()
                 figures.add_percentiles(name, await _peer(name, redis.url, size, chance))
-            await client.flushall()
-            await _loaded(redis.url, client, size, chance, figures)
         await client.aclose()
     return figures

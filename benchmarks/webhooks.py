@@ -88,9 +88,12 @@ async def _round(kind: str, port: int, child: Child, client: Client, requests: S
     if kind == "webhooks":
         figures.add("webhooks.redis_us", redis.cpu_s / count * 1e6)
     await client.flushall()
+    before = await child.used()
     paced, _ = await load.send(
         port, requests, connections=2 * CONNECTIONS, duration_s=size.round_s, rate_per_s=LOADED * count / took_s
     )
+    cpu_s = (await child.used())["cpu_s"] - before["cpu_s"]
+    figures.add(f"{kind}.loaded_cpu_us", cpu_s / len(paced.latencies_s) * 1e6)
     for share, name in ((0.5, "p50"), (0.99, "p99")):
         figures.add(f"{kind}.loaded_{name}_ms", percentile(paced.latencies_s, share) * 1000)
 

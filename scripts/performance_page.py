@@ -188,12 +188,13 @@ def _numbers(results: Results, benchmark: str, prefix: str) -> list[int]:
 # ---- plots -------------------------------------------------------------------------------------------------------
 
 
-def _points(results: Results, benchmark: str, prefix: str, figure: str) -> list[plots.Point]:
+def _points(results: Results, benchmark: str, prefix: str, figure: str, x: str = "") -> list[plots.Point]:
+    """Return a figure's points, by the number in its name, or by another figure with the same number."""
     found = []
     for value in _numbers(results, benchmark, prefix):
-        one = results.figure(benchmark, f"{prefix}_{value}.{figure}")
-        if one is not None:
-            found.append(plots.Point(value, one.median, min(one.rounds), max(one.rounds)))
+        one, across = (results.figure(benchmark, f"{prefix}_{value}.{name}") for name in (figure, x or figure))
+        if one is not None and across is not None:
+            found.append(plots.Point(across.median if x else value, one.median, min(one.rounds), max(one.rounds)))
     return found
 
 
@@ -218,23 +219,26 @@ def cost_plot() -> str:
 def latency_plot() -> str:
     """Return the plot of command latency against load."""
     results = Results.read()
-    lines = [(name, _points(results, "latency", "load", f"{name}_ms")) for name in ("p50", "p99")]
+    lines = [(name, _points(results, "busy", "load", f"{name}_ms", "events_per_s")) for name in ("p50", "p99")]
+    cost = [("", _points(results, "busy", "load", "cpu_us", "events_per_s"))]
     return plots.svg(
-        "Time from a published command to its REST request, by load",
+        "Time from a published command to its REST request, and CPU time for an event, by load of one worker",
         "Generated from benchmarks/results.json. Vertical lines show the spread of the rounds.",
-        [plots.Chart("By load of one worker", "events per second", "ms", lines, is_log=True)],
+        [
+            plots.Chart("Command to REST request", "events per second", "ms", lines, is_log=True),
+            plots.Chart("Cost of an event", "events per second", "µs of CPU per event", cost),
+        ],
     )
 
 
 def _latencies(results: Results) -> str:
-    rows = []
-    for load in _numbers(results, "latency", "load"):
-        values = [
-            _spread(results.figure("latency", f"load_{load}.{name}"), unit)
-            for name, unit in (("p50_ms", "ms"), ("p99_ms", "ms"), ("cpu_percent", "%"))
-        ]
-        rows.append([f"{load:,}", *values])
-    return _table(["Events per second", "p50", "p99", "CPU of the worker"], rows)
+    columns = (("events_per_s", ""), ("p50_ms", "ms"), ("p99_ms", "ms"), ("cpu_us", "µs"), ("cpu_percent", "%"))
+    rows = [
+        [f"{load} %", *(_spread(results.figure("busy", f"load_{load}.{name}"), unit).strip() for name, unit in columns)]
+        for load in _numbers(results, "busy", "load")
+    ]
+    header = ["Load", "Events per second", "Command to REST: p50", "p99", "CPU per event", "CPU of the worker"]
+    return _table(header, rows)
 
 
 # ---- long runs ---------------------------------------------------------------------------------------------------

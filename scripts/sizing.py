@@ -33,7 +33,7 @@ CPS_DEFAULT, CPS_MOST = 1, 30
 
 @dataclass(frozen=True)
 class Costs:
-    """Averages of one call of the mix."""
+    """Averages of one call of the mix, in processes at half of their highest rate, where batches are smaller."""
 
     events: float
     callbacks: float
@@ -55,6 +55,9 @@ class Costs:
                 raise KeyError(name)
             return found.median
 
+        def smaller_batches(cost: str) -> float:
+            return max(1.0, median("busy", f"load_50.{cost}") / median("busy", f"highest.{cost}"))
+
         def of_mix(name: str) -> float:
             return sum(share * median("calls", f"{kind}.{name}") for kind, share in MIX.items())
 
@@ -66,11 +69,17 @@ class Costs:
                 callbacks=callbacks,
                 requests=of_mix("requests"),
                 rest_dials=sum(share * REST_DIALS[kind] for kind, share in MIX.items()),
-                worker_us=ordinary * median("worker", "ordinary.cpu_us")
-                + (events - ordinary) * median("worker", "conference.cpu_us"),
-                webhooks_us=callbacks * median("webhooks", "webhooks.cpu_us"),
-                redis_us=ordinary * median("worker", "ordinary.redis_us")
-                + (events - ordinary) * median("worker", "conference.redis_us")
+                worker_us=smaller_batches("cpu_us")
+                * (
+                    ordinary * median("worker", "ordinary.cpu_us")
+                    + (events - ordinary) * median("worker", "conference.cpu_us")
+                ),
+                webhooks_us=callbacks * median("webhooks", "webhooks.loaded_cpu_us"),
+                redis_us=smaller_batches("redis_us")
+                * (
+                    ordinary * median("worker", "ordinary.redis_us")
+                    + (events - ordinary) * median("worker", "conference.redis_us")
+                )
                 + callbacks * median("webhooks", "webhooks.redis_us"),
                 redis_bytes=median("sessions", "redis_bytes"),
                 worker_bytes=median("sessions", "worker_bytes"),

@@ -38,7 +38,9 @@ def measured() -> Results:
         calls={f"{kind}.{what}": [n] for kind, n in kinds.items() for what in ("events", "callbacks", "requests")},
         worker={"ordinary.cpu_us": [50.0], "conference.cpu_us": [100.0], "ordinary.redis_us": [10.0],
                 "conference.redis_us": [20.0]},
-        webhooks={"webhooks.cpu_us": [40.0], "webhooks.redis_us": [5.0]},
+        webhooks={"webhooks.loaded_cpu_us": [40.0], "webhooks.redis_us": [5.0]},
+        busy={"highest.cpu_us": [50.0], "load_50.cpu_us": [75.0],
+              "highest.redis_us": [9.0], "load_50.redis_us": [18.0]},
         sessions={"redis_bytes": [6_000.0], "worker_bytes": [2_000.0]},
     )  # fmt: skip
 
@@ -88,16 +90,16 @@ def test_figures_show_median_and_spread():
 
 def test_calculation_follows_from_the_measurements(measured):
     costs = sizing.Costs.of(measured)
-    # 0.7 x 10 + 0.2 x 20 + 0.1 x 50 = 16 events; 10 of them at 50 us, 6 at 100 us.
+    # 0.7 x 10 + 0.2 x 20 + 0.1 x 50 = 16 events; 10 of them at 50 us, 6 at 100 us; at half load 1.5 times as much.
     assert costs.events == pytest.approx(16)
-    assert costs.worker_us == pytest.approx(1_100)
+    assert costs.worker_us == pytest.approx(1.5 * 1_100)
     assert costs.webhooks_us == pytest.approx(640)
-    assert costs.redis_us == pytest.approx(10 * 10 + 6 * 20 + 16 * 5)
+    assert costs.redis_us == pytest.approx(2 * (10 * 10 + 6 * 20) + 16 * 5)
     assert costs.rest_dials == pytest.approx(0.1)
 
     table = [line.strip("| ").split(" | ") for line in sizing.scale(measured).splitlines()]
     rows = {row[0]: row[1:] for row in table}
-    # 100,000 calls of 180 s are 556 new ones a second: 0.61 cores, so two workers at half a core.
+    # 100,000 calls of 180 s are 556 new ones a second: 0.92 cores, so two workers at half a core.
     assert rows["New calls per second (concurrent calls / duration)"] == ["5.6", "56", "560"]
     assert rows["Workers, and one spare"] == ["1 + 1", "1 + 1", "2 + 1"]
     assert rows["Redis memory, live sessions"] == ["6.0 MB", "60.0 MB", "600 MB"]

@@ -1,0 +1,149 @@
+"""How long does a command's REST request take, and what does an event cost, while a worker is busy?"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+
+from benchmarks import backlog, latency
+from benchmarks.children import Child
+from benchmarks.fake_twilio import FakeTwilio
+from benchmarks.figures import Figures
+from benchmarks.redis_load import RedisMeter, pinned_redis
+from conferral.storage.connection.client import Client, make_client
+
+#: Sessions whose callbacks are the load; their numbers don't overlap with those of the commands.
+NOISY = range(1_000_000, 1_000_500)
+#: Loads, as percentages of the worker's own highest rate.
+LOADS_PERCENT = (10, 30, 50, 70, 85)
+#: Interval at which the load's events are stored, in seconds.
+_TICK_S = 0.002
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sample sizes."""
+
+    rounds: int
+    #: Events for the highest rate.
+    events: int
+    #: For each load: time without commands, for its cost, and time with commands, in seconds.
+    cost_s: float
+    commands_s: float
+    #: Mean pause between two commands, in seconds.
+    pause_s: float = 0.005
+
+
+SIZES = {
+    "full": Size(rounds=5, events=20_000, cost_s=1.5, commands_s=2.0),
+    "quick": Size(rounds=2, events=5_000, cost_s=0.5, commands_s=0.7),
+    "tiny": Size(rounds=1, events=200, cost_s=0.2, commands_s=0.2),
+}
+
+
+async def _highest_rate(client: Client, worker: Child, sequence: Iterator[int], size: Size, figures: Figures) -> float:
+    """Return the events per second of a backlog, and add its cost."""
+    await worker.used("mark")
+    meter = RedisMeter(client)
+    async with worker.paused():
+        numbers = (NOISY[number % len(NOISY)] for number in range(size.events))
+        await backlog.store(client, [backlog.stale(number, next(sequence)) for number in numbers])
+        await meter.start()
+    await backlog.all_decided(client, worker)
+    used, redis = await backlog.work_done(worker), await meter.read()
+    first, last = used["first_read"], used["last_commit"]
+    figures.add("highest.events_per_s", size.events / (last["s"] - first["s"]))
+    figures.add("highest.cpu_us", (last["cpu_s"] - first["cpu_s"]) / size.events * 1e6)
+    figures.add("highest.redis_us", redis.cpu_s / size.events * 1e6)
+    return figures.rounds["highest.events_per_s"][-1]
+
+
+class _Load:
+    """Callbacks of other sessions at a steady rate."""
+
+    def __init__(self, client: Client, rate_per_s: float, sequence: Iterator[int]) -> None:
+        self._client = client
+        self._rate_per_s = rate_per_s
+        self._sequence = sequence
+        self.stored = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Store them meanwhile."""
+        is_over = asyncio.Event()
+        storing = asyncio.ensure_future(self._store(is_over))
+        try:
+            yield
+        finally:
+            is_over.set()
+            await storing
+
+    async def _store(self, is_over: asyncio.Event) -> None:
+        began_s = time.monotonic()
+        while not is_over.is_set():
+            due = int((time.monotonic() - began_s) * self._rate_per_s)
+            numbers = (NOISY[number % len(NOISY)] for number in range(self.stored, due))
+            await backlog.store(self._client, [backlog.stale(number, next(self._sequence)) for number in numbers])
+            self.stored = due
+            await asyncio.sleep(_TICK_S)
+
+
+async def _cost(client: Client, worker: Child, load: _Load, size: Size, name: str, figures: Figures) -> None:
+    """Add what an event costs at this load, without commands."""
+    meter = RedisMeter(client)
+    await meter.start()
+    before, stored, began_s = await worker.used(), load.stored, time.monotonic()
+    await asyncio.sleep(size.cost_s)
+    used, redis = await worker.used(), await meter.read()
+    took_s, events = time.monotonic() - began_s, max(1, load.stored - stored)
+    cpu_s = used["cpu_s"] - before["cpu_s"]
+    figures.add(f"{name}.events_per_s", events / took_s)
+    figures.add(f"{name}.cpu_us", cpu_s / events * 1e6)
+    figures.add(f"{name}.cpu_percent", 100 * cpu_s / took_s)
+    figures.add(f"{name}.redis_us", redis.cpu_s / events * 1e6)
+
+
+async def _latencies(
+    twilio: FakeTwilio, publish: latency.Publish, numbers: Iterator[int], size: Size, chance: Random
+) -> list[float]:
+    """Send commands one by one for a while."""
+    found = []
+    until_s = time.monotonic() + size.commands_s
+    while not found or time.monotonic() < until_s:
+        await asyncio.sleep(size.pause_s * chance.uniform(0.5, 1.5))
+        found.append(await latency.sample(twilio, publish, next(numbers)))
+    return found
+
+
+async def _round(redis_url: str, client: Client, size: Size, chance: Random, figures: Figures) -> None:
+    """One worker: its highest rate, then one load after the other."""
+    commands = round(size.commands_s / size.pause_s * 2) * len(LOADS_PERCENT)
+    sequence, numbers = count(10), count()
+    async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
+        await backlog.connect(client, worker, [*NOISY, *range(commands)])
+        publish = latency.publish_with(client)
+        # The first request opens the connection.
+        await _latencies(twilio, publish, numbers, Size(1, 0, 0, 0), chance)
+        highest_per_s = await _highest_rate(client, worker, sequence, size, figures)
+        for percent in LOADS_PERCENT:
+            name = f"load_{percent}"
+            load = _Load(client, highest_per_s * percent / 100, sequence)
+            async with load.running():
+                await _cost(client, worker, load, size, name, figures)
+                figures.add_percentiles(name, await _latencies(twilio, publish, numbers, size, chance))
+            await backlog.all_decided(client, worker)
+
+
+async def measure(size: Size, chance: Random) -> Figures:
+    """Measure each load in each round; each round has a fresh worker."""
+    figures = Figures()
+    with pinned_redis() as redis:
+        client = make_client(redis.url)
+        for _ in range(size.rounds):
+            await client.flushall()
+            await _round(redis.url, client, size, chance, figures)
+        await client.aclose()
+    return figures
