@@ -52,8 +52,6 @@ class Environment:
     #: Newest schema version this worker supports; only a test of an older or newer release sets another.
     schema_version: int = SCHEMA_VERSION
     lease_ms: int = LEASE_MS
-    #: Whether leases name this worker's connection, so that others can tell when it was killed; never on a cluster.
-    names_connection: bool = True
     #: Sessions cached, count.
     sessions_max: int = SESSIONS_MAX
     #: By default, the one that the settings describe.

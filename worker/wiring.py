@@ -48,7 +48,8 @@ class Connections:
     blocking: Client
     #: A separate pool, so commits and leases never wait for a connection, however many outcomes are being written.
     reserved: Client
-    #: A single connection, which the leases name; None on a cluster.
+    #: A single connection, which the leases name, so that others can tell when this worker was killed; None on a
+    #: cluster, whose leases are on several servers.
     own: Client | None
     http: PooledHttpClient
 
@@ -57,12 +58,11 @@ class Connections:
         """Return connections for this many partitions; each connects at first use."""
         url, partitions = settings.redis_url, settings.partitions
         client = environment.redis(url, max_connections=256)
-        names_connection = environment.names_connection and not is_cluster(client)
         return cls(
             client,
             environment.redis(url, blocking=True, max_connections=partitions + 8),
             environment.redis(url, max_connections=2 * partitions + 32),
-            environment.redis(url, max_connections=1) if names_connection else None,
+            None if is_cluster(client) else environment.redis(url, max_connections=1),
             environment.http(settings, clock=environment.clock, metrics=metrics),
         )
 

@@ -78,7 +78,7 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
 
 def is_cluster(client: Client) -> bool:
     """Whether the client is for a cluster."""
-    return isinstance(client, ClusterClient)
+    return hasattr(client, "node_of")
 
 
 async def server_identity(client: Client) -> tuple[str, int]:

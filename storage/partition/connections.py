@@ -14,6 +14,22 @@ def connection_name(run_id: str, client_id: str) -> str:
     return f"{run_id}:{client_id}" if run_id and client_id else ""
 
 
+async def own_name(client: Client) -> str:
+    """Return the name of a client's single connection; empty if Redis refuses to tell it.
+
+    Raises:
+        StoreUnreachableError: Redis did not answer.
+    """
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        pipeline.info("server")
+        pipeline.execute_command("CLIENT ID")
+        server, client_id = await pipeline.execute(raise_on_error=False)
+    if isinstance(server, Exception) or isinstance(client_id, Exception):
+        return ""
+    return connection_name(str(server["run_id"]), str(client_id))
+
+
 async def list_open(client: Client, connections: Collection[str]) -> dict[str, bool]:
     """Return for each connection to the current server whether it is open; leave out those to other servers.
 

@@ -56,8 +56,6 @@ class Plan:
     #: Commands that take `redis_slow_s` or less.
     redis_slow: float = 0.02
     redis_slow_s: float = 0.2
-    #: Whether a killed worker is told by its closed connection, or by its leases alone.
-    names_connections: bool = True
 
     #: Commands next to those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7

@@ -167,7 +167,6 @@ class Simulation:
             name=lambda: name,
             clock=VirtualClock(self.loop, chance),
             rng=chance,
-            names_connection=self.plan.names_connections,
             redis=lambda _url, *, blocking=False, max_connections=64: self.network.client(process, blocking=blocking),
             http=lambda settings, *, clock, metrics: ExchangeHttp(
                 self.twilio.rest, settings, clock, metrics, change=self._odd.change

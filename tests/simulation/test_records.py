@@ -27,10 +27,7 @@ ALWAYS = (101, 102)
 
 
 def plan(seed: int) -> Plan:
-    # The records are older than named connections, whose renewals come more often.
-    return Plan(
-        seed=seed, sessions=30, arrivals_per_s=2.0, talk_s=15.0, talk_max_s=60.0, noise=2.0, names_connections=False
-    )
+    return Plan(seed=seed, sessions=30, arrivals_per_s=2.0, talk_s=15.0, talk_max_s=60.0, noise=2.0)
 
 
 def line_of(step: Step, before: Any, now_ms: int) -> str:

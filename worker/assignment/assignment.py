@@ -120,6 +120,7 @@ class PartitionAssigner:
             executor: Drops the unsent jobs of a lost partition.
         """
         drop = executor.drop_partition
+        await self._renewer.connect()
         renewed_at_s = self._clock.monotonic_s()
         while not stop.is_set():
             self._wake.clear()

@@ -11,7 +11,7 @@ from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
 from conferral.storage.connection.node_limits import node_of
 from conferral.storage.partition import lease as leases
-from conferral.storage.partition.connections import connection_name
+from conferral.storage.partition.connections import connection_name, own_name
 from conferral.storage.partition.lease import RENEW_EVERY_S, Renewal, disconnected_s
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
@@ -53,6 +53,14 @@ class LeaseRenewer:
         """Interval between renewals, seconds: twice within the time that a cut connection leaves."""
         every_s = min(RENEW_EVERY_S, self._lease_ms / 1000 / 3)
         return min(every_s, disconnected_s(self._lease_ms) / 2) if self.connection else every_s
+
+    async def connect(self) -> None:
+        """Learn the connection's name, so that the first leases name it; log Redis's errors."""
+        if self._own is not None:
+            try:
+                self.connection = await own_name(self._own)
+            except StoreError as error:
+                log_unreachable(error, task="leases")
 
     async def renew_all(self, consumers: Collection[PartitionConsumer]) -> None:
         """Renew all leases; log Redis's errors.

@@ -16,7 +16,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.statemachine.events import Call
+from conferral.statemachine.events import Call, Command
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
@@ -25,14 +25,16 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
+from conferral.storage.commands.command_routing import Routed, route_at_once
+from conferral.storage.connection.client import Client, is_cluster, store_errors
+from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
+from conferral.worker.router.session_lookup import SessionLookup
 
 log = structlog.get_logger()
 
@@ -76,6 +78,7 @@ class RoutingQueue:
         self._conference_names = conference_names
         self._caller_ids = caller_ids
         self._limits = NodeLimits(client, NODE_CONCURRENCY_MAX)
+        self._sessions = SessionLookup(client, keys, self._node_permit)
         #: Tasks by the command's entry id.
         self.in_progress: dict[str, asyncio.Task[None]] = {}
         #: The newest command per session, under every known name of the session, and per command id.
@@ -87,6 +90,10 @@ class RoutingQueue:
     async def add(self, entries: Iterable[Entry]) -> None:
         """Start to route commands in stream order; wait briefly for them to finish."""
         new = [entry for entry in entries if entry.entry_id not in self.in_progress]
+        if len(new) == 1 and not self.in_progress and not is_cluster(self._client) and not _asks_twilio(new[0]):
+            # Nothing can overtake it under another name of its session, so it needs no look-up first.
+            await asyncio.wait([self._start(new[0], _own_queues(new[0]), at_once=True)], timeout=BATCH_WAIT_S)
+            return
         references = {entry.entry_id: _session_reference(entry) for entry in new}
         sessions = await self._find_sessions(dict.fromkeys(name for name in references.values() if name))
         started = []
@@ -107,12 +114,12 @@ class RoutingQueue:
 
     # ---- ordering ------------------------------------------------------------------------------------------------
 
-    def _start(self, entry: Entry, queues: list[str]) -> "asyncio.Task[None]":
+    def _start(self, entry: Entry, queues: list[str], *, at_once: bool = False) -> "asyncio.Task[None]":
         """Route a command after the newest one in each of its queues."""
         predecessors = list(
             {id(self._newest[queue]): self._newest[queue] for queue in queues if queue in self._newest}.values()
         )
-        task = asyncio.get_running_loop().create_task(self._route_in_order(entry, predecessors))
+        task = asyncio.get_running_loop().create_task(self._route_in_order(entry, predecessors, at_once=at_once))
         self.in_progress[entry.entry_id] = task
         self._newest.update(dict.fromkeys(queues, task))
 
@@ -125,7 +132,7 @@ class RoutingQueue:
         task.add_done_callback(done)
         return task
 
-    async def _route_in_order(self, entry: Entry, predecessors: "list[asyncio.Task[None]]") -> None:
+    async def _route_in_order(self, entry: Entry, predecessors: "list[asyncio.Task[None]]", *, at_once: bool) -> None:
         if predecessors:
             await asyncio.wait(predecessors)
         while not (self._is_closed or self._stop.is_set()):
@@ -133,7 +140,7 @@ class RoutingQueue:
                 with contain(
                     ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
                 ) as boundary:
-                    await self._route(entry)
+                    await self._route(entry, at_once=at_once)
                 if boundary.unexpected is not None:
                     await self._dead_letter(entry, boundary.unexpected.reason)
                     await self._report_failed(entry, boundary.unexpected.reason)
@@ -154,9 +161,9 @@ class RoutingQueue:
     async def _find_sessions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the sessions that the references name, as far as Redis answers in time."""
         lookups = {
-            name: asyncio.get_running_loop().create_task(self._find_session(name))
+            name: asyncio.get_running_loop().create_task(self._sessions.find(name))
             for name in names
-            if not any(self._limits.is_slow(key, BATCH_WAIT_S) for key in self._keys_of(name))
+            if not any(self._limits.is_slow(key, BATCH_WAIT_S) for key in self._sessions.keys_of(name))
         }
         if not lookups:
             return {}
@@ -184,13 +191,14 @@ class RoutingQueue:
 
     # ---- one command ---------------------------------------------------------------------------------------------
 
-    async def _route(self, entry: Entry) -> None:
+    async def _route(self, entry: Entry, *, at_once: bool) -> None:
         fields = _text_of(entry)
         if fields is None or not fields.get("type"):
             await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
         else:
             try:
-                await self._route_command(entry, fields)
+                if await self._route_command(entry, fields, at_once=at_once):
+                    return
             except StoreUnreachableError:
                 raise
             except StoreError:
@@ -218,14 +226,15 @@ class RoutingQueue:
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand("", report))
 
-    async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
+    async def _route_command(self, entry: Entry, fields: dict[str, str], *, at_once: bool) -> bool:
+        """Route a command; return whether it has been removed from the command stream as well."""
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except BadCommandError as error:
             # No one could query an outcome under an id that does not match the pattern.
             if await self._claim(entry.entry_id, entry, "") is not None:
                 await self._reject(entry.entry_id, "", str(error))
-            return
+            return False
         refused = ""
         try:
             parsed = parse(fields)
@@ -235,19 +244,21 @@ class RoutingQueue:
                     await self._caller_ids.check(str(caller_id))
             except BadCommandError as error:
                 # The session logs that a command named a destination that is not allowed.
-                if parsed.event_type is Call or await self._find_session(parsed.session) is None:
+                if parsed.event_type is Call or await self._sessions.find(parsed.session) is None:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
         except BadCommandError as error:
             if await self._claim(command_id, entry, "") is not None:
                 await self._reject(command_id, "", str(error))
-            return
+            return False
+        if at_once and not refused and await self._route_at_once(entry, command_id, parsed):
+            return True
         session_id = await (self._new_session if parsed.event_type is Call else self._existing_session)(
             command_id, entry, parsed
         )
         if session_id is None:
-            return
-        event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+            return False
+        event = _event_of(entry, parsed, session_id, command_id)
         if refused:
             event = replace(event, refused=refused)
         if isinstance(event, Call) and parsed.session:
@@ -256,13 +267,27 @@ class RoutingQueue:
         async with self._node_permit(stream):
             await self._client.xadd(stream, event_codec.encode(event))
         log.info("command_routed", command_id=command_id, command=event.name, session_id=session_id)
+        return False
+
+    async def _route_at_once(self, entry: Entry, command_id: str, parsed: ParsedCommand) -> bool:
+        """Route a command that names its session by the session's own id; return whether it did."""
+        if parsed.event_type is Call or not ID_PATTERN.fullmatch(parsed.session):
+            return False
+        event = _event_of(entry, parsed, parsed.session, command_id)
+        async with self._node_permit(self._keys.commands):
+            found = await route_at_once(self._client, self._keys, entry, command_id, event)
+        if found is Routed.ROUTED:
+            log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
+        elif found is not Routed.NOT_FOUND:
+            _log_repetition(entry, command_id, is_same=found is Routed.REPEATED)
+        return found is not Routed.NOT_FOUND
 
     async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
         """Return the session that a command addresses; None when the command needs nothing more."""
         # A value that may be a phone number is not a session id, and must not be stored.
         reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
         session_id, claimed = await asyncio.gather(
-            self._find_session(parsed.session), self._claim(command_id, entry, reference)
+            self._sessions.find(parsed.session), self._claim(command_id, entry, reference)
         )
         if claimed is None:
             return None
@@ -277,7 +302,7 @@ class RoutingQueue:
         is routed again after its session was opened takes the same path as the first time.
         """
         new_id = parsed.session or command_stream.session_id_of(command_id)
-        is_free = await self._find_session(new_id) is None
+        is_free = await self._sessions.find(new_id) is None
         claimed = await self._claim(command_id, entry, new_id if is_free else "")
         if claimed is None:
             return None
@@ -291,34 +316,6 @@ class RoutingQueue:
         await self._reject(command_id, "", reason)
         return None
 
-    def _keys_of(self, reference: str) -> list[str]:
-        """Return the keys that resolve a reference: the call's entry, and the session's own hash."""
-        return [self._keys.call(reference), self._keys.session(reference)]
-
-    async def _find_session(self, reference: str) -> str | None:
-        """Return the session that a command references by its id or by one of its calls."""
-        call, session = self._keys_of(reference)
-        if len(grouped_by_node(self._client, (call, session))) == 1:
-            async with self._node_permit(call):
-                pipeline = self._client.pipeline(transaction=False)
-                pipeline.get(call)
-                pipeline.exists(session)
-                of_call, exists = await pipeline.execute()
-        else:
-            of_call, exists = await asyncio.gather(self._get(call), self._exists(session))
-        if of_call is not None:
-            return str(of_call.decode())
-        return reference if exists else None
-
-    async def _get(self, key: str) -> bytes | None:
-        async with self._node_permit(key):
-            found: bytes | None = await self._client.get(key)
-        return found
-
-    async def _exists(self, key: str) -> bool:
-        async with self._node_permit(key):
-            return bool(await self._client.exists(key))
-
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
         """Claim a command id. Return the session it was claimed for; None if another entry has claimed the id."""
         fields, key = entry.text(), self._keys.command(command_id)
@@ -329,11 +326,7 @@ class RoutingQueue:
             )
         if int(owner) == 1:
             return str(claimed_for.decode())
-        if int(owner) == 0:
-            log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
-        else:
-            # An id has one outcome, that of the first command. The digest shows a second sender that it is not theirs.
-            log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
+        _log_repetition(entry, command_id, is_same=int(owner) == 0)
         return None
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
@@ -341,6 +334,29 @@ class RoutingQueue:
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand(session, report))
         log.info("command_rejected", command_id=command_id, reason=reason)
+
+
+def _log_repetition(entry: Entry, command_id: str, *, is_same: bool) -> None:
+    if is_same:
+        log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
+    else:
+        # An id has one outcome, that of the first command. The digest shows a second sender that it is not theirs.
+        log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
+
+
+def _event_of(entry: Entry, parsed: ParsedCommand, session_id: str, command_id: str) -> Command:
+    return parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+
+
+def _asks_twilio(entry: Entry) -> bool:
+    """Whether Twilio is asked about the command's caller ID, so that later commands may come meanwhile."""
+    return bool((_text_of(entry) or {}).get("caller_id"))
+
+
+def _own_queues(entry: Entry) -> list[str]:
+    """Return the queues of a command whose session is known only by the name that the command gives."""
+    name = _session_reference(entry)
+    return [*([f"session {name}"] if name else []), f"command {_command_id(entry)}"]
 
 
 def _text_of(entry: Entry) -> dict[str, str] | None:
