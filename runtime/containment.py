@@ -72,6 +72,8 @@ class contain(catch_unexpected):  # noqa: N801  # as above
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        if error is None:
+            return False
         is_suppressed = super().__exit__(kind, error, traceback)
         if self.unexpected is not None:
             log_unexpected(self._where, self._metrics, self.unexpected.error, **self._fields)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from conferral.runtime.errors import ConferralError
@@ -18,6 +19,8 @@ CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
 
+#: Parsed URLs that are kept, count: a call's callbacks all have the same one, and so do a conference's.
+_REMEMBERED = 1024
 _WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
 #: Format of a conference name. Source: Twilio docs, Conference resource, `FriendlyName` (at most 128 characters).
 _CONFERENCE_NAME = re.compile(r"[A-Za-z0-9_-]{0,128}")
@@ -297,6 +300,7 @@ def parse_dial_action(query: str) -> DialAction:
     )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_call(query: str) -> CallCallback:
     """Parse the query of a call's status callback URL.
 
@@ -308,6 +312,7 @@ def parse_call(query: str) -> CallCallback:
     return CallCallback(_id(fields, "session"), _id(fields, "party"), dial, _agent_number(fields))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_conference(query: str) -> ConferenceCallback:
     """Parse the query of a conference's status callback URL.
 
