@@ -9,6 +9,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import Client, is_cluster
+from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
@@ -51,6 +52,10 @@ class Connections:
     #: A single connection, which the leases name, so that others can tell when this worker was killed; None on a
     #: cluster, whose leases are on several servers.
     own: Client | None
+    #: For the commits and what follows them.
+    hot: HotRequests
+    #: For the partitions' streams.
+    reads: BlockingReads
     http: PooledHttpClient
 
     @classmethod
@@ -58,17 +63,33 @@ class Connections:
         """Return connections for this many partitions; each connects at first use."""
         url, partitions = settings.redis_url, settings.partitions
         client = environment.redis(url, max_connections=256)
+        blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
+        reserved = environment.redis(url, max_connections=2 * partitions + 32)
         return cls(
             client,
-            environment.redis(url, blocking=True, max_connections=partitions + 8),
-            environment.redis(url, max_connections=2 * partitions + 32),
+            blocking,
+            reserved,
             None if is_cluster(client) else environment.redis(url, max_connections=1),
+            HotRequests(reserved),
+            BlockingReads(blocking),
             environment.http(settings, clock=environment.clock, metrics=metrics),
         )
+
+    def partition_store(self, keys: Keys, outcomes_kept: int) -> PartitionStore:
+        """Return the store of the partitions."""
+        return PartitionStore(
+            self.client, self.blocking, keys, outcomes_kept=outcomes_kept, hot=self.hot, reads=self.reads
+        )
+
+    def session_store(self, keys: Keys, session_ttl_s: int) -> SessionStore:
+        """Return the store of the sessions."""
+        return SessionStore(self.reserved, keys, session_ttl_s=session_ttl_s, hot=self.hot)
 
     async def close(self) -> None:
         """Close all."""
         await self.http.close()
+        self.hot.close()
+        self.reads.close()
         for client in (self.client, self.blocking, self.reserved, self.own):
             if client is not None:
                 await client.aclose()
@@ -95,7 +116,7 @@ class WorkerParts:
         self._keys, self._schema, self._store_clock = keys, schema, store_clock
         clock, client, reserved = environment.clock, connections.client, connections.reserved
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
-        self.partition_store = PartitionStore(client, connections.blocking, keys, outcomes_kept=settings.outcomes_kept)
+        self.partition_store = connections.partition_store(keys, settings.outcomes_kept)
         self.assigner = PartitionAssigner(
             reserved, keys, name, clock, store_clock, metrics, environment.lease_ms, schema, connections.own
         )
@@ -137,7 +158,7 @@ class WorkerParts:
         )
         self.context = WorkerContext(
             partition_store=self.partition_store,
-            session_store=SessionStore(reserved, keys, session_ttl_s=settings.session_ttl_s),
+            session_store=connections.session_store(keys, settings.session_ttl_s),
             executor=self.executor,
             clock=clock,
             metrics=metrics,

@@ -29,8 +29,9 @@ class PipeliningConnection:
     of their commands. Nothing is sent twice here; only the caller knows what may be repeated.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, timeout_s: float = COMMAND_TIMEOUT_S) -> None:
         self._client = client
+        self._timeout_s = timeout_s
         #: The running attempt to connect, which all exchanges share.
         self._opening: asyncio.Task[_Link] | None = None
         self._link: _Link | None = None
@@ -81,7 +82,7 @@ class PipeliningConnection:
         await connection.connect()
         if self._link is not None:
             self._link.retire()
-        self._link = _Link(connection)
+        self._link = _Link(connection, self._timeout_s)
         return self._link
 
     def _on_opened(self, opening: "asyncio.Task[_Link]") -> None:
@@ -101,9 +102,10 @@ class _Exchange:
 class _Link(asyncio.Protocol):
     """The transport of an open redis-py connection."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, timeout_s: float) -> None:
         import hiredis
 
+        self._timeout_s = timeout_s
         self._connection = connection
         # The writer would close the transport if it were collected.
         self._writer = connection._writer  # noqa: SLF001
@@ -129,7 +131,7 @@ class _Link(asyncio.Protocol):
 
     def send(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
         """Send commands; return the future of their replies."""
-        exchange = _Exchange(self._loop.create_future(), count, self._loop.time() + COMMAND_TIMEOUT_S)
+        exchange = _Exchange(self._loop.create_future(), count, self._loop.time() + self._timeout_s)
         self._waiting.append(exchange)
         if self._timer is None:
             self._timer = self._loop.call_at(exchange.deadline_s, self._check_deadline)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -12,10 +13,12 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.connection.client import BLOCK_MS, Client, store_errors
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
-from conferral.storage.outcome_stream import OUTCOMES_KEPT, publish_outcome
+from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
 from conferral.storage.partition.event_writer import append_events
 from conferral.storage.partition.lease import Lease
 
@@ -61,9 +64,19 @@ class PartitionStore:
     starts at the oldest: none can be skipped, whatever happened to ids or connections in between.
     """
 
-    def __init__(self, client: Client, blocking: Client, keys: Keys, *, outcomes_kept: int = OUTCOMES_KEPT) -> None:
+    def __init__(
+        self,
+        client: Client,
+        blocking: Client,
+        keys: Keys,
+        *,
+        outcomes_kept: int = OUTCOMES_KEPT,
+        hot: HotRequests | None = None,
+        reads: BlockingReads | None = None,
+    ) -> None:
         self._client = client
-        self._blocking = blocking
+        self._hot = hot or HotRequests(client, pipelining=False)
+        self._reads = reads or BlockingReads(blocking, pipelining=False)
         self._keys = keys
         self._outcomes_kept = outcomes_kept
         self._write_limits = NodeLimits(client, POST_COMMIT_WRITES_MAX)
@@ -73,12 +86,11 @@ class PartitionStore:
         key = self._keys.events(partition)
         with store_errors():
             if block:
-                answer = await self._blocking.xread({key: "0"}, count=count, block=BLOCK_MS)
+                entries = await self._reads.read(key, count)
             else:
                 answer = await self._client.xread({key: "0"}, count=count)
-        if not answer:
-            return []
-        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]]
+                entries = answer[0][1] if answer else []
+        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
 
     async def ensure_group(self, partition: int) -> None:
         """Create the consumer group that shows operators position and lag, from the start of the stream.
@@ -166,6 +178,46 @@ class PartitionStore:
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         with store_errors():
             return bool(int(await scripts.finish_effect(self._client, keys, [effect_id, *fields])))
+
+    async def finish_writes(
+        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite], *, session_ttl_s: int
+    ) -> list[effect_codec.PostCommitWrite]:
+        """Perform post-commit writes in one pipeline, and remove them from the outbox; each step is safe to repeat.
+
+        Returns:
+            The writes that are left for `finish_write`: those that Redis refused, those that need a script, and on a
+                cluster, whose nodes fail by themselves, all.
+
+        Raises:
+            StoreUnreachableError: Redis did not answer; any of the writes may be done.
+        """
+        if isinstance(self._client, ClusterClient):
+            return list(writes)
+        commands: list[tuple[Any, ...]] = []
+        #: For each command, its write.
+        owners: list[effect_codec.PostCommitWrite] = []
+        for write in writes:
+            if isinstance(write, effect_codec.ExpireCalls):
+                commands += [("EXPIRE", self._keys.call(call_sid), session_ttl_s) for call_sid in write.call_sids]
+            elif isinstance(write, effect_codec.PublishOutcome):
+                fields = [part for pair in encode_outcome(write.outcome_record).items() for part in pair]
+                commands.append(("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields))
+            owners += [write] * (len(commands) - len(owners))
+        if not commands:
+            return list(writes)
+        outbox = self._keys.outbox(partition)
+        async with self._write_limits.permit(outbox):
+            with store_errors():
+                answers = await self._hot.execute_all(commands)
+                refused = {
+                    owner.write_id
+                    for owner, answer in zip(owners, answers, strict=True)
+                    if isinstance(answer, Exception)
+                }
+                done = {owner.write_id for owner in owners} - refused
+                if done:
+                    await self._hot.execute_command("HDEL", outbox, *done)
+        return [write for write in writes if write.write_id not in done]
 
     async def finish_write(self, partition: int, write: effect_codec.PostCommitWrite, *, session_ttl_s: int) -> None:
         """Perform a post-commit write and remove it from the outbox; each step is safe to repeat."""

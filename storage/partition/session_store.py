@@ -11,6 +11,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.connection.hot_requests import HotRequests
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 
@@ -103,8 +104,9 @@ def new_session(session_id: str) -> StoredSession:
 class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
-    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int) -> None:
+    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int, hot: HotRequests | None = None) -> None:
         self._client = client
+        self._hot = hot or HotRequests(client, pipelining=False)
         self._keys = keys
         self._session_ttl_s = session_ttl_s
 
@@ -127,7 +129,7 @@ class SessionStore:
         """
         keys, arguments = self._arguments(partition, lease, batch)
         with store_errors():
-            code, *places = map(int, await scripts.commit_batch(self._client, keys, arguments))
+            code, *places = map(int, await scripts.commit_batch(self._hot, keys, arguments))
         match result := CommitResult(code):
             case CommitResult.LOST:
                 lease.valid_until_s = 0.0

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from conferral.runtime.clock import SystemClock
+from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -109,14 +110,29 @@ async def blocking(server) -> AsyncIterator[Any]:
     await client.aclose()
 
 
-@pytest.fixture
-def store(client, keys) -> SessionStore:
-    return SessionStore(client, keys, session_ttl_s=3600)
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"])
+def pipelining(request: pytest.FixtureRequest) -> bool:
+    """Both ways to send a worker's hot requests to a single server."""
+    return bool(request.param)
 
 
 @pytest.fixture
-def access(client, blocking, keys) -> PartitionStore:
-    return PartitionStore(client, blocking, keys)
+def hot(client, pipelining) -> Iterator[HotRequests]:
+    requests = HotRequests(client, pipelining=pipelining)
+    yield requests
+    requests.close()
+
+
+@pytest.fixture
+def store(client, keys, hot) -> SessionStore:
+    return SessionStore(client, keys, session_ttl_s=3600, hot=hot)
+
+
+@pytest.fixture
+def access(client, blocking, keys, hot, pipelining) -> Iterator[PartitionStore]:
+    reads = BlockingReads(blocking, pipelining=pipelining)
+    yield PartitionStore(client, blocking, keys, hot=hot, reads=reads)
+    reads.close()
 
 
 @pytest.fixture(scope="session")

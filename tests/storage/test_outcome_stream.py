@@ -4,9 +4,17 @@ import orjson
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRecord
 from conferral.statemachine.transfer import Attempt
-from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, decode, encode
+from conferral.storage.codecs.effect_codec import (
+    ExpireCalls,
+    OutboxEntry,
+    PublishOutcome,
+    ReportCommand,
+    decode,
+    encode,
+)
+from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.outcome_stream import encode_outcome
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.retention import trim
@@ -149,3 +157,46 @@ async def test_calls_expire_with_their_session(access, client, keys):
     for call_sid in ("CA1", "CA2"):
         assert 0 < await client.ttl(keys.call(call_sid)) <= 60
     assert not await client.exists(keys.call("CA3"))
+
+
+@pytest.mark.redis
+async def test_writes_of_a_batch_are_finished_together(ordered, access, client, keys):
+    await client.set(keys.call("CA1"), "CA1")
+    expiry, report = ExpireCalls("CA1", ("CA1",)), ReportCommand("CA1", CommandReport("c", CommandStatus.DONE, ""))
+    for chore in (expiry, report):
+        await client.hset(keys.outbox(0), chore.write_id, encode(OutboxEntry(chore, 5)))
+    chores = [PublishOutcome(TRANSFER), expiry, report, PublishOutcome(SESSION)]
+
+    left = await access.finish_writes(0, chores, session_ttl_s=60)
+    for chore in left:
+        await access.finish_write(0, chore, session_ttl_s=60)
+
+    assert left == (chores if isinstance(client, ClusterClient) else [report])
+    assert await published(client, keys) == [b"CA1:transfer:1", b"CA1:session"]
+    assert 0 < await client.ttl(keys.call("CA1")) <= 60
+    assert await client.hget(keys.command("c"), "status") == b"done"
+    assert await access.outbox(0) == {}
+
+
+@pytest.mark.redis
+async def test_refused_write_of_a_batch_stays_in_the_outbox_alone(ordered, access, client, keys):
+    await client.set(keys.outcomes, "somebody else's")
+    expiry = ExpireCalls("CA1", ("CA1",))
+    await client.hset(keys.outbox(0), expiry.write_id, encode(OutboxEntry(expiry, 5)))
+    left = await access.finish_writes(0, [PublishOutcome(SESSION), expiry], session_ttl_s=60)
+    if not isinstance(client, ClusterClient):
+        assert left == [PublishOutcome(SESSION)]
+        assert expiry.write_id not in await access.outbox(0)
+    assert PublishOutcome(SESSION).write_id in await access.outbox(0)
+
+
+@pytest.mark.redis
+async def test_writes_of_a_batch_stay_in_the_outbox_while_redis_is_full(ordered, single, access, client, keys):
+    await client.config_set("maxmemory-policy", "noeviction")
+    await client.config_set("maxmemory", "100kb")
+    try:
+        left = await access.finish_writes(0, [PublishOutcome(SESSION), PublishOutcome(TRANSFER)], session_ttl_s=60)
+    finally:
+        await client.config_set("maxmemory", "0")
+    assert len(left) == len(await access.outbox(0)) == 2
+    assert await published(client, keys) == []

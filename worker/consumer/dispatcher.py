@@ -84,13 +84,14 @@ class Dispatcher:
         entries, unreadable = decode_outbox(outbox)
         metrics, access = self._context.metrics, self._context.partition_store
         await dead_letter_unreadable(self._partition, access, metrics, unreadable)
-        jobs = []
+        jobs, writes = [], []
         for entry in entries:
             if isinstance(entry.work, Effect):
                 self._open_effects[entry.work.session_id][entry.work.effect_id] = entry.work
                 jobs.append(self._restored_job(entry.work, entry))
             else:
-                self._writes.start(entry.work)
+                writes.append(entry.work)
+        self._writes.start(writes)
         after_death = not self._lease.was_released
         await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
 
@@ -121,8 +122,7 @@ class Dispatcher:
             )
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
-        for write in decided.post_commit_writes:
-            self._writes.start(write)
+        self._writes.start(decided.post_commit_writes)
         for session in sessions.values():
             self._session_gauge.update(session.id, session.state)
         for effect_id in decided.batch.outbox_del:

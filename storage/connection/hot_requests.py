@@ -1,0 +1,100 @@
+"""Hot requests: those that a worker sends for every batch, past redis-py where the server allows it.
+
+A single server gets them over pipelining connections. A cluster, whose client knows the nodes, and platforms without
+hiredis get them from redis-py. Neither way sends a command twice.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from conferral.storage.connection.client import BLOCK_MS, BLOCK_TIMEOUT_S, Client
+from conferral.storage.connection.error_mapping import as_connection_error
+from conferral.storage.connection.pipelining import PipeliningConnection
+
+#: Entries of a stream: id, and fields with their values.
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+class HotRequests:
+    """Commands and pipelines over one connection. Errors are redis-py's.
+
+    Args:
+        client: Knows the address; runs the commands where there is no pipelining connection.
+        pipelining: Whether to use a pipelining connection if possible; then close it at the end.
+    """
+
+    def __init__(self, client: Client, *, pipelining: bool = True) -> None:
+        self._client = client
+        can_serve = pipelining and PipeliningConnection.can_serve(client)
+        self._connection = PipeliningConnection(client) if can_serve else None
+
+    async def execute_command(self, *command: Any) -> Any:
+        """Run one command; return the reply as Redis sent it."""
+        if self._connection is None:
+            return await self._client.execute_command(*command)
+        with as_connection_error():
+            (reply,) = await self._connection.exchange(self._connection.pack((command,)), 1)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def execute_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run commands in one pipeline; return their replies, with Redis's refusals as values."""
+        if self._connection is None:
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute(raise_on_error=False))
+        with as_connection_error():
+            return await self._connection.exchange(self._connection.pack(commands), len(commands))
+
+    def close(self) -> None:
+        """Close the connection; running requests fail."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+class BlockingReads:
+    """Reads of streams that wait for an entry, each stream over a connection of its own.
+
+    Args:
+        client: For blocking reads.
+        pipelining: See `HotRequests`.
+    """
+
+    def __init__(self, client: Client, *, pipelining: bool = True) -> None:
+        self._client = client
+        self._can_pipeline = pipelining and PipeliningConnection.can_serve(client)
+        self._connections: dict[str, PipeliningConnection] = {}
+
+    async def read(self, stream: str, count: int) -> Entries:
+        """Return the oldest entries of a stream; wait up to 2 s for one."""
+        if not self._can_pipeline:
+            answer = await self._client.xread({stream: "0"}, count=count, block=BLOCK_MS)
+            return answer[0][1] if answer else []
+        connection = self._connections.get(stream)
+        if connection is None:
+            connection = self._connections[stream] = PipeliningConnection(self._client, BLOCK_TIMEOUT_S)
+        command = ("XREAD", "COUNT", count, "BLOCK", BLOCK_MS, "STREAMS", stream, "0")
+        try:
+            with as_connection_error():
+                (reply,) = await connection.exchange(connection.pack((command,)), 1)
+        except asyncio.CancelledError:
+            # Otherwise the next read would wait for this one.
+            self._connections.pop(stream, None)
+            connection.close()
+            raise
+        if isinstance(reply, Exception):
+            raise reply
+        return [(entry_id, _pairs(fields)) for entry_id, fields in reply[0][1]] if reply else []
+
+    def close(self) -> None:
+        """Close all connections; running reads fail."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+
+def _pairs(fields: list[bytes] | None) -> dict[bytes, bytes]:
+    return dict(zip(fields[::2], fields[1::2], strict=True)) if fields else {}
