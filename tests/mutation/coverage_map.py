@@ -54,6 +54,9 @@ class CoverageMap:
     def tests_of(self, path: str, line: int, budget_s: float) -> list[str]:
         """Node ids of tests that run a line: those of its own package first, quick ones first.
 
+        Constants and default values run at import, before any test. Tests in files that import the module come first
+        then, and after them all tests that run any line of it.
+
         Args:
             path: Relative to the root.
             line: From 1.
@@ -61,17 +64,35 @@ class CoverageMap:
         """
         by_line = self._data.contexts_by_lineno(str(self._root / path))
         contexts = by_line.get(line, [])
-        if contexts == [""]:  # it runs when the module is imported, before any test: all tests of the file see it
+        importers: set[str] = set()
+        if contexts == [""]:
             contexts = [context for found in by_line.values() for context in found]
-        tests = {context.partition("|")[0] for context in contexts} & self._seconds.keys()
+            importers = self._importers(path)
+        tests = {context.partition("|")[0] for context in contexts} & self._seconds.keys() | importers
         own = f"tests/{path.partition('/')[0]}/"
         chosen, spent_s = [], 0.0
-        for test in sorted(tests, key=lambda one: (not one.startswith(own), self._seconds[one], one)):
+
+        def order(test: str) -> tuple[bool, bool, float, str]:
+            is_near = bool(importers) or test.startswith(own)
+            return test not in importers, not is_near, self._seconds[test], test
+
+        for test in sorted(tests, key=order):
             if chosen and spent_s + self._seconds[test] > budget_s:
                 continue
             chosen.append(test)
             spent_s += self._seconds[test]
         return chosen
+
+    def _importers(self, path: str) -> set[str]:
+        """Tests in files that import a module, or import from its package."""
+        module = "conferral." + path.removesuffix(".py").replace("/", ".")
+        package = module.rpartition(".")[0]
+        files = {test.partition("::")[0] for test in self._seconds}
+        texts = {file: (self._root / file).read_text("utf-8") for file in files}
+        near = {
+            file for file, text in texts.items() if any(f"from {name} import" in text for name in (module, package))
+        }
+        return {test for test in self._seconds if test.partition("::")[0] in near}
 
 
 def record(root: Path, folder: Path, tests: Sequence[str]) -> None:

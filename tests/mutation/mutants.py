@@ -92,8 +92,13 @@ def _mutants(source: str, path: str) -> Iterator[Mutant]:
         operator = get_operator(f"core/{name}")()
         positions = [(node, start) for node in nodes for start, _end in operator.mutation_positions(node)]
         for occurrence, (node, (line, column)) in enumerate(positions):
-            if not _is_annotation(node):
+            if not _is_annotation(node) and not _is_signature_marker(node):
                 yield Mutant(path, line, column, name, occurrence)
+
+
+def _is_signature_marker(node: Any) -> bool:
+    """Whether this is the `*` or `/` of a signature, which no operator is."""
+    return node.type == "operator" and node.value in ("*", "/") and node.parent.type in ("parameters", "param")
 
 
 def _is_annotation(node: Any) -> bool:
