@@ -114,6 +114,12 @@ def test_ringing_party_is_waited_for_and_tracked():
     answered.expect_parties(customer="connected", agent="connected").expect_timers()
 
 
+@pytest.mark.parametrize("waits", [{"held": True}, {"start_on_enter": False}], ids=str)
+def test_customer_found_waiting_keeps_the_music(waits: dict[str, object]):
+    story = found(Scenario(), "customer", "agent", customer=waits, agent={"is_ringing": True})
+    assert story.session.parties["customer"].wait_audio == "music"
+
+
 def test_party_that_rings_too_long_is_hung_up():
     story = found(Scenario(), "customer", "agent", agent={"is_ringing": True})
     story.fires(DialOverdue).expect("conferenced", "look")
@@ -135,6 +141,7 @@ def test_supervisor_is_no_company_and_heard_as_before(seen: dict[str, object], m
         seen = {"coaches": story.legs["agent"].call_sid}
     story = found(story, "customer", "agent", "supervisor", supervisor=seen).expect("conferenced")
     assert story.session.parties["supervisor"].supervises == mode
+    assert not story.session.is_group
     story.leaves("agent")
     assert "lone" in story.session.timers
 

@@ -41,6 +41,11 @@ def test_everyone_hears_the_announcement_to_its_end():
     story.expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
+def test_repeated_command_plays_its_announcement_once():
+    story = playing().played()
+    story.announce().expect("conferenced", outcome="stale").expect_command("announce-1", "accepted", "done")
+
+
 @pytest.mark.parametrize("what", [{"url": "https://example.com/a.wav"}, {"say": "Closing"}], ids=["url", "say"])
 def test_announcement_plays_what_the_command_names(what):
     effect = ordering().announce(**what).last.effects[0]

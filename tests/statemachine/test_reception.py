@@ -222,6 +222,12 @@ def test_caller_who_does_not_return_is_searched_for_and_moved_once():
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent").expect_timers()
 
 
+def test_caller_is_moved_even_if_their_join_was_event_number_0():
+    story = called().joins("customer", starts=False, sequence=0).expect("conferenced", "dial agent").placed("agent")
+    story.leaves("customer", status="in-progress", reason="moved", sequence=None).expect("conferenced")
+    story.fires(OpeningOverdue).reads(customer="in-progress").expect("conferenced", "move customer")
+
+
 def test_caller_who_can_not_be_brought_in_is_not_left_in_silence():
     story = moved()
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
@@ -437,6 +443,10 @@ def test_caller_continues_at_the_directory_url_after_agent_leaves():
 
 def test_caller_who_leaves_first_is_not_sent_anywhere():
     with_survey().leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+def test_caller_without_a_survey_is_hung_up_when_the_conference_ends_with_the_agent():
+    received().conference_ends(by="agent").expect("ended", "hang up customer", "hang up agent", reason="agent-left")
 
 
 @pytest.mark.parametrize("told", ["conference end", "nothing"])

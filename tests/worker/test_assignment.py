@@ -1,19 +1,22 @@
 """Fair shares: workers that join, leave and die, in virtual time, on a Redis in memory."""
 
+import asyncio
 import random
 import re
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from conferral.storage.connection.client import COMMAND_TIMEOUT_S
 from conferral.storage.partition.lease import RENEW_EVERY_S, VERIFY_AFTER_FAILOVER_S
+from conferral.worker.assignment.handover import IDLE_WAIT_S, pick_partition
 from conferral.worker.assignment.rebalance import target_counts
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.memory_redis import Fault
-from tests.worker.worker_cluster import WorkerCluster
+from tests.worker.worker_cluster import ClusterClock, Work, WorkerCluster
 
 #: A killed worker's partitions have other holders after so long, seconds: its lease, and a poll.
 TAKE_OVER_S = 7.0
@@ -76,6 +79,17 @@ def test_the_first_worker_takes_everything_and_the_second_gets_its_half_at_once(
         await team.until_fair(AT_ONCE_S)
         assert await team.shares() == [8, 8]
         assert sum(await team.epochs()) - sum(first_epochs) == 8, "no partition changes hands that need not"
+
+    of_team(story)
+
+
+def test_worker_that_starts_counts_the_others_as_soon_as_it_has_read_them():
+    async def story(team: WorkerCluster) -> None:
+        first = team.join()
+        await team.until_fair(AT_ONCE_S)
+        second = team.join()
+        await second.keeper.membership.is_loaded.wait()
+        assert second.keeper.membership.names == {first.name, second.name}
 
     of_team(story)
 
@@ -242,6 +256,29 @@ def test_partitions_with_requests_in_flight_are_released_last_and_drained():
         assert first.work.busy_partitions == busy - set(first.work.drained)
 
     of_team(story)
+
+
+def test_partition_whose_jobs_end_soon_is_handed_over_and_otherwise_the_smallest():
+    async def main(loop: VirtualLoop) -> None:
+        work, clock = Work({0, 1, 2}), ClusterClock(loop, 0.0)
+        held: Any = [
+            SimpleNamespace(number=number, session_gauge=SimpleNamespace(states=range(number))) for number in range(3)
+        ]
+        executor: Any = work
+        picking = asyncio.create_task(pick_partition(lambda: held, executor, clock))
+        await asyncio.sleep(IDLE_WAIT_S / 2)  # a delay: virtual time
+        assert not picking.done(), "it waits for a partition without jobs"
+        work.busy_partitions.discard(2)
+        assert await picking is held[2]
+        work.busy_partitions.add(2)
+        began_s = loop.time()
+        assert await pick_partition(lambda: held, executor, clock) is held[0]
+        assert loop.time() - began_s >= IDLE_WAIT_S
+        began_s = loop.time()
+        assert await pick_partition(list, executor, clock) is None
+        assert loop.time() == began_s
+
+    run(main)
 
 
 @pytest.mark.parametrize("when", ["before its work has ended", "while what is under way is waited for"])

@@ -5,7 +5,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError
 from conferral.storage.commands.command_parser import BadCommandError
-from conferral.worker.router.caller_ids import FOUND_TTL_S, MISSING_TTL_S, CallerIdChecker
+from conferral.worker.router.caller_ids import FOUND_TTL_S, CallerIdChecker
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 
 LIST = "GET IncomingPhoneNumbers"
@@ -61,8 +61,12 @@ async def test_a_number_that_the_account_does_not_have_is_refused(there):
             await caller_ids.check(STRANGE)
 
     assert len(http.requests) == 1
+    clock.now_s = 14.5
+    with pytest.raises(BadCommandError):
+        await caller_ids.check(STRANGE)
+    assert len(http.requests) == 1, "the answer is kept for 15 s"
     http.answers = {LIST: page("incoming_phone_numbers", {"phone_number": STRANGE})}
-    clock.now_s = MISSING_TTL_S
+    clock.now_s = 15.0
     await caller_ids.check(STRANGE)
 
 

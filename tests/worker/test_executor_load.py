@@ -15,6 +15,7 @@ from conferral.storage.partition.dial_claims import DialStatus
 from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     BUSY,
+    IN_ROOM,
     UNWANTED,
     ExecutorHarness,
     FakeRecords,
@@ -23,6 +24,7 @@ from tests.worker.executor_harness import (
     gated,
     hang_up,
     read,
+    redirect,
     straight,
     succeeded,
     update,
@@ -95,6 +97,20 @@ async def test_reads_leave_reserved_slots_to_hang_ups() -> None:
     for number in range(5):
         system.calls.script[f"r{number}"].append(answer)
         system.submit(read(f"r{number}", f"S{number}"))
+    await system.settle()
+    assert system.calls.at_once_max == 2
+
+    answer.set()
+    await system.settle()
+    assert len(system.finished) == 5
+
+
+async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
+    system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    answer = asyncio.Event()
+    for number in range(5):
+        system.calls.looks[f"a{number}"].extend([answer, IN_ROOM])
+        system.submit(redirect(f"a{number}", f"S{number}"), may_have_been_sent=True)
     await system.settle()
     assert system.calls.at_once_max == 2
 

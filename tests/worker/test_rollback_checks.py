@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
@@ -59,6 +60,21 @@ def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
         assert all(later - earlier >= PAUSE_S for earlier, later in pairwise(times))
 
     story(tell)
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH_MAX, BATCH_MAX + 1, 2 * BATCH_MAX])
+def test_finished_check_counts_its_sessions(count: int) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        metrics = Metrics()
+        checks, access = RollbackChecks(metrics), Access(loop, count)
+        with capture_logs() as lines:
+            checks.add(0, "7:worker", access, lambda: True)
+            await asyncio.sleep(30.0)  # a delay: virtual time
+        checks.stop()
+        assert [(line["event"], line["sessions"]) for line in lines] == [("rollback_checked", count)]
+        assert f'conferral_sweep_findings_total{{kind="rolled-back"}} {count:.1f}' in metrics.exposition().decode()
+
+    run(main)
 
 
 def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None:

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.storage.keys import Keys
+from conferral.storage.partition.lease import RENEW_EVERY_S
 from conferral.worker.assignment.assignment import RELEASE_PAUSE_S
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
@@ -59,6 +60,27 @@ def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(sp
         await worker._drain(client, Keys("test", 4), assigner, silent, silent)
         assert loop.time() <= STOPPED_WITHIN_S
         assert executor.drained_s > 0 or spent_s == 8.0, "what is under way is given its time"
+
+    run(story)
+
+
+def test_partition_lost_during_the_stop_is_given_up() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=4)
+        member = team.join()
+        await team.until_fair(1.0)
+        member.work.busy_partitions = {0, 1, 2, 3}
+        member.stop.set()
+        await asyncio.wait(member.tasks)
+        member.keeper.consumers[2].mark_lost()
+        is_over, work = asyncio.Event(), cast("Executor", member.work)
+        winding = member.process.start(member.keeper.drain(is_over, work))
+        await team.passes(2 * RENEW_EVERY_S)
+        assert member.keeper.consumers.keys() == {0, 1, 3}
+        assert member.work.dropped == [2]
+        is_over.set()
+        await winding
+        team.kill(member)
 
     run(story)
 

@@ -47,8 +47,10 @@ class Work:
     #: How long what is under way takes, seconds.
     request_s: float = 0.0
     drained: list[int] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
 
-    def drop_partition(self, _partition: int) -> None: ...
+    def drop_partition(self, partition: int) -> None:
+        self.dropped.append(partition)
 
     def cancel_unwanted_dials(self, _sessions: object) -> None: ...
 

@@ -1,0 +1,46 @@
+"""What the dispatcher tells the executor about an effect that is new."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import Transfer
+from conferral.storage.partition.lease import Lease
+from conferral.worker.consumer.batch import DecidedBatch
+from conferral.worker.consumer.dispatcher import REDELIVERY_WINDOW_MS, Dispatcher
+from conferral.worker.executor.job import Job
+from tests.worker.executor_harness import START_MS, FakeTime, gated
+
+
+@pytest.mark.parametrize(
+    ("verifies", "added_ms", "may_be_lost"),
+    [
+        (True, START_MS - 1, True),
+        (True, START_MS + REDELIVERY_WINDOW_MS, True),
+        (True, START_MS + REDELIVERY_WINDOW_MS + 1, False),
+        (False, START_MS, False),
+    ],
+)
+async def test_dial_of_an_entry_added_soon_after_a_rollback_may_be_a_repeat(
+    verifies: bool, added_ms: int, may_be_lost: bool
+) -> None:
+    """Commands are routed again and timers fire again then; an entry added later is new."""
+    time, jobs = FakeTime(), list[Job]()
+    executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
+    context: Any = SimpleNamespace(
+        executor=executor, partition_store=None, clock=time, metrics=Metrics(), session_ttl_s=60,
+        on_committed=lambda _decisions: None,
+    )  # fmt: skip
+    lease = Lease("lease", "7:worker", 0, math.inf, expired_at_ms=0, acquired_at_ms=START_MS)
+    none: Any = SimpleNamespace()
+    dispatcher = Dispatcher(0, lease, context, StoreClock(time), none, none, math.inf if verifies else 0.0)
+    event = Transfer(session_id="S1", entry_id=f"{added_ms}-0", token="t", to="client:bob", mode="warm")
+
+    dispatcher.dispatch(DecidedBatch([], effects=[(gated("d"), event)]))
+
+    (job,) = jobs
+    assert (job.mark_may_be_lost, job.may_have_been_sent) == (may_be_lost, verifies)
