@@ -26,7 +26,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size(rounds=5, conversions=40),
+    "full": Size(rounds=5, conversions=100),
     "quick": Size(rounds=2, conversions=10),
     "tiny": Size(rounds=1, conversions=1),
 }

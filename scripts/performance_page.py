@@ -39,8 +39,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with two or three significant digits."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}" if abs(value) < 10 else f"{value:.1f}"
+    """Return a number with three significant digits, or as an integer with separators."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _spread(figure: Figure | None, unit: str, factor: float = 1.0) -> str:

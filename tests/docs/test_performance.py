@@ -85,7 +85,7 @@ def test_short_runs_and_busy_machines_are_named():
 def test_figures_show_median_and_spread():
     page = performance_page.BLOCKS["figures"](results(worker={"ordinary.cpu_us": [52.0, 50.0, 51.0]}))
 
-    assert "| Worker: an event of a bridged call | 51.0 µs of CPU (50.0 to 52.0) |" in page
+    assert "| Worker: an event of a bridged call | 51 µs of CPU (50 to 52) |" in page
 
 
 def test_calculation_follows_from_the_measurements(measured):
