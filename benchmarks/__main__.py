@@ -38,7 +38,8 @@ SIZES = ("full", "quick", "tiny")
 def main(arguments: Sequence[str]) -> int:
     """Measure, print each benchmark under its question, and write the results if wanted."""
     given = _arguments(arguments)
-    # SIGTERM ends the processes that are measured, as Ctrl-C does.
+    # SIGTERM ends the measured processes, too, as Ctrl-C does; a shell ignores SIGINT for its background jobs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     run = _describe(given)
     pinned = machine.pin(0, machine.OTHER_CORE)

@@ -3,6 +3,9 @@
 import importlib
 import math
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -42,6 +45,26 @@ def test_benchmark_names_its_question_and_measures(name):
 
     assert figures.rounds
     assert all(math.isfinite(value) and value >= 0 for rounds in figures.rounds.values() for value in rounds)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the children of a process from /proc")
+def test_terminated_run_leaves_no_process():
+    """As a background job of a shell, which ignores SIGINT."""
+    run = f"trap '' INT; exec {sys.executable} -m benchmarks sessions --size full"
+    process = subprocess.Popen(["sh", "-c", run], cwd=machine.REPOSITORY, stdout=subprocess.DEVNULL)
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        while len(children := listed.read_text().split()) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert [child for child in children if Path(f"/proc/{child}").exists()] == []
 
 
 @pytest.mark.soak
