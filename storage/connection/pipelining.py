@@ -95,7 +95,7 @@ class PipeliningConnection:
 class _Exchange:
     done: asyncio.Future[list[Any]]
     count: int
-    deadline_s: float
+    sent_at_s: float
     replies: list[Any] = field(default_factory=list)
 
 
@@ -122,6 +122,7 @@ class _Link(asyncio.Protocol):
         #: Oldest first.
         self._waiting: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._heard_at_s = 0.0
         self._is_retired = False
 
     @property
@@ -131,10 +132,10 @@ class _Link(asyncio.Protocol):
 
     def send(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
         """Send commands; return the future of their replies."""
-        exchange = _Exchange(self._loop.create_future(), count, self._loop.time() + self._timeout_s)
+        exchange = _Exchange(self._loop.create_future(), count, self._loop.time())
         self._waiting.append(exchange)
         if self._timer is None:
-            self._timer = self._loop.call_at(exchange.deadline_s, self._check_deadline)
+            self._timer = self._loop.call_at(exchange.sent_at_s + self._timeout_s, self._check_silence)
         self._transport.write(packed)
         return exchange.done
 
@@ -151,6 +152,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out replies."""
+        self._heard_at_s = self._loop.time()
         self._parser.feed(data)
         while (reply := self._parser.gets()) is not _INCOMPLETE:
             if not self._waiting:
@@ -170,12 +172,14 @@ class _Link(asyncio.Protocol):
         """Fail what waits."""
         self._fail(RedisConnectionError("the connection broke"))
 
-    def _check_deadline(self) -> None:
+    def _check_silence(self) -> None:
+        """Break a connection that has been silent for too long; a slow one may continue."""
         self._timer = None
         if not self._waiting:
             return
-        if self._waiting[0].deadline_s > self._loop.time():
-            self._timer = self._loop.call_at(self._waiting[0].deadline_s, self._check_deadline)
+        due_s = max(self._waiting[0].sent_at_s, self._heard_at_s) + self._timeout_s
+        if due_s > self._loop.time():
+            self._timer = self._loop.call_at(due_s, self._check_silence)
             return
         self._transport.abort()
         self._fail(RedisTimeoutError("no reply in time"))

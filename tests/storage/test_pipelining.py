@@ -14,7 +14,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from conferral.storage.connection import pipelining
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.errors import error_word
 from conferral.storage.connection.pipelining import PipeliningConnection
@@ -103,8 +102,8 @@ async def test_broken_connection_fails_all_exchanges_and_nothing_is_sent_twice(c
     assert await exchange(connection, ("INCR", "n")) == [11]
 
 
-async def test_silent_server_breaks_the_connection_and_a_new_one_serves(connection, alone, monkeypatch) -> None:
-    monkeypatch.setattr(pipelining, "COMMAND_TIMEOUT_S", 0.1)
+async def test_silent_server_breaks_the_connection_and_a_new_one_serves(connection, alone) -> None:
+    connection._timeout_s = 0.1
     await exchange(connection, ("PING",))
     alone.signal(signal.SIGSTOP)
     try:
@@ -112,12 +111,31 @@ async def test_silent_server_breaks_the_connection_and_a_new_one_serves(connecti
     finally:
         alone.signal(signal.SIGCONT)
     assert [type(error) for error in failed] == [RedisTimeoutError] * 3
-    monkeypatch.setattr(pipelining, "COMMAND_TIMEOUT_S", 10.0)
+    connection._timeout_s = 10.0
     assert await exchange(connection, ("PING",)) == [b"PONG"]
 
 
-async def test_idle_connection_outlives_the_reply_timeout(connection, alone, monkeypatch) -> None:
-    monkeypatch.setattr(pipelining, "COMMAND_TIMEOUT_S", 0.05)
+async def test_slow_connection_is_kept_as_long_as_replies_arrive(tmp_path: Path) -> None:
+    async def answer_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            for _ in range(data.count(b"SETINFO")):
+                writer.write(b"+OK\r\n")
+            for _ in range(data.count(b"PING")):
+                await asyncio.sleep(0.2)  # a delay: the server's
+                writer.write(b"+PONG\r\n")
+        writer.close()
+
+    listener = await asyncio.start_unix_server(answer_slowly, tmp_path / "redis.sock")
+    client = make_client(f"unix://{tmp_path}/redis.sock")
+    connection = PipeliningConnection(client, timeout_s=0.6)
+    assert await asyncio.gather(*(exchange(connection, ("PING",)) for _ in range(6))) == [[b"PONG"]] * 6
+    connection.close()
+    await client.aclose()
+    listener.close()
+
+
+async def test_idle_connection_outlives_the_reply_timeout(connection, alone) -> None:
+    connection._timeout_s = 0.05
     await exchange(connection, ("PING",))
     await asyncio.sleep(0.15)  # a delay: nothing may happen for this long
     assert await exchange(connection, ("PING",)) == [b"PONG"]
