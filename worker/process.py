@@ -249,8 +249,9 @@ class Worker:
                 self.metrics.partition_lag.remove(str(number))
             labelled &= assigner.consumers.keys()
             try:
-                for number in list(assigner.consumers):
-                    pending = await parts.partition_store.pending_count(number)
+                numbers = list(assigner.consumers)
+                counts = await parts.partition_store.pending_counts(numbers)
+                for number, pending in zip(numbers, counts, strict=True):
                     self.metrics.partition_lag.labels(str(number)).set(pending)
                     labelled.add(number)
                 await parts.coverage.refresh()

@@ -384,27 +384,45 @@ async def renew_many(
     with store_errors():
         pipeline = client.pipeline(transaction=False)
         pipeline.execute_command("CLIENT ID")
-        for lease, own_now_ms in held:
+        for position, (lease, own_now_ms) in enumerate(held):
             lease.connection = connection or lease.connection
-            arguments = _renewal_arguments(lease, requested_at_s, duration_ms, own_now_ms, connection)
+            # All over one connection, so on one server: it is named once.
+            arguments = _renewal_arguments(
+                lease, requested_at_s, duration_ms, own_now_ms, connection, asks_server=position == 0
+            )
             scripts.renew_lease.append_to(pipeline, [lease.key], arguments)
         client_id, *answers = await pipeline.execute(raise_on_error=False)
     found: list[tuple[Renewal, int] | StoreError] = []
+    server = b""
     for (lease, own_now_ms), answer, commits in zip(held, answers, commits_before, strict=True):
         if isinstance(answer, NoScriptError):
             found.append(await renew(client, lease, clock, duration_ms, own_now_ms))
         elif isinstance(answer, Exception):
             found.append(to_store_error(answer))
         else:
-            found.append(_renewed(lease, answer, clock, requested_at_s, duration_ms, commits))
+            server = server or b"".join(answer[3:])
+            found.append(_renewed(lease, [*answer[:3], server], clock, requested_at_s, duration_ms, commits))
     return found, "" if isinstance(client_id, Exception) else str(client_id)
 
 
 def _renewal_arguments(
-    lease: Lease, requested_at_s: float, duration_ms: int, own_now_ms: int | None, connection: str = ""
+    lease: Lease,
+    requested_at_s: float,
+    duration_ms: int,
+    own_now_ms: int | None,
+    connection: str = "",
+    *,
+    asks_server: bool = True,
 ) -> list[scripts.Argument]:
     own_ms = own_now_ms if own_now_ms is not None else ""
-    return [lease.holder, duration_ms, own_ms, _server_to_note(lease, requested_at_s), connection]
+    return [
+        lease.holder,
+        duration_ms,
+        own_ms,
+        _server_to_note(lease, requested_at_s),
+        connection,
+        int(asks_server and own_now_ms is not None),
+    ]
 
 
 def _renewed(

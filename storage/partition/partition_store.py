@@ -13,7 +13,7 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, is_cluster, run_each, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
@@ -80,6 +80,8 @@ class PartitionStore:
         self._keys = keys
         self._outcomes_kept = outcomes_kept
         self._write_limits = NodeLimits(client, POST_COMMIT_WRITES_MAX)
+        #: Whether partitions are on several servers, so that one round trip would wait for the slowest of them.
+        self.is_cluster = is_cluster(client)
 
     async def read(self, partition: int, count: int, *, block: bool) -> list[Entry]:
         """Return the oldest undecided entries; with `block`, wait up to 2 s for one."""
@@ -124,10 +126,19 @@ class PartitionStore:
             pipeline.zcard(self._keys.timers(partition))
             return not any(await pipeline.execute())
 
-    async def pending_count(self, partition: int) -> int:
-        """Return the number of undecided entries."""
-        with store_errors():
-            return int(await self._client.xlen(self._keys.events(partition)))
+    async def pending_counts(self, partitions: Sequence[int]) -> list[int]:
+        """Return the number of undecided entries in each partition."""
+        counts = await run_each(self._client, partitions, lambda pipe, number: pipe.xlen(self._keys.events(number)))
+        return [int(count or 0) for count in counts]
+
+    async def next_due_times(self, partitions: Sequence[int]) -> list[int | None]:
+        """Return when each partition's next timer is due, Unix milliseconds; None without timers."""
+        found = await run_each(
+            self._client,
+            partitions,
+            lambda pipe, number: pipe.zrange(self._keys.timers(number), 0, 0, withscores=True),
+        )
+        return [int(first[0][1]) if first else None for first in found]
 
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""

@@ -11,9 +11,10 @@
   ARGV[4]  the Redis server                 text, its run id, stored for the next holder, or `-` while it is in doubt;
                                             empty: not stored
   ARGV[5]  the connection of this renewal   text, stored with the holder; empty: not stored
+  ARGV[6]  whether to name the server       1 or 0: it is known from another renewal over the same connection
 
   Returns  {1, now_ms, commit, redis}  renewed; commit is the number of the last commit in Redis, redis is the current
-                                       server, empty if unknown
+                                       server, empty if unknown or not asked for
            {0, now_ms}                 lost: another worker holds it, or it was released
   The holder's time counts, since no one can set it. After a change of this clock, the next holder finds in
   `clock_offset` how to continue, and in `at` how far the partition's time has come.
@@ -21,7 +22,7 @@
   which the holder does not miss yet.
 ]]
 local lease, holder, duration_ms, own_ms, server = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local connection = ARGV[5]
+local connection, asks_server = ARGV[5], ARGV[6] == '1'
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local found = redis.call('HMGET', lease, 'holder', 'until')
@@ -36,6 +37,6 @@ if own_ms then
 end
 if connection ~= '' then redis.call('HSET', lease, 'connection', holder .. ' ' .. connection) end
 if own_ms and server ~= '' then redis.call('HSET', lease, 'redis', server) end
-local info = own_ms and redis.pcall('INFO', 'server')
+local info = asks_server and redis.pcall('INFO', 'server')
 if type(info) ~= 'string' then info = '' end
 return {1, tostring(now_ms), redis.call('HGET', lease, 'commit') or '0', string.match(info, 'run_id:(%w+)') or ''}

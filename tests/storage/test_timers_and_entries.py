@@ -138,3 +138,15 @@ async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access,
     assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX
     assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (3, None)
     assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX + 3
+
+
+async def test_next_timers_and_lengths_of_several_partitions_are_read_together(access, client, keys):
+    await client.zadd(keys.timers(1), {"lone|s1": 300, "ring|s2": 200})
+    await client.xadd(keys.events(P), {"type": "nothing"})
+    assert await access.next_due_times([0, 1]) == [None, 200]
+    assert await access.pending_counts([0, P]) == [0, 1]
+
+
+async def test_foreign_type_at_timers_is_none(access, client, keys):
+    await client.set(keys.timers(1), "foreign")
+    assert await access.next_due_times([0, 1]) == [None, None]

@@ -1,11 +1,12 @@
 """Timer loop: fires due timers of all held partitions by moving them onto their streams.
 
-Partitions are polled concurrently: on a cluster, an unresponsive node must not delay the timers of other nodes.
+Partitions on one server are polled in one round trip. On a cluster, each is polled alone: an unresponsive node must not
+delay the timers of other nodes.
 """
 
 import asyncio
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -16,6 +17,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
+from conferral.worker.consumer.partition_timers import PartitionTimers
 
 log = structlog.get_logger()
 
@@ -38,6 +40,7 @@ async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, clock: C
         metrics: Counts unexpected errors.
     """
     polled_at_s = float("-inf")
+    polling: asyncio.Task[None] | None = None
     firing: dict[int, asyncio.Task[None]] = {}
     while not stop.is_set():
         assigner.timers_changed.clear()
@@ -46,17 +49,36 @@ async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, clock: C
         is_poll_due = clock.monotonic_s() - polled_at_s >= POLL_EVERY_S
         if is_poll_due:
             polled_at_s = clock.monotonic_s()
+        together = _on_one_server(assigner)
+        if is_poll_due and together and (polling is None or polling.done()):
+            polling = asyncio.get_running_loop().create_task(_poll(together, metrics))
         for consumer in assigner.consumers.values():
             if (
                 consumer.number not in firing
                 and consumer.is_active
-                and (is_poll_due or consumer.timers.ms_until_due() <= 0)
+                and ((is_poll_due and not together) or consumer.timers.ms_until_due() <= 0)
             ):
                 firing[consumer.number] = asyncio.get_running_loop().create_task(_fire(consumer, metrics))
         await _wait(assigner, firing)
-    for result in await asyncio.gather(*firing.values(), return_exceptions=True):
+    last = [*firing.values(), *([polling] if polling is not None else [])]
+    for result in await asyncio.gather(*last, return_exceptions=True):
         if result is not None:
             raise result
+
+
+def _on_one_server(assigner: PartitionAssigner) -> list[PartitionConsumer]:
+    """Return the consumers whose timers can be polled together: all or, on a cluster, none."""
+    active = [consumer for consumer in assigner.consumers.values() if consumer.is_active]
+    return [] if any(consumer.timers.is_on_cluster for consumer in active) else active
+
+
+async def _poll(consumers: Sequence[PartitionConsumer], metrics: Metrics) -> None:
+    """Find timers that are due earlier than known; the loop fires them."""
+    try:
+        with contain(ItemKind.TIMER, metrics, passing=(StoreError,)):
+            await PartitionTimers.poll([consumer.timers for consumer in consumers])
+    except StoreError as error:
+        log_unreachable(error, task="timers")
 
 
 async def _fire(consumer: PartitionConsumer, metrics: Metrics) -> None:

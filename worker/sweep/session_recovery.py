@@ -36,6 +36,8 @@ RETRY_AFTER_S = 3.0
 ATTEMPTS_MAX = 4
 #: Pause between two searches, seconds: after a complete data loss, all sessions are unknown at once.
 PAUSE_S = 0.2
+#: The same while no session is waiting, seconds.
+IDLE_PAUSE_S = 0.5
 #: Sessions queued for a search, count; the sweep finds the others.
 WAITING_MAX = 1_000
 
@@ -118,7 +120,7 @@ class SessionRecovery:
                 del self._waiting[session_id]
                 with contain(ItemKind.SWEEP, self._metrics, session_id=session_id):
                     await self._attempt(session_id, search)
-            await pause(stop, PAUSE_S)
+            await pause(stop, PAUSE_S if self._waiting else IDLE_PAUSE_S)
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
         try:

@@ -38,7 +38,7 @@ from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 log = structlog.get_logger()
 
 #: Polling interval for a lost lease or a due sweep, seconds.
-TICK_S = 0.1
+TICK_S = 0.5
 #: Sessions, calls, and findings processed between two lease checks, count.
 CHUNK = 200
 #: Findings published per sweep, count. Each leads to a read from Twilio, and a wrong list must not lead to thousands.
