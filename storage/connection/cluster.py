@@ -201,7 +201,7 @@ class ClusterClient(RedisCluster):
             if isinstance(command.result, (AskError, TryAgainError)):
                 try:
                     command.result = await self.execute_command(*command.args, **command.kwargs)
-                except (*_FAILURES, AskError, TryAgainError) as error:
+                except (*_FAILURES, TryAgainError) as error:
                     command.result = error
 
     async def _send(
@@ -250,9 +250,7 @@ class _Pipeline(ClusterPipeline):
         commands, self._commands = self._commands, []
         await self._client._exchange(commands)  # noqa: SLF001
         answers = [command.result for command in commands]
-        worst: Exception | None = next(
-            (one for one in answers if isinstance(one, (*_FAILURES, AskError, TryAgainError))), None
-        )
+        worst: Exception | None = next((one for one in answers if isinstance(one, (*_FAILURES, TryAgainError))), None)
         if worst is None and raise_on_error:
             worst = next((one for one in answers if isinstance(one, Exception)), None)
         if worst is not None:
