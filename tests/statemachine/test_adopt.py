@@ -177,6 +177,7 @@ def test_customer_talking_to_the_party_that_took_the_call_is_not_hung_up():
     story = rewound()
     story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer", "target"))
     story.expect("conferenced", "flag customer", "flag agent", phase="")
+    assert story.session.direction == "inbound"
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
     assert story.session.parties["customer"].address == CUSTOMER_NUMBER
     story.expect_parties(customer="connected", agent="connected")

@@ -13,6 +13,7 @@ from conferral.storage.connection.client import COMMAND_TIMEOUT_S
 from conferral.storage.partition.lease import RENEW_EVERY_S, VERIFY_AFTER_FAILOVER_S
 from conferral.worker.assignment.handover import IDLE_WAIT_S, pick_partition
 from conferral.worker.assignment.rebalance import target_counts
+from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.memory_redis import Fault
@@ -115,6 +116,12 @@ def test_more_workers_than_partitions_leave_some_without_and_nothing_moves():
         assert await team.shares() == [0, 0, 1, 1, 1, 1]
 
     of_team(story, partitions=4)
+
+
+@pytest.mark.parametrize("lease_ms", [300, 3_000, 5_000, 60_000])
+def test_lease_is_renewed_at_least_three_times_before_it_expires(lease_ms: int):
+    nothing: Any = None
+    assert 3_000 * LeaseRenewer(nothing, None, nothing, lease_ms).every_s <= lease_ms + 0.001
 
 
 def test_partitions_released_by_a_stopping_worker_are_redistributed_at_once():

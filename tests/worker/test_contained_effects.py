@@ -185,6 +185,21 @@ async def test_error_after_the_request_left_leaves_in_doubt_whether_it_happened(
     assert system.records.tried["x"] == (1, ("unexpected OverflowError",))
 
 
+async def test_error_after_twilio_refused_the_request_is_a_failure() -> None:
+    async def sleep(_seconds: float) -> None:
+        raise KeyError("sleep")
+
+    system = ExecutorHarness()
+    system.executor._context = replace(system.executor._context, sleep=sleep)
+    system.calls.script["x"].append(BUSY)
+    with capture_logs():
+        system.submit(redirect("x"))
+        await system.executor.drain(5)
+    (outcome,) = system.outcomes
+    assert isinstance(outcome, EffectFailed)
+    assert system.calls.asked == ["x"]
+
+
 async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:
     async def turn(_dial: Effect) -> None:
         raise KeyError("turn")

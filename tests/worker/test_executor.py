@@ -159,6 +159,17 @@ async def test_effect_result_is_logged(
     assert all((line["effect_id"], line["session_id"], line["party"]) == ("a", "S1", "agent") for line in lines)
 
 
+async def test_log_of_a_retry_says_why_and_how_long_it_waits(system: ExecutorHarness) -> None:
+    system.calls.script["a"].extend([BUSY, BUSY, None])
+
+    with capture_logs() as lines:
+        await system.run(redirect("a"))
+
+    retries = [line for line in lines if line["event"] == "effect_retried"]
+    assert [(line["attempt"], line["status"], line["code"]) for line in retries] == [(1, 429, 20429), (2, 429, 20429)]
+    assert {line["wait_s"] for line in retries} <= {round(seconds, 3) for seconds in system.time.sleeps}
+
+
 async def test_checkpoints_surround_every_request() -> None:
     passed: list[str] = []
 

@@ -189,3 +189,4 @@ async def test_waiting_reads_of_a_session_that_ends_and_of_a_lost_partition_are_
 
     assert sorted(system.calls.asked) == ["r0", "r2"]
     assert (system.executor.waiting, system.executor.in_flight) == (0, 0)
+    assert system.counts == (2, 0, 0, 4)
