@@ -10,6 +10,7 @@ import pytest
 
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.storage.codecs.session_view import PartyView
+from conferral.telephony.callback_urls import parse_call, parse_conference
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
@@ -87,6 +88,12 @@ def traced(on_call):
         sys.settrace(before)
 
 
+def _forget_urls():
+    """Let URLs be parsed again."""
+    parse_call.cache_clear()
+    parse_conference.cache_clear()
+
+
 def _divides(*_args, **_options):
     return 1 / 0
 
@@ -102,6 +109,7 @@ def _asks_none(*_args, **_options):
 @contextmanager
 def broken(functions, number):
     """Let every call of a function fail, with one of several errors."""
+    _forget_urls()
     codes = [function.__code__ for function in functions]
     for function in functions:
         function.__code__ = (_divides, _looks_up, _asks_none)[number % 3].__code__
@@ -116,6 +124,7 @@ async def calls_of(client, ingest, case):
     """Each function that a request enters, in order."""
     target, form, ingest.facts = case
     seen = []
+    _forget_urls()
     with traced(seen.append):
         status, _ = await post(client, target, form)
     assert status in (200, 204)
