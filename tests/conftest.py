@@ -20,8 +20,9 @@ pytest_plugins = (
     "tests.support.row_coverage",
     "tests.support.soak_summary",
 )
+_SCENARIOS = ("scenario", "transfer_scenarios", "conference_scenarios", "command_scenarios")
 # Rewrites the assertions of scenarios, so that they show differences. Here, because several packages use them.
-pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in ("story", "stages", "rooms", "ordering")))
+pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in _SCENARIOS))
 
 # No test may fail because the machine is busy: neither an example nor the making of examples is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,7 +15,7 @@ from conferral.runtime.log import KEYS
 # In one process: each file is read and taken apart once for all of these tests.
 pytestmark = pytest.mark.xdist_group("tidy")
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = (
+PACKAGES = (
     "conferral",
     "console",
     "operations",
@@ -46,12 +46,12 @@ def tracked_files() -> tuple[str, ...]:
 
 
 PYTHON = [name for name in tracked_files() if name.endswith(".py")]
-IN_ROOMS = [name for name in PYTHON if name.startswith(tuple(f"{room}/" for room in ROOMS))]
+IN_PACKAGES = [name for name in PYTHON if name.startswith(tuple(f"{conference}/" for conference in PACKAGES))]
 IN_TESTS = [name for name in PYTHON if name.startswith("tests/")]
 TEXT = [name for name in tracked_files() if not name.endswith((".lock", ".png", ".webp", ".gif", ".wav", ".mp3"))]
 
 
-_LOOKED_AT = (
+_CHECKED = (
     ast.Attribute,
     ast.AsyncFunctionDef,
     ast.Call,
@@ -70,7 +70,7 @@ _LOOKED_AT = (
 def nodes_of(name: str) -> tuple[ast.AST, ...]:
     """The syntax nodes of a file, of the kinds that are checked here: each file is parsed once."""
     tree = ast.parse((ROOT / name).read_text("utf-8"), name)
-    found = tuple(node for node in ast.walk(tree) if isinstance(node, _LOOKED_AT))
+    found = tuple(node for node in ast.walk(tree) if isinstance(node, _CHECKED))
     gc.freeze()  # millions of nodes that stay: the collector need not scan them again and again
     return found
 
@@ -90,7 +90,7 @@ def _dotted(node: ast.expr) -> str:
     return ""
 
 
-def tell(problems: list[str]) -> None:
+def report(problems: list[str]) -> None:
     assert not problems, "\n" + "\n".join(problems)
 
 
@@ -104,10 +104,10 @@ def test_the_wall_clock_is_read_in_one_place():
     banned = {"time.time", "time.time_ns", "datetime.now", "datetime.datetime.now", "datetime.utcnow", "datetime.today"}
     # The sandbox stands for Twilio, which has a clock of its own.
     allowed = {"runtime/clock.py", "sandbox/runtime.py"}
-    tell(
+    report(
         [
             f"{name}:{node.lineno}: {called}: take a runtime.clock.Clock"
-            for name in IN_ROOMS
+            for name in IN_PACKAGES
             if name not in allowed
             for node, called in calls(name)
             if called in banned
@@ -116,7 +116,7 @@ def test_the_wall_clock_is_read_in_one_place():
 
 
 def test_chance_comes_from_a_generator_that_is_handed_in():
-    tell(
+    report(
         [
             f"{name}:{node.lineno}: {called}: take a random.Random, seeded in tests"
             for name in PYTHON
@@ -135,10 +135,10 @@ def _imports(name: str, module: str) -> bool:
 def test_the_environment_is_read_by_the_settings_alone():
     # A demo starts other processes and makes their environment.
     allowed = ("runtime/settings.py", "conferral/demo")
-    tell(
+    report(
         [
             f"{name}:{node.lineno}: {ast.unparse(node)}: take it from runtime.settings"
-            for name in IN_ROOMS
+            for name in IN_PACKAGES
             if not name.startswith(allowed)
             for node in nodes_of(name)
             if (isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.environb", "os.getenv"))
@@ -152,10 +152,10 @@ def _names(node: ast.ImportFrom) -> set[str]:
 
 
 def test_product_packages_log_and_do_not_print():
-    tell(
+    report(
         [
             f"{name}:{node.lineno}: print: log it; only conferral/ talks to a terminal"
-            for name in IN_ROOMS
+            for name in IN_PACKAGES
             if not name.startswith("conferral/")
             for node, called in calls(name)
             if called in ("print", "pprint", "pprint.pprint")
@@ -179,12 +179,12 @@ def test_tests_do_not_sleep():
             and id(node) not in polling
             and "# a delay: " not in lines[node.lineno - 1]
         ]
-    tell(problems)
+    report(problems)
 
 
 def test_tests_wait_for_what_a_leg_hears():
     """A session shows a state before the sandbox plays the sound that follows from it."""
-    tell(
+    report(
         [
             f"{name}:{node.lineno}: compares what a leg hears at one moment: use until_hears()"
             for name in IN_TESTS
@@ -199,10 +199,10 @@ def test_tests_wait_for_what_a_leg_hears():
 
 def test_keys_of_redis_are_made_in_one_place():
     looks_like_a_key = re.compile(r"prefix\}+:|\{\{\{|:(events|lease|outbox|timers|live|ended|session|log|call|dead):")
-    tell(
+    report(
         [
             f"{name}:{node.lineno}: {ast.unparse(node)}: give it a name in storage/keys.py"
-            for name in IN_ROOMS
+            for name in IN_PACKAGES
             if name != "storage/keys.py"
             for node in nodes_of(name)
             if isinstance(node, ast.JoinedStr) and looks_like_a_key.search(ast.unparse(node))
@@ -212,7 +212,7 @@ def test_keys_of_redis_are_made_in_one_place():
 
 def test_scripts_are_called_in_one_place():
     problems = []
-    for name in IN_ROOMS:
+    for name in IN_PACKAGES:
         if name == "storage/scripts/__init__.py":
             continue
         for node in nodes_of(name):
@@ -220,11 +220,11 @@ def test_scripts_are_called_in_one_place():
             is_word = isinstance(node, ast.Constant) and node.value in ("EVAL", "EVALSHA")
             if is_call or is_word:
                 problems.append(f"{name}:{node.lineno}: {ast.unparse(node)}: use storage/scripts/__init__.py")
-    tell(problems)
+    report(problems)
 
 
 def test_files_are_short():
-    tell(
+    report(
         [
             f"{name}: {count} lines, {FILE_LINES_MAX} at most: split it by subject"
             for name in PYTHON
@@ -243,7 +243,7 @@ def test_functions_are_short():
             most = LONG_FUNCTIONS.get(f"{name}:{node.name}", FUNCTION_LINES_MAX)
             if length > most:
                 problems.append(f"{name}:{node.lineno}: {node.name} has {length} lines, {most} at most")
-    tell(problems)
+    report(problems)
 
 
 def test_nothing_is_caught_that_was_not_thought_of():
@@ -265,12 +265,12 @@ def test_nothing_is_caught_that_was_not_thought_of():
                 if caught in ("", "Exception", "BaseException"):
                     shown = caught or "everything"
                     problems.append(f"{name}:{node.lineno}: catches {shown}: name the errors that can be mended here")
-    tell(problems)
+    report(problems)
 
 
 def test_nothing_is_left_undone():
     marks = re.compile("TO" + "DO|FIX" + "ME|X" + "XX|NotImplemented" + r"Error|HA" + r"CK\b")
-    tell(
+    report(
         [
             f"{name}:{number}: {found[0]}: do it, or say in an issue what is left"
             for name in PYTHON
@@ -283,7 +283,7 @@ def test_nothing_is_left_undone():
 def test_levels_of_the_log_are_called_and_not_passed_around():
     """A name that is logged through a variable can't be found by searching for it."""
     problems = []
-    for name in IN_ROOMS:
+    for name in IN_PACKAGES:
         called = {id(node.func) for node, _ in calls(name)}
         problems += [
             f"{name}:{node.lineno}: {ast.unparse(node)} is passed around: call it with a literal name"
@@ -294,7 +294,7 @@ def test_levels_of_the_log_are_called_and_not_passed_around():
             and node.value.id in ("log", "logger", "_log")
             and id(node) not in called
         ]
-    tell(problems)
+    report(problems)
 
 
 def log_calls(name: str) -> Iterator[ast.Call]:
@@ -306,7 +306,7 @@ def log_calls(name: str) -> Iterator[ast.Call]:
 
 def test_log_events_have_names_that_hold_nothing_variable():
     problems = []
-    for name in IN_ROOMS:
+    for name in IN_PACKAGES:
         for node in log_calls(name):
             first = node.args[0] if node.args else None
             value = first.value if isinstance(first, ast.Constant) else None
@@ -314,14 +314,14 @@ def test_log_events_have_names_that_hold_nothing_variable():
                 problems.append(f"{name}:{node.lineno}: the first argument must be a literal such as 'lease_acquired'")
             elif len(node.args) > 1:
                 problems.append(f"{name}:{node.lineno}: {value}: what varies goes under a key of runtime.log.KEYS")
-    tell(problems)
+    report(problems)
 
 
 def test_log_lines_have_keys_of_the_closed_list():
-    tell(
+    report(
         [
             f"{name}:{node.lineno}: key {keyword.arg}: add it to runtime.log.KEYS, or it is left out of the line"
-            for name in IN_ROOMS
+            for name in IN_PACKAGES
             for node in log_calls(name)
             for keyword in node.keywords
             if keyword.arg and keyword.arg not in KEYS | {"exc_info"}
@@ -357,4 +357,4 @@ def test_no_file_names_a_private_machine_or_registry(pattern, instead):
             for number, line in enumerate(text.splitlines(), 1)
             if (found := pattern.search(line))
         ]
-    tell(problems)
+    report(problems)

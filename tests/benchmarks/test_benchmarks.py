@@ -69,14 +69,14 @@ def test_terminated_run_leaves_no_process():
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_neighbours_of_a_noisy_session_wait_hardly_longer(tell_figure: Callable[[str], None]) -> None:
+def test_neighbours_of_a_noisy_session_wait_hardly_longer(report_figure: Callable[[str], None]) -> None:
     """Side by side in one run: what else the machine does slows both down. The ratio should be below two.
 
     The bounds allow for a busy machine, on which the noise itself takes the CPU that both are measured with.
     """
     figures = machine.run(neighbours.measure(neighbours.Size(rounds=3, samples=80), random.Random(1)))
     found = {name: median(rounds) for name, rounds in figures.rounds.items()}
-    tell_figure(
+    report_figure(
         f"neighbours of 200 speaker events a second: p50 x {found['noisy_to_quiet_p50_times']:.2f}, "
         f"p95 x {found['noisy_to_quiet_p95_times']:.2f}; {found['noisy.stored_per_s']:.0f} of them stored a second"
     )

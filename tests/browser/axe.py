@@ -8,7 +8,7 @@ from playwright.async_api import Page
 _LIBRARY = (Path(__file__).parent / "vendor" / "axe.min.js").read_text("utf-8")
 #: Web Content Accessibility Guidelines 2.0, 2.1 and 2.2, levels A and AA.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-_LOOK = """async (rules) => {
+_CHECK = """async (rules) => {
   const found = await axe.run(document, {
     runOnly: { type: "tag", values: rules },
     resultTypes: ["violations"],
@@ -22,7 +22,7 @@ async def violations(page: Page) -> list[str]:
     # Through the debugger, as the driver does: the page's own policy would not let it in.
     if not await page.evaluate("typeof axe === 'object'"):
         await page.evaluate(_LIBRARY)
-    found: dict[str, Any] = await page.evaluate(_LOOK, _RULES)
+    found: dict[str, Any] = await page.evaluate(_CHECK, _RULES)
     assert found["rules"] > 5, "hardly anything was looked at"
     return [
         f"{rule['id']}: {node['target']}: {' '.join(str(node['failureSummary']).split())}: {node['html'][:160]}"

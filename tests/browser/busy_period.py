@@ -63,12 +63,12 @@ def sessions(now_ms: int) -> list[Session]:
     def talking(number: int, age_s: int) -> Session:
         return _session(number, make_session(session_id(0xC0FFEE00 + number)), now_ms, age_s)
 
-    def roomed(number: int, age_s: int) -> Session:
+    def in_a_conference(number: int, age_s: int) -> Session:
         return _session(number, conferenced(session_id(0xC0FFEE00 + number)), now_ms, age_s)
 
-    overdue = _with_target(roomed(1, 190), TransferMode.CONSULT, TransferStatus.DIALING)
+    overdue = _with_target(in_a_conference(1, 190), TransferMode.CONSULT, TransferStatus.DIALING)
     overdue = replace(overdue, timers={**overdue.timers, "dial": now_ms - 9_000})
-    lone = roomed(2, 421)
+    lone = in_a_conference(2, 421)
     gone = replace(lone.parties["agent"], status=PartyStatus.LEFT, in_conference=False, left_reason="participant-left")
     lone = replace(lone, parties={**lone.parties, "agent": gone})
     busy = Attempt(
@@ -81,11 +81,11 @@ def sessions(now_ms: int) -> list[Session]:
     return [
         overdue,
         lone,
-        replace(roomed(3, 306), transfer=failed),
-        _with_target(roomed(4, 97), TransferMode.CONSULT, TransferStatus.CONSULTING, **consulting),
-        _with_target(roomed(5, 64), TransferMode.WARM, TransferStatus.RINGING, status=PartyStatus.RINGING),
+        replace(in_a_conference(3, 306), transfer=failed),
+        _with_target(in_a_conference(4, 97), TransferMode.CONSULT, TransferStatus.CONSULTING, **consulting),
+        _with_target(in_a_conference(5, 64), TransferMode.WARM, TransferStatus.RINGING, status=PartyStatus.RINGING),
         *(talking(6 + number, 12 + number * 47) for number in range(6)),
-        *(roomed(12 + number, 33 + number * 71) for number in range(5)),
+        *(in_a_conference(12 + number, 33 + number * 71) for number in range(5)),
     ]
 
 

@@ -69,7 +69,7 @@ async def windows(browser: Browser, request: pytest.FixtureRequest) -> AsyncIter
     opened = Windows(browser)
     yield opened
     await opened.close()
-    opened.tell_what_went_wrong()
+    opened.report_errors()
 
 
 @pytest.fixture

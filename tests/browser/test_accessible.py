@@ -13,7 +13,7 @@ from tests.browser.browser_environment import TARGET, BrowserEnvironment
 from tests.browser.many_sessions import HOSTILE, hostile, put_all
 from tests.browser.windows import NARROW, WIDE, Windows
 
-LOOKS = tuple(itertools.product(("light", "dark"), (WIDE, NARROW)))
+VIEWS = tuple(itertools.product(("light", "dark"), (WIDE, NARROW)))
 #: In every run; the other two in `make soak`.
 USUAL = (("light", WIDE), ("dark", NARROW))
 PANELS = ("REST", "Inject faults", "Conferences", "Debugger", "Callbacks")
@@ -54,13 +54,13 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis_server) -> As
     yield Views(stage, console, phones, call.sid)
 
 
-async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels: tuple[str, ...] = PANELS) -> None:
+async def check_everywhere(views: Views, theme: str, size: dict[str, int], panels: tuple[str, ...] = PANELS) -> None:
     for page in (views.console, views.phones):
         await page.emulate_media(color_scheme=theme)
         await page.set_viewport_size(size)
     found: list[str] = []
 
-    async def look(page: Page, what: str) -> None:
+    async def check(page: Page, what: str) -> None:
         found.extend(await axe.troubles(page, f"{what}, {theme}, {size['width']} px"))
 
     console, address = views.console, views.stage.console.address
@@ -71,39 +71,39 @@ async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels
     ):
         await console.goto(f"{address}#{view}")
         await expect(there).to_be_visible()
-        await look(console, view)
+        await check(console, view)
     await console.keyboard.press("?")
     await expect(console.get_by_role("dialog")).to_be_visible()
-    await look(console, "keys")
+    await check(console, "keys")
     await console.keyboard.press("Escape")
     await console.goto(f"{address}#session/{views.session}")
     await expect(console.get_by_role("button", name="Complete", exact=True)).not_to_have_attribute(
         "aria-disabled", "true"
     )
-    await look(console, "session")
+    await check(console, "session")
     if size == NARROW:
         await console.get_by_role("navigation", name="On this page").get_by_role("button", name="Timeline").click()
         await expect(console.get_by_role("heading", name="Timeline")).to_be_focused()
         await expect(console.get_by_role("heading", name="Timeline")).to_be_in_viewport()
     await console.get_by_role("button", name="End …").click()
     await expect(console.get_by_role("dialog")).to_be_visible()
-    await look(console, "form")
+    await check(console, "form")
     await console.keyboard.press("Escape")
     for panel in panels:
         await views.phones.get_by_role("button", name=panel, exact=True).click()
-        await look(views.phones, f"phones, {panel}")
+        await check(views.phones, f"phones, {panel}")
     assert not found, "\n".join(found)
 
 
 async def test_every_view_is_accessible_in_usual_themes_and_sizes(views):
     for theme, size in USUAL:
-        await look_everywhere(views, theme, size, ("Inject faults", "Callbacks"))
+        await check_everywhere(views, theme, size, ("Inject faults", "Callbacks"))
 
 
 @pytest.mark.soak
 async def test_every_view_is_accessible_in_every_theme_and_size(views):
-    for theme, size in LOOKS:
-        await look_everywhere(views, theme, size)
+    for theme, size in VIEWS:
+        await check_everywhere(views, theme, size)
 
 
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.soak)])

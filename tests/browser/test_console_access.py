@@ -85,7 +85,7 @@ async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(re
     await expect(page.get_by_role("alert")).to_contain_text("This browser is still signed in")
 
 
-async def told(page: Page) -> list[str]:
+async def list_items(page: Page) -> list[str]:
     """The list items of a session's page, without their ages."""
     lines = page.get_by_role("main").get_by_role("listitem")
     await expect(lines.filter(has_text="customer").first).to_be_visible()
@@ -97,13 +97,13 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, c
     fill(redis_server, 1)
     page = await browser_actions.signed_in(windows, console)
     await browser_actions.open_session(page, session_id(0))
-    before = await told(page)
+    before = await list_items(page)
     await console.stop()
     await expect(page.get_by_text("Disconnected for")).to_be_visible()
     await console.start()
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_contain_text(session_id(0))
-    assert await told(page) == before
+    assert await list_items(page) == before
 
 
 @pytest.mark.soak

@@ -35,16 +35,16 @@ async def opened(windows, console, **options) -> Page:
     return page
 
 
-async def test_thousands_of_sessions_are_a_short_document(redis_server, console, windows, tell_figure):
+async def test_thousands_of_sessions_are_a_short_document(redis_server, console, windows, report_figure):
     with redis_server.client() as redis:
         people = crowd(MANY, await now_ms(redis))
         await asyncio.to_thread(put_all, redis, people)
         began_s = time.perf_counter()
         page = await opened(windows, console)
         await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
-        tell_figure(f"{MANY:,} sessions: all known to the page after {time.perf_counter() - began_s:.1f} s")
+        report_figure(f"{MANY:,} sessions: all known to the page after {time.perf_counter() - began_s:.1f} s")
         painted = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
-        tell_figure(f"{MANY:,} sessions: first paint after {painted:.0f} ms")
+        report_figure(f"{MANY:,} sessions: first paint after {painted:.0f} ms")
         assert 10 < await rows_of(page).count() < DRAWN_MAX
         assert await page.get_by_role("table", name="Calls").get_attribute("aria-rowcount") == str(MANY + 1)
 
@@ -167,7 +167,7 @@ async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid
 
 
 @pytest.mark.soak
-async def test_many_changes_a_second_leave_the_page_free(redis_server, console, windows, tell_figure):
+async def test_many_changes_a_second_leave_the_page_free(redis_server, console, windows, report_figure):
     """60 changes a second of 5,000 sessions; how long they block the page's thread is reported, not asserted."""
     with redis_server.client() as redis:
         people = crowd(MANY, await now_ms(redis))
@@ -190,7 +190,7 @@ async def test_many_changes_a_second_leave_the_page_free(redis_server, console, 
             await asyncio.to_thread(put_all, redis, moved)
             await asyncio.sleep(0.1)  # a delay: paces the changes
         longest, frames = await page.evaluate("[window.longest, window.frames]")
-        tell_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
+        report_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
         assert await rows_of(page).count() < DRAWN_MAX
 
 

@@ -9,24 +9,24 @@ from tests.support.local_system import AGENT, CUSTOMER
 
 
 async def test_a_call_is_played_in_three_windows(stage, windows):
-    everybody = await windows.open(stage.phones_url)
-    await everybody.get_by_role("button", name="Inject faults").click()
-    await everybody.get_by_label("of the kind").select_option("hold")
-    await everybody.get_by_role("button", name="Succeed, then drop the connection").click()
+    everyone = await windows.open(stage.phones_url)
+    await everyone.get_by_role("button", name="Inject faults").click()
+    await everyone.get_by_label("of the kind").select_option("hold")
+    await everyone.get_by_role("button", name="Succeed, then drop the connection").click()
     wanted = "the next request POST /Conferences/*/Participants/**, Hold=true loses its connection after its effect"
-    await everybody.get_by_role("button", name=f"Remove {wanted}").click()
-    await expect(everybody.get_by_text("No faults set")).to_be_visible()
-    context = everybody.context
+    await everyone.get_by_role("button", name=f"Remove {wanted}").click()
+    await expect(everyone.get_by_text("No faults set")).to_be_visible()
+    context = everyone.context
     customer, alice = [
         await windows.open(f"{stage.phones_url}#phone={quote(address)}", context=context)
         for address in (CUSTOMER, AGENT)
     ]
     await browser_actions.press(browser_actions.phone(customer, "customer"), "Call")
     await expect(alice).to_have_title("☎ ring ring! alice")
-    await expect(browser_actions.phone(everybody, "alice")).to_contain_text("ring ring!")
+    await expect(browser_actions.phone(everyone, "alice")).to_contain_text("ring ring!")
     await browser_actions.press(browser_actions.phone(alice, "alice"), "Answer")
     await expect(browser_actions.phone(customer, "customer")).to_contain_text("you hear alice")
     await browser_actions.press(browser_actions.phone(customer, "customer"), "Hang up")
-    for page in (customer, alice, everybody):
+    for page in (customer, alice, everyone):
         await expect(page.locator("body")).to_contain_text("Not in a call")
     await stage.settled()

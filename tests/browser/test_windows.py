@@ -22,12 +22,12 @@ async def test_errors_and_foreign_requests_in_a_window_are_noticed(browser):
     </script>""")
     await expect(page).to_have_title("asked")
     await windows.close()
-    told = "\n".join(windows.wrong)
-    assert "said by a script" in told
-    assert "thrown by a script" in told
+    reported = "\n".join(windows.wrong)
+    assert "said by a script" in reported
+    assert "thrown by a script" in reported
     assert sorted(windows.foreign) == ["http://elsewhere.example/x", "ws://elsewhere.example/y"]
     with pytest.raises(AssertionError, match="somebody else's address"):
-        windows.tell_what_went_wrong()
+        windows.report_errors()
     windows.allow("script|elsewhere|net::ERR")
     assert windows.wrong == []
     assert windows.foreign, "nothing allows somebody else's address"

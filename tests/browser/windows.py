@@ -78,7 +78,7 @@ class Windows:
         for context in self._profiles:
             await context.close()
 
-    def tell_what_went_wrong(self) -> None:
+    def report_errors(self) -> None:
         """Fails when something did."""
         lines = [*self.wrong, *(f"somebody else's address: {url}" for url in self.foreign)]
         assert not lines, "\n".join(lines)

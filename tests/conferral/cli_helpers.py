@@ -173,12 +173,12 @@ def until(holds, what, program=None, *, timeout_s=60.0):
 
     A program that has ended meanwhile fails the test at once, with its exit code and what it printed.
     """
-    deadline_s, nobody = time.monotonic() + timeout_s, threading.Event()
+    deadline_s, no_one = time.monotonic() + timeout_s, threading.Event()
     while not holds():
         ended = program is not None and program.poll() is not None
         if ended or time.monotonic() > deadline_s:
             raise AssertionError(f"{what}\n{_printed(program)}")
-        nobody.wait(0.02)
+        no_one.wait(0.02)
 
 
 def _printed(program):

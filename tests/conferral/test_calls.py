@@ -54,7 +54,7 @@ TYPED = {
     "record": ([CALL, "--action", "pause"], {"session": CALL, "action": "pause"}),
 }
 DIAL = ["--brief", "A call for you", "--confirm", "--timeout", "20", "--digits", "1w2"]
-DIALLED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
+DIALED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
 
 
 def test_every_command_can_be_typed():
@@ -78,7 +78,7 @@ def test_dial_options_are_published_under_the_stream_field_names(run, redis, nam
     typed, fields = TYPED[name]
 
     assert run(name, *typed, *DIAL, "--wait", "90", "--no-wait", "--id", "mine").code == 0
-    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **DIALLED}]
+    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **DIALED}]
 
 
 def test_a_call_can_begin_in_a_conference(run, redis):
@@ -176,7 +176,7 @@ def test_reason_of_a_done_command_is_shown(run, redis):
 
 
 @pytest.mark.parametrize(
-    ("allowed", "told"),
+    ("allowed", "expected"),
     [
         ((), "it watch CA1"),
         (("call",), "it watch CA1"),
@@ -191,12 +191,12 @@ def test_reason_of_a_done_command_is_shown(run, redis):
         (("hold", "add", "park"), "it park CA1; also: watch"),
     ],
 )
-def test_suggested_next_step_can_be_typed_as_shown_except_the_destination(allowed, told):
-    assert suggest_next(allowed, "CA1", "it") == told
+def test_suggested_next_step_can_be_typed_as_shown_except_the_destination(allowed, expected):
+    assert suggest_next(allowed, "CA1", "it") == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "shown"),
     [
         ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; also: end, watch (no options needed)"),
         ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; also: end, watch (no options needed)"),
@@ -206,10 +206,10 @@ def test_suggested_next_step_can_be_typed_as_shown_except_the_destination(allowe
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else None,
 )
-def test_command_that_undoes_the_last_one_is_suggested_first(given, told):
+def test_command_that_undoes_the_last_one_is_suggested_first(given, shown):
     allowed = ("remove", "hold", "unhold", "mute", "unmute", "record", "end")
 
-    assert suggest_next(allowed, "CA1", "it", given) == told
+    assert suggest_next(allowed, "CA1", "it", given) == shown
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_failed_command_reports_the_session_state(run, redis):
         "  customer +…23 and agent client:alice are talking",
     ]
     in_json = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine", "--json")
-    told = in_json.error
-    assert {"convert", "transfer", "park", "hold", "end"} <= set(told.pop("allowed"))
-    assert told == {"reason": "no-answer", "command": "mine", "status": "failed"}
+    reported = in_json.error
+    assert {"convert", "transfer", "park", "hold", "end"} <= set(reported.pop("allowed"))
+    assert reported == {"reason": "no-answer", "command": "mine", "status": "failed"}
 
 
 def test_json_command_returns_its_outcome(run, redis):

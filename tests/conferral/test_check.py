@@ -61,7 +61,7 @@ def test_a_good_set_up_passes(checked, redis):
     }  # fmt: skip
 
 
-def test_the_table_says_how_to_mend_what_is_wrong(run, redis):
+def test_the_table_says_how_to_fix_each_problem(run, redis):
     alive(redis)
 
     ran = run("check", "--offline", **SERVICE)
@@ -432,8 +432,10 @@ def test_partitions_without_a_holder_are_named(checked, redis):
 
 
 @pytest.mark.parametrize("lives", [True, False])
-@pytest.mark.parametrize(("waiting", "told"), [(3, None), (4, "4 commands wait"), (6, "a program publishes with XADD")])
-def test_many_commands_that_wait_are_warned_of(checked, redis, monkeypatch, lives, waiting, told):
+@pytest.mark.parametrize(
+    ("waiting", "expected"), [(3, None), (4, "4 commands wait"), (6, "a program publishes with XADD")]
+)
+def test_many_commands_that_wait_are_warned_of(checked, redis, monkeypatch, lives, waiting, expected):
     monkeypatch.setattr(workers, "BACKLOG_MAX", 3)
     monkeypatch.setattr(workers, "COMMANDS_MAX", 5)
     (alive if lives else set_up)(redis)
@@ -443,8 +445,8 @@ def test_many_commands_that_wait_are_warned_of(checked, redis, monkeypatch, live
     _, lines = checked()
 
     found = lines.get("backlog")
-    assert (found is None) == (told is None)
-    assert found is None or (found["status"] == "warn" and told in found["found"])
+    assert (found is None) == (expected is None)
+    assert found is None or (found["status"] == "warn" and expected in found["found"])
 
 
 def test_scripts_that_can_not_be_loaded_fail(checked, redis):

@@ -85,7 +85,7 @@ async def test_number_that_leads_here_is_well(sandbox):
 
 
 @pytest.mark.parametrize(
-    ("changes", "name", "status", "told"),
+    ("changes", "name", "status", "expected"),
     [
         (
             {"voice_url": "https://else.example/voice"},
@@ -106,10 +106,10 @@ async def test_number_that_leads_here_is_well(sandbox):
         ({"status_callback": ""}, "number's status", "warn", "no status callback"),
     ],
 )
-async def test_misrouted_number_is_reported_with_a_fix(sandbox, changes, name, status, told):
+async def test_misrouted_number_is_reported_with_a_fix(sandbox, changes, name, status, expected):
     add(sandbox, **changes)
     line = (await asked(settings_of(sandbox)))[name]
-    assert (line.status, told in line.found) == (status, True)
+    assert (line.status, expected in line.found) == (status, True)
     assert "secret" not in line.found
     assert PUBLIC in line.fix
 
@@ -149,14 +149,14 @@ async def test_wrong_token_and_wrong_key_fail_each_by_itself(sandbox):
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "found"),
+    ("status", "shown", "found"),
     [("suspended", "fail", "suspended"), ("closed", "fail", "closed"), ("active", "warn", "trial")],
 )
-async def test_account_that_is_not_as_it_should_be(served, status, told, found):
+async def test_account_that_is_not_as_it_should_be(served, status, shown, found):
     answer = {"sid": ACCOUNT_SID, "status": status, "type": "Trial"}
     url = await served(lambda _request: web.json_response(answer))
     line = (await asked(settings_of(TWILIO_API_URL=url)))["account"]
-    assert (line.status, found in line.found) == (told, True)
+    assert (line.status, found in line.found) == (shown, True)
 
 
 @pytest.mark.parametrize(

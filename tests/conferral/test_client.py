@@ -29,27 +29,27 @@ pytestmark = pytest.mark.redis
 DIAL = {
     "brief": "A call for you", "confirm": True, "ring_timeout_s": 20, "digits": "1w2", "caller_id": "+14155550101",
 }  # fmt: skip
-DIALLED = {
+DIALED = {
     "brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2", "caller_id": "+14155550101",
 }  # fmt: skip
 #: Each command as a program gives it, and as it is published.
 GIVEN = {
     "call": (
         {"agent": "client:alice", "customer": "+14155550123", "mode": "conference", "session": "order-7", **DIAL},
-        {"agent": "client:alice", "customer": "+14155550123", "mode": "conference", "session": "order-7", **DIALLED},
+        {"agent": "client:alice", "customer": "+14155550123", "mode": "conference", "session": "order-7", **DIALED},
     ),
     "transfer": (
         {"session": CALL, "to": ["+14155550145", "client:bob"], "mode": "blind", **DIAL},
-        {"session": CALL, "to": "+14155550145,client:bob", "mode": "blind", **DIALLED},
+        {"session": CALL, "to": "+14155550145,client:bob", "mode": "blind", **DIALED},
     ),
     **{
         name: ({"session": CALL}, {"session": CALL})
         for name in ("convert", "complete", "cancel", "swap", "merge", "park", "end")
     },
-    "retrieve": ({"session": CALL, "to": "client:bob", **DIAL}, {"session": CALL, "to": "client:bob", **DIALLED}),
+    "retrieve": ({"session": CALL, "to": "client:bob", **DIAL}, {"session": CALL, "to": "client:bob", **DIALED}),
     "add": (
         {"session": CALL, "to": "client:bob", "party": "expert", **DIAL},
-        {"session": CALL, "to": "client:bob", "party": "expert", **DIALLED},
+        {"session": CALL, "to": "client:bob", "party": "expert", **DIALED},
     ),
     **{
         name: ({"session": CALL, "party": "agent"}, {"session": CALL, "party": "agent"})
@@ -57,7 +57,7 @@ GIVEN = {
     },
     "supervise": (
         {"session": CALL, "to": "client:dave", "mode": "barge", **DIAL},
-        {"session": CALL, "to": "client:dave", "mode": "barge", **DIALLED},
+        {"session": CALL, "to": "client:dave", "mode": "barge", **DIALED},
     ),
     "announce": ({"session": CALL, "say": "Two minutes left."}, {"session": CALL, "say": "Two minutes left."}),
     "record": ({"session": CALL, "action": "start"}, {"session": CALL, "action": "start"}),
@@ -405,17 +405,17 @@ def test_the_client_brings_nothing_of_the_servers_with_it():
     heavy = ("aiohttp", "twilio", "typer", "rich", "prometheus_client", "transitions")
     program = f"import sys; from conferral import Client; print([name for name in {heavy} if name in sys.modules])"
 
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert told.stdout.strip() == "[]"
+    assert finished.stdout.strip() == "[]"
 
 
 def test_the_package_alone_imports_nothing():
     program = "import sys, conferral; print([name for name in sys.modules if name.startswith('conferral.')])"
 
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert told.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 def test_every_public_name_can_be_imported():
@@ -424,4 +424,4 @@ def test_every_public_name_can_be_imported():
     assert all(getattr(conferral, name).__name__ == name for name in conferral.__all__)
     assert set(conferral.__all__) <= set(dir(conferral))
     with pytest.raises(AttributeError):
-        _ = conferral.nobody
+        _ = conferral.no_one

@@ -108,8 +108,8 @@ async def test_a_call_that_begins_in_a_conference_is_followed_to_its_end(system,
     assert (session.state, session.mode, session.direction) == ("conferenced", "conference", "outbound")
     ending = asyncio.create_task(client.end("order-7"))
 
-    told = [entry async for entry in entries]
+    reported = [entry async for entry in entries]
 
-    assert told[-1].is_end
+    assert reported[-1].is_end
     assert (await ending).status == "done"
     await system.settled()

@@ -110,11 +110,17 @@ async def test_outcomes_are_reported_as_they_arrive(client, redis):
         attempts=attempts, started_at="2027-01-15T08:00:00.000Z",
     )  # fmt: skip
 
-    told = await step
+    reported = await step
 
-    assert (told.id, told.kind, told.session, told.result, told.reason) == ("o2", "transfer", CALL, "recalled", "busy")
-    assert (told.mode, told.to, told.ended_at) == ("blind", ("client:bob", "client:carol"), None)
-    (attempt,) = told.attempts
+    assert (reported.id, reported.kind, reported.session, reported.result, reported.reason) == (
+        "o2",
+        "transfer",
+        CALL,
+        "recalled",
+        "busy",
+    )
+    assert (reported.mode, reported.to, reported.ended_at) == ("blind", ("client:bob", "client:carol"), None)
+    (attempt,) = reported.attempts
     assert (attempt.party, attempt.result, attempt.to, attempt.answered_at) == ("target", "busy", "client:bob", None)
     assert attempt.started_at.isoformat() == "2027-01-15T08:00:00.100000+00:00"
 

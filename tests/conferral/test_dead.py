@@ -13,14 +13,14 @@ NUMBER = "+14155550123"
 
 
 @pytest.fixture
-def bury(redis):
+def dead_letter(redis):
     set_up(redis)
 
-    def bury(number, reason="processing failed", stream=KEYS.commands, **fields):
+    def dead_letter(number, reason="processing failed", stream=KEYS.commands, **fields):
         about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": f"{number}-7"}
         redis.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
 
-    return bury
+    return dead_letter
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_nothing_is_no_error(run, redis):
     assert run("dead", "--json").json == []
 
 
-def test_letters_are_listed_with_where_why_and_what_without_numbers(run, bury):
-    bury(1, type="transfer", session=CALL, to=NUMBER)
-    bury(2, "missing field type", foo="bar")
+def test_letters_are_listed_with_where_why_and_what_without_numbers(run, dead_letter):
+    dead_letter(1, type="transfer", session=CALL, to=NUMBER)
+    dead_letter(2, "missing field type", foo="bar")
     ran = run("dead")
     assert ran.code == 0
     _, newest, oldest = ran.out.splitlines()
@@ -58,9 +58,9 @@ def test_letters_are_listed_with_where_why_and_what_without_numbers(run, bury):
     assert NUMBER in run("dead", "--full").out
 
 
-def test_json_is_one_array_and_a_reason_narrows_it(run, bury):
-    bury(1_800_000_000_000, type="end", session=CALL)
-    bury(1_800_000_000_001, "missing field type", foo="bar")
+def test_json_is_one_array_and_a_reason_narrows_it(run, dead_letter):
+    dead_letter(1_800_000_000_000, type="end", session=CALL)
+    dead_letter(1_800_000_000_001, "missing field type", foo="bar")
     (letter,) = run("dead", "--reason", "processing failed", "--json").json
     assert letter == {
         "id": "1800000000000-0",
@@ -76,9 +76,9 @@ def test_json_is_one_array_and_a_reason_narrows_it(run, bury):
     assert len(run("dead", "--limit", "1", "--json").json) == 1
 
 
-def test_list_and_show_are_commands_of_their_own(run, bury):
-    bury(1, type="transfer", session=CALL, to=NUMBER)
-    bury(2, "missing field type", foo="bar")
+def test_list_and_show_are_commands_of_their_own(run, dead_letter):
+    dead_letter(1, type="transfer", session=CALL, to=NUMBER)
+    dead_letter(2, "missing field type", foo="bar")
     assert run("dead", "list").out == run("dead").out
     assert [one["id"] for one in run("dead", "list", "--reason", "missing field type", "--json").json] == ["2-0"]
     ran = run("dead", "show", "1-0")
@@ -96,10 +96,10 @@ def test_list_and_show_are_commands_of_their_own(run, bury):
         assert (ran.code, ran.out, ran.err) == (1, "", f"no dead letter {named} found\n")
 
 
-def test_retry_reports_how_many_entries_were_requeued_and_why_others_were_not(run, redis, bury):
+def test_retry_reports_how_many_entries_were_requeued_and_why_others_were_not(run, redis, dead_letter):
     redis.hset(KEYS.command("c1"), mapping={"status": "failed", "reason": f"{DEAD_LETTERED}odd", "entry": "1-7"})
-    bury(1, type="end", session=CALL, id="c1")
-    bury(2, "missing field type", foo="bar")
+    dead_letter(1, type="end", session=CALL, id="c1")
+    dead_letter(2, "missing field type", foo="bar")
     ran = run("dead", "retry", "1-0", "2-0")
     assert ran.code == 1
     assert ran.out == "retried 1, 1 remaining\n"
@@ -109,18 +109,18 @@ def test_retry_reports_how_many_entries_were_requeued_and_why_others_were_not(ru
     assert redis.hget(KEYS.command("c1"), "status") is None
 
 
-def test_all_option_in_a_script_skips_confirmation(run, bury):
-    bury(1, type="end", session=CALL)
-    bury(2, "missing field type", foo="bar")
+def test_all_option_in_a_script_skips_confirmation(run, dead_letter):
+    dead_letter(1, type="end", session=CALL)
+    dead_letter(2, "missing field type", foo="bar")
     assert run("dead", "retry", "--all", "--reason", "processing failed").out == "retried 1, 1 remaining\n"
     ran = run("dead", "drop", "--all", "--yes", "--json")
     assert (ran.code, ran.json) == (0, {"done": 1, "refused": {}, "left": 0})
 
 
-def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, bury, asked):
+def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_letter, asked):
     questions, answers = asked
     for number in (1, 2, 3):
-        bury(number, "missing field type" if number == 3 else "odd\x1b[31m", type="end", session=CALL)
+        dead_letter(number, "missing field type" if number == 3 else "odd\x1b[31m", type="end", session=CALL)
     answers["answer"] = False
     assert run("dead", "drop", "--all", "--reason", "odd\x1b[31m").err == "nothing was changed\n"
     assert run("dead", "retry", "--all").code == run("dead", "drop", "3-0").code == 1
@@ -135,11 +135,11 @@ def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, bury,
     assert run("dead", "drop", "--all").out == "deleted 3, 0 remaining\n"
 
 
-def test_dead_letters_added_during_confirmation_cancel_the_drop(run, bury, asked, monkeypatch):
-    bury(1, type="end", session=CALL)
+def test_dead_letters_added_during_confirmation_cancel_the_drop(run, dead_letter, asked, monkeypatch):
+    dead_letter(1, type="end", session=CALL)
 
     def ask(_question):
-        bury(2, type="end", session=CALL)
+        dead_letter(2, type="end", session=CALL)
         return True
 
     monkeypatch.setattr(output, "confirm", ask)
@@ -154,15 +154,15 @@ def test_dead_letters_added_during_confirmation_cancel_the_drop(run, bury, asked
         ("drop", "--all", "--reason", ""), ("--reason", ""), ("drop", "--all"), ("drop", "--all", "--reason", "odd"),
     ],
 )  # fmt: skip
-def test_wrong_usage_ends_with_2(run, redis, bury, arguments):
-    bury(1, "odd", type="end", session=CALL)
+def test_wrong_usage_ends_with_2(run, redis, dead_letter, arguments):
+    dead_letter(1, "odd", type="end", session=CALL)
     assert run("dead", *arguments).code == 2
     assert redis.xlen(KEYS.dead) == 1
 
 
-def test_without_a_terminal_all_is_dropped_only_where_that_was_said(run, redis, bury):
-    bury(1, "odd", type="end", session=CALL)
-    told = run("dead", "drop", "--all", "--json").error["reason"]
-    assert "without a terminal, needs --yes" in told
+def test_without_a_terminal_all_is_dropped_only_where_that_was_said(run, redis, dead_letter):
+    dead_letter(1, "odd", type="end", session=CALL)
+    reported = run("dead", "drop", "--all", "--json").error["reason"]
+    assert "without a terminal, needs --yes" in reported
     assert redis.xlen(KEYS.dead) == 1
     assert run("dead", "drop", "--all", "--reason", "odd", "--yes").out == "deleted 1, 0 remaining\n"

@@ -110,7 +110,7 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
     for pattern in expected:
         assert any(re.search(pattern, line) for line in lines), f"{pattern} does not come in its turn:\n{out}"
     assert [line for line in out.splitlines() if len(line) > 80] == []
-    times = [float(told[1]) for told in re.finditer(r"^ +\+(\d+\.\d\d) s  ", out, re.MULTILINE)]
+    times = [float(reported[1]) for reported in re.finditer(r"^ +\+(\d+\.\d\d) s  ", out, re.MULTILINE)]
     assert times == sorted(times)
     assert processes_of(folders) == {}
 

@@ -51,7 +51,7 @@ LAST_LINES = {
 #: One of each kind; the others are in the long run.
 USUAL = ("convert", "consult", "blind", "recall", "record")
 #: What a story is about and must mention.
-TOLD = {
+NARRATED = {
     "after": ["the conference ends, and the survey begins [ended, agent-left]"],
     "record": ["the recording is paused", "recorded during the consult: no voice", "the recording resumes"],
     "supervise": ["dave is heard by alice alone", "everyone hears dave"],
@@ -100,9 +100,9 @@ async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, tmp_pa
     assert "calls left at the local Twilio: 0" in [line.strip() for line in lines[-3:]]
     # A long line is wrapped to the terminal's width.
     assert LAST_LINES[name] in " ".join(" ".join(lines[-6:]).split())
-    told = " ".join(" ".join(lines).split())
-    for needed in TOLD.get(name, ()):
-        assert needed in told, f"{needed} is not told"
+    reported = " ".join(" ".join(lines).split())
+    for needed in NARRATED.get(name, ()):
+        assert needed in reported, f"{needed} is not told"
     assert max(map(len, lines)) <= 120
     assert not [line for line in lines if "target" in line.replace("1 target)", "").replace("2 targets)", "")]
 

@@ -53,9 +53,9 @@ async def test_a_worker_that_dies_ends_nothing_and_is_started_again(children, mo
     assert (kept.deaths, death.done(), keeping.done()) == (1, False, False)
     assert not first.has_ended
     assert second.process.pid == other
-    told, taken_over, again = phones.notices
+    reported, taken_over, again = phones.notices
     assert " ".join(capsys.readouterr().out.split()) == " ".join(phones.notices)
-    assert told == (f"worker-1 (process {pid}) was killed (SIGKILL); worker-2 takes over. It starts again in 0 s.")
+    assert reported == (f"worker-1 (process {pid}) was killed (SIGKILL); worker-2 takes over. It starts again in 0 s.")
     assert taken_over.startswith("Every call has a worker again, ")
     assert again == f"worker-1 runs again (process {first.process.pid})."
     await cancel_all({death, keeping})

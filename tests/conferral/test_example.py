@@ -34,8 +34,8 @@ async def test_the_lead_is_brought_in_once_when_a_call_comes_back(redis_server, 
         programs = [asyncio.create_task(example.main()) for _ in range(2)]
 
         async def both_wait():
-            told = await system.client.info("commandstats")
-            return told.get("cmdstat_xrevrange", {}).get("calls", 0) >= 2
+            reported = await system.client.info("commandstats")
+            return reported.get("cmdstat_xrevrange", {}).get("calls", 0) >= 2
 
         await system.eventually(both_wait, "both programs wait for outcomes")
         assert (await system.command("transfer", customer.sid, to=TARGET, mode="blind")).reason == "busy"

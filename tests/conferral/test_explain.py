@@ -11,8 +11,8 @@ from conferral.statemachine.session import Session
 from tests.conferral.cli_helpers import CALL, put, set_up
 from tests.operations.test_timeline import held
 from tests.statemachine.scenario import CUSTOMER_CALL, Scenario
-from tests.statemachine.transfer_scenarios import dialling, talking
-from tests.support.sample_logs import told
+from tests.statemachine.transfer_scenarios import dialing, talking
+from tests.support.sample_logs import recorded
 
 pytestmark = pytest.mark.redis
 Run = Callable[..., Any]
@@ -20,13 +20,13 @@ Run = Callable[..., Any]
 
 def store(redis: Any, play: Callable[[], Scenario]) -> Session:
     """A session with the log of how it came to stand so."""
-    log, sessions = told(play)
+    log, sessions = recorded(play)
     put(redis, sessions[-1], log=[entry.fields for entry in log])
     return sessions[-1]
 
 
 def busy() -> Scenario:
-    return dialling("consult").later(2_000).call("target", "busy").confirms("customer", "agent")
+    return dialing("consult").later(2_000).call("target", "busy").confirms("customer", "agent")
 
 
 def completed() -> Scenario:
@@ -51,10 +51,10 @@ def test_explain_says_what_failed_and_what_helps(run: Run, redis: Any) -> None:
 def test_refused_command_is_shown_as_refused_not_failed(run: Run, redis: Any) -> None:
     store(redis, lambda: talking("warm").swap("no consult"))
 
-    told = run("explain", CUSTOMER_CALL).out
+    recorded = run("explain", CUSTOMER_CALL).out
 
-    assert "Refused (nothing failed)\n" in told
-    assert "UTC  swap was refused: no consult is in progress: all parties are talking\n" in told
+    assert "Refused (nothing failed)\n" in recorded
+    assert "UTC  swap was refused: no consult is in progress: all parties are talking\n" in recorded
     assert "  refused  swap requested" in run("show", CUSTOMER_CALL).out
 
 
@@ -230,7 +230,7 @@ def test_saved_history_is_private_and_replays_without_redis(run: Run, redis: Any
 
 
 def test_a_log_that_does_not_begin_at_the_beginning_says_so(run: Run, redis: Any) -> None:
-    log, sessions = told(busy)
+    log, sessions = recorded(busy)
     put(redis, sessions[-1], log=[entry.fields for entry in log[4:]])
 
     ran = run("replay", CUSTOMER_CALL)
@@ -257,7 +257,7 @@ def test_a_file_that_is_no_history_is_refused(run: Run, tmp_path: Path, body: st
 def test_show_reports_effect_results_and_failures(run: Run, redis: Any) -> None:
     store(redis, held("fails", status=400, code=21220))
 
-    *_, asking, telling = run("show", CUSTOMER_CALL).out.splitlines()
+    *_, requested, result = run("show", CUSTOMER_CALL).out.splitlines()
 
-    assert asking.endswith("asks Twilio to hold customer [refused after 120 ms (code 21220)]")
-    assert "+120 ms  failed  Twilio refused: " in telling
+    assert requested.endswith("asks Twilio to hold customer [refused after 120 ms (code 21220)]")
+    assert "+120 ms  failed  Twilio refused: " in result

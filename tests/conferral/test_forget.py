@@ -19,11 +19,11 @@ from tests.support.redis_dump import everything_in
 pytestmark = pytest.mark.redis
 OTHER = "CA" + "8" * 32
 FORMER = "CA" + "9" * 32
-ROOM = "CF" + "7" * 32
+CONFERENCE = "CF" + "7" * 32
 NUMBER, NAME = "+14155550123", "alice"
 TARGET = "+14155550199"
 #: Everything that identifies the session and its parties.
-TELLING = (CALL, AGENT_CALL, FORMER, ROOM, NUMBER, NUMBER[1:], NAME, TARGET)
+IDENTIFYING = (CALL, AGENT_CALL, FORMER, CONFERENCE, NUMBER, NUMBER[1:], NAME, TARGET)
 COUNTS = {
     "session": 1, "log_entries": 2, "gates": 2, "calls": 3, "commands": 2, "outcomes": 1, "dead_letters": 2,
 }  # fmt: skip
@@ -37,10 +37,10 @@ def over(redis, session_id=CALL, seconds=QUIET_PERIOD_S + 5, **changes):
 
 def fill(redis):
     """A session that has left something everywhere, and another one next to it in each place."""
-    session = over(redis, conference_sid=ROOM, former_calls=(FORMER,))
+    session = over(redis, conference_sid=CONFERENCE, former_calls=(FORMER,))
     log = [
         log_entry("call_received"),
-        log_entry("conference_ended", details=f'{{"a": "{ROOM} {TARGET}"}}', command="c1"),
+        log_entry("conference_ended", details=f'{{"a": "{CONFERENCE} {TARGET}"}}', command="c1"),
     ]
     put(redis, session, log=log)
     redis.set(KEYS.call(FORMER), CALL)
@@ -54,12 +54,12 @@ def fill(redis):
     for number, session_id in enumerate((CALL, OTHER), 1):
         attempts = json.dumps([{"to": TARGET if session_id == CALL else "+14155550177"}])
         redis.xadd(KEYS.outcomes, {"session": session_id, "attempts": attempts}, id=f"{number}-0")
-    bury(redis, 1, session=CALL, From=NUMBER)
-    bury(redis, 2, session=AGENT_CALL, to=TARGET)
-    bury(redis, 3, session=OTHER)
+    dead_letter(redis, 1, session=CALL, From=NUMBER)
+    dead_letter(redis, 2, session=AGENT_CALL, to=TARGET)
+    dead_letter(redis, 3, session=OTHER)
 
 
-def bury(redis, number, **fields):
+def dead_letter(redis, number, **fields):
     about = {"dead_reason": "odd", "dead_stream": KEYS.commands, "dead_entry": f"{number}-7"}
     redis.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
 
@@ -67,7 +67,7 @@ def bury(redis, number, **fields):
 def test_forget_erases_everything_of_the_session_and_nothing_else(run, redis):
     fill(redis)
     before = everything_in(redis)
-    assert all(one in before for one in TELLING)
+    assert all(one in before for one in IDENTIFYING)
 
     ran = run("forget", AGENT_CALL, "--yes", "--json")
     assert (ran.code, ran.json) == (0, {"session": CALL, "dry_run": False, "erased": COUNTS})
@@ -75,7 +75,7 @@ def test_forget_erases_everything_of_the_session_and_nothing_else(run, redis):
     assert (line["event"], line["session_id"], line["count"]) == ("session_forgotten", CALL, sum(COUNTS.values()))
 
     after = everything_in(redis)
-    assert not [one for one in TELLING if one in after]
+    assert not [one for one in IDENTIFYING if one in after]
     # That its id was given stays, so that the command is not done again; what it was for does not.
     assert redis.hgetall(KEYS.command("c1")) == {"status": "done", "entry": "1-0"}
     assert redis.hget(KEYS.command("c3"), "session") == OTHER
@@ -105,7 +105,7 @@ def test_said_again_it_ends_well_and_what_was_left_half_way_goes(run, redis):
     redis.zrem(KEYS.ended(KEYS.partition_of(CALL)), CALL)
     assert run("forget", FORMER, "--yes").code == 0
     after = everything_in(redis)
-    assert not [one for one in TELLING if one in after]
+    assert not [one for one in IDENTIFYING if one in after]
     ran = run("forget", CALL, "--yes")
     assert (ran.code, ran.out, ran.err) == (0, f"Redis holds nothing about {CALL}\n", "")
 
@@ -125,10 +125,10 @@ def test_any_valid_id_of_an_expired_session_is_taken_literally(run, redis, named
 
 def test_dead_letters_with_a_number_of_the_session_go_and_others_stay(run, redis):
     fill(redis)
-    bury(redis, 4, From=NUMBER)
-    bury(redis, 5, to=TARGET, type="nothing-that-is-known")
-    bury(redis, 6, body=f"From=%2B{NUMBER[1:]}&To=x")
-    bury(redis, 7, body=f"{NUMBER}4 {NUMBER[:-1]}", From="+14155550188")
+    dead_letter(redis, 4, From=NUMBER)
+    dead_letter(redis, 5, to=TARGET, type="nothing-that-is-known")
+    dead_letter(redis, 6, body=f"From=%2B{NUMBER[1:]}&To=x")
+    dead_letter(redis, 7, body=f"{NUMBER}4 {NUMBER[:-1]}", From="+14155550188")
     ran = run("forget", CALL, "--yes", "--json")
     assert (ran.code, ran.json["erased"]["dead_letters"]) == (0, COUNTS["dead_letters"] + 3)
     assert [letter_id for letter_id, _ in redis.xrange(KEYS.dead)] == ["3-0", "7-0"]

@@ -87,7 +87,7 @@ def completed(redis_url, shell, cwd, typed):
         "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - (not typed.endswith(" ")))},
         "zsh": {"_TYPER_COMPLETE_ARGS": typed},
     }[shell]
-    told = subprocess.run(
+    finished = subprocess.run(
         PROGRAM,
         cwd=cwd,
         env=process_variables(REDIS_URL=redis_url, _CONFERRAL_COMPLETE=f"complete_{shell}", **variables),
@@ -96,8 +96,8 @@ def completed(redis_url, shell, cwd, typed):
         check=False,
         timeout=30,
     )
-    assert told.stderr == ""
-    return told.stdout
+    assert finished.stderr == ""
+    return finished.stdout
 
 
 @pytest.mark.processes
@@ -107,9 +107,9 @@ def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis
     put(redis, make_session("CA`id`"))  # no one but who writes to Redis by hand can do so
     typed = "conferral transfer CA"
     assert completed(redis_server.url, "bash", tmp_path, typed).split() == [CALL]
-    told = completed(redis_server.url, "zsh", tmp_path, typed)
-    assert f'"{CALL}":"bridged connected, +…23, client\\\\:??31m??id???id???"' in told
-    assert "`" not in told
+    reported = completed(redis_server.url, "zsh", tmp_path, typed)
+    assert f'"{CALL}":"bridged connected, +…23, client\\\\:??31m??id???id???"' in reported
+    assert "`" not in reported
     assert CALL not in completed("redis://127.0.0.1:1/0", "zsh", tmp_path, typed)
 
 
@@ -139,10 +139,10 @@ def offered(monkeypatch, typed, begun):
     monkeypatch.setenv("COMP_WORDS", f"{typed} {begun}")
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split())))
     monkeypatch.setenv("_CONFERRAL_COMPLETE", "complete_bash")
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), pytest.raises(SystemExit):
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
         app([], prog_name="conferral")
-    return told.getvalue().split()
+    return shown.getvalue().split()
 
 
 @pytest.mark.parametrize(("typed", "begun", "words"), CLOSED, ids=[f"{typed} {begun}" for typed, begun, _ in CLOSED])

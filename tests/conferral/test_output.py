@@ -70,8 +70,8 @@ def every_command_is_harmless(run, redis, hostile):
     effects = json.dumps([dict.fromkeys(("id", "kind", "party", "target", "detail"), hostile)])
     changes = json.dumps({"phase": hostile, "party.customer.status": hostile, "timers": hostile, hostile: hostile})
     details = json.dumps(dict.fromkeys(("party", "status", "dial", "agent", "agents", hostile), hostile))
-    told = {"details": details, "reason": hostile, "effects": effects, "changes": changes}
-    put(redis, make_session(), log=[log_entry(hostile, **told), log_entry("call_progressed", **told)])
+    reported = {"details": details, "reason": hostile, "effects": effects, "changes": changes}
+    put(redis, make_session(), log=[log_entry(hostile, **reported), log_entry("call_progressed", **reported)])
     names = (
         "party.customer.address", "party.agent.address", "party.agent.label", "end_reason", "state", "version",
         "transfer.mode", "transfer.to", "transfer.status", "transfer.reason", "transfer.attempts",

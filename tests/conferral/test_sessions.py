@@ -113,11 +113,11 @@ def test_the_list_fits_the_terminal(run, redis, width_of, width):
     put(redis, ended("CA" + "4" * 32))
     width_of(width)
 
-    told = run("sessions", "--all").out
+    shown = run("sessions", "--all").out
 
-    assert [line for line in told.splitlines() if len(line) > width] == []
-    assert "2027-01-15 08:01:01" in told
-    assert "1 min 01 s" in told
+    assert [line for line in shown.splitlines() if len(line) > width] == []
+    assert "2027-01-15 08:01:01" in shown
+    assert "1 min 01 s" in shown
 
 
 def test_id_prefixes_are_shown_and_accepted_where_full_ids_are_too_wide(run, redis, width_of):
@@ -170,10 +170,10 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     failed = {"transfer.status": "failed", "transfer.reason": "no-answer"}
     consult(redis, **failed, **{"party.target.status": "left", "party.target.left_reason": "no-answer"})
 
-    told = run("show", CALL).out.splitlines()
+    lines_shown = run("show", CALL).out.splitlines()
 
-    assert "transfer        consult to +…45 failed (no-answer)" in told
-    rows = [line.split(maxsplit=5) for line in told if line.startswith(("customer ", "target "))]
+    assert "transfer        consult to +…45 failed (no-answer)" in lines_shown
+    rows = [line.split(maxsplit=5) for line in lines_shown if line.startswith(("customer ", "target "))]
     assert rows == [
         ["customer", "connected", "+…23", CALL, "customer-1", "on hold, hears music"],
         ["target", "left", "+…45", TARGET_CALL, "target-2", "no answer"],
@@ -183,9 +183,9 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
 def test_agents_who_were_tried_before_are_shown_with_the_parties(run, redis):
     put(redis, make_session(agents=("+14155550145", "client:alice"), agent_number=1))
 
-    told = run("show", CALL).out.splitlines()
+    shown = run("show", CALL).out.splitlines()
 
-    rows = [line.split() for line in told if line.startswith("agent ")]
+    rows = [line.split() for line in shown if line.startswith("agent ")]
     assert rows == [
         ["agent", "connected", "client:alice", AGENT_CALL, "agent-1"],
         ["agent", "1", "of", "2", "not", "reached", "+…45", "tried", "before"],
@@ -197,12 +197,12 @@ def test_attempts_are_shown_with_how_long_they_took(run, redis):
     transfer = TransferState(1, TransferMode.BLIND, "+14155550145", attempts=(busy,))
     put(redis, make_session(state=State.TRANSFERRING, phase=Phase.RECALL, transfer=transfer))
 
-    told = run("show", CALL).out.splitlines()
+    shown = run("show", CALL).out.splitlines()
 
-    heading = next(number for number, line in enumerate(told) if line.startswith("attempt "))
-    assert told[heading].split() == ["attempt", "to", "result", "waited", "talked"]
-    assert told[heading + 1].split() == ["target", "+…45", "busy", "2.5", "s"]
-    assert "d1" not in "\n".join(told)
+    heading = next(number for number, line in enumerate(shown) if line.startswith("attempt "))
+    assert shown[heading].split() == ["attempt", "to", "result", "waited", "talked"]
+    assert shown[heading + 1].split() == ["target", "+…45", "busy", "2.5", "s"]
+    assert "d1" not in "\n".join(shown)
 
 
 @pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
@@ -265,11 +265,11 @@ def complete(redis_url, typed, cwd):
     """What a shell is offered on Tab."""
     variables = {"REDIS_URL": redis_url, "_CONFERRAL_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
     variables |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    told = subprocess.run(
+    finished = subprocess.run(
         [*PROGRAM], cwd=cwd, env=process_variables(**variables), capture_output=True, text=True, check=False, timeout=30
     )
-    assert told.stderr == ""
-    return [line for line in told.stdout.splitlines() if line]
+    assert finished.stderr == ""
+    return [line for line in finished.stdout.splitlines() if line]
 
 
 @pytest.mark.processes
@@ -314,17 +314,17 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
     put(redis, parked("s" * 64))
     terminal(80)
 
-    told = run("sessions").out.splitlines()
+    shown = run("sessions").out.splitlines()
 
-    assert max(map(len, told)) <= 80
-    assert told[0].startswith(f"{CALL}  transferring consult  ")
-    assert told[1:3] == [
+    assert max(map(len, shown)) <= 80
+    assert shown[0].startswith(f"{CALL}  transferring consult  ")
+    assert shown[1:3] == [
         "  agent client:alice and target +…45 are talking; customer +…23 is on hold",
         "  consult to +…45 consulting",
     ]
-    assert told[3] == "s" * 64 + "  conferenced"
-    assert told[4].startswith("parked  ")
-    assert told[-1] == "  parked until 08:05:00 UTC; recording in progress"
+    assert shown[3] == "s" * 64 + "  conferenced"
+    assert shown[4].startswith("parked  ")
+    assert shown[-1] == "  parked until 08:05:00 UTC; recording in progress"
 
 
 def test_where_it_fits_the_list_is_a_table(run, redis, terminal):
@@ -341,19 +341,19 @@ def test_at_80_columns_the_sids_of_a_session_are_shown_whole(run, redis, termina
     consult(redis)
     terminal(80)
 
-    told = run("show", CALL).out.splitlines()
+    shown = run("show", CALL).out.splitlines()
 
-    assert max(map(len, told)) <= 80
-    place = told.index("target  connected  +…45")
-    assert told[place + 1] == f"  {TARGET_CALL}  target-2"
+    assert max(map(len, shown)) <= 80
+    place = shown.index("target  connected  +…45")
+    assert shown[place + 1] == f"  {TARGET_CALL}  target-2"
 
 
 def test_recording_and_commands_in_progress_are_shown(run, redis):
     recording = Recording("RE" + "1" * 32, "completed", url="https://api.example.com/RE1", duration_s=61)
     put(redis, make_session(recording=recording, pending_commands=(PendingCommand("c1", "hold", "customer"),)))
 
-    told = run("show", CALL).out.splitlines()
+    shown = run("show", CALL).out.splitlines()
 
-    assert "notes           recording available; hold (customer) in progress" in told
-    assert f"recording       RE{'1' * 32} https://api.example.com/RE1" in told
-    assert "now             customer +…23 and agent client:alice are talking" in told
+    assert "notes           recording available; hold (customer) in progress" in shown
+    assert f"recording       RE{'1' * 32} https://api.example.com/RE1" in shown
+    assert "now             customer +…23 and agent client:alice are talking" in shown

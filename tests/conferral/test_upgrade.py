@@ -37,7 +37,7 @@ def run(*arguments: str) -> int:
     return main(["upgrade", *arguments])
 
 
-async def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+async def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     import asyncio
 
     code = await asyncio.to_thread(run, *arguments)
@@ -47,18 +47,18 @@ async def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int
 
 async def test_level_is_raised_when_all_know_it(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, 1, w1=SCHEMA_VERSION)
-    code, out, _ = await told(capsys)
+    code, out, _ = await output_of(capsys)
     assert code == 0
     assert out.startswith(f"schema version was raised from 1 to {SCHEMA_VERSION}")
     assert f"  {SCHEMA_VERSION}: what the next one adds" in out
     assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
-    code, out, _ = await told(capsys)
+    code, out, _ = await output_of(capsys)
     assert (code, out) == (0, f"schema version {SCHEMA_VERSION} is current; nothing to do\n")
 
 
 async def test_check_changes_nothing(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, 1, w1=1)
-    code, out, err = await told(capsys, "--check")
+    code, out, err = await output_of(capsys, "--check")
     assert code == 0
     assert out.startswith(f"schema version would be raised from 1 to {SCHEMA_VERSION}")
     assert "worker w1 supports schema version 1" in err
@@ -67,31 +67,31 @@ async def test_check_changes_nothing(client, capsys: pytest.CaptureFixture[str])
 
 async def test_process_that_does_not_know_it_is_named(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, 1, w1=SCHEMA_VERSION, w2=1)
-    code, _, err = await told(capsys)
+    code, _, err = await output_of(capsys)
     assert code == 1
     assert "worker w2 supports schema version 1" in err
     assert "w1" not in err
     assert await config.read_schema_version(client, "conferral") == 1
-    code, _, _ = await told(capsys, "--force")
+    code, _, _ = await output_of(capsys, "--force")
     assert code == 0
     assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
 
 
 async def test_program_reads_it_as_json(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, 1, w1=1)
-    code, out, _ = await told(capsys, "--check", "--json")
+    code, out, _ = await output_of(capsys, "--check", "--json")
     assert (code, json.loads(out)) == (0, {"before": 1, "after": SCHEMA_VERSION, "behind": ["w1"]})
 
 
 async def test_newer_level_is_left_to_newer_versions(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, SCHEMA_VERSION)
     await client.hset(Keys("conferral", 4).config, "schema", SCHEMA_VERSION + 1)
-    code, _, err = await told(capsys)
+    code, _, err = await output_of(capsys)
     assert code == 1
     assert f"this Conferral supports {SCHEMA_VERSION}" in err
 
 
 async def test_redis_without_conferral_is_reported(client, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = await told(capsys)
+    code, _, err = await output_of(capsys)
     assert code == 1
     assert "nothing is set up" in err

@@ -62,10 +62,10 @@ def every_help(run):
 
 
 def test_helps_name_arguments_in_words_and_fit_80_columns(run):
-    for name, told in every_help(run):
-        head, _, rest = told.partition("Examples:")
+    for name, reported in every_help(run):
+        head, _, rest = reported.partition("Examples:")
         options = rest.partition("Arguments:")[2] or rest.partition("Options:")[2]
-        assert not re.search(r"[{}<>]|\bx[<>]=|range", head + options), f"{name}: {told}"
+        assert not re.search(r"[{}<>]|\bx[<>]=|range", head + options), f"{name}: {reported}"
         assert [line for line in options.splitlines() if len(line) > 80] == [], name
     assert "Usage: conferral transfer [OPTIONS] SESSION\n" in run("transfer", "-h").out
     assert "Usage: conferral watch [OPTIONS] [SESSION]\n" in run("watch", "-h").out
@@ -85,17 +85,17 @@ def test_help_imports_nothing_heavy():
     heavy = ("redis", "aiohttp", "twilio", "pydantic", "rich", "phonenumbers", "structlog")
     program = f"import sys, conferral.main; print([name for name in {heavy} if name in sys.modules])"
 
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert told.stdout.strip() == "[]"
+    assert finished.stdout.strip() == "[]"
 
 
 def test_program_runs_as_a_module(tmp_path):
-    told = subprocess.run(
+    process = subprocess.run(
         [*PROGRAM, "--help"], cwd=tmp_path, env=process_variables(), capture_output=True, text=True, check=True
     )
 
-    assert told.stdout.startswith("Usage: conferral")
+    assert process.stdout.startswith("Usage: conferral")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ async def reader(redis_server):
     await client.aclose()
 
 
-async def told(follower, now_ms=CREATED_MS):
+async def output_of(follower, now_ms=CREATED_MS):
     return [(change.session_id, change.entry["event"]) for change in await follower.poll(now_ms)]
 
 
@@ -49,8 +49,8 @@ async def test_only_new_changes_of_all_sessions_are_shown(reader, redis):
     redis.xadd(KEYS.log(CALL), log_entry("convert"))
 
     assert [session.id for session in sessions] == [CALL]
-    assert await told(follower) == [(CALL, "convert")]
-    assert await told(follower) == []
+    assert await output_of(follower) == [(CALL, "convert")]
+    assert await output_of(follower) == []
 
 
 async def test_slow_reads_make_watch_read_less_often(monkeypatch):
@@ -87,7 +87,7 @@ async def test_new_session_is_reported_from_its_first_event(reader, redis):
 
     put(redis, make_session(), log=[log_entry("call_received"), log_entry("call_progressed")])
 
-    assert await told(follower) == [(CALL, "call_received"), (CALL, "call_progressed")]
+    assert await output_of(follower) == [(CALL, "call_received"), (CALL, "call_progressed")]
 
 
 async def test_session_that_began_and_ended_between_polls_is_reported(reader, redis):
@@ -97,9 +97,9 @@ async def test_session_that_began_and_ended_between_polls_is_reported(reader, re
 
     put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END)])
 
-    assert await told(follower, CREATED_MS + 61_000) == [(CALL, "call_received"), (CALL, "lone_overdue")]
-    assert await told(follower, CREATED_MS + 61_200) == []
-    assert await told(follower, CREATED_MS + 120_000) == []
+    assert await output_of(follower, CREATED_MS + 61_000) == [(CALL, "call_received"), (CALL, "lone_overdue")]
+    assert await output_of(follower, CREATED_MS + 61_200) == []
+    assert await output_of(follower, CREATED_MS + 120_000) == []
 
 
 async def test_session_ended_before_the_start_is_not_reported(reader, redis):
@@ -108,7 +108,7 @@ async def test_session_ended_before_the_start_is_not_reported(reader, redis):
 
     await follower.start(CREATED_MS + 61_500)
 
-    assert await told(follower, CREATED_MS + 61_700) == []
+    assert await output_of(follower, CREATED_MS + 61_700) == []
 
 
 async def test_changes_of_several_sessions_are_reported_in_order_of_time(reader, redis):
@@ -121,7 +121,7 @@ async def test_changes_of_several_sessions_are_reported_in_order_of_time(reader,
     for name, entry_id in (("B", "1000-0"), ("A", "1000-1"), ("B", "1001-0")):
         redis.xadd(KEYS.log(name), log_entry("convert"), id=entry_id)
 
-    assert [name for name, _ in await told(follower)] == ["B", "A", "B"]
+    assert [name for name, _ in await output_of(follower)] == ["B", "A", "B"]
 
 
 async def test_a_long_watch_forgets_the_sessions_that_are_gone(reader, redis):
@@ -187,14 +187,14 @@ def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_serve
 def test_watch_reports_a_transfer_already_running_at_start(redis, redis_server, tmp_path):
     consult(redis)
     with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
-        told = program.stdout.readline()
+        shown = program.stdout.readline()
         program.send_signal(signal.SIGINT)
         program.communicate(timeout=60)
 
     stands = (
         f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting; customer is on hold\n"
     )
-    assert (program.returncode, told) == (0, stands)
+    assert (program.returncode, shown) == (0, stands)
 
 
 @pytest.mark.processes
@@ -235,13 +235,13 @@ async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
     reason = "Twilio refused (HTTP 400, code 21218)"
     changes = [Change(CALL, LogEntry("1-0", log_entry("stage_overdue", effects=effects, reason=reason)))]
 
-    told = drawn([await reader.view(CALL)], changes)
+    shown = drawn([await reader.view(CALL)], changes)
 
-    assert max(map(len, told)) <= 80
-    assert told[1] == "  agent client:alice and target +…45 are talking; customer +…23 is on hold"
-    assert told[4].startswith("08:00:00  111111  time to dial target  (Twilio refused")
-    assert told[5].startswith(" " * 18)
-    assert told[-1] == "Ctrl-C stops it"
+    assert max(map(len, shown)) <= 80
+    assert shown[1] == "  agent client:alice and target +…45 are talking; customer +…23 is on hold"
+    assert shown[4].startswith("08:00:00  111111  time to dial target  (Twilio refused")
+    assert shown[5].startswith(" " * 18)
+    assert shown[-1] == "Ctrl-C stops it"
 
 
 async def test_sessions_that_do_not_fit_the_screen_are_counted(reader, redis):
@@ -249,14 +249,14 @@ async def test_sessions_that_do_not_fit_the_screen_are_counted(reader, redis):
         put(redis, make_session(f"S{number:02}"))
     changes = [Change("S29", LogEntry(f"{number}-0", log_entry("convert"))) for number in range(12)]
 
-    told = drawn(await reader.all_sessions(None, with_ended=False), changes)
+    shown = drawn(await reader.all_sessions(None, with_ended=False), changes)
 
-    hidden = next(line for line in told if line.startswith("and "))
-    shown = sum(line.startswith("S") for line in told)
-    assert len(told) <= 24
+    hidden = next(line for line in shown if line.startswith("and "))
+    shown = sum(line.startswith("S") for line in shown)
+    assert len(shown) <= 24
     assert shown > 2
     assert hidden == f"and {30 - shown} more (conferral sessions lists all)"
-    assert told[-1] == "Ctrl-C stops it"
+    assert shown[-1] == "Ctrl-C stops it"
 
 
 @pytest.mark.parametrize("lines", [5, 10, 24, 60])
@@ -266,12 +266,12 @@ async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis
     reason = "a reason that takes two lines of a terminal that is not wide, or three where it is even narrower"
     changes = [Change(CALL, LogEntry(f"{number}-0", log_entry("convert", reason=reason))) for number in range(12)]
 
-    told = drawn(sessions, changes, lines=lines)
+    shown = drawn(sessions, changes, lines=lines)
 
-    assert told[0].startswith(CALL)
-    assert sum("convert requested" in line for line in told) >= 1
+    assert shown[0].startswith(CALL)
+    assert sum("convert requested" in line for line in shown) >= 1
     if lines >= 10:  # below that the newest change and one session are kept, whatever scrolls
-        assert len(told) < lines
+        assert len(shown) < lines
 
 
 def test_a_screen_without_sessions_says_so():

@@ -203,8 +203,8 @@ async def test_need_for_attention_is_shown_when_it_appears_changes_and_ends(read
     redis.hset(KEYS.session("S1"), "timers", "ring=1")
     await lines.show_changes([])
     await lines.show_changes([])  # the same trouble, for longer: nothing new
-    (told,) = capsys.readouterr().out.splitlines()
-    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue by ", told)
+    (lines_shown,) = capsys.readouterr().out.splitlines()
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue by ", lines_shown)
     redis.hset(KEYS.session("S1"), "timers", f"age={NEVER_MS}")
     await lines.show_changes([])
     assert capsys.readouterr().out.endswith("  S1  no longer needs attention, or has ended\n")
@@ -214,8 +214,8 @@ async def test_need_for_attention_is_shown_when_it_appears_changes_and_ends(read
 async def test_attention_in_json_is_one_object_per_line(reader, redis, capsys):
     put(redis, make_session("S1", timers={"ring": 1}))
     await AttentionView(reader, Selection(state="bridged"), as_json=True).show_initial([])
-    told = orjson.loads(capsys.readouterr().out)
-    assert (told["session"], told["trouble"]["rank"]) == ("S1", 1)
+    output = orjson.loads(capsys.readouterr().out)
+    assert (output["session"], output["trouble"]["rank"]) == ("S1", 1)
     await AttentionView(reader, Selection(state="converting"), as_json=True).show_initial([])
     assert capsys.readouterr().out == ""
 

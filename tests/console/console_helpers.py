@@ -80,19 +80,19 @@ class Page:
     async def hear(self):
         message = await asyncio.wait_for(self.socket.receive(), PATIENCE_S)
         assert message.type == WSMsgType.TEXT, message
-        told = orjson.loads(message.data)
-        self.heard.append(told)
-        if told["about"] == "sessions":
-            if told["whole"]:
+        reported = orjson.loads(message.data)
+        self.heard.append(reported)
+        if reported["about"] == "sessions":
+            if reported["whole"]:
                 self.rows = {}
-            self.rows |= {row["id"]: row for row in told["rows"]}
-            for name in told["gone"]:
+            self.rows |= {row["id"]: row for row in reported["rows"]}
+            for name in reported["gone"]:
                 self.rows.pop(name, None)
-        if told["about"] == "log":
-            if told["whole"]:
+        if reported["about"] == "log":
+            if reported["whole"]:
                 self.entries = {}
-            self.entries |= {entry["entry_id"]: entry for entry in told["entries"]}
-        return told
+            self.entries |= {entry["entry_id"]: entry for entry in reported["entries"]}
+        return reported
 
     async def until(self, holds):
         """Listens until something holds of the page."""

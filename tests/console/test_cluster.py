@@ -34,13 +34,13 @@ async def test_a_page_shows_sessions_of_all_nodes_their_changes_and_health(redis
             await page.say(view="health")
             health = await page.next("health")
             await page.say(view="session", id=names[0])
-            told = await page.next("session")
+            reported = await page.next("session")
         finally:
             await console.close()
             await client.aclose()
 
     assert sum(partition["live"] for partition in health["partitions"]) == 40
-    assert told["fields"]["state"] == "conferenced"
+    assert reported["fields"]["state"] == "conferenced"
 
 
 async def put(client, session):

@@ -25,8 +25,8 @@ async def test_letters_of_a_very_long_reason_are_shown_when_it_is_chosen(console
 
     await page.say(view="dead", reason=group["reason"])
 
-    told = await page.next("dead")
-    assert (told["reason"], [one["reason"] for one in told["letters"]]) == (group["reason"], [group["reason"]])
+    reported = await page.next("dead")
+    assert (reported["reason"], [one["reason"] for one in reported["letters"]]) == (group["reason"], [group["reason"]])
 
 
 async def test_a_command_is_published_as_every_other_way_would(console, redis, lines):
@@ -158,27 +158,27 @@ async def test_outcome_is_sent_although_redis_fails_before_the_next_read(console
     await page.socket.send_str('{"follow":"c1"}')
     await page.socket.send_str('{"follow":"c2"}')
 
-    told = {(await page.next("command"))["command"] for _ in range(2)}
-    assert told == {"c1", "c2"}
+    shown = {(await page.next("command"))["command"] for _ in range(2)}
+    assert shown == {"c1", "c2"}
 
 
 # ---- dead letters ------------------------------------------------------------------------------------------------
 
 
-def bury(redis, reason, **entry):
+def dead_letter(redis, reason, **entry):
     letter = {"dead_reason": reason, "dead_stream": KEYS.commands, "dead_entry": "1-1", **entry}
     return redis.xadd(KEYS.dead, letter)
 
 
 async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, redis):
-    bury(redis, "missing field type", session=CALL, to="+14155550123")
+    dead_letter(redis, "missing field type", session=CALL, to="+14155550123")
     page = await Page.open(console, {"view": "dead"})
     first = await page.next("dead")
     assert (first["count"], first["groups"]) == (1, [{"reason": "missing field type", "count": 1, "retryable": 0}])
     assert first["letters"][0]["fields"]["to"] == "+…23"
     assert first["letters"][0]["at"].endswith("Z")
 
-    bury(redis, "not UTF-8", type="end")
+    dead_letter(redis, "not UTF-8", type="end")
     second = await page.next("dead")
     await page.say(view="dead", reason="missing field type", full=True)
     third = await page.next("dead")
@@ -189,7 +189,7 @@ async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, r
 
 
 async def test_some_are_dropped_by_id(console, redis):
-    first, second = bury(redis, "missing field type"), bury(redis, "missing field type")
+    first, second = dead_letter(redis, "missing field type"), dead_letter(redis, "missing field type")
 
     answer = await console.post("/dead", json={"act": "drop", "ids": [first, "9-9"]})
 
@@ -200,8 +200,8 @@ async def test_some_are_dropped_by_id(console, redis):
 
 async def test_all_of_a_reason_are_put_back_when_there_are_as_many_as_was_said(console, redis):
     for number in range(3):
-        bury(redis, "kept failing", type="end", session=CALL, id=f"c{number}")
-    bury(redis, "other", type="end", session=CALL)
+        dead_letter(redis, "kept failing", type="end", session=CALL, id=f"c{number}")
+    dead_letter(redis, "other", type="end", session=CALL)
 
     status, error = await refusal(
         await console.post("/dead", json={"act": "retry", "reason": "kept failing", "count": 2})
@@ -215,7 +215,7 @@ async def test_all_of_a_reason_are_put_back_when_there_are_as_many_as_was_said(c
 
 
 async def test_those_without_a_reason_are_a_group_of_their_own_and_not_all(console, redis):
-    kept = bury(redis, "kept failing")
+    kept = dead_letter(redis, "kept failing")
     redis.xadd(KEYS.dead, {"type": "end"})
     page = await Page.open(console, {"view": "dead"})
     (group,) = [one for one in (await page.next("dead"))["groups"] if one["reason"] != "kept failing"]
@@ -233,7 +233,7 @@ async def test_those_without_a_reason_are_a_group_of_their_own_and_not_all(conso
      {"act": "drop", "reason": ""}],
 )  # fmt: skip
 async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
-    bury(redis, "missing field type")
+    dead_letter(redis, "missing field type")
 
     status, error = await refusal(await console.post("/dead", json=body))
 
@@ -250,7 +250,7 @@ async def test_health_reports_partitions_and_processes_and_follows_their_changes
 
     first = await page.next("health")
     redis.xadd(KEYS.events(3), {"type": "x"})
-    second = await page.next("health", lambda told: told["partitions"][3]["undecided"])
+    second = await page.next("health", lambda expected: expected["partitions"][3]["undecided"])
 
     assert len(first["partitions"]) == Keys("conferral", 16).partitions
     third = first["partitions"][3]
@@ -267,6 +267,6 @@ async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, re
 
     answer = await console.post("/commands", json={"type": "end", "session": CALL})
 
-    told = (await answer.json())["error"]
-    assert (answer.status, told["type"], answer.headers["Retry-After"]) == (503, "full", "5")
-    assert "commands are waiting to be routed" in told["reason"]
+    reported = (await answer.json())["error"]
+    assert (answer.status, reported["type"], answer.headers["Retry-After"]) == (503, "full", "5")
+    assert "commands are waiting to be routed" in reported["reason"]

@@ -101,7 +101,7 @@ LOG = st.lists(
 )
 
 
-def all_that_is_told(fields, log):
+def page_texts(fields, log):
     """Everything that the console says of a session, as it goes over the socket."""
     session = view_of(fields)
     trouble = attention_of(session, NOW_MS)
@@ -131,7 +131,7 @@ def all_that_is_told(fields, log):
 def test_everything_is_shown_for_any_record_and_log(changes, entries):
     log = [LogEntry(f"{n}-0", {**log_entry(event), **more}) for n, (event, more) in enumerate(entries, start=1)]
 
-    for message in all_that_is_told(RECORD | changes, log):
+    for message in page_texts(RECORD | changes, log):
         assert orjson.loads(message) is not None
 
 
@@ -146,5 +146,5 @@ def test_whatever_a_record_and_its_log_hold_in_a_long_run(changes, entries):
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_field_may_hold_anything(name):
     for odd in ODD:
-        for message in all_that_is_told(RECORD | {name: odd}, []):
+        for message in page_texts(RECORD | {name: odd}, []):
             assert orjson.loads(message) is not None

@@ -69,13 +69,13 @@ def test_console_serves_the_page_and_exits_with_0_despite_an_open_page(redis, re
         assert page.recv(12) == b"HTTP/1.1 101"
         program.send_signal(asked)
         out, _ = program.communicate(timeout=60)
-    told = written.read_text()
+    reported = written.read_text()
 
-    assert program.returncode == 0, told
+    assert program.returncode == 0, reported
     assert out == b""
-    assert [word for word in ("console_started", "console_stopped") if word not in told] == []
-    assert "Traceback" not in told
-    assert TOKEN not in told  # standard error is a file here: what is written there is kept
+    assert [word for word in ("console_started", "console_stopped") if word not in reported] == []
+    assert "Traceback" not in reported
+    assert TOKEN not in reported  # standard error is a file here: what is written there is kept
 
 
 def test_terminal_shows_the_sign_in_url(redis_server, tmp_path):
@@ -89,13 +89,15 @@ def test_terminal_shows_the_sign_in_url(redis_server, tmp_path):
 
     try:
         with running(tmp_path, redis_server.url, "--host", "0.0.0.0", stderr=terminal, said=said) as (_, port):
-            told = said()
+            reported = said()
     finally:
         os.close(terminal)
         os.close(controller)
 
-    assert [line for line in told.splitlines() if TOKEN in line] == [f"console: http://127.0.0.1:{port}/#token={TOKEN}"]
-    assert "0.0.0.0 is reached from elsewhere and speaks no TLS" in told
+    assert [line for line in reported.splitlines() if TOKEN in line] == [
+        f"console: http://127.0.0.1:{port}/#token={TOKEN}"
+    ]
+    assert "0.0.0.0 is reached from elsewhere and speaks no TLS" in reported
 
 
 @pytest.fixture
@@ -120,21 +122,21 @@ def refused(monkeypatch, tmp_path, capsys, redis_server):
     ],
 )
 def test_without_a_token_that_can_be_one_it_does_not_start(refused, token, problem):
-    code, told = refused("--port", str(free_port()), token=token)
+    code, body = refused("--port", str(free_port()), token=token)
 
-    assert (code, told.out) == (2, "")
-    assert told.err.startswith(problem)
-    assert len(told.err.splitlines()) == 1
+    assert (code, body.out) == (2, "")
+    assert body.err.startswith(problem)
+    assert len(body.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("host", ["https://console.example.com", "console.example.com/", "::1", ""])
 def test_allowed_host_must_be_a_name_and_not_a_url(refused, host):
     """Of a URL the scheme would be the name, and everyone be turned away in words that blame the browser."""
-    code, told = refused("--port", str(free_port()), "--allow-host", host, token=TOKEN)
+    code, answer = refused("--port", str(free_port()), "--allow-host", host, token=TOKEN)
 
     assert code == 2
-    assert "--allow-host" in told.err
-    assert "must be a name" in told.err
+    assert "--allow-host" in answer.err
+    assert "must be a name" in answer.err
 
 
 def test_a_port_that_is_taken_is_named(refused):
@@ -142,21 +144,21 @@ def test_a_port_that_is_taken_is_named(refused):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        code, told = refused("--port", str(port), token=TOKEN)
+        code, body = refused("--port", str(port), token=TOKEN)
 
     assert code == 2
-    assert told.err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
+    assert body.err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
 
 
 @pytest.mark.parametrize(
-    ("token", "told"),
+    ("token", "expected"),
     [
         ("secret", ["a token of 6 characters can be guessed"]),
         ("ab" * 12, ["a token of 2 different characters can be guessed"]),
         (TOKEN, []),
     ],
 )
-def test_a_token_that_can_be_guessed_is_warned_of_at_the_start(monkeypatch, tmp_path, token, told):
+def test_a_token_that_can_be_guessed_is_warned_of_at_the_start(monkeypatch, tmp_path, token, expected):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONFERRAL_API_TOKEN", token)
     monkeypatch.setattr(console_process.lifecycle, "run", lambda _work, **_more: 0)
@@ -166,6 +168,6 @@ def test_a_token_that_can_be_guessed_is_warned_of_at_the_start(monkeypatch, tmp_
         assert console_process.run_console("127.0.0.1", free_port(), ConsoleOptions()) == 0
 
     found = [line for line in lines if line["event"] == "api_token_weak"]
-    assert [line["reason"] for line in found] == told
+    assert [line["reason"] for line in found] == expected
     assert all(line.keys() - {"event", "log_level"} <= KEYS for line in found)
     assert token not in str(found)

@@ -46,21 +46,21 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     consult(redis)
     page = await Page.open(console, SESSION)
 
-    told = await page.next("session")
+    reported = await page.next("session")
 
-    assert (told["id"], told["asked"], told["known"], told["as_of"]) == (CALL, CALL, True, None)
-    assert told["fields"]["state"] == "transferring"
-    customer, agent, target = told["parties"]
+    assert (reported["id"], reported["asked"], reported["known"], reported["as_of"]) == (CALL, CALL, True, None)
+    assert reported["fields"]["state"] == "transferring"
+    customer, agent, target = reported["parties"]
     assert (customer["name"], customer["held"], customer["hears"]) == ("customer", True, [])
     assert customer["words"] == "customer is on hold and hears music"
     assert (agent["hears"], target["hears"]) == (["target"], ["agent"])
     expected = {one.type: one.allowed for one in command_forms(view_of(redis.hgetall(KEYS.session(CALL))))}
-    assert {one["type"]: one["allowed"] for one in told["buttons"]} == expected
+    assert {one["type"]: one["allowed"] for one in reported["buttons"]} == expected
     assert expected["complete"]
-    assert told["summary"]
-    assert {wait["by"] for wait in told["waits"]} >= {"sweep"}
-    assert all(wait.keys() == {"for", "since", "comes_at", "by"} for wait in told["waits"])
-    assert told["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
+    assert reported["summary"]
+    assert {wait["by"] for wait in reported["waits"]} >= {"sweep"}
+    assert all(wait.keys() == {"for", "since", "comes_at", "by"} for wait in reported["waits"])
+    assert reported["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
 async def test_crowd_is_listed_without_the_pairs_that_no_page_draws(console, redis):
@@ -72,11 +72,11 @@ async def test_crowd_is_listed_without_the_pairs_that_no_page_draws(console, red
     commit(redis, replace(session, parties=session.parties | guests))
     page = await Page.open(console, SESSION)
 
-    told = await page.next("session")
+    reported = await page.next("session")
 
-    assert len(told["parties"]) == 22
-    assert not any(party["hears"] for party in told["parties"])
-    assert "and 11 more" in told["parties"][0]["words"]
+    assert len(reported["parties"]) == 22
+    assert not any(party["hears"] for party in reported["parties"])
+    assert "and 11 more" in reported["parties"][0]["words"]
 
 
 async def test_form_suggests_destinations_of_other_sessions_but_no_masked_numbers(console, redis):
@@ -90,9 +90,9 @@ async def test_form_suggests_destinations_of_other_sessions_but_no_masked_number
     }))  # fmt: skip
     page = await Page.open(console, SESSION)
 
-    told = await page.next("session", lambda message: message["destinations"])
+    shown = await page.next("session", lambda message: message["destinations"])
 
-    assert told["destinations"] == ["client:carol"]
+    assert shown["destinations"] == ["client:carol"]
 
 
 async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_console, redis):
@@ -100,19 +100,21 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
     console = await open_console(command_line="REDIS_URL=unix:///x .venv/bin/conferral")
     page = await Page.open(console, SESSION)
 
-    hello, told = await page.next("hello"), await page.next("session")
+    hello, reported = await page.next("hello"), await page.next("session")
 
     assert hello["public_command"] == "REDIS_URL=unix:///x .venv/bin/conferral"
     assert hello["shown_token"] == ""
-    assert {one["line"].partition("conferral ")[0] for one in told["suggestions"]} == {"REDIS_URL=unix:///x .venv/bin/"}
+    assert {one["line"].partition("conferral ")[0] for one in reported["suggestions"]} == {
+        "REDIS_URL=unix:///x .venv/bin/"
+    }
 
 
-@pytest.mark.parametrize(("read_only", "told"), [(False, TOKEN), (True, "")])
-async def test_token_for_copyable_commands_is_sent_only_when_enabled(open_console, read_only, told):
+@pytest.mark.parametrize(("read_only", "expected"), [(False, TOKEN), (True, "")])
+async def test_token_for_copyable_commands_is_sent_only_when_enabled(open_console, read_only, expected):
     """Someone who only sees the screen must not read a token there."""
     page = await Page.open(await open_console(show_token=True, read_only=read_only), SESSION)
 
-    assert (await page.next("hello"))["shown_token"] == told
+    assert (await page.next("hello"))["shown_token"] == expected
 
 
 @pytest.mark.parametrize(
@@ -138,9 +140,9 @@ async def test_it_is_found_by_the_sid_of_any_of_its_calls(console, redis):
     put(redis, make_session())
     page = await Page.open(console, {"view": "session", "id": AGENT_CALL})
 
-    told = await page.next("session")
+    reported = await page.next("session")
 
-    assert (told["id"], told["asked"], told["known"]) == (CALL, AGENT_CALL, True)
+    assert (reported["id"], reported["asked"], reported["known"]) == (CALL, AGENT_CALL, True)
 
 
 async def test_unknown_session_is_shown_as_soon_as_it_exists(console, redis, monkeypatch):
@@ -165,8 +167,12 @@ async def test_its_log_comes_once_and_a_moment_again_when_its_outcome_has_come(c
     second = await page.next("log")
 
     assert [entry["event"] for entry in second["entries"]] == ["convert", "effect_succeeded"]
-    told = second["entries"][0]["effects"][0]
-    assert (told["outcome"], told["took_ms"], told["requested_at"]) == ("succeeded", 340, "2027-01-15T08:00:00.000Z")
+    reported = second["entries"][0]["effects"][0]
+    assert (reported["outcome"], reported["took_ms"], reported["requested_at"]) == (
+        "succeeded",
+        340,
+        "2027-01-15T08:00:00.000Z",
+    )
     assert second["entries"][1]["requested_by"] == second["entries"][0]["entry_id"]
 
 
@@ -264,10 +270,10 @@ async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
     assert "+\\u202623" in heard  # the customer's last digits
 
     await page.say(**SESSION, full=True)
-    told = await page.next("session")
+    reported = await page.next("session")
 
-    assert told["fields"]["transfer.to"] == "+14155550145"
-    assert told["parties"][0]["address"] == "+14155550123"
+    assert reported["fields"]["transfer.to"] == "+14155550145"
+    assert reported["parties"][0]["address"] == "+14155550123"
 
 
 async def test_numbers_in_sip_and_client_names_are_redacted_everywhere(console, redis):
@@ -298,9 +304,9 @@ async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console
     redis.hset(KEYS.session(CALL), mapping={"pending_commands": "{", "seen": "x", "timers": "ring=now"})
     page = await Page.open(console, SESSION)
 
-    told = await page.next("session")
+    reported = await page.next("session")
 
-    assert (told["known"], told["buttons"]) == (True, [])
+    assert (reported["known"], reported["buttons"]) == (True, [])
 
 
 async def test_hostile_texts_arrive_as_data(console, redis):
@@ -310,10 +316,10 @@ async def test_hostile_texts_arrive_as_data(console, redis):
     redis.hset(KEYS.session(CALL), mapping={"party.agent.address": hostile, "end_reason": hostile})
     page = await Page.open(console, SESSION)
 
-    told = await page.next("session")
+    reported = await page.next("session")
     log = await page.next("log")
 
-    assert told["parties"][1]["address"] == told["fields"]["party.agent.address"] == hostile
+    assert reported["parties"][1]["address"] == reported["fields"]["party.agent.address"] == hostile
     assert "<script>" in log["entries"][0]["text"]
 
 

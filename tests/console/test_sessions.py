@@ -122,14 +122,14 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
     put(redis, ended(name(5)))
     page = await Page.open(console, SESSIONS)
 
-    told = await page.next("summary")
+    reported = await page.next("summary")
 
     hashes = [redis.hgetall(KEYS.session(one)) for one in [CALL, *(name(number) for number in range(6))]]
     expected = statistics.count_sessions((view_of(one), None) for one in hashes)
-    assert told["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
-    assert (told["counts"]["live"], told["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
-    assert (told["dead"], told["takeover"]) == (0, None)
-    assert told["hour"] == {"transfers": 0, "failed": 0, "failed_percent": None, "answer_p95_s": None}
+    assert reported["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
+    assert (reported["counts"]["live"], reported["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
+    assert (reported["dead"], reported["takeover"]) == (0, None)
+    assert reported["hour"] == {"transfers": 0, "failed": 0, "failed_percent": None, "answer_p95_s": None}
 
 
 @pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
@@ -140,8 +140,8 @@ async def test_every_view_gets_the_summary_that_the_banner_shows_a_takeover_from
 
     assert (await page.next("summary"))["counts"]["live"] == 1
     redis.hset(KEYS.lease(0), mapping={"holder": "8:heir"})
-    told = await page.next("summary", lambda message: message["takeover"])
-    assert (told["takeover"]["lost_workers"], told["takeover"]["successors"]) == (["killed"], ["heir"])
+    shown = await page.next("summary", lambda message: message["takeover"])
+    assert (shown["takeover"]["lost_workers"], shown["takeover"]["successors"]) == (["killed"], ["heir"])
 
 
 async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis):
@@ -187,10 +187,10 @@ async def test_step_of_the_redis_clock_makes_no_session_overdue(console, redis):
     assert page.rows[CALL]["trouble"] is None
     assert page.rows[name(1)]["trouble"]["rank"] == 1
     await page.say(view="session", id=CALL)
-    told = await page.next("session")
-    assert told["trouble"] is None
+    reported = await page.next("session")
+    assert reported["trouble"] is None
     # The page counts down by Redis's time: there the timer is due an hour later.
-    (wait,) = (one for one in told["waits"] if one["by"] == "timer")
+    (wait,) = (one for one in reported["waits"] if one["by"] == "timer")
     assert wait["comes_at"] == to_iso(server_ms + 60_000)
 
 
@@ -273,17 +273,17 @@ async def test_subscriber_that_missed_too_many_changes_gets_everything(redis, st
 # ---- rows --------------------------------------------------------------------------------------------------------
 
 
-def told_of(session, *, full=False, **changes):
+def sent(session, *, full=False, **changes):
     fields = session_codec.encode(session) | changes
     return orjson.loads(row(view_of(fields), attention_of(view_of(fields), 1_800_000_100_000), full=full))
 
 
 def test_row_describes_parties_in_command_line_wording():
-    told = told_of(make_session())
+    reported = sent(make_session())
 
-    assert told["now"] == "customer +…23 and agent client:alice are talking"
-    assert (told["customer"], told["agent"], told["target"]) == ("+…23", "client:alice", "")
-    assert (told["created_at"], told["ended_at"]) == ("2027-01-15T08:00:00.000Z", None)
+    assert reported["now"] == "customer +…23 and agent client:alice are talking"
+    assert (reported["customer"], reported["agent"], reported["target"]) == ("+…23", "client:alice", "")
+    assert (reported["created_at"], reported["ended_at"]) == ("2027-01-15T08:00:00.000Z", None)
 
 
 def test_lone_party_is_also_shown_when_something_worse_is_wrong():
@@ -291,21 +291,21 @@ def test_lone_party_is_also_shown_when_something_worse_is_wrong():
     gone = replace(alone.parties["agent"], status=PartyStatus.LEFT, in_conference=False)
     alone = replace(alone, parties={**alone.parties, "agent": gone}, timers={"lone": 1_800_000_000_000})
 
-    told = told_of(alone)
+    reported = sent(alone)
 
-    assert (told["trouble"]["rank"], told["lone"]) == (OVERDUE, True)
-    assert told_of(conferenced())["lone"] is False
+    assert (reported["trouble"]["rank"], reported["lone"]) == (OVERDUE, True)
+    assert sent(conferenced())["lone"] is False
 
 
 def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():
-    assert "4155550123" not in str(told_of(make_session()))
-    assert told_of(make_session())["digits"] == ["0123"]
-    assert told_of(make_session(), full=True)["digits"] == ["14155550123"]
-    assert told_of(make_session(), full=True)["customer"] == "+14155550123"
+    assert "4155550123" not in str(sent(make_session()))
+    assert sent(make_session())["digits"] == ["0123"]
+    assert sent(make_session(), full=True)["digits"] == ["14155550123"]
+    assert sent(make_session(), full=True)["customer"] == "+14155550123"
 
 
 def test_a_row_is_found_by_sids_labels_and_names():
-    found = told_of(make_session(), conference_sid="CF" + "9" * 32)
+    found = sent(make_session(), conference_sid="CF" + "9" * 32)
 
     for text in ("customer-1", "client:alice", "agent"):
         assert text in found["find"]
@@ -319,14 +319,14 @@ def test_hostile_names_arrive_as_data():
     agent = replace(make_session().parties["agent"], address=hostile)
     session = make_session(parties={**make_session().parties, "agent": agent})
 
-    assert told_of(session)["agent"] == hostile
+    assert sent(session)["agent"] == hostile
 
 
 @pytest.mark.parametrize("version", ["", "x", "9" * 30, "٣", "-1"])
 def test_a_version_that_is_no_number_is_none(version):
-    assert told_of(make_session(), version=version)["version"] == 0
+    assert sent(make_session(), version=version)["version"] == 0
 
 
 def test_unknown_state_is_shown_unchanged():
-    assert told_of(make_session(), state="dancing")["state"] == "dancing"
+    assert sent(make_session(), state="dancing")["state"] == "dancing"
     assert State("bridged") == "bridged"

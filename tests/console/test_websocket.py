@@ -222,8 +222,8 @@ async def test_a_page_that_takes_its_time_gets_fewer_and_larger_messages(console
     taken.set()
     await slow.until(lambda page: {row["version"] for row in page.rows.values()} == {9})
 
-    told = [[len(m["rows"]) for m in page.heard if m["about"] == "sessions"] for page in (slow, quick)]
-    assert told == [[5, 1, 4], [5, 1, 1, 1, 1, 1]]
+    reported = [[len(m["rows"]) for m in page.heard if m["about"] == "sessions"] for page in (slow, quick)]
+    assert reported == [[5, 1, 4], [5, 1, 1, 1, 1, 1]]
 
 
 async def test_below_a_proxys_path_everything_works_and_the_cookie_stays_there(store, redis):

@@ -83,9 +83,9 @@ def check(expression: str) -> None:
         if matchers := token["matchers"]:
             assert MATCHER.sub("", matchers).strip("{}, ") == "", matchers
             for label, _, value in MATCHER.findall(matchers):
-                labels, told = SERIES[series]
+                labels, reported = SERIES[series]
                 assert label in labels, f"{series} has no {label}"
-                check_value(label, value, told)
+                check_value(label, value, reported)
         if bracket := token["bracket"]:
             depth += 1 if bracket == "(" else -1
             grouped = grouped and bracket == "("
@@ -97,12 +97,12 @@ def of_metrics(expression: str) -> set[str]:
     return {*re.findall(r"conferral_\w+", expression)}
 
 
-def check_value(label: str, value: str, told: str) -> None:
+def check_value(label: str, value: str, expected: str) -> None:
     """A value is one that the metric's help names, a state, an HTTP status, or a path."""
     for one in value.split("|"):
         known = label == "status" and re.fullmatch(r"[1-5]\d\d", one)
         known = known or (label == "route" and one.startswith("/voice/")) or (label == "state" and one in {*State})
-        assert known or re.search(rf"\b{re.escape(one)}\b", told), f"no {label} is {one}"
+        assert known or re.search(rf"\b{re.escape(one)}\b", expected), f"no {label} is {one}"
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -135,17 +135,17 @@ def test_errors_in_an_expression_are_found(wrong: str) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_every_alert_says_what_is_wrong_and_leads_to_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
-    told = rule["annotations"]
-    assert told.keys() == {"summary", "description", "runbook_url"}
-    assert all(told.values())
-    page, _, anchor = told["runbook_url"].removeprefix(RUNBOOKS).partition("#")
+    shown = rule["annotations"]
+    assert shown.keys() == {"summary", "description", "runbook_url"}
+    assert all(shown.values())
+    page, _, anchor = shown["runbook_url"].removeprefix(RUNBOOKS).partition("#")
     assert anchor == rule["alert"].lower()
     assert anchor in anchors_of(ROOT / page)
     _, _, section = (ROOT / page).read_text("utf-8").partition(f"\n### {rule['alert']}\n")
     section = section.partition("\n#")[0]
     assert re.findall(r"^- \*\*(\w+):\*\* \S", section, re.MULTILINE)[:3] == ["Means", "Check", "Do"]
     # Labels that a description fills in are those that are left of the series.
-    for label in re.findall(r"\$labels\.(\w+)", told["description"]):
+    for label in re.findall(r"\$labels\.(\w+)", shown["description"]):
         assert f"by ({label})" in rule["expr"]
 
 

@@ -148,9 +148,9 @@ def test_files_copied_into_the_image_suffice_to_build_a_complete_wheel(tmp_path)
         names = set(wheel.namelist())
     expected = {
         "conferral/" + path.relative_to(source).as_posix().removeprefix("conferral/")
-        for room in source.iterdir()
-        if room.is_dir() and (room / "__init__.py").exists()
-        for path in room.rglob("*")
+        for conference in source.iterdir()
+        if conference.is_dir() and (conference / "__init__.py").exists()
+        for path in conference.rglob("*")
         if path.suffix in (".py", ".lua", ".typed", ".html", ".css", ".js", ".svg")
     }
     assert expected - names == set()

@@ -91,9 +91,9 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     names = [str(tmp_path / f"{unit}@{one}.service") for unit, instances in INSTANCES.items() for one in instances]
     names += [str(tmp_path / "conferral-check.service"), str(tmp_path / "conferral-check.timer")]
     command = ["systemd-analyze", "verify", "--man=no", *names]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
-    assert (told.returncode, told.stderr) == (0, "")
+    assert (finished.returncode, finished.stderr) == (0, "")
 
 
 def test_the_proxies_lead_to_the_ports_that_are_listened_on() -> None:
@@ -140,9 +140,9 @@ def test_nginx_takes_its_block(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text(whole, "utf-8")
 
     command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
-    assert told.returncode == 0, told.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.skipif(shutil.which("caddy") is None, reason="needs caddy, to read its configuration")
@@ -150,7 +150,7 @@ def test_caddy_takes_its_block(tmp_path: Path) -> None:
     (tmp_path / "Caddyfile").write_text(CADDY, "utf-8")
 
     command = ["caddy", "adapt", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    output = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
-    assert told.returncode == 0, told.stderr
-    assert "127.0.0.1:8082" in told.stdout
+    assert output.returncode == 0, output.stderr
+    assert "127.0.0.1:8082" in output.stdout

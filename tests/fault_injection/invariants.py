@@ -29,25 +29,30 @@ Span = tuple[float, float]
 
 
 async def assert_invariants(
-    system: FaultSystem, *, outage_s: float = 0.0, put_aside: int = 0, is_rewound: bool = False, replays: bool = True
+    system: FaultSystem,
+    *,
+    outage_s: float = 0.0,
+    dead_lettered: int = 0,
+    is_rolled_back: bool = False,
+    replays: bool = True,
 ) -> None:
     """Waits until everything has come to its end, then holds the whole run against the laws.
 
     Args:
         system: Where; everyone has hung up, or is about to be hung up.
         outage_s: How long no one could do anything about someone who was alone: Redis away, no worker there.
-        put_aside: How many entries the fault itself has put to the dead letters (count).
-        is_rewound: Redis lost what it had acknowledged, so versions were written twice.
+        dead_lettered: How many entries the fault itself has put to the dead letters (count).
+        is_rolled_back: Redis lost what it had acknowledged, so versions were written twice.
         replays: False where a worker decided whose decisions are not kept.
     """
     await system.comes_to_rest()
     for history in system.histories:
         await history.caught_up()
     letters = await system.client.xrange(system.keys.dead)
-    assert len(letters) == put_aside, letters
+    assert len(letters) == dead_lettered, letters
     assert_one_dial_an_intent(system)
     await _assert_logs(system, replays=replays)
-    _assert_commits(system, is_rewound=is_rewound)
+    _assert_commits(system, is_rolled_back=is_rolled_back)
     await assert_no_one_was_stranded(system, outage_s=outage_s)
 
 
@@ -61,7 +66,7 @@ def assert_one_dial_an_intent(system: FaultSystem) -> None:
     )
     labels = Counter(entry.label for entry in system.sandbox.request_log.dials if entry.label)
     twice = {intent: count for intent, count in (carried_out + labels).items() if count > 1}
-    assert not twice, f"dialled more than once: {twice}"
+    assert not twice, f"dialed more than once: {twice}"
 
 
 def _intent(status_callback: str) -> str:
@@ -106,12 +111,12 @@ def _difference(one: dict[str, str], other: dict[str, str]) -> dict[str, tuple[s
     }
 
 
-def _assert_commits(system: FaultSystem, *, is_rewound: bool) -> None:
+def _assert_commits(system: FaultSystem, *, is_rolled_back: bool) -> None:
     for history in system.histories:
         assert not history.strange, f"written by no commit: {history.strange}"
         for commit in history.commits:
             assert commit.leased_to in (None, commit.holder), f"not the holder of the lease: {commit}"
-            if commit.before is not None and not is_rewound:
+            if commit.before is not None and not is_rolled_back:
                 assert commit.version > commit.before, f"a version that was there: {commit}"
 
 

@@ -10,7 +10,7 @@ import redis
 
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET, begins, done, outcome_of
-from tests.support.phones import dialled, rings
+from tests.support.phones import dialed, rings
 from tests.support.redis_server import RedisServer
 
 #: How long it takes at most until Redis is back and the lost writes were searched for, seconds.
@@ -84,7 +84,7 @@ class Life:
     async def _ringing(self) -> None:
         self.system.sandbox.phone(TARGET).script_in_turn(rings())
         self.transfer_id = await begins(self.system, "transfer", self.customer.sid, to=TARGET, mode="warm")
-        self.target = await dialled(self.system.sandbox, TARGET)
+        self.target = await dialed(self.system.sandbox, TARGET)
         await self.system.until(self.customer.sid, **{"transfer.status": "ringing"})
 
     async def _all_talk(self) -> None:
@@ -103,7 +103,7 @@ async def comes_to_rest(system: FaultSystem) -> None:
     await system.nothing_under_way()
 
 
-def nobody_is_in_silence(system: FaultSystem) -> bool:
+def no_one_is_in_silence(system: FaultSystem) -> bool:
     """Whether everyone on the phone hears someone, or ringing, or music."""
     return all(system.listening.hears(call) not in (None, "silence") for call in system.sandbox.live_calls()
                if call.status == "in-progress")  # fmt: skip

@@ -95,10 +95,10 @@ async def test_fault_10_worker_stopped_inside_a_request(system, tmp_path):
             first.signal(signal.SIGCONT)
             await until_dropped(system, first)
             assert system.redirects_of(agent) == 1, second.text()
-            told = [
+            reported = [
                 entry["details"] for entry in await system.log(customer.sid) if entry["event"] == "effect_succeeded"
             ]
-            assert sum('"redirect_call"' in details for details in told) == 1, told
+            assert sum('"redirect_call"' in details for details in reported) == 1, reported
             await all_hang_up(system, outage_s=1.0)
 
 

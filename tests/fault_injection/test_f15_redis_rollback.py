@@ -19,7 +19,7 @@ from tests.fault_injection.redis_rollback import (
     comes_to_rest,
     copy_of,
     everything,
-    nobody_is_in_silence,
+    no_one_is_in_silence,
     restore,
     tear,
 )  # fmt: skip
@@ -89,10 +89,10 @@ async def test_fault_15_call_continues_although_the_redis_file_was_torn(durable_
         await comes_to_rest(system)
         assert (customer.status, agent.status) == ("in-progress", "in-progress"), await system.report()
         assert system.redirects_of(agent) <= 1
-        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
-# ---- rewound ---------------------------------------------------------------------------------------------------------
+# ---- rolled back -----------------------------------------------------------------------------------------------------
 
 
 REWINDS = [(back, lost) for lost in range(1, len(Life.STEPS)) for back in range(lost)]
@@ -111,11 +111,11 @@ async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, 
         live = {call.sid for call in system.sandbox.live_calls()}
         restore(durable_redis, copy)
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, nobody_is_in_silence(system)), "nobody is in silence")
+        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "nobody is in silence")
         gone = live - {call.sid for call in system.sandbox.live_calls()}
         assert life.customer.sid not in gone, await system.report()
         assert dials_to(system, TARGET) <= 1
-        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
 @pytest.mark.soak
@@ -142,7 +142,7 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         assert (await outcome_of(system, life.transfer_id)).status == "done"
         assert dials_to(system, TARGET) == 1
         await until_hears(system, life.customer, [life.agent, life.target])
-        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
 #: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and the time after which it disconnects no one anymore.
@@ -163,7 +163,7 @@ async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp
         await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
         await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
         await until_hears(system, life.customer, [life.target])
-        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
 @pytest.mark.soak
@@ -181,4 +181,4 @@ async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durabl
         await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
         await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
         await until_hears(system, life.customer, [life.target])
-        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)

@@ -18,10 +18,10 @@ async def test_fault_19_redis_is_flushed_during_a_conference(redis_server, step)
         life = Life(system)
         await life.go_to(step)
         await system.nothing_under_way()
-        in_room = [call.sid for call in system.sandbox.live_calls()]
+        in_conference = [call.sid for call in system.sandbox.live_calls()]
         await system.client.flushall()
         await system.until(life.customer.sid, state="conferenced" if step == "converted" else "transferring")
-        assert [call.sid for call in system.sandbox.live_calls()] == in_room
+        assert [call.sid for call in system.sandbox.live_calls()] == in_conference
         for partition in range(system.keys.partitions):
             assert [group["name"] for group in await groups_of(system, partition)] == [b"workers"]
         if step == "converted":

@@ -158,7 +158,7 @@ async def test_fault_27_call_continues_although_every_tenth_reply_is_cut(redis_s
         await all_hang_up(system, outage_s=2.0)
 
 
-async def nobody_gets_somebody_elses_reply(server: RedisServer, chance: random.Random, seeds: int) -> None:
+async def each_gets_its_own_reply(server: RedisServer, chance: random.Random, seeds: int) -> None:
     desk = Desk(server.url)
     cancelled = 0
     for _ in range(seeds):
@@ -183,10 +183,10 @@ async def nobody_gets_somebody_elses_reply(server: RedisServer, chance: random.R
 
 
 async def test_fault_28_task_is_cancelled_while_waiting_for_redis(furnished, chance):
-    await nobody_gets_somebody_elses_reply(furnished, chance, SEEDS // 50)
+    await each_gets_its_own_reply(furnished, chance, SEEDS // 50)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_fault_28_callers_are_cancelled_at_every_step(furnished, chance):
-    await nobody_gets_somebody_elses_reply(furnished, chance, SEEDS)
+    await each_gets_its_own_reply(furnished, chance, SEEDS)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fault_injection.calls import all_hang_up, many_talk, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import SWEEP_S, Life, comes_to_rest, nobody_is_in_silence
+from tests.fault_injection.redis_rollback import SWEEP_S, Life, comes_to_rest, no_one_is_in_silence
 from tests.flows.flow_helpers import TARGET, begins, dials_to, outcome_of
 from tests.support.redis_cluster import ClusterServers
 
@@ -87,9 +87,9 @@ async def test_fault_31_primary_dies_and_its_replica_is_promoted(cluster, step):
 
         await system.eventually(is_promoted, "the replica has taken over", timeout_s=2 * FAILOVER_S)
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, nobody_is_in_silence(system)), "nobody is in silence")
+        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "nobody is in silence")
         assert life.customer.status == "in-progress", await system.report()
         await life.go_to(Life.STEPS[Life.STEPS.index(step) + 1])
         assert dials_to(system, TARGET) <= 1
         system.histories[cluster.nodes.index(primary)].follow(replica.port)
-        await all_hang_up(system, outage_s=FAILOVER_S, is_rewound=True)
+        await all_hang_up(system, outage_s=FAILOVER_S, is_rolled_back=True)

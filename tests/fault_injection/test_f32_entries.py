@@ -51,7 +51,7 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
     letters = await system.client.xrange(system.keys.dead)
     assert any(fields.get(b"\xff\xfe") == b"\x00\x80" for _, fields in letters), "a dead letter is whole"
     assert system.redirects_of(agent) == 1
-    await all_hang_up(system, put_aside=len(odd) + 3)
+    await all_hang_up(system, dead_lettered=len(odd) + 3)
 
 
 async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alone(system: FaultSystem) -> None:
@@ -74,7 +74,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     assert system.redirects_of(agent) == 1
     await system.client.hset(key, "created_at", created_at)
     assert (await system.command("convert", broken.sid)).status == "done"
-    await all_hang_up(system, put_aside=1)
+    await all_hang_up(system, dead_lettered=1)
 
 
 @pytest.mark.soak
@@ -97,7 +97,7 @@ async def test_fault_33_entry_that_kills_three_workers_is_dead_lettered_and_the_
             assert await dead_reasons(system) == ["workers crashed processing it"]
             assert (await system.command("convert", customer.sid)).status == "done", last.text()
             assert system.redirects_of(agent) == 1
-            await all_hang_up(system, put_aside=1)
+            await all_hang_up(system, dead_lettered=1)
 
 
 async def has_died(system: FaultSystem, worker: ForkedWorker) -> None:

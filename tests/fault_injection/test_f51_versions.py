@@ -63,7 +63,7 @@ async def test_fault_51_entries_with_extra_fields_are_accepted_and_unknown_ones_
     (worker,) = system.workers
     counted = worker.metrics.registry.get_sample_value("conferral_dead_letters_total", {"reason": "unknown type"})
     assert counted == 1
-    await all_hang_up(system, put_aside=1)
+    await all_hang_up(system, dead_lettered=1)
 
 
 @pytest.mark.soak

@@ -75,16 +75,16 @@ async def test_fault_58_read_older_than_a_leave_brings_no_one_back(system: Fault
     """The sweep suspects something, and the session reads Twilio; a participant leaves before the answer arrives."""
     customer, agent = await system.converted()
     target = await transferred(system, customer)
-    looks = Held(system, "/Participants.json")
+    reads = Held(system, "/Participants.json")
     await system.client.xadd(
         stream_of(system.keys, customer.sid),
         {"type": "account_swept", "session": customer.sid, "finding": "call-missing", "sid": agent.sid, "token": "s1"},
     )
-    await asyncio.wait_for(looks.taken.wait(), 10)
+    await asyncio.wait_for(reads.taken.wait(), 10)
     target.hang_up()
     left = await system.until(customer.sid, **{"party.target.status": "left"})
 
-    looks.prune()
+    reads.prune()
 
     async def is_read() -> bool:
         read = events_of(await system.log(customer.sid), "calls_read")
@@ -111,18 +111,18 @@ async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resum
         pipeline.set(lease, "somebody else's")
         await pipeline.execute()
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             names = "conferral_partitions_unassigned"
             return any(worker.metrics.registry.get_sample_value(names) == 1 for worker in system.workers)
 
-        await system.eventually(is_told, "the alarm")
+        await system.eventually(is_reported, "the alarm")
         command = asyncio.create_task(system.command("convert", customer.sid))
         await system.client.delete(lease)
         assert (await command).status == "done"
         assert system.redirects_of(agent) == 1
 
         async def is_over() -> bool:
-            return not await is_told()
+            return not await is_reported()
 
         await system.eventually(is_over, "the alarm is over")
         await all_hang_up(system)

@@ -27,7 +27,7 @@ async def test_each_law_notices_that_it_is_broken(redis_server):
 
         dials = [entry for entry in system.sandbox.request_log.rest if entry.path.endswith("/Participants.json")]
         system.sandbox.request_log.rest.append(replace(dials[0]))
-        with pytest.raises(AssertionError, match="dialled more than once"):
+        with pytest.raises(AssertionError, match="dialed more than once"):
             await assert_invariants(system)
         system.sandbox.request_log.rest.pop()
 

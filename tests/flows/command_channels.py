@@ -78,22 +78,26 @@ class HttpChannel:
             return response.status, await response.json()
 
     async def give(self, fields: Fields) -> ReportedOutcome:
-        status, told = await self._post(fields, wait_s=DEADLINE_S)
+        status, answer = await self._post(fields, wait_s=DEADLINE_S)
         if status >= 400:
-            assert status in (404, 409, 422), told
-            return ReportedOutcome("rejected", told["error"]["reason"])
-        return await self.outcome(told["command"]) if status == 202 else ReportedOutcome(told["status"], told["reason"])
+            assert status in (404, 409, 422), answer
+            return ReportedOutcome("rejected", answer["error"]["reason"])
+        return (
+            await self.outcome(answer["command"])
+            if status == 202
+            else ReportedOutcome(answer["status"], answer["reason"])
+        )
 
     async def outcome(self, command_id: str) -> ReportedOutcome:
         """Polls until the status is final."""
         while True:
-            _, told = await self.ask("GET", f"/commands/{command_id}")
-            if told["status"] in ("done", "failed", "rejected"):
-                return ReportedOutcome(told["status"], told["reason"])
+            _, reported = await self.ask("GET", f"/commands/{command_id}")
+            if reported["status"] in ("done", "failed", "rejected"):
+                return ReportedOutcome(reported["status"], reported["reason"])
 
     async def publish(self, fields: Fields) -> None:
-        status, told = await self._post(fields)
-        assert status == 202, told
+        status, body = await self._post(fields)
+        assert status == 202, body
 
     async def _post(self, fields: Fields, wait_s: float = 0) -> tuple[int, Any]:
         body = dict(fields)
@@ -113,8 +117,8 @@ class CliChannel:
     async def give(self, fields: Fields) -> ReportedOutcome:
         code, out, err = await self._line.type(*typed(fields), "--json", "--wait", str(DEADLINE_S))
         if code == 0:
-            told = json.loads(out)
-            return ReportedOutcome(told["status"], told["reason"])
+            shown = json.loads(out)
+            return ReportedOutcome(shown["status"], shown["reason"])
         error = json.loads(err)["error"]
         if code == 1:
             return ReportedOutcome(error["status"], error["reason"])

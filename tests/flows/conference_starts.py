@@ -9,10 +9,10 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, session_id_of
-from tests.flows.flow_helpers import dials_to, everybody_is_gone, hears, outcome_of, outcomes, until_hears
+from tests.flows.flow_helpers import dials_to, everyone_is_gone, hears, outcome_of, outcomes, until_hears
 from tests.flows.three_party_call import ThreePartyCall
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
-from tests.support.phones import answers, dialled
+from tests.support.phones import answers, dialed
 
 BROWSER = "bea"
 #: The TwiML application through which browsers call.
@@ -27,7 +27,7 @@ class StartChannel(NamedTuple):
     #: The party that is dialed, and its phone.
     awaited: str
     phone: str
-    tune: str
+    wait_audio: str
     #: Whether the conference survives each leave until one party is left.
     is_group: bool = False
 
@@ -76,7 +76,7 @@ class ConferenceStart:
 
     async def rings(self) -> CallHandle:
         """Waits until the other one's phone rings, and the session shows it."""
-        leg = await dialled(self.system.sandbox, self.way.phone)
+        leg = await dialed(self.system.sandbox, self.way.phone)
         await self.until(**{f"party.{self.way.awaited}.status": "ringing"})
         return leg
 
@@ -114,17 +114,17 @@ class ConferenceStart:
 
         Args:
             reason: `end_reason`.
-            debugger: As in `everybody_is_gone`.
+            debugger: As in `everyone_is_gone`.
             conferences: How many conferences there may have been in sequence (count): a straight dial leads into one
                 of them, so it is given up with it and placed again.
         """
-        ended = await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
+        ended = await everyone_is_gone(self.system, self.id, reason, debugger=debugger)
         assert dials_to(self.system, self.way.phone) <= conferences
         assert len([leg for leg in self.system.sandbox.calls_of(self.way.phone) if leg.record.answered_at_s]) <= 1
         for command_id in self.given:
             assert (await outcome_of(self.system, command_id)).is_final
-        told = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
-        assert [(entry["session"], entry["reason"]) for entry in told] == [(self.id, reason)]
+        published = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
+        assert [(entry["session"], entry["reason"]) for entry in published] == [(self.id, reason)]
         return ended
 
     async def fails(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
@@ -166,7 +166,7 @@ async def opened(system: LocalSystem, way: str, **params: str) -> ConferenceStar
     given = {"type": "call", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **params}
     command_id = await command_stream.publish(system.client, system.keys, given)
     session = params.get("session") or session_id_of(command_id)
-    agent = await dialled(system.sandbox, AGENT, timeout_s=DEADLINE_S)
+    agent = await dialed(system.sandbox, AGENT, timeout_s=DEADLINE_S)
     return ConferenceStart(system, kind, session, agent, command_id)
 
 
@@ -181,6 +181,6 @@ async def waits(opening: ConferenceStart) -> None:
     """Waits until the waiting party hears the wait audio."""
 
     async def does() -> bool:
-        return bool(hears(opening.system, opening.waiter) == opening.way.tune)
+        return bool(hears(opening.system, opening.waiter) == opening.way.wait_audio)
 
-    await opening.system.eventually(does, f"who waits hears {opening.way.tune}")
+    await opening.system.eventually(does, f"who waits hears {opening.way.wait_audio}")

@@ -29,13 +29,13 @@ class Talk(NamedTuple):
     agent: CallHandle
 
 
-async def talking(system: LocalSystem, direction: str = "inbound", *, in_room: bool = False) -> Talk:
+async def talking(system: LocalSystem, direction: str = "inbound", *, conferenced: bool = False) -> Talk:
     """Connects customer and agent, in either direction.
 
     Args:
         system: Where.
         direction: `inbound`, or `outbound`: the agent is dialed first, by `call`, then the customer.
-        in_room: Whether they are converted as well.
+        conferenced: Whether they are converted as well.
     """
     if direction == "inbound":
         customer, agent = await system.talking()
@@ -44,7 +44,7 @@ async def talking(system: LocalSystem, direction: str = "inbound", *, in_room: b
         system.sandbox.phone(CUSTOMER).script_in_turn(answers())
         session = (await done(system, "call", "", agent=AGENT, customer=CUSTOMER)).session
         talk = Talk(session, await system.leg(session, "customer"), await system.leg(session, "agent"))
-    if in_room:
+    if conferenced:
         await done(system, "convert", talk.session)
     system.listening.name(customer=talk.customer, agent=talk.agent)
     return talk
@@ -144,7 +144,7 @@ def dials_to(system: LocalSystem, address: str) -> int:
     return sum(call.record.direction == "outbound-api" for call in system.sandbox.calls_of(address))
 
 
-async def everybody_is_gone(
+async def everyone_is_gone(
     system: LocalSystem, session: str, reason: str, *, debugger: frozenset[int] = frozenset()
 ) -> dict[str, str]:
     """The session has ended for that reason, and nothing is left of it: no call, no timer, no effect.
@@ -168,7 +168,7 @@ async def everybody_is_gone(
 async def ended_by_command(system: LocalSystem, session: str) -> None:
     """Lets everyone go at the end of a story."""
     await done(system, "end", session)
-    await everybody_is_gone(system, session, "command")
+    await everyone_is_gone(system, session, "command")
 
 
 async def goes_on_and_ends(system: LocalSystem, customer: CallHandle, agent: CallHandle) -> None:

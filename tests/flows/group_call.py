@@ -10,7 +10,7 @@ from conferral.storage.commands.command_stream import CommandOutcome
 from tests.flows.conference_starts import in_conference
 from tests.flows.flow_helpers import (
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     outcome_of,
     outcomes,
@@ -19,7 +19,7 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialled
+from tests.support.phones import answers, dialed
 
 #: How two came to talk before anything else is asked for.
 STARTS = ("bridged", "outbound", "conferenced", "client")
@@ -78,7 +78,7 @@ class GroupCall:
         self.system.sandbox.phone(to).script_in_turn(script)
         before = len(self.system.sandbox.calls_of(to))
         command_id = await self.say("add", to=to, party=name, **fields)
-        return command_id, await dialled(self.system.sandbox, to, before + 1)
+        return command_id, await dialed(self.system.sandbox, to, before + 1)
 
     async def supervise(self, mode: str, to: str = EVE, *scripts: PhoneScript, **fields: str) -> CallHandle:
         """Lets someone supervise, or do it in another way."""
@@ -87,7 +87,7 @@ class GroupCall:
         return await self.comes("supervisor", to, len(self.system.sandbox.calls_of(to)))
 
     async def comes(self, name: str, to: str, time: int) -> CallHandle:
-        self.people[name] = await dialled(self.system.sandbox, to, time)
+        self.people[name] = await dialed(self.system.sandbox, to, time)
         self.system.listening.name(**{name: self.people[name]})
         return self.people[name]
 
@@ -104,9 +104,9 @@ class GroupCall:
 
     async def talk(self, *names: str) -> None:
         """Waits until these, or all, hear each other and no one else."""
-        everybody = names or tuple(self.people)
-        for name in everybody:
-            await self.expect_heard(**{name: [other for other in everybody if other != name]})
+        everyone = names or tuple(self.people)
+        for name in everyone:
+            await self.expect_heard(**{name: [other for other in everyone if other != name]})
 
     def never_heard(self, listener: str, other: str, since_s: float | None = None) -> bool:
         return self.system.listening.never_heard(self.people[listener], self.people[other], since_s)
@@ -135,8 +135,8 @@ class GroupCall:
 
     async def member(self, name: str) -> Any:
         """A participant as Twilio has it."""
-        room = await self.system.sandbox_room()
-        return room.participants[self.people[name].sid]
+        conference = await self.system.sandbox_conference()
+        return conference.participants[self.people[name].sid]
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -152,11 +152,11 @@ class GroupCall:
 
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
         """It is over for that reason, nothing is left of it, and one outcome was published."""
-        await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
+        await everyone_is_gone(self.system, self.id, reason, debugger=debugger)
         for command_id in self.given:
             assert (await outcome_of(self.system, command_id)).is_final
-        told = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
-        assert [(entry["session"], entry["reason"]) for entry in told] == [(self.id, reason)]
+        published = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
+        assert [(entry["session"], entry["reason"]) for entry in published] == [(self.id, reason)]
 
     async def let_go(self, *, debugger: frozenset[int] = frozenset()) -> None:
         await self.done("end")
@@ -169,7 +169,7 @@ async def two(system: LocalSystem, start: str = "conferenced") -> GroupCall:
         opening, leg = await in_conference(system, "client")
         return GroupCall(system, opening.id, {"customer": leg, "agent": opening.waiter})
     direction = "outbound" if start == "outbound" else "inbound"
-    talk = await talking(system, direction, in_room=start == "conferenced")
+    talk = await talking(system, direction, conferenced=start == "conferenced")
     crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
     if start == "conferenced":
         # The second net is set a moment after the two are in.

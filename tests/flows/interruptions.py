@@ -16,7 +16,7 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
-from tests.flows.flow_helpers import TARGET, dials_to, everybody_is_gone, outcome_of, outcomes, until_hears
+from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, outcome_of, outcomes, until_hears
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.phones import answers
 
@@ -86,13 +86,13 @@ class SmallSystem:
         No one was dialed twice, final statuses stayed the same, and each end was published once.
         """
         before = await self.answers()
-        await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
+        await everyone_is_gone(self.system, self.id, reason, debugger=debugger)
         assert await self.answers() == before
         assert dials_to(self.system, TARGET) <= 1
-        told = await outcomes(self.system)
-        assert len({entry["id"] for entry in told}) == len(told), told
-        assert [entry["reason"] for entry in told if entry["kind"] == "session"] == [reason]
-        return [entry for entry in told if entry["kind"] == "transfer"]
+        published = await outcomes(self.system)
+        assert len({entry["id"] for entry in published}) == len(published), published
+        assert [entry["reason"] for entry in published if entry["kind"] == "session"] == [reason]
+        return [entry for entry in published if entry["kind"] == "transfer"]
 
     async def company(self) -> str:
         """Waits until everything is idle; returns who talks with the customer then, and hangs the customer up.
@@ -128,7 +128,7 @@ class SmallSystem:
     async def _transfer_is_over(self) -> bool:
         return (await self.system.session(self.id)).get("transfer.stage") == "over"
 
-    async def told(self) -> tuple[str, str]:
+    async def published(self) -> tuple[str, str]:
         """The published outcome of the only transfer: its result and reason."""
         (entry,) = [entry for entry in await outcomes(self.system) if entry["kind"] == "transfer"]
         return entry["result"], entry["reason"]

@@ -8,14 +8,14 @@ from tests.flows.flow_helpers import (
     TARGET,
     dials_to,
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     outcomes,
     rejected,
     sounds,
     until_hears,
 )
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable
+from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -24,7 +24,7 @@ PHONE = "+14155550188"
 AGENTS = (AGENT, BOB, PHONE)
 MODES = pytest.mark.parametrize("mode", some(["bridge", "conference"], "conference"))
 FAILURES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
-NOBODY = "said We could not reach anybody. Please try again later. Goodbye."
+NO_ONE = "said We could not reach anybody. Please try again later. Goodbye."
 
 
 def settings(tmp_path, mode, **more):
@@ -44,7 +44,7 @@ def tried(system):
 
 async def talks_with(system, customer, address):
     """The customer talks to this agent, and the session says so."""
-    agent = await dialled(system.sandbox, address)
+    agent = await dialed(system.sandbox, address)
     await until_hears(system, customer, [agent])
     await until_hears(system, agent, [customer])
 
@@ -70,22 +70,22 @@ async def test_next_agent_is_tried_when_one_fails(redis_server, tmp_path, mode, 
         assert not [what for what in sounds(system, customer) if str(what).startswith("said")]
         assert (await system.session(customer.sid))["state"] == ("bridged" if mode == "bridge" else "conferenced")
         bob.hang_up()
-        await everybody_is_gone(system, customer.sid, "agent-left")
+        await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
-async def test_failing_agents_are_tried_once_in_order_and_the_caller_is_told(redis_server, tmp_path, mode):
+async def test_failing_agents_are_tried_once_in_order_and_the_caller_hears_so(redis_server, tmp_path, mode):
     async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
         system.sandbox.phone(BOB).script_in_turn(rings())
         system.sandbox.phone(PHONE).script_in_turn(refuses())
         customer = await system.customer_calls()
-        await everybody_is_gone(system, customer.sid, "agent-rejected")
+        await everyone_is_gone(system, customer.sid, "agent-rejected")
         assert tried(system) == list(AGENTS)
         said = [what for what in sounds(system, customer) if str(what).startswith("said")]
         # Over the bridge the reason of the last one is what is known.
         busy_line = "said The person you are calling is busy. Please try again later. Goodbye."
-        assert said == [NOBODY if mode == "conference" else busy_line]
+        assert said == [NO_ONE if mode == "conference" else busy_line]
         assert [entry["reason"] for entry in await outcomes(system)] == ["agent-rejected"]
 
 
@@ -98,10 +98,10 @@ async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
         for address in AGENTS:
             system.sandbox.phone(address).script_in_turn(rings() if address == while_rings else busy())
         customer = await system.customer_calls()
-        leg = await dialled(system.sandbox, while_rings)
+        leg = await dialed(system.sandbox, while_rings)
         await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": while_rings})
         customer.hang_up()
-        await everybody_is_gone(system, customer.sid, "customer-left")
+        await everyone_is_gone(system, customer.sid, "customer-left")
         assert tried(system) == list(AGENTS[: AGENTS.index(while_rings) + 1])
         assert leg.record.answered_at_s is None
 
@@ -115,7 +115,7 @@ async def test_commands_while_the_second_rings_are_rejected_and_end_works(redis_
         await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": BOB})
         await rejected(system, "no one has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
         await done(system, "end", customer.sid)
-        await everybody_is_gone(system, customer.sid, "command")
+        await everyone_is_gone(system, customer.sid, "command")
         assert tried(system) == [AGENT, BOB]
 
 
@@ -133,7 +133,7 @@ async def test_callbacks_of_both_agents_that_are_lost_change_nothing(redis_serve
         bob = await talks_with(system, customer, BOB)
         assert tried(system) == [AGENT, BOB]
         bob.hang_up()
-        await everybody_is_gone(system, customer.sid, "agent-left")
+        await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
@@ -150,7 +150,7 @@ async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(red
         await until_hears(system, customer, [bob])
         assert tried(system) == [AGENT, BOB]
         await done(system, "end", customer.sid)
-        await everybody_is_gone(system, customer.sid, "command")
+        await everyone_is_gone(system, customer.sid, "command")
 
 
 async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redis_server, tmp_path):
@@ -159,7 +159,7 @@ async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redi
         system.agent_phone.script_in_turn(busy())
         system.sandbox.faults.fail_fetches("/voice/dial-action", status=503)
         customer = await system.customer_calls()
-        await everybody_is_gone(system, customer.sid, "agent-busy", debugger=frozenset({11200}))
+        await everyone_is_gone(system, customer.sid, "agent-busy", debugger=frozenset({11200}))
         assert tried(system) == [AGENT]
 
 
@@ -175,7 +175,7 @@ async def test_failed_dial_moves_to_next_agent_and_one_of_unknown_outcome_is_ver
         await talks_with(system, customer, whom)
         assert (dials_to(system, AGENT), dials_to(system, BOB)) == ((0, 1) if whom == BOB else (1, 0))
         await done(system, "end", customer.sid)
-        await everybody_is_gone(system, customer.sid, "command")
+        await everyone_is_gone(system, customer.sid, "command")
 
 
 @MODES
@@ -188,7 +188,7 @@ async def test_second_agent_hands_over_like_a_first_one(redis_server, tmp_path, 
         customer = await system.customer_calls()
         bob = await talks_with(system, customer, BOB)
         await done(system, "transfer", customer.sid, to=TARGET, mode=transfer)
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         if transfer == "consult":
             await until_hears(system, customer, "music")
             await until_hears(system, bob, [target])
@@ -197,7 +197,7 @@ async def test_second_agent_hands_over_like_a_first_one(redis_server, tmp_path, 
         session = await system.until(customer.sid, state="conferenced", phase="")
         assert session["party.agent.address"] == TARGET
         target.hang_up()
-        await everybody_is_gone(system, customer.sid, "agent-left")
+        await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 async def test_second_agent_is_the_one_who_is_rung_again(redis_server, tmp_path):
@@ -209,10 +209,10 @@ async def test_second_agent_is_the_one_who_is_rung_again(redis_server, tmp_path)
         await talks_with(system, customer, BOB)
         outcome = await system.command("transfer", customer.sid, to=TARGET, mode="blind")
         assert (outcome.status, outcome.reason) == ("failed", "busy")
-        await until_hears(system, customer, [await dialled(system.sandbox, BOB, 2)])
+        await until_hears(system, customer, [await dialed(system.sandbox, BOB, 2)])
         assert tried(system) == [AGENT, BOB, TARGET, BOB]
         await done(system, "end", customer.sid)
-        await everybody_is_gone(system, customer.sid, "command")
+        await everyone_is_gone(system, customer.sid, "command")
 
 
 @pytest.mark.processes
@@ -223,14 +223,14 @@ async def test_without_redis_the_next_agent_is_rung_too(redis_program, tmp_path,
             system.agent_phone.script_in_turn(rings())
             system.sandbox.phone(BOB).script_in_turn(rings())
             customer = await system.customer_calls(CUSTOMER)
-            alice = await dialled(system.sandbox, AGENT)
+            alice = await dialed(system.sandbox, AGENT)
             server.kill()
             alice.reject()
-            bob = await dialled(system.sandbox, BOB, timeout_s=60)
+            bob = await dialed(system.sandbox, BOB, timeout_s=60)
             server.start()
             bob.answer()
             await talks_with(system, customer, BOB)
             assert tried(system) == [AGENT, BOB]
             await done(system, "convert", customer.sid)
             await done(system, "end", customer.sid)
-            await everybody_is_gone(system, customer.sid, "command")
+            await everyone_is_gone(system, customer.sid, "command")

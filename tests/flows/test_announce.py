@@ -6,7 +6,7 @@ from conferral.sandbox.model import Behavior
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, GroupCall, two
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialled, rings
+from tests.support.phones import answers, dialed, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 SENTENCE = "This call may be recorded."
@@ -197,7 +197,7 @@ async def test_announcement_in_a_consult_is_heard_by_agent_and_target_alone(syst
     crowd = await two(system)
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode="consult")
-    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    crowd.people["target"] = await dialed(system.sandbox, CAROL)
     await crowd.done("announce", say=SENTENCE)
     assert [times_heard(crowd, name) for name in ("customer", "agent", "target")] == [0, 1, 1]
     assert crowd.never_heard("customer", "target")

@@ -12,7 +12,7 @@ from tests.flows.flow_helpers import (
     begins,
     dials_to,
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     longest_gap_s,
     outcome_of,
@@ -23,13 +23,13 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialled, rings
+from tests.support.phones import answers, dialed, rings
 
 pytestmark = pytest.mark.redis
 
 #: Every way in which a blind transfer can begin: who called whom, and whether they are in a conference.
 STARTS = pytest.mark.parametrize(
-    "direction, in_room",
+    "direction, conferenced",
     [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
     ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
 )
@@ -42,13 +42,13 @@ async def system(redis_server):
 
 
 @STARTS
-async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_answers(system, direction, in_room):
-    talk = await talking(system, direction, in_room=in_room)
+async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_answers(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     began_s = system.listening.now()
     command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
 
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await until_hears(system, talk.customer, "ringback")
     await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
     session = await system.session(talk.session)
@@ -73,10 +73,10 @@ async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_a
     assert session["party.customer.held"] == "false"
     assert (session["transfer.mode"], session["transfer.status"]) == ("blind", "completed")
     assert dials_to(system, TARGET) == 1
-    assert system.redirects_of(talk.agent) == (in_room and direction == "inbound")
+    assert system.redirects_of(talk.agent) == (conferenced and direction == "inbound")
 
     target.hang_up()
-    await everybody_is_gone(system, talk.session, "agent-left")
+    await everyone_is_gone(system, talk.session, "agent-left")
     transfer = (await outcomes(system))[0]
     assert (transfer["kind"], transfer["result"], transfer["to"]) == ("transfer", "completed", TARGET)
 
@@ -93,12 +93,12 @@ async def test_target_is_dialed_directly_into_the_conference_without_audible_rin
     assert request.get("Label") == session["party.agent.label"]
     assert system.redirects_of(talk.customer) == 0
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
 async def test_conference_agent_is_hung_up_after_customer_hold_and_before_target_dial(system, direction):
-    talk = await talking(system, direction, in_room=True)
+    talk = await talking(system, direction, conferenced=True)
     system.sandbox.phone(TARGET).script_in_turn(answers(after_s=0))
     since = len(system.sandbox.request_log.rest)
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
@@ -121,12 +121,12 @@ async def test_conference_agent_is_hung_up_after_customer_hold_and_before_target
     assert steps == sorted(steps), asked
     assert system.listening.never_heard(talk.agent, target)
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
 
 
 @STARTS
-async def test_target_who_hangs_up_after_taking_the_call_ends_it(system, direction, in_room):
-    talk = await talking(system, direction, in_room=in_room)
+async def test_target_who_hangs_up_after_taking_the_call_ends_it(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
     await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
@@ -135,12 +135,12 @@ async def test_target_who_hangs_up_after_taking_the_call_ends_it(system, directi
     await until_hears(system, talk.customer, [target])
     target.hang_up()
     assert (await outcome_of(system, command)).status == "done"
-    await everybody_is_gone(system, talk.session, "agent-left")
+    await everyone_is_gone(system, talk.session, "agent-left")
 
 
 @STARTS
-async def test_nothing_of_a_running_one_can_be_undone_and_the_sentence_says_so(system, direction, in_room):
-    talk = await talking(system, direction, in_room=in_room)
+async def test_nothing_of_a_running_one_can_be_undone_and_the_sentence_says_so(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
     await system.until(talk.session, **{"transfer.status": "ringing"})
@@ -155,7 +155,7 @@ async def test_nothing_of_a_running_one_can_be_undone_and_the_sentence_says_so(s
         assert after[name] == before[name]
     await done(system, "end", talk.session)
     assert (await outcome_of(system, command)).reason == "command"
-    await everybody_is_gone(system, talk.session, "command")
+    await everyone_is_gone(system, talk.session, "command")
     assert (dials_to(system, TARGET), dials_to(system, SECOND)) == (1, 0)
 
 
@@ -169,7 +169,7 @@ async def test_one_that_comes_while_the_two_are_being_converted_begins_when_both
     await until_hears(system, talk.customer, [await system.leg(talk.session, "agent")])
     assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
@@ -185,8 +185,12 @@ async def test_call_is_handed_on_and_on(system, direction):
         assert session["party.agent.address"] == address
         assert session[f"party.agent-{number}.status"] == "left"
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
-    transfers = [(told["to"], told["result"]) for told in await outcomes(system) if told["kind"] == "transfer"]
+    await everyone_is_gone(system, talk.session, "customer-left")
+    transfers = [
+        (published["to"], published["result"])
+        for published in await outcomes(system)
+        if published["kind"] == "transfer"
+    ]
     assert transfers == [(TARGET, "completed"), (SECOND, "completed"), (CAROL, "completed")]
 
 
@@ -196,19 +200,19 @@ async def test_call_is_handed_on_and_on(system, direction):
 def at_request(system: LocalSystem, step: str, path: str, act, **params: str) -> None:
     """Does something just before, or just after, a request that changes something takes effect; once."""
 
-    async def look(moment):
+    async def reader(moment):
         asked = dict(moment.params)
         fits = moment.step == step and moment.method == "POST" and moment.path.startswith(path)
         if fits and params.items() <= asked.items():
             system.sandbox.on_rest = None
             act()
 
-    system.sandbox.on_rest = look
+    system.sandbox.on_rest = reader
 
 
-def moving_request(talk: Talk, direction: str, *, in_room: bool) -> tuple[str, dict[str, str]]:
+def moving_request(talk: Talk, direction: str, *, conferenced: bool) -> tuple[str, dict[str, str]]:
     """The request by which a blind transfer begins: the customer's hold, or redirect, or the agent's hang-up."""
-    if in_room:
+    if conferenced:
         return "/Conferences/", {"Hold": "true"}
     if direction == "outbound":
         return f"/Calls/{talk.customer.sid}", {}
@@ -217,26 +221,26 @@ def moving_request(talk: Talk, direction: str, *, in_room: bool) -> tuple[str, d
 
 @STARTS
 @pytest.mark.parametrize("step", ["before", "after"])
-async def test_customer_hanging_up_while_being_moved_leaves_no_one_behind(system, direction, in_room, step):
-    talk = await talking(system, direction, in_room=in_room)
-    path, params = moving_request(talk, direction, in_room=in_room)
+async def test_customer_hanging_up_while_being_moved_leaves_no_one_behind(system, direction, conferenced, step):
+    talk = await talking(system, direction, conferenced=conferenced)
+    path, params = moving_request(talk, direction, conferenced=conferenced)
     at_request(system, step, path, talk.customer.hang_up, **params)
     await failed(system, "customer-left", "transfer", talk.session, to=TARGET, mode="blind")
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
     # If the customer had reached the conference, the target's phone may have rung for a moment.
     assert dials_to(system, TARGET) <= 1
 
 
 @STARTS
-async def test_customer_who_hangs_up_while_the_target_rings_stops_its_phone(system, direction, in_room):
-    talk = await talking(system, direction, in_room=in_room)
+async def test_customer_who_hangs_up_while_the_target_rings_stops_its_phone(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
     await system.until(talk.session, **{"transfer.status": "ringing"})
     talk.customer.hang_up()
     outcome = await outcome_of(system, command)
     assert (outcome.status, outcome.reason) == ("failed", "customer-left")
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
     (target,) = system.sandbox.calls_of(TARGET)
     assert target.record.answered_at_s is None
     transfer = (await outcomes(system))[0]
@@ -246,11 +250,11 @@ async def test_customer_who_hangs_up_while_the_target_rings_stops_its_phone(syst
 # ---- the agent hangs up ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("direction, in_room", [("inbound", False), ("inbound", True), ("outbound", True)])
-async def test_agent_hanging_up_before_being_hung_up_still_completes_the_transfer(system, direction, in_room):
-    talk = await talking(system, direction, in_room=in_room)
+@pytest.mark.parametrize("direction, conferenced", [("inbound", False), ("inbound", True), ("outbound", True)])
+async def test_agent_hanging_up_before_being_hung_up_still_completes_the_transfer(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(answers())
-    path, params = moving_request(talk, direction, in_room=in_room)
+    path, params = moving_request(talk, direction, conferenced=conferenced)
     at_request(system, "before", path, talk.agent.hang_up, **params)
     began_s = system.listening.now()
     outcome = await system.command("transfer", talk.session, to=TARGET, mode="blind")
@@ -258,7 +262,7 @@ async def test_agent_hanging_up_before_being_hung_up_still_completes_the_transfe
     await until_hears(system, talk.customer, [await system.leg(talk.session, "agent")])
     assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
 
 
 async def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_takes_the_customer_along(system):
@@ -269,22 +273,24 @@ async def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_takes_
     assert outcome.status == "failed"
     # Both calls end in the same moment, so either callback may come first.
     assert outcome.reason in ("customer-left", "agent-left")
-    await everybody_is_gone(system, talk.session, outcome.reason)
+    await everyone_is_gone(system, talk.session, outcome.reason)
     assert dials_to(system, TARGET) == 0
 
 
 @STARTS
-async def test_agent_who_hangs_up_as_the_command_comes_has_handed_over_or_ended_the_call(system, direction, in_room):
+async def test_agent_who_hangs_up_as_the_command_comes_has_handed_over_or_ended_the_call(
+    system, direction, conferenced
+):
     """Either is right, and it is one of the two: whichever of both is heard of first."""
-    talk = await talking(system, direction, in_room=in_room)
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(answers())
     talk.agent.hang_up()
     outcome = await system.command("transfer", talk.session, to=TARGET, mode="blind")
     if outcome.status == "done":
         await until_hears(system, talk.customer, [await system.leg(talk.session, "agent")])
         talk.customer.hang_up()
-        await everybody_is_gone(system, talk.session, "customer-left")
+        await everyone_is_gone(system, talk.session, "customer-left")
     else:
         assert outcome.status in ("rejected", "failed")
-        await everybody_is_gone(system, talk.session, "agent-left")
+        await everyone_is_gone(system, talk.session, "agent-left")
         assert dials_to(system, TARGET) == 0

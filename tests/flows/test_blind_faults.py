@@ -8,7 +8,7 @@ from tests.flows.flow_helpers import (
     begins,
     dials_to,
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     longest_gap_s,
     outcome_of,
@@ -39,7 +39,7 @@ async def is_handed_over(system, talk, debugger=frozenset()):
     assert system.listening.never_heard(talk.agent, target)
     assert dials_to(system, TARGET) == 1
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left", debugger=debugger)
+    await everyone_is_gone(system, talk.session, "customer-left", debugger=debugger)
 
 
 # ---- the customer's redirect, where he was called --------------------------------------------------------------------
@@ -176,7 +176,7 @@ async def test_outbound_customer_is_served_by_the_fallback_when_the_dial_action_
         back = await system.leg(talk.session, "agent")
         await until_hears(system, talk.customer, [back])
         talk.customer.hang_up()
-        await everybody_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
+        await everyone_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
 
 
 async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_another_with_ringing(redis_server):
@@ -188,13 +188,13 @@ async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_a
         await until_hears(system, talk.customer, "music")
         assert talk.customer.status == "in-progress"
         talk.customer.hang_up()
-        await everybody_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
+        await everyone_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
 
 
 @BOTH_DIRECTIONS
 async def test_held_customer_hears_music_when_wait_audio_is_unavailable(system, direction):
     """Someone on hold is not put out."""
-    talk = await talking(system, direction, in_room=True)
+    talk = await talking(system, direction, conferenced=True)
     system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk, debugger=frozenset({11200}))
@@ -205,7 +205,7 @@ async def test_held_customer_hears_music_when_wait_audio_is_unavailable(system, 
 
 @BOTH_DIRECTIONS
 async def test_hold_without_callbacks_is_found_by_a_read(system, direction):
-    talk = await talking(system, direction, in_room=True)
+    talk = await talking(system, direction, conferenced=True)
     system.sandbox.faults.lose_callbacks("participant-hold")
     began_s = system.listening.now()
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
@@ -217,7 +217,7 @@ async def test_hold_without_callbacks_is_found_by_a_read(system, direction):
 @pytest.mark.parametrize("direction, status", [("inbound", 400), ("outbound", 404), ("inbound", 500)])
 async def test_hold_that_never_comes_is_gone_on_without(system, direction, status):
     """It would only have let the customer hear ringing: the target is dialed all the same."""
-    talk = await talking(system, direction, in_room=True)
+    talk = await talking(system, direction, conferenced=True)
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=status, count=100, Hold="true")
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
     system.sandbox.faults.clear()
@@ -227,7 +227,7 @@ async def test_hold_that_never_comes_is_gone_on_without(system, direction, statu
 @BOTH_DIRECTIONS
 @pytest.mark.parametrize("fault", [{"lost": True}, {"status": 500}, {"cut": "after"}], ids=["lost", "500", "cut"])
 async def test_customer_is_let_back_to_the_target_however_often_it_takes(system, direction, fault):
-    talk = await talking(system, direction, in_room=True)
+    talk = await talking(system, direction, conferenced=True)
     if "lost" in fault:
         system.sandbox.faults.lose_callbacks("participant-unhold")
     else:

@@ -15,7 +15,7 @@ from tests.flows.flow_helpers import (
     dial_requests,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     outcome_of,
     outcomes,
     rejected,
@@ -24,7 +24,7 @@ from tests.flows.flow_helpers import (
 )
 from tests.support import plain_log
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, dialled, presses, rings, unreachable
+from tests.support.phones import answers, dialed, presses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 #: What Twilio shows instead of a number that is withheld.
@@ -61,7 +61,7 @@ async def test_target_sees_the_callers_number_by_its_call_token(redis_server, op
         customer, agent = await system.talking()
         await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(system) == [(CUSTOMER, True)]
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 @WAYS
@@ -72,7 +72,7 @@ async def test_number_that_twilio_does_not_let_be_shown_gives_way_to_ours_once(r
         await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
         assert system.sandbox.request_log.dials_to(TARGET) == 1
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 @pytest.mark.parametrize("count, reason", [(1, "done"), (2, "failed")])
@@ -97,7 +97,7 @@ async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, call
         agent = await system.agent_leg(customer)
         await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
         assert shown(system) == [(NUMBER, False)]
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 async def test_dial_of_unknown_outcome_is_searched_for_by_its_caller_id(redis_server):
@@ -107,12 +107,12 @@ async def test_dial_of_unknown_outcome_is_searched_for_by_its_caller_id(redis_se
         system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
         system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
         command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         await system.until(customer.sid, **{"party.target.call_sid": target.sid})
         target.answer()
         assert (await outcome_of(system, command)).status == "done"
         assert shown(system) == [(CUSTOMER, True)]
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
@@ -133,8 +133,8 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
                 assert token not in text
 
             await ended_by_command(system, customer.sid)
-            told = [*await outcomes(system), *await system.log(customer.sid), await system.session(customer.sid)]
-            assert token not in str(told)
+            published = [*await outcomes(system), *await system.log(customer.sid), await system.session(customer.sid)]
+            assert token not in str(published)
             assert not (await system.session(customer.sid)).get("call_token")
     finally:
         plain_log.configure()
@@ -183,7 +183,7 @@ async def test_called_number_is_shown_as_caller_id_to_the_dialed_party(redis_ser
         customer, agent = await called(system, number)
         await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(system) == [(number, False)]
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that_was_called(redis_server, directory):
@@ -194,7 +194,7 @@ async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that
         customer, agent = await called(system)
         await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
         assert shown(system) == [(CUSTOMER, True), (SECOND, False)]
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 async def test_caller_who_has_no_number_to_show_is_shown_to_the_agent_as_the_number_that_was_called(
@@ -247,7 +247,7 @@ async def test_agent_and_customer_of_a_call_see_its_caller_id(redis_server, dire
         system.sandbox.phone(TARGET).script_in_turn(answers())
         system.sandbox.phone(CUSTOMER).script_in_turn(answers())
         await done(system, "call", "out", agent=TARGET, customer=CUSTOMER, mode=mode, caller_id=THIRD)
-        agent, customer = await dialled(system.sandbox, TARGET), await dialled(system.sandbox, CUSTOMER)
+        agent, customer = await dialed(system.sandbox, TARGET), await dialed(system.sandbox, CUSTOMER)
         assert (seen_by(system, agent), seen_by(system, customer)) == (THIRD, THIRD)
         await ended_by_command(system, "out")
 
@@ -263,7 +263,7 @@ async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(re
         if kind == "call":
             await done(system, "call", session, agent=TARGET, customer=CUSTOMER, caller_id=THIRD)
             # The customer is not even tried with it: of a `<Dial>`, Twilio says only that it has failed.
-            assert seen_by(system, await dialled(system.sandbox, CUSTOMER)) == NUMBER
+            assert seen_by(system, await dialed(system.sandbox, CUSTOMER)) == NUMBER
         else:
             session = (await called(system))[0].sid
             await done(system, "transfer", session, to=TARGET, mode="warm", caller_id=THIRD)
@@ -280,7 +280,7 @@ async def test_agent_whose_phone_fails_at_once_is_rung_once_more_with_our_number
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_AGENT=TARGET) as system:
         system.sandbox.phone(TARGET).script_in_turn(unreachable(), answers() if comes_on else unreachable())
         customer = await system.customer_calls()
-        again = await dialled(system.sandbox, TARGET, 2)
+        again = await dialed(system.sandbox, TARGET, 2)
         assert [seen_by(system, call) for call in system.sandbox.calls_of(TARGET)] == [CUSTOMER, NUMBER]
         if comes_on:
             await until_hears(system, customer, [again])
@@ -288,5 +288,5 @@ async def test_agent_whose_phone_fails_at_once_is_rung_once_more_with_our_number
             await done(system, "convert", customer.sid)
             await ended_by_command(system, customer.sid)
         else:
-            await everybody_is_gone(system, customer.sid, "agent-failed")
+            await everyone_is_gone(system, customer.sid, "agent-failed")
         assert len(system.sandbox.calls_of(TARGET)) == 2

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.storage.commands.command_stream import session_id_of
 from tests.flows.conference_starts import in_conference, opened
-from tests.flows.flow_helpers import done, everybody_is_gone, until_hears
+from tests.flows.flow_helpers import done, everyone_is_gone, until_hears
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import answers
 
@@ -26,9 +26,9 @@ def strangers(system, name):
     members = sorted(system.sandbox.model.state.conferences[sid].participants)
 
     def are_untouched():
-        room = system.sandbox.model.state.conferences[sid]
+        conference = system.sandbox.model.state.conferences[sid]
         changes = [entry.path for entry in system.sandbox.request_log.requests("POST") if sid in entry.path]
-        return (room.status, sorted(room.participants), changes) == ("in-progress", members, [])
+        return (conference.status, sorted(conference.participants), changes) == ("in-progress", members, [])
 
     assert are_untouched()
     return are_untouched
@@ -45,9 +45,9 @@ async def test_id_that_is_the_name_of_a_strangers_conference_leads_to_a_conferen
     opening = await opened(system, way, **params)
     customer = await opening.talks()
     session = await opening.session()
-    room = system.sandbox.model.state.conferences[session["conference_sid"]]
+    conference = system.sandbox.model.state.conferences[session["conference_sid"]]
     assert session["id"] == NAME
-    assert room.name == session["conference_name"] != NAME
+    assert conference.name == session["conference_name"] != NAME
     {"agent": opening.waiter, "customer": customer}[leaver].hang_up()
     await opening.ends(f"{leaver}-left")
     assert are_untouched()
@@ -62,7 +62,7 @@ async def test_bridged_call_with_a_chosen_id_is_converted_into_a_conference_of_o
     agent, customer = await system.leg(session, "agent"), await system.leg(session, "customer")
     await until_hears(system, customer, [agent])
     agent.hang_up()
-    await everybody_is_gone(system, session, "agent-left")
+    await everyone_is_gone(system, session, "agent-left")
     assert are_untouched()
 
 
@@ -75,4 +75,4 @@ async def test_ids_that_no_one_chose_are_the_names_of_their_conferences(system):
     called = await done(system, "call", "", id="order-8", agent=AGENT, customer=CUSTOMER)
     assert (await system.session(called.session))["conference_name"] == called.session == session_id_of("order-8")
     await done(system, "end", called.session)
-    await everybody_is_gone(system, called.session, "command")
+    await everyone_is_gone(system, called.session, "command")

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from tests.flows.conference_starts import APP, BROWSER, in_conference, opened, some, waits
-from tests.flows.flow_helpers import CAROL, dials_to, done, everybody_is_gone, outcomes, rejected, sounds, until_hears
+from tests.flows.flow_helpers import CAROL, dials_to, done, everyone_is_gone, outcomes, rejected, sounds, until_hears
 from tests.support.local_system import CUSTOMER, LocalSystem
-from tests.support.phones import answers, dialled, rings
+from tests.support.phones import answers, dialed, rings
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -47,7 +47,7 @@ async def test_session_has_the_id_that_the_browser_names(system):
     assert (session["id"], session["direction"]) == ("order-7", "outbound")
     assert (session["party.agent.address"], session["party.customer.address"]) == (f"client:{BROWSER}", CUSTOMER)
     assert (session["party.agent.call_sid"], session["party.customer.call_sid"]) == (opening.waiter.sid, customer.sid)
-    assert (await system.sandbox_room()).name == session["conference_name"] != "order-7"
+    assert (await system.sandbox_conference()).name == session["conference_name"] != "order-7"
     # By its call as well.
     await done(system, "end", opening.waiter.sid)
     await opening.ends("command")
@@ -59,12 +59,12 @@ async def test_browser_call_end_is_reported_to_the_session_it_named(system):
 
     opening.waiter.hang_up()
 
-    async def is_told():
+    async def is_reported():
         return ("call_progressed", '{"party":"agent","status":"completed"}') in [
             (entry["event"], entry.get("details")) for entry in await system.log("order-7")
         ]
 
-    await system.eventually(is_told, "the app's status callback in the session's log")
+    await system.eventually(is_reported, "the app's status callback in the session's log")
     await opening.ends("agent-left")
 
 
@@ -93,7 +93,7 @@ async def test_one_of_two_concurrent_requests_for_one_session_gets_it(system):
     await until_hears(system, customer, [first])
     assert dials_to(system, CUSTOMER) == 1
     first.hang_up()
-    await everybody_is_gone(system, "order-7", "agent-left")
+    await everyone_is_gone(system, "order-7", "agent-left")
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ async def test_call_to_a_disallowed_destination_is_refused(system, to):
 async def test_one_app_user_calls_another(system):
     system.sandbox.phone(CAROL).script_in_turn(answers())
     call = await calls(system, CAROL)
-    carol = await dialled(system.sandbox, CAROL)
+    carol = await dialed(system.sandbox, CAROL)
     await until_hears(system, carol, [call])
     await system.until(call.sid, state="conferenced", phase="")
     carol.hang_up()
-    await everybody_is_gone(system, call.sid, "customer-left")
+    await everyone_is_gone(system, call.sid, "customer-left")
 
 
 # ---- who may leave ---------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ async def test_any_of_three_may_leave_and_call_continues_until_one_is_left(syste
     opening, customer = await in_conference(system, "client")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await done(system, "add", opening.id, to=CAROL, party="expert")
-    legs = {"agent": opening.waiter, "customer": customer, "expert": await dialled(system.sandbox, CAROL)}
+    legs = {"agent": opening.waiter, "customer": customer, "expert": await dialed(system.sandbox, CAROL)}
     for name, leg in legs.items():
         await until_hears(system, leg, [other for one, other in legs.items() if one != name])
     legs.pop(leaver).hang_up()
@@ -148,7 +148,7 @@ async def test_any_of_three_may_leave_and_call_continues_until_one_is_left(syste
     # Who left first by Twilio's account; an expert has no word of his own.
     expected = {"agent": "agent-left", "customer": "customer-left"}.get(leaver, f"{next_name}-left")
     assert ended["end_reason"] in (expected, "alone"), (ended["end_reason"], leaver, next_name)
-    await everybody_is_gone(system, opening.id, ended["end_reason"])
+    await everyone_is_gone(system, opening.id, ended["end_reason"])
 
 
 async def test_browser_that_loses_its_conference_is_not_redialed(system):
@@ -179,7 +179,7 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(own_redis):
         own_redis.kill()
         call = await calls(system, SessionID="order-7")
         await system.sandbox.wait_until(lambda: system.sandbox.calls_of(CUSTOMER), 10)
-        customer = await dialled(system.sandbox, CUSTOMER)
+        customer = await dialed(system.sandbox, CUSTOMER)
         await system.sandbox.wait_until(lambda: customer.has_heard(call), 10)
         assert "said" not in " ".join(map(str, sounds(system, call)))
         assert not system.sandbox.model.state.conferences

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.flows.flow_helpers import TARGET, done, ended_by_command, everybody_is_gone, until_hears
+from tests.flows.flow_helpers import TARGET, done, ended_by_command, everyone_is_gone, until_hears
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialled
+from tests.support.phones import answers, dialed
 
 pytestmark = pytest.mark.redis
 
@@ -17,7 +17,7 @@ async def system(redis_server):
         yield system
 
 
-async def told(
+async def log_entries(
     system: LocalSystem, session: str, event: str, count: int = 1, having: str = "event"
 ) -> list[dict[str, str]]:
     """The entries of an event in the session's log that have a field, once there are so many."""
@@ -34,8 +34,8 @@ async def told(
 
 def subscribed(system: LocalSystem) -> set[str]:
     """The events that Twilio was asked for, by each leg that came in by TwiML or by REST."""
-    (room,) = system.sandbox.model.state.conferences.values()
-    orders = [participant.settings for participant in room.participants.values()]
+    (conference,) = system.sandbox.model.state.conferences.values()
+    orders = [participant.settings for participant in conference.participants.values()]
     words = {frozenset(order.events.events) for order in orders if order.events is not None}
     assert len(words) == 1, words
     return set(words.pop())
@@ -54,13 +54,13 @@ async def test_speaker_events_are_logged_only_if_enabled_and_decide_nothing(redi
         agent.speak()
         await system.sandbox.wait_until_idle()
         if asked_for:
-            noted = await told(system, customer.sid, "conference_event_ignored", 3)
+            noted = await log_entries(system, customer.sid, "conference_event_ignored", 3)
             assert [json.loads(entry["details"]) for entry in noted] == [
                 {"party": "customer", "kind": "participant-speech-start"},
                 {"party": "customer", "kind": "participant-speech-stop"},
                 {"party": "agent", "kind": "participant-speech-start"},
             ]
-        await until_hears(system, customer, [agent, await dialled(system.sandbox, TARGET)])
+        await until_hears(system, customer, [agent, await dialed(system.sandbox, TARGET)])
         await ended_by_command(system, customer.sid)
         noted = [entry for entry in await system.log(customer.sid) if entry["event"] == "conference_event_ignored"]
         assert len(noted) == (3 if asked_for else 0)
@@ -74,7 +74,7 @@ async def test_every_event_of_a_whole_conference_is_understood_and_shown(system)
     await done(system, "unhold", customer.sid, party="customer")
     await done(system, "announce", customer.sid, say="One moment.")
     agent.hang_up()
-    await everybody_is_gone(system, customer.sid, "agent-left")
+    await everyone_is_gone(system, customer.sid, "agent-left")
     log = await system.log(customer.sid)
     events = {entry["event"] for entry in log}
     assert events >= {
@@ -99,7 +99,7 @@ async def test_unknown_event_is_logged_in_every_state_and_changes_nothing(system
         await ended_by_command(system, customer.sid)
     before = await system.session(customer.sid)
     system.sandbox.send_callback(session["conference_sid"], "participant-waves", {"CallSid": customer.sid})
-    (entry,) = await told(system, customer.sid, "conference_event_ignored")
+    (entry,) = await log_entries(system, customer.sid, "conference_event_ignored")
     assert json.loads(entry["details"]) == {"party": "customer", "kind": "participant-waves"}
     assert json.loads(entry["effects"]) == []
     after = await system.session(customer.sid)
@@ -112,9 +112,9 @@ async def test_unknown_event_is_logged_in_every_state_and_changes_nothing(system
 
 async def test_unknown_parameters_are_logged_without_phone_numbers(system):
     customer, agent = await system.converted()
-    room = (await system.session(customer.sid))["conference_sid"]
+    conference = (await system.session(customer.sid))["conference_sid"]
     system.sandbox.send_callback(
-        room,
+        conference,
         "participant-mute",
         {
             "CallSid": agent.sid,
@@ -125,7 +125,7 @@ async def test_unknown_parameters_are_logged_without_phone_numbers(system):
             "Essay": "word " * 400,
         },
     )
-    (entry,) = await told(system, customer.sid, "participant_changed", having="other")
+    (entry,) = await log_entries(system, customer.sid, "participant_changed", having="other")
     details = json.loads(entry["details"])
     assert (details["party"], details["kind"]) == ("agent", "participant-mute")
     kept = json.loads(entry["other"])
@@ -143,7 +143,7 @@ async def test_unknown_recording_parameters_are_also_kept(redis_server):
         await system.until(customer.sid, **{"recording.status": "in-progress"})
         (recording,) = system.sandbox.recordings()
         system.sandbox.send_callback(recording.sid, "transcribed", {"Transcript": "to 4155550123", "Words": "512"})
-        (entry,) = await told(system, customer.sid, "recording_changed", having="other")
+        (entry,) = await log_entries(system, customer.sid, "recording_changed", having="other")
         assert json.loads(entry["other"]) == {"Transcript": "to +…23", "Words": "512"}
         assert json.loads(entry["details"]) == {"recording_sid": recording.sid, "status": "transcribed"}
         # Whether it runs is known as before.
@@ -155,9 +155,9 @@ async def test_unknown_recording_parameters_are_also_kept(redis_server):
 
 async def test_too_many_parameters_are_counted(system):
     customer, _ = await system.converted()
-    room = (await system.session(customer.sid))["conference_sid"]
-    system.sandbox.send_callback(room, "conference-hums", {f"Tone{number:03}": "x" * 50 for number in range(200)})
-    (entry,) = await told(system, customer.sid, "conference_event_ignored")
+    conference = (await system.session(customer.sid))["conference_sid"]
+    system.sandbox.send_callback(conference, "conference-hums", {f"Tone{number:03}": "x" * 50 for number in range(200)})
+    (entry,) = await log_entries(system, customer.sid, "conference_event_ignored")
     assert len(entry["other"].encode()) <= 1024
     name, words = json.loads(entry["other"]).popitem()
     assert name == "…"

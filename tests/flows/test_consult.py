@@ -6,7 +6,7 @@ from tests.flows.flow_helpers import (
     TARGET,
     begins,
     dials_to,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     outcome_of,
     rejected,
@@ -20,8 +20,8 @@ from tests.flows.three_party_call import (
     held,
     joined_by_target,
     parties,
+    published,
     three,
-    told,
     two,
 )
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
@@ -81,7 +81,7 @@ async def test_completed_consult_was_never_heard_by_the_customer(system, start):
     assert dials_to(system, TARGET) == 1
 
     trio.target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 async def test_consult_of_a_call_that_we_placed_is_completed(system):
@@ -97,7 +97,7 @@ async def test_consult_of_a_call_that_we_placed_is_completed(system):
     await trio.only_two_talk("customer", "target")
     assert trio.customer_was_never_in_silence(), trio.heard()
     customer.hang_up()
-    await everybody_is_gone(system, "out-1", "customer-left")
+    await everyone_is_gone(system, "out-1", "customer-left")
 
 
 @pytest.mark.parametrize("fields, scripts", [
@@ -117,7 +117,7 @@ async def test_target_is_dialed_after_the_confirmed_hold_and_hears_only_the_agen
         await trio.hear(customer="music", agent=trio.target, target=trio.agent)
         assert trio.kept_apart(), trio.heard()
         await trio.done("end")
-        await everybody_is_gone(system, trio.id, "command")
+        await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_agent_hears_the_phone_ring_and_the_customer_hears_music(system):
@@ -125,7 +125,7 @@ async def test_agent_hears_the_phone_ring_and_the_customer_hears_music(system):
     await trio.hear(customer="music", agent="ringing")
     await trio.until(transfer_status="ringing")
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 # ---- swap and merge ----------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ async def test_swap_changes_the_agents_counterpart_and_complete_connects_the_oth
     assert not held(session)
     assert trio.customer_was_never_in_silence(), trio.heard()
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 @pytest.mark.parametrize("swaps", [0, 1])
@@ -171,7 +171,7 @@ async def test_merge_lets_all_three_talk_and_complete_lets_the_agent_go(system, 
     await trio.only_two_talk("customer", "target")
     assert trio.asked()[before] == "hang up agent"
     trio.target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 async def test_customer_is_let_back_only_after_the_hold_of_the_other_is_confirmed(system):
@@ -183,7 +183,7 @@ async def test_customer_is_let_back_only_after_the_hold_of_the_other_is_confirme
     assert unhold.at_s - hold.at_s >= LATE_S
     assert trio.kept_apart(), trio.heard()
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 # ---- cancel ------------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ async def test_cancel_while_it_rings_stops_the_phone_before_the_customer_is_let_
     assert trio.asked()[-2:] == ["hang up target", "unhold customer"]
     await talks_again(trio)
     trio.agent.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 @pytest.mark.parametrize("steps", [[], ["swap"], ["swap", "swap"], ["merge"]], ids=lambda steps: "-".join(steps) or "-")
@@ -219,10 +219,10 @@ async def test_cancel_lets_the_target_go_before_the_customer_hears_the_agent_aga
     await trio.only_two_talk("customer", "agent")
     if "merge" not in steps:
         assert trio.kept_apart(), trio.heard()
-    (entry,) = await told(system, 1)
+    (entry,) = await published(system, 1)
     assert (entry["kind"], entry["result"], entry["reason"]) == ("transfer", "cancelled", "command")
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 # ---- the target is not reached -----------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(sys
     session = await trio.session()
     assert parties(session)["agent"] == ("target-2", "connected")
     trio.target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 async def test_customer_hears_the_agent_again_when_the_target_does_not_answer(redis_server):
@@ -260,7 +260,7 @@ async def test_customer_hears_the_agent_again_when_the_target_does_not_answer(re
         await trio.only_two_talk("customer", "agent")
         assert trio.customer_was_never_in_silence(), trio.heard()
         await trio.done("end")
-        await everybody_is_gone(system, trio.id, "command")
+        await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(system):
@@ -273,7 +273,7 @@ async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(sys
     assert (await outcome_of(system, trio.transfer_id)).status in ("done", "failed")
     await talks_again(trio)
     trio.agent.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 # ---- refused steps -----------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ async def test_steps_before_a_transfer_are_refused(system):
     for step in ("complete", "cancel", "swap", "merge"):
         await rejected(system, "no transfer is in progress; allowed now: ", step, trio.id)
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_swap_and_merge_before_the_answer_are_refused(system):
@@ -296,7 +296,7 @@ async def test_swap_and_merge_before_the_answer_are_refused(system):
     )
     assert dials_to(system, TARGET) == 1
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_swap_and_merge_of_merged_people_are_refused(system):
@@ -308,7 +308,7 @@ async def test_swap_and_merge_of_merged_people_are_refused(system):
     await trio.done("complete")
     await rejected(system, "no transfer is in progress; allowed now: ", "complete", trio.id)
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_step_while_another_one_is_carried_out_is_refused(system):
@@ -321,7 +321,7 @@ async def test_step_while_another_one_is_carried_out_is_refused(system):
         halt.go()
         assert (await outcome_of(system, command_id)).status == "done"
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 async def test_cancel_during_target_hang_up_is_refused(system):
@@ -334,4 +334,4 @@ async def test_cancel_during_target_hang_up_is_refused(system):
     halt.go()
     assert (await outcome_of(system, command_id)).status == "done"
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.flows.flow_helpers import TARGET, dials_to, everybody_is_gone, failed, rejected
+from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, failed, rejected
 from tests.flows.three_party_call import Halt, held, joined_by_target, three, two
 from tests.support.local_system import LocalSystem
 
@@ -27,7 +27,7 @@ async def test_hold_with_a_lost_callback_is_found_by_a_read(system):
     await trio.hear(customer="music", agent=trio.target, target=trio.agent)
     assert trio.kept_apart(), trio.heard()
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_customer_who_can_not_be_held_is_not_talked_about(system):
@@ -42,7 +42,7 @@ async def test_customer_who_can_not_be_held_is_not_talked_about(system):
     await trio.only_two_talk("customer", "agent")
     assert trio.customer_was_never_in_silence(), trio.heard()
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
@@ -57,7 +57,7 @@ async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
     await trio.only_two_talk("customer", "agent")
     assert dials_to(system, TARGET) == 0
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 @pytest.mark.parametrize("step", ["complete", "merge", "swap", "cancel"])
@@ -68,7 +68,7 @@ async def test_unhold_with_a_lost_callback_is_found_by_a_read(system, step):
     assert trio.asked().count("unhold customer") == 1
     assert "customer" not in held(await trio.session())
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 @pytest.mark.parametrize("step, fault", [
@@ -86,7 +86,7 @@ async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(system, 
     await trio.hear(customer=company)
     # The agent waits until the customer can be heard: no one is left alone with music.
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(system):
@@ -99,7 +99,7 @@ async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(sy
     assert "hold customer" not in trio.asked()
     await trio.hear(customer=trio.agent)
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 async def test_swap_refused_by_twilio_leaves_everyone_where_they_were(system):
@@ -116,4 +116,4 @@ async def test_swap_refused_by_twilio_leaves_everyone_where_they_were(system):
     await trio.done("swap")
     await trio.only_two_talk("agent", "customer")
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")

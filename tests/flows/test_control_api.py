@@ -11,9 +11,9 @@ from twilio.jwt.access_token import AccessToken
 from conferral.storage.codecs.timestamps import from_iso
 from conferral.storage.commands.command_stream import session_id_of
 from tests.flows.command_channels import TOKEN, HttpChannel, ReportedOutcome, api_of
-from tests.flows.flow_helpers import TARGET, dials_to, everybody_is_gone, until_hears
+from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, until_hears
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialled, rings
+from tests.support.phones import answers, busy, dialed, rings
 from tests.webhooks.api.test_docs import CALL, parsed, requests
 
 pytestmark = pytest.mark.redis
@@ -42,17 +42,17 @@ async def api(system) -> AsyncIterator[HttpChannel]:
 
 
 async def found(api: HttpChannel, path: str) -> Any:
-    status, told = await api.ask("GET", path)
-    assert status == 200, told
-    return told
+    status, reported = await api.ask("GET", path)
+    assert status == 200, reported
+    return reported
 
 
 async def is_live(api: HttpChannel, system: LocalSystem, session: str, **fields: str) -> None:
     """Waits until the API shows a session so; before a worker has taken it up no one knows it."""
 
     async def is_so() -> bool:
-        status, told = await api.ask("GET", f"/sessions/{session}")
-        return status == 200 and fields.items() <= told.items()
+        status, body = await api.ask("GET", f"/sessions/{session}")
+        return status == 200 and fields.items() <= body.items()
 
     await system.eventually(is_so, f"{session} shows {fields}")
 
@@ -64,11 +64,11 @@ async def is_live(api: HttpChannel, system: LocalSystem, session: str, **fields:
 async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, state, phase):
     system.sandbox.phone(CUSTOMER).script_in_turn(answers())
     body = {"agent": AGENT, "customer": CUSTOMER, "mode": mode, "timeout": 20}
-    status, told = await api.ask("POST", "/sessions", json=body)
-    assert (status, told["session"]) == (202, session_id_of(told["command"]))
-    session = told["session"]
+    status, answer = await api.ask("POST", "/sessions", json=body)
+    assert (status, answer["session"]) == (202, session_id_of(answer["command"]))
+    session = answer["session"]
 
-    assert await api.outcome(told["command"]) == ReportedOutcome("done", "")
+    assert await api.outcome(answer["command"]) == ReportedOutcome("done", "")
 
     await is_live(api, system, session, state=state, phase=phase, direction="outbound")
     customer, agent = await system.leg(session, "customer"), await system.leg(session, "agent")
@@ -76,7 +76,7 @@ async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, s
     # By any of its calls, as everywhere.
     assert (await found(api, f"/sessions/{agent.sid}"))["id"] == session
     assert (await api.ask("POST", f"/sessions/{agent.sid}/commands?wait=15", json={"type": "end"}))[0] == 200
-    assert await everybody_is_gone(system, session, "command") == await found(api, f"/sessions/{session}")
+    assert await everyone_is_gone(system, session, "command") == await found(api, f"/sessions/{session}")
     assert dials_to(system, AGENT) == 1
 
 
@@ -89,24 +89,24 @@ async def test_session_requested_again_under_the_same_id_is_opened_once(system, 
     assert await api.outcome("job-7") == ReportedOutcome("done", "")
     assert await api.ask("POST", "/sessions", json=body) == answered[0]
 
-    status, told = await api.ask("POST", "/sessions", json={**body, "id": "job-8"})
-    assert (status, told["error"]["type"]) == (409, "taken")
-    status, told = await api.ask("POST", "/sessions", json={**body, "session": "order-8"})
-    assert (status, told["error"]["type"]) == (409, "taken")
+    status, reported = await api.ask("POST", "/sessions", json={**body, "id": "job-8"})
+    assert (status, reported["error"]["type"]) == (409, "taken")
+    status, reported = await api.ask("POST", "/sessions", json={**body, "session": "order-8"})
+    assert (status, reported["error"]["type"]) == (409, "taken")
 
     assert dials_to(system, AGENT) == 1
     assert (await system.command("end", "order-7")).status == "done"
-    await everybody_is_gone(system, "order-7", "command")
+    await everyone_is_gone(system, "order-7", "command")
 
 
 async def test_session_with_a_busy_agent_reports_it(system, api):
     system.sandbox.phone(AGENT).script_in_turn(busy())
-    _, told = await api.ask("POST", "/sessions", json={"agent": AGENT, "customer": CUSTOMER})
-    assert await api.outcome(told["command"]) == ReportedOutcome("failed", "agent-busy")
-    ended = await found(api, f"/sessions/{told['session']}")
+    _, body = await api.ask("POST", "/sessions", json={"agent": AGENT, "customer": CUSTOMER})
+    assert await api.outcome(body["command"]) == ReportedOutcome("failed", "agent-busy")
+    ended = await found(api, f"/sessions/{body['session']}")
     assert (ended["state"], ended["end_reason"]) == ("ended", "agent-busy")
     assert system.sandbox.calls_of(CUSTOMER) == []
-    await everybody_is_gone(system, told["session"], "agent-busy")
+    await everyone_is_gone(system, body["session"], "agent-busy")
 
 
 # ---- listed ----------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ async def test_growing_log_continues_where_the_previous_page_ended(system, api):
         entries += page
         if to_give:
             assert (await system.command(to_give.pop(), customer.sid)).status == "done"
-    await everybody_is_gone(system, customer.sid, "command")
+    await everyone_is_gone(system, customer.sid, "command")
 
     written = await system.log(customer.sid)
     assert [(one["event"], one["version"], one["at"]) for one in entries] == [
@@ -185,20 +185,25 @@ async def test_wait_ends_with_the_outcome_or_when_the_time_is_up(system, api):
     system.sandbox.phone(TARGET).script_in_turn(busy(), rings())
     body = {"type": "transfer", "to": TARGET, "mode": "warm"}
 
-    status, told = await api.ask("POST", f"{path}?wait=15", json=body)
-    assert (status, told["status"], told["reason"], told["session"]) == (200, "failed", "busy", customer.sid)
+    status, reported = await api.ask("POST", f"{path}?wait=15", json=body)
+    assert (status, reported["status"], reported["reason"], reported["session"]) == (
+        200,
+        "failed",
+        "busy",
+        customer.sid,
+    )
 
     # Longer than anything takes but the answer of someone who lets it ring.
-    status, told = await api.ask("POST", f"{path}?wait=0.2", json={**body, "id": "job-1"})
-    assert (status, told) == (202, {"command": "job-1"})
-    target = await dialled(system.sandbox, TARGET, 2)
+    status, reported = await api.ask("POST", f"{path}?wait=0.2", json={**body, "id": "job-1"})
+    assert (status, reported) == (202, {"command": "job-1"})
+    target = await dialed(system.sandbox, TARGET, 2)
     await system.until(customer.sid, **{"transfer.status": "ringing"})
     assert (await found(api, "/commands/job-1"))["status"] == "accepted"
 
-    status, told = await api.ask("POST", f"{path}?wait=15", json={"type": "merge"})
-    assert (status, told["error"]["type"]) == (409, "rejected")
-    assert told["error"]["reason"].partition("allowed now: ")[2] == ", ".join(told["error"]["allowed"])
-    assert {"complete", "cancel", "end"} <= set(told["error"]["allowed"])
+    status, reported = await api.ask("POST", f"{path}?wait=15", json={"type": "merge"})
+    assert (status, reported["error"]["type"]) == (409, "rejected")
+    assert reported["error"]["reason"].partition("allowed now: ")[2] == ", ".join(reported["error"]["allowed"])
+    assert {"complete", "cancel", "end"} <= set(reported["error"]["allowed"])
 
     # Several wait for the same command, and one of them goes away.
     impatient = asyncio.create_task(api.ask("POST", f"{path}?wait=15", json={**body, "id": "job-1"}))
@@ -206,11 +211,11 @@ async def test_wait_ends_with_the_outcome_or_when_the_time_is_up(system, api):
     impatient.cancel()
     target.answer()
     answered = await asyncio.gather(*waiting)
-    assert [(status, told["status"]) for status, told in answered] == [(200, "done")] * 2
+    assert [(status, reported["status"]) for status, reported in answered] == [(200, "done")] * 2
     await until_hears(system, target, [customer, agent])
     assert dials_to(system, TARGET) == 2
     assert (await api.ask("POST", f"{path}?wait=15", json={"type": "end"}))[1]["status"] == "done"
-    await everybody_is_gone(system, customer.sid, "command")
+    await everyone_is_gone(system, customer.sid, "command")
 
 
 async def test_command_that_no_worker_takes_up_is_done_when_one_comes(system, api):
@@ -223,9 +228,9 @@ async def test_command_that_no_worker_takes_up_is_done_when_one_comes(system, ap
     waiting = asyncio.create_task(api.ask("POST", f"{path}?wait=15", json={"type": "end", "id": "job-1"}))
     system.start_worker()
 
-    status, told = await waiting
-    assert (status, told["status"]) == (200, "done")
-    await everybody_is_gone(system, customer.sid, "command")
+    status, body = await waiting
+    assert (status, body["status"]) == (200, "done")
+    await everyone_is_gone(system, customer.sid, "command")
 
 
 # ---- tokens ----------------------------------------------------------------------------------------------------------
@@ -238,14 +243,14 @@ class Read(Jwt):
 
 
 async def test_token_passes_twilios_own_check_and_no_other_secret_has_made_it(system, api):
-    status, told = await api.ask("POST", "/tokens", json={"identity": "alice"})
+    status, body = await api.ask("POST", "/tokens", json={"identity": "alice"})
     assert status == 200
-    read = Read.from_jwt(told["token"], SECRET)
+    read = Read.from_jwt(body["token"], SECRET)
     assert (read.issuer, read.subject) == (SETTINGS["TWILIO_API_KEY"], system.settings.account_sid)
-    assert read.payload["grants"]["identity"] == told["identity"] == "alice"
-    assert read.valid_until * 1000 == from_iso(told["expires_at"])
+    assert read.payload["grants"]["identity"] == body["identity"] == "alice"
+    assert read.valid_until * 1000 == from_iso(body["expires_at"])
     with pytest.raises(JwtDecodeError):
-        Read.from_jwt(told["token"], "t" * 32)
+        Read.from_jwt(body["token"], "t" * 32)
 
 
 # ---- the examples of the page ----------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ async def guests_join(system: LocalSystem, count: int) -> list[CallHandle]:
     guests = [await system.sandbox.call_in(f"+1415556{number:04}", GUESTS_NUMBER) for number in range(count)]
 
     async def all_are_in() -> bool:
-        room = await system.sandbox_room()
-        return len(room.joined()) == count + 2
+        conference = await system.sandbox_conference()
+        return len(conference.joined()) == count + 2
 
     await system.eventually(all_are_in, "the guests are in the conference", timeout_s=60)
     return guests
@@ -56,7 +56,7 @@ async def read_by_sweep(system: LocalSystem, session: str, number: int) -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_full_conference_is_read_in_two_requests_and_who_is_left_alone_there_is_found(redis_server, size) -> None:
     async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=3600) as system:
-        talk = await talking(system, in_room=True)
+        talk = await talking(system, conferenced=True)
         system.sandbox.faults.lose_callbacks("*", count=100_000)
         async with way_in(system, talk.session):
             guests = await guests_join(system, size - 2)
@@ -70,15 +70,15 @@ async def test_full_conference_is_read_in_two_requests_and_who_is_left_alone_the
 
         await system.eventually(all_are_parties, "a read has shown everyone")
         assert [entry.method for entry in system.sandbox.request_log.rest[before:]].count("GET") == 2
-        room = await system.sandbox_room()
+        conference = await system.sandbox_conference()
 
-        async def nobody_ends_it() -> bool:
-            return not any(one.end_on_exit for one in room.participants.values())
+        async def no_one_ends_it() -> bool:
+            return not any(one.end_on_exit for one in conference.participants.values())
 
-        await system.eventually(nobody_ends_it, "no one's leaving ends the conference")
+        await system.eventually(no_one_ends_it, "no one's leaving ends the conference")
         for call in (*guests, talk.agent):
             call.hang_up()
-        assert [one.call_sid for one in room.joined()] == [talk.customer.sid]
+        assert [one.call_sid for one in conference.joined()] == [talk.customer.sid]
         await read_by_sweep(system, talk.session, 2)
         await system.until(talk.session, state="ended")
         await system.settled()

@@ -9,7 +9,7 @@ from conferral.sandbox.model import Behavior
 from conferral.statemachine.effects import Effect, ReadCalls
 from tests.flows.flow_helpers import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
 from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.support.phones import dialled, rings
+from tests.support.phones import dialed, rings
 from tests.worker.test_dials_end_to_end import Death
 
 pytestmark = pytest.mark.redis
@@ -19,7 +19,7 @@ STRAY = "CA" + "9" * 32
 async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_customer_back_at_once(redis_server) -> None:
     """The turn would come in a minute; no one is dialed then either."""
     async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as system:
-        talk = await talking(system, in_room=True)
+        talk = await talking(system, conferenced=True)
         seconds, _ = await system.client.time()
         next_turn = str((seconds + 60) * 1_000_000)
         await system.client.hset(system.keys.dial_rate, "next", next_turn)
@@ -43,20 +43,20 @@ async def test_customer_returns_to_the_agent_while_a_read_hangs(redis_server) ->
     """A party in the conference by early media alone is read now and then."""
     async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())
-        talk = await talking(system, in_room=True)
+        talk = await talking(system, conferenced=True)
         executor = system.workers[0].executor
 
-        async def look_hangs() -> bool:
+        async def read_hangs() -> bool:
             return any(one.job.effect.kind == ReadCalls.kind for one in executor._executions.values())
 
         await begins(system, "transfer", talk.session, to=TARGET, mode="consult")
-        await dialled(system.sandbox, TARGET)
+        await dialed(system.sandbox, TARGET)
         system.sandbox.faults.next_rest("GET", "*", latency_s=1, count=1000)
-        await system.eventually(look_hangs, "a look is under way")
+        await system.eventually(read_hangs, "a look is under way")
         await begins(system, "cancel", talk.session)
 
         await until_hears(system, talk.customer, [talk.agent])
-        assert await look_hangs()
+        assert await read_hangs()
         system.sandbox.faults.clear()
         await goes_on_and_ends(system, talk.customer, talk.agent)
 
@@ -79,7 +79,7 @@ async def test_stray_call_is_hung_up_by_the_successor_although_its_session_has_e
     system = LocalSystem(redis_server.url)
     dying = system.worker_options["effect_checkpoint"] = Dying()
     async with system:
-        talk = await talking(system, in_room=True)
+        talk = await talking(system, conferenced=True)
         # A dial that was given up shows up late.
         late = {"type": "call_progressed", "session": talk.session, "token": "t1", "party": "target"}
         late |= {"dial": "forgotten", "call_sid": STRAY, "status": "ringing"}

@@ -15,13 +15,13 @@ from tests.flows.flow_helpers import (
     dials_to,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     rejected,
     until_hears,
 )
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
-from tests.support.phones import answers, busy, dialled, rings
+from tests.support.phones import answers, busy, dialed, rings
 
 pytestmark = pytest.mark.redis
 NUMBER_AGENT = "+14155550166"
@@ -80,7 +80,7 @@ async def test_call_goes_from_any_kind_of_agent_to_any_kind_of_target(
         await done(system, "transfer", customer.sid, to=target_address, mode=mode)
         if mode == "consult":
             await done(system, "complete", customer.sid)
-        target = await dialled(system.sandbox, target_address)
+        target = await dialed(system.sandbox, target_address)
         await until_hears(system, customer, [target])
         await until_hears(system, target, [customer])
         session = await system.until(customer.sid, state="conferenced")
@@ -88,7 +88,7 @@ async def test_call_goes_from_any_kind_of_agent_to_any_kind_of_target(
         assert session["party.agent-1.address"] == agent_address
         assert dials_to(system, target_address) == 1
         target.hang_up()
-        await everybody_is_gone(system, customer.sid, "agent-left")
+        await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 @pytest.mark.parametrize("address, caller, shown", [
@@ -106,7 +106,7 @@ async def test_agent_who_rings_can_not_be_transferred_away_from_and_sees_who_cal
         system.sandbox.phone(address).script_in_turn(rings())
         customer = await system.customer_calls(from_=caller)
         await system.until(customer.sid, **{"party.agent.status": "ringing"})
-        agent = await dialled(system.sandbox, address)
+        agent = await dialed(system.sandbox, address)
         assert agent.record.from_ == shown
         assert customer.status == "ringing"  # not answered, so no one is billed
         for mode in MODES:
@@ -120,14 +120,14 @@ async def test_session_is_named_by_its_id_or_by_any_of_its_calls(system):
     customer, agent = await system.talking()
     await done(system, "convert", agent.sid)
     await done(system, "transfer", customer.sid, to=TARGET, mode="consult")
-    first = await dialled(system.sandbox, TARGET)
+    first = await dialed(system.sandbox, TARGET)
     for kind, named in (("swap", first.sid), ("swap", agent.sid), ("complete", first.sid)):
         assert (await done(system, kind, named)).session == customer.sid
     # The call of a party that has left still identifies the session.
     await done(system, "transfer", agent.sid, to=SECOND, mode="warm")
-    second = await dialled(system.sandbox, SECOND)
+    second = await dialed(system.sandbox, SECOND)
     await done(system, "end", second.sid)
-    await everybody_is_gone(system, customer.sid, "command")
+    await everyone_is_gone(system, customer.sid, "command")
     for call in (customer, agent, first, second):
         await rejected(system, "the session has ended", "convert", call.sid)
 
@@ -221,5 +221,5 @@ async def test_agent_address_changed_by_hand_is_not_rung_again(redis_server):
         await system.client.hset(system.keys.session(customer.sid), "party.agent.address", PREMIUM)
         system.start_worker()
         await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
-        await everybody_is_gone(system, customer.sid, "recall-failed")
+        await everyone_is_gone(system, customer.sid, "recall-failed")
         assert not dial_requests(system, PREMIUM)

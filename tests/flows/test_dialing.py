@@ -12,7 +12,7 @@ from tests.flows.flow_helpers import (
     dials_to,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     goes_on_and_ends,
     outcome_of,
@@ -20,7 +20,7 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 
@@ -61,9 +61,9 @@ async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mod
     assert request.path == "/Calls.json"
     assert request.get("Url").startswith(f"{system.public_url}/voice/gate?")
     assert request.get("SendDigits") == options.get("digits", "")
-    target = (await dialled(system.sandbox, TARGET)).record
-    room = system.sandbox.model.state.conferences[session["conference_sid"]]
-    assert target.sid in room.participants
+    target = (await dialed(system.sandbox, TARGET)).record
+    conference = system.sandbox.model.state.conferences[session["conference_sid"]]
+    assert target.sid in conference.participants
     # Every join but the first names the conference by its SID, so that no one can open a second one.
     assert len(system.sandbox.model.state.conferences) == 1
     await ended_by_command(system, customer.sid)
@@ -82,7 +82,7 @@ async def test_agent_hears_it_ring_before_the_target_answers(system):
     system.sandbox.phone(TARGET).script_in_turn(rings())
     customer, agent = await system.converted()
     await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await until_hears(system, agent, "ringing")
     await system.until(customer.sid, **{"transfer.status": "ringing", "party.target.status": "ringing"})
     await until_hears(system, customer, "music")
@@ -96,7 +96,7 @@ async def test_early_media_that_counts_as_a_join_is_no_answer(redis_server):
         system.sandbox.phone(TARGET).script_in_turn(rings())
         customer, agent = await system.converted()
         command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm")
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         await system.until(customer.sid, **{"party.target.status": "ringing", "party.target.in_conference": "true"})
         assert (await system.session(customer.sid))["transfer.status"] == "ringing"
         target.answer()
@@ -128,7 +128,7 @@ async def test_direct_dial_of_unknown_outcome_is_verified_before_it_is_repeated(
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
     assert system.sandbox.request_log.dials_to(TARGET) == 1
-    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 @pytest.mark.parametrize("fault", [{"cut": "after"}, {"status": 500, "moment": "after"}], ids=["cut", "500"])
@@ -137,7 +137,7 @@ async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
     assert len(dial_requests(system, TARGET)) == 1
-    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 @pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 500}], ids=["cut", "500"])
@@ -156,7 +156,7 @@ async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_th
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
     system.sandbox.faults.lose_callbacks("*", count=3, To=TARGET)
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await system.until(customer.sid, **{"party.target.call_sid": target.sid})
     target.answer()
     assert (await outcome_of(system, command)).status == "done"
@@ -172,7 +172,7 @@ async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
         system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
         system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
         await failed(system, "unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         assert target.status == "ringing"
         target.answer()
         await system.sandbox.wait_until(lambda: target.status == "completed")
@@ -190,7 +190,7 @@ async def test_direct_dial_without_any_callback_is_found_by_a_read(redis_server)
         system.sandbox.faults.lose_callbacks("participant-join")
         await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
         assert dials_to(system, TARGET) == 1
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
@@ -201,7 +201,7 @@ async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_se
         customer, agent = await system.converted()
         system.sandbox.faults.lose_callbacks("*", count=10, To=TARGET)
         await failed(system, "no-answer", "transfer", customer.sid, to=TARGET, mode="consult", **options)
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         await system.sandbox.wait_until(lambda: target.record.is_final)
         assert dials_to(system, TARGET) == 1
         await goes_on_and_ends(system, customer, agent)
@@ -235,7 +235,7 @@ async def test_call_that_shows_up_after_its_dial_was_refused_is_hung_up(system, 
     system.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
     system.sandbox.faults.delay_callbacks("*", 0.2, count=2, To=TARGET)
     await failed(system, "failed", "transfer", customer.sid, to=TARGET, mode="warm", **options)
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await system.sandbox.wait_until(lambda: target.record.is_final)
     assert len(dial_requests(system, TARGET)) == 1
     await goes_on_and_ends(system, customer, agent)
@@ -255,7 +255,7 @@ async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_serve
         system.sandbox.on_rest = callbacks_come_first
         system.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
         command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         await system.sandbox.wait_until(lambda: dial_requests(system, TARGET)[0].status == 400)
         target.answer()
         assert (await outcome_of(system, command)).status == "done"
@@ -270,7 +270,7 @@ async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system,
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
     assert [request.status for request in dial_requests(system, TARGET)] == [429, 429, 429, 201]
     assert system.sandbox.request_log.dials_to(TARGET) == 1
-    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
 
 
 # ---- one conference --------------------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ async def test_target_answering_after_everyone_left_opens_no_second_conference(r
         system.sandbox.phone(TARGET).script_in_turn(rings())
         customer, _ = await system.converted()
         await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=0.9)
         if options:
             target.answer()
@@ -319,14 +319,14 @@ async def test_faulty_target_callbacks_change_nothing(redis_server, options, tro
         }[trouble]()
         await done(system, "transfer", customer.sid, to=TARGET, mode="consult", **options)
         assert not faults.pending_count()
-        target = await dialled(system.sandbox, TARGET)
+        target = await dialed(system.sandbox, TARGET)
         await until_hears(system, target, [agent])
         assert system.listening.never_heard(customer, target)
         assert dials_to(system, TARGET) == 1
         await done(system, "complete", customer.sid)
         await until_hears(system, target, [customer])
         target.hang_up()
-        await everybody_is_gone(system, customer.sid, "agent-left")
+        await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 # ---- the pace ----------------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
         system.sandbox.phone(CAROL).script_in_turn(answers(0.1))
         customer, agent = await system.converted()
         await done(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, CAROL))
 
 
 async def test_dial_for_a_waiting_caller_precedes_calls_without_one(redis_server):
@@ -369,4 +369,4 @@ async def test_dial_for_a_waiting_caller_precedes_calls_without_one(redis_server
         assert len(dials) < 1 + len(agents)
         for command in calls:
             assert (await outcome_of(system, command)).reason == "agent-busy"
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))

@@ -11,13 +11,13 @@ from tests.flows.flow_helpers import (
     dials_to,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     rejected,
     until_hears,
 )
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialled, rings
+from tests.support.phones import answers, busy, dialed, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 NAMES = f"""
@@ -50,7 +50,7 @@ class Elsewhere:
             text="<Response><Say>How was it?</Say><Pause length='60'/></Response>", content_type="text/xml"
         )
 
-    async def tune(self, _request: web.Request) -> web.Response:
+    async def wait_audio(self, _request: web.Request) -> web.Response:
         return web.Response(body=b"RIFF", content_type="audio/wav")
 
 
@@ -58,7 +58,7 @@ class Elsewhere:
 async def survey():
     elsewhere, application = Elsewhere(), web.Application()
     application.router.add_route("*", "/survey", elsewhere.survey)
-    application.router.add_route("*", "/tune.wav", elsewhere.tune)
+    application.router.add_route("*", "/tune.wav", elsewhere.wait_audio)
     async with TestServer(application) as server:
         elsewhere.url = str(server.make_url("")).rstrip("/")
         yield elsewhere
@@ -71,7 +71,7 @@ async def test_directory_name_is_dialed_and_the_session_shows_the_address(redis_
         assert agent.record.to == "client:alice"
         await rejected(system, "to: no destination is named sales", "transfer", customer.sid, to="sales", mode="warm")
         await done(system, "transfer", customer.sid, to="expert", mode="warm")
-        expert = await dialled(system.sandbox, CAROL)
+        expert = await dialed(system.sandbox, CAROL)
         await until_hears(system, customer, [agent, expert])
         session = await system.session(customer.sid)
         assert (session["transfer.to"], session["party.target.address"]) == (CAROL, CAROL)
@@ -84,7 +84,7 @@ async def test_first_of_several_who_are_named_takes_the_call(redis_server, path)
         system.sandbox.phone(CAROL).script_in_turn(answers())
         customer, _ = await system.talking()
         await done(system, "transfer", customer.sid, to="billing,expert", mode="blind")
-        await until_hears(system, customer, [await dialled(system.sandbox, CAROL)])
+        await until_hears(system, customer, [await dialed(system.sandbox, CAROL)])
         assert dials_to(system, TARGET) == dials_to(system, CAROL) == 1
         await ended_by_command(system, customer.sid)
 
@@ -108,7 +108,7 @@ async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_serve
         system.sandbox.phone(CAROL).script_in_turn(busy())
         system.sandbox.phone("client:dora").script_in_turn(answers())
         await failed(system, "busy", "transfer", customer.sid, to="expert", mode="blind")
-        await until_hears(system, customer, [await dialled(system.sandbox, "client:dora")])
+        await until_hears(system, customer, [await dialed(system.sandbox, "client:dora")])
         assert dials_to(system, TARGET) == 0
         await ended_by_command(system, customer.sid)
 
@@ -138,7 +138,7 @@ async def test_browser_may_call_a_destination_by_name(redis_server, path):
         system.sandbox.phone(TARGET).script_in_turn(answers())
         system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
         browser = await system.sandbox.call_from_browser("bea", "billing")
-        await until_hears(system, browser, [await dialled(system.sandbox, TARGET)])
+        await until_hears(system, browser, [await dialed(system.sandbox, TARGET)])
         assert (await system.session(browser.sid))["party.customer.address"] == TARGET
         await ended_by_command(system, browser.sid)
 
@@ -151,7 +151,7 @@ async def test_called_number_selects_bridge_or_conference_for_either_url(redis_s
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.agent_phone.script_in_turn(rings())
         customer = await system.customer_calls()
-        leg = await dialled(system.sandbox, AGENT)
+        leg = await dialed(system.sandbox, AGENT)
         assert (await system.session(customer.sid))["state"] == "conferenced"
         await until_hears(system, customer, "said Welcome.")
         leg.answer()
@@ -183,19 +183,19 @@ async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however
         for address in (TARGET, CAROL):
             system.sandbox.phone(address).script_in_turn(answers())
         customer = await system.customer_calls()
-        agent = await dialled(system.sandbox, AGENT)
+        agent = await dialed(system.sandbox, AGENT)
         await until_hears(system, customer, [agent])
         await done(system, "add", customer.sid, to="billing", party="dora")
         await done(system, "add", customer.sid, to="expert", party="emil", brief="Hello.")
-        room = await system.sandbox_room()
-        assert len(room.participants) == 4
-        for participant in room.participants.values():
+        conference = await system.sandbox_conference()
+        assert len(conference.participants) == 4
+        for participant in conference.participants.values():
             settings = participant.settings
             assert (settings.beep, settings.jitter_buffer, settings.region, settings.participants_max) == (
                 "onEnter", "small", "ie1", 5,
             )  # fmt: skip
             assert (settings.record, settings.trim) == (True, "do-not-trim")
-        assert room.region == "ie1"
+        assert conference.region == "ie1"
         (recording,) = system.sandbox.recordings()
         assert recording.settings.source == "Conference"
         await ended_by_command(system, customer.sid)
@@ -230,13 +230,13 @@ async def test_sighup_changes_where_the_next_call_goes_and_nothing_of_those_that
         path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nagents = ["expert"]\n')
         system.hang_up_signal()
         second = await system.customer_calls("+14155550124")
-        expert = await dialled(system.sandbox, CAROL)
+        expert = await dialed(system.sandbox, CAROL)
         await until_hears(system, second, [expert])
         await until_hears(system, first, [agent])
         path.write_text("[inbound")  # a mistake changes nothing
         system.hang_up_signal()
         third = await system.customer_calls("+14155550125")
-        await until_hears(system, third, [await dialled(system.sandbox, CAROL, 2)])
+        await until_hears(system, third, [await dialed(system.sandbox, CAROL, 2)])
         assert len(system.sandbox.recordings()) == 1
         for call in (first, second, third):
             await done(system, "end", call.sid)
@@ -265,7 +265,7 @@ async def hears_the_survey(system, survey, customer, others=(), reason="agent-le
     assert ended["end_reason"] == reason
     assert customer.status == "in-progress"
     customer.hang_up()
-    await everybody_is_gone(system, customer.sid, reason)
+    await everyone_is_gone(system, customer.sid, reason)
 
 
 @pytest.mark.parametrize("mode", ["bridge", "converted", "conference"])
@@ -273,7 +273,7 @@ async def test_customer_continues_elsewhere_after_the_agent_leaves(redis_server,
     after(path, survey, mode='"conference"' if mode == "conference" else '"bridge"')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer = await system.customer_calls()
-        agent = await dialled(system.sandbox, AGENT)
+        agent = await dialed(system.sandbox, AGENT)
         await until_hears(system, customer, [agent])
         if mode == "converted":
             await done(system, "convert", customer.sid)
@@ -313,7 +313,7 @@ async def test_no_one_continues_elsewhere_after_customer_hang_up_or_end_command(
         customer, _ = await system.converted()
         if who == "customer":
             customer.hang_up()
-            await everybody_is_gone(system, customer.sid, "customer-left")
+            await everyone_is_gone(system, customer.sid, "customer-left")
         else:
             await ended_by_command(system, customer.sid)
         assert survey.asked == []
@@ -368,5 +368,5 @@ async def test_customer_leaves_by_a_star_where_the_number_says_so(redis_server, 
         if goes_on:
             await hears_the_survey(system, survey, customer, [], reason="customer-left")
         else:
-            await everybody_is_gone(system, customer.sid, "customer-left")
+            await everyone_is_gone(system, customer.sid, "customer-left")
         assert agent.status == "completed"

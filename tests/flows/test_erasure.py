@@ -23,19 +23,27 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
         customer, agent = await system.talking()
         command_id = (await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")).command_id
         target = await system.leg(customer.sid, "target")
-        room = (await system.session(customer.sid))["conference_sid"]
+        conference = (await system.session(customer.sid))["conference_sid"]
         await done(system, "end", customer.sid)
         await system.settled()
-        telling = (customer.sid, agent.sid, target.sid, room, CUSTOMER[1:], TARGET[1:], AGENT.partition(":")[2])
+        identifying = (
+            customer.sid,
+            agent.sid,
+            target.sid,
+            conference,
+            CUSTOMER[1:],
+            TARGET[1:],
+            AGENT.partition(":")[2],
+        )
         with redis_server.client() as redis:
             before = everything_in(redis)
-            assert all(one in before for one in telling)
+            assert all(one in before for one in identifying)
 
             forgets = SessionErasure(SessionQueries(system.client, system.keys))
             plan = await forgets.plan(target.sid)
             assert all(count for what, count in plan.traces.counts.items() if what != "dead_letters")
             await forgets.erase(plan)
-            assert not [one for one in telling if one in everything_in(redis)]
+            assert not [one for one in identifying if one in everything_in(redis)]
 
             # The worker still has it in memory, as it was: what it decides about that is not written.
             late = CallProgressed(
@@ -43,5 +51,5 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
             )
             await system.publisher.publish(late)
             await system.settled()
-            assert not [one for one in telling if one in everything_in(redis)]
+            assert not [one for one in identifying if one in everything_in(redis)]
             assert redis.hgetall(system.keys.command(command_id)).keys() == {"entry", "status", "by"}

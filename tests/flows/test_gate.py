@@ -19,7 +19,7 @@ from tests.flows.flow_helpers import (
     dials_to,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     goes_on_and_ends,
     outcome_of,
@@ -27,7 +27,7 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, dialed, presses, rings, unreachable, voicemail
 
 pytestmark = pytest.mark.redis
 BRIEF = "Mrs Weber about her <invoice> & the rest."
@@ -81,7 +81,7 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
     system.sandbox.phone(TARGET).script_in_turn(presses("", "1"))
     customer, agent = await system.converted()
     await done(system, "transfer", customer.sid, to=TARGET, mode=mode, brief=BRIEF, **options)
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     assert system.listening.whats(target).count(f"said {BRIEF}") == 1
     for other in (customer, agent):
         assert system.listening.seconds(other, "said") == 0
@@ -90,7 +90,7 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
     await done(system, "complete", customer.sid)
     await until_hears(system, target, [customer])
     target.hang_up()
-    await everybody_is_gone(system, customer.sid, "agent-left")
+    await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 async def test_blind_transfer_customer_hears_ringback_while_target_is_at_the_gate(system):
@@ -100,11 +100,11 @@ async def test_blind_transfer_customer_hears_ringback_while_target_is_at_the_gat
     await system.until(customer.sid, **{"transfer.status": "confirming", "party.target.status": "confirming"})
     await until_hears(system, customer, "ringback")
     assert (await outcome_of(system, command)).status == "done"
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await until_hears(system, target, [customer])
     await system.sandbox.wait_until(lambda: agent.status == "completed")
     target.hang_up()
-    await everybody_is_gone(system, customer.sid, "agent-left")
+    await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 # ---- who takes it ------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ async def test_pressing_1_takes_the_call(system, keys):
     system.sandbox.phone(TARGET).script_in_turn(presses(*keys))
     customer, agent = await system.converted()
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     assert len(gate_requests(system, target)) == 1 + len(keys)
     await talks_and_ends(system, customer, agent, target)
 
@@ -131,7 +131,7 @@ async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, 
     system.sandbox.phone(TARGET).script_in_turn(script)
     customer, agent = await system.converted()
     await failed(system, reason, "transfer", customer.sid, to=TARGET, mode=mode, confirm="true")
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await system.sandbox.wait_until(lambda: target.status == "completed")
     assert system.listening.whats(target)[-1] == said(last_words)
     for other in (customer, agent):
@@ -158,14 +158,14 @@ async def test_target_that_accepts_after_the_caller_hung_up_hears_so(real_time_w
     customer, _ = await system.converted()
     await begins(system, "transfer", customer.sid, to=TARGET, mode="blind", confirm="true")
     await system.until(customer.sid, **{"party.target.status": "confirming"})
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await system.sandbox.wait_until(lambda: target.record.gather)
     system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=0.5)
     customer.hang_up()
     await system.until(customer.sid, state="ended")
     target.press("1")
     await system.sandbox.wait_until(lambda: said(Phrase.CALLER_HUNG_UP) in system.listening.whats(target))
-    await everybody_is_gone(system, customer.sid, "customer-left")
+    await everyone_is_gone(system, customer.sid, "customer-left")
     assert system.listening.never_heard(target, customer)
 
 
@@ -173,7 +173,7 @@ async def test_digits_are_dialed_before_anything_is_said(system):
     system.sandbox.phone(TARGET).script_in_turn(answers())
     customer, agent = await system.converted()
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm", digits="ww12#", brief=BRIEF)
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     assert target.record.digits_sent == "ww12#"
     assert system.listening.whats(target)[:2] == ["silence", f"said {BRIEF}"]
     await talks_and_ends(system, customer, agent, target)
@@ -189,7 +189,7 @@ async def test_every_phone_number_must_press_1_where_the_settings_say_so(redis_s
         # A client is no phone: someone has picked it up by hand.
         await done(system, "transfer", customer.sid, to=CAROL, mode="warm")
         assert dial_requests(system, CAROL)[0].path.endswith("/Participants.json")
-        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
+        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, CAROL))
 
 
 # ---- several -----------------------------------------------------------------------------------------------------
@@ -202,11 +202,11 @@ async def test_first_of_several_to_take_it_wins_and_the_rest_stop_ringing(system
     system.sandbox.phone(CAROL).script_in_turn(answers(2))
     customer, agent = await system.talking()
     await done(system, "transfer", customer.sid, to=ALL, mode=mode)
-    carol = await dialled(system.sandbox, CAROL)
+    carol = await dialed(system.sandbox, CAROL)
     session = await system.session(customer.sid)
     assert session[f"party.{'agent' if mode == 'blind' else 'target'}.call_sid"] == carol.sid
     for address in (TARGET, SECOND):
-        other = await dialled(system.sandbox, address)
+        other = await dialed(system.sandbox, address)
         await system.sandbox.wait_until(lambda other=other: other.record.is_final)
         assert dials_to(system, address) == 1
     wanted = [agent] if mode == "consult" else [customer] if mode == "blind" else [customer, agent]
@@ -221,7 +221,7 @@ async def test_exactly_one_of_two_simultaneous_acceptors_gets_the_call(system, o
         system.sandbox.phone(address).script_in_turn(rings())
     customer, agent = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=",".join(addresses), mode="warm", **options)
-    calls = [await dialled(system.sandbox, address) for address in addresses]
+    calls = [await dialed(system.sandbox, address) for address in addresses]
     for call in calls:
         call.answer()
     if options:
@@ -247,14 +247,14 @@ async def test_loser_who_comes_late_hears_that_it_is_taken(real_time_world):
     system.sandbox.phone(CAROL).script_in_turn(answers())
     customer, agent = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
-    late = await dialled(system.sandbox, TARGET)
+    late = await dialed(system.sandbox, TARGET)
     system.sandbox.faults.next_rest("POST", f"/Calls/{late.sid}", latency_s=0.6)
     assert (await outcome_of(system, command)).status == "done"
     late.answer()
     await system.sandbox.wait_until(lambda: system.listening.whats(late)[-1:] == [said(Phrase.TAKEN)])
     await system.sandbox.wait_until(lambda: late.status == "completed")
     assert system.listening.never_heard(late, customer)
-    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
+    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, CAROL))
 
 
 @pytest.mark.parametrize("mode", ["warm", "blind"])
@@ -264,7 +264,7 @@ async def test_target_that_hangs_up_during_the_brief_leaves_the_call_to_the_next
     customer, agent = await system.talking()
     to = f"{TARGET},{SECOND}"
     command = await begins(system, "transfer", customer.sid, to=to, mode=mode, brief=BRIEF * 5)
-    first, second = [await dialled(system.sandbox, address) for address in (TARGET, SECOND)]
+    first, second = [await dialed(system.sandbox, address) for address in (TARGET, SECOND)]
     first.answer()
     await system.sandbox.wait_until(lambda: f"said {BRIEF * 5}" in system.listening.whats(first))
     first.hang_up()
@@ -288,7 +288,7 @@ async def test_winner_hanging_up_before_joining_leaves_the_call_to_the_next(syst
     customer, agent = await system.converted()
     system.sandbox.faults.delay_fetches("/voice/gate", 0.5)
     command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{SECOND}", mode="warm")
-    first, second = [await dialled(system.sandbox, address) for address in (TARGET, SECOND)]
+    first, second = [await dialed(system.sandbox, address) for address in (TARGET, SECOND)]
     (dial,) = dial_requests(system, TARGET)
     first.answer()
     form = {"AccountSid": system.sandbox.account_sid, "CallSid": first.sid, "CallStatus": "in-progress"}
@@ -308,7 +308,7 @@ async def test_target_still_hearing_the_brief_does_not_join_after_another_took_t
         system.sandbox.phone(address).script_in_turn(rings())
     customer, agent = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm", brief="Hi.")
-    slow, quick = [await dialled(system.sandbox, address) for address in (TARGET, CAROL)]
+    slow, quick = [await dialed(system.sandbox, address) for address in (TARGET, CAROL)]
     system.sandbox.faults.next_rest("POST", f"/Calls/{slow.sid}", latency_s=2.0)
     quick.answer()
     await system.sandbox.wait_until(lambda: "said Hi." in system.listening.whats(quick))
@@ -338,8 +338,8 @@ async def test_same_request_gets_the_same_answer_however_often_it_is_put(system)
     customer, agent = await system.converted()
     both = f"{TARGET},{SECOND}"
     command = await begins(system, "transfer", customer.sid, to=both, mode="warm", confirm="true", brief=BRIEF)
-    winner = await dialled(system.sandbox, TARGET)
-    loser = await dialled(system.sandbox, SECOND)
+    winner = await dialed(system.sandbox, TARGET)
+    loser = await dialed(system.sandbox, SECOND)
     for call, number in ((winner, 1), (loser, 2)):
         call.answer()
         await system.until(customer.sid, **{f"party.target-{number}.status": "confirming"})
@@ -354,7 +354,7 @@ async def test_same_request_gets_the_same_answer_however_often_it_is_put(system)
     assert "<Conference" in answered[0]
     (lost,) = gate_requests(system, loser)
     assert "<Conference" not in await ask_again(system, lost, Digits="1")
-    assert len((await system.sandbox_room()).participants) == 3
+    assert len((await system.sandbox_conference()).participants) == 3
     await talks_and_ends(system, customer, agent, winner)
 
 
@@ -362,7 +362,7 @@ async def test_second_call_of_the_same_dial_is_turned_away(system):
     system.sandbox.phone(TARGET).script_in_turn(presses("1"))
     customer, agent = await system.converted()
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     answer = await ask_again(system, gate_requests(system, target)[-1], CallSid="CA" + "9" * 32)
     assert "<Hangup" in answer
     assert "<Conference" not in answer
@@ -375,10 +375,10 @@ async def test_failed_gate_request_is_repeated_through_the_fallback(system):
     system.sandbox.faults.fail_fetches("/voice/gate", status=502)
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
     assert (await outcome_of(system, command)).status == "done"
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await until_hears(system, target, [customer, agent])
     await done(system, "end", customer.sid)
-    await everybody_is_gone(system, customer.sid, "command", debugger=frozenset({11200}))
+    await everyone_is_gone(system, customer.sid, "command", debugger=frozenset({11200}))
 
 
 @pytest.mark.soak
@@ -387,7 +387,7 @@ async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_serv
     system.sandbox.phone(TARGET).script_in_turn(rings())
     customer, agent = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await system.until(customer.sid, **{"party.target.status": "ringing"})
     redis_server.signal(signal.SIGSTOP)
     try:
@@ -406,7 +406,7 @@ async def test_gate_without_redis_gives_up_with_a_sentence(system, redis_server)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     customer, agent = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await dialled(system.sandbox, TARGET)
+    target = await dialed(system.sandbox, TARGET)
     await system.until(customer.sid, **{"party.target.status": "ringing"})
     redis_server.signal(signal.SIGSTOP)
     try:

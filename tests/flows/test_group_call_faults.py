@@ -14,7 +14,7 @@ from tests.flows.flow_helpers import dials_to
 from tests.flows.group_call import BOB, EVE, GroupCall, two
 from tests.flows.interruptions import SmallSystem, Stage, gives, hangs_up, one_by_one, small_world
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers, dialled
+from tests.support.phones import answers, dialed
 from tests.worker.test_dials_end_to_end import Breaking
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
@@ -36,7 +36,7 @@ PARTICIPANT, CREATE = "/Conferences/*/Participants/*", "/Conferences/*/Participa
 Arm = Callable[[Faults], None]
 
 
-async def tell(redis_url: str, arm: Arm, **policy: int) -> list[tuple[str, str]]:
+async def play(redis_url: str, arm: Arm, **policy: int) -> list[tuple[str, str]]:
     """The story with a fault; returns what became of each command."""
     async with small_world(redis_url, policy={"hold_timeout_ms": 3_000, **policy}) as system:
         for phone in (BOB, EVE):
@@ -52,7 +52,7 @@ async def played(crowd: GroupCall) -> list[tuple[str, str]]:
     assert not crowd.system.sandbox.faults.pending_count(), "the fault has not happened"
     await crowd.comes("supervisor", EVE, 1)
     await crowd.expect_heard(customer="agent", agent=["customer", "supervisor"], supervisor=["customer", "agent"])
-    bob = await dialled(crowd.system.sandbox, BOB)
+    bob = await dialed(crowd.system.sandbox, BOB)
     assert bob.status == "completed"
     assert crowd.never_heard("customer", "supervisor"), crowd.heard()
     assert dials_to(crowd.system, BOB) == dials_to(crowd.system, EVE) == 1
@@ -60,13 +60,13 @@ async def played(crowd: GroupCall) -> list[tuple[str, str]]:
     return found
 
 
-async def tell_all(redis_url: str, arms: dict[str, Arm], **policy: int) -> dict[str, Any]:
+async def play_all(redis_url: str, arms: dict[str, Arm], **policy: int) -> dict[str, Any]:
     """Many stories side by side."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(arm: Arm) -> list[tuple[str, str]]:
         async with places:
-            return await tell(redis_url, arm, **policy)
+            return await play(redis_url, arm, **policy)
 
     results = await asyncio.gather(*map(one, arms.values()), return_exceptions=True)
     return dict(zip(arms, results, strict=True))
@@ -103,7 +103,7 @@ async def test_request_that_goes_wrong_once_costs_time_and_nothing_else(redis_se
     def arming(path: str, params: dict[str, str]) -> Arm:
         return lambda faults: faults.next_rest("POST", path, **FAULTS[fault], **params)
 
-    found = await tell_all(redis_server.url, {name: arming(*request) for name, request in REQUESTS.items()})
+    found = await play_all(redis_server.url, {name: arming(*request) for name, request in REQUESTS.items()})
     assert found == dict.fromkeys(REQUESTS, DONE)
 
 
@@ -129,7 +129,7 @@ async def test_any_one_callback_may_be_lost(redis_server):
         return lambda faults: faults.lose_callbacks(event, **of(who))
 
     arms = {f"{event} {who[-2:]}": arming(event, who) for event, who in CALLBACKS}
-    found = await tell_all(redis_server.url, arms, ring_timeout_ms=1_000)
+    found = await play_all(redis_server.url, arms, ring_timeout_ms=1_000)
     assert found == dict.fromkeys(arms, DONE)
 
 
@@ -176,7 +176,7 @@ async def both_phones_answer(cast: SmallSystem) -> None:
     cast.system.sandbox.phone(EVE).script_in_turn(answers())
 
 
-async def whoever_is_left_has_company(cast: SmallSystem) -> None:
+async def remaining_parties_are_not_alone(cast: SmallSystem) -> None:
     """Two or more who talk, or no one; everyone knows what became of the commands, and the coach was not overheard."""
     system, ears = cast.system, cast.system.listening
 
@@ -228,7 +228,7 @@ ACTS = {
 @pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize("act", ACTS)
 async def test_anything_may_happen_at_any_step(redis_server, act):
-    stage = Stage(redis_server.url, both_phones_answer, gives(PLOT), ACTS[act], whoever_is_left_has_company)
+    stage = Stage(redis_server.url, both_phones_answer, gives(PLOT), ACTS[act], remaining_parties_are_not_alone)
     await stage.play_at_every_step()
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.flows.flow_helpers import CAROL, GAP_MAX_S, begins, longest_gap_s
 from tests.flows.group_call import BOB, GroupCall, two
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialled, rings
+from tests.support.phones import answers, dialed, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -40,9 +40,9 @@ async def undone(crowd: GroupCall, kind: str) -> None:
 
 async def is_so(crowd: GroupCall, kind: str) -> None:
     """Waits until the customer hears, is heard, and is shown as that command wants it."""
-    tune = {"hold": "music"}.get(kind, "agent")
+    wait_audio = {"hold": "music"}.get(kind, "agent")
     agent_hears = "silence" if kind in ("hold", "mute") else "customer"
-    await crowd.expect_heard(customer=tune, agent=agent_hears)
+    await crowd.expect_heard(customer=wait_audio, agent=agent_hears)
     shown = {"hold": {"held": "true"}, "unhold": {"held": "false"}, "mute": {"muted": "true"}}
     await crowd.party("customer", **shown.get(kind, {"muted": "false"}))
 
@@ -245,7 +245,7 @@ async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(sys
         await crowd.say("mute", party="agent"),
     ]
     assert [await crowd.outcome(one) for one in given] == [("done", "")] * 4
-    crowd.people["bob"] = await dialled(system.sandbox, BOB)
+    crowd.people["bob"] = await dialed(system.sandbox, BOB)
     await crowd.expect_heard(customer="music", agent="bob", bob="silence")
     await crowd.let_go()
 
@@ -264,7 +264,7 @@ async def test_transfer_with_a_held_party(system, held, mode):
     await crowd.done("hold", party=held)
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode=mode)
-    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    crowd.people["target"] = await dialed(system.sandbox, CAROL)
     if mode == "consult":
         await crowd.expect_heard(customer="music", agent="target", target="agent")
         assert crowd.never_heard("customer", "target")
@@ -296,7 +296,7 @@ async def test_muted_customer_stays_muted_through_a_consult(system):
     await crowd.done("mute", party="customer")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode="consult")
-    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    crowd.people["target"] = await dialed(system.sandbox, CAROL)
     await crowd.done("merge")
     await crowd.expect_heard(customer=["agent", "target"], agent="target", target="agent")
     await crowd.done("unmute", party="customer")

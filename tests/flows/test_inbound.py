@@ -87,7 +87,7 @@ async def test_either_party_hanging_up_a_bridged_call_ends_it(system, leaver):
     ("no-answer", "agent-no-answer"),
     ("fail",      "agent-failed"),
 ])  # fmt: skip
-async def test_caller_is_told_why_no_one_answers(redis_server, outcome, reason):
+async def test_caller_hears_why_no_one_answers(redis_server, outcome, reason):
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
         system.agent_phone.script(outcome=outcome)
         customer = await system.customer_calls()

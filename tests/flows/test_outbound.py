@@ -8,7 +8,7 @@ from tests.flows.flow_helpers import (
     begins,
     dials_to,
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     longest_gap_s,
     outcome_of,
@@ -19,7 +19,7 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
 
 pytestmark = pytest.mark.redis
 
@@ -49,7 +49,7 @@ async def quick(redis_server):
 async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answers(system):
     system.sandbox.phone(CUSTOMER).script_in_turn(rings())
     command = await begins(system, "call", "", **PAIR)
-    customer = await dialled(system.sandbox, CUSTOMER)
+    customer = await dialed(system.sandbox, CUSTOMER)
     agent = system.sandbox.calls_of(AGENT)[0]
     await until_hears(system, agent, "ringing")
     session_id = session_id_of(command)
@@ -71,15 +71,17 @@ async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answer
     assert (request.path, request.get("To"), request.get("From")) == ("/Calls.json", AGENT, NUMBER)
     assert customer.record.from_ == NUMBER
     agent.hang_up()
-    await everybody_is_gone(system, session_id, "agent-left")
-    assert [(told["kind"], told["reason"]) for told in await outcomes(system)] == [("session", "agent-left")]
+    await everyone_is_gone(system, session_id, "agent-left")
+    assert [(published["kind"], published["reason"]) for published in await outcomes(system)] == [
+        ("session", "agent-left")
+    ]
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 async def test_hanging_up_an_unconverted_call_ends_it(system, leaver):
     talk = await talking(system, "outbound")
     {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
-    await everybody_is_gone(system, talk.session, f"{leaver}-left")
+    await everyone_is_gone(system, talk.session, f"{leaver}-left")
     # The action's TwiML hangs the agent up if the customer leaves first; no one hears a sentence.
     assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
     assert not any(str(what).startswith("said") for what in sounds(system, talk.agent))
@@ -99,21 +101,21 @@ async def test_call_is_converted_on_demand_and_neither_notices(system, named_by)
         assert set(sounds(system, one, since_s)) == {frozenset({other.sid})}
         assert longest_gap_s(system, one, since_s) < GAP_MAX_S
     talk.agent.hang_up()
-    await everybody_is_gone(system, talk.session, "agent-left")
+    await everyone_is_gone(system, talk.session, "agent-left")
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 async def test_hanging_up_a_converted_call_ends_it(system, leaver):
-    talk = await talking(system, "outbound", in_room=True)
+    talk = await talking(system, "outbound", conferenced=True)
     {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
-    await everybody_is_gone(system, talk.session, f"{leaver}-left")
+    await everyone_is_gone(system, talk.session, f"{leaver}-left")
 
 
 async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(system):
     system.sandbox.phone(CUSTOMER).script_in_turn(rings())
     command = await begins(system, "call", "", **PAIR)
     session = session_id_of(command)
-    await dialled(system.sandbox, CUSTOMER)
+    await dialed(system.sandbox, CUSTOMER)
     await system.until(session, **{"party.customer.status": "ringing"})
     await rejected(system, "no one has answered yet; allowed now: remove, end", "convert", session)
     await rejected(
@@ -122,27 +124,27 @@ async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(s
     await done(system, "end", session)
     outcome = await outcome_of(system, command)
     assert (outcome.status, outcome.reason) == ("failed", "command")
-    await everybody_is_gone(system, session, "command")
+    await everyone_is_gone(system, session, "command")
 
 
 # ---- the customer is not reached -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script, reason, told", [
+@pytest.mark.parametrize("script, reason, expected", [
     (busy(),        "customer-busy",      "is busy"),
     (refuses(),     "customer-rejected",  "is busy"),
     (rings(),       "customer-no-answer", "is not answering"),
     (unreachable(), "customer-failed",    "can not be reached"),
 ], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
-async def test_agent_hears_why_the_customer_is_not_reached(quick, script, reason, told):
+async def test_agent_hears_why_the_customer_is_not_reached(quick, script, reason, expected):
     quick.sandbox.phone(CUSTOMER).script_in_turn(script)
     command = await begins(quick, "call", "", **PAIR)
     session = session_id_of(command)
     outcome = await outcome_of(quick, command)
     assert (outcome.status, outcome.reason) == ("failed", reason)
-    ended = await everybody_is_gone(quick, session, reason)
+    ended = await everyone_is_gone(quick, session, reason)
     agent = quick.sandbox.calls_of(AGENT)[0]
-    assert sounds(quick, agent)[-1] == f"said The person you are calling {told}. Please try again later. Goodbye."
+    assert sounds(quick, agent)[-1] == f"said The person you are calling {expected}. Please try again later. Goodbye."
     assert longest_gap_s(quick, agent, 0) < GAP_MAX_S
     assert ended["party.agent.status"] == ended["party.customer.status"] == "left"
 
@@ -150,11 +152,11 @@ async def test_agent_hears_why_the_customer_is_not_reached(quick, script, reason
 async def test_agent_who_hangs_up_while_the_customer_rings_stops_the_phone(system):
     system.sandbox.phone(CUSTOMER).script_in_turn(rings())
     command = await begins(system, "call", "", **PAIR)
-    customer = await dialled(system.sandbox, CUSTOMER)
+    customer = await dialed(system.sandbox, CUSTOMER)
     system.sandbox.calls_of(AGENT)[0].hang_up()
     outcome = await outcome_of(system, command)
     assert (outcome.status, outcome.reason) == ("failed", "agent-left")
-    await everybody_is_gone(system, session_id_of(command), "agent-left")
+    await everyone_is_gone(system, session_id_of(command), "agent-left")
     assert customer.record.answered_at_s is None
 
 
@@ -171,7 +173,7 @@ async def test_customer_is_not_called_when_the_agent_is_not_reached(quick, scrip
     quick.agent_phone.script_in_turn(script)
     command = await begins(quick, "call", "", **PAIR, timeout="5")
     assert (await outcome_of(quick, command)).reason == reason
-    await everybody_is_gone(quick, session_id_of(command), reason)
+    await everyone_is_gone(quick, session_id_of(command), reason)
     assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
@@ -196,7 +198,7 @@ async def test_agent_hears_the_brief_and_accepts_by_pressing_one(quick):
     assert heard[-2:] == ["ringing", frozenset({customer.sid})]
     assert sounds(quick, customer) == [frozenset({agent.sid})]
     customer.hang_up()
-    await everybody_is_gone(quick, outcome.session, "customer-left")
+    await everyone_is_gone(quick, outcome.session, "customer-left")
 
 
 async def test_agent_hearing_a_brief_need_not_press_a_key(quick):
@@ -204,35 +206,35 @@ async def test_agent_hearing_a_brief_need_not_press_a_key(quick):
     heard = sounds(quick, await quick.leg(outcome.session, "agent"))
     assert heard[:2] == ["said Mrs. Jones & <Partners>", "ringing"]
     await done(quick, "end", outcome.session)
-    await everybody_is_gone(quick, outcome.session, "command")
+    await everyone_is_gone(quick, outcome.session, "command")
 
 
-@pytest.mark.parametrize("script, reason, told", [
+@pytest.mark.parametrize("script, reason, shown", [
     (presses("2"),     "agent-rejected",        "You have declined the call. Goodbye."),
     (presses("", "#"), "agent-rejected",        "You have declined the call. Goodbye."),
     (answers(),        "agent-no-confirmation", "No key was pressed. Goodbye."),
     (voicemail(),      "agent-no-confirmation", "No key was pressed. Goodbye."),
 ], ids=["another-key", "another-key-later", "no-key", "voicemail"])  # fmt: skip
-async def test_agent_not_pressing_one_is_hung_up_and_customer_is_not_called(quick, script, reason, told):
+async def test_agent_not_pressing_one_is_hung_up_and_customer_is_not_called(quick, script, reason, shown):
     quick.agent_phone.script_in_turn(script)
     await failed(quick, reason, "call", "", **PAIR, confirm="true")
     agent = quick.sandbox.calls_of(AGENT)[0]
-    ended = await everybody_is_gone(quick, (await session_ids(quick))[0], reason)
+    ended = await everyone_is_gone(quick, (await session_ids(quick))[0], reason)
     assert ended["party.customer.call_sid"] == ""
-    assert sounds(quick, agent)[-1] == f"said {told}"
+    assert sounds(quick, agent)[-1] == f"said {shown}"
     assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
 async def session_ids(system: LocalSystem) -> list[str]:
     """Every session that has ended, oldest first."""
-    return [told["session"] for told in await outcomes(system) if told["kind"] == "session"]
+    return [outcomes_seen["session"] for outcomes_seen in await outcomes(system) if outcomes_seen["kind"] == "session"]
 
 
 @pytest.mark.parametrize("moment", ["ringing", "asked"])
 async def test_agent_who_hangs_up_at_the_gate_ends_it(quick, moment):
     quick.agent_phone.script_in_turn(answers(after_s=20) if moment == "ringing" else answers())
     command = await begins(quick, "call", "", **PAIR, confirm="true")
-    agent = await dialled(quick.sandbox, AGENT)
+    agent = await dialed(quick.sandbox, AGENT)
     if moment == "ringing":
         await quick.until(session_id_of(command), **{"party.agent.status": "ringing"})
         agent.reject()
@@ -241,7 +243,7 @@ async def test_agent_who_hangs_up_at_the_gate_ends_it(quick, moment):
         agent.hang_up()
     reason = {"ringing": "agent-rejected", "asked": "agent-left"}[moment]
     assert (await outcome_of(quick, command)).reason == reason
-    await everybody_is_gone(quick, session_id_of(command), reason)
+    await everyone_is_gone(quick, session_id_of(command), reason)
     assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
@@ -258,7 +260,7 @@ async def test_session_has_the_id_that_is_given_and_no_other_call_may_have_it(sy
     await rejected(system, taken, "call", session["party.customer.call_sid"], **PAIR)
     assert (dials_to(system, AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
     await done(system, "end", "order-4711")
-    await everybody_is_gone(system, "order-4711", "command")
+    await everyone_is_gone(system, "order-4711", "command")
     # Nor may a later one, as long as it is kept.
     await rejected(system, taken, "call", "order-4711", **PAIR)
 
@@ -268,7 +270,7 @@ async def test_session_has_an_id_made_from_the_commands_where_none_is_given(syst
     assert outcome.session == session_id_of("crm-1")
     assert (await system.session(outcome.session))["state"] == "bridged"
     await done(system, "end", outcome.session)
-    await everybody_is_gone(system, outcome.session, "command")
+    await everyone_is_gone(system, outcome.session, "command")
 
 
 async def test_same_command_twice_calls_once(system):
@@ -280,7 +282,7 @@ async def test_same_command_twice_calls_once(system):
     assert (dials_to(system, AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
     await done(system, "end", outcome.session)
     assert await system.command("call", "", **PAIR, id="crm-1") == outcome
-    await everybody_is_gone(system, outcome.session, "command")
+    await everyone_is_gone(system, outcome.session, "command")
     assert dials_to(system, AGENT) == 1
 
 

@@ -7,7 +7,7 @@ from tests.flows.flow_helpers import (
     begins,
     dials_to,
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     outcome_of,
     sounds,
@@ -39,7 +39,7 @@ async def is_a_call(system, session):
     await until_hears(system, customer, [agent])
     assert (system.sandbox.request_log.dials_to(AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
     agent.hang_up()
-    await everybody_is_gone(system, session, "agent-left")
+    await everyone_is_gone(system, session, "agent-left")
 
 
 # ---- the agent's dial ------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ async def test_agent_who_was_perhaps_never_called_is_not_called_again(system):
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="before")
     command = await begins(system, "call", "", **PAIR)
     assert (await outcome_of(system, command)).reason == "agent-failed"
-    await everybody_is_gone(system, session_id_of(command), "agent-failed")
+    await everyone_is_gone(system, session_id_of(command), "agent-failed")
     assert dials_to(system, AGENT) == 0
 
 
@@ -79,7 +79,7 @@ async def test_refusal_of_the_agents_dial_ends_it(system, status):
     system.sandbox.faults.next_rest("POST", "/Calls.json", status=status)
     command = await begins(system, "call", "", **PAIR)
     assert (await outcome_of(system, command)).reason == "agent-failed"
-    await everybody_is_gone(system, session_id_of(command), "agent-failed")
+    await everyone_is_gone(system, session_id_of(command), "agent-failed")
     assert not system.sandbox.request_log.dials
 
 
@@ -96,7 +96,7 @@ async def test_busy_agent_without_callbacks_is_found(system):
     command = await begins(system, "call", "", **PAIR)
     outcome = await outcome_of(system, command)
     assert (outcome.status, outcome.reason) == ("failed", "agent-busy")
-    await everybody_is_gone(system, session_id_of(command), "agent-busy")
+    await everyone_is_gone(system, session_id_of(command), "agent-busy")
 
 
 # ---- the customer's dial ---------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ async def test_dial_action_reports_customer_busy_although_their_callback_is_lost
         system.sandbox.faults.lose_callbacks("*", count=5, **OF_CUSTOMER)
         command = await begins(system, "call", "", **PAIR)
         assert (await outcome_of(system, command)).reason == "customer-busy"
-        await everybody_is_gone(system, session_id_of(command), "customer-busy")
+        await everyone_is_gone(system, session_id_of(command), "customer-busy")
 
 
 async def test_customer_callback_reports_busy_although_the_dial_action_is_late(system):
@@ -122,7 +122,7 @@ async def test_customer_callback_reports_busy_although_the_dial_action_is_late(s
     system.sandbox.faults.delay_fetches("/voice/dial-action", 1)
     command = await begins(system, "call", "", **PAIR)
     assert (await outcome_of(system, command)).reason == "customer-busy"
-    await everybody_is_gone(system, session_id_of(command), "customer-busy")
+    await everyone_is_gone(system, session_id_of(command), "customer-busy")
 
 
 # ---- the gate --------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ async def test_gate_failing_once_is_requested_again_and_the_customer_is_called_o
     assert agent.status == "in-progress"
     assert system.sandbox.request_log.dials_to(CUSTOMER) == 1
     agent.hang_up()
-    await everybody_is_gone(system, session, "agent-left", debugger=frozenset({11200}))
+    await everyone_is_gone(system, session, "agent-left", debugger=frozenset({11200}))
 
 
 @pytest.mark.parametrize("script, reason", [
@@ -156,7 +156,7 @@ async def test_every_number_that_is_called_must_press_one_where_the_setting_says
         assert system.sandbox.request_log.dials_to(CUSTOMER) == (0 if reason else 1)
         if not reason:
             agent.hang_up()
-        await everybody_is_gone(system, session_id_of(command), reason or "agent-left")
+        await everyone_is_gone(system, session_id_of(command), reason or "agent-left")
 
 
 # ---- the way into a conference ---------------------------------------------------------------------------------------
@@ -187,4 +187,4 @@ async def test_party_hanging_up_around_the_redirect_leaves_no_one_behind(system,
     ended = await system.until(talk.session, state="ended")
     if (leaver, moment) != ("agent", "before"):  # else Twilio ends both in the same moment
         assert ended["end_reason"] == f"{leaver}-left"
-    await everybody_is_gone(system, talk.session, ended["end_reason"])
+    await everyone_is_gone(system, talk.session, ended["end_reason"])

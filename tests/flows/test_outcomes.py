@@ -13,14 +13,14 @@ from tests.flows.flow_helpers import (
     begins,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     outcome_of,
     outcomes,
     until_hears,
 )
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 FIELDS = ["id", "kind", "session", "by", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at"]
@@ -33,7 +33,7 @@ async def system(redis_server):
         yield system
 
 
-async def told(system):
+async def published(system):
     """The published entries, oldest first, once everything is over; without repetitions."""
     entries = {}
     for entry in await outcomes(system):
@@ -65,8 +65,8 @@ def seconds(entry):
 async def test_session_without_any_transfer_is_reported_once(system):
     customer, agent = await system.converted()
     agent.hang_up()
-    session = await everybody_is_gone(system, customer.sid, "agent-left")
-    (entry,) = await told(system)
+    session = await everyone_is_gone(system, customer.sid, "agent-left")
+    (entry,) = await published(system)
     assert short(entry) == {"kind": "session", "result": "ended", "reason": "agent-left", "mode": "", "to": ""}
     assert entry["session"] == customer.sid
     assert entry["attempts"] == "[]"
@@ -81,14 +81,14 @@ async def test_completed_transfer_is_reported_with_target_and_duration(system, m
     if mode != "blind":
         await done(system, "complete", customer.sid)
     await system.until(customer.sid, state="conferenced")
-    (entry,) = await told(system)  # while the call still goes on
+    (entry,) = await published(system)  # while the call still goes on
     assert short(entry) == {"kind": "transfer", "result": "completed", "reason": "", "mode": mode, "to": TARGET}
     (attempt,) = attempts_of(entry)
     assert (attempt["to"], attempt["result"]) == (TARGET, "answered")
     assert 0.19 < attempt["waited_s"] < 5
     assert attempt["waited_s"] + attempt["talked_s"] <= seconds(entry) + 0.01
     await ended_by_command(system, customer.sid)
-    assert [(one["kind"], one["result"]) for one in await told(system)] == [
+    assert [(one["kind"], one["result"]) for one in await published(system)] == [
         ("transfer", "completed"), ("session", "ended"),
     ]  # fmt: skip
 
@@ -102,7 +102,7 @@ async def test_failed_transfer_is_reported_with_its_reason(redis_server, script,
         customer, _ = await system.converted()
         await failed(system, reason, "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
         await system.until(customer.sid, state="conferenced")
-        (entry,) = await told(system)
+        (entry,) = await published(system)
         assert short(entry) == {
             "kind": "transfer",
             "result": "failed",
@@ -125,7 +125,7 @@ async def test_every_attempt_of_several_is_reported_with_its_own_reason(redis_se
         to = f"{TARGET},{SECOND},{CAROL}"
         await failed(system, "rejected", "transfer", customer.sid, to=to, mode="warm", confirm="true")
         await system.until(customer.sid, state="conferenced")
-        (entry,) = await told(system)
+        (entry,) = await published(system)
         assert (entry["result"], entry["reason"], entry["to"]) == ("failed", "rejected", to)
         results = [(attempt["party"], attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
         assert results == [
@@ -139,11 +139,11 @@ async def test_targets_canceled_by_another_answer_are_also_reported(system):
     system.sandbox.phone(CAROL).script_in_turn(answers())
     customer, _ = await system.converted()
     await done(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
-    ringing = await dialled(system.sandbox, TARGET)
+    ringing = await dialed(system.sandbox, TARGET)
     await system.sandbox.wait_until(lambda: ringing.record.is_final)
     await system.until(customer.sid, **{"party.target-1.status": "left"})
     await done(system, "complete", customer.sid)
-    (entry,) = await told(system)
+    (entry,) = await published(system)
     assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "cancelled"), (CAROL, "answered")]
     await ended_by_command(system, customer.sid)
 
@@ -158,7 +158,7 @@ async def test_cancelled_transfer_is_reported(system, taken):
     await done(system, "cancel", customer.sid)
     outcome = await outcome_of(system, command)
     assert (outcome.status, outcome.reason) == (("done", "") if taken else ("failed", "cancelled"))
-    (entry,) = await told(system)
+    (entry,) = await published(system)
     wanted = {"kind": "transfer", "result": "cancelled", "reason": "command", "mode": "consult", "to": TARGET}
     assert short(entry) == wanted
     assert [one["result"] for one in attempts_of(entry)] == ["answered" if taken else "cancelled"]
@@ -169,9 +169,9 @@ async def test_target_who_leaves_again_has_cancelled_the_transfer(system):
     system.sandbox.phone(TARGET).script_in_turn(answers())
     customer, _ = await system.converted()
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
-    (await dialled(system.sandbox, TARGET)).hang_up()
+    (await dialed(system.sandbox, TARGET)).hang_up()
     await system.until(customer.sid, state="conferenced")
-    (entry,) = await told(system)
+    (entry,) = await published(system)
     assert (entry["result"], entry["reason"]) == ("cancelled", "target-left")
     await ended_by_command(system, customer.sid)
 
@@ -183,17 +183,17 @@ async def test_recalled_transfer_is_reported_with_the_attempts_to_reach_the_agen
         customer, _ = await system.talking()
         await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
         await system.until(customer.sid, state="conferenced")
-        (entry,) = await told(system)
+        (entry,) = await published(system)
         assert short(entry) | {"reason": ""} == {
             "kind": "transfer", "result": "recalled", "reason": "", "mode": "blind", "to": TARGET,
         }  # fmt: skip
         assert entry["reason"] == "busy, recall busy"
         results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
         assert results == [(TARGET, "busy"), (AGENT, "busy"), (AGENT, "answered")]
-        back = await dialled(system.sandbox, AGENT, 3)
+        back = await dialed(system.sandbox, AGENT, 3)
         await until_hears(system, back, [customer])
         back.hang_up()
-        await everybody_is_gone(system, customer.sid, "agent-left")
+        await everyone_is_gone(system, customer.sid, "agent-left")
 
 
 async def test_transfer_failing_for_good_is_reported_before_the_end_it_causes(redis_server):
@@ -204,7 +204,7 @@ async def test_transfer_failing_for_good_is_reported_before_the_end_it_causes(re
         await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
         session = await system.until(customer.sid, state="ended")
         await system.settled()
-        transfer, ended = await told(system)
+        transfer, ended = await published(system)
         assert (transfer["result"], transfer["reason"]) == ("failed", "busy, fallback rejected")
         results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(transfer)]
         assert results == [(TARGET, "busy"), (SECOND, "rejected")]
@@ -219,8 +219,8 @@ async def test_customer_who_leaves_a_running_transfer_makes_it_fail(system):
     customer.hang_up()
     outcome = await outcome_of(system, command)
     assert (outcome.status, outcome.reason) == ("failed", "customer-left")
-    await everybody_is_gone(system, customer.sid, "customer-left")
-    assert [(entry["kind"], entry["result"], entry["reason"]) for entry in await told(system)] == [
+    await everyone_is_gone(system, customer.sid, "customer-left")
+    assert [(entry["kind"], entry["result"], entry["reason"]) for entry in await published(system)] == [
         ("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"),
     ]  # fmt: skip
 
@@ -232,7 +232,7 @@ async def test_dial_that_is_repeated_with_our_own_number_is_one_attempt(redis_se
         customer, _ = await system.converted()
         await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm")
         await system.until(customer.sid, state="conferenced")
-        (entry,) = await told(system)
+        (entry,) = await published(system)
         assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "busy")]
         await ended_by_command(system, customer.sid)
 
@@ -246,9 +246,9 @@ async def test_each_of_several_transfers_of_one_call_has_an_id_of_its_own(system
     for address in (TARGET, SECOND):
         await done(system, "transfer", customer.sid, to=address, mode="warm")
         await done(system, "complete", customer.sid)
-    (await dialled(system.sandbox, SECOND)).hang_up()
-    await everybody_is_gone(system, customer.sid, "agent-left")
-    entries = await told(system)
+    (await dialed(system.sandbox, SECOND)).hang_up()
+    await everyone_is_gone(system, customer.sid, "agent-left")
+    entries = await published(system)
     assert [entry["result"] for entry in entries] == ["failed", "completed", "completed", "ended"]
     assert len({entry["id"] for entry in entries}) == 4
     assert {entry["session"] for entry in entries} == {customer.sid}

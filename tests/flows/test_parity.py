@@ -13,7 +13,7 @@ from conferral.operations.command_submission import allowed_commands_of
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, own_fields
 from conferral.storage.codecs.session_view import view_of
 from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
-from tests.flows.flow_helpers import CAROL, everybody_is_gone, outcome_of
+from tests.flows.flow_helpers import CAROL, everyone_is_gone, outcome_of
 from tests.flows.test_redis_cli import pairs, redis_cli
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import rings
@@ -83,7 +83,7 @@ def test_typed_commands_match_the_documented_examples():
         assert set(typed(fields)) <= {*words, "--yes"}
 
 
-def everybody_answers(system: LocalSystem) -> None:
+def everyone_answers(system: LocalSystem) -> None:
     for phone in (AGENT, CUSTOMER, DESK, BOB, CAROL, DAVE):
         system.sandbox.phone(phone).script(answer_after_s=0.02)
 
@@ -92,24 +92,24 @@ def everybody_answers(system: LocalSystem) -> None:
 async def test_examples_are_done_from_the_first_call_to_the_end(redis_server, name):
     """One session goes through all of them, and each channel gets the same outcomes."""
     async with world_of(redis_server, speed=FAST) as system, every_channel(system, name) as ways:
-        everybody_answers(system)
+        everyone_answers(system)
         session = f"order-{name}"
         for fields in TYPED:
-            told = await ways[name].give({**fields, "session": session})
+            reported = await ways[name].give({**fields, "session": session})
             kind = fields["type"]
             if kind in REFUSED:
-                assert told.status == "rejected"
-                assert told.reason.startswith(REFUSED[kind])
+                assert reported.status == "rejected"
+                assert reported.reason.startswith(REFUSED[kind])
             else:
-                assert told == ReportedOutcome("done", ""), f"{kind}\n{await system.report()}"
-        await everybody_is_gone(system, session, "command")
+                assert reported == ReportedOutcome("done", ""), f"{kind}\n{await system.report()}"
+        await everyone_is_gone(system, session, "command")
 
 
 async def test_redis_cli_examples_work_as_written(redis_server):
     """What one after the other leads to, with the sessions put in for that of the page."""
     async with world_of(redis_server, speed=FAST) as system:
-        everybody_answers(system)
-        session, told = EXAMPLE, []
+        everyone_answers(system)
+        session, found = EXAMPLE, []
         for words in example_lines("From anything that speaks Redis"):
             given = [session if word == EXAMPLE else word for word in words[1:]]
             lines = await redis_cli(system, *given)
@@ -119,19 +119,19 @@ async def test_redis_cli_examples_work_as_written(redis_server):
             fields = dict(zip(given[3::2], given[4::2], strict=True))
             outcome = await outcome_of(system, fields.get("id", lines[0]))
             session = outcome.session
-            told.append((fields["type"], outcome.status, outcome.reason.partition(";")[0]))
-        assert [one for one in told if one[1] != "done"] == [
+            found.append((fields["type"], outcome.status, outcome.reason.partition(";")[0]))
+        assert [one for one in found if one[1] != "done"] == [
             ("transfer", "rejected", "another transfer is in progress"),
             ("swap", "rejected", "no consult is in progress: all parties are talking"),
             ("merge", "rejected", "no consult is in progress: all parties are talking"),
             ("cancel", "rejected", "no transfer is in progress"),
         ]
-        assert {kind for kind, status, _ in told if status == "done"} == COMMANDS_BY_NAME.keys() - {
+        assert {kind for kind, status, _ in found if status == "done"} == COMMANDS_BY_NAME.keys() - {
             "swap",
             "merge",
             "cancel",
         }
-        await everybody_is_gone(system, session, "command")
+        await everyone_is_gone(system, session, "command")
 
 
 # ---- what is published -----------------------------------------------------------------------------------------------
@@ -232,20 +232,20 @@ async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kin
         nobodys = {customer.sid: "session: this id is already in use; leave it out to generate one"}
     cases = [*wrong(kind), *({"session": named} for named in nobodys)]
     async with every_channel(system) as ways:
-        told = await asyncio.gather(*(told_of(ways, kind, changed, customer.sid) for changed in cases))
-    for one, why in zip(told[-len(nobodys) :], nobodys.values(), strict=True):
+        results = await asyncio.gather(*(outcomes_of(ways, kind, changed, customer.sid) for changed in cases))
+    for one, why in zip(results[-len(nobodys) :], nobodys.values(), strict=True):
         assert one["redis"].reason.startswith(why)
-    for one, changed in zip(told, cases, strict=True):
+    for one, changed in zip(results, cases, strict=True):
         if "session" in changed and kind != "call" and "line" in one:
             # A terminal takes more for a session, so that it also has other words for what is none.
             assert one.pop("line").status == "rejected", changed
-    assert [one for one in told if len(set(one.values())) > 1 or one["redis"].status != "rejected"] == []
+    assert [one for one in results if len(set(one.values())) > 1 or one["redis"].status != "rejected"] == []
     assert [call.sid for call in system.sandbox.live_calls()] == [customer.sid, agent.sid]
     assert (await system.command("end", customer.sid)).status == "done"
     await system.settled()
 
 
-async def told_of(
+async def outcomes_of(
     ways: dict[str, CommandChannel], kind: str, changed: Fields, session: str
 ) -> dict[str, ReportedOutcome]:
     """The outcome that every channel gets for an invalid command; `digits` are not for every phone."""
@@ -262,15 +262,15 @@ async def test_unknown_field_or_type_is_refused_before_anything_is_done(system):
     end = {"type": "end", "session": customer.sid}
     async with every_channel(system) as ways:
         line, client = ways["line"], ways["client"]
-        told = [await ways[name].give({**end, "colour": "red"}) for name in ("redis", "http")]
-        assert told == [ReportedOutcome("rejected", "end has no field 'colour'; it takes session and id")] * 2
+        shown = [await ways[name].give({**end, "colour": "red"}) for name in ("redis", "http")]
+        assert shown == [ReportedOutcome("rejected", "end has no field 'colour'; it takes session and id")] * 2
         assert (await line.type("end", customer.sid, "--colour", "red", "--yes"))[0] == 2
         with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
             await client.publish({**end, "colour": "red"})
 
         reason = f"unknown type 'dance'; one of: {', '.join(sorted(COMMANDS_BY_NAME))}"
-        told = [await ways[name].give({**end, "type": "dance"}) for name in ("redis", "http")]
-        assert told == [ReportedOutcome("rejected", reason)] * 2
+        shown = [await ways[name].give({**end, "type": "dance"}) for name in ("redis", "http")]
+        assert shown == [ReportedOutcome("rejected", reason)] * 2
         assert (await line.type("dance", customer.sid))[0] == 2
         with pytest.raises(AttributeError):
             await client.publish({**end, "type": "dance"})
@@ -299,7 +299,7 @@ ROADS: dict[str, tuple[tuple[str, Fields], ...]] = {
 @pytest.mark.parametrize("state", kept(["ringing", *ROADS], "consult"))
 async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_words_by_every_way(system, state):
     """Whatever is not among what is allowed now; it changes nothing, so that all may ask at once."""
-    everybody_answers(system)
+    everyone_answers(system)
     if state == "ringing":
         system.sandbox.phone(AGENT).script_in_turn(rings())
         customer = await system.customer_calls()
@@ -312,10 +312,10 @@ async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_word
         allowed = allowed_commands_of(view_of(await system.session(customer.sid)))
         refused = [kind for kind in COMMANDS_BY_NAME if kind not in (*allowed, "call", "convert")]
         assert refused
-        answers = await asyncio.gather(*(told_of(ways, kind, {}, customer.sid) for kind in refused))
-    for told in answers:
-        (status, reason), *others = set(told.values())
-        assert (status, others) == ("rejected", []), told
+        answers = await asyncio.gather(*(outcomes_of(ways, kind, {}, customer.sid) for kind in refused))
+    for reported in answers:
+        (status, reason), *others = set(reported.values())
+        assert (status, others) == ("rejected", []), reported
         now = f"allowed now: {', '.join(allowed)}" if allowed else "no commands are allowed"
         assert reason.partition("; ")[2] == now
     if state != "ended":

@@ -17,7 +17,7 @@ from tests.flows.flow_helpers import (
     dials_to,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     longest_gap_s,
     outcome_of,
@@ -28,16 +28,16 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
 STARTS = pytest.mark.parametrize(
-    "direction, in_room",
+    "direction, conferenced",
     [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
     ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
 )
-BOTH_PLACES = pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+BOTH_PLACES = pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ async def system(redis_server):
         yield system
 
 
-async def parked(system: LocalSystem, direction: str = "inbound", *, in_room: bool = False) -> Talk:
+async def parked(system: LocalSystem, direction: str = "inbound", *, conferenced: bool = False) -> Talk:
     """A call that the agent has parked: the customer hears music, the agent's call is over."""
-    talk = await talking(system, direction, in_room=in_room)
+    talk = await talking(system, direction, conferenced=conferenced)
     await done(system, "park", talk.session)
     await is_parked(system, talk)
     return talk
@@ -62,29 +62,29 @@ async def is_parked(system: LocalSystem, talk: Talk) -> dict[str, str]:
     return session
 
 
-def tunes(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> list[Any]:
+def heard_audio(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> list[Any]:
     """What a party has heard; looped audio counts once."""
     return [what for what, _ in groupby(sounds(system, call, since_s))]
 
 
 async def transfers(system: LocalSystem) -> list[tuple[str, str, str, str]]:
     """The published outcomes of parking, of each retrieve, and of each recall."""
-    told = [entry for entry in await outcomes(system) if entry["kind"] == "transfer"]
-    return [(entry["mode"], entry["to"], entry["result"], entry["reason"]) for entry in told]
+    published = [entry for entry in await outcomes(system) if entry["kind"] == "transfer"]
+    return [(entry["mode"], entry["to"], entry["result"], entry["reason"]) for entry in published]
 
 
 async def customer_leaves(system: LocalSystem, talk: Talk) -> None:
     """The customer hangs up, the other party is disconnected, and nothing is left."""
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
 
 
 # ---- park --------------------------------------------------------------------------------------------------------
 
 
 @STARTS
-async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, direction, in_room):
-    talk = await talking(system, direction, in_room=in_room)
+async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
     began_s = system.listening.now()
     await done(system, "park", talk.session)
     session = await is_parked(system, talk)
@@ -92,7 +92,9 @@ async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, di
         "park", "completed", "",
     )  # fmt: skip
     assert talk.agent.status == "completed"
-    assert tunes(system, talk.customer, began_s) == [frozenset({talk.agent.sid}), "music"], system.listening.described()
+    assert heard_audio(system, talk.customer, began_s) == [frozenset({talk.agent.sid}), "music"], (
+        system.listening.described()
+    )
     assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
     assert await transfers(system) == [("park", "", "completed", "")]
     assert dials_to(system, AGENT) == (direction == "outbound")
@@ -113,14 +115,14 @@ async def test_call_that_is_parked_while_it_is_being_converted_waits_in_the_conf
 async def test_parked_customer_is_not_released_for_being_alone(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_LONE_GRACE=0.05, CONFERRAL_PARK_TIMEOUT=0.6) as system:
         talk = await parked(system)
-        await dialled(system.sandbox, AGENT, 2)
+        await dialed(system.sandbox, AGENT, 2)
         assert talk.customer.status == "in-progress"
         await customer_leaves(system, talk)
 
 
 @BOTH_PLACES
-async def test_command_that_needs_another_party_is_rejected_while_a_call_is_parked(system, in_room):
-    talk = await parked(system, in_room=in_room)
+async def test_command_that_needs_another_party_is_rejected_while_a_call_is_parked(system, conferenced):
+    talk = await parked(system, conferenced=conferenced)
     for kind, fields in {
         "transfer": {"to": TARGET, "mode": "blind"},
         "park": {},
@@ -139,16 +141,16 @@ async def test_command_that_needs_another_party_is_rejected_while_a_call_is_park
 
 
 @BOTH_PLACES
-async def test_retrieve_is_rejected_where_nothing_is_parked(system, in_room):
-    talk = await talking(system, in_room=in_room)
-    await rejected(system, "" if not in_room else "the call is not parked", "retrieve", talk.session, to=TARGET)
+async def test_retrieve_is_rejected_where_nothing_is_parked(system, conferenced):
+    talk = await talking(system, conferenced=conferenced)
+    await rejected(system, "" if not conferenced else "the call is not parked", "retrieve", talk.session, to=TARGET)
     assert dials_to(system, TARGET) == 0
     await ended_by_command(system, talk.session)
 
 
 @STARTS
-async def test_customer_of_a_parked_call_who_hangs_up_ends_it(system, direction, in_room):
-    talk = await parked(system, direction, in_room=in_room)
+async def test_customer_of_a_parked_call_who_hangs_up_ends_it(system, direction, conferenced):
+    talk = await parked(system, direction, conferenced=conferenced)
     await customer_leaves(system, talk)
     assert [entry["kind"] for entry in await outcomes(system)] == ["transfer", "session"]
 
@@ -157,12 +159,12 @@ async def test_customer_of_a_parked_call_who_hangs_up_ends_it(system, direction,
 
 
 @STARTS
-async def test_retrieving_party_talks_to_the_customer_and_becomes_the_agent(system, direction, in_room):
-    talk = await parked(system, direction, in_room=in_room)
+async def test_retrieving_party_talks_to_the_customer_and_becomes_the_agent(system, direction, conferenced):
+    talk = await parked(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     since_s = system.listening.now()
     command = await begins(system, "retrieve", talk.session, to=TARGET)
-    leg = await dialled(system.sandbox, TARGET)
+    leg = await dialed(system.sandbox, TARGET)
     session = await system.until(talk.session, **{"transfer.status": "ringing"})
     assert (session["state"], session["phase"], session["transfer.mode"]) == ("transferring", "retrieve", "retrieve")
     await until_hears(system, talk.customer, "music")
@@ -173,12 +175,12 @@ async def test_retrieving_party_talks_to_the_customer_and_becomes_the_agent(syst
     session = await system.until(talk.session, state="conferenced", phase="")
     assert (session["party.agent.call_sid"], session["party.agent.address"]) == (leg.sid, TARGET)
     assert session["party.customer.held"] == "false"
-    assert tunes(system, talk.customer, since_s) == ["music", frozenset({leg.sid})], system.listening.described()
+    assert heard_audio(system, talk.customer, since_s) == ["music", frozenset({leg.sid})], system.listening.described()
     assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
     assert dials_to(system, TARGET) == 1
     assert await transfers(system) == [("park", "", "completed", ""), ("retrieve", TARGET, "completed", "")]
     leg.hang_up()
-    await everybody_is_gone(system, talk.session, "agent-left")
+    await everyone_is_gone(system, talk.session, "agent-left")
 
 
 async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent(system):
@@ -218,9 +220,11 @@ async def test_retrieving_agent_hears_the_brief_and_confirms_before_the_customer
         talk = await parked(system)
         system.sandbox.phone(TARGET).script_in_turn(presses("1", key_after_s=8))
         await done(system, "retrieve", talk.session, to=TARGET, brief="Order 7.", confirm="true", digits="ww12")
-        leg = await dialled(system.sandbox, TARGET)
+        leg = await dialed(system.sandbox, TARGET)
         await until_hears(system, talk.customer, [leg])
-        assert tunes(system, leg)[:-1] == ["said Order 7.", "said Press 1 to take the call."], tunes(system, leg)
+        assert heard_audio(system, leg)[:-1] == ["said Order 7.", "said Press 1 to take the call."], heard_audio(
+            system, leg
+        )
         (dial,) = dial_requests(system, TARGET)
         assert dial.get("SendDigits") == "ww12"
         await customer_leaves(system, talk)
@@ -242,25 +246,25 @@ FAILURES = [
     "script, fields, reason", FAILURES,
     ids=["busy", "refused", "unreachable", "no-answer", "voicemail", "declined", "hung-up"],
 )  # fmt: skip
-async def test_retrieve_that_fails_leaves_the_call_parked(redis_server, in_room, script, fields, reason):
+async def test_retrieve_that_fails_leaves_the_call_parked(redis_server, conferenced, script, fields, reason):
     async with LocalSystem(redis_server.url, speed=20) as system:
-        talk = await parked(system, in_room=in_room)
+        talk = await parked(system, conferenced=conferenced)
         since_s = system.listening.now()
         system.sandbox.phone(TARGET).script_in_turn(script, answers())
         await failed(system, reason, "retrieve", talk.session, to=TARGET, **fields)
         session = await is_parked(system, talk)
         assert (session["transfer.status"], session["transfer.reason"]) == ("failed", reason)
-        assert tunes(system, talk.customer, since_s) == ["music"], system.listening.described()
+        assert heard_audio(system, talk.customer, since_s) == ["music"], system.listening.described()
         assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", reason)]
         await done(system, "retrieve", talk.session, to=TARGET)
-        await until_hears(system, talk.customer, [await dialled(system.sandbox, TARGET, 2)])
+        await until_hears(system, talk.customer, [await dialed(system.sandbox, TARGET, 2)])
         assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
         await customer_leaves(system, talk)
 
 
 @BOTH_PLACES
-async def test_customer_hanging_up_during_a_retrieve_dial_stops_the_phone(system, in_room):
-    talk = await parked(system, in_room=in_room)
+async def test_customer_hanging_up_during_a_retrieve_dial_stops_the_phone(system, conferenced):
+    talk = await parked(system, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     command = await begins(system, "retrieve", talk.session, to=TARGET)
     await system.until(talk.session, **{"transfer.status": "ringing"})
@@ -284,8 +288,8 @@ async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
 
 
 @BOTH_PLACES
-async def test_end_of_a_parked_call_during_a_dial_hangs_up_everyone(system, in_room):
-    talk = await parked(system, in_room=in_room)
+async def test_end_of_a_parked_call_during_a_dial_hangs_up_everyone(system, conferenced):
+    talk = await parked(system, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     command = await begins(system, "retrieve", talk.session, to=TARGET)
     await system.until(talk.session, **{"transfer.status": "ringing"})
@@ -307,42 +311,42 @@ def short_world(redis_server, **settings):
 
 
 @STARTS
-async def test_parked_call_returns_to_the_parking_agent_who_is_told(redis_server, direction, in_room):
+async def test_parked_call_returns_to_the_parking_agent_who_hears_why(redis_server, direction, conferenced):
     async with short_world(redis_server) as system:
-        talk = await parked(system, direction, in_room=in_room)
+        talk = await parked(system, direction, conferenced=conferenced)
         since_s = system.listening.now()
-        back = await dialled(system.sandbox, AGENT, 2)
+        back = await dialed(system.sandbox, AGENT, 2)
         await until_hears(system, talk.customer, [back])
         await until_hears(system, back, [talk.customer])
         assert sounds(system, back) == [COMING_BACK, frozenset({talk.customer.sid})]
-        assert tunes(system, talk.customer, since_s) == ["music", frozenset({back.sid})]
+        assert heard_audio(system, talk.customer, since_s) == ["music", frozenset({back.sid})]
         assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
         session = await system.until(talk.session, state="conferenced", phase="")
         assert session["party.agent.call_sid"] == back.sid
         assert await transfers(system) == [("park", "", "completed", ""), ("park", AGENT, "recalled", "park-timeout")]
         back.hang_up()
-        await everybody_is_gone(system, talk.session, "agent-left")
+        await everyone_is_gone(system, talk.session, "agent-left")
 
 
 @BOTH_PLACES
-async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a_sentence(redis_server, in_room):
+async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a_sentence(redis_server, conferenced):
     async with short_world(redis_server) as system:
         system.agent_phone.script_in_turn(answers(), busy(), refuses())
-        talk = await parked(system, in_room=in_room)
+        talk = await parked(system, conferenced=conferenced)
         since_s = system.listening.now()
-        ended = await everybody_is_gone(system, talk.session, "recall-failed")
+        ended = await everyone_is_gone(system, talk.session, "recall-failed")
         assert ended["transfer.reason"] == "park-timeout, recall busy, recall rejected"
         assert system.sandbox.request_log.dials_to(AGENT) == 3
-        assert tunes(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
+        assert heard_audio(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
         assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
 
 
 @BOTH_PLACES
-async def test_fallback_gets_the_parked_call_where_configured(redis_server, in_room):
+async def test_fallback_gets_the_parked_call_where_configured(redis_server, conferenced):
     async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
         system.sandbox.phone(SECOND).script_in_turn(answers())
-        talk = await parked(system, in_room=in_room)
-        second = await dialled(system.sandbox, SECOND)
+        talk = await parked(system, conferenced=conferenced)
+        second = await dialed(system.sandbox, SECOND)
         await until_hears(system, talk.customer, [second])
         await until_hears(system, second, [talk.customer])
         session = await system.until(talk.session, state="conferenced", phase="")
@@ -356,20 +360,20 @@ async def test_unreached_fallback_ends_the_parked_call_with_an_announcement(redi
     async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
         system.sandbox.phone(SECOND).script_in_turn(unreachable())
         talk = await parked(system)
-        ended = await everybody_is_gone(system, talk.session, "fallback-failed")
+        ended = await everyone_is_gone(system, talk.session, "fallback-failed")
         assert ended["transfer.reason"] == "park-timeout, fallback failed"
-        assert tunes(system, talk.customer)[-1] == SORRY
+        assert heard_audio(system, talk.customer)[-1] == SORRY
         attempts = json.loads((await outcomes(system))[1]["attempts"])
         assert [(one["to"], one["result"]) for one in attempts] == [(SECOND, "failed")]
 
 
 @BOTH_PLACES
-async def test_parked_customer_is_told_and_hung_up_when_fallback_is_end(redis_server, in_room):
+async def test_parked_customer_hears_why_and_is_hung_up_when_fallback_is_end(redis_server, conferenced):
     async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as system:
-        talk = await parked(system, in_room=in_room)
+        talk = await parked(system, conferenced=conferenced)
         since_s = system.listening.now()
-        await everybody_is_gone(system, talk.session, "park-timeout")
-        assert tunes(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
+        await everyone_is_gone(system, talk.session, "park-timeout")
+        assert heard_audio(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
         assert system.sandbox.request_log.dials_to(AGENT) == 1
 
 
@@ -380,7 +384,7 @@ async def test_retrieves_that_fail_do_not_keep_it_parked_for_longer(redis_server
         before = (await system.session(talk.session))["parked_until"]
         await failed(system, "busy", "retrieve", talk.session, to=TARGET)
         assert (await is_parked(system, talk))["parked_until"] == before
-        back = await dialled(system.sandbox, AGENT, 2)
+        back = await dialed(system.sandbox, AGENT, 2)
         await until_hears(system, talk.customer, [back])
         await customer_leaves(system, talk)
 
@@ -389,7 +393,7 @@ async def test_customer_who_leaves_while_the_agent_is_rung_again_stops_that_phon
     async with short_world(redis_server) as system:
         system.agent_phone.script_in_turn(answers(), rings())
         talk = await parked(system)
-        back = await dialled(system.sandbox, AGENT, 2)
+        back = await dialed(system.sandbox, AGENT, 2)
         await system.until(talk.session, **{"party.agent.status": "ringing"})
         await customer_leaves(system, talk)
         assert back.status in ("canceled", "no-answer", "completed")

@@ -15,14 +15,14 @@ from tests.flows.flow_helpers import (
     dials_to,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     longest_gap_s,
     outcome_of,
     until_hears,
 )
 from tests.flows.interruptions import Command, SmallSystem, Stage, gives, hangs_up, nothing, one_by_one, says
-from tests.flows.test_park import STARTS, is_parked, parked, talking, transfers, tunes
+from tests.flows.test_park import STARTS, heard_audio, is_parked, parked, talking, transfers
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers
 
@@ -56,7 +56,7 @@ async def has_been_taken_up(system, talk, debugger=frozenset()):
     assert system.listening.never_heard(talk.agent, leg)
     assert dials_to(system, TARGET) == 1
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left", debugger=debugger)
+    await everyone_is_gone(system, talk.session, "customer-left", debugger=debugger)
 
 
 # ---- park: callbacks that Twilio does not send -----------------------------------------------------------------------
@@ -64,11 +64,11 @@ async def has_been_taken_up(system, talk, debugger=frozenset()):
 
 @STARTS
 @pytest.mark.parametrize("fault", ["lose_callbacks", "duplicate_callbacks", "hold_back_callbacks"])
-async def test_call_is_parked_and_retrieved_despite_callback_faults(redis_server, direction, in_room, fault):
+async def test_call_is_parked_and_retrieved_despite_callback_faults(redis_server, direction, conferenced, fault):
     """Every callback about joining, holding, leaving, and the agent's end."""
     async with LocalSystem(redis_server.url) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
-        talk = await talking(system, direction, in_room=in_room)
+        talk = await talking(system, direction, conferenced=conferenced)
         since_s = system.listening.now()
         for event in ("participant-join", "participant-hold", "participant-unhold", "participant-modify", "completed",
                       "participant-leave"):  # fmt: skip
@@ -84,7 +84,7 @@ async def test_call_is_parked_and_retrieved_despite_callback_faults(redis_server
 @pytest.mark.soak
 async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(system):
     """Without it the customer would be in silence, and would end the conference for the agent's leaving."""
-    talk = await talking(system, in_room=True)
+    talk = await talking(system, conferenced=True)
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=500, count=99, Hold="true")
     await failed(system, "hold-failed", "park", talk.session)
     session = await system.until(talk.session, state="conferenced", phase="")
@@ -99,7 +99,7 @@ async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(system):
 
 
 async def test_flag_that_is_not_cleared_parks_nothing(system):
-    talk = await talking(system, in_room=True)
+    talk = await talking(system, conferenced=True)
     await system.until(talk.session, **{"party.agent.end_on_exit": "true"})
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
@@ -110,12 +110,12 @@ async def test_flag_that_is_not_cleared_parks_nothing(system):
     await ended_by_command(system, talk.session)
 
 
-@pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 @pytest.mark.parametrize("fault", [
     {"status": 503}, {"status": 429}, {"cut": "before"}, {"cut": "after"}, {"status": 500, "moment": "after"},
 ], ids=["503", "429", "cut-before", "cut-after", "500-after"])  # fmt: skip
-async def test_agent_hang_up_that_fails_at_first_is_repeated(system, in_room, fault):
-    talk = await talking(system, in_room=in_room)
+async def test_agent_hang_up_that_fails_at_first_is_repeated(system, conferenced, fault):
+    talk = await talking(system, conferenced=conferenced)
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", Status="completed", **fault)
     await done(system, "park", talk.session)
     await is_taken_up(system, talk)
@@ -127,7 +127,7 @@ async def test_redirect_that_is_refused_leaves_the_two_of_an_outbound_call_talki
     since_s = system.listening.now()
     await failed(system, "Twilio refused (HTTP 400, code 20001)", "park", talk.session)
     await system.until(talk.session, state="bridged", phase="connected")
-    assert tunes(system, talk.customer, since_s) == [frozenset({talk.agent.sid})]
+    assert heard_audio(system, talk.customer, since_s) == [frozenset({talk.agent.sid})]
     await done(system, "park", talk.session)
     await is_taken_up(system, talk)
 
@@ -144,14 +144,14 @@ async def test_redirect_without_an_answer_moves_the_customer_once(system, fault)
 @BOTH_DIRECTIONS
 async def test_agent_who_hangs_up_just_before_it_is_parked_ends_the_call_or_has_parked_it(system, direction):
     """Bridged, Twilio ends the customer's call with his; in a conference he has only left earlier."""
-    talk = await talking(system, direction, in_room=True)
+    talk = await talking(system, direction, conferenced=True)
     command = await command_stream.publish(system.client, system.keys, {"type": "park", "session": talk.session})
     talk.agent.hang_up()
     outcome = await outcome_of(system, command)
     if outcome.status == "done":
         await is_taken_up(system, talk)
     else:
-        await everybody_is_gone(system, talk.session, "agent-left")
+        await everyone_is_gone(system, talk.session, "agent-left")
 
 
 # ---- the wait audio --------------------------------------------------------------------------------------------------
@@ -178,25 +178,25 @@ async def test_customer_without_wait_audio_waits_elsewhere_and_is_retrieved_from
 # ---- retrieve: the dial ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 @pytest.mark.parametrize("fault", [
     {"status": 429}, {"cut": "after"}, {"status": 500, "moment": "after"},
 ], ids=["429", "cut-after", "500-after"])  # fmt: skip
-async def test_dial_that_took_effect_is_found_by_its_callbacks_and_never_repeated(system, in_room, fault):
-    talk = await parked(system, in_room=in_room)
+async def test_dial_that_took_effect_is_found_by_its_callbacks_and_never_repeated(system, conferenced, fault):
+    talk = await parked(system, conferenced=conferenced)
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
     await done(system, "retrieve", talk.session, to=TARGET)
     await has_been_taken_up(system, talk)
 
 
-@pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 @pytest.mark.parametrize(
     "fault, reason",
     [({"cut": "before"}, "unknown"), ({"status": 503}, "unknown"), ({"status": 400}, "failed")],
     ids=["cut-before", "503", "400"],
 )
-async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(system, in_room, fault, reason):
-    talk = await parked(system, in_room=in_room)
+async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(system, conferenced, fault, reason):
+    talk = await parked(system, conferenced=conferenced)
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
     outcome = await system.command("retrieve", talk.session, to=TARGET)
     assert (outcome.status, outcome.reason) == ("failed", reason)
@@ -207,7 +207,7 @@ async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(sys
 @BOTH_DIRECTIONS
 @pytest.mark.parametrize("fault", [{"status": 500}, {"cut": "after"}, {"cut": "before"}], ids=str)
 async def test_customer_is_let_back_to_who_retrieves_however_often_it_takes(system, direction, fault):
-    talk = await parked(system, direction, in_room=True)
+    talk = await parked(system, direction, conferenced=True)
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", count=2, Hold="false", EndConferenceOnExit="", **fault
     )
@@ -216,12 +216,12 @@ async def test_customer_is_let_back_to_who_retrieves_however_often_it_takes(syst
 
 
 async def test_retrieving_agent_that_leaves_before_the_customer_is_unheld_leaves_the_call_parked(system):
-    talk = await parked(system, in_room=True)
+    talk = await parked(system, conferenced=True)
     system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=0), answers())
     since_s = system.listening.now()
     outcome = await system.command("retrieve", talk.session, to=TARGET)
     if outcome.status == "done":
-        await everybody_is_gone(system, talk.session, "agent-left")
+        await everyone_is_gone(system, talk.session, "agent-left")
         return
     assert outcome.reason == "hung-up"
     await is_parked(system, talk)

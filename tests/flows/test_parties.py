@@ -6,7 +6,7 @@ from tests.flows.flow_helpers import CAROL, dial_requests, dials_to, longest_gap
 from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
 from tests.flows.three_party_call import GAP_S
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
@@ -17,10 +17,10 @@ async def system(redis_server):
         yield system
 
 
-async def nobody_ends_it(crowd: GroupCall) -> bool:
+async def no_one_ends_it(crowd: GroupCall) -> bool:
     """Whether no one's leaving ends the conference by itself."""
-    room = await crowd.system.sandbox_room()
-    return not any(one.end_on_exit for one in room.participants.values() if one.is_in)
+    conference = await crowd.system.sandbox_conference()
+    return not any(one.end_on_exit for one in conference.participants.values() if one.is_in)
 
 
 # ---- added -------------------------------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ async def test_added_party_talks_with_both_and_call_continues_until_one_is_left(
     session = await crowd.session()
     assert (session["state"], session["phase"]) == ("conferenced", "")
     assert (session["party.bob.status"], session["party.bob.address"]) == ("connected", BOB)
-    assert await nobody_ends_it(crowd)
+    assert await no_one_ends_it(crowd)
     (dial,) = dial_requests(system, BOB)
     assert (dial.path.endswith("/Participants.json"), dial.get("EarlyMedia")) == (True, "false")
     assert session["conference_sid"] in dial.path
@@ -71,7 +71,7 @@ async def test_several_are_added_side_by_side_and_each_talks_as_soon_as_it_answe
     for name, to in phones.items():
         system.sandbox.phone(to).script_in_turn(rings())
         added[name] = await crowd.say("add", to=to, party=name)
-    legs = {name: await dialled(system.sandbox, to) for name, to in phones.items()}
+    legs = {name: await dialed(system.sandbox, to) for name, to in phones.items()}
     for name in ("carol", "bob", "eve"):
         legs[name].answer()
         crowd.people[name] = legs[name]
@@ -311,7 +311,7 @@ async def test_call_with_an_added_party_is_handed_on_and_the_party_stays(system,
     await crowd.add("bob", BOB)
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode=mode)
-    carol = await dialled(system.sandbox, CAROL)
+    carol = await dialed(system.sandbox, CAROL)
     if mode != "blind":
         await crowd.done("complete")
     crowd.people["agent-1"] = crowd.people.pop("agent")
@@ -319,7 +319,7 @@ async def test_call_with_an_added_party_is_handed_on_and_the_party_stays(system,
     assert crowd.people.pop("agent-1").status == "completed"
     crowd.people["agent"] = carol
     await crowd.talk("customer", "agent", "bob")
-    assert await nobody_ends_it(crowd)
+    assert await no_one_ends_it(crowd)
     await crowd.leaves("customer")
     await crowd.talk("agent", "bob")
     await crowd.let_go()
@@ -337,8 +337,8 @@ async def test_as_many_take_part_as_twilio_lets_in(redis_server):
             added.append(await crowd.say("add", to=to, party=f"guest-no-{number}"))
         for command_id in added:
             assert await crowd.outcome(command_id) == ("done", "")
-        room = await system.sandbox_room()
-        assert len([one for one in room.participants.values() if one.is_in]) == 250
+        conference = await system.sandbox_conference()
+        assert len([one for one in conference.participants.values() if one.is_in]) == 250
         await crowd.rejected("", "add", to=BOB, party="bob")
         assert dials_to(system, BOB) == 0
         await crowd.let_go()
@@ -352,7 +352,7 @@ async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_
     await crowd.party("bob", status="ringing")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode=mode)
-    crowd.people |= {"bob": bob, "target": await dialled(system.sandbox, CAROL)}
+    crowd.people |= {"bob": bob, "target": await dialed(system.sandbox, CAROL)}
     bob.answer()
     assert await crowd.outcome(added) == ("done", "")
     if mode == "consult":

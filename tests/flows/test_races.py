@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.flow_helpers import SECOND, TARGET, dials_to, everybody_is_gone
+from tests.flows.flow_helpers import SECOND, TARGET, dials_to, everyone_is_gone
 from tests.flows.interruptions import (
     BLIND,
     CONSULT,
@@ -21,7 +21,7 @@ from tests.flows.interruptions import (
     says,
 )
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialled, rings
+from tests.support.phones import answers, dialed, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("one_by_one")]
 __all__ = ["one_by_one"]
@@ -42,14 +42,14 @@ async def customer_leaves(cast: SmallSystem) -> None:
 )
 async def test_customer_leaving_at_any_step_hangs_up_everyone(redis_server, plot, converted):
     async def ending(cast: SmallSystem) -> None:
-        told = await cast.ends("customer-left")
+        published = await cast.ends("customer-left")
         found = await cast.answers()
         if plot is CONSULT:
             assert cast.customer_never_heard_the_consult()
         assert cast.recalls() == 0
-        assert len(told) == 1
+        assert len(published) == 1
         completed = found[plot[-1][0]].status == "done"
-        assert (told[0]["result"], told[0]["reason"]) == (
+        assert (published[0]["result"], published[0]["reason"]) == (
             ("completed", "") if completed else ("failed", "customer-left")
         )
 
@@ -69,7 +69,7 @@ async def test_agent_who_leaves_at_any_step_has_handed_over(redis_server, plot, 
     async def ending(cast: SmallSystem) -> None:
         assert await cast.company() == "target"
         assert (await cast.answers())["transfer"].status == "done"
-        assert await cast.told() == ("completed", "")
+        assert await cast.published() == ("completed", "")
 
     await Stage(redis_server.url, nothing, gives(plot), hangs_up("agent"), ending, converted).play_at_every_step()
 
@@ -86,7 +86,7 @@ async def test_customer_has_company_or_the_call_ends_when_others_leave_at_any_st
     async def ending(cast: SmallSystem) -> None:
         left = cast.target is None or cast.target.status == "completed"
         company = await cast.company()
-        result, reason = await cast.told()
+        result, reason = await cast.published()
         assert reason in REASONS
         assert {
             "nobody": result in ("completed", "cancelled"),
@@ -112,7 +112,7 @@ async def talks(cast: SmallSystem) -> None:
 async def rings_for_consult(cast: SmallSystem) -> None:
     cast.system.sandbox.phone(TARGET).script_in_turn(rings())
     await cast.say("transfer", to=TARGET, mode="consult")
-    await dialled(cast.system.sandbox, TARGET)
+    await dialed(cast.system.sandbox, TARGET)
 
 
 async def target_answers(cast: SmallSystem) -> None:
@@ -190,7 +190,7 @@ async def test_two_things_at_once_have_one_outcome(redis_server, opening, plot, 
         company = await cast.company()
         found = await cast.answers()
         commands = [outcome.status for kind, outcome in found.items() if kind != "transfer"]
-        result, reason = await cast.told()
+        result, reason = await cast.published()
         assert (*commands, company, result) in possible, found
         assert reason in REASONS
 
@@ -219,7 +219,7 @@ async def test_one_of_two_concurrent_transfers_is_rejected(system, converted, mo
     assert second.reason.startswith("another transfer is in progress")
     assert sorted((dials_to(system, TARGET), dials_to(system, SECOND))) == [0, 1]
     customer.hang_up()
-    await everybody_is_gone(system, customer.sid, "customer-left")
+    await everyone_is_gone(system, customer.sid, "customer-left")
 
 
 async def test_same_command_given_twice_is_carried_out_once(system):
@@ -234,4 +234,4 @@ async def test_same_command_given_twice_is_carried_out_once(system):
     again = await system.command("complete", customer.sid)
     assert again.status == "rejected"
     customer.hang_up()
-    await everybody_is_gone(system, customer.sid, "customer-left")
+    await everyone_is_gone(system, customer.sid, "customer-left")

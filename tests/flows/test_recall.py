@@ -14,7 +14,7 @@ from tests.flows.flow_helpers import (
     begins,
     dials_to,
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     longest_gap_s,
     outcome_of,
@@ -25,12 +25,12 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable, voicemail
 
 pytestmark = pytest.mark.redis
 
 STARTS = pytest.mark.parametrize(
-    "direction, in_room",
+    "direction, conferenced",
     [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
     ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
 )
@@ -58,16 +58,16 @@ async def system(redis_server):
 
 
 @STARTS
-@pytest.mark.parametrize("script, reason, told", [
+@pytest.mark.parametrize("script, reason, expected", [
     (busy(),        "busy",      "The other line is busy."),
     (refuses(),     "rejected",  "It was declined."),
     (rings(),       "no-answer", "Nobody has answered."),
     (unreachable(), "failed",    "The transfer has failed."),
 ], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
 async def test_recalled_agent_hears_the_reason_while_the_customer_waits(
-    system, direction, in_room, script, reason, told
+    system, direction, conferenced, script, reason, expected
 ):
-    talk = await talking(system, direction, in_room=in_room)
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(script)
     began_s = system.listening.now()
     await fails(system, talk, reason)
@@ -80,7 +80,7 @@ async def test_recalled_agent_hears_the_reason_while_the_customer_waits(
     await until_hears(system, talk.customer, [back])
     await until_hears(system, back, [talk.customer])
     system.listening.name(back=back)
-    assert sounds(system, back) == [f"{COMING_BACK}{told}", frozenset({talk.customer.sid})]
+    assert sounds(system, back) == [f"{COMING_BACK}{expected}", frozenset({talk.customer.sid})]
     first, *waiting, last = sounds(system, talk.customer, began_s)
     assert (first, last) == (frozenset({talk.agent.sid}), frozenset({back.sid})), system.listening.described()
     assert set(waiting) <= {"ringback", "music"}
@@ -88,7 +88,7 @@ async def test_recalled_agent_hears_the_reason_while_the_customer_waits(
     assert (dials_to(system, TARGET), system.sandbox.request_log.dials_to(AGENT)) == (1, 2)
 
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
     transfer = (await outcomes(system))[0]
     assert (transfer["result"], transfer["reason"]) == ("recalled", reason)
 
@@ -106,13 +106,13 @@ async def test_call_status_distinguishes_a_refusal_from_busy_regardless_of_the_c
     assert system.sandbox.faults.pending_count() == 0
     await system.until(talk.session, state="conferenced")
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
 async def test_target_who_leaves_before_the_customer_could_be_let_back_counts_as_not_reached(system, direction):
     """Of a conference the customer is on hold: before that is over, no one has talked to him."""
-    talk = await talking(system, direction, in_room=True)
+    talk = await talking(system, direction, conferenced=True)
     system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=0))
     began_s = system.listening.now()
     await fails(system, talk, "hung-up")
@@ -122,7 +122,7 @@ async def test_target_who_leaves_before_the_customer_could_be_let_back_counts_as
     assert sounds(system, back)[0] == f"{COMING_BACK}The transfer has failed."
     assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
 
 
 async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hears_music_in_the_pause(system):
@@ -140,7 +140,7 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
     assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
 
     back.hang_up()
-    await everybody_is_gone(system, talk.session, "agent-left")
+    await everyone_is_gone(system, talk.session, "agent-left")
     transfer = (await outcomes(system))[0]
     assert (transfer["result"], transfer["reason"]) == ("recalled", "busy, recall busy")
     assert [(one["party"], one["result"]) for one in json.loads(transfer["attempts"])] == [
@@ -154,20 +154,20 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
     (refuses(),     busy(),  "recall rejected, recall busy"),
     (unreachable(), busy(),  "recall failed, recall busy"),
 ], ids=["busy", "refused-then-busy", "unreachable-then-busy"])  # fmt: skip
-async def test_customer_is_told_and_hung_up_when_the_recalled_agent_is_not_reached(
-    system, direction, in_room, first, second, why
+async def test_customer_hears_why_and_is_hung_up_when_the_recalled_agent_is_not_reached(
+    system, direction, conferenced, first, second, why
 ):
-    talk = await talking(system, direction, in_room=in_room)
+    talk = await talking(system, direction, conferenced=conferenced)
     system.sandbox.phone(TARGET).script_in_turn(busy())
     system.agent_phone.script_in_turn(first, second)
     began_s = system.listening.now()
     await fails(system, talk, "busy")
-    ended = await everybody_is_gone(system, talk.session, "recall-failed")
+    ended = await everyone_is_gone(system, talk.session, "recall-failed")
     assert (ended["transfer.status"], ended["transfer.reason"]) == ("failed", f"busy, {why}")
     assert sounds(system, talk.customer, began_s)[-1] == SORRY
     assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
     assert system.sandbox.request_log.dials_to(AGENT) == 3
-    results = [(told["kind"], told["result"], told["reason"]) for told in await outcomes(system)]
+    results = [(published["kind"], published["result"], published["reason"]) for published in await outcomes(system)]
     assert results == [("transfer", "failed", f"busy, {why}"), ("session", "ended", "recall-failed")]
 
 
@@ -177,7 +177,7 @@ async def test_agent_who_does_not_answer_either_time_is_given_up(redis_server):
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.agent_phone.script_in_turn(rings())
         await fails(system, talk, "busy")
-        ended = await everybody_is_gone(system, talk.session, "recall-failed")
+        ended = await everyone_is_gone(system, talk.session, "recall-failed")
         assert ended["transfer.reason"] == "busy, recall no-answer, recall no-answer"
         assert sounds(system, talk.customer)[-2:] == ["music", SORRY]
 
@@ -193,8 +193,8 @@ async def test_agent_who_is_back_may_hand_the_call_over_once_more(system):
     await until_hears(system, talk.customer, [target])
     assert back.status == "completed"
     target.hang_up()
-    await everybody_is_gone(system, talk.session, "agent-left")
-    results = [(told["result"], told["reason"]) for told in await outcomes(system)]
+    await everyone_is_gone(system, talk.session, "agent-left")
+    results = [(outcomes_seen["result"], outcomes_seen["reason"]) for outcomes_seen in await outcomes(system)]
     assert results == [("recalled", "busy"), ("completed", ""), ("ended", "agent-left")]
 
 
@@ -210,7 +210,7 @@ async def test_nothing_but_the_end_is_allowed_while_the_agent_is_rung_again(syst
         system, "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
     )
     await done(system, "end", talk.session)
-    await everybody_is_gone(system, talk.session, "command")
+    await everyone_is_gone(system, talk.session, "command")
     assert system.sandbox.calls_of(AGENT)[-1].record.answered_at_s is None
 
 
@@ -222,9 +222,9 @@ async def while_the_agent_rings(system, talk):
     await system.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
 
 
-async def while_the_agent_is_told_why(system, talk):
+async def while_the_agent_hears_why(system, talk):
     system.agent_phone.script_in_turn(answers())
-    await until_hears(system, await dialled(system.sandbox, AGENT, 2), f"{COMING_BACK}The other line is busy.")
+    await until_hears(system, await dialed(system.sandbox, AGENT, 2), f"{COMING_BACK}The other line is busy.")
 
 
 async def in_the_pause(system, talk):
@@ -239,7 +239,7 @@ async def during_the_last_sentence(system, talk):
 
 @pytest.mark.parametrize("moment, reason", [
     (while_the_agent_rings,       "customer-left"),
-    (while_the_agent_is_told_why, "customer-left"),
+    (while_the_agent_hears_why, "customer-left"),
     (in_the_pause,                "customer-left"),
     (during_the_last_sentence,    "recall-failed"),
 ])  # fmt: skip
@@ -251,7 +251,7 @@ async def test_customer_who_hangs_up_meanwhile_ends_it_all(system, moment, reaso
     rung = system.sandbox.request_log.dials_to(AGENT)
     talk.customer.hang_up()
     assert (await outcome_of(system, command)).reason == "busy"
-    await everybody_is_gone(system, talk.session, reason)
+    await everyone_is_gone(system, talk.session, reason)
     assert system.sandbox.request_log.dials_to(AGENT) == rung
     transfer, session = await outcomes(system)
     assert (transfer["result"], session["reason"]) == ("failed", reason)
@@ -267,13 +267,13 @@ async def test_voicemail_answering_for_the_agent_gets_the_customer_only_without_
         talk = await talking(system)
         system.sandbox.phone(TARGET).script_in_turn(busy())
         await fails(system, talk, "busy")
-        machine = await dialled(system.sandbox, SECOND, 2)
+        machine = await dialed(system.sandbox, SECOND, 2)
         if confirm == "asked":
             await until_hears(system, talk.customer, [machine])
             talk.customer.hang_up()
-            await everybody_is_gone(system, talk.session, "customer-left")
+            await everyone_is_gone(system, talk.session, "customer-left")
         else:
-            ended = await everybody_is_gone(system, talk.session, "recall-failed")
+            ended = await everyone_is_gone(system, talk.session, "recall-failed")
             assert ended["transfer.reason"] == "busy, recall no-confirmation, recall no-confirmation"
             assert system.listening.never_heard(talk.customer, machine)
 
@@ -282,9 +282,9 @@ async def test_voicemail_answering_for_the_agent_gets_the_customer_only_without_
 
 
 @STARTS
-async def test_fallback_destination_takes_the_call(redis_server, direction, in_room):
+async def test_fallback_destination_takes_the_call(redis_server, direction, conferenced):
     async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
-        talk = await talking(system, direction, in_room=in_room)
+        talk = await talking(system, direction, conferenced=conferenced)
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.sandbox.phone(SECOND).script_in_turn(answers(after_s=1))
         began_s = system.listening.now()
@@ -297,22 +297,22 @@ async def test_fallback_destination_takes_the_call(redis_server, direction, in_r
         assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
         assert system.sandbox.request_log.dials_to(AGENT) == 1
         second.hang_up()
-        await everybody_is_gone(system, talk.session, "agent-left")
+        await everyone_is_gone(system, talk.session, "agent-left")
         attempts = json.loads((await outcomes(system))[0]["attempts"])
         assert [(one["to"], one["result"]) for one in attempts] == [(TARGET, "busy"), (SECOND, "answered")]
 
 
 @STARTS
 async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_sentence(
-    redis_server, direction, in_room
+    redis_server, direction, conferenced
 ):
     async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
-        talk = await talking(system, direction, in_room=in_room)
+        talk = await talking(system, direction, conferenced=conferenced)
         system.sandbox.phone(TARGET).script_in_turn(rings())
         system.sandbox.phone(SECOND).script_in_turn(refuses())
         began_s = system.listening.now()
         await fails(system, talk, "no-answer")
-        ended = await everybody_is_gone(system, talk.session, "fallback-failed")
+        ended = await everyone_is_gone(system, talk.session, "fallback-failed")
         assert ended["transfer.reason"] == "no-answer, fallback rejected"
         assert sounds(system, talk.customer, began_s)[-1] == SORRY
         assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
@@ -322,14 +322,14 @@ async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_se
 @STARTS
 @pytest.mark.parametrize("script, reason", [(unreachable(), "failed"), (rings(), "no-answer")], ids=["at-once", "late"])
 async def test_customer_hears_a_sentence_and_is_hung_up_without_a_fallback(
-    redis_server, direction, in_room, script, reason
+    redis_server, direction, conferenced, script, reason
 ):
     async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as system:
-        talk = await talking(system, direction, in_room=in_room)
+        talk = await talking(system, direction, conferenced=conferenced)
         system.sandbox.phone(TARGET).script_in_turn(script)
         began_s = system.listening.now()
         await fails(system, talk, reason)
-        ended = await everybody_is_gone(system, talk.session, "transfer-failed")
+        ended = await everyone_is_gone(system, talk.session, "transfer-failed")
         assert ended["transfer.reason"] == reason
         assert sounds(system, talk.customer, began_s)[-1] == SORRY
         assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S

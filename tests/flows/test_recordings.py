@@ -9,7 +9,7 @@ from tests.flows.flow_helpers import (
     TARGET,
     done,
     ended_by_command,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     rejected,
     talking,
@@ -17,12 +17,12 @@ from tests.flows.flow_helpers import (
 )
 from tests.flows.three_party_call import dials, joined_by_target, three, two
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialled, rings
+from tests.support.phones import answers, busy, dialed, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
 STARTS = pytest.mark.parametrize(
-    "direction, in_room",
+    "direction, conferenced",
     [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
     ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
 )
@@ -42,7 +42,7 @@ async def of_customer(redis_server):
 
 
 @pytest.fixture
-async def of_room(redis_server):
+async def of_conference(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_RECORD="true") as system:
         yield system
 
@@ -73,7 +73,9 @@ async def until_records(system: LocalSystem, *calls: CallHandle) -> None:
 
 
 @STARTS
-async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(of_customer, direction, in_room):
+async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(
+    of_customer, direction, conferenced
+):
     system = of_customer
     talk = await talking(system, direction)
     found = await recording(system, talk.session)
@@ -84,13 +86,13 @@ async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its
     )
     assert (found.leg_sid, found.conference_sid) == (talk.customer.sid, "")
     assert voices(found) == {talk.customer.sid, talk.agent.sid}
-    if in_room:
+    if conferenced:
         await done(system, "convert", talk.session)
         await until_records(system, talk.customer, talk.agent)
     session = await system.session(talk.session)
     assert session["recording.sid"] == found.sid
     talk.agent.hang_up()
-    await everybody_is_gone(system, talk.session, "agent-left")
+    await everyone_is_gone(system, talk.session, "agent-left")
     session = await system.until(talk.session, **{"recording.status": "completed"})
     assert session["recording.url"].endswith(found.sid)
     # One request: whatever moves the customer elsewhere moves his recording along.
@@ -102,7 +104,7 @@ async def test_recording_starts_only_after_an_answer(of_customer):
     system = of_customer
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
-    leg = await dialled(system.sandbox, "client:alice")
+    leg = await dialed(system.sandbox, "client:alice")
     await system.until(customer.sid, phase="ringing")
     assert system.sandbox.recordings() == []
     leg.answer()
@@ -139,7 +141,7 @@ async def test_request_without_an_answer_makes_one_recording(of_customer, fault)
 async def test_call_that_cannot_be_recorded_still_continues(of_customer):
     system = of_customer
     system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", status=403, count=9)
-    talk = await talking(system, in_room=True)
+    talk = await talking(system, conferenced=True)
     await until_hears(system, talk.customer, [talk.agent])
     assert system.sandbox.recordings() == []
     await ended_by_command(system, talk.session)
@@ -166,8 +168,8 @@ async def test_consult_is_not_on_the_recording_of_the_customers_call(of_customer
 # ---- the conference, from its start ------------------------------------------------------------------------------
 
 
-async def test_conference_is_recorded_from_its_start_where_there_is_one(of_room):
-    system = of_room
+async def test_conference_is_recorded_from_its_start_where_there_is_one(of_conference):
+    system = of_conference
     talk = await talking(system)
     assert system.sandbox.recordings() == []
     await done(system, "convert", talk.session)
@@ -175,17 +177,17 @@ async def test_conference_is_recorded_from_its_start_where_there_is_one(of_room)
     assert (found.settings.source, found.settings.channels) == ("Conference", 2)
     await until_records(system, talk.customer, talk.agent)
     talk.customer.hang_up()
-    await everybody_is_gone(system, talk.session, "customer-left")
+    await everyone_is_gone(system, talk.session, "customer-left")
     session = await system.until(talk.session, **{"recording.status": "completed"})
     assert session["recording.sid"] == found.sid
 
 
-async def test_recording_begins_at_the_conference_start_and_not_while_the_caller_waits(of_room):
-    system = of_room
+async def test_recording_begins_at_the_conference_start_and_not_while_the_caller_waits(of_conference):
+    system = of_conference
     system.agent_phone.script_in_turn(rings())
     customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
     await until_hears(system, customer, "music")
-    leg = await dialled(system.sandbox, "client:alice")
+    leg = await dialed(system.sandbox, "client:alice")
     leg.answer()
     await until_hears(system, customer, [leg])
     found = await recording(system, customer.sid)
@@ -200,9 +202,9 @@ async def asked_of_recording(system: LocalSystem) -> list[str]:
 
 
 @pytest.mark.parametrize("way_out", ["merge", "cancel", "complete", "target-leaves", "agent-leaves", "customer-leaves"])
-async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of_room, way_out):
-    trio = await three(of_room, "consult")
-    system, target, agent = of_room, trio.target, trio.agent
+async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of_conference, way_out):
+    trio = await three(of_conference, "consult")
+    system, target, agent = of_conference, trio.target, trio.agent
     found = await recording(system, trio.id, "paused")
     await trio.only_two_talk("agent", "target")
     assert await asked_of_recording(system) == ["paused skip"]
@@ -213,7 +215,7 @@ async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of
     assert system.listening.never_recorded(target)
     if way_out == "customer-leaves":
         trio.customer.hang_up()
-        await everybody_is_gone(system, trio.id, "customer-left")
+        await everyone_is_gone(system, trio.id, "customer-left")
         assert system.listening.never_recorded(target)
         return
     others = {"merge": (agent, target), "complete": (target,), "agent-leaves": (target,)}.get(way_out, (agent,))
@@ -235,29 +237,29 @@ async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of
 
 
 @pytest.mark.parametrize("swaps", [1, 2])
-async def test_swap_lets_nothing_of_the_consult_onto_the_recording(of_room, swaps):
-    trio = await three(of_room, "consult")
+async def test_swap_lets_nothing_of_the_consult_onto_the_recording(of_conference, swaps):
+    trio = await three(of_conference, "consult")
     for _ in range(swaps):
         await trio.done("swap")
-    assert of_room.listening.never_recorded(trio.target)
+    assert of_conference.listening.never_recorded(trio.target)
     await trio.done("cancel")
-    await until_records(of_room, trio.customer, trio.agent)
-    assert of_room.listening.never_recorded(trio.target)
-    await ended_by_command(of_room, trio.id)
+    await until_records(of_conference, trio.customer, trio.agent)
+    assert of_conference.listening.never_recorded(trio.target)
+    await ended_by_command(of_conference, trio.id)
 
 
-async def test_recording_resumes_when_no_one_answers_the_consult(of_room):
-    trio = await two(of_room, "conferenced")
-    of_room.sandbox.phone(TARGET).script_in_turn(busy())
-    await failed(of_room, "busy", "transfer", trio.id, to=TARGET, mode="consult")
-    await recording(of_room, trio.id)
-    await until_records(of_room, trio.customer, trio.agent)
-    assert await asked_of_recording(of_room) == ["paused skip", "in-progress"]
-    await ended_by_command(of_room, trio.id)
+async def test_recording_resumes_when_no_one_answers_the_consult(of_conference):
+    trio = await two(of_conference, "conferenced")
+    of_conference.sandbox.phone(TARGET).script_in_turn(busy())
+    await failed(of_conference, "busy", "transfer", trio.id, to=TARGET, mode="consult")
+    await recording(of_conference, trio.id)
+    await until_records(of_conference, trio.customer, trio.agent)
+    assert await asked_of_recording(of_conference) == ["paused skip", "in-progress"]
+    await ended_by_command(of_conference, trio.id)
 
 
-async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_dialed(of_room):
-    system = of_room
+async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_dialed(of_conference):
+    system = of_conference
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=9, Status="paused")
     trio = await joined_by_target(trio, "consult")
@@ -273,8 +275,8 @@ async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_d
     await ended_by_command(system, trio.id)
 
 
-async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_nor_stopped(of_room):
-    system = of_room
+async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_nor_stopped(of_conference):
+    system = of_conference
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=99)
     await failed(system, "recording-failed", "transfer", trio.id, to=TARGET, mode="consult")
@@ -288,8 +290,8 @@ async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_no
     "fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}, {"status": 429, "retry_after_s": 0}], ids=str
 )
 @pytest.mark.parametrize("status", ["paused", "in-progress"])
-async def test_change_without_an_answer_is_repeated_until_it_is_so(of_room, status, fault):
-    system = of_room
+async def test_change_without_an_answer_is_repeated_until_it_is_so(of_conference, status, fault):
+    system = of_conference
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", Status=status, **fault)
     trio = await three(system, "consult")
     await trio.done("merge")
@@ -299,8 +301,8 @@ async def test_change_without_an_answer_is_repeated_until_it_is_so(of_room, stat
     await ended_by_command(system, trio.id)
 
 
-async def test_recording_continues_when_agent_leaves_before_target_answers(of_room):
-    system = of_room
+async def test_recording_continues_when_agent_leaves_before_target_answers(of_conference):
+    system = of_conference
     trio = await dials(await two(system, "conferenced"), "consult")
     await trio.until(transfer_status="ringing")
     trio.agent.hang_up()
@@ -311,19 +313,19 @@ async def test_recording_continues_when_agent_leaves_before_target_answers(of_ro
     await ended_by_command(system, trio.id)
 
 
-async def test_warm_transfer_is_recorded_whole(of_room):
-    trio = await three(of_room, "warm")
-    await until_records(of_room, trio.customer, trio.agent, trio.target)
-    assert await asked_of_recording(of_room) == []
-    await ended_by_command(of_room, trio.id)
+async def test_warm_transfer_is_recorded_whole(of_conference):
+    trio = await three(of_conference, "warm")
+    await until_records(of_conference, trio.customer, trio.agent, trio.target)
+    assert await asked_of_recording(of_conference) == []
+    await ended_by_command(of_conference, trio.id)
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
 
 
 @STARTS
-async def test_recording_is_started_paused_resumed_and_stopped_by_command(system, direction, in_room):
-    talk = await talking(system, direction, in_room=in_room)
+async def test_recording_is_started_paused_resumed_and_stopped_by_command(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
     for action in ("pause", "resume", "stop"):
         await rejected(system, "not recording; allowed now: ", "record", talk.session, action=action)
     await done(system, "record", talk.session, action="start")
@@ -346,9 +348,9 @@ async def test_recording_is_started_paused_resumed_and_stopped_by_command(system
     await ended_by_command(system, talk.session)
 
 
-async def test_command_means_the_recording_of_the_conference_where_there_is_one(of_room):
-    system = of_room
-    talk = await talking(system, in_room=True)
+async def test_command_means_the_recording_of_the_conference_where_there_is_one(of_conference):
+    system = of_conference
+    talk = await talking(system, conferenced=True)
     found = await recording(system, talk.session)
     await done(system, "record", talk.session, action="pause")
     assert found.status == "paused"
@@ -363,8 +365,8 @@ async def test_command_means_the_recording_of_the_conference_where_there_is_one(
     await ended_by_command(system, talk.session)
 
 
-async def test_recording_that_was_paused_by_command_stays_paused_through_a_consult(of_room):
-    system = of_room
+async def test_recording_that_was_paused_by_command_stays_paused_through_a_consult(of_conference):
+    system = of_conference
     trio = await two(system, "conferenced")
     await trio.done("record", action="pause")
     await joined_by_target(trio, "consult")
@@ -377,15 +379,17 @@ async def test_recording_that_was_paused_by_command_stays_paused_through_a_consu
     await ended_by_command(system, trio.id)
 
 
-async def test_recording_cannot_be_resumed_during_a_consult(of_room):
-    trio = await three(of_room, "consult")
-    await rejected(of_room, "agent and target are talking without the customer", "record", trio.id, action="resume")
-    assert of_room.listening.never_recorded(trio.target)
+async def test_recording_cannot_be_resumed_during_a_consult(of_conference):
+    trio = await three(of_conference, "consult")
+    await rejected(
+        of_conference, "agent and target are talking without the customer", "record", trio.id, action="resume"
+    )
+    assert of_conference.listening.never_recorded(trio.target)
     await trio.done("record", action="stop")
     await trio.done("merge")
-    await recording(of_room, trio.id, "completed")
-    assert of_room.listening.never_recorded(trio.target)
-    await ended_by_command(of_room, trio.id)
+    await recording(of_conference, trio.id, "completed")
+    assert of_conference.listening.never_recorded(trio.target)
+    await ended_by_command(of_conference, trio.id)
 
 
 @pytest.mark.parametrize("action, status", [("start", 0), ("pause", 400), ("stop", 400)])
@@ -408,7 +412,7 @@ async def test_command_that_twilio_refuses_has_failed_and_leaves_everything_as_i
 async def test_recording_is_rejected_before_anyone_has_answered(system):
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
-    await dialled(system.sandbox, "client:alice")
+    await dialed(system.sandbox, "client:alice")
     await rejected(system, "no one has answered yet; allowed now: ", "record", customer.sid, action="start")
     await ended_by_command(system, customer.sid)
 
@@ -421,7 +425,7 @@ async def test_recording_continues_while_the_call_is_parked_and_retrieved(of_cus
     await done(system, "park", talk.session)
     await until_records(system, talk.customer)
     await done(system, "retrieve", talk.session, to=TARGET)
-    leg = await dialled(system.sandbox, TARGET)
+    leg = await dialed(system.sandbox, TARGET)
     await until_records(system, talk.customer, leg)
     assert system.sandbox.recordings() == [found]
     await ended_by_command(system, talk.session)
@@ -436,7 +440,7 @@ async def test_callbacks_of_a_recording_may_be_lost_doubled_or_late(redis_server
     async with LocalSystem(redis_server.url, CONFERRAL_RECORD=kept) as system:
         for event in ("recording-in-progress", "recording-completed"):
             getattr(system.sandbox.faults, fault)(event)
-        talk = await talking(system, in_room=True)
+        talk = await talking(system, conferenced=True)
         found = await recording(system, talk.session)
         await done(system, "record", talk.session, action="pause")
         assert found.status == "paused"
@@ -454,8 +458,10 @@ async def test_recording_file_available_late_is_shown_in_session_and_log(redis_s
         session = await system.until(talk.session, **{"recording.status": "completed"})
         assert (session["state"], session["recording.sid"]) == ("ended", found.sid)
         assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
-        told = [entry["details"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"]
-        assert told[-1].startswith(f'{{"recording_sid":"{found.sid}","status":"completed"'), told
+        reported = [
+            entry["details"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"
+        ]
+        assert reported[-1].startswith(f'{{"recording_sid":"{found.sid}","status":"completed"'), reported
 
 
 async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_the_next(system):

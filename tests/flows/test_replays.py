@@ -3,7 +3,7 @@
 import pytest
 
 from tests.flows.conference_starts import BROWSER, in_conference, opened
-from tests.flows.flow_helpers import dials_to, done, everybody_is_gone, sounds, talking
+from tests.flows.flow_helpers import dials_to, done, everyone_is_gone, sounds, talking
 from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, LocalSystem
 
@@ -21,7 +21,7 @@ async def test_request_that_was_captured_opens_no_session_once_its_own_was_trimm
         route = {"bridged": "inbound", "waiting": "conference", "client": "client"}[way]
         captured = system.sandbox.request_log.voice_requests(f"/voice/{route}")[0]
         await done(system, "end", session)
-        await everybody_is_gone(system, session, "command")
+        await everyone_is_gone(system, session, "command")
         dials = len(system.sandbox.request_log.dials)
         partition = system.keys.partition_of(session)
         await system.client.delete(system.keys.session(session), system.keys.log(session))
@@ -35,7 +35,7 @@ async def test_request_that_was_captured_opens_no_session_once_its_own_was_trimm
         assert len(system.sandbox.request_log.dials) == dials
 
 
-async def test_browser_over_the_call_limit_is_told_and_no_one_is_dialed(redis_server):
+async def test_browser_over_the_call_limit_hears_so_and_no_one_is_dialed(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_DIALS_PER_IDENTITY=2) as system:
         system.sandbox.phone(CUSTOMER).script(answer_after_s=0.02)
         first = await opened(system, "client")

@@ -39,11 +39,11 @@ async def test_counts_agree_wherever_they_are_shown(redis_server: RedisServer) -
 
         await system.eventually(is_measured, "the metrics count the same")
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             (worker,) = (await read_health(reader)).processes
             return worker.stats is not None and worker.stats.requests > 0 and worker.stats.events > 10
 
-        await system.eventually(is_told, "the worker tells what it has done")
+        await system.eventually(is_reported, "the worker tells what it has done")
         after = await read_health(reader)
         measured = rates(before, after)
         assert measured is not None

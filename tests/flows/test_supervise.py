@@ -8,7 +8,7 @@ from tests.flows.flow_helpers import CAROL, begins, dial_requests, dials_to
 from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
 from tests.flows.three_party_call import Halt, ThreePartyCall
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -106,7 +106,7 @@ async def test_customer_does_not_hear_the_supervisors_phone_ring(system):
     crowd = await two(system)
     system.sandbox.phone(EVE).script_in_turn(rings())
     given = await crowd.say("supervise", to=EVE, mode="whisper")
-    crowd.people["supervisor"] = await dialled(system.sandbox, EVE)
+    crowd.people["supervisor"] = await dialed(system.sandbox, EVE)
     await crowd.party("supervisor", status="ringing")
     await crowd.expect_heard(customer="agent", agent="customer")
     # Another mode meanwhile is what counts when it is answered.
@@ -182,7 +182,7 @@ async def test_supervisor_whose_phone_rings_is_no_company_either(system):
     crowd = await two(system)
     system.sandbox.phone(EVE).script_in_turn(rings())
     given = await crowd.say("supervise", to=EVE, mode="monitor")
-    eve = await dialled(system.sandbox, EVE)
+    eve = await dialed(system.sandbox, EVE)
     await crowd.party("supervisor", status="ringing")
     crowd["agent"].hang_up()
     await crowd.ends("agent-left")
@@ -200,7 +200,7 @@ async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_a
     await crowd.supervise("whisper")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode=mode)
-    carol = await dialled(system.sandbox, CAROL)
+    carol = await dialed(system.sandbox, CAROL)
     if mode != "blind":
         await crowd.done("complete")
     crowd.people["agent-1"] = crowd.people.pop("agent")
@@ -261,7 +261,7 @@ async def test_supervisor_coaches_the_target_after_agent_hangs_up_in_warm_transf
     await crowd.supervise("whisper")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode="warm")
-    carol = await dialled(system.sandbox, CAROL)
+    carol = await dialed(system.sandbox, CAROL)
     crowd.people.pop("agent").hang_up()
     crowd.people["agent"] = carol
     await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
@@ -276,7 +276,7 @@ async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
     since_s = system.listening.now()
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await crowd.done("transfer", to=CAROL, mode="consult")
-    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    crowd.people["target"] = await dialed(system.sandbox, CAROL)
     await crowd.expect_heard(customer="music", supervisor=["agent", "target"])
     assert mode == "barge" or crowd.never_heard("target", "supervisor", since_s)
     await crowd.done("cancel")
@@ -376,7 +376,7 @@ async def test_supervisor_who_comes_in_the_middle_of_a_consult_is_heard_by_the_a
     system.sandbox.phone(CAROL).script_in_turn(rings())
     moved = await crowd.say("transfer", to=CAROL, mode="consult")
     await crowd.wait_until(**{"transfer.status": "ringing"})
-    carol = crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    carol = crowd.people["target"] = await dialed(system.sandbox, CAROL)
     if phase == "talking":
         carol.answer()
         assert await crowd.outcome(moved) == ("done", "")

@@ -34,14 +34,16 @@ class Foreigners:
 
     system: LocalSystem
     calls: list[CallHandle]
-    room: str
+    conference: str
 
     def are_untouched(self) -> bool:
         """Whether no request has named one of them, reads among them, and all are as they were."""
-        sids = [*(call.sid for call in self.calls), self.room]
+        sids = [*(call.sid for call in self.calls), self.conference]
         asked = [entry.path for entry in self.system.sandbox.request_log.rest if any(sid in entry.path for sid in sids)]
-        room = self.system.sandbox.model.state.conferences[self.room]
-        return not asked and room.status == "in-progress" and {call.status for call in self.calls} == {"in-progress"}
+        conference = self.system.sandbox.model.state.conferences[self.conference]
+        return (
+            not asked and conference.status == "in-progress" and {call.status for call in self.calls} == {"in-progress"}
+        )
 
 
 def foreigners(system: LocalSystem) -> Foreigners:
@@ -60,12 +62,12 @@ async def system(redis_server) -> AsyncIterator[LocalSystem]:
 
 
 async def inbound(system: LocalSystem) -> GroupCall:
-    talk = await talking(system, "inbound", in_room=True)
+    talk = await talking(system, "inbound", conferenced=True)
     return GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
 
 
 async def outbound(system: LocalSystem) -> GroupCall:
-    talk = await talking(system, "outbound", in_room=True)
+    talk = await talking(system, "outbound", conferenced=True)
     return GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
 
 
@@ -107,7 +109,7 @@ async def supervised(system: LocalSystem) -> GroupCall:
 
 def parked(start: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
     async def begin(system: LocalSystem) -> GroupCall:
-        talk = await talking(system, start, in_room=False)
+        talk = await talking(system, start, conferenced=False)
         crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
         if start == "inbound":
             await crowd.done("convert")
@@ -210,8 +212,8 @@ async def is_found_and_let_go(crowd: GroupCall, flow: Flow) -> None:
 async def nothing_is_left(crowd: GroupCall, reason: str) -> None:
     """No call, no timer, no effect; and the end was published once."""
     await crowd.system.settled()
-    told = [entry for entry in await outcomes(crowd.system) if entry["kind"] == "session"]
-    assert [(entry["session"], entry["reason"]) for entry in told] == [(crowd.id, reason)]
+    published = [entry for entry in await outcomes(crowd.system) if entry["kind"] == "session"]
+    assert [(entry["session"], entry["reason"]) for entry in published] == [(crowd.id, reason)]
 
 
 # ---- the stories -----------------------------------------------------------------------------------------------------
@@ -355,7 +357,7 @@ async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_serve
         policy = asdict(replace(make_policy(system.settings), **FAST))
         with ExitStack() as rest:
             with ForkedWorker(system, tmp_path, "first", lease_ms=lease_ms, policy=policy):
-                holder = await held_by_somebody_else(system, b"")
+                holder = await held_by_another(system, b"")
                 rest.enter_context(ForkedWorker(system, tmp_path, "second", lease_ms=lease_ms, policy=policy))
                 system.end_calls_in_test()
                 crowd = await inbound(system)
@@ -363,14 +365,14 @@ async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_serve
                 lose_everything(system)
             # Killed.
             crowd["agent"].hang_up()
-            await held_by_somebody_else(system, holder)
+            await held_by_another(system, holder)
             await crowd.wait_until(state="ended", end_reason="agent-left")
             log = await system.log(crowd.id)
             assert [entry for entry in log if entry["event"] == "account_swept"], await system.report()
             await nothing_is_left(crowd, "agent-left")
 
 
-async def held_by_somebody_else(system: LocalSystem, before: bytes) -> bytes:
+async def held_by_another(system: LocalSystem, before: bytes) -> bytes:
     """Waits until the sweep's lease has another holder; returns that one."""
 
     async def has_moved() -> bool:

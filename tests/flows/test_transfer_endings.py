@@ -3,10 +3,10 @@
 import pytest
 
 from conferral.sandbox import CallHandle
-from tests.flows.flow_helpers import TARGET, begins, dials_to, everybody_is_gone, outcome_of
-from tests.flows.three_party_call import GAP_S, LATE_S, PHASES, Halt, ThreePartyCall, held, parties, reached, told
+from tests.flows.flow_helpers import TARGET, begins, dials_to, everyone_is_gone, outcome_of
+from tests.flows.three_party_call import GAP_S, LATE_S, PHASES, Halt, ThreePartyCall, held, parties, published, reached
 from tests.support.local_system import LocalSystem
-from tests.support.phones import dialled
+from tests.support.phones import dialed
 
 pytestmark = pytest.mark.redis
 
@@ -28,15 +28,15 @@ def go_on(halt: Halt | None) -> None:
         halt.go()
 
 
-async def is_told(trio: ThreePartyCall, status: str, reason: str = "") -> None:
+async def is_reported(trio: ThreePartyCall, status: str, reason: str = "") -> None:
     """The transfer's sender gets this outcome if the transfer was unfinished; none is reported twice."""
     if trio.transfer_id:
         outcome = await outcome_of(trio.system, trio.transfer_id)
         assert (outcome.status, outcome.reason) == (status, reason)
 
 
-async def others_are_told(trio: ThreePartyCall, result: str, reason: str) -> None:
-    entries = [entry for entry in await told(trio.system, 1) if entry["kind"] == "transfer"]
+async def outcome_is_published(trio: ThreePartyCall, result: str, reason: str) -> None:
+    entries = [entry for entry in await published(trio.system, 1) if entry["kind"] == "transfer"]
     assert [(entry["result"], entry["reason"], entry["to"]) for entry in entries] == [(result, reason, TARGET)]
 
 
@@ -45,10 +45,10 @@ async def test_end_hangs_up_everyone_at_any_stage_of_a_transfer(system, mode, ph
     trio, halt = await reached(system, mode, phase)
     await trio.done("end")
     go_on(halt)
-    session = await everybody_is_gone(system, trio.id, "command")
+    session = await everyone_is_gone(system, trio.id, "command")
     assert (session["transfer.status"], session["transfer.reason"]) == ("cancelled", "command")
-    await is_told(trio, "failed", "command")
-    await others_are_told(trio, "cancelled", "command")
+    await is_reported(trio, "failed", "command")
+    await outcome_is_published(trio, "cancelled", "command")
 
 
 @pytest.mark.parametrize("mode, phase", EVERYWHERE)
@@ -56,10 +56,10 @@ async def test_everyone_is_hung_up_when_the_customer_hangs_up(system, mode, phas
     trio, halt = await reached(system, mode, phase)
     trio.customer.hang_up()
     go_on(halt)
-    session = await everybody_is_gone(system, trio.id, "customer-left")
+    session = await everyone_is_gone(system, trio.id, "customer-left")
     assert (session["transfer.status"], session["transfer.reason"]) == ("failed", "customer-left")
-    await is_told(trio, "failed", "customer-left")
-    await others_are_told(trio, "failed", "customer-left")
+    await is_reported(trio, "failed", "customer-left")
+    await outcome_is_published(trio, "failed", "customer-left")
     # Once he is gone there is no one to dial for.
     assert dials_to(system, TARGET) == (0 if trio.target is None else 1)
 
@@ -69,19 +69,19 @@ async def test_agent_who_hangs_up_before_the_answer_leaves_the_customer_with_rin
     trio, halt = await reached(system, mode, phase)
     trio.agent.hang_up()
     go_on(halt)
-    target = trio.target = await dialled(system.sandbox, TARGET)
+    target = trio.target = await dialed(system.sandbox, TARGET)
     session = await trio.until(phase="blind", transfer_status="ringing")
     # A party on hold may hear the music to its end before the ringing.
-    await trio.hears_a_tune("music" if mode == "consult" and phase in ("holding", "ringing") else "ringback")
+    await trio.hears_wait_audio("music" if mode == "consult" and phase in ("holding", "ringing") else "ringback")
     assert held(session) <= {"customer"}
     target.answer()
     await trio.only_two_talk("customer", "target")
     await is_handed_over(trio)
-    await is_told(trio, "done")
+    await is_reported(trio, "done")
     # Twilio's own time from one conference or document to the next, and once more for a hold.
     assert trio.customer_was_never_in_silence(GAP_S + LATE_S), trio.heard()
     trio.target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 async def test_customer_on_hold_hears_ringing_after_the_music_when_the_agent_leaves_before_the_answer(redis_server):
@@ -93,7 +93,7 @@ async def test_customer_on_hold_hears_ringing_after_the_music_when_the_agent_lea
         trio.target.answer()
         await trio.only_two_talk("customer", "target")
         trio.customer.hang_up()
-        await everybody_is_gone(system, trio.id, "customer-left")
+        await everyone_is_gone(system, trio.id, "customer-left")
 
 
 @pytest.mark.parametrize("mode, phase", AFTER_ANSWER)
@@ -104,17 +104,17 @@ async def test_agent_who_hangs_up_after_the_answer_hands_over(system, mode, phas
     await is_handed_over(trio)
     assert trio.customer_was_never_in_silence(), trio.heard()
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 async def is_handed_over(trio: ThreePartyCall) -> None:
     session = await trio.until(state="conferenced", transfer_status="completed")
     assert not held(session)
-    everybody = parties(session)
-    assert everybody["agent"] == ("target-1", "connected")
-    assert everybody["agent-1"][1] == "left"
+    everyone = parties(session)
+    assert everyone["agent"] == ("target-1", "connected")
+    assert everyone["agent-1"][1] == "left"
     assert dials_to(trio.system, TARGET) == 1
-    await others_are_told(trio, "completed", "")
+    await outcome_is_published(trio, "completed", "")
 
 
 @pytest.mark.parametrize("mode, phase", AFTER_ANSWER)
@@ -125,9 +125,9 @@ async def test_target_who_hangs_up_gives_the_customer_back_to_the_agent(system, 
     assert not held(session)
     await trio.only_two_talk("customer", "agent")
     assert trio.customer_was_never_in_silence(), trio.heard()
-    await others_are_told(trio, "cancelled", "target-left")
+    await outcome_is_published(trio, "cancelled", "target-left")
     trio.agent.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 @pytest.mark.parametrize("step, halt_before", [
@@ -147,14 +147,14 @@ async def test_hanging_up_mid_step_leaves_no_one_on_hold(system, step, halt_befo
     outcome = await outcome_of(system, command_id)
     assert outcome.status in ("done", "failed")
     if leaver == "customer":
-        await everybody_is_gone(system, trio.id, "customer-left")
+        await everyone_is_gone(system, trio.id, "customer-left")
         return
     other = {"agent": "target", "target": "agent"}[leaver]
     await trio.only_two_talk("customer", other)
     session = await trio.until(state="conferenced")
     assert session["transfer.status"] == {"agent": "completed", "target": "cancelled"}[leaver]
     getattr(trio, other).hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 @pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)
@@ -162,7 +162,7 @@ async def test_complete_before_the_answer_hangs_up_the_agent_and_continues_as_bl
     trio, halt = await reached(system, mode, phase)
     command_id = await begins(system, "complete", trio.id)
     go_on(halt)
-    target = trio.target = await dialled(system.sandbox, TARGET)
+    target = trio.target = await dialed(system.sandbox, TARGET)
     assert (await outcome_of(system, command_id)).status == "done"
     assert trio.agent.status == "completed"
     await trio.until(phase="blind", transfer_status="ringing")
@@ -170,9 +170,9 @@ async def test_complete_before_the_answer_hangs_up_the_agent_and_continues_as_bl
     target.answer()
     await trio.only_two_talk("customer", "target")
     await is_handed_over(trio)
-    await is_told(trio, "done")
+    await is_reported(trio, "done")
     target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 @pytest.mark.parametrize("mode, phase", [one for one in BEFORE_ANSWER if one[1] != "ringing"])
@@ -181,11 +181,11 @@ async def test_cancel_before_the_dial_rings_no_one_and_both_keep_talking(system,
     command_id = await begins(system, "cancel", trio.id)
     go_on(halt)
     assert (await outcome_of(system, command_id)).status == "done"
-    await is_told(trio, "failed", "cancelled")
+    await is_reported(trio, "failed", "cancelled")
     session = await trio.until(state="conferenced", transfer_status="cancelled")
     assert not held(session)
     await trio.only_two_talk("customer", "agent")
     assert dials_to(system, TARGET) == 0
-    await others_are_told(trio, "cancelled", "command")
+    await outcome_is_published(trio, "cancelled", "command")
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")

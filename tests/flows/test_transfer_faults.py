@@ -21,7 +21,7 @@ pytestmark = pytest.mark.redis
 CONSULT: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "consult"}), ("swap", {}), ("complete", {}))
 GATED: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "blind", "brief": "Hello."}),)
 #: Who the customer talks to in the end, what became of each command, the transfer's result and its reason.
-Told = tuple[str, ...]
+Reported = tuple[str, ...]
 Arm = Callable[[Faults], None]
 #: Worlds that are played side by side (count).
 AT_ONCE = 8
@@ -61,7 +61,7 @@ REQUESTS: dict[str, tuple[Sequence[Command], bool, str, str, dict[str, str]]] = 
 
 
 #: Dials that can't succeed: one that Twilio refuses, and one that is never resent because it can't be verified.
-FAILURES: dict[tuple[str, str], Told] = {
+FAILURES: dict[tuple[str, str], Reported] = {
     ("404", "consult: dial"): ("agent", "failed", "rejected", "rejected", "failed", "failed"),
     ("404", "blind: dial"): ("recalled", "failed", "recalled", "failed"),
     ("404", "blind: dial to the gate"): ("recalled", "failed", "recalled", "failed"),
@@ -70,7 +70,9 @@ FAILURES: dict[tuple[str, str], Told] = {
 }
 
 
-async def tell(redis_url: str, plot: Sequence[Command], converted: bool, before: str, arm: Arm, **policy: int) -> Told:
+async def play(
+    redis_url: str, plot: Sequence[Command], converted: bool, before: str, arm: Arm, **policy: int
+) -> Reported:
     """The story with a fault that is ordered right before that command; returns what became of it."""
     system = small_world(redis_url, policy={"hold_timeout_ms": 3_000, **policy})
     async with system:
@@ -85,14 +87,14 @@ async def tell(redis_url: str, plot: Sequence[Command], converted: bool, before:
         assert not system.sandbox.faults.pending_count(), "the fault has not happened"
         assert plot is not CONSULT or cast.customer_never_heard_the_consult()
         found = await cast.answers()
-        return company, *(outcome.status for outcome in found.values()), *await cast.told()
+        return company, *(outcome.status for outcome in found.values()), *await cast.published()
 
 
-async def tell_all(stories: dict[str, Coroutine[Any, Any, Told]]) -> dict[str, Told | BaseException]:
+async def play_all(stories: dict[str, Coroutine[Any, Any, Reported]]) -> dict[str, Reported | BaseException]:
     """Many stories side by side."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(story: Coroutine[Any, Any, Told]) -> Told:
+    async def one(story: Coroutine[Any, Any, Reported]) -> Reported:
         async with places:
             return await story
 
@@ -100,7 +102,7 @@ async def tell_all(stories: dict[str, Coroutine[Any, Any, Told]]) -> dict[str, T
     return dict(zip(stories, results, strict=True))
 
 
-def succeeded(plot: Sequence[Command]) -> Told:
+def succeeded(plot: Sequence[Command]) -> Reported:
     """What becomes of a story that goes well."""
     return "target", *("done" for _ in plot), "completed", ""
 
@@ -110,9 +112,9 @@ async def test_fault_of_any_request_costs_time_or_fails_the_transfer_for_one_rea
     def arming(path: str, params: dict[str, str]) -> Arm:
         return lambda faults: faults.next_rest("POST", path, **FAULTS[fault], **params)
 
-    found = await tell_all(
+    found = await play_all(
         {
-            name: tell(redis_server.url, plot, converted, before, arming(path, params))
+            name: play(redis_server.url, plot, converted, before, arming(path, params))
             for name, (plot, converted, before, path, params) in REQUESTS.items()
         }
     )
@@ -147,9 +149,9 @@ async def test_transfer_comes_to_its_end_though_any_one_callback_is_lost(redis_s
         params = of_call.get(who) or ({"ParticipantLabel": who} if who else {})
         return lambda faults: faults.lose_callbacks(event, **params)
 
-    found = await tell_all(
+    found = await play_all(
         {
-            f"{event} {who}": tell(
+            f"{event} {who}": play(
                 redis_server.url, plot, converted, "transfer", arming(event, who), ring_timeout_ms=1_000
             )
             for event, who in lost

@@ -61,7 +61,7 @@ async def test_refused_credentials_stop_dialing_with_one_alarm_and_calls_continu
 
 @pytest.mark.soak
 async def test_unavailable_twilio_is_probed_occasionally_and_pending_hang_ups_complete(
-    system: LocalSystem, tell_figure: Callable[[str], None]
+    system: LocalSystem, report_figure: Callable[[str], None]
 ):
     calls = [await system.converted() for _ in range(8)]
     talking = [await system.talking() for _ in range(8)]
@@ -79,7 +79,7 @@ async def test_unavailable_twilio_is_probed_occasionally_and_pending_hang_ups_co
     sent = ledger.requests("POST")[since:]
     ordinary = [entry for entry in sent if "Twiml" in dict(entry.params)]
     assert len(ordinary) <= 12, "a single try every second, then more seldom"
-    tell_figure(
+    report_figure(
         f"{since - before} requests until it counted as away, then {len(ordinary)} tries beside "
         f"{len(sent) - len(ordinary)} of endings"
     )
@@ -98,7 +98,7 @@ async def test_unavailable_twilio_is_probed_occasionally_and_pending_hang_ups_co
 
 @pytest.mark.soak
 async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_refused_as_too_many(
-    system: LocalSystem, tell_figure: Callable[[str], None]
+    system: LocalSystem, report_figure: Callable[[str], None]
 ):
     calls = [await system.talking() for _ in range(12)]
     system.sandbox.faults.rate_429 = 0.5
@@ -128,7 +128,7 @@ async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_ref
     posts = system.sandbox.request_log.requests("POST")
     busy = [entry for entry in posts if entry.status == 429]
     shown = f"slots for others than endings {max(slots):.0f} to {min(slots):.0f}"
-    tell_figure(f"{len(posts)} requests, {len(busy)} of them 429; {shown}")
+    report_figure(f"{len(posts)} requests, {len(busy)} of them 429; {shown}")
     assert len(busy) > 30
     assert min(slots) == adaptive_limit.WINDOW_MIN
     # One that is refused for four seconds has failed; what was done, was done in order.

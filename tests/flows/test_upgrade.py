@@ -107,11 +107,11 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
             try:
                 async with aiohttp.ClientSession() as http:
                     answer = await http.get(f"http://127.0.0.1:{unused_tcp_port}/readyz")
-                    told = await answer.json()
+                    reported = await answer.json()
             except aiohttp.ClientConnectionError:
                 return False
             problem = f"schema: Redis has version {OLD}, this release supports {OLD - 1}: update it"
-            return answer.status == 503 and told == {"ready": False, "missing": [problem]}
+            return answer.status == 503 and reported == {"ready": False, "missing": [problem]}
 
         await system.eventually(says_so, "it says that it is too old")
         customer, _ = await system.converted()

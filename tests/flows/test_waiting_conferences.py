@@ -8,16 +8,16 @@ from tests.flows.flow_helpers import (
     GAP_MAX_S,
     begins,
     done,
-    everybody_is_gone,
+    everyone_is_gone,
     longest_gap_s,
     outcome_of,
     rejected,
     sounds,
     until_hears,
 )
-from tests.flows.three_party_call import told
+from tests.flows.three_party_call import published
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
 
 pytestmark = pytest.mark.redis
 OUTCOMES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
@@ -44,7 +44,7 @@ async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_st
 
 
 @by_way("waiting")
-async def test_one_waits_with_the_tune_until_the_other_answers_and_then_they_talk(system, way):
+async def test_one_waits_with_music_until_the_other_answers_and_then_they_talk(system, way):
     system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
     opening = await opened(system, way)
     leg = await opening.rings()
@@ -61,16 +61,16 @@ async def test_one_waits_with_the_tune_until_the_other_answers_and_then_they_tal
     assert called is None or called.status == "done"
     await until_hears(system, opening.waiter, [leg])
     # The waiting party has heard only the wait audio before, without a gap between it and the voice.
-    assert sounds(system, opening.waiter)[-2:] == [opening.way.tune, frozenset([leg.sid])]
+    assert sounds(system, opening.waiter)[-2:] == [opening.way.wait_audio, frozenset([leg.sid])]
     assert longest_gap_s(system, opening.waiter, 0) < GAP_MAX_S
     # No one is moved: the two were in one conference from the start; the other was dialed into it by its SID.
     assert system.redirects_of(leg) == system.redirects_of(opening.waiter) == 0
-    room = await system.sandbox_room()
-    assert room.sid == (await opening.session())["conference_sid"]
+    conference = await system.sandbox_conference()
+    assert conference.sid == (await opening.session())["conference_sid"]
     (dial, *again) = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
     # Where Twilio adds no one before the start, they join by our TwiML.
     assert [(dial.code, one.path) for one in again] in ([], [(16099, "/Calls.json")])
-    assert room.sid in dial.path
+    assert conference.sid in dial.path
     assert dial.get("EarlyMedia") == "false"
     await done(system, "end", opening.id)
     await opening.ends("command")
@@ -82,7 +82,7 @@ async def test_hanging_up_ends_a_call_of_two(system, way, leaver):
     opening, leg = await in_conference(system, way)
     {opening.way.waiter: opening.waiter, opening.way.awaited: leg}[leaver].hang_up()
     await opening.ends(f"{leaver}-left")
-    (entry,) = await told(system, 1)
+    (entry,) = await published(system, 1)
     assert (entry["kind"], entry["result"], entry["session"]) == ("session", "ended", opening.id)
 
 
@@ -153,7 +153,7 @@ async def test_removing_either_party_while_one_waits_ends_the_call(system, way, 
     await opening.rings()
     await done(system, "remove", opening.id, party=getattr(opening.way, whom))
     ended = await opening.until(state="ended")
-    await everybody_is_gone(system, opening.id, ended["end_reason"])
+    await everyone_is_gone(system, opening.id, ended["end_reason"])
 
 
 async def test_agent_of_a_call_who_does_not_come_leaves_the_customer_uncalled(system):
@@ -161,7 +161,7 @@ async def test_agent_of_a_call_who_does_not_come_leaves_the_customer_uncalled(sy
     command = await begins(system, "call", "", agent=AGENT, customer=CUSTOMER, mode="conference")
     outcome = await outcome_of(system, command)
     assert (outcome.status, outcome.reason) == ("failed", "agent-busy")
-    await everybody_is_gone(system, outcome.session, "agent-busy")
+    await everyone_is_gone(system, outcome.session, "agent-busy")
     assert system.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
@@ -197,7 +197,7 @@ async def test_greeting_is_said_once_and_then_the_music_plays(redis_server):
     async with LocalSystem(redis_server.url, speed=5, CONFERRAL_GREETING="Welcome to us.") as system:
         system.agent_phone.script_in_turn(rings())
         opening = await opened(system, "waiting")
-        agent = await dialled(system.sandbox, AGENT)
+        agent = await dialed(system.sandbox, AGENT)
         await waits(opening)
         await until_hears(system, opening.waiter, "music")
         agent.answer()
@@ -221,5 +221,5 @@ async def test_customer_who_has_to_press_a_key_and_does_not_ends_the_call_with_a
         system.sandbox.phone(CUSTOMER).script_in_turn(script)
         opening = await opened(system, way)
         await opening.fails(reason)
-        machine = await dialled(system.sandbox, CUSTOMER)
+        machine = await dialed(system.sandbox, CUSTOMER)
         assert system.listening.never_heard(opening.waiter, machine)

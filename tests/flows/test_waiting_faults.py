@@ -133,14 +133,14 @@ async def _waits_although_the_wait_url_fails(system, way, status):
     system.sandbox.faults.fail_fetches("/voice/wait", status=status, count=20)
     opening = await opened(system, way)
 
-    async def is_rung_for_the_second_room():
+    async def is_rung_for_the_second_conference():
         ringing = [one for one in system.sandbox.calls_of(opening.way.phone) if one.status == "ringing"]
         return len(system.sandbox.model.state.conferences) == 2 and len(ringing) == 1 and await _shows(ringing[0])
 
     async def _shows(leg):
         return (await opening.session())[f"party.{opening.way.awaited}.call_sid"] == leg.sid
 
-    await system.eventually(is_rung_for_the_second_room, "the other one is dialled into the second room alone")
+    await system.eventually(is_rung_for_the_second_conference, "the other one is dialed into the second room alone")
     (await system.leg(opening.id, opening.way.awaited)).answer()
     leg = await opening.talks()
     assert opening.waiter.status == leg.status == "in-progress"

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.flows.conference_starts import by_way, in_conference, some
-from tests.flows.flow_helpers import CAROL, SECOND, TARGET, dials_to, done, everybody_is_gone, failed, until_hears
-from tests.flows.three_party_call import dials, joined_by_target, told
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET, dials_to, done, everyone_is_gone, failed, until_hears
+from tests.flows.three_party_call import dials, joined_by_target, published
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, dialled
+from tests.support.phones import answers, busy, dialed
 
 pytestmark = pytest.mark.redis
 
@@ -28,8 +28,8 @@ async def target_stays(system, trio):
     assert (session["party.agent.call_sid"], session["party.agent.address"]) == (trio.target.sid, TARGET)
     assert session["party.customer.call_sid"] == trio.customer.sid
     trio.target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
-    transfer, end = await told(system, 2)
+    await everyone_is_gone(system, trio.id, "agent-left")
+    transfer, end = await published(system, 2)
     assert (transfer["kind"], transfer["result"], transfer["to"]) == ("transfer", "completed", TARGET)
     assert (end["kind"], end["reason"]) == ("session", "agent-left")
     assert dials_to(system, TARGET) == 1
@@ -63,7 +63,7 @@ async def test_consult_that_is_cancelled_leaves_the_two_talking(system, way):
     await trio.until(state="conferenced", phase="", transfer_status="cancelled")
     assert trio.kept_apart()
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 @by_way("call")
@@ -88,12 +88,12 @@ async def test_blind_transfer_that_fails_brings_the_agent_back(redis_server, way
         system.sandbox.phone(address).script_in_turn(answers())
         before = len(system.sandbox.calls_of(address))
         await failed(system, "busy", "transfer", trio.id, to=TARGET, mode="blind")
-        recalled = await dialled(system.sandbox, address, before + 1)
+        recalled = await dialed(system.sandbox, address, before + 1)
         await until_hears(system, trio.customer, [recalled])
         await until_hears(system, recalled, [trio.customer])
         await trio.until(state="conferenced", phase="")
         recalled.hang_up()
-        await everybody_is_gone(system, trio.id, "agent-left")
+        await everyone_is_gone(system, trio.id, "agent-left")
 
 
 @by_way("client")
@@ -112,8 +112,8 @@ async def test_customer_hanging_up_during_a_transfer_hangs_up_everyone(system, w
     trio = await starts(system, way)
     await dials(trio, mode)
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
-    transfer, _ = await told(system, 2)
+    await everyone_is_gone(system, trio.id, "customer-left")
+    transfer, _ = await published(system, 2)
     assert (transfer["result"], transfer["reason"]) == ("failed", "customer-left")
     assert trio.target.record.answered_at_s is None
 
@@ -124,11 +124,11 @@ async def test_two_transfers_one_after_the_other(system, way):
     for address, mode in ((TARGET, "blind"), (SECOND, "blind")):
         system.sandbox.phone(address).script_in_turn(answers())
         await done(system, "transfer", trio.id, to=address, mode=mode)
-        await until_hears(system, trio.customer, [await dialled(system.sandbox, address)])
+        await until_hears(system, trio.customer, [await dialed(system.sandbox, address)])
         await trio.until(state="conferenced", phase="")
     assert dials_to(system, TARGET) == dials_to(system, SECOND) == 1
     await done(system, "end", trio.id)
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_group_of_three_transfers_and_continues_until_one_is_left(system):
@@ -136,7 +136,7 @@ async def test_group_of_three_transfers_and_continues_until_one_is_left(system):
     trio = await starts(system, "client")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await done(system, "add", trio.id, to=CAROL, party="expert")
-    carol = await dialled(system.sandbox, CAROL)
+    carol = await dialed(system.sandbox, CAROL)
     await until_hears(system, carol, [trio.customer, trio.agent])
     await joined_by_target(trio, "warm")
     await trio.done("complete")
@@ -145,4 +145,4 @@ async def test_group_of_three_transfers_and_continues_until_one_is_left(system):
     await until_hears(system, carol, [trio.target])
     await until_hears(system, trio.target, [carol])
     carol.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")

@@ -9,7 +9,7 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from tests.flows.conference_starts import WAYS, ConferenceStart, opened
-from tests.flows.flow_helpers import TARGET, dials_to, everybody_is_gone, outcome_of, outcomes
+from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, outcome_of, outcomes
 from tests.flows.interruptions import AT_ONCE, Interruption, one_by_one, small_world
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.phones import answers
@@ -148,11 +148,11 @@ async def _ends(system: LocalSystem, way: str, act: Any, scene: Scene, opening: 
         await system.command("end", opening.id)
     ended = await system.until(opening.id, state="ended")
     assert ended["end_reason"] in reasons(way, act), ended
-    await everybody_is_gone(system, opening.id, ended["end_reason"])
+    await everyone_is_gone(system, opening.id, ended["end_reason"])
     assert dials_to(system, WAYS[way].phone) <= 1
     assert way != "call" or dials_to(system, AGENT) == 1
-    told = [entry for entry in await outcomes(system) if entry["kind"] == "session"]
-    assert [entry["reason"] for entry in told] == [ended["end_reason"]]
+    published = [entry for entry in await outcomes(system) if entry["kind"] == "session"]
+    assert [entry["reason"] for entry in published] == [ended["end_reason"]]
     called = await opening.called()
     assert called is None or called.is_final
 

@@ -8,7 +8,7 @@ from tests.flows.flow_helpers import (
     TARGET,
     begins,
     dials_to,
-    everybody_is_gone,
+    everyone_is_gone,
     failed,
     outcome_of,
     rejected,
@@ -20,12 +20,12 @@ from tests.flows.three_party_call import (
     held,
     joined_by_target,
     parties,
+    published,
     three,
-    told,
     two,
 )
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable
+from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 
@@ -78,8 +78,8 @@ async def test_warm_transfer_is_completed_and_the_call_ends_when_either_leaves(s
     assert dials_to(system, TARGET) == 1
 
     getattr(trio, leaver).hang_up()
-    await everybody_is_gone(system, trio.id, reason)
-    entries = [(entry["kind"], entry["result"], entry["reason"]) for entry in await told(system, 2)]
+    await everyone_is_gone(system, trio.id, reason)
+    entries = [(entry["kind"], entry["result"], entry["reason"]) for entry in await published(system, 2)]
     assert entries == [("transfer", "completed", ""), ("session", "ended", reason)]
 
 
@@ -92,7 +92,7 @@ async def test_agent_who_hangs_up_has_completed_and_the_call_ends_when_either_le
     await trio.only_two_talk("customer", "target")
     assert trio.customer_was_never_in_silence(), trio.heard()
     getattr(trio, leaver).hang_up()
-    await everybody_is_gone(system, trio.id, reason)
+    await everyone_is_gone(system, trio.id, reason)
 
 
 async def test_warm_transfer_of_a_call_that_we_placed_is_completed(system):
@@ -107,7 +107,7 @@ async def test_warm_transfer_of_a_call_that_we_placed_is_completed(system):
     await trio.only_two_talk("customer", "target")
     assert trio.customer_was_never_in_silence(), trio.heard()
     trio.target.hang_up()
-    await everybody_is_gone(system, "out-1", "agent-left")
+    await everyone_is_gone(system, "out-1", "agent-left")
 
 
 async def test_both_hear_the_phone_ring(system):
@@ -116,7 +116,7 @@ async def test_both_hear_the_phone_ring(system):
     await trio.until(transfer_status="ringing")
     await trio.hear(customer=[trio.agent, "ringing"], agent=[trio.customer, "ringing"])
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_complete_while_it_rings_lets_the_agent_go_and_the_customer_hears_ringback_until_the_answer(system):
@@ -135,7 +135,7 @@ async def test_complete_while_it_rings_lets_the_agent_go_and_the_customer_hears_
     assert trio.customer_was_never_in_silence(), trio.heard()
     assert dials_to(system, TARGET) == 1
     trio.target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 # ---- no one takes it ---------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ async def test_customer_and_agent_talk_on_when_the_target_is_not_reached(system,
     await failed(system, reason, "transfer", trio.id, to=TARGET, mode="warm")
     await talk_on(trio, status="failed", reason=reason)
     trio.agent.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 async def test_customer_and_agent_keep_talking_when_target_does_not_answer(redis_server):
@@ -165,7 +165,7 @@ async def test_customer_and_agent_keep_talking_when_target_does_not_answer(redis
         await trio.only_two_talk("customer", "agent")
         assert trio.customer_was_never_in_silence(), trio.heard()
         await trio.done("end")
-        await everybody_is_gone(system, trio.id, "command")
+        await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_target_who_answers_and_leaves_at_once_leaves_customer_and_agent_talking(system):
@@ -177,7 +177,7 @@ async def test_target_who_answers_and_leaves_at_once_leaves_customer_and_agent_t
     )
     await talk_on(trio)
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["ringing", "talking"])
@@ -191,7 +191,7 @@ async def test_cancel_lets_the_target_go_and_the_two_talk_on(system, answered):
     assert outcome.status == ("done" if answered else "failed")
     await talk_on(trio, status="cancelled", reason="command")
     trio.agent.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")
 
 
 # ---- one after the other -----------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
         system.sandbox.phone(address).script_in_turn(answers())
         await trio.done("transfer", to=address, mode=("warm", "consult", "warm")[number - 1])
-        legs.append(await dialled(system.sandbox, address))
+        legs.append(await dialed(system.sandbox, address))
         trio.agent, trio.target = legs[-2:]
         await trio.done("complete")
         await trio.only_two_talk("customer", "target")
@@ -221,8 +221,8 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     # A session is found by any of its calls, those of agents who have left too.
     await rejected(system, "no transfer is in progress; allowed now: ", "cancel", legs[1].sid)
     legs[-1].hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
-    entries = [(entry["kind"], entry["result"]) for entry in await told(system, 4)]
+    await everyone_is_gone(system, trio.id, "agent-left")
+    entries = [(entry["kind"], entry["result"]) for entry in await published(system, 4)]
     assert entries == [*[("transfer", "completed")] * 3, ("session", "ended")]
 
 
@@ -238,7 +238,7 @@ async def test_second_transfer_while_one_runs_is_rejected_and_changes_nothing(sy
     await trio.all_talk()
     await trio.done("complete")
     trio.customer.hang_up()
-    await everybody_is_gone(system, trio.id, "customer-left")
+    await everyone_is_gone(system, trio.id, "customer-left")
 
 
 async def test_swap_and_merge_of_a_warm_transfer_are_refused(system):
@@ -251,7 +251,7 @@ async def test_swap_and_merge_of_a_warm_transfer_are_refused(system):
     for step in ("swap", "merge"):
         await rejected(system, "no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
     await trio.done("end")
-    await everybody_is_gone(system, trio.id, "command")
+    await everyone_is_gone(system, trio.id, "command")
 
 
 async def test_complete_given_twice_is_done_once(system):
@@ -261,4 +261,4 @@ async def test_complete_given_twice_is_done_once(system):
     await rejected(system, "no transfer is in progress; allowed now: ", "complete", trio.id)
     assert trio.asked().count("hang up agent") == 1
     trio.target.hang_up()
-    await everybody_is_gone(system, trio.id, "agent-left")
+    await everyone_is_gone(system, trio.id, "agent-left")

@@ -7,7 +7,7 @@ from typing import Any
 from conferral.sandbox import CallHandle, PhoneScript, RestHookEvent
 from tests.flows.flow_helpers import TARGET, begins, done, longest_gap_s, outcomes, until_hears
 from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.support.phones import answers, dialled, rings
+from tests.support.phones import answers, dialed, rings
 
 #: Where a call can be when a transfer is asked for.
 STARTS = ("bridged", "conferenced")
@@ -52,13 +52,13 @@ class ThreePartyCall:
             others = [what] if isinstance(what, CallHandle) else what
             await until_hears(self.system, getattr(self, name), others)
 
-    async def hears_a_tune(self, tune: str) -> None:
+    async def hears_wait_audio(self, wait_audio: str) -> None:
         """Waits until the customer hears that, or the ringing that follows it."""
 
         async def does() -> bool:
-            return self.system.listening.hears(self.customer) in (tune, "ringback")
+            return self.system.listening.hears(self.customer) in (wait_audio, "ringback")
 
-        await self.system.eventually(does, f"the customer hears {tune}")
+        await self.system.eventually(does, f"the customer hears {wait_audio}")
 
     async def all_talk(self) -> None:
         await self.hear(
@@ -157,7 +157,7 @@ async def dials(trio: ThreePartyCall, mode: str, *scripts: PhoneScript, **fields
     system.sandbox.phone(TARGET).script_in_turn(*(scripts or (rings(),)))
     before = len(system.sandbox.calls_of(TARGET))
     trio.transfer_id = await begins(system, "transfer", trio.id, to=TARGET, mode=mode, **fields)
-    trio.target = await dialled(system.sandbox, TARGET, before + 1)
+    trio.target = await dialed(system.sandbox, TARGET, before + 1)
     return trio
 
 
@@ -171,11 +171,11 @@ async def joined_by_target(trio: ThreePartyCall, mode: str, **fields: str) -> Th
     system.sandbox.phone(TARGET).script_in_turn(answers())
     before = len(system.sandbox.calls_of(TARGET))
     await trio.done("transfer", to=TARGET, mode=mode, **fields)
-    trio.target = await dialled(system.sandbox, TARGET, before + 1)
+    trio.target = await dialed(system.sandbox, TARGET, before + 1)
     return trio
 
 
-async def told(system: LocalSystem, count: int) -> list[dict[str, str]]:
+async def published(system: LocalSystem, count: int) -> list[dict[str, str]]:
     """The outcomes stream, once it has so many entries; they come a moment after the events."""
 
     async def has_come() -> bool:

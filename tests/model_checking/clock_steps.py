@@ -26,7 +26,7 @@ def next_due_ms(system: ModelInputs, place: Place) -> int | None:
         due += [
             order.since_ms + SETTLE_MS - NOW_MS
             for order in map(system.orders.__getitem__, (*place.line[:1], *place.asides))
-            if order.stage is JobState.VERIFYING and order.was_looked_up and order.since_ms + SETTLE_MS > NOW_MS
+            if order.stage is JobState.VERIFYING and order.was_verified and order.since_ms + SETTLE_MS > NOW_MS
         ]
     if place.differs_since_ms:
         due.append(max(1, place.differs_since_ms + SWEEP_MS - NOW_MS))
@@ -43,11 +43,11 @@ def is_moving(system: ModelInputs, place: Place) -> bool:
     if any(due_ms <= NOW_MS for due_ms in session.timers.values()):
         return True
     orders = map(system.orders.__getitem__, (*place.line[:1], *place.asides))
-    return any(order.stage is not JobState.VERIFYING or _can_be_looked_up(order) for order in orders)
+    return any(order.stage is not JobState.VERIFYING or _can_be_verified(order) for order in orders)
 
 
-def _can_be_looked_up(order: Job) -> bool:
-    return not order.was_looked_up or order.since_ms + SETTLE_MS <= NOW_MS
+def _can_be_verified(order: Job) -> bool:
+    return not order.was_verified or order.since_ms + SETTLE_MS <= NOW_MS
 
 
 def later(system: ModelInputs, place: Place, by_ms: int) -> Place:
@@ -94,8 +94,8 @@ def difference(
         calls = tuple(party.call_sid for party in session.parties.values() if party.call_sid and not party.is_gone)
         comparison.compare_live(LiveSession(session.id, session.updated_at_ms, session.conference_sid, calls))
         return comparison.findings
-    rooms = frozenset((session.conference_sid, *session.former_conferences)) - {""}
-    ended = EndedSession(NOW_MS - 60_000, rooms)
+    conferences = frozenset((session.conference_sid, *session.former_conferences)) - {""}
+    ended = EndedSession(NOW_MS - 60_000, conferences)
     known = {party.call_sid for party in session.parties.values()} | set(session.former_calls)
     for call_sid in sorted(comparison.unmatched_calls & known):
         comparison.compare_ended(session.id, ended, call_sid=call_sid)

@@ -24,11 +24,11 @@ from tests.model_checking.flows import ALL, FLOWS
 from tests.model_checking.moves import FAULTS
 from tests.model_checking.search import Bounds, Exploration, Explored
 from tests.model_checking.silent_log import quietly
-from tests.model_checking.traces import moment, replay, steps_of, tell
+from tests.model_checking.traces import describe, moment, replay, steps_of
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Listing:
     """What came of one flow, to be shown."""
 
     seen: Explored
@@ -84,30 +84,30 @@ def _explore(names: Sequence[str], bounds: Bounds, jobs: int) -> int:
     found = 0
     context = multiprocessing.get_context("spawn")  # nothing is shared with the parent
     with ProcessPoolExecutor(min(jobs, len(names)), context, max_tasks_per_child=1) as pool:
-        for told in pool.map(_explored, [(name, bounds) for name in names]):
-            _show(told)
-            found += len(told.stories)
+        for reported in pool.map(_explored, [(name, bounds) for name in names]):
+            _show(reported)
+            found += len(reported.stories)
     sys.stdout.write(f"\n{found or 'no'} broken laws\n")
     return 1 if found else 0
 
 
-def _explored(task: tuple[str, Bounds]) -> Told:
+def _explored(task: tuple[str, Bounds]) -> Listing:
     quietly()
     name, bounds = task
     with Exploration(FLOWS[name], bounds) as exploration:
         seen = exploration.explore()
-        stories = tuple(tuple(tell(exploration, finding)) for finding in seen.findings)
-    return Told(replace(seen, findings=[]), stories)
+        stories = tuple(tuple(describe(exploration, finding)) for finding in seen.findings)
+    return Listing(replace(seen, findings=[]), stories)
 
 
-def _show(told: Told) -> None:
-    seen = told.seen
-    how = "yes" if seen.is_exhausted else "no: a law is broken" if told.stories else "no: cut at the limit"
+def _show(reported: Listing) -> None:
+    seen = reported.seen
+    how = "yes" if seen.is_exhausted else "no: a law is broken" if reported.stories else "no: cut at the limit"
     speed = seen.moves / max(seen.seconds, 0.001)
     sys.stdout.write(
         f"{seen.flow:18}{seen.places:>10,}{seen.moves:>11,}{seen.unusual:>8}{seen.seconds:>9.1f}{speed:>9,.0f}  {how}\n"
     )
-    for story in told.stories:
+    for story in reported.stories:
         sys.stdout.write("\n" + "\n".join(story) + "\n\n")
     sys.stdout.flush()
 

@@ -100,7 +100,7 @@ class Copy(NamedTuple):
     stream: tuple[int, ...]
     taken: tuple[str, ...]
     gates: Gates
-    told: tuple[tuple[str, str], ...]
+    reported: tuple[tuple[str, str], ...]
     #: How many changes of the session may still be lost (count).
     changes_left: int
 
@@ -124,7 +124,7 @@ class Place(NamedTuple):
     down_until_ms: int = 0
     left: Left = _NOTHING
     #: How far each command has come, sorted.
-    told: tuple[tuple[str, str], ...] = ()
+    reported: tuple[tuple[str, str], ...] = ()
     #: Names of the commands that were given, sorted.
     given: tuple[str, ...] = ()
     lonely: tuple[AloneParty, ...] = ()
@@ -160,7 +160,7 @@ class ModelInputs:
         self.session_id = ""
         self.served: dict[tuple[object, ...], Served] = {}
         self.performed: dict[tuple[object, ...], Any] = {}
-        self.looked: dict[tuple[object, ...], Verification] = {}
+        self.verified: dict[tuple[object, ...], Verification] = {}
         self._facts: dict[int, int] = {}
         self._facts_known: dict[bytes, int] = {}
 
@@ -171,7 +171,7 @@ class ModelInputs:
             self._facts[session] = self._facts_known.setdefault(key, len(self._facts_known))
         return self._facts[session]
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Forgets which callbacks were decided early, but not where that was wrong."""
         self.idle = IdleReduction(self.sessions, self.idle.excluded | self.idle.learnt)
 

@@ -10,8 +10,8 @@ from conferral.statemachine.step import CommandStatus, Outcome
 from conferral.worker.executor.executor import is_dial_wanted
 from tests.model_checking.canonical_values import OLD
 from tests.model_checking.configuration import CallbackInTransit, ModelInputs, Move, Place
-from tests.model_checking.jobs import Job, JobState, answered, new, settled_before, stray, with_old_look
-from tests.model_checking.twilio_states import TUNES
+from tests.model_checking.jobs import Job, JobState, answered, new, settled_before, stray, with_old_read
+from tests.model_checking.twilio_states import WAIT_AUDIO
 
 _FINAL = frozenset({CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED})
 
@@ -44,9 +44,9 @@ def decided(system: ModelInputs, place: Place, event: Event, *, was_taken: bool 
     line = [system.orders[number] for number in place.line]
     asides = [system.orders[number] for number in place.asides]
     stream = place.stream
-    if decision.outdates_looks:
-        asides = [with_old_look(order) for order in asides]
-        stream = tuple(_with_old_look(system, number) for number in stream)
+    if decision.outdates_reads:
+        asides = [with_old_read(order) for order in asides]
+        stream = tuple(_with_old_read(system, number) for number in stream)
     if decision.ends:
         targets = {effect.target for effect in decision.effects if effect.is_ending}
         line, asides = _after_the_end(line, asides, targets)
@@ -62,12 +62,12 @@ def decided(system: ModelInputs, place: Place, event: Event, *, was_taken: bool 
         line=tuple([system.orders.number_of(order) for order in line]),
         asides=tuple(sorted([system.orders.number_of(order) for order in asides])),
         stream=stream,
-        told=_told(place, ((report.command_id, report.status) for report in decision.reports)),
+        reported=_reported(place, ((report.command_id, report.status) for report in decision.reports)),
     )
     return after, decision.outcome
 
 
-def _with_old_look(system: ModelInputs, number: int) -> int:
+def _with_old_read(system: ModelInputs, number: int) -> int:
     event = system.events[number]
     if not isinstance(event, CallsRead) or event.read_version == OLD:
         return number
@@ -104,15 +104,15 @@ def _reviewed(line: list[Job], asides: list[Job], session: Session, ahead: int) 
     return kept, asides + back
 
 
-def _told(place: Place, reports: Iterable[tuple[str, CommandStatus]]) -> tuple[tuple[str, str], ...]:
-    told = dict(place.told)
+def _reported(place: Place, reports: Iterable[tuple[str, CommandStatus]]) -> tuple[tuple[str, str], ...]:
+    reported = dict(place.reported)
     for command_id, status in reports:
-        before = told.get(command_id)
+        before = reported.get(command_id)
         if before in _FINAL and status in _FINAL and before != status:
             raise BrokenLawError("a command has one outcome", f"{command_id} was {before}, and is {status}")
         if before not in _FINAL:
-            told[command_id] = status.value
-    return tuple(sorted(told.items()))
+            reported[command_id] = status.value
+    return tuple(sorted(reported.items()))
 
 
 def head_taken(system: ModelInputs, place: Place) -> tuple[Place, Event, bool]:
@@ -146,7 +146,7 @@ def _moved_up(letter: CallbackInTransit, at: int) -> CallbackInTransit:
 def without_idle(system: ModelInputs, place: Place) -> tuple[Place, list[Move]]:
     """The place once everything is decided that changes nothing, and by which moves: see `idle`."""
     moves: list[Move] = []
-    if place.down_until_ms or any(fetch.purpose in TUNES for fetch in system.exchanges.fetches[place.exchange]):
+    if place.down_until_ms or any(fetch.purpose in WAIT_AUDIO for fetch in system.exchanges.fetches[place.exchange]):
         return place, moves  # nothing can be decided now
     takes, session, events = system.idle.takes, place.session, system.events
     while place.stream and takes(session, events[place.stream[0]]):

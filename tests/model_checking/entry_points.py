@@ -249,6 +249,8 @@ class ServicePath:
         except ProviderError as error:
             return error
 
-    def look(self, effect: Effect, visit: Visit, since_s: float, settle_s: float, committed_at_ms: int) -> Verification:
+    def verify_effect(
+        self, effect: Effect, visit: Visit, since_s: float, settle_s: float, committed_at_ms: int
+    ) -> Verification:
         """Verifies whether an effect that may have been sent has happened."""
         return self._run(verify(effect, self.calls, since_s, settle_s, committed_at_ms), visit)

@@ -92,7 +92,7 @@ _ANSWERS = ("answer", "reject")
 
 _CONVERSION = {"convert": command(Convert)}
 _END = {"end": command(End)}
-_IN_ROOM = (*BOTH_TALK, "convert")
+_IN_CONFERENCE = (*BOTH_TALK, "convert")
 
 
 def _transfer(name: str, mode: str, **given: Any) -> dict[str, Making]:
@@ -101,7 +101,7 @@ def _transfer(name: str, mode: str, **given: Any) -> dict[str, Making]:
 
 def _flow(name: str, about: str, begun: str, first: str, commands: Mapping[str, Making], **given: Any) -> Flow:
     """A flow that begins with a command, when two talk: `bridged`, or in a conference (`room`)."""
-    before = _IN_ROOM if begun == "room" else BOTH_TALK
+    before = _IN_CONFERENCE if begun == "room" else BOTH_TALK
     all_commands = {**commands, **_CONVERSION, **_END}
     return Flow(name, about, before=(*before, *given.pop("then", ())), first=first, commands=all_commands, **given)
 
@@ -165,7 +165,7 @@ ALL: tuple[Flow, ...] = (
           then=("whisper", f"answer {CHIEF}"), phones={CHIEF: _ANSWERS, **_AGENT_TOO}),
     _flow("announce", "something is said to all", "room", "announce", {"announce": command(Announce, say="Hello")}),
     _flow("record", "the customer's call is recorded", "room", "record start", _RECORD),
-    Flow("recorded-consult", "a recorded conference, in which a consult begins", before=_IN_ROOM, first="consult",
+    Flow("recorded-consult", "a recorded conference, in which a consult begins", before=_IN_CONFERENCE, first="consult",
          commands={**_CONSULTING, **_CONVERSION, **_END}, phones=_BOB_MAY, settings={"CONFERRAL_RECORD": "true"}),
     Flow("waiting", "a caller waits in a conference for the agent", begins="conference", phones={AGENT: _ANSWERS},
          commands=_END),

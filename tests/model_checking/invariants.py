@@ -76,9 +76,9 @@ def check(system: ModelInputs, place: Place) -> None:
     for sid, since_ms in place.lonely:
         if since_ms < NOW_MS - LONELY_MAX_MS:
             raise BrokenLawError("nobody is stranded", f"{_who(system, place, sid)} has heard nobody for over 30 s")
-    doubled = system.exchanges.dialled_twice[place.exchange]
+    doubled = system.exchanges.dialed_twice[place.exchange]
     if doubled:
-        raise BrokenLawError("nobody is dialled twice for one intent", doubled)
+        raise BrokenLawError("nobody is dialed twice for one intent", doubled)
     if not place.was_rolled_back or (is_at_rest(system, place) and not place.down_until_ms):
         # Redis may have forgotten that the consult is over; the check of the session finds out.
         _check_consult(system, place)
@@ -134,7 +134,7 @@ def check_at_rest(system: ModelInputs, place: Place) -> None:
         _check_belief(session, legs)
         if place.line or place.asides:
             raise BrokenLawError("every order is carried out", "one is left")
-    for command_id, status in place.told:
+    for command_id, status in place.reported:
         if status in _OPEN:
             raise BrokenLawError(
                 "every command has an outcome", f"{command_id} is {status}, and nothing happens any more"

@@ -54,7 +54,7 @@ class Job(NamedTuple):
     ahead: int = 0
     #: Since when its outcome is unknown, and whether it was verified once.
     since_ms: int = 0
-    was_looked_up: bool = False
+    was_verified: bool = False
     #: Whether a request may have been carried out.
     maybe_done: bool = False
     #: Whether it was found in the outbox, or stood in line: someone may not wait for it any more.
@@ -76,7 +76,7 @@ class Job(NamedTuple):
 
 def answered(order: Job, outcome: JobOutcome, ahead: int) -> Job:
     """The order with its outcome on the way, behind so many entries of the stream."""
-    return order._replace(stage=JobState.ANSWERED, outcome=outcome, ahead=ahead, since_ms=0, was_looked_up=False)
+    return order._replace(stage=JobState.ANSWERED, outcome=outcome, ahead=ahead, since_ms=0, was_verified=False)
 
 
 def dial_status(session: Session, dial_id: str) -> DialStatus:
@@ -132,7 +132,7 @@ def after_lost_answer(order: Job, ahead: int) -> Job:
         return answered(order, unknown(order.effect), ahead)
     if isinstance(order.effect, VERIFIABLE):
         return order._replace(
-            stage=JobState.VERIFYING, since_ms=NOW_MS, was_looked_up=False, maybe_done=True, to_be_asked=True
+            stage=JobState.VERIFYING, since_ms=NOW_MS, was_verified=False, maybe_done=True, to_be_asked=True
         )
     return order._replace(maybe_done=True)
 
@@ -145,7 +145,7 @@ def new(effect: Effect, *, may_be_sent: bool = False) -> Job:
     return order
 
 
-def after_look(order: Job, found: Verification, session: Session, ahead: int) -> Job:
+def after_verification(order: Job, found: Verification, session: Session, ahead: int) -> Job:
     """What verification has shown."""
     match found.verdict:
         case RedirectResult.HAPPENED:
@@ -156,10 +156,10 @@ def after_look(order: Job, found: Verification, session: Session, ahead: int) ->
         case RedirectResult.NOT_HAPPENED if call_sid := _gone_call(order.effect, found, session):
             return answered(order, succeeded(order.effect, call_sid), ahead)
         case RedirectResult.NOT_HAPPENED:
-            return order._replace(stage=JobState.UNSENT, since_ms=0, was_looked_up=False, maybe_done=False)
-        case RedirectResult.WAIT if order.was_looked_up:
+            return order._replace(stage=JobState.UNSENT, since_ms=0, was_verified=False, maybe_done=False)
+        case RedirectResult.WAIT if order.was_verified:
             return answered(order, unknown(order.effect), ahead)  # its time runs out
-    return order._replace(was_looked_up=True)
+    return order._replace(was_verified=True)
 
 
 def _gone_call(effect: Effect, found: Verification, session: Session) -> str:
@@ -244,7 +244,7 @@ def unknown(effect: Effect) -> EffectUnknown:
     )
 
 
-def with_old_look(order: Job) -> Job:
+def with_old_read(order: Job) -> Job:
     """The same order, now that facts have changed since its read was requested."""
     if isinstance(order.effect, ReadCalls):
         order = order._replace(effect=replace(order.effect, read_version=OLD))

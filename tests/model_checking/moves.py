@@ -32,15 +32,15 @@ from tests.model_checking.jobs import (
     TAKE_OVER_MS,
     Job,
     JobState,
-    after_look,
     after_lost_answer,
+    after_verification,
     answered,
     outcome_of,
     settled_before,
     stray,
     taken_over,
 )
-from tests.model_checking.twilio_states import TUNES, Fetch, Followed, Leg
+from tests.model_checking.twilio_states import WAIT_AUDIO, Fetch, Followed, Leg
 
 TIMER = {timer.timer: timer for timer in TIMERS}
 _PHONES: dict[str, Callable[[str], Input]] = {
@@ -111,11 +111,11 @@ class Moves:
 
     def _open(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
         fetches = self.system.exchanges.fetches[place.exchange]
-        tune = next((fetch for fetch in fetches if fetch.purpose in TUNES), None)
-        if tune is not None:
+        audio = next((fetch for fetch in fetches if fetch.purpose in WAIT_AUDIO), None)
+        if audio is not None:
             # What someone who waits hears depends on nothing but the session, and nothing but that depends on it: in
             # whatever order it comes, the rest is the same. So it comes first.
-            yield from self._of_fetch(place, tune)
+            yield from self._of_fetch(place, audio)
             return
         for fetch in fetches:
             yield from self._of_fetch(place, fetch)
@@ -141,7 +141,7 @@ class Moves:
         yield Move("fetch", fetch.fetch_id), lambda: self._fetched(place, fetch)
         if place.left.faults and "lose" in self._faults:
             yield Move("lose-fetch", fetch.fetch_id), lambda: self._not_fetched(place, fetch)
-        if place.left.faults and "double" in self._faults and fetch.purpose not in TUNES:
+        if place.left.faults and "double" in self._faults and fetch.purpose not in WAIT_AUDIO:
             yield Move("double-fetch", fetch.fetch_id), lambda: self._served_for_nothing(place, fetch)
 
     def _decisions(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
@@ -151,7 +151,7 @@ class Moves:
                 yield Move("lose", letter.event), lambda letter=letter: self._lost(place, letter)  # type: ignore[misc]
             if letter.ahead:
                 continue
-            yield Move("callback", letter.event), lambda letter=letter: self._told(place, letter)  # type: ignore[misc]
+            yield Move("callback", letter.event), lambda letter=letter: self._reported(place, letter)  # type: ignore[misc]
             if spends and "double" in self._faults:
                 yield Move("double", letter.event), lambda letter=letter: self._doubled(place, letter)  # type: ignore[misc]
         if place.stream:
@@ -200,7 +200,7 @@ class Moves:
         stream = (*place.stream, *(self.system.events.number_of(event) for event in served.published))
         return place._replace(stream=stream, gates=served.gates)
 
-    def _told(self, place: Place, letter: CallbackInTransit) -> Place:
+    def _reported(self, place: Place, letter: CallbackInTransit) -> Place:
         after = place._replace(letters=_without(place.letters, letter))
         return decided(self.system, after, self.system.events[letter.event])[0]
 
@@ -271,8 +271,8 @@ class Moves:
                 case JobState.UNSENT:
                     yield Move("send", number), lambda order=order: self._sent(place, order)  # type: ignore[misc]
                     yield from self._mishaps(place, number, order)
-                case JobState.VERIFYING if not order.was_looked_up or order.since_ms + SETTLE_MS <= NOW_MS:
-                    yield Move("look", number), lambda order=order: self._looked(place, order)  # type: ignore[misc]
+                case JobState.VERIFYING if not order.was_verified or order.since_ms + SETTLE_MS <= NOW_MS:
+                    yield Move("look", number), lambda order=order: self._verified(place, order)  # type: ignore[misc]
                 case JobState.ANSWERED if not order.ahead:
                     yield Move("answer", number), lambda order=order: self._answer_decided(place, order)  # type: ignore[misc]
                     if number in place.line and len(place.line) > 1:
@@ -316,16 +316,18 @@ class Moves:
         after = self._with_order(_spent(place), order, lost)
         return self._followed(after, self._performed(place, order)[0]) if happens else after
 
-    def _looked(self, place: Place, order: Job) -> Place | None:
+    def _verified(self, place: Place, order: Job) -> Place | None:
         system = self.system
         since_s = (NOW_MS - order.since_ms) / 1000
         key = place.exchange, order.effect, since_s >= SETTLE_MS / 1000, order.committed_at_ms
-        if key not in system.looked:
-            _, system.looked[key] = system.exchanges.visit(
+        if key not in system.verified:
+            _, system.verified[key] = system.exchanges.visit(
                 place.exchange,
-                lambda visit: system.way.look(order.effect, visit, since_s, SETTLE_MS / 1000, order.committed_at_ms),
+                lambda visit: system.way.verify_effect(
+                    order.effect, visit, since_s, SETTLE_MS / 1000, order.committed_at_ms
+                ),
             )
-        after = after_look(order, system.looked[key], system.sessions.known[place.session], len(place.stream))
+        after = after_verification(order, system.verified[key], system.sessions.known[place.session], len(place.stream))
         if order.is_dropped and after.stage is JobState.UNSENT:
             return self._with_order(place, order, None)
         return self._with_order(place, order, after)
@@ -403,7 +405,7 @@ class Moves:
 
     def _copied(self, place: Place) -> Place:
         copy = Copy(
-            place.session, place.line, place.asides, place.stream, place.taken, place.gates, place.told, LOST_MAX
+            place.session, place.line, place.asides, place.stream, place.taken, place.gates, place.reported, LOST_MAX
         )
         return _spent(place)._replace(copy=copy)
 
@@ -424,7 +426,7 @@ class Moves:
             stream=copy.stream,
             taken=copy.taken,
             gates=copy.gates,
-            told=copy.told,
+            reported=copy.reported,
             letters=tuple(sorted(letters)),
             down_until_ms=NOW_MS + TAKE_OVER_MS,
             copy=None,

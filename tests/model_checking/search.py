@@ -105,7 +105,7 @@ class Exploration:
         for act in flow.before:
             place = self._acted(self.settled(place), act)
         if flow.before:
-            place = self.settled(place)._replace(told=(), taken=place.taken)
+            place = self.settled(place)._replace(reported=(), taken=place.taken)
         if flow.first:
             place, _ = decided(system, place, self.moves.command(flow.first))
             place = place._replace(given=tuple(sorted((*place.given, flow.first))))
@@ -145,7 +145,7 @@ class Exploration:
             explored = self._explore(began_s, until_s)
             if explored.findings or not self.system.idle.was_wrong or explored.seconds > seconds_max:
                 return explored
-            self.system.begin_anew()
+            self.system.begin_again()
             self.start = self._start()
             until_s = seconds_max
 

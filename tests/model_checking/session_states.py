@@ -51,7 +51,7 @@ class Decision:
     #: Whether it has ended by this.
     ends: bool
     #: Whether facts have changed, so that reads that were requested before show something older.
-    outdates_looks: bool
+    outdates_reads: bool
 
 
 class SessionStates:
@@ -152,7 +152,7 @@ def _decision(before: Session, taken: Step, after: int, effects: tuple[Effect, .
         effects=effects,
         reports=taken.reports,
         ends=taken.session.ended_at_ms > 0 and not before.ended_at_ms,
-        outdates_looks=before.version > 0 and taken.session.facts_version > before.facts_version,
+        outdates_reads=before.version > 0 and taken.session.facts_version > before.facts_version,
     )
 
 

@@ -8,7 +8,7 @@ from tests.model_checking.configuration import Left
 from tests.model_checking.flows import FLOWS
 from tests.model_checking.search import Bounds, Exploration, Explored
 from tests.model_checking.silent_log import quietly
-from tests.model_checking.traces import tell
+from tests.model_checking.traces import describe
 
 #: Flows that come to an end within a few seconds, whatever goes wrong once: all of it is seen in every run.
 WHOLE = ("inbound", "three")
@@ -25,7 +25,7 @@ def explored(name: str, bounds: Bounds) -> Explored:
     quietly()
     with Exploration(FLOWS[name], bounds) as exploration:
         seen = exploration.explore()
-        stories = ["\n".join(tell(exploration, finding)) for finding in seen.findings]
+        stories = ["\n".join(describe(exploration, finding)) for finding in seen.findings]
     assert not stories, "\n\n" + "\n\n".join(stories)
     return seen
 
@@ -59,10 +59,10 @@ def test_flow_with_a_rollback_for_a_quarter_of_a_minute(name: str) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", FLOWS)
-def test_flow_for_half_a_minute(name: str, tell_figure: Callable[[str], None]) -> None:
+def test_flow_for_half_a_minute(name: str, report_figure: Callable[[str], None]) -> None:
     seen = explored(name, Bounds(left=Left(1, 1, 1, 2), seconds_max=30))
     how_far = "to its end" if seen.is_exhausted else f"all with fewer than {seen.unusual} unusual things"
-    tell_figure(f"{seen.places:,} places, {seen.moves:,} moves, {how_far}")
+    report_figure(f"{seen.places:,} places, {seen.moves:,} moves, {how_far}")
 
 
 def test_no_flow_is_missing() -> None:

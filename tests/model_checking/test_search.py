@@ -23,7 +23,7 @@ from tests.model_checking.invariants import is_at_rest
 from tests.model_checking.moves import FAULTS
 from tests.model_checking.search import Bounds, Exploration, Finding
 from tests.model_checking.silent_log import quietly
-from tests.model_checking.traces import moment, replay, said, tell
+from tests.model_checking.traces import describe, moment, replay, said
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +58,8 @@ def test_model_check_finds_a_dial_repeated_without_verification(begin: Begin, mo
 
     monkeypatch.setattr(entry_points, "verify", nothing_found)
     exploration, finding = found(begin, FLOWS["warm-room"], Left(1, 0, 0, 1), ("unknown",))
-    assert finding.broken.law == "nobody is dialled twice for one intent"
-    story = "\n".join(tell(exploration, finding))
+    assert finding.broken.law == "nobody is dialed twice for one intent"
+    story = "\n".join(describe(exploration, finding))
     assert "the order create_participant target is sent, and its answer is lost after it has happened" in story
     assert len(finding.moves) < 10
 
@@ -93,7 +93,7 @@ def test_reported_flow_leads_to_the_same_states_again(begin: Begin) -> None:
     flow = FLOWS["remove"]
     flow = replace(flow, first="", policy=replace(flow.policy, lone_grace_ms=3_600_000))
     exploration, finding = found(begin, flow, Left(0, 0, 2, 2), ())
-    story = tell(exploration, finding)
+    story = describe(exploration, finding)
     places, broken = replay(exploration, story)
     assert places == exploration.follow(exploration.full(finding.moves))[0]
     assert isinstance(broken, BrokenLawError)
@@ -110,7 +110,7 @@ def test_flow_that_breaks_no_law_is_not_reported(begin: Begin) -> None:
     exploration = begin(FLOWS["convert"], left=Left())
     sends = next(move for move, _ in exploration.moves.of(exploration.start) if move.kind == "send")
     with pytest.raises(ValueError, match="'nobody is stranded' breaks None"):
-        tell(exploration, Finding(BrokenLawError("nobody is stranded", "planted"), (sends,)))
+        describe(exploration, Finding(BrokenLawError("nobody is stranded", "planted"), (sends,)))
 
 
 #: The agent leaves as the call is parked, and the wait document of the customer's conference is lost.

@@ -8,7 +8,7 @@ from tests.model_checking.decision import BrokenLawError
 from tests.model_checking.search import Exploration, Finding
 
 #: The fields that distinguish an event from others, in this order.
-_TELLING = (
+_DISTINGUISHING = (
     "finding", "kind", "asked", "status", "dial", "dial_call_status", "decision", "call_status", "left_reason",
     "conference_reason", "held", "muted",
 )  # fmt: skip
@@ -29,7 +29,7 @@ _DISTURBANCES = {
 }
 
 
-def tell(exploration: Exploration, finding: Finding) -> list[str]:
+def describe(exploration: Exploration, finding: Finding) -> list[str]:
     """The story of a finding: numbered steps, each with what has changed by it.
 
     Raises:
@@ -134,11 +134,11 @@ def _event(system: ModelInputs, place: Place, event: Event) -> str:
     if isinstance(event, TimerExpired):
         return event.name
     whose = getattr(event, "call_sid", "") or getattr(event, "conference_sid", "")
-    told = (str(getattr(event, name, "")) for name in _TELLING)
+    reported = (str(getattr(event, name, "")) for name in _DISTINGUISHING)
     number = "" if event.sequence is None else f"#{event.sequence}"
     # Someone may join, or leave, two conferences: the conference distinguishes the two events.
-    room = _who(system, place, event.source) if number and event.source.startswith("CF") else ""
-    words = dict.fromkeys((event.name, _who(system, place, whose), *told, room, number))
+    conference = _who(system, place, event.source) if number and event.source.startswith("CF") else ""
+    words = dict.fromkeys((event.name, _who(system, place, whose), *reported, conference, number))
     return " ".join(word for word in words if word and word != "False")
 
 

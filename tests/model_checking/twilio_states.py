@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 NEVER_S = 3_600.0
 _FAR_S = NOW_S + 10 * NEVER_S
 #: The documents that someone who waits or is held listens to.
-TUNES = frozenset({"wait", "hold"})
+WAIT_AUDIO = frozenset({"wait", "hold"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class TwilioStates:
         #: What the account's lists show.
         self.accounts: list[AccountSnapshot] = []
         #: What was dialed twice, in words; empty where nothing was.
-        self.dialled_twice: list[str] = []
+        self.dialed_twice: list[str] = []
         self._ids: dict[bytes, int] = {}
         self._followed: dict[tuple[int, Input], Followed] = {}
         self._later: dict[tuple[int, int], Followed] = {}
@@ -167,9 +167,9 @@ class TwilioStates:
             self._states.append(pickle.dumps(state, pickle.HIGHEST_PROTOCOL))
             self.fetches.append(fetches)
             self.legs.append(legs)
-            self.dialled_twice.append(_dialled_twice(state))
-            rooms = {sid: one.name for sid, one in state.conferences.items() if one.status != "completed"}
-            self.accounts.append(AccountSnapshot(calls=frozenset(state.live_calls), conferences=rooms))
+            self.dialed_twice.append(_dialed_twice(state))
+            names = {sid: one.name for sid, one in state.conferences.items() if one.status != "completed"}
+            self.accounts.append(AccountSnapshot(calls=frozenset(state.live_calls), conferences=names))
             first = state.timers.first()
             is_due = first is not None and first[0] - NOW_S <= NEVER_S
             self.due_ms.append(max(0, round((first[0] - NOW_S) * 1000)) if first is not None and is_due else None)
@@ -240,8 +240,8 @@ def _normal(state: State, requests: dict[int, Fetch]) -> tuple[Fetch, ...]:
     for fetch_id in order:
         fetch = state.fetches[fetch_id]
         is_current = fetch.generation == state.calls[fetch.call_sid].generation
-        is_tune = fetch.purpose in {"wait", "hold", "announce"}
-        generation = numbers[fetch_id] if is_tune else int(is_current)
+        is_wait_audio = fetch.purpose in {"wait", "hold", "announce"}
+        generation = numbers[fetch_id] if is_wait_audio else int(is_current)
         fetches[numbers[fetch_id]] = replace(fetch, fetch_id=numbers[fetch_id], generation=generation)
     state.fetches = fetches
     state.fetch_count = len(fetches)
@@ -262,8 +262,8 @@ def _normal(state: State, requests: dict[int, Fetch]) -> tuple[Fetch, ...]:
 def _normal_call(call: Call) -> None:
     call.updated_at_s = NOW_S
     # The time of a dialed call may distinguish it from others to the same address.
-    is_dialled = call.direction == "outbound-api"
-    call.created_at_s = max(round(call.created_at_s, 3), NOW_S - 60) if is_dialled else NOW_S
+    is_dialed = call.direction == "outbound-api"
+    call.created_at_s = max(round(call.created_at_s, 3), NOW_S - 60) if is_dialed else NOW_S
     call.answered_at_s = None if call.answered_at_s is None else NOW_S
     call.ended_at_s = None if call.ended_at_s is None else NOW_S
     call.generation = 1
@@ -279,14 +279,14 @@ def _normal_call(call: Call) -> None:
 
 def _normal_conference(conference: Conference, numbers: dict[int, int]) -> None:
     conference.created_at_s = conference.updated_at_s = NOW_S
-    tunes: list[WaitAudio | None] = [conference.announcement]
+    wait_sounds: list[WaitAudio | None] = [conference.announcement]
     for participant in conference.participants.values():
         participant.created_at_s = participant.updated_at_s = NOW_S
-        tunes += (participant.wait_audio, participant.hold_audio, participant.announcement)
-    for tune in tunes:
-        if tune is not None:
-            tune.generation = numbers.get(tune.generation, 0)
-            tune.requested_at_s = max(round(tune.requested_at_s, 3), NOW_S - 2)
+        wait_sounds += (participant.wait_audio, participant.hold_audio, participant.announcement)
+    for audio in wait_sounds:
+        if audio is not None:
+            audio.generation = numbers.get(audio.generation, 0)
+            audio.requested_at_s = max(round(audio.requested_at_s, 3), NOW_S - 2)
 
 
 def _normal_timers(state: State) -> None:
@@ -308,15 +308,15 @@ def _move_back(state: State, by_s: float) -> None:
     for call in state.calls.values():
         call.created_at_s -= by_s
     for conference in state.conferences.values():
-        tunes: list[WaitAudio | None] = [conference.announcement]
+        wait_sounds: list[WaitAudio | None] = [conference.announcement]
         for participant in conference.participants.values():
-            tunes += (participant.wait_audio, participant.hold_audio, participant.announcement)
-        for tune in tunes:
-            if tune is not None:
-                tune.requested_at_s -= by_s
+            wait_sounds += (participant.wait_audio, participant.hold_audio, participant.announcement)
+        for audio in wait_sounds:
+            if audio is not None:
+                audio.requested_at_s -= by_s
 
 
-def _dialled_twice(state: State) -> str:
+def _dialed_twice(state: State) -> str:
     dials: Counter[str] = Counter()
     for call in state.calls.values():
         if call.direction == "outbound-api" and call.subscription is not None:

@@ -10,7 +10,7 @@ from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import parked, retrieving, waiting
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 Fields = dict[str, str]
 
@@ -30,7 +30,7 @@ def of(story: Scenario) -> tuple[Fields, int]:
         parked,
         retrieving,
         blind_from_bridge,
-        lambda: dialling("warm"),
+        lambda: dialing("warm"),
         lambda: talking("consult"),
         lambda: ordering().hold("customer").confirms("customer"),
         lambda: conferenced().end(),
@@ -74,7 +74,7 @@ def test_last_conference_party_is_alone_despite_listeners() -> None:
 
 
 def test_failed_transfer_is_shown_for_five_minutes() -> None:
-    fields, now_ms = of(dialling("warm").call("target", "busy"))
+    fields, now_ms = of(dialing("warm").call("target", "busy"))
     fields |= {"state": "conferenced", "phase": "", "timers": f"age={now_ms + 86_400_000}"}
 
     found = attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
@@ -96,7 +96,7 @@ def test_agent_recall_is_shown() -> None:
 
 
 def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one() -> None:
-    fields, now_ms = of(dialling("warm").call("target", "busy"))
+    fields, now_ms = of(dialing("warm").call("target", "busy"))
     talking = fields | {"state": "conferenced", "phase": "", "timers": f"age={now_ms + 86_400_000}"}
     waiting = talking | {"phase": "parked"}
     fine = {name: value for name, value in talking.items() if not name.startswith("transfer.")}

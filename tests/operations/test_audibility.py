@@ -10,7 +10,7 @@ from conferral.storage.codecs.session_view import view_of
 from tests.statemachine.command_scenarios import added, ordering, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
     "ringing": (
@@ -53,7 +53,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
         ],
     ),
     "target is ringing": (
-        lambda: dialling("consult").call("target", "ringing"),
+        lambda: dialing("consult").call("target", "ringing"),
         ["customer is on hold and hears music", "agent hears ringing", "target is ringing"],
     ),
     "consult": (
@@ -72,9 +72,9 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_audibility_shows_who_hears_whom(name: str) -> None:
-    begin, told = SITUATIONS[name]
+    begin, reported = SITUATIONS[name]
 
-    assert [one.text for one in audibility(view_of(session_codec.encode(begin().session)))] == told
+    assert [one.text for one in audibility(view_of(session_codec.encode(begin().session)))] == reported
 
 
 def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:

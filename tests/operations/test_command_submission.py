@@ -8,7 +8,7 @@ from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandIdConflict, SessionExists, UnknownSession
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import make_client
-from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, published, put, session, take_up, tell
+from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, published, put, report_status, session, take_up
 
 pytestmark = pytest.mark.redis
 END = {"type": "end", "session": CALLER}
@@ -56,9 +56,13 @@ async def test_an_id_that_was_given_before_is_no_other_commands(giver, store, is
 async def test_one_of_two_concurrent_submissions_with_one_id_is_published(giver, store):
     commands = [{**END, "type": kind} for kind in ("end", "park", "convert")]
 
-    told = await asyncio.gather(*(giver.submit(one, "c1") for one in commands), return_exceptions=True)
+    results = await asyncio.gather(*(giver.submit(one, "c1") for one in commands), return_exceptions=True)
 
-    assert sorted(type(one).__name__ for one in told) == ["CommandIdConflict", "CommandIdConflict", "SubmittedCommand"]
+    assert sorted(type(one).__name__ for one in results) == [
+        "CommandIdConflict",
+        "CommandIdConflict",
+        "SubmittedCommand",
+    ]
     assert len(await published(store)) == 1
 
 
@@ -88,7 +92,7 @@ async def test_a_call_that_has_opened_its_session_is_the_same_command_still(give
 async def test_outcome_of_another_command_is_not_returned_as_ones_own(giver, store):
     mine = await giver.submit(END, "c1")
     await take_up(store)
-    await tell(store, "c1", "done")
+    await report_status(store, "c1", "done")
     assert (await giver.wait_for_outcome(mine, 5)).status == "done"
 
     await store.hset(KEYS.command("c1"), "digest", "0" * 16)

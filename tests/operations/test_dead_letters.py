@@ -29,7 +29,7 @@ def letters(client):
     return DeadLetters(client, KEYS)
 
 
-async def bury(client, number, reason, stream=KEYS.commands, **fields):
+async def put_letter(client, number, reason, stream=KEYS.commands, **fields):
     about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": f"{number}-7"}
     await client.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
 
@@ -37,7 +37,7 @@ async def bury(client, number, reason, stream=KEYS.commands, **fields):
 async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, letters):
     sid, token = "CA" + "12" * 16, "secret"
     given = {"type": "transfer", "session": sid, "to": NUMBER, "call_token": token, "at": "2026-11-20T08:24:07.123Z"}
-    await bury(client, 5, "odd", **given, big="x" * 600)
+    await put_letter(client, 5, "odd", **given, big="x" * 600)
     (letter,) = (await letters.list()).letters
     assert (letter.id, letter.at_ms, letter.entry_id, letter.source) == ("5-0", 5, "5-7", "commands")
     assert (letter.type, letter.session, letter.reason, letter.not_retryable_reason) == ("transfer", sid, "odd", "")
@@ -52,9 +52,9 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
 
 async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
     """Who is shown a reason asks for its letters by what was shown."""
-    await bury(client, 1, "a" * 501)
-    await bury(client, 2, "a" * 10_000)
-    await bury(client, 3, "a" * 500)
+    await put_letter(client, 1, "a" * 501)
+    await put_letter(client, 2, "a" * 10_000)
+    await put_letter(client, 3, "a" * 500)
 
     groups = {group.reason: group.count for group in await letters.groups()}
     (cut,) = (reason for reason in groups if reason.endswith("…"))
@@ -82,7 +82,7 @@ async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
     ],
 )
 async def test_numbers_are_cut_however_they_are_written(client, letters, value, shown):
-    await bury(client, 1, "odd", said=value, type=value, **{value: "x"})
+    await put_letter(client, 1, "odd", said=value, type=value, **{value: "x"})
 
     (letter,) = (await letters.list()).letters
     (whole,) = (await letters.list(full=True)).letters
@@ -93,20 +93,20 @@ async def test_numbers_are_cut_however_they_are_written(client, letters, value, 
 
 
 async def test_session_named_by_a_number_is_shown_by_its_last_digits(client, letters):
-    await bury(client, 1, "missing field type", session=NUMBER)
+    await put_letter(client, 1, "missing field type", session=NUMBER)
     assert (await letters.list()).letters[0].session == "+…23"
     assert (await letters.list(full=True)).letters[0].session == NUMBER
 
 
 async def test_source_is_shown_as_a_partition_or_verbatim(client, letters):
-    await bury(client, 1, "odd", stream=KEYS.events(3))
-    await bury(client, 2, "odd", stream="else\x1b[31m")
+    await put_letter(client, 1, "odd", stream=KEYS.events(3))
+    await put_letter(client, 2, "odd", stream="else\x1b[31m")
     assert [one.source for one in (await letters.list()).letters] == ["else\x1b[31m", "partition 3"]
 
 
 async def test_pages_and_reasons(client, letters):
     for number in range(1, 8):
-        await bury(client, number, "rare" if number in (2, 5) else "odd", type="end", session="s")
+        await put_letter(client, number, "rare" if number in (2, 5) else "odd", type="end", session="s")
     assert await letters.groups() == [ReasonGroup("odd", 5, 5), ReasonGroup("rare", 2, 2)]
     first = await letters.list(3)
     assert [one.at_ms for one in first.letters] == [7, 6, 5]
@@ -124,8 +124,8 @@ async def test_pages_and_reasons(client, letters):
 
 
 async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
-    await bury(client, 1, "odd", type="end", session="s")
-    await bury(client, 2, "odd", foo="bar")
+    await put_letter(client, 1, "odd", type="end", session="s")
+    await put_letter(client, 2, "odd", foo="bar")
     done = await letters.retry(["2-0", "1-0", "9-9", "nonsense"])
     assert (done.done, done.left) == (1, 1)
     assert done.refused == {
@@ -138,7 +138,7 @@ async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
 
 async def test_dead_letter_removed_by_someone_else_is_not_retried(client, letters, monkeypatch):
     for number in (1, 2):
-        await bury(client, number, "odd", type="end", session="s")
+        await put_letter(client, number, "odd", type="end", session="s")
     put_back = DeadLetterStore.retry
 
     async def slowly(store, letter):
@@ -155,7 +155,7 @@ async def test_two_who_put_the_same_back_at_once_have_each_command_done_once(cli
     stream = KEYS.events(KEYS.partition_of("CA1"))
     for number in range(1, 6):
         fields = event_codec.encode(Convert(session_id="CA1", token=f"c{number}", occurred_at_ms=5))
-        await bury(client, number, "odd", stream=stream, **fields)
+        await put_letter(client, number, "odd", stream=stream, **fields)
     ids = [f"{number}-0" for number in range(1, 6)]
     one, other = await asyncio.gather(letters.retry(ids), letters.retry(ids))
     assert await client.xlen(stream) == 5 == one.done + other.done
@@ -168,7 +168,7 @@ async def test_two_who_put_the_same_back_at_once_have_each_command_done_once(cli
 
 async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(client, letters):
     for number in range(1, 5):
-        await bury(client, number, "rare" if number == 3 else "odd", type="end", session="s")
+        await put_letter(client, number, "rare" if number == 3 else "odd", type="end", session="s")
     with pytest.raises(CountChanged) as changed:
         await letters.drop_all("odd", 2)
     assert changed.value.count == 3

@@ -65,10 +65,10 @@ async def test_foreign_keys_are_ignored(client):
 
 @pytest.mark.redis
 async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(client):
-    told = ProcessStats(events=3, requests=2, failures={"21220": 1})
-    await process_registry.register(client, KEYS, process_registry.Process("w1", "worker", 2, "0.2.0", told))
+    reported = ProcessStats(events=3, requests=2, failures={"21220": 1})
+    await process_registry.register(client, KEYS, process_registry.Process("w1", "worker", 2, "0.2.0", reported))
     await process_registry.register(client, KEYS, process_registry.Process("old", "webhooks", 1, "0.1.0"))
-    await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", told))
+    await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", reported))
     await process_registry.deregister(client, KEYS, "gone")
     old, worker = (await read_health(SessionQueries(client, KEYS))).processes
     assert (worker.name, worker.kind, worker.version, worker.schema_version, worker.stats) == (
@@ -76,22 +76,22 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
         "worker",
         "0.2.0",
         2,
-        told,
+        reported,
     )
     assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
     assert (old.name, old.stats) == ("old", None)
 
 
-def looked(at_ms, **by_name):
-    there = tuple(ProcessHealth(name, "worker", "1", 2, 0, told) for name, told in by_name.items())
+def stats_at(at_ms, **by_name):
+    there = tuple(ProcessHealth(name, "worker", "1", 2, 0, shown) for name, shown in by_name.items())
     return Health(at_ms, (), LeaseHolder("", 0, 0), LeaseHolder("", 0, 0), there, 0, 0)
 
 
 def test_rates_cover_processes_that_ran_at_both_reads():
-    before = looked(
+    before = stats_at(
         1_000, a=ProcessStats(events=10, requests=4, failures={"21220": 1}), b=ProcessStats(events=500), old=None
     )
-    after = looked(
+    after = stats_at(
         3_000,
         a=ProcessStats(
             events=16, requests=5, commits=2, callbacks_accepted=3, callbacks_refused=1, failures={"21220": 2}
@@ -107,8 +107,8 @@ def test_rates_cover_processes_that_ran_at_both_reads():
 
 def test_code_that_comes_among_the_most_frequent_has_not_occurred_all_at_once():
     often = {str(20_000 + number): 50 for number in range(FAILURES_MAX)}
-    before = looked(1_000, a=ProcessStats(failures=often))
-    after = looked(2_000, a=ProcessStats(failures={**dict([*often.items()][1:]), "21220": 52}))
+    before = stats_at(1_000, a=ProcessStats(failures=often))
+    after = stats_at(2_000, a=ProcessStats(failures={**dict([*often.items()][1:]), "21220": 52}))
     measured = rates(before, after)
     assert measured is not None
     assert measured.failures == {"21220": 2.0}
@@ -130,15 +130,26 @@ def test_figures_are_those_of_the_metrics():
     metrics.lone_conferences_cleaned.inc()
     for number in range(FAILURES_MAX + 5):
         metrics.rest_failures.labels(str(20_000 + number)).inc(number + 1)
-    told = stats_of(metrics)
-    assert (told.events, told.commits, told.requests, told.rate_limited, told.given_up) == (3, 2, 3, 1, 1)
-    assert (told.callbacks_accepted, told.callbacks_refused, told.callbacks_shed, told.lone_ended) == (2, 2, 1, 1)
-    assert list(told.failures) == [str(20_000 + number) for number in range(FAILURES_MAX + 4, 4, -1)]
-    assert process_stats.from_json(process_stats.to_json(told)) == told
+    reported = stats_of(metrics)
+    assert (reported.events, reported.commits, reported.requests, reported.rate_limited, reported.given_up) == (
+        3,
+        2,
+        3,
+        1,
+        1,
+    )
+    assert (reported.callbacks_accepted, reported.callbacks_refused, reported.callbacks_shed, reported.lone_ended) == (
+        2,
+        2,
+        1,
+        1,
+    )
+    assert list(reported.failures) == [str(20_000 + number) for number in range(FAILURES_MAX + 4, 4, -1)]
+    assert process_stats.from_json(process_stats.to_json(reported)) == reported
 
 
 @pytest.mark.parametrize(
-    ("told", "read"),
+    ("text", "read"),
     [
         (None, None),
         ([], None),
@@ -148,5 +159,5 @@ def test_figures_are_those_of_the_metrics():
         ({"failures": 5}, ProcessStats()),
     ],
 )
-def test_unknown_stats_of_another_version_are_ignored(told, read):
-    assert process_stats.from_json(told) == read
+def test_unknown_stats_of_another_version_are_ignored(text, read):
+    assert process_stats.from_json(text) == read

@@ -12,7 +12,7 @@ from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_allowed import SITUATIONS
-from tests.statemachine.transfer_scenarios import conferenced, dialling, talking
+from tests.statemachine.transfer_scenarios import conferenced, dialing, talking
 
 LOST = ("sweep", "the sweep, which detects lost callbacks", 0)
 OLD = "the call ends after 24 h"
@@ -34,9 +34,9 @@ def test_ringing_agent_is_waited_for_until_twilio_is_queried() -> None:
 
 
 def test_people_who_talk_are_waited_for() -> None:
-    told = "the parties, who are talking, to hang up"
+    reported = "the parties, who are talking, to hang up"
 
-    assert waits(Scenario().answered()) == [("person", told, 0), ("timer", OLD, 86_400_000), LOST]
+    assert waits(Scenario().answered()) == [("person", reported, 0), ("timer", OLD, 86_400_000), LOST]
 
 
 def test_party_joining_the_conference_is_waited_for() -> None:
@@ -75,7 +75,7 @@ def test_parked_call_waits_to_be_retrieved_and_returns_after_timeout() -> None:
 
 
 def test_a_transfer_waits_for_the_target_then_for_the_agents_next_step() -> None:
-    assert waits(dialling("consult").call("target", "ringing"))[0] == ("person", "target to answer", 0)
+    assert waits(dialing("consult").call("target", "ringing"))[0] == ("person", "target to answer", 0)
     assert waits(talking("consult"))[0] == ("person", "the agent to complete, cancel, swap, or merge", 0)
     assert waits(talking("warm"))[0] == ("person", "the agent to complete or cancel", 0)
 

@@ -23,7 +23,7 @@ from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_
 from tests.statemachine.test_recall import failed_from_bridge
 from tests.statemachine.transfer_scenarios import conferenced, talking
 from tests.support.log_replay import shown
-from tests.support.sample_logs import told
+from tests.support.sample_logs import recorded
 
 
 def assert_same_at_every_version(log: list[LogEntry], sessions: list[Session]) -> None:
@@ -43,7 +43,7 @@ def test_logged_changes_fold_to_the_session_at_every_version(beginning: str, dat
             getattr(history, name)()
         return history.story
 
-    assert_same_at_every_version(*told(play))
+    assert_same_at_every_version(*recorded(play))
 
 
 def completed() -> Scenario:
@@ -51,7 +51,7 @@ def completed() -> Scenario:
 
 
 def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_called_by_now() -> None:
-    log, sessions = told(completed)
+    log, sessions = recorded(completed)
     last = session_codec.encode(sessions[-1])
     version = next(one.version for one in sessions if one.transfer and one.transfer.status == "consulting")
 
@@ -81,7 +81,7 @@ def _recalled_from_park() -> Scenario:
 
 @pytest.mark.parametrize("play", [_recalled, _recalled_from_park])
 def test_agent_has_an_address_before_the_recall_too(play: Callable[[], Scenario]) -> None:
-    log, sessions = told(play)
+    log, sessions = recorded(play)
     last = session_codec.encode(sessions[-1])
     legs = {session.parties["agent"].label for session in sessions}
     assert len(legs) > 1
@@ -96,7 +96,7 @@ def test_agent_has_an_address_before_the_recall_too(play: Callable[[], Scenario]
 
 
 def test_no_address_is_in_what_was_changed() -> None:
-    log, _ = told(completed)
+    log, _ = recorded(completed)
 
     for entry in log:
         assert "client:" not in entry["changes"]
@@ -104,7 +104,7 @@ def test_no_address_is_in_what_was_changed() -> None:
 
 
 def test_a_moment_is_the_version_that_was_decided_last_by_then() -> None:
-    log, sessions = told(lambda: Scenario().answered().later(5_000).convert())
+    log, sessions = recorded(lambda: Scenario().answered().later(5_000).convert())
     last = session_codec.encode(sessions[-1])
     at_ms = sessions[-1].updated_at_ms
 
@@ -114,7 +114,7 @@ def test_a_moment_is_the_version_that_was_decided_last_by_then() -> None:
 
 
 def test_without_the_beginning_of_the_log_what_was_never_changed_since_is_as_it_is_now() -> None:
-    log, sessions = told(lambda: conferenced().transfer("warm"))
+    log, sessions = recorded(lambda: conferenced().transfer("warm"))
     last = session_codec.encode(sessions[-1])
     late = [entry for entry in log if int(entry["version"]) >= 6]
 
@@ -127,7 +127,7 @@ def test_without_the_beginning_of_the_log_what_was_never_changed_since_is_as_it_
 
 
 def test_twilio_request_without_an_answer_is_pending() -> None:
-    log, sessions = told(lambda: Scenario().answered().convert())
+    log, sessions = recorded(lambda: Scenario().answered().convert())
 
     (asked,) = replay.pending_effects_at(log, sessions[-1].version)
 
@@ -136,7 +136,7 @@ def test_twilio_request_without_an_answer_is_pending() -> None:
 
 
 def test_a_history_survives_its_file() -> None:
-    log, sessions = told(completed)
+    log, sessions = recorded(completed)
     history = SessionHistory(session_codec.encode(sessions[-1]), tuple(log))
 
     again = replay.parse_history(replay.to_json(history))

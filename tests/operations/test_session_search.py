@@ -71,11 +71,11 @@ async def test_several_are_listed_without_a_number(reader, redis):
     with pytest.raises(AmbiguousSession) as several:
         await reader.find("+14155550123")
     assert len(several.value.session_ids) == 7
-    told = str(several.value)
-    assert told.startswith("+…23 matches 7 live calls: S")
-    assert "(bridged, +…23, client:alice)" in told
-    assert told.endswith(" and 2 more; use an id")
-    assert "0123" not in told
+    text = str(several.value)
+    assert text.startswith("+…23 matches 7 live calls: S")
+    assert "(bridged, +…23, client:alice)" in text
+    assert text.endswith(" and 2 more; use an id")
+    assert "0123" not in text
 
 
 @pytest.mark.redis
@@ -119,17 +119,17 @@ def test_the_name_of_an_added_party_fits_and_those_that_every_session_has_do_not
 
 def test_browser_named_by_number_is_shown_by_its_last_digits():
     agent = {"party.agent.status": "connected", "party.agent.address": "client:14155550123"}
-    told = describe_matches([view_of({"id": "S1", "state": "bridged", **agent})])
-    assert told == "S1 (bridged, client:+…23)"
+    described = describe_matches([view_of({"id": "S1", "state": "bridged", **agent})])
+    assert described == "S1 (bridged, client:+…23)"
 
 
 @pytest.mark.redis
 async def test_unknown_session_is_reported_without_the_phone_number(reader, redis):
     put(redis, make_session())
-    for named, told in (("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob")):
+    for named, reported in (("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob")):
         with pytest.raises(UnknownSession) as unknown:
             await reader.find(named)
-        assert str(unknown.value) == f"no call {told} found"
+        assert str(unknown.value) == f"no call {reported} found"
 
 
 @pytest.mark.redis

@@ -28,7 +28,7 @@ def parties(**statuses):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "shown"),
     [
         (parties(customer="connected", agent="connected"), "customer and agent are talking"),
         (parties(customer="connected", agent="ringing"), "customer is waiting; agent is ringing"),
@@ -83,8 +83,8 @@ def parties(**statuses):
         ),
     ],
 )
-def test_participants_are_described_by_who_talks_to_whom(fields, told):
-    assert session_summary.participants_line(view_of(fields)) == told
+def test_participants_are_described_by_who_talks_to_whom(fields, shown):
+    assert session_summary.participants_line(view_of(fields)) == shown
 
 
 @pytest.mark.parametrize("status", ["connected", "held", "ringing"])
@@ -115,7 +115,7 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         ({"transfer.to": "+14155550145"}, "warm to +…45 ringing"),
         ({"transfer.mode": "park", "transfer.to": "", "transfer.status": "completed"}, "park completed"),
@@ -123,10 +123,10 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
         ({"transfer.status": "failed", "transfer.reason": "no-answer"}, "warm to client:bob failed (no-answer)"),
     ],
 )
-def test_transfer_is_shown_with_mode_target_status_and_reason(more, told):
+def test_transfer_is_shown_with_mode_target_status_and_reason(more, reported):
     fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
 
-    assert session_summary.transfer_line(view_of(fields)) == told
+    assert session_summary.transfer_line(view_of(fields)) == reported
 
 
 def test_nothing_is_shown_of_a_transfer_if_there_is_none():
@@ -167,10 +167,10 @@ def test_an_attempt_lasts_no_longer_than_its_session():
 def test_parties_are_ordered_by_importance():
     names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
 
-    told = view_of({f"party.{name}.status": "left" for name in names}).parties
+    found = view_of({f"party.{name}.status": "left" for name in names}).parties
 
     expected = ["customer", "agent", "target", "target-²", "target-1", "expert", "agent-2", "agent-10", "supervisor"]
-    assert list(told) == expected
+    assert list(found) == expected
 
 
 # ---- what is next to it -------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "at_the_end"),
+    ("status", "expected", "at_the_end"),
     [
         ("in-progress", ["recording in progress"], []),
         ("paused", ["recording paused"], []),
@@ -210,10 +210,10 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
         ("", [], []),
     ],
 )
-def test_recording_status_is_described_in_words(status, told, at_the_end):
+def test_recording_status_is_described_in_words(status, expected, at_the_end):
     fields = stored(recording=Recording(recording_sid="RE1", status=status))
 
-    assert session_summary.session_notes(view_of(fields)) == told
+    assert session_summary.session_notes(view_of(fields)) == expected
     assert session_summary.session_notes(view_of(fields | {"state": "ended"})) == at_the_end
 
 
@@ -299,16 +299,16 @@ def test_only_the_reason_is_noted_for_a_party_that_left():
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
     story = Scenario(session_id=OUTBOUND).calls_out(mode=mode)
-    told = []
+    reported = []
     for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
         fields = session_codec.encode(go_on().session)
-        told.append(session_summary.participants_line(view_of(fields)))
+        reported.append(session_summary.participants_line(view_of(fields)))
         assert party_notes(fields, "customer") == ["will be dialed next"]
         assert "customer will be dialed next" in [one.text for one in audibility(view_of(fields))]
         waits = [one.for_ for one in list_waits(view_of(fields), story.now_ms)]
         assert waits[0].endswith("; then customer is dialed")
         assert not any("call customer" in one for one in waits)
-    assert told == [
+    assert reported == [
         "agent client:alice is being dialed; customer +…23 will be dialed next",
         "agent client:alice is ringing; customer +…23 will be dialed next",
         "agent client:alice is ringing; customer +…23 will be dialed next",

@@ -67,13 +67,13 @@ def test_outcome_that_can_not_be_understood_still_counts_as_a_transfer(attempts)
 @pytest.mark.redis
 async def test_only_the_last_hour_counts_and_duplicates_count_once(redis_server):
     client = make_client(redis_server.url)
-    told = [
+    reported = [
         (NOW_MS - HOUR_MS - 1, outcome("failed", id="old")),
         (NOW_MS - HOUR_MS + 1, outcome("failed", id="a")),
         (NOW_MS - 5, outcome("failed", id="a")),
         (NOW_MS - 4, outcome("completed", 3.0, id="b")),
     ]
-    for at_ms, fields in told:
+    for at_ms, fields in reported:
         await client.xadd(KEYS.outcomes, fields, id=f"{at_ms}-0")
     assert await statistics.read_last_hour(SessionQueries(client, KEYS), NOW_MS) == TransferStats(2, 1, 50.0, 3.0)
     await client.aclose()

@@ -18,8 +18,8 @@ from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
-from tests.support.sample_logs import told
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.support.sample_logs import recorded
 
 
 def logged(event: str, more: dict[str, str], **details: object) -> dict[str, str]:
@@ -58,26 +58,26 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
 def test_effect_result_is_shown_where_it_was_requested(
     play: Callable[[], Scenario], outcome: str, code: int, answer: str
 ) -> None:
-    *_, asking, telling = timeline.build_timeline(told(play)[0])
+    *_, requested, result = timeline.build_timeline(recorded(play)[0])
 
-    (asked,) = asking.effects
+    (asked,) = requested.effects
     assert (asked.text, asked.outcome, asked.took_ms, asked.twilio_code) == ("hold customer", outcome, 120, code)
-    assert timeline.effect_results(asking) == answer
-    assert telling.requested_by == asking.entry_id
-    assert (telling.gap_ms, telling.is_failure) == (120, outcome != "succeeded")
+    assert timeline.effect_results(requested) == answer
+    assert result.requested_by == requested.entry_id
+    assert (result.gap_ms, result.is_failure) == (120, outcome != "succeeded")
 
 
 def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed() -> None:
     failed_attempts = ("503 x2", "429 code 20429 x1", "no-answer x13")
-    *_, asking, telling = timeline.build_timeline(
-        told(held("succeeds", attempts=17, failed_attempts=failed_attempts))[0]
+    *_, requested, result = timeline.build_timeline(
+        recorded(held("succeeds", attempts=17, failed_attempts=failed_attempts))[0]
     )
 
-    (asked,) = asking.effects
+    (asked,) = requested.effects
     line = "17 attempts: HTTP 503 twice, HTTP 429 (20429) once, no answer 13 times"
     assert (asked.attempts, asked.attempts_note) == (17, line)
-    assert timeline.effect_results(asking) == f"done in 120 ms ({line})"
-    assert telling.text == f"Twilio confirmed: update customer; {line}"
+    assert timeline.effect_results(requested) == f"done in 120 ms ({line})"
+    assert result.text == f"Twilio confirmed: update customer; {line}"
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed(
     ],
 )
 def test_effect_found_done_by_a_read_says_so(attempts: int, failed_attempts: tuple[str, ...], line: str) -> None:
-    *_, asking, telling = timeline.build_timeline(
-        told(held("succeeds", attempts=attempts, failed_attempts=failed_attempts))[0]
+    *_, requested, result = timeline.build_timeline(
+        recorded(held("succeeds", attempts=attempts, failed_attempts=failed_attempts))[0]
     )
 
-    assert timeline.effect_results(asking) == f"done in 120 ms ({line})"
-    assert telling.text == f"Twilio confirmed: update customer; {line}"
+    assert timeline.effect_results(requested) == f"done in 120 ms ({line})"
+    assert result.text == f"Twilio confirmed: update customer; {line}"
 
 
 def test_nothing_was_there_of_what_has_failed() -> None:
@@ -128,7 +128,7 @@ def test_setbacks_that_make_no_sense_are_left_out(failed_attempts: str) -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full: bool) -> None:
-    log, _ = told(held("succeeds", attempts=2, failed_attempts=("503 x1",)))
+    log, _ = recorded(held("succeeds", attempts=2, failed_attempts=("503 x1",)))
     for first in range(len(log) + 1):
         growing = timeline.Timeline(full=full)
 
@@ -146,13 +146,13 @@ def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full:
 
 @pytest.mark.parametrize("mode", ["consult", "warm"])
 def test_running_transfer_is_not_reported_done_early(mode: str) -> None:
-    log, _ = told(lambda: talking(mode).complete().leaves("agent"))
+    log, _ = recorded(lambda: talking(mode).complete().leaves("agent"))
     moments = timeline.build_timeline(log)
 
     reports = [report for one in moments for report in one.reports]
     assert reports[1] == "transfer: target reached"
     assert "transfer done" not in reports
-    blind = timeline.build_timeline(told(lambda: blind_from_bridge().takes_part("target"))[0])
+    blind = timeline.build_timeline(recorded(lambda: blind_from_bridge().takes_part("target"))[0])
     assert blind[-1].reports == ("transfer done",)
 
 
@@ -160,15 +160,15 @@ def test_command_that_came_to_nothing_is_found_where_it_did() -> None:
     def play() -> Scenario:
         return ordering().hold("customer", command_id="c1").hold("nobody", command_id="c2").end()
 
-    moments = timeline.build_timeline(told(play)[0])
+    moments = timeline.build_timeline(recorded(play)[0])
 
-    told_at = {command: moment.event for moment in moments for command in moment.failed_commands}
-    assert told_at == {"c2": "hold", "c1": "end"}
+    reported_at = {command: moment.event for moment in moments for command in moment.failed_commands}
+    assert reported_at == {"c2": "hold", "c1": "end"}
 
 
 def test_effect_without_outcome_is_pending_and_the_end_drops_unsent_ones() -> None:
-    before, _ = told(lambda: ordering().hold("customer"))
-    after, _ = told(lambda: ordering().hold("customer").end())
+    before, _ = recorded(lambda: ordering().hold("customer"))
+    after, _ = recorded(lambda: ordering().hold("customer").end())
 
     assert [one.text for one in timeline.unfinished_effects(timeline.build_timeline(before))][-1] == "hold customer"
     assert "hold customer" not in [one.text for one in timeline.unfinished_effects(timeline.build_timeline(after))]
@@ -226,7 +226,7 @@ def test_numbers_are_cut_unless_they_are_wanted_whole() -> None:
 
 
 def explained(play: Callable[[], Scenario], later_ms: int = 0, *, full: bool = False) -> Explanation:
-    log, sessions = told(play)
+    log, sessions = recorded(play)
     now_ms = sessions[-1].updated_at_ms + later_ms
     return explain(view_of(session_codec.encode(sessions[-1])), log, now_ms, full=full)
 
@@ -236,7 +236,7 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
         story = ordering().hold("customer").later(560_000).mute("agent").later(8_000)
         return story.record("start").later(1_000)
 
-    log, sessions = told(play)
+    log, sessions = recorded(play)
     found = explain(view_of(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms)
 
     since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
@@ -250,7 +250,7 @@ def test_held_parties_are_waited_for_since_the_first_hold() -> None:
         story = added().later(60_000).hold("lawyer").later(100).confirms("lawyer").later(7_000)
         return story.hold("customer", command_id="second").confirms("customer").later(2_000).unhold("nobody")
 
-    log, sessions = told(play)
+    log, sessions = recorded(play)
     fields, now_ms = session_codec.encode(sessions[-1]), sessions[-1].updated_at_ms
 
     def since(entries: list[LogEntry]) -> int:
@@ -268,7 +268,7 @@ def lines(found: Explanation) -> list[str]:
 
 
 def busy() -> Scenario:
-    return dialling("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
+    return dialing("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
 
 
 def test_first_failure_is_never_a_refused_command() -> None:
@@ -324,7 +324,7 @@ def left_in_consult() -> Scenario:
 
 
 def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> None:
-    log, _ = told(left_in_consult)
+    log, _ = recorded(left_in_consult)
     found = explained(left_in_consult).first_failure
 
     assert found is not None
@@ -346,7 +346,7 @@ def test_last_failed_transfer_is_shown_if_nothing_failed_since() -> None:
 
 
 def test_unreported_transfer_failure_is_not_explained_as_no_later_failure() -> None:
-    log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
+    log, sessions = recorded(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
     fields = session_codec.encode(sessions[-1]) | {"transfer.status": "failed"}
 
     found = explain(view_of(fields), log, sessions[-1].updated_at_ms).first_failure
@@ -363,7 +363,7 @@ def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
 
 
 def test_newest_of_several_transfers_is_explained() -> None:
-    log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
+    log, sessions = recorded(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
     fields = session_codec.encode(sessions[-1])
     late = {"version": "99", "at": to_iso(9)}
     noted = LogEntry("9-0", logged("call_progressed", late, party="target", status="no-answer"))
@@ -401,21 +401,21 @@ def test_suggestions_are_commands_the_session_would_accept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "recorded"),
     [
         ("customer-left", "Cause: the customer hung up. First signal received: agent left the conference"),
         ("agent-left", "Ended by: agent left the conference"),
         ("command", "Ended by: agent left the conference"),
     ],
 )
-def test_end_summary_says_who_left_first(reason: str, told: str) -> None:
+def test_end_summary_says_who_left_first(reason: str, recorded: str) -> None:
     fields = {"id": "S1", "state": "ended", "end_reason": reason}
     states = {"from": "conferenced", "to": "ended"}
     last = logged("participant_left", states, party="agent", left_reason="moderator_ended")
 
     found = explain(view_of(fields), [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 
-    assert found.summary[1] == f"{told} (moderator ended)."
+    assert found.summary[1] == f"{recorded} (moderator ended)."
 
 
 def test_consult_is_described_in_words_and_earlier_failure_is_marked() -> None:

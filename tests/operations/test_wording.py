@@ -46,7 +46,7 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
 
 
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "expected"),
     [
         (CallProgressed(**CALLED, party="target", status="ringing"), "target is ringing"),
         (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is on hold"),
@@ -91,8 +91,8 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_transfer_events_are_described_in_words(event, told):
-    assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == told
+def test_transfer_events_are_described_in_words(event, expected):
+    assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
 
 
 def test_former_agent_is_not_described_as_the_agent():
@@ -100,7 +100,7 @@ def test_former_agent_is_not_described_as_the_agent():
 
 
 @pytest.mark.parametrize(
-    ("ordered", "told"),
+    ("ordered", "shown"),
     [
         ([("create_call", "agent")], "time to ring the agent again"),
         ([("hang_up_call", "agent"), ("create_participant", "target")], "time to dial target"),
@@ -110,14 +110,14 @@ def test_former_agent_is_not_described_as_the_agent():
         ([("hang_up_call", "agent"), ("read_calls", "")], "time to check on the transfer"),
     ],
 )
-def test_overdue_stage_is_described_by_its_effects(ordered, told):
+def test_overdue_stage_is_described_by_its_effects(ordered, shown):
     effects = orjson.dumps([{"kind": kind, "party": party} for kind, party in ordered]).decode()
 
-    assert wording.describe_entry(entry("stage_overdue", effects=effects)) == told
+    assert wording.describe_entry(entry("stage_overdue", effects=effects)) == shown
 
 
 @pytest.mark.parametrize(
-    ("event", "details", "told"),
+    ("event", "details", "text"),
     [
         ("dial_ended", {"party": "agent", "dial": "bridge", "status": "answered"}, "agent's <Dial> ended (answered)"),
         ("dial_ended", {"party": "agent", "dial": "d1", "status": "answered"}, "agent's conference <Dial> ended"),
@@ -153,8 +153,8 @@ def test_overdue_stage_is_described_by_its_effects(ordered, told):
         ),
     ],
 )
-def test_participation_of_a_party_is_described_in_words(event, details, told):
-    assert wording.describe_entry(entry(event, details)) == told
+def test_participation_of_a_party_is_described_in_words(event, details, text):
+    assert wording.describe_entry(entry(event, details)) == text
 
 
 def test_refusal_description_omits_the_allowed_commands():
@@ -166,9 +166,9 @@ def test_refusal_description_omits_the_allowed_commands():
 def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
     effects = orjson.dumps([{"kind": "hang_up_call", "party": "agent"}]).decode()
 
-    told = wording.describe_change(entry("complete", effects=effects, to="conferenced"))
+    described = wording.describe_change(entry("complete", effects=effects, to="conferenced"))
 
-    assert told == "-> conferenced; asks Twilio to hang up agent's call"
+    assert described == "-> conferenced; asks Twilio to hang up agent's call"
 
 
 def test_every_event_has_words_of_its_own():
@@ -195,14 +195,14 @@ def test_party_at_the_gate_that_is_not_known_is_called_that():
 
 @pytest.mark.parametrize("decision", GateDecision)
 def test_every_decision_of_the_gate_has_words_of_its_own(decision):
-    told = wording.describe_entry(entry("gate_decided", {"decision": decision.value}))
+    reported = wording.describe_entry(entry("gate_decided", {"decision": decision.value}))
 
-    assert told.startswith("the called party ")
-    assert told != f"the called party {decision.value}"
+    assert reported.startswith("the called party ")
+    assert reported != f"the called party {decision.value}"
 
 
 @pytest.mark.parametrize(
-    ("event", "details", "told"),
+    ("event", "details", "expected"),
     [
         ("hold", {"party": "customer"}, "hold requested (customer)"),
         ("park", {}, "park requested"),
@@ -219,21 +219,21 @@ def test_every_decision_of_the_gate_has_words_of_its_own(decision):
         ),
     ],
 )
-def test_conference_entries_are_described_in_words(event, details, told):
-    assert wording.describe_entry(entry(event, details)) == told
+def test_conference_entries_are_described_in_words(event, details, expected):
+    assert wording.describe_entry(entry(event, details)) == expected
 
 
-ROOM = {"session_id": CALL, "conference_sid": "CF1"}
+CONFERENCE = {"session_id": CALL, "conference_sid": "CF1"}
 RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
 
 
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "expected"),
     [
-        (AnnouncementEnded(**ROOM), "everyone heard the announcement"),
-        (AnnouncementEnded(**ROOM, call_sid=TARGET_CALL), "target heard the announcement"),
+        (AnnouncementEnded(**CONFERENCE), "everyone heard the announcement"),
+        (AnnouncementEnded(**CONFERENCE, call_sid=TARGET_CALL), "target heard the announcement"),
         (
-            AnnouncementEnded(**ROOM, failed=True, reason="not found"),
+            AnnouncementEnded(**CONFERENCE, failed=True, reason="not found"),
             "the announcement could not be played to everyone (not found)",
         ),
         (
@@ -276,20 +276,20 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
     ],
     ids=lambda value: getattr(value, "name", None),
 )  # fmt: skip
-def test_conference_events_are_described_in_words(event, told):
-    assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == told
+def test_conference_events_are_described_in_words(event, expected):
+    assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
 
 
 @pytest.mark.parametrize("status", RecordingStatus)
 def test_every_status_of_a_recording_has_words_of_its_own(status):
-    told = wording.describe_entry(entry("recording_changed", {"status": status.value}))
+    text = wording.describe_entry(entry("recording_changed", {"status": status.value}))
 
-    assert told.startswith("the call's recording ")
-    assert told != f"the call's recording {status.value}"
+    assert text.startswith("the call's recording ")
+    assert text != f"the call's recording {status.value}"
 
 
 @pytest.mark.parametrize(
-    ("kind", "party", "what", "told"),
+    ("kind", "party", "what", "expected"),
     [
         ("update_participant", "bob", "hold", "hold bob"),
         ("update_participant", "bob", "clear-end-on-exit", "keep the conference running when bob leaves"),
@@ -301,10 +301,10 @@ def test_every_status_of_a_recording_has_words_of_its_own(status):
         ("redirect_to_url", "customer", "", "redirect customer to the after-conference URL"),
     ],
 )
-def test_effects_requested_from_twilio_are_described_in_words(kind, party, what, told):
+def test_effects_requested_from_twilio_are_described_in_words(kind, party, what, expected):
     effects = orjson.dumps([{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]).decode()
 
-    assert wording.describe_change(entry("swap", effects=effects)) == f"asks Twilio to {told}"
+    assert wording.describe_change(entry("swap", effects=effects)) == f"asks Twilio to {expected}"
 
 
 @pytest.mark.parametrize("ask", ParticipantUpdate)
@@ -320,9 +320,9 @@ def test_command_outcomes_are_included_in_the_description_of_a_change():
         {"command": "c2", "type": "end", "status": "done", "reason": ""},
         {"command": "c3", "type": "park", "status": "rejected", "reason": "told by the entry itself"},
     ]
-    told = entry("call_progressed", reports=orjson.dumps(reports).decode(), reason="why")
+    found = entry("call_progressed", reports=orjson.dumps(reports).decode(), reason="why")
 
-    assert wording.describe_change(told) == "(why); add failed: busy; end done"
+    assert wording.describe_change(found) == "(why); add failed: busy; end done"
 
 
 @pytest.mark.parametrize("reports", ["{", "1", "[1]", '[{"type": "add"}]'])

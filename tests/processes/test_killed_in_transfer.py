@@ -43,7 +43,7 @@ IN_CONSULT = [
     *around(*(("update_participant", nth) for nth in range(1, 5)), ("create_participant", 1), ("hang_up_call", 1)),
 ]
 IN_BLIND = [*commits(1, 3), *around(("hang_up_call", 1), ("create_participant", 1))]
-IN_BLIND_FROM_ROOM = [*commits(2), *around(*(("update_participant", nth) for nth in (2, 3)), ("hang_up_call", 1))]
+IN_BLIND_FROM_CONFERENCE = [*commits(2), *around(*(("update_participant", nth) for nth in (2, 3)), ("hang_up_call", 1))]
 IN_GATED = [*commits(2), *around(("create_call", 1))]
 
 
@@ -56,7 +56,7 @@ def start(system: LocalSystem, folder: Any, name: str, **doom: Any) -> ForkedWor
     return ForkedWorker(system, folder, name, lease_ms=LEASE_MS, policy=policy, **doom)
 
 
-async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: bool, step: Any) -> tuple[str, ...]:
+async def play(redis_url: str, folder: Any, plot: Sequence[Command], converted: bool, step: Any) -> tuple[str, ...]:
     """One story; returns who the customer talks to, what became of the commands, and the transfer's result."""
     point, nth, kind = step
     async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as system:
@@ -75,7 +75,11 @@ async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: 
             assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
             company = await cast.company()
             assert plot is not CONSULT or cast.customer_never_heard_the_consult()
-            return company, *(outcome.status for outcome in (await cast.answers()).values()), (await cast.told())[0]
+            return (
+                company,
+                *(outcome.status for outcome in (await cast.answers()).values()),
+                (await cast.published())[0],
+            )
 
 
 @pytest.mark.soak
@@ -84,7 +88,7 @@ async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: 
     [
         (CONSULT, True, IN_CONSULT),
         pytest.param(BLIND, False, IN_BLIND, marks=pytest.mark.soak),
-        pytest.param(BLIND, True, IN_BLIND_FROM_ROOM, marks=pytest.mark.soak),
+        pytest.param(BLIND, True, IN_BLIND_FROM_CONFERENCE, marks=pytest.mark.soak),
         pytest.param(GATED, False, IN_GATED, marks=pytest.mark.soak),
     ],
     ids=["consult", "blind-from-bridge", "blind-from-room", "blind-gated"],
@@ -98,7 +102,7 @@ async def test_successor_finishes_the_transfer_of_a_worker_that_was_killed_at_an
         folder = tmp_path / "-".join(map(str, step))
         folder.mkdir()
         async with places:
-            return await tell(redis_server.url, folder, plot, converted, step)
+            return await play(redis_server.url, folder, plot, converted, step)
 
     found = dict(zip(steps, await asyncio.gather(*map(one, steps), return_exceptions=True), strict=True))
     assert found == {step: FAILURES.get(step, ("target", *("done" for _ in plot), "completed")) for step in steps}

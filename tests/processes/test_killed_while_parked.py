@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.processes]
 PARK: Sequence[Command] = (("park", {}), ("retrieve", {"to": TARGET}))
 
 #: Of updates the first clears the flag; then come the hold and, when someone retrieves the call, the unhold.
-IN_ROOM = [
+IN_CONFERENCE = [
     ("after_read", 1, ""),
     *commits(1, 3),
     *around(*(("update_participant", nth) for nth in (1, 2, 3)), ("hang_up_call", 1), ("create_call", 1)),
@@ -26,7 +26,7 @@ FROM_BRIDGE = [*commits(1, 2), *around(("hang_up_call", 1), ("create_call", 1))]
 UNSENT = ("before_request", 1, "create_call")
 
 
-async def tell(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple[str, ...]:
+async def play(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple[str, ...]:
     """One story; returns who the customer talks to in the end, and what became of the commands."""
     point, nth, kind = step
     async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as system:
@@ -56,7 +56,7 @@ async def tell(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple
 @pytest.mark.parametrize(
     "converted, steps",
     [
-        pytest.param(True, IN_ROOM, marks=pytest.mark.soak),
+        pytest.param(True, IN_CONFERENCE, marks=pytest.mark.soak),
         pytest.param(False, FROM_BRIDGE, marks=pytest.mark.soak),
         (False, around(("create_call", 1))),
     ],
@@ -71,7 +71,7 @@ async def test_successor_parks_and_retrieves_for_a_worker_that_was_killed_at_any
         folder = tmp_path / "-".join(map(str, step))
         folder.mkdir()
         async with places:
-            return await tell(redis_server.url, folder, converted, step)
+            return await play(redis_server.url, folder, converted, step)
 
     found = dict(zip(steps, await asyncio.gather(*map(one, steps), return_exceptions=True), strict=True))
     assert found == {step: ("target", "done", "failed" if step == UNSENT else "done") for step in steps}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.flows.conference_starts import WAYS, opened
-from tests.flows.flow_helpers import dials_to, everybody_is_gone, outcome_of
+from tests.flows.flow_helpers import dials_to, everyone_is_gone, outcome_of
 from tests.flows.interruptions import small_world
 from tests.processes.test_killed_in_transfer import AT_ONCE, around, commits, start
 from tests.support.local_system import AGENT
@@ -32,7 +32,7 @@ ON_THE_WAY_OUT = {way: [*commits(3), *around(("say_and_hang_up", 1))] for way in
 NOT_PLACED = ("before_request", 1, "create_call")
 
 
-async def tell(redis_url: str, folder: Any, way: str, step: Any, *, is_busy: bool) -> str:
+async def play(redis_url: str, folder: Any, way: str, step: Any, *, is_busy: bool) -> str:
     """One story; returns how it ended, once everyone is gone and no one was dialed twice."""
     point, nth, kind = step
     async with small_world(redis_url, workers=0, speed=5, CONFERRAL_CONVERT_TIMEOUT=20) as system:
@@ -47,14 +47,14 @@ async def tell(redis_url: str, folder: Any, way: str, step: Any, *, is_busy: boo
             if step == NOT_PLACED:
                 outcome = await system.command("call", "", agent=AGENT, customer="+14155550123", mode="conference")
                 assert dials_to(system, AGENT) == 0
-                await everybody_is_gone(system, outcome.session, outcome.reason)
+                await everyone_is_gone(system, outcome.session, outcome.reason)
                 return outcome.reason
             opening = await opened(system, way)
             if not is_busy:
                 leg = await opening.talks()
                 leg.hang_up()
             ended = await opening.until(state="ended")
-            await everybody_is_gone(system, opening.id, ended["end_reason"])
+            await everyone_is_gone(system, opening.id, ended["end_reason"])
             assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
             assert dials_to(system, opening.way.phone) == 1
             assert way != "call" or dials_to(system, AGENT) == 1
@@ -80,7 +80,7 @@ async def test_successor_continues_with_the_waiting_party(redis_server, tmp_path
         folder = tmp_path / "-".join(map(str, step))
         folder.mkdir()
         async with places:
-            return await tell(redis_server.url, folder, way, step, is_busy=is_busy)
+            return await play(redis_server.url, folder, way, step, is_busy=is_busy)
 
     found = dict(zip(steps, await asyncio.gather(*map(one, steps), return_exceptions=True), strict=True))
     usual = f"{WAYS[way].awaited}-{'busy' if is_busy else 'left'}"

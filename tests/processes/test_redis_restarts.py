@@ -109,12 +109,14 @@ async def test_bridged_caller_is_moved_although_redis_dies_before_the_dial_actio
 
         system.sandbox.on_rest = kill
         await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
-        await system.sandbox.wait_until(lambda: customer.has_heard(agent) and _both_in_a_room(system), timeout_s=60)
+        await system.sandbox.wait_until(
+            lambda: customer.has_heard(agent) and _both_in_a_conference(system), timeout_s=60
+        )
         durable_redis.start()
         await system.until(customer.sid, state="conferenced")
         await system.command("end", customer.sid)
         await system.settled()
 
 
-def _both_in_a_room(system: LocalSystem) -> bool:
-    return any(len(room.joined()) == 2 for room in system.sandbox.model.state.conferences.values())
+def _both_in_a_conference(system: LocalSystem) -> bool:
+    return any(len(conference.joined()) == 2 for conference in system.sandbox.model.state.conferences.values())

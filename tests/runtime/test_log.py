@@ -63,7 +63,7 @@ def test_contents_of_commands_and_dials_are_not_logged(lines, key):
 
 def test_number_in_the_text_of_an_error_is_masked(lines):
     error = ValueError("no route to +1 (415) 555-0123")
-    structlog.get_logger().error("task_failed", exc_info=error, reason="dialling 14155550123 failed")
+    structlog.get_logger().error("task_failed", exc_info=error, reason="dialing 14155550123 failed")
     assert "5550123" not in json.dumps(lines()).replace("-", "").replace(" ", "")
 
 

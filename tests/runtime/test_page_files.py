@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.web import pages
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {room: ROOT / room / "static" for room in ("console", "sandbox")}
+PAGES = {conference: ROOT / conference / "static" for conference in ("console", "sandbox")}
 OWN = [
     path
     for folder in (pages.SHARED_FOLDER, *PAGES.values())

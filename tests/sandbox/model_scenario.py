@@ -38,7 +38,7 @@ def bridge_twiml(to: str = "<Client>alice</Client>", attributes: str = 'answerOn
     return f"<Response><Dial {attributes}>{to}</Dial></Response>"
 
 
-def room_twiml(attributes: str = "", name: str = "room", dial: str = f'action="{APP}/after"') -> str:
+def conference_twiml(attributes: str = "", name: str = "room", dial: str = f'action="{APP}/after"') -> str:
     events = "start end join leave mute hold modify announcement speaker"
     callback = f"statusCallback='{APP}/conference' statusCallbackEvent='{events}'"
     return f"<Response><Dial {dial}><Conference {attributes} {callback}>{name}</Conference></Dial></Response>"
@@ -127,12 +127,12 @@ class ModelScenario:
 
     def member(self, attributes: str = "", from_: str = CUSTOMER, **more: str) -> str:
         """A caller who is in the conference."""
-        return self.call_in(room_twiml(attributes, **more), from_)
+        return self.call_in(conference_twiml(attributes, **more), from_)
 
-    def participant(self, to: str = "client:carol", *params: tuple[str, str], room: str = "room") -> str:
+    def participant(self, to: str = "client:carol", *params: tuple[str, str], conference: str = "room") -> str:
         """Someone dialed into the conference, who still has to answer."""
         status, body = self.rest(
-            "POST", f"/Conferences/{room}/Participants.json", ("To", to), ("From", BUSINESS), *params
+            "POST", f"/Conferences/{conference}/Participants.json", ("To", to), ("From", BUSINESS), *params
         )
         assert status == 201, body
         return str(body["call_sid"])
@@ -158,6 +158,8 @@ class ModelScenario:
                 return sent
         raise AssertionError(f"no {name} with {params}; there were {[c.event for c in self.callbacks]}")
 
-    def room(self, name: str = "room") -> str:
+    def conference(self, name: str = "room") -> str:
         """The SID of the newest conference of this name."""
-        return [room.sid for room in self.exchange.state.conferences.values() if room.name == name][-1]
+        return [conference.sid for conference in self.exchange.state.conferences.values() if conference.name == name][
+            -1
+        ]

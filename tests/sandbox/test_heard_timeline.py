@@ -10,7 +10,7 @@ from tests.support.heard_timeline import HeardTimeline
 from tests.support.phones import (
     answers,
     busy,
-    dialled,
+    dialed,
     presses,
     refuses,
     rings,
@@ -33,7 +33,7 @@ GATE = (
 )
 
 
-def room(app: WebhookApp, attributes: str = "waitUrl=''") -> str:
+def conference(app: WebhookApp, attributes: str = "waitUrl=''") -> str:
     return (
         f"<Response><Dial action='{app.url}/after'><Conference {attributes} statusCallback='{app.url}/conference' "
         "statusCallbackEvent='start end join leave mute hold modify'>room</Conference></Dial></Response>"
@@ -52,8 +52,8 @@ def listening(app: WebhookApp, sandbox: Sandbox) -> HeardTimeline:
     return HeardTimeline(sandbox)
 
 
-async def in_room(app: WebhookApp, sandbox: Sandbox, from_: str, attributes: str = "waitUrl=''") -> CallHandle:
-    app.on("/voice", room(app, attributes))
+async def in_conference(app: WebhookApp, sandbox: Sandbox, from_: str, attributes: str = "waitUrl=''") -> CallHandle:
+    app.on("/voice", conference(app, attributes))
     call = await sandbox.call_in(from_, BUSINESS)
     await sandbox.wait_until(lambda: call.record.activity == "conference")
     return call
@@ -62,8 +62,8 @@ async def in_room(app: WebhookApp, sandbox: Sandbox, from_: str, attributes: str
 async def test_consult_is_heard_by_those_who_shall_hear_it(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, listening: HeardTimeline
 ) -> None:
-    customer = await in_room(app, sandbox, "+14155550123")
-    agent = await in_room(app, sandbox, "+14155550124")
+    customer = await in_conference(app, sandbox, "+14155550123")
+    agent = await in_conference(app, sandbox, "+14155550124")
     listening.name(customer=customer, agent=agent)
     members = twilio.conferences(customer.record.conference_sid).participants
     sandbox.phone(BOB).script_in_turn(answers(2.0))
@@ -72,7 +72,7 @@ async def test_consult_is_heard_by_those_who_shall_hear_it(
     await sandbox.wait_until(lambda: listening.hears(customer) == "music")
     held_s = listening.now()
     await members.create_async(to=BOB, from_=BUSINESS, label="target", early_media=True)
-    target = await dialled(sandbox, BOB)
+    target = await dialed(sandbox, BOB)
     await sandbox.wait_until(lambda: listening.has_heard(agent, target))
     merged_s = listening.now()
     await members(customer.sid).update_async(hold=False)
@@ -99,12 +99,14 @@ async def test_waiting_party_hears_audio_until_a_gated_target_presses_the_key(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, listening: HeardTimeline
 ) -> None:
     app.on("/gate", GATE)
-    app.on("/key", room(app))
+    app.on("/key", conference(app))
     sandbox.phone(BOB).script_in_turn(presses("1"))
-    customer = await in_room(app, sandbox, "+14155550123", f"startConferenceOnEnter='false' waitUrl='{app.url}/wait'")
+    customer = await in_conference(
+        app, sandbox, "+14155550123", f"startConferenceOnEnter='false' waitUrl='{app.url}/wait'"
+    )
 
     await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
-    target = await dialled(sandbox, BOB)
+    target = await dialed(sandbox, BOB)
     await sandbox.wait_until(lambda: listening.has_heard(customer, target))
     customer.hang_up()
     await sandbox.wait_until_idle()
@@ -129,7 +131,7 @@ async def test_voicemail_lets_every_question_pass_and_stays_on_the_line(
     sandbox.phone(BOB).script_in_turn(voicemail(records_for_s=12.0))
 
     await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
-    machine = await dialled(sandbox, BOB)
+    machine = await dialed(sandbox, BOB)
     await sandbox.wait_until(lambda: machine.status == "completed")
 
     assert [asked.params["Digits"] for asked in app.at("/key")] == ["", ""]
@@ -146,7 +148,7 @@ async def test_key_is_pressed_at_the_question_that_it_is_meant_for(
     sandbox.phone(BOB).script_in_turn(presses("", "2"))
 
     await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
-    leg = await dialled(sandbox, BOB)
+    leg = await dialed(sandbox, BOB)
     await sandbox.wait_until(lambda: leg.status == "completed")
 
     assert [asked.params["Digits"] for asked in app.at("/key")] == ["", "2"]
@@ -159,7 +161,7 @@ async def test_phone_does_one_thing_after_the_other_and_the_last_from_then_on(sa
     for time in range(1, 7):
         ring_s = 2 if time == 4 else 60
         await twilio.calls.create_async(to=BOB, from_=BUSINESS, timeout=ring_s, twiml=PAUSE)
-        leg = await dialled(sandbox, BOB, time)
+        leg = await dialed(sandbox, BOB, time)
         await sandbox.wait_until(lambda leg=leg: leg.record.is_final)
         seen.append((leg.status, leg.record.sip_code))
 
@@ -174,11 +176,13 @@ async def test_silence_counts_from_the_answer_in_one_piece_and_between_two_momen
     call = await sandbox.call_in("+14155550123", BUSINESS)
     await sandbox.wait_until(lambda: call.status == "completed")
 
-    (said, silent, tune) = listening.heard(call)[1:]
-    assert (said.what, silent.what, tune.what) == ("said Hi", "silence", "music")
+    (said, silent, wait_audio) = listening.heard(call)[1:]
+    assert (said.what, silent.what, wait_audio.what) == ("said Hi", "silence", "music")
     assert listening.longest_silence(call) == pytest.approx(3.0)
     assert listening.longest_silence(call, silent.from_s + 1.0, silent.to_s - 0.5) == pytest.approx(1.5)
-    assert listening.heard(call, tune.from_s + 1.0, tune.from_s + 2.0)[0].to_s == pytest.approx(tune.from_s + 2.0)
+    assert listening.heard(call, wait_audio.from_s + 1.0, wait_audio.from_s + 2.0)[0].to_s == pytest.approx(
+        wait_audio.from_s + 2.0
+    )
 
 
 async def test_ringing_call_heard_nothing_and_had_no_silence(sandbox: Sandbox, twilio: Client) -> None:
@@ -186,6 +190,6 @@ async def test_ringing_call_heard_nothing_and_had_no_silence(sandbox: Sandbox, t
     sandbox.phone(BOB).script_in_turn(rings())
 
     await twilio.calls.create_async(to=BOB, from_=BUSINESS, twiml="<Response/>")
-    leg = await dialled(sandbox, BOB)
+    leg = await dialed(sandbox, BOB)
 
     assert (listening.heard(leg), listening.hears(leg), listening.longest_silence(leg)) == ([], None, 0.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sandbox.model_scenario import ModelScenario, room_twiml
+from tests.sandbox.model_scenario import ModelScenario, conference_twiml
 
 
 def seconds(story: ModelScenario) -> tuple[float, float]:
@@ -18,7 +18,7 @@ def test_alone_is_who_is_the_only_one_in_a_conference_whatever_plays() -> None:
     story.passes(10.0)
     assert seconds(story) == pytest.approx((3.0, 3.0))
 
-    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{customer}.json", ("Hold", "true"))
     story.passes(10.0)  # she hears music, and he hears no one; but neither is alone
     assert seconds(story) == pytest.approx((3.0, 13.0))
 
@@ -66,7 +66,7 @@ def test_call_moving_between_conferences_is_counted_in_each() -> None:
     story = ModelScenario()
     customer = story.member("waitUrl=''", name="first")
     story.passes(1.0)
-    story.redirect(customer, room_twiml("waitUrl=''", name="second"))
+    story.redirect(customer, conference_twiml("waitUrl=''", name="second"))
     story.passes(2.0)
     assert seconds(story)[0] == pytest.approx(3.0)
     assert story.exchange.alone_time.in_conference.since_s.keys() == {customer}

@@ -10,7 +10,7 @@ TO_ALL = (("AnnounceUrl", f"{APP}/announce"),)
 
 
 def announce(story: ModelScenario, *params: tuple[str, str], to: str = "") -> None:
-    path = f"/Conferences/{story.room()}" + (f"/Participants/{to}" if to else "")
+    path = f"/Conferences/{story.conference()}" + (f"/Participants/{to}" if to else "")
     status, body = story.rest("POST", f"{path}.json", *(params or TO_ALL))
     assert status == 200, body
 
@@ -35,7 +35,7 @@ def test_participants_keep_talking_until_the_announcement_document_arrives() -> 
 def test_held_participant_hears_the_hold_music_instead() -> None:
     story = ModelScenario()
     customer, agent = story.member(), story.member()
-    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{customer}.json", ("Hold", "true"))
 
     announce(story)
     story.serve("/announce", SAY)
@@ -55,15 +55,15 @@ def test_announcement_callback_names_a_participant_only_when_sent_to_one() -> No
     announce(story)
     story.serve("/announce", SAY)
     story.passes(5.0)
-    told = story.event("announcement-end")
-    assert ("CallSid" in told, told["AnnounceUrl"], told["FriendlyName"]) == (False, f"{APP}/announce", "room")
+    fields = story.event("announcement-end")
+    assert ("CallSid" in fields, fields["AnnounceUrl"], fields["FriendlyName"]) == (False, f"{APP}/announce", "room")
 
     announce(story, ("AnnounceUrl", f"{APP}/announce?to=1"), to="customer")
     story.serve("/announce", SAY)
     story.passes(5.0)
-    told = story.event("announcement-end")
-    assert (told["CallSid"], told["ParticipantLabel"], told["Hold"]) == (first, "customer", "false")
-    assert told["AnnounceUrl"] == f"{APP}/announce?to=1"
+    fields = story.event("announcement-end")
+    assert (fields["CallSid"], fields["ParticipantLabel"], fields["Hold"]) == (first, "customer", "false")
+    assert fields["AnnounceUrl"] == f"{APP}/announce?to=1"
 
 
 @pytest.mark.parametrize(("method", "params"), [("POST", ()), ("GET", (("AnnounceMethod", "GET"),))])
@@ -115,8 +115,8 @@ def test_second_announcement_takes_the_place_of_the_first() -> None:
     assert said(story, first) == "We stay"
     story.passes(60.0)
 
-    told = [dict(it.params)["AnnounceUrl"] for it in story.callbacks if it.event == "announcement-end"]
-    assert told == [f"{APP}/other"]
+    reported = [dict(it.params)["AnnounceUrl"] for it in story.callbacks if it.event == "announcement-end"]
+    assert reported == [f"{APP}/other"]
 
 
 @pytest.mark.parametrize("failure", ["connection", "status", "verb"])
@@ -133,9 +133,9 @@ def test_announcement_that_cannot_be_fetched_is_reported_failed(failure: str) ->
         case _:
             story.serve("/announce", "<Response><Hangup/></Response>")
 
-    told = story.event("announcement-fail")
-    assert (told["AnnounceUrl"], bool(told["ReasonAnnouncementFailed"])) == (f"{APP}/announce", True)
-    assert (story.hears(first), "CallSid" in told, len(story.errors)) == ({second}, False, 1)
+    params = story.event("announcement-fail")
+    assert (params["AnnounceUrl"], bool(params["ReasonAnnouncementFailed"])) == (f"{APP}/announce", True)
+    assert (story.hears(first), "CallSid" in params, len(story.errors)) == ({second}, False, 1)
 
 
 def test_announcement_failure_may_go_unreported() -> None:
@@ -161,8 +161,8 @@ def test_announcement_events_are_sent_only_on_subscription() -> None:
     assert story.events() == ["participant-join", "participant-join"]
 
 
-@pytest.mark.parametrize(("rule", "told"), [("ended", 1), ("unreported", 0)])
-def test_announcement_end_may_omit_a_participant_who_left(rule: str, told: int) -> None:
+@pytest.mark.parametrize(("rule", "expected"), [("ended", 1), ("unreported", 0)])
+def test_announcement_end_may_omit_a_participant_who_left(rule: str, expected: int) -> None:
     story = ModelScenario(Behavior(announcement_of_a_leaver=rule))
     first = story.member()
     story.member()
@@ -173,7 +173,7 @@ def test_announcement_end_may_omit_a_participant_who_left(rule: str, told: int) 
     story.passes(10.0)
 
     ends = [dict(it.params) for it in story.callbacks if it.event == "announcement-end"]
-    assert (len(ends), any("CallSid" in it for it in ends)) == (told, False)
+    assert (len(ends), any("CallSid" in it for it in ends)) == (expected, False)
 
 
 def test_announcement_to_all_continues_when_the_first_listener_leaves() -> None:
@@ -192,6 +192,6 @@ def test_nothing_is_announced_in_a_conference_that_has_ended() -> None:
     story = ModelScenario()
     story.hangs_up(story.member())
 
-    status, body = story.rest("POST", f"/Conferences/{story.room()}.json", *TO_ALL)
+    status, body = story.rest("POST", f"/Conferences/{story.conference()}.json", *TO_ALL)
 
     assert (status, body["code"]) == (400, 16022)

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model import Behavior, PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
-from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, room_twiml
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, conference_twiml
 
 
 def action(story: ModelScenario) -> dict[str, str]:
@@ -52,12 +52,12 @@ def test_redirected_child_runs_new_twiml_and_the_parents_action_follows() -> Non
     parent, child = story.bridged()
     story.passes(3.0)
 
-    status, body = story.redirect(child, room_twiml("participantLabel='agent'"))
+    status, body = story.redirect(child, conference_twiml("participantLabel='agent'"))
 
     assert (status, body["status"]) == (200, "in-progress")
-    told = action(story)
-    assert (told["CallSid"], told["CallStatus"], told["DialCallStatus"]) == (parent, "in-progress", "completed")
-    assert (told["DialCallSid"], told["DialCallDuration"], told["DialBridged"]) == (child, "3", "true")
+    fields = action(story)
+    assert (fields["CallSid"], fields["CallStatus"], fields["DialCallStatus"]) == (parent, "in-progress", "completed")
+    assert (fields["DialCallSid"], fields["DialCallDuration"], fields["DialBridged"]) == (child, "3", "true")
     assert story.call(child).activity == "conference"
     assert story.hears(parent) == "silence"
 
@@ -82,7 +82,7 @@ def test_redirected_parent_runs_the_new_twiml_even_if_the_old_action_answers_las
     parent, _ = story.bridged()
     story.rest("POST", f"/Calls/{parent}.json", ("Url", f"{APP}/target"))
     story.passes(0.65)
-    story.serve("/target", room_twiml())
+    story.serve("/target", conference_twiml())
 
     story.serve("/action", "<Response><Hangup/></Response>")
 
@@ -93,7 +93,7 @@ def test_old_action_of_a_redirected_parent_can_be_left_out() -> None:
     story = ModelScenario(Behavior(old_action_on_redirect=False))
     parent, child = story.bridged()
 
-    story.redirect(parent, room_twiml())
+    story.redirect(parent, conference_twiml())
 
     assert (story.status(child), story.call(parent).activity) == ("completed", "conference")
     assert "/action" not in story.asked_paths()
@@ -110,8 +110,12 @@ def test_child_that_goes_sends_the_parent_to_its_action(act: str) -> None:
         story.rest("POST", f"/Calls/{child}.json", ("Status", "completed"))
 
     assert story.status(child) == "completed"
-    told = action(story)
-    assert (told["CallSid"], told["DialCallStatus"], told["CallStatus"]) == (parent, "completed", "in-progress")
+    reported = action(story)
+    assert (reported["CallSid"], reported["DialCallStatus"], reported["CallStatus"]) == (
+        parent,
+        "completed",
+        "in-progress",
+    )
 
 
 @pytest.mark.parametrize("act", ["hang up", "complete"])
@@ -125,8 +129,8 @@ def test_parent_hang_up_ends_the_child_and_the_action_response_is_ignored(act: s
         story.rest("POST", f"/Calls/{parent}.json", ("Status", "completed"))
 
     assert (story.status(parent), story.status(child)) == ("completed", "completed")
-    told = action(story)
-    assert (told["CallStatus"], told["DialCallStatus"], told["DialCallSid"]) == ("completed", "completed", child)
+    params = action(story)
+    assert (params["CallStatus"], params["DialCallStatus"], params["DialCallSid"]) == ("completed", "completed", child)
     story.serve("/action", bridge_twiml())
     assert story.exchange.live_calls() == []
 
@@ -143,9 +147,9 @@ def test_unanswered_child_call_is_reported_to_the_action(refusal: type, status: 
     story.happens(refusal(story.rings[-1].call_sid))
 
     assert story.event("completed")["SipResponseCode"] == sip_code
-    told = action(story)
-    assert (told["DialCallStatus"], told["CallStatus"], told["DialBridged"]) == (status, "ringing", "false")
-    assert "DialCallDuration" not in told
+    params = action(story)
+    assert (params["DialCallStatus"], params["CallStatus"], params["DialBridged"]) == (status, "ringing", "false")
+    assert "DialCallDuration" not in params
     assert story.status(parent) == "ringing"
 
 
@@ -262,15 +266,15 @@ def test_child_callbacks_count_from_zero_and_name_the_parent() -> None:
     story.hangs_up(child)
 
     assert story.events("call") == ["initiated", "ringing", "answered", "completed"]
-    told = [dict(callback.params) for callback in story.callbacks]
-    assert [it["CallStatus"] for it in told] == ["initiated", "ringing", "in-progress", "completed"]
-    assert [it["SequenceNumber"] for it in told] == ["0", "1", "2", "3"]
-    assert {it["ParentCallSid"] for it in told} == {parent}
-    assert {it["Direction"] for it in told} == {"outbound-dial"}
-    assert (told[3]["CallDuration"], told[3]["Duration"], told[3]["SipResponseCode"]) == ("61", "2", "200")
-    assert told[3]["CallbackSource"] == "call-progress-events"
-    assert told[0]["Timestamp"] == "Thu, 01 Jan 1970 00:16:40 +0000"
-    assert "FromCountry" not in told[0]
+    fields = [dict(callback.params) for callback in story.callbacks]
+    assert [it["CallStatus"] for it in fields] == ["initiated", "ringing", "in-progress", "completed"]
+    assert [it["SequenceNumber"] for it in fields] == ["0", "1", "2", "3"]
+    assert {it["ParentCallSid"] for it in fields} == {parent}
+    assert {it["Direction"] for it in fields} == {"outbound-dial"}
+    assert (fields[3]["CallDuration"], fields[3]["Duration"], fields[3]["SipResponseCode"]) == ("61", "2", "200")
+    assert fields[3]["CallbackSource"] == "call-progress-events"
+    assert fields[0]["Timestamp"] == "Thu, 01 Jan 1970 00:16:40 +0000"
+    assert "FromCountry" not in fields[0]
 
 
 def test_number_learns_only_the_end_of_its_call() -> None:
@@ -311,7 +315,7 @@ def test_number_that_is_no_number_fails_the_dial() -> None:
 def test_redirected_child_can_outlive_its_parent() -> None:
     story = ModelScenario()
     parent, child = story.bridged()
-    story.redirect(child, room_twiml())
+    story.redirect(child, conference_twiml())
     story.serve("/action", "<Response><Hangup/></Response>")
 
     assert (story.status(parent), story.status(child)) == ("completed", "in-progress")
@@ -336,7 +340,7 @@ def test_redirect_of_a_ringing_call_is_refused() -> None:
     story.happens(PhoneRings(child))
 
     for sid in (parent, child):
-        status, body = story.redirect(sid, room_twiml())
+        status, body = story.redirect(sid, conference_twiml())
         assert (status, body["code"]) == (400, 21220)
 
 

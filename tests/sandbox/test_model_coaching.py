@@ -5,11 +5,11 @@ import pytest
 from conferral.sandbox.model import Behavior
 from tests.sandbox.model_scenario import APP, ModelScenario
 
-NOBODY = "CA" + "0" * 32
+NO_ONE = "CA" + "0" * 32
 
 
 def update(story: ModelScenario, sid: str, *params: tuple[str, str]) -> tuple[int, dict[str, object]]:
-    return story.rest("POST", f"/Conferences/{story.room()}/Participants/{sid}.json", *params)
+    return story.rest("POST", f"/Conferences/{story.conference()}/Participants/{sid}.json", *params)
 
 
 def coached(story: ModelScenario) -> tuple[str, str, str]:
@@ -30,7 +30,7 @@ def test_coach_is_heard_by_all_once_the_coached_has_left() -> None:
     story.hangs_up(agent)
 
     assert (story.hears(customer), story.hears(lead)) == ({lead}, {customer})
-    _, shown = story.rest("GET", f"/Conferences/{story.room()}/Participants/{lead}.json")
+    _, shown = story.rest("GET", f"/Conferences/{story.conference()}/Participants/{lead}.json")
     assert (shown["coaching"], shown["call_sid_to_coach"]) == (False, None)
 
 
@@ -69,10 +69,10 @@ def test_coach_callbacks_carry_the_coaching_state() -> None:
     story = ModelScenario()
     _customer, agent, lead = coached(story)
 
-    told = [dict(it.params) for it in story.callbacks if it.call_sid == lead][1:]
+    fields = [dict(it.params) for it in story.callbacks if it.call_sid == lead][1:]
 
     shown = ("StatusCallbackEvent", "Muted", "Coaching", "CallSidToCoach", "StartConferenceOnEnter")
-    assert [tuple(it.get(name) for name in shown) for it in told] == [
+    assert [tuple(it.get(name) for name in shown) for it in fields] == [
         ("participant-modify", "true", "true", agent, "false"),
         ("participant-unmute", "false", "true", agent, "false"),
     ]
@@ -84,7 +84,7 @@ def test_coaching_self_or_a_ringing_or_unknown_call_is_refused(sid: str) -> None
     lead, _other = story.member(), story.member()
     ringing = story.participant()
 
-    status, body = update(story, lead, ("CallSidToCoach", {"nobody": NOBODY, "self": lead, "ringing": ringing}[sid]))
+    status, body = update(story, lead, ("CallSidToCoach", {"nobody": NO_ONE, "self": lead, "ringing": ringing}[sid]))
 
     assert (status, body["code"], story.events().count("participant-modify")) == (400, 16028, 0)
 
@@ -96,7 +96,7 @@ def test_coaching_a_held_participant_is_refused() -> None:
 
     assert update(story, lead, ("Coaching", "true"), ("CallSidToCoach", agent))[1]["code"] == 16027
     status, body = story.rest(
-        "POST", f"/Conferences/{story.room()}/Participants.json",
+        "POST", f"/Conferences/{story.conference()}/Participants.json",
         ("To", "client:lead"), ("From", "+15550100"), ("Coaching", "true"), ("CallSidToCoach", agent),
     )  # fmt: skip
     assert (status, body["code"]) == (400, 16027)
@@ -121,14 +121,14 @@ def test_settings_of_a_participant_are_kept_and_wrong_ones_are_refused() -> None
     )
     story.answers(sid)
 
-    room = story.exchange.state.conferences[story.room()]
-    participant = room.participants[sid]
+    conference = story.exchange.state.conferences[story.conference()]
+    participant = conference.participants[sid]
     assert (participant.settings.jitter_buffer, participant.settings.beep, participant.beep_on_exit) == (
         "small",
         "onEnter",
         False,
     )
-    assert (room.region, room.participants_max) == ("ie1", 3)
+    assert (conference.region, conference.participants_max) == ("ie1", 3)
     for name in ("JitterBufferSize", "Beep", "ConferenceTrim", "ConferenceRecord"):
         form = (("To", "client:dan"), ("From", "+15550100"), (name, "loud"))
         assert story.rest("POST", "/Conferences/room/Participants.json", *form)[1]["code"] == 20001
@@ -140,7 +140,7 @@ def test_region_is_that_of_the_first_who_names_one() -> None:
     story.member("region='de1' jitterBufferSize='off'")
     story.member("region='au1'")
 
-    assert story.rest("GET", f"/Conferences/{story.room()}.json")[1]["region"] == "de1"
+    assert story.rest("GET", f"/Conferences/{story.conference()}.json")[1]["region"] == "de1"
 
 
 @pytest.mark.parametrize("change", [("BeepOnExit", "false"), ("WaitUrl", f"{APP}/wait")])
@@ -161,7 +161,7 @@ def test_full_conference_refuses_the_one_too_many() -> None:
     extra = story.member("maxParticipants='9'")
 
     status, body = story.rest(
-        "POST", f"/Conferences/{story.room()}/Participants.json", ("To", "client:dan"), ("From", "+15550100")
+        "POST", f"/Conferences/{story.conference()}/Participants.json", ("To", "client:dan"), ("From", "+15550100")
     )
 
     assert (status, body["code"], [error.code for error in story.errors]) == (400, 16020, [16020])

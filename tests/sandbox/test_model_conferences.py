@@ -1,7 +1,7 @@
 """Conferences by TwiML: who enters, what starts and ends a conference, and the callbacks about it."""
 
 from conferral.sandbox.model import Behavior
-from tests.sandbox.model_scenario import APP, ModelScenario, room_twiml
+from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
 
 
 def test_lone_caller_is_joined_but_the_conference_has_not_started() -> None:
@@ -10,11 +10,11 @@ def test_lone_caller_is_joined_but_the_conference_has_not_started() -> None:
     sid = story.member("participantLabel='customer'")
 
     assert story.events() == ["participant-join"]
-    told = story.event("participant-join")
-    assert told["CallSid"] == sid
-    assert (told["ParticipantLabel"], told["SequenceNumber"], told["FriendlyName"]) == ("customer", "1", "room")
-    assert (told["Muted"], told["Hold"], told["Coaching"]) == ("false", "false", "false")
-    assert (told["StartConferenceOnEnter"], told["EndConferenceOnExit"]) == ("true", "false")
+    fields = story.event("participant-join")
+    assert fields["CallSid"] == sid
+    assert (fields["ParticipantLabel"], fields["SequenceNumber"], fields["FriendlyName"]) == ("customer", "1", "room")
+    assert (fields["Muted"], fields["Hold"], fields["Coaching"]) == ("false", "false", "false")
+    assert (fields["StartConferenceOnEnter"], fields["EndConferenceOnExit"]) == ("true", "false")
     assert story.hears(sid) == "music"
 
 
@@ -48,8 +48,8 @@ def test_last_participant_hears_silence_and_the_conference_stays_open() -> None:
     assert (story.hears(first), story.call(first).activity) == ("silence", "conference")
     assert story.event("participant-leave")["ReasonParticipantLeft"] == "participant_hung_up"
     story.hangs_up(first)
-    told = story.event("conference-end")
-    assert (told["ReasonConferenceEnded"], told["CallSidEndingConference"]) == ("last-participant-left", first)
+    reported = story.event("conference-end")
+    assert (reported["ReasonConferenceEnded"], reported["CallSidEndingConference"]) == ("last-participant-left", first)
 
 
 def test_participant_with_end_conference_on_exit_takes_the_others_along_to_their_action() -> None:
@@ -84,7 +84,7 @@ def test_redirected_participant_leaves_and_its_flag_ends_the_conference() -> Non
         "participant_updated_via_api",
         "in-progress",
     )
-    assert story.exchange.state.conferences[story.room()].status == "completed"
+    assert story.exchange.state.conferences[story.conference()].status == "completed"
     assert story.call(stays).activity == "fetching"
 
 
@@ -114,19 +114,19 @@ def test_sequence_numbers_count_all_events_of_a_conference_from_one() -> None:
     story.hangs_up(second)
     story.hangs_up(first)
 
-    told = [dict(callback.params) for callback in story.callbacks if callback.kind == "conference"]
-    assert [it["SequenceNumber"] for it in told] == ["1", "2", "3", "4", "5", "6"]
+    fields = [dict(callback.params) for callback in story.callbacks if callback.kind == "conference"]
+    assert [it["SequenceNumber"] for it in fields] == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_same_name_after_the_end_is_a_new_conference() -> None:
     story = ModelScenario()
     first = story.member()
-    old = story.room()
+    old = story.conference()
     story.hangs_up(first)
 
     story.member()
 
-    assert story.room() != old
+    assert story.conference() != old
     assert story.event("participant-join")["SequenceNumber"] == "1"
 
 
@@ -134,7 +134,7 @@ def test_conference_sid_joins_the_live_conference() -> None:
     story = ModelScenario()
     first = story.member()
 
-    second = story.member(name=story.room())
+    second = story.member(name=story.conference())
 
     assert story.hears(first) == {second}
     assert len(story.exchange.state.conferences) == 1
@@ -144,7 +144,7 @@ def test_conference_sid_of_an_ended_conference_is_refused() -> None:
     story = ModelScenario()
     story.hangs_up(story.member())
 
-    sid = story.member(name=story.room())
+    sid = story.member(name=story.conference())
 
     assert [error.code for error in story.errors] == [13236]
     assert dict(story.asked("/after").params)["DialCallStatus"] == "failed"
@@ -187,7 +187,7 @@ def test_full_conference_admits_no_one() -> None:
     story.member("maxParticipants='2'")
 
     assert dict(story.asked("/after").params)["DialCallStatus"] == "failed"
-    assert len(story.exchange.state.conferences[story.room()].participants) == 2
+    assert len(story.exchange.state.conferences[story.conference()].participants) == 2
 
 
 def test_wait_document_is_fetched_while_alone_and_again_when_it_ends() -> None:
@@ -287,8 +287,8 @@ def test_conference_that_asks_for_a_recording_is_recorded_from_its_start() -> No
     story.hangs_up(first)
     story.hangs_up(second)
 
-    told = story.event("recording-completed")
-    assert (told["RecordingStatus"], told["RecordingDuration"], told["RecordingSource"]) == (
+    params = story.event("recording-completed")
+    assert (params["RecordingStatus"], params["RecordingDuration"], params["RecordingSource"]) == (
         "completed",
         "9",
         "Conference",
@@ -300,6 +300,6 @@ def test_conference_participation_follows_the_participants_own_twiml() -> None:
     story = ModelScenario()
     sid = story.member()
 
-    story.redirect(sid, room_twiml(name="other"))
+    story.redirect(sid, conference_twiml(name="other"))
 
     assert [it.name for it in story.exchange.state.conferences.values() if it.status != "completed"] == ["other"]

@@ -13,9 +13,9 @@ CALLBACKS = (
 )
 
 
-def dialled(story: ModelScenario, *params: tuple[str, str]) -> str:
+def dialed(story: ModelScenario, *params: tuple[str, str]) -> str:
     """A target who is being dialed into the conference, by its SID, as an application would."""
-    return story.participant("client:carol", ("Label", "target"), *CALLBACKS, *params, room=story.room())
+    return story.participant("client:carol", ("Label", "target"), *CALLBACKS, *params, conference=story.conference())
 
 
 def no_answer(story: ModelScenario, sid: str) -> None:
@@ -43,7 +43,7 @@ def test_unanswered_dial_is_reported_by_the_call_and_by_the_conference(
 ) -> None:
     story = ModelScenario()
     customer, agent = story.member(), story.member()
-    target = dialled(story, ("Timeout", "20"))
+    target = dialed(story, ("Timeout", "20"))
 
     fails(story, target)
 
@@ -53,7 +53,7 @@ def test_unanswered_dial_is_reported_by_the_call_and_by_the_conference(
     assert (left["ReasonParticipantLeft"], left["ParticipantCallStatus"]) == ("participant_add_failed", status)
     assert left["ParticipantLabel"] == "target"
     assert "participant-join" not in [it.event for it in story.callbacks if it.call_sid == target]
-    assert story.rest("GET", f"/Conferences/{story.room()}/Participants/target.json")[0] == 404
+    assert story.rest("GET", f"/Conferences/{story.conference()}/Participants/target.json")[0] == 404
     assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
 
 
@@ -61,10 +61,10 @@ def test_every_event_requested_in_separate_fields_is_reported() -> None:
     story = ModelScenario()
     story.member()
 
-    story.answers(dialled(story))
+    story.answers(dialed(story))
 
-    told = [dict(it.params) for it in story.callbacks if it.kind == "call"]
-    assert [(it["CallStatus"], it["SequenceNumber"]) for it in told] == [
+    fields = [dict(it.params) for it in story.callbacks if it.kind == "call"]
+    assert [(it["CallStatus"], it["SequenceNumber"]) for it in fields] == [
         ("initiated", "0"), ("ringing", "1"), ("in-progress", "2"),
     ]  # fmt: skip
 
@@ -72,7 +72,7 @@ def test_every_event_requested_in_separate_fields_is_reported() -> None:
 def test_ring_time_counts_from_the_ringing_and_may_have_twilios_buffer() -> None:
     story = ModelScenario(Behavior(ring_buffer_s=5.0))
     story.member()
-    target = dialled(story, ("Timeout", "10"))
+    target = dialed(story, ("Timeout", "10"))
     story.passes(8.0)
     story.happens(PhoneRings(target))
 
@@ -87,10 +87,10 @@ def test_participant_status_goes_from_queued_to_connected() -> None:
     story = ModelScenario(Behavior(calls_per_second=1.0))
     story.member()
     story.dial("client:bob")
-    target = dialled(story)
+    target = dialed(story)
 
     def shown() -> str:
-        return str(story.rest("GET", f"/Conferences/{story.room()}/Participants/target.json")[1]["status"])
+        return str(story.rest("GET", f"/Conferences/{story.conference()}/Participants/target.json")[1]["status"])
 
     seen = [shown()]
     story.passes(1.0)
@@ -109,7 +109,7 @@ def test_queue_time_counts_calls_and_participants_together() -> None:
     story.dial("client:bob")
 
     status, participant = story.rest(
-        "POST", f"/Conferences/{story.room()}/Participants.json", ("To", "client:carol"), ("From", BUSINESS)
+        "POST", f"/Conferences/{story.conference()}/Participants.json", ("To", "client:carol"), ("From", BUSINESS)
     )
     _, call = story.rest(
         "POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("Timeout", "20")
@@ -122,12 +122,12 @@ def test_queue_time_counts_calls_and_participants_together() -> None:
 def test_those_inside_hear_it_ring_with_early_media_alone() -> None:
     story = ModelScenario()
     customer, agent = story.member(), story.member()
-    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{customer}.json", ("Hold", "true"))
 
     quiet = story.participant("client:dan", ("EarlyMedia", "false"))
     story.happens(PhoneRings(quiet))
     assert story.hears(agent) == "silence"
-    loud = dialled(story, ("EarlyMedia", "true"))
+    loud = dialed(story, ("EarlyMedia", "true"))
     assert story.hears(agent) == "silence"
     story.happens(PhoneRings(loud))
     assert (story.hears(agent), story.hears(customer)) == ("ringback", "music")
@@ -141,7 +141,7 @@ def test_those_inside_hear_it_ring_with_early_media_alone() -> None:
 def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_media: str) -> None:
     story = ModelScenario(Behavior(early_media_counts_as_join=True))
     story.member()
-    target = dialled(story, ("EarlyMedia", early_media))
+    target = dialed(story, ("EarlyMedia", early_media))
 
     story.happens(PhoneRings(target))
     before_answer = [it.event for it in story.callbacks if it.call_sid == target]
@@ -149,14 +149,14 @@ def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_m
 
     early = early_media == "true"
     assert before_answer == ["initiated", "ringing", *(["participant-join"] if early else [])]
-    told = [it.event for it in story.callbacks if it.call_sid == target]
-    assert (told.count("participant-join"), told.count("answered")) == (1, 1)
+    reported = [it.event for it in story.callbacks if it.call_sid == target]
+    assert (reported.count("participant-join"), reported.count("answered")) == (1, 1)
 
 
 def test_early_join_that_is_never_answered_is_a_leave_all_the_same() -> None:
     story = ModelScenario(Behavior(early_media_counts_as_join=True))
     story.member()
-    target = dialled(story)
+    target = dialed(story)
     story.happens(PhoneRings(target))
 
     story.happens(PhoneBusy(target))
@@ -171,7 +171,7 @@ def test_target_still_being_dialed_is_completed_through_its_call(moment: str) ->
     story.member()
     if moment == "queued":
         story.dial("client:bob")
-    target = dialled(story)
+    target = dialed(story)
     if moment == "ringing":
         story.happens(PhoneRings(target))
 
@@ -188,9 +188,9 @@ def test_target_still_being_dialed_is_completed_through_its_call(moment: str) ->
 def test_label_is_free_again_once_its_leg_has_failed() -> None:
     story = ModelScenario()
     story.member()
-    story.happens(PhoneBusy(dialled(story)))
+    story.happens(PhoneBusy(dialed(story)))
 
-    story.answers(dialled(story))
+    story.answers(dialed(story))
 
     assert story.event("participant-join")["ParticipantLabel"] == "target"
 
@@ -199,7 +199,7 @@ def test_no_one_is_dialed_into_an_ended_conference() -> None:
     story = ModelScenario()
     story.member()
     story.member()
-    path = f"/Conferences/{story.room()}"
+    path = f"/Conferences/{story.conference()}"
     story.rest("POST", f"{path}.json", ("Status", "completed"))
 
     status, body = story.rest("POST", f"{path}/Participants.json", ("To", "client:carol"), ("From", BUSINESS))

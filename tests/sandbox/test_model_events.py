@@ -15,8 +15,8 @@ def test_speech_is_reported_from_start_to_stop() -> None:
         story.happens(happened(first))
 
     assert story.events()[-2:] == ["participant-speech-start", "participant-speech-stop"]
-    told = story.event("participant-speech-stop")
-    assert (told["CallSid"], told["ParticipantLabel"], told["Muted"], told["Hold"]) == (
+    params = story.event("participant-speech-stop")
+    assert (params["CallSid"], params["ParticipantLabel"], params["Muted"], params["Hold"]) == (
         first, "customer", "false", "false",
     )  # fmt: skip
     assert story.events().count("participant-speech-start") == 1
@@ -28,7 +28,7 @@ def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(change: str) -> 
     first = story.member()
     story.member()
     story.happens(PhoneSpeaks(first))
-    story.rest("POST", f"/Conferences/{story.room()}/Participants/{first}.json", (change, "true"))
+    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{first}.json", (change, "true"))
 
     for happened in (PhoneFallsSilent, PhoneSpeaks):
         story.happens(happened(first))
@@ -67,12 +67,18 @@ def test_unknown_event_goes_to_the_conference_status_callback() -> None:
     sid = story.member("participantLabel='customer'")
 
     story.happens(
-        UnknownCallback(story.room(), "participant-sang", (("CallSid", sid), ("Song", "alto"), ("Muted", "maybe")))
+        UnknownCallback(
+            story.conference(), "participant-sang", (("CallSid", sid), ("Song", "alto"), ("Muted", "maybe"))
+        )
     )
 
-    told = story.event("participant-sang")
-    assert (told["ConferenceSid"], told["SequenceNumber"], told["ParticipantLabel"]) == (story.room(), "2", "customer")
-    assert (told["Song"], told["Muted"], told["StatusCallbackEvent"]) == ("alto", "maybe", "participant-sang")
+    fields = story.event("participant-sang")
+    assert (fields["ConferenceSid"], fields["SequenceNumber"], fields["ParticipantLabel"]) == (
+        story.conference(),
+        "2",
+        "customer",
+    )
+    assert (fields["Song"], fields["Muted"], fields["StatusCallbackEvent"]) == ("alto", "maybe", "participant-sang")
     assert story.callbacks[-1].url == f"{APP}/conference"
 
 
@@ -82,8 +88,8 @@ def test_unknown_call_status_goes_to_the_call_status_callback() -> None:
 
     story.happens(UnknownCallback(sid, "pondering", (("Mood", "calm"),)))
 
-    told = story.event("pondering")
-    assert (told["CallStatus"], told["Mood"], told["From"], told["SequenceNumber"]) == (
+    reported = story.event("pondering")
+    assert (reported["CallStatus"], reported["Mood"], reported["From"], reported["SequenceNumber"]) == (
         "pondering", "calm", CUSTOMER, "0",
     )  # fmt: skip
     assert story.callbacks[-1].url == f"{APP}/status"
@@ -96,8 +102,8 @@ def test_unknown_recording_status_goes_to_the_recording_callback() -> None:
 
     story.happens(UnknownCallback(body["sid"], "failed", (("ErrorCode", "16103"),)))
 
-    told = story.event("recording-failed")
-    assert (told["RecordingStatus"], told["ErrorCode"], told["RecordingSid"]) == ("failed", "16103", body["sid"])
+    params = story.event("recording-failed")
+    assert (params["RecordingStatus"], params["ErrorCode"], params["RecordingSid"]) == ("failed", "16103", body["sid"])
 
 
 def test_event_without_a_subscriber_is_refused() -> None:

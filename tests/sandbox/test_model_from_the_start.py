@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.sandbox.model import Behavior, InboundCall, Number
-from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario, room_twiml
+from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario, conference_twiml
 
 APPLICATION = "AP" + "1" * 32
 WAITS = f"startConferenceOnEnter='false' waitUrl='{APP}/greeting'"
@@ -148,16 +148,16 @@ def test_browser_brings_its_own_parameters_through_an_application() -> None:
     sid = story.happens(InboundCall("client:alice", APPLICATION, custom)).call_sid
 
     sent = story.asked("/client").params
-    told = dict(sent)
-    assert (told["From"], told["To"], told["Direction"], told["CallStatus"]) == (
+    fields = dict(sent)
+    assert (fields["From"], fields["To"], fields["Direction"], fields["CallStatus"]) == (
         "client:alice", "client:bob", "inbound", "ringing",
     )  # fmt: skip
-    assert (told["SessionID"], told["ApplicationSid"], told["CallSid"], told["Muted"]) == (
+    assert (fields["SessionID"], fields["ApplicationSid"], fields["CallSid"], fields["Muted"]) == (
         "abc", APPLICATION, sid, "true",
     )  # fmt: skip
-    assert len(sent) == len(told)
-    assert "CallToken" not in told
-    story.serve("/client", room_twiml())
+    assert len(sent) == len(fields)
+    assert "CallToken" not in fields
+    story.serve("/client", conference_twiml())
     assert story.call(sid).activity == "conference"
 
 
@@ -185,7 +185,7 @@ def test_how_a_failed_wait_document_is_reported_is_a_rule(rule: str, reason: str
 
     story.fail("/wait")
 
-    told = story.event("participant-leave")
-    assert (told["ReasonParticipantLeft"], told["ParticipantCallStatus"]) == (reason, "in-progress")
+    reported = story.event("participant-leave")
+    assert (reported["ReasonParticipantLeft"], reported["ParticipantCallStatus"]) == (reason, "in-progress")
     action = dict(story.asked("/after").params)
     assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (customer, "in-progress", "failed")

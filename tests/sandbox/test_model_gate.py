@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model import Behavior, PhoneAnswers, PhoneRings
-from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, room_twiml
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, conference_twiml
 
 GATHER = (
     "<Response><Gather numDigits='1' timeout='5' actionOnEmptyResult='true' action='/key'>"
@@ -33,7 +33,7 @@ def test_gate_is_requested_on_answer_and_admits_the_call_to_the_conference() -> 
     story.serve("/gate", GATHER)
     assert (story.hears(sid), story.hears(customer)) == ("speech", "music")
     story.presses(sid, "1")
-    story.serve("/key", room_twiml("participantLabel='target'", name=story.room()))
+    story.serve("/key", conference_twiml("participantLabel='target'", name=story.conference()))
 
     assert story.event("participant-join", CallSid=sid)["ParticipantLabel"] == "target"
     assert (story.hears(sid), story.hears(customer)) == ({customer}, {sid})

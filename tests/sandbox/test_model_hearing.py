@@ -2,7 +2,7 @@
 
 from conferral.sandbox.model import PhoneAnswers, PhoneRings
 from conferral.sandbox.model.audibility import Sound
-from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, room_twiml
+from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 
 
 def test_seconds_of_silence_are_reported_for_any_period() -> None:
@@ -14,9 +14,9 @@ def test_seconds_of_silence_are_reported_for_any_period() -> None:
     child = story.rings[-1].call_sid
     story.happens(PhoneRings(child))
     story.happens(PhoneAnswers(child), 5.0)
-    story.redirect(child, room_twiml("waitUrl=''"))
+    story.redirect(child, conference_twiml("waitUrl=''"))
     story.passes(0.5)
-    story.serve("/action", room_twiml("waitUrl=''"))
+    story.serve("/action", conference_twiml("waitUrl=''"))
     story.passes(2.0)
 
     hearing = story.exchange.audibility
@@ -38,7 +38,7 @@ def test_it_is_remembered_whether_one_ever_heard_the_other() -> None:
     customer, agent = story.member(), story.member()
     consulted_s = story.now_s
     story.passes(1.0)
-    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{customer}.json", ("Hold", "true"))
     target = story.participant()
     story.answers(target)
     story.passes(1.0)
@@ -93,7 +93,7 @@ def test_audio_and_speech_being_heard_are_reported() -> None:
     assert what_is_heard(story, caller).endswith("/tune.mp3")
 
     held, _other = story.member(), story.member()
-    path = f"/Conferences/{story.room()}/Participants/{held}.json"
+    path = f"/Conferences/{story.conference()}/Participants/{held}.json"
     story.rest("POST", path, ("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
     story.serve("/hold", "<Response><Play loop='0'>/ringback.wav</Play></Response>")
     assert story.hears(held) == "music"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from conferral.sandbox.model import Behavior
-from tests.sandbox.model_scenario import APP, ModelScenario, room_twiml
+from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
 
 LOOP = "<Response><Play loop='0'>/ringback.wav</Play></Response>"
 HELD = (("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
@@ -13,7 +13,7 @@ FLAGS = ("Hold", "Muted", "EndConferenceOnExit", "Coaching", "StartConferenceOnE
 
 
 def update(story: ModelScenario, sid: str, *params: tuple[str, str]) -> dict[str, object]:
-    status, body = story.rest("POST", f"/Conferences/{story.room()}/Participants/{sid}.json", *params)
+    status, body = story.rest("POST", f"/Conferences/{story.conference()}/Participants/{sid}.json", *params)
     assert status == 200, body
     return body
 
@@ -83,15 +83,15 @@ def test_callbacks_of_updates_carry_how_the_participant_is_now() -> None:
     update(story, agent, ("Muted", "true"))
     update(story, agent, ("Hold", "false"), ("EndConferenceOnExit", "true"))
 
-    told = [dict(it.params) for it in story.callbacks if it.kind == "conference"][3:]
-    assert [(it["StatusCallbackEvent"], *(it[flag] for flag in FLAGS)) for it in told] == [
+    fields = [dict(it.params) for it in story.callbacks if it.kind == "conference"][3:]
+    assert [(it["StatusCallbackEvent"], *(it[flag] for flag in FLAGS)) for it in fields] == [
         ("participant-modify", "false", "false", "false", "false", "true"),
         ("participant-hold", "true", "false", "false", "false", "true"),
         ("participant-mute", "true", "true", "false", "false", "true"),
         ("participant-modify", "true", "true", "true", "false", "true"),
         ("participant-unhold", "false", "true", "true", "false", "true"),
     ]
-    assert {(it["CallSid"], it["ParticipantLabel"], it["FriendlyName"]) for it in told} == {(agent, "agent", "room")}
+    assert {(it["CallSid"], it["ParticipantLabel"], it["FriendlyName"]) for it in fields} == {(agent, "agent", "room")}
 
 
 def test_lone_participant_can_be_held_before_the_start_where_twilio_accepts_that() -> None:
@@ -114,7 +114,7 @@ def test_abandoned_held_customer_stays_and_hears_audio_until_the_next_party_answ
     story.serve("/hold", LOOP)
 
     story.rest("POST", f"/Calls/{agent}.json", ("Status", "completed"))
-    target = story.participant("client:carol", ("EarlyMedia", "false"), room=story.room())
+    target = story.participant("client:carol", ("EarlyMedia", "false"), conference=story.conference())
     story.answers(target)
     assert (plays(story, customer), story.hears(target)) == ("/ringback.wav", "silence")
     update(story, customer, ("Hold", "false"))
@@ -136,7 +136,7 @@ def test_lone_participant_hears_the_wait_url_until_the_conference_starts() -> No
         story.serve("/wait", "<Response><Play>/ringback.wav</Play></Response>")
         assert plays(story, customer) == "/ringback.wav"
         story.passes(5.0)
-    target = story.participant("client:carol", room=story.room())
+    target = story.participant("client:carol", conference=story.conference())
     story.answers(target)
 
     assert story.event("participant-join", CallSid=target)["StartConferenceOnEnter"] == "true"
@@ -161,7 +161,7 @@ def test_last_participant_of_a_started_conference_hears_no_wait_music_again() ->
 def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(failure: str) -> None:
     story = ModelScenario()
     customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
-    first_room = story.room()
+    first_conference = story.conference()
 
     match failure:
         case "status":
@@ -173,9 +173,9 @@ def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(
 
     action = dict(story.asked("/after").params)
     assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (customer, "in-progress", "failed")
-    story.serve("/after", room_twiml("waitUrl='' startConferenceOnEnter='false'"))
+    story.serve("/after", conference_twiml("waitUrl='' startConferenceOnEnter='false'"))
     assert (story.call(customer).activity, story.hears(customer)) == ("conference", "silence")
-    assert story.room() != first_room
+    assert story.conference() != first_conference
 
 
 # ---- endConferenceOnExit -----------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
     story = ModelScenario()
     goes = story.member("endConferenceOnExit='true' participantLabel='agent'")
     stays = story.member(dial=f'action="{APP}/action-b"')
-    by_rest = story.participant("client:carol", ("StatusCallback", f"{APP}/dial"), room=story.room())
+    by_rest = story.participant("client:carol", ("StatusCallback", f"{APP}/dial"), conference=story.conference())
     story.answers(by_rest)
 
     match goes_by:
@@ -207,10 +207,10 @@ def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
         case "redirect":
             story.redirect(goes, "<Response><Pause length='60'/></Response>")
         case _:
-            story.rest("DELETE", f"/Conferences/{story.room()}/Participants/agent.json")
+            story.rest("DELETE", f"/Conferences/{story.conference()}/Participants/agent.json")
 
-    told = [dict(it.params) for it in story.callbacks]
-    left = {it["CallSid"]: it for it in told if "ReasonParticipantLeft" in it}
+    reported = [dict(it.params) for it in story.callbacks]
+    left = {it["CallSid"]: it for it in reported if "ReasonParticipantLeft" in it}
     assert (left[goes]["ReasonParticipantLeft"], left[goes]["ParticipantCallStatus"]) == (left_reason, call_status)
     for sid in (stays, by_rest):
         assert left[sid]["ReasonParticipantLeft"] == "moderator_ended_conference"
@@ -225,7 +225,7 @@ def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
 def test_flag_that_was_cleared_lets_the_others_stay() -> None:
     story = ModelScenario()
     agent, customer = story.member("endConferenceOnExit='true'"), story.member()
-    target = story.participant("client:carol", room=story.room())
+    target = story.participant("client:carol", conference=story.conference())
     story.answers(target)
 
     assert update(story, agent, ("EndConferenceOnExit", "false"))["end_conference_on_exit"] is False
@@ -240,7 +240,7 @@ def test_flag_that_was_cleared_lets_the_others_stay() -> None:
 def test_exit_flag_of_a_ringing_participant_ends_nothing() -> None:
     story = ModelScenario()
     customer, agent = story.member(), story.member()
-    target = story.participant("client:carol", ("EndConferenceOnExit", "true"), room=story.room())
+    target = story.participant("client:carol", ("EndConferenceOnExit", "true"), conference=story.conference())
 
     story.hangs_up(target)
 
@@ -267,7 +267,7 @@ def test_exit_flag_changes_as_the_rule_says(
         if held:
             update(story, agent, *HELD)
         assert update(story, agent, *params)["end_conference_on_exit"] is True, "the answer shows what was asked for"
-        _, shown = story.rest("GET", f"/Conferences/{story.room()}/Participants/{agent}.json")
+        _, shown = story.rest("GET", f"/Conferences/{story.conference()}/Participants/{agent}.json")
         assert shown["end_conference_on_exit"] is ("participant-modify" in story.events())
         return bool(shown["end_conference_on_exit"])
 

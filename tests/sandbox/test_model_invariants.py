@@ -17,17 +17,17 @@ from conferral.sandbox.model import (
     TwilioModel,
 )
 from conferral.sandbox.model.audibility import sound_heard_by
-from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, bridge_twiml, room_twiml
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, bridge_twiml, conference_twiml
 
 DOCUMENTS = (
     bridge_twiml(),
     bridge_twiml("<Client url='/whisper'>alice</Client><Client>bob</Client>", "action='/action' timeLimit='9'"),
-    room_twiml(),
-    room_twiml("endConferenceOnExit='true'"),
-    room_twiml(f"record='record-from-start' recordingStatusCallback='{APP}/recording'"),
+    conference_twiml(),
+    conference_twiml("endConferenceOnExit='true'"),
+    conference_twiml(f"record='record-from-start' recordingStatusCallback='{APP}/recording'"),
     "<Response><Say>We close soon</Say><Redirect>/announce</Redirect></Response>",
-    room_twiml(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"),
-    room_twiml("participantLabel='agent' muted='true'", dial="hangupOnStar='true'"),
+    conference_twiml(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"),
+    conference_twiml("participantLabel='agent' muted='true'", dial="hangupOnStar='true'"),
     "<Response><Gather numDigits='1' action='/key'><Say>Press</Say></Gather><Redirect>/next</Redirect></Response>",
     "<Response><Say>Hello</Say><Pause length='2'/></Response>",
     "<Response><Reject/></Response>",
@@ -67,11 +67,11 @@ def check(exchange: TwilioModel) -> None:
             assert (call.dial, call.conference_sid, call.activity) == (None, "", "idle")
             assert exchange.audibility.current(call.sid) is None
         assert exchange.audibility.current(call.sid) == sound_heard_by(state, call.sid)
-    for room in state.conferences.values():
-        assert (room.status == "completed") == (room.sid not in state.conference_sids.values())
-        assert room.status != "completed" or not room.participants
-        for sid in room.participants:
-            assert state.calls[sid].conference_sid == room.sid
+    for conference in state.conferences.values():
+        assert (conference.status == "completed") == (conference.sid not in state.conference_sids.values())
+        assert conference.status != "completed" or not conference.participants
+        for sid in conference.participants:
+            assert state.calls[sid].conference_sid == conference.sid
     for sid, name in state.timers:
         assert sid in state.live_calls or sid in state.conferences or name in {"old-action", "processed"}
     for owner, sids in state.active_recordings.items():
@@ -99,12 +99,14 @@ def call_step(story: ModelScenario, random: Random, sid: str) -> None:
 def one_step(story: ModelScenario, random: Random) -> None:
     calls = list(story.exchange.state.calls)
     sid = random.choice(calls) if calls else "CA0"
-    rooms = list(story.exchange.state.conferences) or ["room"]
+    names = list(story.exchange.state.conferences) or ["room"]
     members = [
-        (room.sid, member) for room in story.exchange.state.conferences.values() for member in room.participants
+        (conference.sid, member)
+        for conference in story.exchange.state.conferences.values()
+        for member in conference.participants
     ] or [("room", sid)]
-    room_sid, member_sid = random.choice(members)
-    participant = f"/Conferences/{room_sid}/Participants/{member_sid}.json"
+    chosen_sid, member_sid = random.choice(members)
+    participant = f"/Conferences/{chosen_sid}/Participants/{member_sid}.json"
     match random.randrange(20):
         case 0:
             story.call_in()
@@ -135,7 +137,7 @@ def one_step(story: ModelScenario, random: Random) -> None:
             story.rest(method, participant, *random.choice((*UPDATES, coach)))
         case 13:
             form = ("Status", "completed") if random.random() < 0.2 else ("AnnounceUrl", f"{APP}/announce")
-            story.rest("POST", f"/Conferences/{random.choice(rooms)}.json", form)
+            story.rest("POST", f"/Conferences/{random.choice(names)}.json", form)
         case _:
             story.passes(random.choice((0.1, 0.4, 3.0, 40.0)))
 
@@ -173,5 +175,5 @@ def test_everything_ends_once_all_have_hung_up(seed: int) -> None:
     story.passes(10.0)
 
     assert story.exchange.live_calls() == []
-    assert all(room.status == "completed" for room in story.exchange.state.conferences.values())
+    assert all(conference.status == "completed" for conference in story.exchange.state.conferences.values())
     assert story.exchange.next_due_s() is None

@@ -51,14 +51,14 @@ def test_every_live_call_is_on_one_page_or_another_and_none_twice() -> None:
 
 def test_live_conferences_are_listed_in_pages_too() -> None:
     story = ModelScenario()
-    rooms = [story.exchange.add_foreign_conference(f"room-{number}", story.now_s) for number in range(5)]
-    story.rest("POST", f"/Conferences/{rooms[0]}.json", ("Status", "completed"))
+    conferences = [story.exchange.add_foreign_conference(f"room-{number}", story.now_s) for number in range(5)]
+    story.rest("POST", f"/Conferences/{conferences[0]}.json", ("Status", "completed"))
 
     found = pages(story, "/Conferences.json", "conferences", LIVE, ("PageSize", "3"))
 
-    assert found == [[rooms[4], rooms[3], rooms[2]], [rooms[1]]]
+    assert found == [[conferences[4], conferences[3], conferences[2]], [conferences[1]]]
     named = story.rest("GET", "/Conferences.json", LIVE, ("FriendlyName", "room-2"))[1]["conferences"]
-    assert [it["sid"] for it in named] == [rooms[2]]
+    assert [it["sid"] for it in named] == [conferences[2]]
 
 
 def test_foreign_calls_are_shown_by_the_api_and_are_not_among_ours() -> None:
@@ -76,9 +76,9 @@ def test_foreign_calls_are_shown_by_the_api_and_are_not_among_ours() -> None:
 def test_foreign_conference_has_participants_and_sends_no_callbacks() -> None:
     story = ModelScenario()
 
-    room = story.exchange.add_foreign_conference("theirs", story.now_s, participant_count=3)
+    conference = story.exchange.add_foreign_conference("theirs", story.now_s, participant_count=3)
 
-    _, listed = story.rest("GET", f"/Conferences/{room}/Participants.json")
+    _, listed = story.rest("GET", f"/Conferences/{conference}/Participants.json")
     assert len(listed["participants"]) == 3
     assert (story.callbacks, story.fetches, story.exchange.next_due_s()) == ([], [], None)
     with pytest.raises(ValueError, match="a name that no live one has"):

@@ -18,14 +18,14 @@ def waiting(rules: Behavior | None = None) -> tuple[ModelScenario, str, str]:
     """A caller who waits alone: the story, the conference's path, the caller's."""
     story = ModelScenario(rules)
     customer = story.member(WAITS)
-    room = f"/Conferences/{story.room()}"
-    return story, room, f"{room}/Participants/{customer}"
+    conference = f"/Conferences/{story.conference()}"
+    return story, conference, f"{conference}/Participants/{customer}"
 
 
 def test_a_conference_that_has_not_started_can_not_be_ended() -> None:
-    story, room, _ = waiting()
+    story, conference, _ = waiting()
 
-    status, body = story.rest("POST", f"{room}.json", ("Status", "completed"))
+    status, body = story.rest("POST", f"{conference}.json", ("Status", "completed"))
 
     assert (status, body["code"], story.events()) == (400, 16001, ["participant-join"])
 
@@ -51,50 +51,50 @@ def test_nothing_is_done_to_anyone_in_a_conference_that_has_not_started(
 
 
 def test_nothing_is_announced_to_a_conference_that_has_not_started() -> None:
-    story, room, _ = waiting()
+    story, conference, _ = waiting()
 
-    status, body = story.rest("POST", f"{room}.json", ("AnnounceUrl", f"{APP}/announce"))
+    status, body = story.rest("POST", f"{conference}.json", ("AnnounceUrl", f"{APP}/announce"))
 
     assert (status, body["code"]) == (400, 16099)
 
 
 def test_those_in_a_conference_that_has_not_started_can_be_read() -> None:
-    story, room, customer = waiting()
+    story, conference, customer = waiting()
 
     assert story.rest("GET", f"{customer}.json")[0] == 200
-    assert len(story.rest("GET", f"{room}/Participants.json")[1]["participants"]) == 1
+    assert len(story.rest("GET", f"{conference}/Participants.json")[1]["participants"]) == 1
 
 
 def test_all_of_it_works_once_the_conference_has_started() -> None:
-    story, room, customer = waiting()
+    story, conference, customer = waiting()
     story.member()
 
     assert story.rest("POST", f"{customer}.json", ("Hold", "true"))[0] == 200
-    assert story.rest("POST", f"{room}.json", ("Status", "completed"))[0] == 200
+    assert story.rest("POST", f"{conference}.json", ("Status", "completed"))[0] == 200
 
 
 def test_a_conference_that_everyone_but_one_has_left_is_still_in_progress() -> None:
-    story, room, customer = waiting()
+    story, conference, customer = waiting()
     story.hangs_up(story.member())
 
     assert story.rest("POST", f"{customer}.json", ("Hold", "true"))[0] == 200
-    assert story.rest("POST", f"{room}.json", ("Status", "completed"))[0] == 200
+    assert story.rest("POST", f"{conference}.json", ("Status", "completed"))[0] == 200
 
 
 def test_a_conference_that_is_over_can_not_be_ended_again() -> None:
     story = ModelScenario()
     story.hangs_up(story.member())
 
-    status, body = story.rest("POST", f"/Conferences/{story.room()}.json", ("Status", "completed"))
+    status, body = story.rest("POST", f"/Conferences/{story.conference()}.json", ("Status", "completed"))
 
     assert (status, body["code"]) == (400, 16022)
 
 
 @pytest.mark.parametrize("rule, expected", [("taken", (201, None)), ("refused", (400, 16099))])
 def test_adding_someone_before_the_start_is_a_rule(rule: str, expected: tuple[int, int | None]) -> None:
-    story, room, _ = waiting(replace(Behavior(), add_before_start=rule))
+    story, conference, _ = waiting(replace(Behavior(), add_before_start=rule))
 
-    status, body = story.rest("POST", f"{room}/Participants.json", *ADD)
+    status, body = story.rest("POST", f"{conference}/Participants.json", *ADD)
 
     assert (status, body.get("code"), len(story.rings)) == (*expected, 1 if status == 201 else 0)
 
@@ -107,7 +107,7 @@ def test_dialing_into_a_new_conference_by_name_is_always_taken(rule: str) -> Non
 
 
 def test_each_refusal_can_be_switched_off() -> None:
-    story, room, customer = waiting(Behavior(end_before_start="taken", update_before_start="taken"))
+    story, conference, customer = waiting(Behavior(end_before_start="taken", update_before_start="taken"))
 
     assert story.rest("POST", f"{customer}.json", ("Hold", "true"))[0] == 200
-    assert story.rest("POST", f"{room}.json", ("Status", "completed"))[0] == 200
+    assert story.rest("POST", f"{conference}.json", ("Status", "completed"))[0] == 200

@@ -3,11 +3,11 @@
 import pytest
 
 from conferral.sandbox.model import Behavior, PhoneBusy, PhoneRejects, PhoneRings
-from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, room_twiml
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, conference_twiml
 
 
 def members(story: ModelScenario) -> str:
-    return f"/Conferences/{story.room()}/Participants"
+    return f"/Conferences/{story.conference()}/Participants"
 
 
 def test_participant_is_listed_while_it_rings_and_connected_when_it_answers() -> None:
@@ -42,20 +42,23 @@ def test_create_answers_with_the_participant_as_twilio_describes_it() -> None:
     }  # fmt: skip
     assert (body["status"], body["queue_time"], body["label"]) == ("queued", "0", "target")
     assert (body["muted"], body["start_conference_on_enter"], body["end_conference_on_exit"]) == (False, True, False)
-    assert body["conference_sid"] == story.room()
+    assert body["conference_sid"] == story.conference()
 
 
 def test_participant_for_a_new_conference_creates_it_and_no_answer_ends_it() -> None:
     story = ModelScenario()
     sid = story.participant(
-        "client:carol", ("ConferenceStatusCallback", f"{APP}/c"), ("ConferenceStatusCallbackEvent", "leave"), room="new"
+        "client:carol",
+        ("ConferenceStatusCallback", f"{APP}/c"),
+        ("ConferenceStatusCallbackEvent", "leave"),
+        conference="new",
     )
 
     story.happens(PhoneBusy(sid))
 
-    told = story.event("participant-leave")
-    assert (told["ReasonParticipantLeft"], told["ParticipantCallStatus"]) == ("participant_add_failed", "busy")
-    assert story.exchange.state.conferences[story.room("new")].status == "completed"
+    params = story.event("participant-leave")
+    assert (params["ReasonParticipantLeft"], params["ParticipantCallStatus"]) == ("participant_add_failed", "busy")
+    assert story.exchange.state.conferences[story.conference("new")].status == "completed"
 
 
 def test_declining_participant_is_reported_as_busy_with_its_sip_code() -> None:
@@ -65,8 +68,8 @@ def test_declining_participant_is_reported_as_busy_with_its_sip_code() -> None:
 
     story.happens(PhoneRejects(sid))
 
-    told = story.event("completed")
-    assert (told["CallStatus"], told["SipResponseCode"], told["CallDuration"]) == ("busy", "603", "0")
+    reported = story.event("completed")
+    assert (reported["CallStatus"], reported["SipResponseCode"], reported["CallDuration"]) == ("busy", "603", "0")
     left = story.event("participant-leave")
     assert (left["ReasonParticipantLeft"], left["ParticipantCallStatus"]) == ("participant_add_failed", "busy")
 
@@ -114,7 +117,7 @@ def test_participant_that_is_gone_is_not_found(gone: str) -> None:
         case "call ended":
             story.hangs_up(sid)
         case "conference ended":
-            story.rest("POST", f"/Conferences/{story.room()}.json", ("Status", "completed"))
+            story.rest("POST", f"/Conferences/{story.conference()}.json", ("Status", "completed"))
         case _:
             story.redirect(sid, "<Response><Pause length='9'/></Response>")
 
@@ -266,11 +269,11 @@ def test_conference_completed_by_the_api_names_no_call() -> None:
     ringing = story.participant("client:dan")
     story.happens(PhoneRings(ringing))
 
-    status, body = story.rest("POST", f"/Conferences/{story.room()}.json", ("Status", "completed"))
+    status, body = story.rest("POST", f"/Conferences/{story.conference()}.json", ("Status", "completed"))
 
     assert (status, body["status"], body["reason_conference_ended"]) == (200, "completed", "conference-ended-via-api")
-    told = story.event("conference-end")
-    assert "CallSidEndingConference" not in told
+    params = story.event("conference-end")
+    assert "CallSidEndingConference" not in params
     assert story.event("participant-leave")["ReasonParticipantLeft"] == "conference_ended_via_api"
     assert (story.status(twiml_leg), story.status(rest_leg)) == ("in-progress", "completed")
     assert story.status(ringing) == "ringing"
@@ -281,7 +284,7 @@ def test_participant_who_answers_after_the_end_is_hung_up() -> None:
     story.member()
     story.member()
     ringing = story.participant("client:dan")
-    story.rest("POST", f"/Conferences/{story.room()}.json", ("Status", "completed"))
+    story.rest("POST", f"/Conferences/{story.conference()}.json", ("Status", "completed"))
 
     story.answers(ringing)
 
@@ -293,12 +296,12 @@ def test_participant_answering_after_the_end_can_open_a_new_conference() -> None
     story.member()
     story.member()
     ringing = story.participant("client:dan")
-    old = story.room()
+    old = story.conference()
     story.rest("POST", f"/Conferences/{old}.json", ("Status", "completed"))
 
     story.answers(ringing)
 
-    assert (story.call(ringing).activity, story.room() != old) == ("conference", True)
+    assert (story.call(ringing).activity, story.conference() != old) == ("conference", True)
 
 
 def test_early_media_lets_the_conference_hear_the_ringing() -> None:
@@ -339,7 +342,7 @@ def test_announcement_to_all_is_heard_by_all_and_its_end_is_reported() -> None:
     story = ModelScenario()
     first, second = story.member(), story.member()
 
-    story.rest("POST", f"/Conferences/{story.room()}.json", ("AnnounceUrl", f"{APP}/announce"))
+    story.rest("POST", f"/Conferences/{story.conference()}.json", ("AnnounceUrl", f"{APP}/announce"))
     story.serve("/announce", "<Response><Say>We close soon</Say></Response>")
     assert (story.hears(first), story.hears(second)) == ("speech", "speech")
     story.passes(2.0)
@@ -356,8 +359,8 @@ def test_failed_announcement_to_one_is_reported() -> None:
 
     story.fail("/announce")
 
-    told = story.event("announcement-fail")
-    assert (told["CallSid"], told["ReasonAnnouncementFailed"]) == (first, "HTTP retrieval failure")
+    params = story.event("announcement-fail")
+    assert (params["CallSid"], params["ReasonAnnouncementFailed"]) == (first, "HTTP retrieval failure")
 
 
 def test_participants_are_listed_by_their_state() -> None:
@@ -378,7 +381,7 @@ def test_ringing_participant_does_not_keep_an_empty_conference_open() -> None:
 
     story.hangs_up(only)
 
-    assert story.exchange.state.conferences[story.room()].status == "completed"
+    assert story.exchange.state.conferences[story.conference()].status == "completed"
 
 
 def test_creates_queue_at_the_accounts_calls_a_second() -> None:
@@ -396,7 +399,7 @@ def test_redirected_call_frees_its_label_in_the_conference() -> None:
     story = ModelScenario()
     sid = story.member("participantLabel='agent'")
     story.member()
-    story.redirect(sid, room_twiml("participantLabel='agent'"))
+    story.redirect(sid, conference_twiml("participantLabel='agent'"))
 
     assert story.call(sid).activity == "conference"
     assert story.errors == []

@@ -134,8 +134,8 @@ def test_failing_voice_url_is_followed_by_the_fallback_with_the_error() -> None:
 
     story.serve("/voice", "", status=503)
 
-    told = dict(story.asked("/fallback").params)
-    assert (told["ErrorCode"], told["ErrorUrl"], told["CallSid"]) == ("11200", f"{APP}/voice", sid)
+    fields = dict(story.asked("/fallback").params)
+    assert (fields["ErrorCode"], fields["ErrorUrl"], fields["CallSid"]) == ("11200", f"{APP}/voice", sid)
     story.serve("/fallback", "<Response><Say>Hello</Say></Response>")
     assert story.status(sid) == "in-progress"
 
@@ -175,8 +175,8 @@ def test_call_made_by_the_api_runs_its_twiml_when_answered() -> None:
 
     story.answers(sid)
 
-    told = dict(story.asked("/agent").params)
-    assert (told["CallStatus"], told["Direction"]) == ("in-progress", "outbound-api")
+    reported = dict(story.asked("/agent").params)
+    assert (reported["CallStatus"], reported["Direction"]) == ("in-progress", "outbound-api")
     story.serve("/agent", "<Response/>")
     assert story.events("call") == ["answered", "completed"]
     assert [dict(it.params)["SequenceNumber"] for it in story.callbacks] == ["0", "1"]
@@ -201,19 +201,19 @@ def test_browser_parameters_arrive_beside_twilios_and_never_replace_them() -> No
 
     story.happens(InboundCall("client:alice", "AP1", (("To", "+15550111"), ("Customer", "42"), ("CallSid", "forged"))))
 
-    told = dict(story.asked("/voice/client").params)
-    assert (told["Customer"], told["ApplicationSid"], told["To"]) == ("42", "AP1", "+15550111")
-    assert told["CallSid"].startswith("CA")
-    assert "FromCountry" not in told
+    fields = dict(story.asked("/voice/client").params)
+    assert (fields["Customer"], fields["ApplicationSid"], fields["To"]) == ("42", "AP1", "+15550111")
+    assert fields["CallSid"].startswith("CA")
+    assert "FromCountry" not in fields
 
 
 def test_same_inputs_give_the_same_outputs_and_a_copy_goes_its_own_way() -> None:
-    def tell() -> ModelScenario:
+    def play() -> ModelScenario:
         story = ModelScenario()
         story.bridged()
         return story
 
-    one, two = tell(), tell()
+    one, two = play(), play()
     assert one.fetches == two.fetches
     assert one.exchange.state == two.exchange.state
 

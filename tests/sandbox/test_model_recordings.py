@@ -33,7 +33,7 @@ def spans(recording: Recording) -> list[tuple[float, float | None, frozenset[str
 
 
 def hold(story: ModelScenario, sid: str, value: str) -> None:
-    assert story.rest("POST", f"/Conferences/{story.room()}/Participants/{sid}.json", ("Hold", value))[0] == 200
+    assert story.rest("POST", f"/Conferences/{story.conference()}/Participants/{sid}.json", ("Hold", value))[0] == 200
 
 
 # ---- whose voices are on it --------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def test_paused_conference_recording_has_nothing_of_the_pause() -> None:
     customer = story.member(RECORDED + EVENTS)
     agent = story.member()
     recording = only(story)
-    path = f"/Conferences/{story.room()}/Recordings/Twilio.CURRENT.json"
+    path = f"/Conferences/{story.conference()}/Recordings/Twilio.CURRENT.json"
     story.passes(5.0)
 
     assert story.rest("POST", path, *SKIP)[1]["status"] == "paused"
@@ -76,16 +76,16 @@ def test_paused_conference_recording_has_nothing_of_the_pause() -> None:
     story.hangs_up(target)
     assert story.rest("POST", path, ("Status", "in-progress"))[1]["status"] == "in-progress"
     story.passes(3.0)
-    story.rest("POST", f"/Conferences/{story.room()}.json", ("Status", "completed"))
+    story.rest("POST", f"/Conferences/{story.conference()}.json", ("Status", "completed"))
 
     assert not recording.has_voice_of(target)
     both = frozenset({customer, agent})
     assert spans(recording) == [(0.0, 5.0, both), (25.0, 28.0, both)]
-    told = story.event("recording-completed")
-    assert told["RecordingChannels"] == "2"
-    assert (told["RecordingDuration"], told["ConferenceSid"], told["RecordingSource"]) == (
+    fields = story.event("recording-completed")
+    assert fields["RecordingChannels"] == "2"
+    assert (fields["RecordingDuration"], fields["ConferenceSid"], fields["RecordingSource"]) == (
         "8",
-        story.room(),
+        story.conference(),
         "Conference",
     )
 
@@ -111,7 +111,7 @@ def test_conference_recording_excludes_muted_held_and_coaching_participants() ->
     lead = story.participant("client:lead", ("Coaching", "true"), ("CallSidToCoach", agent))
     story.answers(lead)
     story.passes(1.0)
-    story.rest("POST", f"/Conferences/{story.room()}/Participants/{agent}.json", ("Muted", "true"))
+    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{agent}.json", ("Muted", "true"))
     story.passes(1.0)
     hold(story, customer, "true")
     story.passes(1.0)
@@ -201,8 +201,8 @@ def test_recording_that_is_too_short_is_absent() -> None:
     story.passes(0.5)
     story.hangs_up(sid)
 
-    told = story.event("recording-absent")
-    assert (told["RecordingStatus"], told["ErrorCode"]) == ("absent", "16101")
+    reported = story.event("recording-absent")
+    assert (reported["RecordingStatus"], reported["ErrorCode"]) == ("absent", "16101")
     assert story.rest("GET", f"/Calls/{sid}/Recordings/{recording.sid}.json")[1]["error_code"] == 16101
 
 
@@ -241,7 +241,7 @@ def test_conference_recording_from_dialed_participant_starts_with_two_participan
     story.answers(first)
     assert story.events("recording") == []
 
-    second = story.participant("client:dan", room=story.room())
+    second = story.participant("client:dan", conference=story.conference())
     story.answers(second)
 
     assert story.events("recording") == ["recording-in-progress"]
@@ -283,7 +283,7 @@ def test_conference_cannot_be_recorded_by_request() -> None:
     story = ModelScenario()
     story.member()
 
-    assert story.rest("POST", f"/Conferences/{story.room()}/Recordings.json")[0] == 405
+    assert story.rest("POST", f"/Conferences/{story.conference()}/Recordings.json")[0] == 405
 
 
 @pytest.mark.parametrize(("rule", "shown"), [("parents", "parent"), ("own", "child")])

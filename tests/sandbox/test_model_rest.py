@@ -223,7 +223,7 @@ def test_conference_is_shown_as_twilio_describes_it_and_found_by_name() -> None:
         "account_sid", "date_created", "date_updated", "api_version", "friendly_name", "region", "sid", "status",
         "uri", "subresource_uris", "reason_conference_ended", "call_sid_ending_conference",
     }  # fmt: skip
-    assert body == story.rest("GET", f"/Conferences/{story.room()}.json")[1]
+    assert body == story.rest("GET", f"/Conferences/{story.conference()}.json")[1]
     assert story.rest("GET", "/Conferences.json", ("FriendlyName", "roo"))[1]["conferences"] == []
 
 

@@ -10,7 +10,7 @@ from conferral.sandbox.model import TwimlFailed
 from conferral.sandbox.page_socket import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.control_client import Control
-from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, room_twiml
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.fair_time import LoopSandbox
 
@@ -25,8 +25,8 @@ KEEPS = Retention(finished_calls_max=3, log_entries_max=12)
 def transferred(story: ModelScenario) -> None:
     """A bridged call moves to a conference, a third takes part, the agent leaves, and the others hang up; recorded."""
     parent, child = story.bridged()
-    story.redirect(child, room_twiml("participantLabel='agent' record='record-from-start'"))
-    story.serve("/action", room_twiml("participantLabel='customer' endConferenceOnExit='true'"))
+    story.redirect(child, conference_twiml("participantLabel='agent' record='record-from-start'"))
+    story.serve("/action", conference_twiml("participantLabel='customer' endConferenceOnExit='true'"))
     target = story.participant("client:carol", ("Label", "target"))
     story.answers(target)
     story.hangs_up(child)

@@ -39,7 +39,7 @@ async def members(app: WebhookApp, sandbox: Sandbox) -> list[CallHandle]:
     return calls
 
 
-def room_of(members: list[CallHandle]) -> str:
+def conference_of(members: list[CallHandle]) -> str:
     return members[0].record.conference_sid
 
 
@@ -51,7 +51,7 @@ async def test_announcement_fetch_is_signed_and_its_end_is_reported(
 ) -> None:
     listening = HeardTimeline(sandbox)
 
-    await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
+    await twilio.conferences(conference_of(members)).update_async(announce_url=f"{app.url}/announce")
     await sandbox.wait_until(lambda: "announcement-end" in app.events())
 
     (asked,) = app.at("/announce")
@@ -67,15 +67,15 @@ async def test_injected_announcement_failure_is_reported(
     sandbox.faults.fail_fetches("/announce", status=503)
 
     await (
-        twilio.conferences(room_of(members))
+        twilio.conferences(conference_of(members))
         .participants(members[0].sid)
         .update_async(announce_url=f"{app.url}/announce")
     )
     await sandbox.wait_until(lambda: "announcement-fail" in app.events())
 
     assert app.at("/announce") == []
-    (told,) = sandbox.request_log.callbacks("announcement-fail")
-    assert told.get("CallSid") == members[0].sid
+    (reported,) = sandbox.request_log.callbacks("announcement-fail")
+    assert reported.get("CallSid") == members[0].sid
 
 
 async def test_callback_of_an_announcement_can_be_lost_doubled_and_late(
@@ -86,7 +86,7 @@ async def test_callback_of_an_announcement_can_be_lost_doubled_and_late(
     sandbox.faults.delay_callbacks("announcement-end", by_s=0.02)
 
     for number in range(1, 4):
-        await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
+        await twilio.conferences(conference_of(members)).update_async(announce_url=f"{app.url}/announce")
         await sandbox.wait_until(lambda number=number: len(sandbox.request_log.callbacks("announcement-end")) == number)
     await sandbox.wait_until_idle()
 
@@ -100,7 +100,7 @@ async def test_announcement_can_take_effect_though_the_connection_breaks(
     sandbox.faults.next_rest("POST", "/Conferences/*", cut="after", AnnounceUrl="*")
 
     with pytest.raises(aiohttp.ClientError):
-        await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
+        await twilio.conferences(conference_of(members)).update_async(announce_url=f"{app.url}/announce")
 
     await sandbox.wait_until(lambda: "announcement-end" in app.events())
 
@@ -129,7 +129,7 @@ async def test_recording_callbacks_are_sent_signed_and_can_be_lost(
 async def test_pause_of_a_recording_can_fail_before_or_after_its_effect(
     sandbox: Sandbox, twilio: Client, members: list[CallHandle], moment: str, then: str
 ) -> None:
-    current = twilio.conferences(room_of(members)).recordings("Twilio.CURRENT")
+    current = twilio.conferences(conference_of(members)).recordings("Twilio.CURRENT")
     sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=500, moment=moment, Status="paused")
 
     with pytest.raises(TwilioRestException):
@@ -154,13 +154,13 @@ async def test_tests_can_verify_that_a_consult_is_on_no_recording(
 ) -> None:
     listening = HeardTimeline(sandbox)
     customer, agent = members
-    room = twilio.conferences(room_of(members))
+    resource = twilio.conferences(conference_of(members))
     sandbox.phone("client:bob").script(answer_after_s=0.1)
 
-    await room.participants(customer.sid).update_async(hold=True)
-    await room.recordings("Twilio.CURRENT").update_async(status="paused", pause_behavior="skip")
+    await resource.participants(customer.sid).update_async(hold=True)
+    await resource.recordings("Twilio.CURRENT").update_async(status="paused", pause_behavior="skip")
     paused_s = listening.now()
-    await room.participants.create_async(to="client:bob", from_=BUSINESS)
+    await resource.participants.create_async(to="client:bob", from_=BUSINESS)
     await sandbox.wait_until(lambda: sandbox.calls_of("client:bob"))
     (target,) = sandbox.calls_of("client:bob")
     await sandbox.wait_until(lambda: listening.has_heard(agent, target))
@@ -168,10 +168,10 @@ async def test_tests_can_verify_that_a_consult_is_on_no_recording(
     assert listening.never_recorded(target)
     assert listening.never_recorded(agent, paused_s)
     assert not listening.never_recorded(customer, until_s=paused_s)
-    await room.recordings("Twilio.CURRENT").update_async(status="in-progress")
+    await resource.recordings("Twilio.CURRENT").update_async(status="in-progress")
     await sandbox.wait_until(lambda: listening.recorded(target))
     (recording,) = (await control.get("/recordings"))["recordings"]
-    assert (recording["conference_sid"], recording["status"]) == (room_of(members), "in-progress")
+    assert (recording["conference_sid"], recording["status"]) == (conference_of(members), "in-progress")
     assert recording["spans"][-1]["voices"] == sorted([agent.sid, target.sid])
 
 
@@ -187,9 +187,9 @@ async def test_browser_calls_through_an_application(app: WebhookApp, sandbox: Sa
     sandbox.call(shown["sid"]).hang_up()
     await sandbox.wait_until(lambda: app.at("/status"))
 
-    told = app.at("/client")[0].params
+    fields = app.at("/client")[0].params
     assert (status, shown["from"], shown["to"]) == (201, "client:alice", "client:bob")
-    assert (told["From"], told["To"], told["SessionID"], told["ApplicationSid"], told["Direction"]) == (
+    assert (fields["From"], fields["To"], fields["SessionID"], fields["ApplicationSid"], fields["Direction"]) == (
         "client:alice", "client:bob", "s-1", APPLICATION, "inbound",
     )  # fmt: skip
 
@@ -230,14 +230,17 @@ async def test_unknown_callback_is_sent_signed(
     app: WebhookApp, sandbox: Sandbox, control: Control, members: list[CallHandle]
 ) -> None:
     status, _ = await control.post(
-        "/callbacks", sid=room_of(members), event="participant-sang", params={"CallSid": members[0].sid, "Song": "alto"}
+        "/callbacks",
+        sid=conference_of(members),
+        event="participant-sang",
+        params={"CallSid": members[0].sid, "Song": "alto"},
     )
     await sandbox.wait_until_idle()
 
-    told = app.at("/conference")[-1]
-    assert (status, told.params["StatusCallbackEvent"], told.params["Song"]) == (201, "participant-sang", "alto")
+    found = app.at("/conference")[-1]
+    assert (status, found.params["StatusCallbackEvent"], found.params["Song"]) == (201, "participant-sang", "alto")
     validator = RequestValidator(AUTH_TOKEN)
-    assert validator.validate(told.raw_url, told.params, told.headers["X-Twilio-Signature"])
+    assert validator.validate(found.raw_url, found.params, found.headers["X-Twilio-Signature"])
     assert (await control.post("/callbacks", sid="CF0", event="x"))[0] == 404
     with pytest.raises(NoSubscriberError, match="CF0"):
         sandbox.send_callback("CF0", "x")
@@ -255,8 +258,8 @@ async def test_foreign_calls_are_listed_and_not_waited_for(
     listed = await twilio.calls.list_async(status="in-progress", page_size=2)
     assert {it.sid for it in listed} > set(made["calls"])
     assert len(listed) == len({it.sid for it in listed}) == 7
-    rooms = await twilio.conferences.list_async(status="in-progress", page_size=1)
-    assert [it.sid for it in rooms] == [made["conference"], room_of(members)]
+    seen = await twilio.conferences.list_async(status="in-progress", page_size=1)
+    assert [it.sid for it in seen] == [made["conference"], conference_of(members)]
     for call in members:
         call.hang_up()
     await sandbox.wait_until(lambda: not sandbox.live_calls())

@@ -58,10 +58,10 @@ async def test_conferences_and_ledger_are_shown(app: WebhookApp, sandbox: Sandbo
     await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     await sandbox.wait_until(lambda: sandbox.model.state.conferences)
 
-    (room,) = (await control.get("/conferences?live=true"))["conferences"]
+    (conference,) = (await control.get("/conferences?live=true"))["conferences"]
     ledger = await control.get("/ledger")
 
-    assert (room["name"], room["status"], room["participants"][0]["label"]) == ("room", "init", "a")
+    assert (conference["name"], conference["status"], conference["participants"][0]["label"]) == ("room", "init", "a")
     assert ledger["deliveries"][0]["url"] == f"{app.url}/voice"
     assert ledger["deliveries"][0]["attempts"][0]["status"] == 200
 
@@ -95,8 +95,8 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
 async def test_a_notice_is_shown_to_every_page(sandbox: Sandbox, control: Control) -> None:
     status, _ = await control.post("/notice", text="worker-1 was killed")
     assert status == 201
-    told = [orjson.loads(message) for message in PageState(sandbox).new_messages()]
-    assert {"about": "notice", "text": "worker-1 was killed"} in told
+    reported = [orjson.loads(message) for message in PageState(sandbox).new_messages()]
+    assert {"about": "notice", "text": "worker-1 was killed"} in reported
 
 
 async def test_an_empty_notice_removes_the_last_one(sandbox: Sandbox, control: Control) -> None:

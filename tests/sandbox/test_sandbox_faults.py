@@ -20,15 +20,15 @@ CUSTOMER = "+14155550123"
 PAUSE = "<Response><Pause length='600'/></Response>"
 
 
-def room(app: WebhookApp) -> str:
+def conference(app: WebhookApp) -> str:
     return (
         f"<Response><Dial><Conference waitUrl='' statusCallback='{app.url}/conference' "
         "statusCallbackEvent='start end join leave'>room</Conference></Dial></Response>"
     )
 
 
-async def two_in_a_room(app: WebhookApp, sandbox: Sandbox) -> None:
-    app.on("/voice", room(app))
+async def two_in_a_conference(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", conference(app))
     for number in range(2):
         caller = await sandbox.call_in(f"+1415555012{number}", BUSINESS)
         await sandbox.wait_until(lambda caller=caller: caller.record.conference_sid)
@@ -38,7 +38,7 @@ async def two_in_a_room(app: WebhookApp, sandbox: Sandbox) -> None:
 async def test_lost_callback_is_in_the_ledger_and_never_sent(app: WebhookApp, sandbox: Sandbox) -> None:
     sandbox.faults.lose_callbacks("participant-join")
 
-    await two_in_a_room(app, sandbox)
+    await two_in_a_conference(app, sandbox)
 
     assert sorted(app.events()) == ["conference-start", "participant-join"]
     first, second = sandbox.request_log.callbacks("participant-join")
@@ -48,7 +48,7 @@ async def test_lost_callback_is_in_the_ledger_and_never_sent(app: WebhookApp, sa
 async def test_doubled_callback_is_sent_twice_with_one_token(app: WebhookApp, sandbox: Sandbox) -> None:
     sandbox.faults.duplicate_callbacks("participant-join", SequenceNumber="2")
 
-    await two_in_a_room(app, sandbox)
+    await two_in_a_conference(app, sandbox)
 
     joins = [it for it in app.at("/conference") if it.params["StatusCallbackEvent"] == "participant-join"]
     assert sorted(it.params["SequenceNumber"] for it in joins) == ["1", "2", "2"]
@@ -58,7 +58,7 @@ async def test_doubled_callback_is_sent_twice_with_one_token(app: WebhookApp, sa
 async def test_callback_held_back_is_overtaken_by_the_next(app: WebhookApp, sandbox: Sandbox) -> None:
     sandbox.faults.hold_back_callbacks("participant-join")
 
-    await two_in_a_room(app, sandbox)
+    await two_in_a_conference(app, sandbox)
     await sandbox.wait_until(lambda: len(app.events()) == 3)
 
     numbers = [asked.params["SequenceNumber"] for asked in app.at("/conference")]
@@ -68,7 +68,7 @@ async def test_callback_held_back_is_overtaken_by_the_next(app: WebhookApp, sand
 async def test_delayed_callback_comes_later(app: WebhookApp, sandbox: Sandbox) -> None:
     sandbox.faults.delay_callbacks("participant-join", by_s=0.05)
 
-    await two_in_a_room(app, sandbox)
+    await two_in_a_conference(app, sandbox)
     await sandbox.wait_until(lambda: len(app.events()) == 3)
 
     assert app.at("/conference")[-1].params["SequenceNumber"] == "1"
@@ -246,18 +246,18 @@ def test_no_faults_are_the_default_and_clearing_brings_them_back() -> None:
 
 async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox: Sandbox, twilio: Client) -> None:
     sandbox.model.behavior = Behavior(update_before_start="taken")
-    room = twilio.conferences("room").participants
-    held = await room.create_async(to="client:alice", from_=BUSINESS)
+    conference = twilio.conferences("room").participants
+    held = await conference.create_async(to="client:alice", from_=BUSINESS)
     sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=400, code=16099, count=2, Hold="true")
-    twilio_room = twilio.conferences(held.conference_sid).participants(held.call_sid)
+    twilio_conference = twilio.conferences(held.conference_sid).participants(held.call_sid)
 
-    await twilio_room.update_async(muted=True)
+    await twilio_conference.update_async(muted=True)
     for _ in range(2):
         with pytest.raises(TwilioRestException) as refused:
-            await twilio_room.update_async(hold=True)
+            await twilio_conference.update_async(hold=True)
         assert (refused.value.status, refused.value.code) == (400, 16099)
 
-    assert (await twilio_room.update_async(hold=True)).hold is True
+    assert (await twilio_conference.update_async(hold=True)).hold is True
     assert sandbox.faults.pending_count() == 0
 
 
@@ -283,7 +283,7 @@ async def test_call_token_can_be_refused_once(sandbox: Sandbox, twilio: Client) 
 async def test_only_the_hold_callback_of_one_call_is_lost(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, fault: str, how: dict[str, float], named: str, times: int
 ) -> None:
-    app.on("/voice", room(app).replace("join leave", "join leave hold"))
+    app.on("/voice", conference(app).replace("join leave", "join leave hold"))
     first, second = [await sandbox.call_in(f"+1415555012{number}", BUSINESS) for number in range(2)]
     await sandbox.wait_until(lambda: all(it.record.activity == "conference" for it in (first, second)))
     getattr(sandbox.faults, fault)("participant-hold", CallSid=second.sid, **how)
@@ -294,8 +294,8 @@ async def test_only_the_hold_callback_of_one_call_is_lost(
     await sandbox.wait_until_idle()
 
     holds = [it.params for it in app.at("/conference") if it.params["StatusCallbackEvent"] == "participant-hold"]
-    told = [it["CallSid"] for it in holds]
-    assert (told.count(first.sid), told.count(second.sid)) == (1, times)
+    reported = [it["CallSid"] for it in holds]
+    assert (reported.count(first.sid), reported.count(second.sid)) == (1, times)
     assert [it.fault for it in sandbox.request_log.callbacks("participant-hold")] == ["", named]
 
 

@@ -22,7 +22,7 @@ class Page:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
-        self.told: dict[str, Any] = {}
+        self.received: dict[str, Any] = {}
         self.lists: dict[str, dict[int, Any]] = {}
         self.messages = 0
 
@@ -30,7 +30,7 @@ class Page:
         message = orjson.loads((await self.socket.receive(timeout=5.0)).data)
         self.messages += 1
         about = message.pop("about")
-        self.told[about] = message
+        self.received[about] = message
         if "entries" in message:
             entries = self.lists.setdefault(about, {})
             if message["whole"]:
@@ -48,7 +48,7 @@ class Page:
             await self.take()
 
     def phone(self, address: str) -> Any:
-        return {phone["address"]: phone for phone in self.told["phones"]["phones"]}[address]
+        return {phone["address"]: phone for phone in self.received["phones"]["phones"]}[address]
 
     def leg(self, address: str) -> Any:
         return self.phone(address)["legs"][-1]
@@ -81,7 +81,7 @@ async def test_sandbox_page_shows_the_progress_of_a_call(
 
     await control.post(f"/calls/{page.leg('client:alice')['sid']}/answer")
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "voice")
-    assert page.told["phones"]["sentences"] == ["the customer hears alice", "alice hears the customer"]
+    assert page.received["phones"]["sentences"] == ["the customer hears alice", "alice hears the customer"]
     assert page.leg(CUSTOMER)["words"] == "you hear alice"
     assert page.leg(CUSTOMER)["hears"] == ["client:alice"]
     assert page.leg(CUSTOMER)["cannot"]["speak"] == "only detected in conferences"
@@ -102,18 +102,18 @@ async def test_conference_shows_who_is_on_hold_and_what_plays(app: WebhookApp, p
     app.on("/voice", "<Response><Dial><Conference waitUrl=''>room</Conference></Dial></Response>")
     first = await sandbox.call_in(CUSTOMER, BUSINESS)
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "silence" and it.leg(CUSTOMER)["activity"] == "conference")
-    await page.until(lambda it: it.told["alone"]["in_conference_now"] == 1)
-    assert page.told["alone"]["in_silence_now"] == 1
+    await page.until(lambda it: it.received["alone"]["in_conference_now"] == 1)
+    assert page.received["alone"]["in_silence_now"] == 1
 
     await sandbox.call_in("+14155550142", BUSINESS)
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "voice")
     hold = f"/Conferences/{first.record.conference_sid}/Participants/{first.sid}.json"
     sandbox.apply(RestRequest("POST", hold, (("Hold", "true"),)))
-    await page.until(lambda it: it.told["rooms"]["rooms"][0]["participants"][0]["hold"])
+    await page.until(lambda it: it.received["rooms"]["rooms"][0]["participants"][0]["hold"])
     assert (page.leg(CUSTOMER)["conference_state"], page.leg(CUSTOMER)["words"]) == ("on hold", "♪ music ♪")
     assert page.leg(CUSTOMER)["cannot"]["speak"] == "no one hears you: you are on hold"
     now = {"in_conference_now": 0, "in_silence_now": 1}
-    await page.until(lambda it: it.told["alone"].items() >= now.items())
+    await page.until(lambda it: it.received["alone"].items() >= now.items())
 
 
 async def test_deliveries_are_shown_with_answer_and_result(
@@ -188,9 +188,9 @@ async def test_configured_faults_are_shown_and_can_be_cleared(page: Page, contro
         {"what": "delay_fetches", "url_part": "", "by_s": 2},
     ]
     await control.post("/faults", once=once, callback_loss=0.5)
-    await page.until(lambda it: len(it.told["faults"]["to_come"]) == len(once))
+    await page.until(lambda it: len(it.received["faults"]["to_come"]) == len(once))
 
-    assert [it["words"] for it in page.told["faults"]["to_come"]] == [
+    assert [it["words"] for it in page.received["faults"]["to_come"]] == [
         "the next participant-join callback, CallSid=CA1 is dropped",
         "the next callback is sent 2 times",
         "the next callback is sent 5 s later",
@@ -202,14 +202,14 @@ async def test_configured_faults_are_shown_and_can_be_cleared(page: Page, contro
         "the next request for TwiML at */voice* fails with HTTP 500",
         "the next request for TwiML at ** is delayed by 2 s",
     ]
-    assert page.told["faults"]["rates"] == {"callback_loss": 0.5}
-    assert await control.get("/faults") == page.told["faults"]
+    assert page.received["faults"]["rates"] == {"callback_loss": 0.5}
+    assert await control.get("/faults") == page.received["faults"]
 
-    number = page.told["faults"]["to_come"][0]["number"]
+    number = page.received["faults"]["to_come"][0]["number"]
     assert (await control.post("/faults", forget=number))[0] == 200
     assert (await control.post("/faults", forget=number))[0] == 404
     await control.post("/faults", clear=True)
-    await page.until(lambda it: it.told["faults"] == {"to_come": [], "rates": {}})
+    await page.until(lambda it: it.received["faults"] == {"to_come": [], "rates": {}})
 
 
 async def test_a_phone_that_is_played_by_hand_does_nothing_by_itself(
@@ -252,14 +252,14 @@ async def test_eight_tabs_receive_the_same(bridging: WebhookApp, sandbox: Sandbo
 
 
 async def test_many_changes_at_once_are_few_messages(page: Page, control: Control, sandbox: Sandbox) -> None:
-    await page.until(lambda it: "alone" in it.told and "debugger" in it.told)
+    await page.until(lambda it: "alone" in it.received and "debugger" in it.received)
     before = page.messages
     for number in range(300):
         sandbox.phone(f"client:{number}").is_manual = True
         sandbox.notify()
-    await page.until(lambda it: it.told["phones"]["more"] == 276)
+    await page.until(lambda it: it.received["phones"]["more"] == 276)
     assert page.messages - before <= 6
-    assert len(page.told["phones"]["phones"]) == 24
+    assert len(page.received["phones"]["phones"]) == 24
 
 
 async def test_the_newest_deliveries_are_kept_and_a_reset_begins_again(
@@ -268,19 +268,19 @@ async def test_the_newest_deliveries_are_kept_and_a_reset_begins_again(
     for _ in range(230):
         await sandbox.call_in(CUSTOMER, BUSINESS)
     await page.until(lambda it: 229 in it.lists["deliveries"])
-    assert page.told["deliveries"]["first"] >= 30
+    assert page.received["deliveries"]["first"] >= 30
 
     await control.post("/reset")
-    await page.until(lambda it: it.told["deliveries"]["whole"] and it.told["hello"]["run"] == 1)
+    await page.until(lambda it: it.received["deliveries"]["whole"] and it.received["hello"]["run"] == 1)
     assert page.lists["deliveries"] == {}
-    assert page.told["phones"]["phones"] == []
+    assert page.received["phones"]["phones"] == []
 
 
 async def test_a_sandbox_that_stops_lets_its_pages_go(app: WebhookApp) -> None:
     async with aiohttp.ClientSession() as session:
         async with Sandbox() as sandbox:
             socket = await session.ws_connect(f"{sandbox.url}/sandbox/live")
-            await Page(socket).until(lambda it: "debugger" in it.told)
+            await Page(socket).until(lambda it: "debugger" in it.received)
         while (message := await socket.receive(timeout=5.0)).type is aiohttp.WSMsgType.TEXT:
             pass
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)

@@ -50,8 +50,8 @@ async def test_phone_that_does_not_answer(
     await sandbox.call_in(CUSTOMER, BUSINESS)
     await sandbox.wait_until(lambda: bridging.at("/child"))
 
-    told = bridging.at("/child")[0].params
-    assert (told["CallStatus"], told["SipResponseCode"]) == (status, sip_code)
+    fields = bridging.at("/child")[0].params
+    assert (fields["CallStatus"], fields["SipResponseCode"]) == (status, sip_code)
 
 
 async def test_phone_without_a_script_rings_until_instructed(bridging: WebhookApp, sandbox: Sandbox) -> None:

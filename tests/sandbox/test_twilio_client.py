@@ -48,9 +48,11 @@ async def test_list_is_read_over_several_pages(sandbox: Sandbox, twilio: Client)
 async def test_participants_are_created_listed_held_and_removed(sandbox: Sandbox, twilio: Client) -> None:
     for name in ("alice", "bob"):
         sandbox.phone(f"client:{name}").script(answer_after_s=0.1)
-    room = twilio.conferences("room")
-    alice = await room.participants.create_async(to="client:alice", from_=BUSINESS, label="agent", early_media=False)
-    bob = await room.participants.create_async(to="client:bob", from_=BUSINESS, label="target one")
+    resource = twilio.conferences("room")
+    alice = await resource.participants.create_async(
+        to="client:alice", from_=BUSINESS, label="agent", early_media=False
+    )
+    bob = await resource.participants.create_async(to="client:bob", from_=BUSINESS, label="target one")
     assert (alice.status, alice.conference_sid[:2], alice.conference_sid) == ("queued", "CF", bob.conference_sid)
     await talking(sandbox, alice.call_sid)
     await talking(sandbox, bob.call_sid)
@@ -179,19 +181,19 @@ async def test_answers_carry_a_request_id(sandbox: Sandbox) -> None:
 async def test_bridged_call_is_moved_into_a_conference_and_the_caller_is_alone_only_for_a_moment(
     app: WebhookApp, sandbox: Sandbox, twilio: Client
 ) -> None:
-    room = "<Response><Dial action='/after'><Conference waitUrl=''>room</Conference></Dial></Response>"
+    document = "<Response><Dial action='/after'><Conference waitUrl=''>room</Conference></Dial></Response>"
     app.on("/voice", "<Response><Dial answerOnBridge='true' action='/action'><Client>alice</Client></Dial></Response>")
-    app.on("/action", room)
+    app.on("/action", document)
     sandbox.phone("client:alice").script(answer_after_s=0.1)
     customer = await sandbox.call_in("+14155550123", BUSINESS)
     await sandbox.wait_until(lambda: customer.status == "in-progress")
     (agent,) = sandbox.calls_of("client:alice")
     bridged_s = sandbox.now_s
 
-    await twilio.calls(agent.sid).update_async(twiml=room.replace("/after", f"{app.url}/after"))
+    await twilio.calls(agent.sid).update_async(twiml=document.replace("/after", f"{app.url}/after"))
     await sandbox.wait_until(lambda: customer.record.conference_sid)
 
     assert app.at("/action")[0].params["DialCallStatus"] == "completed"
     assert (str(customer.hears_now), str(agent.hears_now)) == (agent.sid, customer.sid)
     assert 0 < customer.silence_s(since_s=bridged_s) < 0.5 * sandbox.speed
-    assert [room.status for room in await twilio.conferences.list_async()] == ["in-progress"]
+    assert [one.status for one in await twilio.conferences.list_async()] == ["in-progress"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conferral.storage.keys import Keys
-from tests.simulation.virtual_twilio import Dialled
+from tests.simulation.virtual_twilio import Dialed
 
 
 class CallOwners:
@@ -14,9 +14,9 @@ class CallOwners:
         self._keys = keys
         self._mistaken: set[str] = set()
 
-    def note(self, dialled: Mapping[str, Sequence[Dialled]], values: Mapping[bytes, Any]) -> None:
+    def note(self, dialed: Mapping[str, Sequence[Dialed]], values: Mapping[bytes, Any]) -> None:
         """Notes which of the dials that were placed twice had a call that another session took for its own."""
-        for dial_id, legs in dialled.items():
+        for dial_id, legs in dialed.items():
             if len(legs) > 1:
                 owners = {values.get(self._keys.call(leg.call_sid).encode()) for leg in legs}
                 if owners - {None, legs[0].session_id.encode()}:

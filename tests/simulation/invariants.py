@@ -53,20 +53,20 @@ class Watched:
     #: Who must not be heard as it stands.
     unheard: list[AudibilityRules] = field(default_factory=list)
     supervision: Supervision | None = None
-    #: Redis's history was rewound while it lived.
-    was_rewound: bool = False
+    #: Redis lost acknowledged writes while it lived.
+    was_rolled_back: bool = False
 
 
 class WatchedHearing(Audibility):
     """Reports every leg that may have changed."""
 
-    tell: Callable[[list[str]], None]
+    on_change: Callable[[list[str]], None]
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
         """See `Hearing.note`."""
         sids = sorted(touched)
         legs = super().update(state, sids, now_s)
-        self.tell([sid for sid in sorted({*sids, *legs}) if sid in state.calls])
+        self.on_change([sid for sid in sorted({*sids, *legs}) if sid in state.calls])
         return legs
 
 
@@ -78,7 +78,7 @@ class InvariantChecker:
         double_dials: Dials that were placed more than once (count).
         mistaken: The same, where another session had taken the first call for its own (count).
         stranded: Times that someone was alone for too long (count).
-        put_aside: Entries that were dead-lettered because workers had died over them, by chance (count).
+        dead_lettered: Entries that were dead-lettered because workers had died over them, by chance (count).
         left: Sessions that went on when the run was over, or whose calls did (count).
         lone_s: The longest time that someone of a session was alone, for each session that is over, seconds.
         silent_s: The longest time that someone of a session who was not alone heard no one and nothing, likewise;
@@ -95,7 +95,7 @@ class InvariantChecker:
         values: Callable[[], dict[bytes, Any]],
         keys: Keys,
         *,
-        may_be_dialled: Iterable[str],
+        may_be_dialed: Iterable[str],
         lone_max_s: float,
         silent_max_s: float,
         quieted: Callable[[str], bool],
@@ -109,7 +109,7 @@ class InvariantChecker:
             twilio: Whose exchange is watched.
             values: Redis's keys.
             keys: Their names.
-            may_be_dialled: Addresses.
+            may_be_dialed: Addresses.
             lone_max_s: How long someone may be alone, seconds.
             silent_max_s: How long one who is not may hear no one and nothing, seconds.
             quieted: Whether a command was given to a session after which someone may hear no one.
@@ -118,7 +118,7 @@ class InvariantChecker:
             disturbed: What happened to a partition's worker or to Redis, and when.
         """
         self.problems: list[Problem] = []
-        self.double_dials = self.stranded = self.left = self.mistaken = self.put_aside = 0
+        self.double_dials = self.stranded = self.left = self.mistaken = self.dead_lettered = 0
         self.lone_s: list[float] = []
         self.silent_s: list[float] = []
         self.judged = 0
@@ -128,7 +128,7 @@ class InvariantChecker:
         self._values = values
         self._keys = keys
         self._owners = CallOwners(keys)
-        self._may_be_dialled = frozenset(may_be_dialled)
+        self._may_be_dialed = frozenset(may_be_dialed)
         self._lone_max_s = lone_max_s
         self._silent_max_s = silent_max_s
         self._quieted = quieted
@@ -141,7 +141,7 @@ class InvariantChecker:
         self._session_of: dict[str, str] = {}
         self._judged: set[str] = set()
         hearing = WatchedHearing()
-        hearing.tell = self._heard
+        hearing.on_change = self._heard
         twilio.model.audibility = hearing
 
     def blame(self, session_id: str, what: str) -> None:
@@ -164,8 +164,8 @@ class InvariantChecker:
             self._watched(session_id).calls[sid] = None
             to = phone_address(call.to)
             # A browser that has called in and is an agent's may be rung again.
-            if call.direction != "inbound" and to not in self._may_be_dialled and not to.startswith("client:"):
-                self.blame(session_id, f"{call.to} was dialled, which may not be")
+            if call.direction != "inbound" and to not in self._may_be_dialed and not to.startswith("client:"):
+                self.blame(session_id, f"{call.to} was dialed, which may not be")
         return self._watched(session_id)
 
     def _belongs_to(self, call: Call) -> str:
@@ -218,7 +218,7 @@ class InvariantChecker:
             session.parked_since_s = None
 
     def _check_unheard(self, session: Watched, listeners: Iterable[str]) -> None:
-        if session.was_rewound:
+        if session.was_rolled_back:
             return
         for listener in listeners:
             heard = self._twilio.model.audibility.current(listener)
@@ -231,13 +231,13 @@ class InvariantChecker:
         calls = self._twilio.model.state.calls
         return not one.while_live or any(sid in calls and not calls[sid].is_final for sid in one.while_live)
 
-    def rewound(self) -> None:
+    def rolled_back(self) -> None:
         """Redis knows less than it did: what was stored is compared with what is there now."""
         for session in self._sessions.values():
             if session.is_ended and self._twilio.now_s - session.ended_s > LATE_S:
                 continue
             record = self._values().get(self._keys.session(session.session_id).encode())
-            session.was_rewound = True
+            session.was_rolled_back = True
             fields = record if isinstance(record, dict) else {}
             session.version = int(fields.get(b"version", 0))
             session.is_ended = fields.get(b"state") == b"ended"
@@ -248,7 +248,7 @@ class InvariantChecker:
     def judge_ended(self, *, all_of_them: bool = False) -> None:
         """Judges the sessions that ended a while ago, and forgets their logs."""
         self._judge_dead_letters()
-        self._owners.note(self._twilio.dialled, self._values())
+        self._owners.note(self._twilio.dialed, self._values())
         now_s = self._twilio.now_s
         calls = self._twilio.model.state.calls
         for session in list(self._sessions.values()):
@@ -371,8 +371,8 @@ class InvariantChecker:
         Twilio's list of calls has no labels: of two sessions that dial one address in the same seconds, and hear
         nothing of either call, one may take the other's for its own. They are indistinguishable, so it is only counted.
         """
-        self._owners.note(self._twilio.dialled, self._values())
-        for dial_id, legs in self._twilio.dialled.items():
+        self._owners.note(self._twilio.dialed, self._values())
+        for dial_id, legs in self._twilio.dialed.items():
             if len(legs) > 1 and self._owners.is_mistaken(dial_id):
                 self.mistaken += 1
             elif len(legs) > 1:
@@ -393,7 +393,7 @@ class InvariantChecker:
                 for name in (b"type", b"dead_reason", b"session", b"dead_entry")
             )
             if reason == "workers crashed processing it" and self._died_over(entry_id):
-                self.put_aside += 1
+                self.dead_lettered += 1
             else:
                 self.blame(session_id, f"an entry was dead-lettered: {what}, {reason}")
         self._letters = len(letters)
@@ -433,11 +433,13 @@ class InvariantChecker:
             if any(sid in entry.path for sid in sids) or session_id in str(entry.params):
                 shown = {name: value for name, value in entry.params if name not in _LONG}
                 moments.append((entry.at_s, f"REST {entry.method} {entry.path} {shown} {entry.status} {entry.fault}"))
-        for told in ledger.deliveries:
-            if told.call_sid in sids or session_id in told.url:
-                tries = [(attempt.status, attempt.failure) for attempt in told.attempts]
-                moments.append((told.at_s, f"told {told.event} {told.call_sid} {told.fault} {tries}"))
-                moments += [(attempt.at_s, f"  came: {told.event} {told.call_sid}") for attempt in told.attempts]
+        for reported in ledger.deliveries:
+            if reported.call_sid in sids or session_id in reported.url:
+                tries = [(attempt.status, attempt.failure) for attempt in reported.attempts]
+                moments.append((reported.at_s, f"told {reported.event} {reported.call_sid} {reported.fault} {tries}"))
+                moments += [
+                    (attempt.at_s, f"  came: {reported.event} {reported.call_sid}") for attempt in reported.attempts
+                ]
         return moments
 
 

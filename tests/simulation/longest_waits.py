@@ -73,15 +73,15 @@ class LongestWaits:
 def faults_of_session(ledger: RequestLog, session_id: str, sids: set[str]) -> list[tuple[float, str]]:
     """What Twilio's side did wrong to a session: callbacks lost, failed, or late, and requests failed."""
     found = []
-    for told in ledger.deliveries:
-        if told.call_sid not in sids and session_id not in told.url:
+    for reported in ledger.deliveries:
+        if reported.call_sid not in sids and session_id not in reported.url:
             continue
-        if told.fault == "lost" or (told.attempts and not told.attempts[-1].status):
-            found.append((told.at_s, f"{told.event} lost"))
+        if reported.fault == "lost" or (reported.attempts and not reported.attempts[-1].status):
+            found.append((reported.at_s, f"{reported.event} lost"))
         else:
-            late_s = max((attempt.at_s - told.at_s for attempt in told.attempts), default=0.0)
+            late_s = max((attempt.at_s - reported.at_s for attempt in reported.attempts), default=0.0)
             if late_s > 1.0:
-                found.append((told.at_s, f"{told.event} {late_s:.0f} s late"))
+                found.append((reported.at_s, f"{reported.event} {late_s:.0f} s late"))
     for asked in ledger.rest:
         if asked.fault in ("", "latency"):
             continue

@@ -49,7 +49,7 @@ class Plan:
     #: How long it is away then.
     redis_away_s: tuple[float, float] = (0.5, 4.0)
     #: Redis comes back with a copy of itself that is up to a second old.
-    redis_rewound_every_s: float = 0.0
+    redis_rolled_back_every_s: float = 0.0
     #: Commands that are refused before, and answers that are lost after.
     redis_refused: float = 0.0005
     redis_reply_lost: float = 0.0005
@@ -90,12 +90,12 @@ class Plan:
     def settings(self) -> list[str]:
         """What `changed` has to be given to make this plan of one with the same seed and sessions alone."""
         usual = Plan(seed=self.seed, sessions=self.sessions)
-        told = []
+        reported = []
         for one in fields(self):
             value = getattr(self, one.name)
             if value != getattr(usual, one.name):
-                told.append(f"{one.name}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
-        return told
+                reported.append(f"{one.name}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
+        return reported
 
     def chance(self, what: str) -> Random:
         """Chance for one thing; what another thing draws changes nothing in it."""

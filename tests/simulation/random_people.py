@@ -11,10 +11,10 @@ Fields = dict[str, str]
 CLIENTS = tuple(f"client:{name}" for name in ("alice", "bob", "carol", "dave", "erin", "frank"))
 NUMBERS = tuple(f"+1415555{number:04d}" for number in range(1_000, 1_800))
 SIP = ("sip:desk@example.com",)
-DIALLED = (*CLIENTS, *NUMBERS, *SIP)
+DIALED = (*CLIENTS, *NUMBERS, *SIP)
 #: None of these may be dialed: another country's plan, premium, emergency, another domain, no address at all.
 FORBIDDEN = ("+18765550123", "+442079460123", "+19005550123", "911", "sip:x@elsewhere.example", "nobody")
-#: What is set so that all of `DIALLED` may be dialed.
+#: What is set so that all of `DIALED` may be dialed.
 ALLOWED = "US,client:,sip:example.com"
 PARTIES = ("customer", "agent", "target", "supervisor", "guest")
 
@@ -68,11 +68,11 @@ def call(chance: Random) -> Fields:
 
 
 def _someone(chance: Random) -> str:
-    return chance.choice(DIALLED)
+    return chance.choice(DIALED)
 
 
 def _several(chance: Random) -> str:
-    return ",".join(chance.sample(DIALLED, chance.choice((1, 1, 1, 2, 3))))
+    return ",".join(chance.sample(DIALED, chance.choice((1, 1, 1, 2, 3))))
 
 
 def _options(chance: Random, *, to: str) -> Fields:
@@ -113,7 +113,7 @@ def _announce(chance: Random) -> Fields:
 
 
 def _call(chance: Random) -> Fields:
-    agent, customer = chance.sample(DIALLED, 2)
+    agent, customer = chance.sample(DIALED, 2)
     mode = {"mode": chance.choice(("bridge", "conference"))} if chance.random() < 0.6 else {}
     return {"agent": agent, "customer": customer, **mode, **_options(chance, to=agent)}
 

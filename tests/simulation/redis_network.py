@@ -1,4 +1,4 @@
-"""The way to Redis: a server in memory that is restarted and rewound, and clients of processes that can be killed."""
+"""The way to Redis: a server in memory that is restarted and rolled back, and clients that can be killed."""
 
 import asyncio
 from collections import Counter
@@ -73,11 +73,11 @@ class Network:
         await asyncio.sleep(away_s)
         self._start()
 
-    async def rewind(self, *, after_s: float, away_s: float) -> None:
+    async def roll_back(self, *, after_s: float, away_s: float) -> None:
         """A failover: what was stored in the last `after_s` seconds is gone."""
         copy = self.server.snapshot()
         await asyncio.sleep(after_s)
-        self.server.db.rewind(copy)
+        self.server.db.roll_back(copy)
         await self.restart(away_s)
 
     def _stop(self) -> None:

@@ -42,12 +42,13 @@ def describe(run: Run) -> str:
 
 def figures(run: Run) -> list[str]:
     """What a run has shown, in a few lines."""
-    told = describe(run).splitlines()[:9]
+    shown = describe(run).splitlines()[:9]
     faults = (
         "callbacks", "callbacks lost", "callbacks doubled", "rest GET", "rest POST", "workers killed", "workers paused",
-        "webhooks killed", "Redis restarted", "Redis rewound", "innocent entries put aside", "sessions decided again",
+        "webhooks killed", "Redis restarted", "Redis rolled back", "innocent entries put aside",
+        "sessions decided again",
     )  # fmt: skip
-    return [*told, ", ".join(f"{name}: {run.counts[name]}" for name in faults if run.counts[name])]
+    return [*shown, ", ".join(f"{name}: {run.counts[name]}" for name in faults if run.counts[name])]
 
 
 def _spread(name: str, values: list[float]) -> str:

@@ -41,12 +41,12 @@ from tests.support.local_system import NUMBER, settings_for
 EPOCH_S = 1_800_000_000
 PUBLIC_URL = "https://conferral.example.com"
 #: The number whose calls begin in a conference, and the application of browsers.
-ROOM_NUMBER = "+14155550101"
+CONFERENCE_NUMBER = "+14155550101"
 APPLICATION = "AP" + "0" * 32
 #: How long everything may take to come to an end once everyone has hung up, seconds.
 ENDING_MAX_S = 1_800.0
 #: How often this is checked, seconds.
-LOOK_EVERY_S = 5.0
+CHECK_EVERY_S = 5.0
 #: How long someone may be alone next to the grace and the sweeps, seconds: 5 for a callback that is late; 7 until a
 #: dead worker's partition has another holder, twice; 10 for a read whose requests fail, until it is given up and
 #: repeated; and a second for what is asked of Twilio in the end.
@@ -119,7 +119,7 @@ class Simulation:
             faults=faults_of(plan),
             script_of=lambda _address: random_people.phone_script(phones, plan.talk_s, plan.talk_max_s),
         )
-        for number, path in ((NUMBER, "inbound"), (ROOM_NUMBER, "conference")):
+        for number, path in ((NUMBER, "inbound"), (CONFERENCE_NUMBER, "conference")):
             self.twilio.add_number(
                 number,
                 voice_url=f"{PUBLIC_URL}/voice/{path}",
@@ -140,13 +140,15 @@ class Simulation:
             self.twilio,
             lambda: self.network.values,
             self.keys,
-            may_be_dialled=random_people.DIALLED,
+            may_be_dialed=random_people.DIALED,
             lone_max_s=self.lone_max_s,
             silent_max_s=plan.silent_max_s,
             quieted=lambda session_id: session_id in self._quieted,
             replays=self.replays,
             died_over=self._died_over,
-            disturbed=lambda number: [(at_s, told) for at_s, told, hit in self._disturbed if not hit or number in hit],
+            disturbed=lambda number: [
+                (at_s, reported) for at_s, reported, hit in self._disturbed if not hit or number in hit
+            ],
         )
         self.network.committed = self.judge.committed
         self.network.marked = lambda entry_id, holder: self._marks[entry_id].append(holder.partition(":")[2])
@@ -223,7 +225,7 @@ class Simulation:
             ("pausing workers", plan.worker_paused_every_s, self._pause_worker),
             ("killing webhooks", plan.webhooks_killed_every_s, self._kill_webhooks),
             ("restarting Redis", plan.redis_restarted_every_s, self._restart_redis),
-            ("rewinding Redis", plan.redis_rewound_every_s, self._rewind_redis),
+            ("rewinding Redis", plan.redis_rolled_back_every_s, self._roll_back_redis),
         ):
             if every_s > 0:
                 chance = plan.chance(what)
@@ -334,13 +336,13 @@ class Simulation:
         await self.network.restart(chance.uniform(*self.plan.redis_away_s))
         self._disturbances += 1
 
-    async def _rewind_redis(self, chance: Random) -> None:
-        self.run.counts["Redis rewound"] += 1
+    async def _roll_back_redis(self, chance: Random) -> None:
+        self.run.counts["Redis rolled back"] += 1
         self._note_disturbance("rolled Redis back")
         self._disturbances += 1
-        await self.network.rewind(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
+        await self.network.roll_back(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
         self._disturbances += 1
-        self.judge.rewound()
+        self.judge.rolled_back()
 
     # ---- people ---------------------------------------------------------------------------------------------------
 
@@ -364,11 +366,11 @@ class Simulation:
             return session_id, ""
         if kind == "client":
             named = f"browser-{number}" if chance.random() < 0.5 else ""
-            sent = {"To": chance.choice(random_people.DIALLED)} | ({"SessionID": named} if named else {})
+            sent = {"To": chance.choice(random_people.DIALED)} | ({"SessionID": named} if named else {})
             call_in = InboundCall(f"client:caller{number}", APPLICATION, tuple(sent.items()))
             sid = self.twilio.apply(call_in).call_sid
             return named or sid, sid
-        to = NUMBER if kind == "inbound" else ROOM_NUMBER
+        to = NUMBER if kind == "inbound" else CONFERENCE_NUMBER
         sid = self.twilio.apply(InboundCall(f"+1415556{number % 10_000:04d}", to)).call_sid
         return sid, sid
 
@@ -445,7 +447,7 @@ class Simulation:
         while True:
             await asyncio.sleep(20.0)
             self.judge.judge_ended()
-            if not self.plan.redis_rewound_every_s:
+            if not self.plan.redis_rolled_back_every_s:
                 self.given.judge_late(self.judge, self.loop.time())
 
     async def _until_empty(self) -> None:
@@ -453,7 +455,7 @@ class Simulation:
         began_s = self.loop.time()
         quiet = 0
         while self.loop.time() - began_s < ENDING_MAX_S and quiet < 3:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)
             quiet = quiet + 1 if not self.judge.leftovers() else 0
         self.run.ending_s = self.loop.time() - began_s
 
@@ -463,7 +465,7 @@ class Simulation:
             judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")
         judge.judge_ended(all_of_them=True)
         judge.judge_dials()
-        self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_rewound_every_s)
+        self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_rolled_back_every_s)
         for entry in self.workers:
             entry.stop.set()
         await asyncio.sleep(12.0)
@@ -478,7 +480,7 @@ class Simulation:
         run.counts["sessions judged"] = judge.judged
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
         run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
-        run.counts["innocent entries put aside"] = judge.put_aside
+        run.counts["innocent entries put aside"] = judge.dead_lettered
         run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)

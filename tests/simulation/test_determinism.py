@@ -48,8 +48,8 @@ def test_a_seed_repeats_to_the_last_callback(
     assert sha256(first).digest() == sha256(second).digest()
 
 
-def test_demoted_server_is_looked_up_again_after_simulated_time() -> None:
-    async def looked_up(_: virtual_loop.VirtualLoop) -> list[int]:
+def test_demoted_server_is_resolved_again_after_simulated_time() -> None:
+    async def found_again(_: virtual_loop.VirtualLoop) -> list[int]:
         address, seen = Address(), []
         for pause_s in (0.0, REFRESH_EVERY_S / 2, REFRESH_EVERY_S):
             await asyncio.sleep(pause_s)
@@ -57,4 +57,4 @@ def test_demoted_server_is_looked_up_again_after_simulated_time() -> None:
             seen.append(address.generation)
         return seen
 
-    assert virtual_loop.run(looked_up) == [1, 1, 2]
+    assert virtual_loop.run(found_again) == [1, 1, 2]

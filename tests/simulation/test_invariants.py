@@ -18,19 +18,19 @@ from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.replay import Replays
 from tests.simulation.report import repeat_command
 from tests.simulation.run_result import Run
-from tests.simulation.virtual_twilio import Dialled
+from tests.simulation.virtual_twilio import Dialed
 from tests.support.decisions import Kept
 
 # ---- played again ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", [{}, HARSH, CALM, {"redis_rewound_every_s": 60.0, "restart_s": (0.5, 1.0)}])
+@pytest.mark.parametrize("changes", [{}, HARSH, CALM, {"redis_rolled_back_every_s": 60.0, "restart_s": (0.5, 1.0)}])
 def test_run_shows_how_to_replay_it(changes: dict[str, float]) -> None:
     plan = replace(Plan(seed=7, sessions=50), **changes)  # type: ignore[arg-type]  # a float for each
     words = shlex.split(repeat_command(Run(plan)))
-    told = dict(word.split("=", 1) for word in words[2:])
-    again = Plan(seed=int(told["SEED"]), sessions=int(told["SESSIONS"]))
-    assert again.changed(told.get("WORLD", "").replace("--set ", "").split()) == plan
+    reported = dict(word.split("=", 1) for word in words[2:])
+    again = Plan(seed=int(reported["SEED"]), sessions=int(reported["SESSIONS"]))
+    assert again.changed(reported.get("WORLD", "").replace("--set ", "").split()) == plan
 
 
 def test_setting_that_there_is_not_is_refused() -> None:
@@ -92,14 +92,14 @@ def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
 
 def test_dial_with_a_call_taken_by_another_session_is_remembered_after_redis_loss() -> None:
     keys = Keys("conferral", 4)
-    dialled = {
-        "taken": [Dialled("CA1", "s1", "taken"), Dialled("CA2", "s1", "taken")],
-        "twice": [Dialled("CA3", "s1", "twice"), Dialled("CA4", "s1", "twice")],
+    dialed = {
+        "taken": [Dialed("CA1", "s1", "taken"), Dialed("CA2", "s1", "taken")],
+        "twice": [Dialed("CA3", "s1", "twice"), Dialed("CA4", "s1", "twice")],
     }
     owners = CallOwners(keys)
-    owners.note(dialled, {keys.call("CA1").encode(): b"s2", keys.call("CA3").encode(): b"s1"})
-    owners.note(dialled, {})
-    assert [owners.is_mistaken(dial_id) for dial_id in dialled] == [True, False]
+    owners.note(dialed, {keys.call("CA1").encode(): b"s2", keys.call("CA3").encode(): b"s1"})
+    owners.note(dialed, {})
+    assert [owners.is_mistaken(dial_id) for dial_id in dialed] == [True, False]
 
 
 # ---- decided again ---------------------------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ class Stage:
 
     def on(self, path: str, *documents: str | int) -> None:
         """What is answered there, one after the other; the last one stays. A number is a status."""
-        told = [(200, one) if isinstance(one, str) else (one, "") for one in documents]
-        self.documents[path] = [(status, text.replace("APP", self.app)) for status, text in told]
+        sent = [(200, one) if isinstance(one, str) else (one, "") for one in documents]
+        self.documents[path] = [(status, text.replace("APP", self.app)) for status, text in sent]
 
     def answer(self, path: str) -> tuple[int, str]:
         answers = self.documents.get(path, [(200, "")])
@@ -64,7 +64,7 @@ class Stage:
             self.answers.append((answer.status_code, _plain(orjson.loads(answer.content) if answer.content else None)))
         await self.settles()
 
-    def told(self) -> list[Any]:
+    def sent(self) -> list[Any]:
         """Everything that was asked of the documents' server: what, of whom, how often it was tried."""
         entries = [
             (entry.kind, entry.event, entry.url.replace(self.app, "APP"), entry.method, entry.call_sid,
@@ -82,7 +82,7 @@ def _plain(body: Any) -> Any:
 
 
 Story = Callable[[Stage], Awaitable[None]]
-ROOM = (
+CONFERENCE = (
     '<Response><Dial action="APP/after"><Conference participantLabel="{label}" statusCallback="APP/conference" '
     'statusCallbackEvent="start end join leave mute hold modify announcement">room</Conference></Dial></Response>'
 )
@@ -112,33 +112,33 @@ async def a_bridge_is_hung_up(stage: Stage) -> None:
 
 async def a_bridge_is_converted(stage: Stage) -> None:
     customer, agent = await bridge(stage)
-    stage.on("/action", ROOM.format(label="customer-1"))
-    twiml = ROOM.format(label="agent-1").replace("APP", stage.app)
+    stage.on("/action", CONFERENCE.format(label="customer-1"))
+    twiml = CONFERENCE.format(label="agent-1").replace("APP", stage.app)
     await stage.ask("POST", f"/Calls/{agent}.json", Twiml=twiml)
-    (room,) = stage.switchboard.model.state.conferences
-    await stage.ask("GET", f"/Conferences/{room}/Participants.json")
+    (conference,) = stage.switchboard.model.state.conferences
+    await stage.ask("GET", f"/Conferences/{conference}/Participants.json")
     await stage.ask(
-        "POST", f"/Conferences/{room}/Participants/{customer}.json", Hold="true", HoldUrl=f"{stage.app}/wait"
+        "POST", f"/Conferences/{conference}/Participants/{customer}.json", Hold="true", HoldUrl=f"{stage.app}/wait"
     )
-    await stage.ask("POST", f"/Conferences/{room}/Participants/{customer}.json", Hold="false")
-    await stage.ask("POST", f"/Conferences/{room}/Participants/{agent}.json", EndConferenceOnExit="true")
+    await stage.ask("POST", f"/Conferences/{conference}/Participants/{customer}.json", Hold="false")
+    await stage.ask("POST", f"/Conferences/{conference}/Participants/{agent}.json", EndConferenceOnExit="true")
     stage.switchboard.call(agent).hang_up()
     await stage.settles()
     await stage.ask("GET", "/Conferences.json", FriendlyName="room")
 
 
-async def somebody_is_dialled_into_a_room(stage: Stage) -> None:
-    stage.on("/voice", ROOM.format(label="customer-1"))
+async def target_is_dialed_into_a_conference(stage: Stage) -> None:
+    stage.on("/voice", CONFERENCE.format(label="customer-1"))
     await stage.switchboard.call_in(CUSTOMER, NUMBER)
     await stage.settles()
-    (room,) = stage.switchboard.model.state.conferences
+    (conference,) = stage.switchboard.model.state.conferences
     dial = {"From": NUMBER, "StatusCallback": f"{stage.app}/call", "StatusCallbackEvent": "answered"}
     stage.switchboard.phone("client:bob").script(answer_after_s=0.2)
     stage.switchboard.phone("client:carol").script(outcome="busy")
-    await stage.ask("POST", f"/Conferences/{room}/Participants.json", To="client:bob", Label="target-1", **dial)
-    await stage.ask("POST", f"/Conferences/{room}/Participants.json", To="client:carol", Label="target-2", **dial)
-    await stage.ask("POST", f"/Conferences/{room}/Participants.json", To="client:dave", Label="target-1", **dial)
-    await stage.ask("POST", f"/Conferences/{room}.json", Status="completed")
+    await stage.ask("POST", f"/Conferences/{conference}/Participants.json", To="client:bob", Label="target-1", **dial)
+    await stage.ask("POST", f"/Conferences/{conference}/Participants.json", To="client:carol", Label="target-2", **dial)
+    await stage.ask("POST", f"/Conferences/{conference}/Participants.json", To="client:dave", Label="target-1", **dial)
+    await stage.ask("POST", f"/Conferences/{conference}.json", Status="completed")
 
 
 async def a_gate_is_passed(stage: Stage) -> None:
@@ -174,7 +174,7 @@ STORIES = (a_bridge_is_converted, requests_fail)
 #: Each waits a second or two for real sockets.
 MORE_STORIES = (
     a_bridge_is_hung_up,
-    somebody_is_dialled_into_a_room,
+    target_is_dialed_into_a_conference,
     a_gate_is_passed,
     a_server_fails_and_is_asked_again,
 )
@@ -254,5 +254,5 @@ def test_flow_matches_the_one_over_real_sockets(story: Story) -> None:
     virtual = virtual_loop.run(lambda one: _in_virtual_time(one, story))
 
     assert virtual.answers == real.answers
-    assert virtual.told() == real.told()
-    assert real.told(), "nothing was told"
+    assert virtual.sent() == real.sent()
+    assert real.sent(), "nothing was told"

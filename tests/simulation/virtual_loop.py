@@ -284,9 +284,9 @@ class Process:
         """Lets it die after so many more of its callbacks."""
         self._steps_left = steps
 
-    def when_dead(self, tell: Callable[[], None]) -> None:
+    def when_dead(self, on_death: Callable[[], None]) -> None:
         """Calls this, outside of the process, once it is dead."""
-        self._when_dead.append(tell)
+        self._when_dead.append(on_death)
 
     def pause(self) -> None:
         """Stops it as SIGSTOP does: its timers run out, and nothing of it runs."""
@@ -315,8 +315,8 @@ class Process:
         for answer in self._asked:
             if not answer.done():
                 answer.set_exception(KilledError(self.name))
-        for tell in self._when_dead:
-            self._loop.call_soon(tell, context=contextvars.Context())
+        for on_death in self._when_dead:
+            self._loop.call_soon(on_death, context=contextvars.Context())
 
 
 def _hand_over(done: asyncio.Task[Any], answer: asyncio.Future[Any]) -> None:

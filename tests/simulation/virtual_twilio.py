@@ -46,7 +46,7 @@ TRAVEL_S = (0.002, 0.06)
 
 
 @dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialed:
     """A leg that was placed by REST."""
 
     call_sid: str
@@ -100,7 +100,7 @@ class VirtualTwilio(SandboxRuntime):
         self.request_log.dials = deque(maxlen=1)  # type: ignore[assignment]
         self.dispatcher = _VirtualDispatcher(self)
         self.counts: Counter[str] = Counter()
-        self.dialled: dict[str, list[Dialled]] = {}
+        self.dialed: dict[str, list[Dialed]] = {}
 
     @property
     def now_s(self) -> float:
@@ -192,8 +192,8 @@ class VirtualTwilio(SandboxRuntime):
         params = dict(asked.params)
         query = dict(parse_qsl(urlsplit(params.get("StatusCallback", "")).query))
         call_sid = answer.body.get("call_sid") or answer.body["sid"]
-        found = Dialled(call_sid, query.get("session", ""), query.get("dial", ""))
-        self.dialled.setdefault(found.dial_id, []).append(found)
+        found = Dialed(call_sid, query.get("session", ""), query.get("dial", ""))
+        self.dialed.setdefault(found.dial_id, []).append(found)
         self.counts["dials"] += 1
 
 

@@ -11,11 +11,11 @@ from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)
-def figures_are_shown(tell_figure: Callable[[str], None]) -> Iterator[None]:
+def figures_are_shown(report_figure: Callable[[str], None]) -> Iterator[None]:
     """At the end of the run, of tests that passed too."""
-    soak_environment.tellers.append(tell_figure)
+    soak_environment.tellers.append(report_figure)
     yield
-    soak_environment.tellers.remove(tell_figure)
+    soak_environment.tellers.remove(report_figure)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.soak.services import Services
 from tests.support.stalls import Stalls
 
 #: How often the check for leftovers runs, seconds.
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 #: Reads in one pipeline, count.
 CHUNK = 200
 
@@ -74,11 +74,11 @@ async def judge(
     began_s = time.monotonic()
     left = await _what_is_left(sandbox, client, keys)
     while left and time.monotonic() < began_s + settle_s:
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(CHECK_EVERY_S)
         left = await _what_is_left(sandbox, client, keys)
     verdict.settled_s = time.monotonic() - began_s
     verdict.broken += left
-    verdict.broken += _dialled_twice(sandbox)
+    verdict.broken += _dialed_twice(sandbox)
     verdict.broken += await _wrong_logs(client, keys, verdict)
     verdict.alone = sorted(_times_alone(sandbox, verdict.parked, stalls), reverse=True)
     verdict.broken += [f"{sid} was alone for {seconds:.1f} s" for seconds, sid in verdict.alone if seconds > alone_s]
@@ -106,7 +106,7 @@ async def _what_is_left(sandbox: Sandbox, client: Client, keys: Keys) -> list[st
     return left + [f"{count} {names[at % 4]} in partition {at // 4}" for at, count in enumerate(found) if count]
 
 
-def _dialled_twice(sandbox: Sandbox) -> list[str]:
+def _dialed_twice(sandbox: Sandbox) -> list[str]:
     intents: Counter[str] = Counter()
     for call in sandbox.model.state.calls.values():
         if call.parent_sid:
@@ -223,7 +223,7 @@ class Change:
 class LeaseWatch:
     """Notes who holds each partition, as Redis has it, a few times a second."""
 
-    LOOK_EVERY_S = 0.02
+    CHECK_EVERY_S = 0.02
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
@@ -237,10 +237,10 @@ class LeaseWatch:
         """Checks until it is cancelled; while Redis is away nothing is recorded."""
         while True:
             with suppress(StoreError):
-                await self._look()
-            await asyncio.sleep(self.LOOK_EVERY_S)
+                await self._check()
+            await asyncio.sleep(self.CHECK_EVERY_S)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
             for number in range(self._keys.partitions):

@@ -19,7 +19,7 @@ from typing import Self
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 #: How often the supervisor checks, seconds.
-LOOK_EVERY_S = 0.05
+CHECK_EVERY_S = 0.05
 #: How long a process may take to stop when asked: the contract, seconds.
 STOP_S = 10.0
 
@@ -139,7 +139,7 @@ class Services:
             for process in list(self.processes.values()):
                 if not process.is_up and process.is_restarted and not self._is_ending:
                     self.start_again(process)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)
 
     def start_again(self, process: Process) -> None:
         process.ends.append((time.monotonic(), process.running.wait()))

@@ -52,8 +52,8 @@ class SoakEnvironment:
     def say(self, line: str) -> None:
         """A figure, printed at once and kept."""
         sys.stderr.write(f"  {line}\n")
-        for tell in tellers:
-            tell(f"{len(self.lines):02}. {line}")
+        for report_line in tellers:
+            report_line(f"{len(self.lines):02}. {line}")
         self.lines.append(line)
 
     def traffic(self, *, per_second: float, lasts_s: float) -> Traffic:
@@ -114,7 +114,7 @@ class SoakEnvironment:
                  f"sessions {verdict.sessions}, never talked {len(figures.never_talked)}")  # fmt: skip
         self.say(f"flows {dict(figures.flows)}")
         self.say(f"commands {figures.statuses()}")
-        self.say(f"seconds from a command to its outcome: {described([one.took_s for one in figures.told])}")
+        self.say(f"seconds from a command to its outcome: {described([one.took_s for one in figures.outcomes])}")
         self.say(f"REST {len(ledger.rest)}, faults {dict(Counter(one.fault for one in ledger.rest if one.fault))}")
         callbacks = Counter(one.fault for one in ledger.deliveries if one.fault)
         self.say(f"deliveries {len(ledger.deliveries)}, faults {dict(callbacks)}")

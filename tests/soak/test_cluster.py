@@ -101,16 +101,16 @@ async def _written(on: SoakEnvironment, partitions: Sequence[int]) -> list[float
     """When the holder of each partition has written to its lease again, by `time.monotonic()`."""
     came: dict[int, float] = {}
 
-    async def look(number: int) -> None:
+    async def check(number: int) -> None:
         before = await _lease(on, number)
         while (found := await _lease(on, number)) == before or found is None or before is None:
             before = before or found
             await asyncio.sleep(0.05)
         came[number] = time.monotonic()
 
-    looking = [asyncio.create_task(look(number)) for number in partitions]
+    checking = [asyncio.create_task(check(number)) for number in partitions]
     await until(lambda: len(came) == len(partitions), FAILOVER_S, f"all of {partitions} go on, so far {sorted(came)}")
-    await asyncio.gather(*looking)
+    await asyncio.gather(*checking)
     return list(came.values())
 
 

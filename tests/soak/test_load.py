@@ -65,4 +65,4 @@ async def test_all_processes_are_restarted_one_by_one_under_load(durable_redis: 
         on.say(f"seconds a process of webhooks took to stop: {described(stops)}")
         await on.all_hang_up(traffic)
         verdict = await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
-        assert not [one for one in traffic.figures.told if not one.status], verdict
+        assert not [one for one in traffic.figures.outcomes if not one.status], verdict

@@ -20,9 +20,9 @@ from tests.support.local_system import NUMBER
 BUSY = "client:busy"
 BUSY_SHARE = 0.1
 #: How often a party is checked, seconds.
-LOOK_EVERY_S = 0.25
+CHECK_EVERY_S = 0.25
 #: The same while they only talk, seconds.
-TALK_LOOK_S = 0.9
+TALK_CHECK_S = 0.9
 #: Within how long everyone comes to an end once no one calls any more, seconds.
 CLOSING_S = 20.0
 #: How long a caller waits for someone to talk to, seconds.
@@ -34,7 +34,7 @@ FLOWS = {"bridged": 4, "converted": 2, "warm": 2, "consult": 2, "swapped": 1, "c
 
 
 @dataclass(slots=True)
-class Told:
+class GivenOutcome:
     """What became of a command."""
 
     kind: str
@@ -51,11 +51,11 @@ class Figures:
     calls: int = 0
     flows: Counter[str] = field(default_factory=Counter)
     never_talked: list[str] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    outcomes: list[GivenOutcome] = field(default_factory=list)
     most_at_once: int = 0
 
     def statuses(self) -> dict[str, int]:
-        return dict(Counter(f"{one.kind} {one.status or 'unknown'} {one.reason}".strip() for one in self.told))
+        return dict(Counter(f"{one.kind} {one.status or 'unknown'} {one.reason}".strip() for one in self.outcomes))
 
 
 class Traffic:
@@ -151,7 +151,7 @@ class Traffic:
                 until_s = min(until_s, time.monotonic() + chance.uniform(0.0, CLOSING_S))
                 await self._comes(lambda: customer.record.is_final, until_s - time.monotonic())
                 return
-            await asyncio.sleep(TALK_LOOK_S)
+            await asyncio.sleep(TALK_CHECK_S)
 
     async def _ends(self, customer: CallHandle, chance: Random) -> None:
         way = chance.choice(["customer", "customer", "other", "command"])
@@ -190,12 +190,12 @@ class Traffic:
     async def _park(self, customer: CallHandle, chance: Random) -> None:
         if (await self._give("park", customer)).status == "done":
             await self._comes(lambda: customer.record.is_final, chance.uniform(1.0, 5.0))
-            await self._give("retrieve", customer, to=self._somebody(chance))
+            await self._give("retrieve", customer, to=self._a_party(chance))
 
     async def _transfer(self, customer: CallHandle, chance: Random, mode: str) -> CommandOutcome:
-        return await self._give("transfer", customer, to=self._somebody(chance), mode=mode)
+        return await self._give("transfer", customer, to=self._a_party(chance), mode=mode)
 
-    def _somebody(self, chance: Random) -> str:
+    def _a_party(self, chance: Random) -> str:
         return BUSY if chance.random() < BUSY_SHARE else f"client:colleague-{chance.randrange(50)}"
 
     async def _give(self, kind: str, customer: CallHandle, **fields: str) -> CommandOutcome:
@@ -214,8 +214,10 @@ class Traffic:
                 outcome = await command_stream.read_outcome(self._client, self._keys, command_id)
             await asyncio.sleep(0.1)
         label = f"{kind} {fields.get('mode', '')}".strip()
-        self.figures.told.append(
-            Told(label, began_s, time.monotonic() - began_s, outcome.status, outcome.reason if outcome.status else "")
+        self.figures.outcomes.append(
+            GivenOutcome(
+                label, began_s, time.monotonic() - began_s, outcome.status, outcome.reason if outcome.status else ""
+            )
         )
         return outcome
 
@@ -230,7 +232,7 @@ class Traffic:
         while not holds():
             if time.monotonic() > until_s:
                 return False
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)
         return True
 
 

@@ -24,8 +24,8 @@ from conferral.statemachine.effects import (
 CUSTOMER_CALL = "CA" + "c" * 32
 AGENT_CALL = "CA" + "a" * 32
 GUEST_CALL = "CA" + "7" * 32
-ROOM = "CF" + "f" * 32
-OTHER_ROOM = "CF" + "e" * 32
+CONFERENCE = "CF" + "f" * 32
+OTHER_CONFERENCE = "CF" + "e" * 32
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Legs(dict[str, Leg]):
     def dial(self, effect: Dial, label: str) -> None:
         """Someone is dialed, who has a call of his own from here on."""
         self._dials += 1
-        self._make_room(effect.party)
+        self._make_conference(effect.party)
         call_sid = f"CA{self._dials:032x}"
         gated = isinstance(effect, CreateCall)
         self[effect.party] = Leg(call_sid, effect.party, label, dial=effect.effect_id, is_gated=gated)
@@ -80,9 +80,9 @@ class Legs(dict[str, Leg]):
         other._dials = self._dials
         return other
 
-    def _make_room(self, name: str) -> None:
+    def _make_conference(self, name: str) -> None:
         if name in self:
-            self._make_room(f"former {name}")
+            self._make_conference(f"former {name}")
             self[f"former {name}"] = self[name]
 
     def of_call(self, call_sid: str) -> Leg:

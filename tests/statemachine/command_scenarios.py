@@ -21,7 +21,7 @@ from conferral.statemachine.events import (
     Unmute,
 )
 from conferral.statemachine.policy import Policy
-from tests.statemachine.call_legs import CUSTOMER_CALL, ROOM
+from tests.statemachine.call_legs import CONFERENCE, CUSTOMER_CALL
 from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_NUMBER, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
 
@@ -69,7 +69,12 @@ class Orders(Scenario):
         """An announcement has come to its end, to someone or to the whole conference."""
         call_sid = self.legs[name].call_sid if name else ""
         event = AnnouncementEnded(
-            **self._common(ROOM, 1), conference_sid=ROOM, call_sid=call_sid, failed=failed, reason=reason, **what
+            **self._common(CONFERENCE, 1),
+            conference_sid=CONFERENCE,
+            call_sid=call_sid,
+            failed=failed,
+            reason=reason,
+            **what,
         )
         return cast("Orders", self.take(event))
 
@@ -81,7 +86,7 @@ class Orders(Scenario):
             status=status,
             of_conference=of_conference,
             call_sid="" if of_conference else CUSTOMER_CALL,
-            conference_sid=given.pop("conference_sid", ROOM if of_conference else ""),
+            conference_sid=given.pop("conference_sid", CONFERENCE if of_conference else ""),
             **given,
         )
         return cast("Orders", self.take(event))
@@ -112,7 +117,7 @@ class Orders(Scenario):
         self.fails(effect.kind, name, gone=gone, status=status, code=code, effect_id=effect.effect_id)
         return self
 
-    def update_in_doubt(self, name: str) -> "Orders":
+    def update_unconfirmed(self, name: str) -> "Orders":
         """No one knows what came of what was asked about a participant last; it has not happened."""
         effect = self.last_of(UpdateParticipant, party=name)
         self.unconfirmed.remove(effect)

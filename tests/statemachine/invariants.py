@@ -91,6 +91,6 @@ def check_settled(network: PhoneNetwork) -> None:
         party = session.find_party(call_sid=network.legs[name].call_sid)
         assert party is not None, f"{name} is forgotten"
         assert not party.is_gone, f"{name} is left on the line"
-    for command_id, told in network.reports.items():
-        finals = [status for status, _ in told if status in FINAL]
-        assert len(finals) == 1, f"{command_id} was told {told}"
+    for command_id, reported in network.reports.items():
+        finals = [status for status, _ in reported if status in FINAL]
+        assert len(finals) == 1, f"{command_id} was told {reported}"

@@ -30,11 +30,11 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Phase, State
 from tests.statemachine.call_legs import apply
 from tests.statemachine.command_scenarios import RECORDING, Orders
-from tests.statemachine.scenario import CUSTOMER_CALL, OUTBOUND, ROOM
+from tests.statemachine.scenario import CONFERENCE, CUSTOMER_CALL, OUTBOUND
 
 RINGING, TALKING, OVER = "ringing", "in-progress", "completed"
 #: Conferences that are opened one after the other.
-ROOMS = (ROOM, *(f"CF{number:032x}" for number in range(1, 100)))
+CONFERENCES = (CONFERENCE, *(f"CF{number:032x}" for number in range(1, 100)))
 
 
 @dataclass
@@ -66,14 +66,14 @@ class PhoneNetwork(Orders):
         self.parent, self.child = "", ""
         #: Dials that Twilio refused for the number that they would have shown (count).
         self.refused_numbers = 0
-        self._rooms = 0
+        self._conferences = 0
 
     def fork(self) -> "PhoneNetwork":
         """Another network at the same moment, which goes its own way from here on."""
         other = copy(self)
         for name in ("owed", "orders", "effects", "outcome_records", "unconfirmed", "_sequences"):
             setattr(other, name, copy(getattr(self, name)))
-        other.reports = {command_id: list(told) for command_id, told in self.reports.items()}
+        other.reports = {command_id: list(reported) for command_id, reported in self.reports.items()}
         other.truth = {call_sid: replace(truth) for call_sid, truth in self.truth.items()}
         other.legs = self.legs.fork()
         return other
@@ -82,11 +82,11 @@ class PhoneNetwork(Orders):
 
     def take(self, event: Event) -> "PhoneNetwork":
         if isinstance(event, Command | TimerExpired):
-            return self.tell(event)
+            return self.take_now(event)
         self.owed.append(event)
         return self
 
-    def tell(self, event: Event) -> "PhoneNetwork":
+    def take_now(self, event: Event) -> "PhoneNetwork":
         super().take(event)
         assert self.last is not None
         if self.session.state is State.ENDED:
@@ -96,7 +96,7 @@ class PhoneNetwork(Orders):
         return self
 
     def deliver(self, index: int = 0) -> None:
-        self.tell(self.owed.pop(index % len(self.owed)))
+        self.take_now(self.owed.pop(index % len(self.owed)))
 
     def deliver_all(self) -> None:
         while self.owed:
@@ -202,7 +202,7 @@ class PhoneNetwork(Orders):
 
     @property
     def conference(self) -> str:
-        return ROOMS[self._rooms]
+        return CONFERENCES[self._conferences]
 
     def _join(self, name: str, *, starts: bool) -> None:
         self.of(name).in_conference = True
@@ -221,25 +221,29 @@ class PhoneNetwork(Orders):
             self.of(name).in_conference = False
             self.leaves(name, conference=self.conference, status=TALKING, reason="conference_ended")
         self.conference_ends(conference=self.conference, by=by)
-        self._rooms += 1
+        self._conferences += 1
         for name in rest:
             if self.of(name).has_action:
-                self._ask_action(name, after_room=True)
+                self._ask_action(name, after_conference=True)
             else:
                 self.of(name).status = OVER
                 self.call(name, OVER)
 
-    def _ask_action(self, name: str, *, after_room: bool = False) -> None:
+    def _ask_action(self, name: str, *, after_conference: bool = False) -> None:
         """The `<Dial>` of a call is over; what follows is decided by what is known now."""
         party = self.session.find_party(call_sid=self.legs[name].call_sid)
         joins = party is not None and not party.is_leaving and not party.is_gone
-        if after_room:
+        if after_conference:
             waits_there = self.session.state is State.TRANSFERRING or self.session.phase is Phase.PARKED
             joins = joins and waits_there and name == "customer"
         else:
             joins = joins and self.session.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING)
         if joins:
-            waits = name == "customer" and self.session.state in (State.TRANSFERRING, State.CONFERENCED) and after_room
+            waits = (
+                name == "customer"
+                and self.session.state in (State.TRANSFERRING, State.CONFERENCED)
+                and after_conference
+            )
             waits = waits or (self.session.state is State.TRANSFERRING and name == "customer")
             self._join(name, starts=not waits)
         else:

@@ -39,10 +39,10 @@ from conferral.statemachine.states import State
 from conferral.statemachine.step import OutcomeRecord, Step
 from tests.statemachine.call_legs import (
     AGENT_CALL,
+    CONFERENCE,
     CUSTOMER_CALL,
     GUEST_CALL,
-    OTHER_ROOM,
-    ROOM,
+    OTHER_CONFERENCE,
     Leg,
     Legs,
     apply,
@@ -51,8 +51,8 @@ from tests.statemachine.call_legs import (
 )
 
 __all__ = [
-    "AGENT_CALL", "ALICE", "BOB", "CAROL", "CUSTOMER_CALL", "CUSTOMER_NUMBER", "GUEST_CALL", "OTHER_ROOM", "OUTBOUND",
-    "ROOM", "Scenario",
+    "AGENT_CALL", "ALICE", "BOB", "CAROL", "CONFERENCE", "CUSTOMER_CALL", "CUSTOMER_NUMBER", "GUEST_CALL",
+    "OTHER_CONFERENCE", "OUTBOUND", "Scenario",
 ]  # fmt: skip
 
 #: The id of an outbound session.
@@ -204,7 +204,7 @@ class Scenario:
 
     # ---- the conference ------------------------------------------------------------------------------------------
 
-    def joins(self, name: str, *, conference: str = ROOM, starts: bool = True, **given: Any) -> "Scenario":
+    def joins(self, name: str, *, conference: str = CONFERENCE, starts: bool = True, **given: Any) -> "Scenario":
         leg = self.legs[name]
         leg.in_conference, leg.held, leg.end_on_exit = True, False, False
         leg.muted, leg.coaches = leg.party == "supervisor", ""
@@ -224,7 +224,7 @@ class Scenario:
         *,
         status: str = "completed",
         reason: str = "participant_hung_up",
-        conference: str = ROOM,
+        conference: str = CONFERENCE,
         **given: Any,
     ) -> "Scenario":
         leg = self.legs[name]
@@ -239,7 +239,7 @@ class Scenario:
         )
         return self.take(event)
 
-    def changes(self, name: str, *, conference: str = ROOM, kind: str = "", **given: Any) -> "Scenario":
+    def changes(self, name: str, *, conference: str = CONFERENCE, kind: str = "", **given: Any) -> "Scenario":
         """A callback reports the leg's hold and EndConferenceOnExit."""
         leg = self.legs[name]
         event = ParticipantChanged(
@@ -266,10 +266,10 @@ class Scenario:
         return self
 
     def conference_starts(self) -> "Scenario":
-        return self.take(ConferenceStarted(**self._common(ROOM, 1), conference_sid=ROOM))
+        return self.take(ConferenceStarted(**self._common(CONFERENCE, 1), conference_sid=CONFERENCE))
 
     def conference_ends(
-        self, *, conference: str = ROOM, reason: str = "last-participant-left", by: str = ""
+        self, *, conference: str = CONFERENCE, reason: str = "last-participant-left", by: str = ""
     ) -> "Scenario":
         ending = self.legs[by].call_sid if by else ""
         event = ConferenceEnded(
@@ -294,7 +294,7 @@ class Scenario:
         kind = "create_call" if leg.is_gated else "create_participant"
         return self.fails(kind, leg.party, status=status, code=code, effect_id=leg.dial)
 
-    def in_doubt(self, name: str) -> "Scenario":
+    def unknown_outcome(self, name: str) -> "Scenario":
         """No one knows whether Twilio has taken the dial."""
         leg = self.legs[name]
         return self.is_unknown("create_call" if leg.is_gated else "create_participant", leg.party, leg.dial)
@@ -350,8 +350,8 @@ class Scenario:
         )
         return self.take(event)
 
-    def succeeds(self, kind: str, party: str = "", effect_id: str = "effect", **told: Any) -> "Scenario":
-        return self.take(EffectSucceeded(**self._common(), effect_id=effect_id, kind=kind, party=party, **told))
+    def succeeds(self, kind: str, party: str = "", effect_id: str = "effect", **given: Any) -> "Scenario":
+        return self.take(EffectSucceeded(**self._common(), effect_id=effect_id, kind=kind, party=party, **given))
 
     def fails(
         self,
@@ -363,17 +363,17 @@ class Scenario:
         code: int = 0,
         effect_id: str = "effect",
     ) -> "Scenario":
-        effect_id = self._of_look(kind, effect_id)
+        effect_id = self._of_read(kind, effect_id)
         event = EffectFailed(
             **self._common(), effect_id=effect_id, kind=kind, party=party, gone=gone, http_status=status, code=code
         )
         return self.take(event)
 
     def is_unknown(self, kind: str, party: str = "", effect_id: str = "effect") -> "Scenario":
-        effect_id = self._of_look(kind, effect_id)
+        effect_id = self._of_read(kind, effect_id)
         return self.take(EffectUnknown(**self._common(), effect_id=effect_id, kind=kind, party=party))
 
-    def _of_look(self, kind: str, effect_id: str) -> str:
+    def _of_read(self, kind: str, effect_id: str) -> str:
         """A read without an answer is the open one."""
         return self.session.open_read_id or effect_id if kind == "read_calls" else effect_id
 
@@ -411,14 +411,14 @@ class Scenario:
     def words(self) -> list[str]:
         """The last effects; `end room` includes hang-ups of those inside, a hold its clearing of the flag."""
         assert self.last is not None
-        ends_room = any(isinstance(effect, EndConference) for effect in self.last.effects)
-        folded = self._was_inside if ends_room else set()
-        told = [
+        ends_conference = any(isinstance(effect, EndConference) for effect in self.last.effects)
+        folded = self._was_inside if ends_conference else set()
+        reported = [
             words(effect)
             for effect in self.last.effects
             if not (isinstance(effect, HangUpCall) and effect.call_sid in folded)
         ]
-        pairs = zip(told, [*told[1:], ""], strict=False)
+        pairs = zip(reported, [*reported[1:], ""], strict=False)
         return [word for word, following in pairs if following.split() != ["hold", *word.split()[1:]]]
 
     def expect(
@@ -447,9 +447,9 @@ class Scenario:
 
     def expect_command(self, command_id: str, *statuses: str, reason: str | None = None) -> "Scenario":
         """The statuses reported for the command; and the reason of the last one."""
-        told = self.reports.get(command_id, [])
-        assert [status for status, _ in told] == list(statuses)
-        assert reason is None or told[-1][1] == reason
+        shown = self.reports.get(command_id, [])
+        assert [status for status, _ in shown] == list(statuses)
+        assert reason is None or shown[-1][1] == reason
         return self
 
     def expect_refused(self, command_id: str, why: str, *allowed: str) -> "Scenario":
@@ -458,8 +458,8 @@ class Scenario:
         assert self.last.outcome.value == "refused"
         assert not self.last.effects
         self.expect_command(command_id, "rejected")
-        told, _, named = self.reports[command_id][-1][1].partition("; allowed now: ")
-        assert told == why
+        reported, _, named = self.reports[command_id][-1][1].partition("; allowed now: ")
+        assert reported == why
         assert [name for name in named.split(", ") if name in _ABOUT_TRANSFERS] == list(allowed)
         return self
 

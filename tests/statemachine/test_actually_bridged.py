@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import RingOverdue
-from tests.statemachine.conference_scenarios import CLIENT_SESSION, Room, called, waiting
+from tests.statemachine.conference_scenarios import CLIENT_SESSION, ConferenceScenario, called, waiting
 
 
 def test_caller_whose_agent_is_rung_by_a_dial_is_bridged():
@@ -23,7 +23,7 @@ def test_agent_who_does_not_answer_ends_it_as_in_any_bridge():
 
 
 def test_browser_whose_callee_is_rung_by_a_dial_is_bridged():
-    story = Room(session_id=CLIENT_SESSION).calls_from_browser().call("customer", "ringing", dial="")
+    story = ConferenceScenario(session_id=CLIENT_SESSION).calls_from_browser().call("customer", "ringing", dial="")
     story.expect("bridged", phase="ringing")
     story.call("customer", "in-progress", dial="").expect("bridged", phase="connected")
     assert not story.session.is_group

@@ -16,7 +16,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.transfer import DialOptions
 from tests.statemachine.command_scenarios import LAWYER, Orders, added, ordering
-from tests.statemachine.scenario import ALICE, CAROL, CUSTOMER_CALL, CUSTOMER_NUMBER, ROOM, Scenario
+from tests.statemachine.scenario import ALICE, CAROL, CONFERENCE, CUSTOMER_CALL, CUSTOMER_NUMBER, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, outbound
 
 UNFLAGS = ("unflag customer", "unflag agent")
@@ -27,12 +27,12 @@ def clearing() -> Orders:
     return ordering().add().expect("conferenced", *UNFLAGS).expect_command("add-1", "accepted")
 
 
-def dialled(**options) -> Orders:
+def dialed(**options) -> Orders:
     return ordering().add(**options).confirms("customer", "agent")
 
 
 def rings() -> Orders:
-    return dialled().placed("lawyer").call("lawyer", "ringing")
+    return dialed().placed("lawyer").call("lawyer", "ringing")
 
 
 # ---- as it should go ---------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_party_is_dialed_once_no_leave_ends_the_conference_anymore():
     story = clearing().expect_timers("confirm", "pending_command").confirms("agent").expect("conferenced")
     story.confirms("customer").expect("conferenced", "dial lawyer").expect_timers()
     dial = story.last.effects[0]
-    assert (dial.to, dial.label, dial.early_media, dial.conference) == (LAWYER, "lawyer-1", False, ROOM)
+    assert (dial.to, dial.label, dial.early_media, dial.conference) == (LAWYER, "lawyer-1", False, CONFERENCE)
     story.takes_part("lawyer").expect("conferenced").expect_command("add-1", "accepted", "done").expect_no_orders()
     story.expect_parties(customer="connected", agent="connected", lawyer="connected").expect_timers()
 
@@ -84,7 +84,7 @@ def test_several_parties_added_during_conversion_are_dialed_once_both_have_joine
 
 @pytest.mark.parametrize("options", [{"brief": "a case"}, {"confirm": True}, {"digits": "1"}], ids=str)
 def test_added_party_that_hears_something_first_goes_through_the_gate(options):
-    story = dialled(**options).expect("conferenced", "dial lawyer to the gate").takes_part("lawyer")
+    story = dialed(**options).expect("conferenced", "dial lawyer to the gate").takes_part("lawyer")
     story.expect_command("add-1", "accepted", "done")
 
 
@@ -95,7 +95,7 @@ def test_phone_that_has_to_confirm_comes_by_our_gate():
 
 
 def test_ring_time_of_the_command_holds():
-    story = dialled(timeout_s=7)
+    story = dialed(timeout_s=7)
     assert story.last.effects[0].timeout_s == 7
     assert story.session.parties["lawyer"].ring_timeout_s == 7
 
@@ -119,12 +119,12 @@ def test_flags_with_lost_callbacks_are_found_by_a_read():
     story = clearing().fires(ConfirmOverdue).expect("conferenced", "look")
     story.does("customer")
     story.does("agent")
-    story.reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", "dial lawyer")
+    story.reads(conference=CONFERENCE, inside=("customer", "agent")).expect("conferenced", "dial lawyer")
 
 
 def test_flag_that_twilio_refused_to_clear_is_requested_again_after_a_read():
     story = clearing().confirms("agent").update_refused("customer").fires(ConfirmOverdue)
-    story.reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", "unflag customer")
+    story.reads(conference=CONFERENCE, inside=("customer", "agent")).expect("conferenced", "unflag customer")
     story.confirms("customer").expect("conferenced", "dial lawyer")
 
 
@@ -174,50 +174,52 @@ def test_unanswered_phone_fails_the_command_and_the_two_keep_talking(status, sip
 
 
 def test_dial_that_twilio_refuses_fails_the_command():
-    story = dialled().refused("lawyer").expect("conferenced").expect_timers()
+    story = dialed().refused("lawyer").expect("conferenced").expect_timers()
     story.expect_command("add-1", "accepted", "failed", reason="failed")
 
 
 def test_direct_dial_of_unknown_outcome_fails_the_command_and_a_late_call_is_hung_up():
-    story = dialled().in_doubt("lawyer").expect_command("add-1", "accepted", "failed", reason="unknown")
+    story = dialed().unknown_outcome("lawyer").expect_command("add-1", "accepted", "failed", reason="unknown")
     story.call("lawyer", "ringing").expect("conferenced", "hang up lawyer").joins("lawyer")
     story.expect("conferenced", "hang up a call").expect_timers()
 
 
 def test_gated_dial_of_unknown_outcome_is_searched_for():
-    story = dialled(confirm=True).in_doubt("lawyer").expect_timers("dial").fires(DialOverdue)
+    story = dialed(confirm=True).unknown_outcome("lawyer").expect_timers("dial").fires(DialOverdue)
     story.expect("conferenced", "find lawyer").found("lawyer", call_sid="")
     story.expect_command("add-1", "accepted", "failed", reason="unknown").expect_timers()
 
 
 def test_gated_dial_that_is_found_continues():
-    story = dialled(confirm=True).in_doubt("lawyer").fires(DialOverdue).found("lawyer").gate("lawyer")
+    story = dialed(confirm=True).unknown_outcome("lawyer").fires(DialOverdue).found("lawyer").gate("lawyer")
     story.gate("lawyer", "accepted").joins("lawyer").expect_command("add-1", "accepted", "done")
 
 
 @pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
 def test_rejection_at_the_gate_fails_the_command(decision):
-    story = dialled(confirm=True).placed("lawyer").gate("lawyer").expect("conferenced")
+    story = dialed(confirm=True).placed("lawyer").gate("lawyer").expect("conferenced")
     assert story.session.parties["lawyer"].status == "confirming"
     story.gate("lawyer", decision).expect_command("add-1", "accepted", "failed", reason=decision)
 
 
 def test_dial_without_callbacks_is_read_and_given_up():
-    story = dialled().placed("lawyer").expect_timers("dial").fires(DialOverdue).expect("conferenced", "look")
+    story = dialed().placed("lawyer").expect_timers("dial").fires(DialOverdue).expect("conferenced", "look")
     story.fires(DialOverdue).expect("conferenced", "hang up lawyer")
     story.expect_command("add-1", "accepted", "failed", reason="no-answer").expect_timers()
 
 
 def test_added_party_without_answer_and_join_callbacks_is_found_by_a_read():
-    story = dialled().placed("lawyer").fires(DialOverdue).expect("conferenced", "look")
+    story = dialed().placed("lawyer").fires(DialOverdue).expect("conferenced", "look")
     story.legs["lawyer"].in_conference = True
-    story.reads(lawyer="in-progress", conference=ROOM, inside=("customer", "agent", "lawyer")).expect("conferenced")
+    story.reads(lawyer="in-progress", conference=CONFERENCE, inside=("customer", "agent", "lawyer")).expect(
+        "conferenced"
+    )
     story.expect_command("add-1", "accepted", "done").expect_timers()
 
 
 def test_join_before_the_answer_and_before_the_outcome_of_the_dial_is_taken():
     """A straight dial without early media joins only when it was answered."""
-    story = dialled().joins("lawyer").expect_command("add-1", "accepted", "done")
+    story = dialed().joins("lawyer").expect_command("add-1", "accepted", "done")
     story.call("lawyer", "in-progress").placed("lawyer").expect("conferenced").expect_timers()
 
 
@@ -406,7 +408,7 @@ def test_customer_and_lawyer_continue_although_no_one_answers(fallback, tried):
     story.leaves("lawyer").fires(LoneOverdue).expect("ended", "end room")
 
 
-def test_customer_left_by_the_lawyer_too_is_told_that_no_one_was_reached():
+def test_customer_left_by_the_lawyer_too_hears_that_no_one_was_reached():
     story = handing_over_blindly(Policy(fallback="end")).call("target", "busy")
     story.expect("transferring", "unhold customer").leaves("lawyer")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")

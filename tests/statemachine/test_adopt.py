@@ -5,12 +5,12 @@ import pytest
 from conferral.statemachine.events import ConferenceFound, DialOverdue, LoneOverdue, ParticipantFound
 from conferral.statemachine.states import SuperviseMode
 from tests.statemachine.call_legs import Leg
-from tests.statemachine.conference_scenarios import Room, as_room
-from tests.statemachine.scenario import ALICE, CUSTOMER_NUMBER, ROOM, Scenario
+from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
+from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_NUMBER, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
 
 
-def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[str, object]) -> Room:
+def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[str, object]) -> ConferenceScenario:
     """The sweep has found these legs in a conference; `changes` says how some of them differ."""
     participants = []
     for name in names:
@@ -19,16 +19,16 @@ def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[st
         values |= {"came_in": name == "customer"} | changes.get(name, {})
         participants.append(ParticipantFound(call_sid=leg.call_sid, **values))
     event = ConferenceFound(
-        **story._common(token="sweep:1"), conference_sid=ROOM, participants=tuple(participants)
+        **story._common(token="sweep:1"), conference_sid=CONFERENCE, participants=tuple(participants)
     )  # fmt: skip
-    return as_room(story.take(event))
+    return as_conference(story.take(event))
 
 
 def test_two_talking_parties_continue_unchanged():
     both_end = {"end_on_exit": True}
     story = found(Scenario(), "customer", "agent", customer=both_end, agent=both_end).expect("conferenced", phase="")
     session = story.session
-    assert (session.direction, session.conference_sid, session.is_group) == ("inbound", ROOM, False)
+    assert (session.direction, session.conference_sid, session.is_group) == ("inbound", CONFERENCE, False)
     assert session.parties["customer"].address == CUSTOMER_NUMBER
     story.expect_parties(customer="connected", agent="connected").expect_timers()
     story.leaves("agent").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
@@ -164,18 +164,22 @@ def test_session_recognized_by_its_bridge_is_read():
     found(Scenario().answered(), "customer").expect("bridged", "look")
 
 
-# ---- a bridge that is none any more: Redis was rewound ------------------------------------------------------------
+# ---- a bridge that is none any more: Redis rolled back ------------------------------------------------------------
 
 
-def rewound() -> Scenario:
+def rolled_back() -> Scenario:
     """By all that is known the two talk over a bridge; the sweep misses the agent's call, and a read follows."""
-    story = as_room(Scenario().answered().later(30_000)).sweep_finds("call-missing", "agent").expect("bridged", "look")
+    story = (
+        as_conference(Scenario().answered().later(30_000))
+        .sweep_finds("call-missing", "agent")
+        .expect("bridged", "look")
+    )
     return with_target(story)
 
 
 def test_customer_talking_to_the_party_that_took_the_call_is_not_hung_up():
-    story = rewound()
-    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer", "target"))
+    story = rolled_back()
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer", "target"))
     story.expect("conferenced", "flag customer", "flag agent", phase="")
     assert story.session.direction == "inbound"
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
@@ -184,27 +188,29 @@ def test_customer_talking_to_the_party_that_took_the_call_is_not_hung_up():
 
 
 def test_running_transfer_continues():
-    story = rewound()
+    story = rolled_back()
     story.legs["customer"].held = True
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent", "target"))
+    story.reads(
+        customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent", "target")
+    )
     story.expect("transferring", phase="consult").complete().expect("transferring", "unhold customer")
 
 
 def test_two_who_were_converted_are_so():
-    story = rewound()
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story = rolled_back()
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", "flag customer", "flag agent")
 
 
 def test_customer_found_alone_is_hung_up():
-    story = rewound()
-    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
+    story = rolled_back()
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
     story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 def test_bridge_with_the_other_leg_still_moving_is_read_again():
-    story = rewound()
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "target"))
+    story = rolled_back()
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "target"))
     story.expect("bridged")
 
 

@@ -11,7 +11,7 @@ from conferral.statemachine.session import Party
 from tests.statemachine.command_scenarios import added, consulting_recorded, ordering, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, outbound, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, talking
 
 BRIDGED = "convert transfer park add remove hold mute supervise announce record end"
 CONVERTING = "convert transfer park add remove hold mute supervise announce record end"
@@ -45,7 +45,7 @@ SITUATIONS = {
         "convert complete cancel remove mute unmute supervise announce record end",
     ),
     "target rings": (
-        lambda: dialling("consult"),
+        lambda: dialing("consult"),
         "convert complete cancel remove mute unmute supervise announce record end",
     ),
     "consult": (

@@ -53,7 +53,7 @@ def test_announcement_plays_what_the_command_names(what):
 
 
 @pytest.mark.parametrize(
-    ("second", "told"),
+    ("second", "expected"),
     [
         ({"say": "Again"}, {"command": "announce-1"}),
         ({"url": "https://example.com/b.wav"}, {"command": "announce-1"}),
@@ -61,8 +61,8 @@ def test_announcement_plays_what_the_command_names(what):
         ({"url": "https://example.com/b.wav"}, {"url": "https://example.com/a.wav"}),
     ],
 )
-def test_late_end_of_an_earlier_announcement_is_not_the_next_ones(second, told):
-    story = playing().fires(PendingCommandOverdue).announce("second", **second).played(**told)
+def test_late_end_of_an_earlier_announcement_is_not_the_next_ones(second, expected):
+    story = playing().fires(PendingCommandOverdue).announce("second", **second).played(**expected)
     story.expect_command("second", "accepted").played()
     story.expect_command("second", "accepted", "done")
 

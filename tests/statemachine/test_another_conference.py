@@ -3,8 +3,8 @@
 import pytest
 
 from tests.statemachine.conference_scenarios import parked_from_bridge, retrieving
-from tests.statemachine.scenario import OTHER_ROOM, ROOM
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, talking
 
 
 @pytest.mark.parametrize("party", ["customer", "agent"])
@@ -12,13 +12,13 @@ from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conf
 def test_party_who_joins_another_conference_is_hung_up(state, party):
     story = talking("warm") if state == "transferring" else conferenced()
     parties = story.session.parties
-    story.joins(party, conference=OTHER_ROOM).expect(state, "hang up a call", outcome="unexpected")
+    story.joins(party, conference=OTHER_CONFERENCE).expect(state, "hang up a call", outcome="unexpected")
     assert story.last.effects[0].call_sid == story.legs[party].call_sid
-    assert (story.session.conference_sid, story.session.parties) == (ROOM, parties)
+    assert (story.session.conference_sid, story.session.parties) == (CONFERENCE, parties)
 
 
 def test_target_who_joins_another_conference_is_hung_up_and_not_reached():
-    story = dialling("warm").placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
+    story = dialing("warm").placed("target").call("target", "in-progress").joins("target", conference=OTHER_CONFERENCE)
     story.expect("transferring", "hang up a call", outcome="unexpected")
     assert not story.session.parties["target"].in_conference
     story.call("target", "completed").expect("conferenced", "flag agent").expect_transfer("failed", "hung-up")
@@ -26,16 +26,16 @@ def test_target_who_joins_another_conference_is_hung_up_and_not_reached():
 
 def test_target_dialed_into_the_first_conference_is_given_up_when_the_customer_waits_in_another():
     """Twilio ended the first conference, and its end is reported last."""
-    story = blind_from_bridge().placed("target").joins("customer", conference=OTHER_ROOM, starts=False)
+    story = blind_from_bridge().placed("target").joins("customer", conference=OTHER_CONFERENCE, starts=False)
     story.expect("transferring", "hang up target", phase="blind")
-    assert (story.session.conference_sid, story.session.former_conferences) == (OTHER_ROOM, (ROOM,))
+    assert (story.session.conference_sid, story.session.former_conferences) == (OTHER_CONFERENCE, (CONFERENCE,))
     story.conference_ends().expect("transferring").call("target", "canceled")
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
 def test_agent_at_the_gate_talks_to_a_customer_who_waits_in_another_conference():
     story = retrieving(parked_from_bridge).placed("agent").gate("agent")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", phase="retrieve")
-    story.gate("agent", "accepted").joins("agent", conference=OTHER_ROOM).expect("conferenced", *FLAGS, phase="")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", phase="retrieve")
+    story.gate("agent", "accepted").joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", *FLAGS, phase="")
     assert [party.name for party in story.session.participants] == ["customer", "agent"]
     story.expect_command("retrieve-1", "accepted", "done")

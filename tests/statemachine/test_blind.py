@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialling, outbound
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, outbound
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -19,7 +19,7 @@ def test_inbound_blind_transfer_moves_only_the_customer():
     story.call("agent", "completed").expect("transferring")
     story.joins("customer", starts=False).expect("transferring", "dial target").expect_timers()
     dial = story.last.effects[0]
-    assert (dial.conference, dial.early_media) == (ROOM, False)  # the customer has ring-back of his own
+    assert (dial.conference, dial.early_media) == (CONFERENCE, False)  # the customer has ring-back of his own
     story.takes_part("target").expect("conferenced", *FLAGS).expect_transfer("completed").expect_held()
     story.expect_command("transfer-1", "accepted", "done").expect_concluded(COMPLETED)
     story.expect_parties(customer="connected", agent="connected", agent_1="left").expect_attempts((BOB, "answered"))
@@ -38,7 +38,7 @@ def test_agent_hang_up_without_callback_is_verified():
     story = Scenario().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
     story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
-    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer", "target"))
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer", "target"))
     story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
@@ -50,21 +50,25 @@ def test_customer_who_comes_alone_as_one_who_starts_is_moved_to_hear_ringing():
     assert (move.wait_audio, move.conference) == ("ringback", story.session.id)
     story.succeeds("redirect_call", "customer", move.effect_id)
     story.leaves("customer", status="in-progress", reason="participant_updated_via_api").conference_ends()
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
-    assert story.last.effects[0].conference == OTHER_ROOM
-    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", "dial target")
+    assert story.last.effects[0].conference == OTHER_CONFERENCE
+    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_CONFERENCE)
     story.expect("conferenced", *FLAGS).expect_held()
 
 
 def test_customer_arrival_without_callback_is_found_by_a_read():
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.expect("transferring", "look").legs["customer"].starts = False
-    story.reads(customer="in-progress", conference=ROOM, inside=("customer",)).expect("transferring", "dial target")
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer",)).expect(
+        "transferring", "dial target"
+    )
 
 
 def test_customer_read_as_starting_the_conference_is_moved():
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
-    story.reads(customer="in-progress", conference=ROOM, inside=("customer",)).expect("transferring", "move customer")
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer",)).expect(
+        "transferring", "move customer"
+    )
 
 
 @pytest.mark.parametrize("code", [16001, 16099])
@@ -198,7 +202,7 @@ def test_target_may_answer_before_the_hold_was_confirmed():
 
 
 def test_agent_who_is_slow_to_leave_is_waited_for():
-    story = dialling("blind").takes_part("target").confirms("customer").expect("transferring")
+    story = dialing("blind").takes_part("target").confirms("customer").expect("transferring")
     story.expect_command("transfer-1", "accepted").leaves("agent").expect("conferenced", "flag customer", "flag agent")
 
 
@@ -213,7 +217,7 @@ def test_agent_who_left_is_not_hung_up():
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
 @pytest.mark.parametrize("story", [lambda: Scenario().answered().transfer("blind"), blind_from_bridge,
                                    lambda: conferenced().transfer("blind")],
-                         ids=["on-the-way", "dialled", "clearing"])  # fmt: skip
+                         ids=["on-the-way", "dialed", "clearing"])  # fmt: skip
 def test_steps_are_refused_while_the_agent_is_being_released(story, command):
     story = getattr(story(), command)("late")
     story.expect_refused("late", "the agent is already being disconnected", "end")
@@ -236,7 +240,7 @@ def test_customers_number_is_shown_where_the_settings_say_so():
 
 def refused_since_the_conference_is_over():
     """The customer hangs up as the target is dialed: Twilio refuses before it reports the hang-up."""
-    story = dialling("blind")
+    story = dialing("blind")
     dial = story.legs["target"].dial
     return story.fails("create_participant", "target", gone=True, code=16022, effect_id=dial)
 

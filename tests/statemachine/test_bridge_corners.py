@@ -4,14 +4,14 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from tests.statemachine.command_scenarios import LAWYER, ordering, recorded
-from tests.statemachine.conference_scenarios import as_room
+from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CUSTOMER_NUMBER, OUTBOUND, Scenario
 
 OTHER_NUMBER = "+14155550160"
 
 
 def test_end_of_an_earlier_agent_whose_call_was_never_known_does_not_end_the_next_one():
-    story = as_room(Scenario().comes_in(other_agents=(BOB,))).dial_ends("busy", call_status="ringing")
+    story = as_conference(Scenario().comes_in(other_agents=(BOB,))).dial_ends("busy", call_status="ringing")
     story.call("agent", "busy").expect("bridged", outcome="stale", phase="ringing").expect_timers("ring")
     agent = story.session.parties["agent"]
     assert (agent.address, agent.status, agent.call_sid) == (BOB, "dialing", "")

@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import DialOverdue, LoneOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import called_in, calling
-from tests.statemachine.scenario import ALICE, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
+from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_NUMBER, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS
 
 
@@ -14,7 +14,7 @@ def test_agent_passes_the_gate_and_the_customer_is_dialed():
     assert (story.last.effects[0].to, story.last.effects[0].is_urgent) == (ALICE, False)
     story = called_in()
     dial = story.last.effects[0]
-    assert (dial.to, dial.conference, dial.is_urgent, dial.early_media) == (CUSTOMER_NUMBER, ROOM, True, False)
+    assert (dial.to, dial.conference, dial.is_urgent, dial.early_media) == (CUSTOMER_NUMBER, CONFERENCE, True, False)
     assert story.session.parties["agent"].wait_audio == "ringback"
     story.takes_part("customer").expect("conferenced", *FLAGS, phase="").expect_command("call-1", "accepted", "done")
     story.confirms("customer", "agent").expect("conferenced").expect_timers()
@@ -71,13 +71,13 @@ def test_dial_of_the_agent_that_is_refused_ends_it():
 
 
 def test_agent_dial_of_unknown_outcome_is_searched_for_and_never_repeated():
-    story = calling().in_doubt("agent").expect("conferenced").expect_timers("dial")
+    story = calling().unknown_outcome("agent").expect("conferenced").expect_timers("dial")
     story.fires(DialOverdue).expect("conferenced", "find agent").found("agent").expect("conferenced")
     story.gate("agent").gate("agent", "accepted").joins("agent").expect("conferenced", "dial customer")
 
 
 def test_dial_of_the_agent_that_is_not_found_ends_it():
-    story = calling().in_doubt("agent").fires(DialOverdue).found("agent", call_sid="")
+    story = calling().unknown_outcome("agent").fires(DialOverdue).found("agent", call_sid="")
     story.expect("ended", reason="agent-failed").call("agent", "ringing").expect("ended", "hang up a call")
 
 
@@ -136,5 +136,5 @@ def test_no_one_is_left_alone_when_the_agent_is_kicked_externally():
 
 def test_customer_of_a_lost_conference_is_dialed_into_the_next():
     story = called_in().placed("customer").conference_ends().expect("conferenced", "hang up customer")
-    story.joins("agent", conference=OTHER_ROOM).expect("conferenced", "dial customer")
-    story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", *FLAGS, phase="")
+    story.joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", "dial customer")
+    story.takes_part_in(OTHER_CONFERENCE, "customer").expect("conferenced", *FLAGS, phase="")

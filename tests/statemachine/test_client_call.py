@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialOverdue, LoneOverdue, OpeningOverdue
-from tests.statemachine.conference_scenarios import CLIENT_SESSION, Room, browser, browser_talks
-from tests.statemachine.scenario import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
+from tests.statemachine.conference_scenarios import CLIENT_SESSION, ConferenceScenario, browser, browser_talks
+from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, CUSTOMER_NUMBER, OTHER_CONFERENCE
 
 # ---- the way it should go ----------------------------------------------------------------------------------------
 
@@ -13,7 +13,7 @@ from tests.statemachine.scenario import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_
 def test_browser_hears_ringback_while_the_callee_is_dialed():
     story = browser()
     dial = story.last.effects[0]
-    assert (dial.to, dial.conference, dial.early_media, dial.is_urgent) == (CUSTOMER_NUMBER, ROOM, False, True)
+    assert (dial.to, dial.conference, dial.early_media, dial.is_urgent) == (CUSTOMER_NUMBER, CONFERENCE, False, True)
     agent = story.session.parties["agent"]
     assert (agent.wait_audio, agent.call_sid, story.session.direction) == ("ringback", AGENT_CALL, "outbound")
     story.takes_part("customer").expect("conferenced", phase="").expect_timers()
@@ -37,7 +37,12 @@ def test_second_call_that_asks_for_the_same_session_is_hung_up():
 
 
 def test_second_call_is_hung_up_in_every_state():
-    story = Room().answered().calls_from_browser("guest").expect("bridged", "hang up a call", outcome="unexpected")
+    story = (
+        ConferenceScenario()
+        .answered()
+        .calls_from_browser("guest")
+        .expect("bridged", "hang up a call", outcome="unexpected")
+    )
     story.convert().calls_from_browser("guest").expect("converting", "hang up a call")
     story.joins("agent").joins("customer").confirms("customer", "agent").transfer("warm")
     story.calls_from_browser("guest").expect("transferring", "hang up a call")
@@ -99,14 +104,19 @@ def test_late_status_callbacks_of_the_callers_own_call_change_nothing():
 
 def test_failing_wait_url_leads_the_caller_into_another_conference():
     story = browser().placed("customer").dial_ends("completed", dial="conference", party="agent")
-    story.expect("conferenced").expect_timers("opening", "dial").joins("agent", conference=OTHER_ROOM)
+    story.expect("conferenced").expect_timers("opening", "dial").joins("agent", conference=OTHER_CONFERENCE)
     story.expect("conferenced", "hang up customer", "dial customer")
-    story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", phase="")
+    story.takes_part_in(OTHER_CONFERENCE, "customer").expect("conferenced", phase="")
 
 
 def test_caller_who_does_not_arrive_is_searched_for():
-    story = Room(session_id=CLIENT_SESSION).calls_from_browser().fires(OpeningOverdue).expect("conferenced", "look")
-    story.reads(agent="in-progress", conference=ROOM, inside=("agent",)).expect("conferenced", "dial customer")
+    story = (
+        ConferenceScenario(session_id=CLIENT_SESSION)
+        .calls_from_browser()
+        .fires(OpeningOverdue)
+        .expect("conferenced", "look")
+    )
+    story.reads(agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect("conferenced", "dial customer")
 
 
 def test_removing_the_caller_before_the_callee_answers_ends_it():
@@ -116,7 +126,12 @@ def test_removing_the_caller_before_the_callee_answers_ends_it():
 
 
 def test_callee_is_not_dialed_for_a_caller_removed_before_joining():
-    story = Room(session_id=CLIENT_SESSION).calls_from_browser().remove("agent").expect("conferenced", "hang up agent")
+    story = (
+        ConferenceScenario(session_id=CLIENT_SESSION)
+        .calls_from_browser()
+        .remove("agent")
+        .expect("conferenced", "hang up agent")
+    )
     story.joins("agent").expect("conferenced").call("agent", "completed")
     story.expect("ended", "end room", reason="agent-left")
 
@@ -150,7 +165,9 @@ def test_callee_kicked_externally_is_not_waited_for():
 
 def test_leave_without_callbacks_is_found_by_the_sweep():
     story = browser_talks().later(30_000).sweep_finds("call-missing", "customer").expect("conferenced", "look")
-    story.reads(agent="in-progress", customer="completed", conference=ROOM, inside=("agent",)).expect("conferenced")
+    story.reads(agent="in-progress", customer="completed", conference=CONFERENCE, inside=("agent",)).expect(
+        "conferenced"
+    )
     story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
@@ -160,7 +177,7 @@ def test_conference_that_is_over_is_the_end():
 
 def test_callee_continues_at_the_url_from_the_directory():
     """The agent was dialed by REST; a late callback about the answer does not hang them up."""
-    story = Room(session_id=CLIENT_SESSION)
+    story = ConferenceScenario(session_id=CLIENT_SESSION)
     story.calls_from_browser(attributes=ConferenceAttributes(after_url="https://example.com/survey")).joins("agent")
     story.placed("customer").joins("customer").leaves("agent").fires(LoneOverdue)
     story.expect("ended", "send away customer", reason="agent-left").call("customer", "in-progress").expect("ended")

@@ -6,7 +6,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import calling, received, received_with_survey, waiting
-from tests.statemachine.scenario import OTHER_ROOM, ROOM
+from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
 
 
@@ -19,14 +19,16 @@ def test_customer_continuing_to_the_survey_leaves_the_agent_alone():
 
 def test_start_of_another_conference_does_not_move_the_session_there():
     story = conferenced()
-    story.take(ConferenceStarted(**story._common(OTHER_ROOM, 1), conference_sid=OTHER_ROOM)).expect("conferenced")
-    assert story.session.conference_sid == ROOM
+    story.take(ConferenceStarted(**story._common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(
+        "conferenced"
+    )
+    assert story.session.conference_sid == CONFERENCE
 
 
 def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
     """The agent was moved out of the conference and back into it."""
     story = converted()
-    last = story._sequences[ROOM]
+    last = story._sequences[CONFERENCE]
     story.joins("agent", sequence=last + 2).expect("conferenced", "flag agent")
     story.leaves("agent", status="in-progress", sequence=last + 1).expect("conferenced", outcome="stale")
     assert story.session.parties["agent"].in_conference
@@ -35,7 +37,7 @@ def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
 
 def test_late_join_does_not_bring_back_the_agent_who_has_left():
     story = conferenced()
-    last = story._sequences[ROOM]
+    last = story._sequences[CONFERENCE]
     story.leaves("agent", sequence=last + 2).expect_timers("lone")
     story.joins("agent", sequence=last + 1).expect("conferenced", outcome="stale").expect_timers("lone")
     assert not story.session.parties["agent"].in_conference
@@ -50,7 +52,7 @@ def test_flag_older_than_its_request_confirms_nothing():
 
 @pytest.mark.parametrize("answer", ["refused", "unknown"])
 def test_search_without_an_answer_counts_as_a_dial_that_reached_no_one(answer):
-    story = calling().in_doubt("agent").fires(DialOverdue).expect("conferenced", "find agent")
+    story = calling().unknown_outcome("agent").fires(DialOverdue).expect("conferenced", "find agent")
     if answer == "refused":
         story.fails("find_call", "agent", status=401)
     else:

@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import AgeOverdue, ConfirmOverdue, LoneOverdue
-from tests.statemachine.conference_scenarios import as_room
-from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.conference_scenarios import as_conference
+from tests.statemachine.scenario import AGENT_CALL, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted, succeeds_all
 
 
@@ -21,7 +21,7 @@ def test_flag_with_lost_callback_is_found_by_a_read():
     story = converted().fires(ConfirmOverdue).expect("conferenced", "look").expect_timers("confirm")
     story.does("customer")
     story.does("agent")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced").expect_timers()
 
 
@@ -30,7 +30,9 @@ def test_end_of_a_call_counts_though_the_read_that_shows_it_is_outdated():
     story = converted().fires(ConfirmOverdue).expect("conferenced", "look")
     version = story.session.version
     story.confirms("customer")
-    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",), version=version - 1)
+    story.reads(
+        customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",), version=version - 1
+    )
     assert story.session.parties["agent"].is_gone
     assert "lone" in story.session.timers
 
@@ -39,7 +41,7 @@ def test_flag_missing_from_a_read_is_requested_again():
     story = converted()
     for effect in story.last.effects:
         story.is_unknown("update_participant", effect.party, effect.effect_id)
-    story.fires(ConfirmOverdue).reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", *FLAGS)
+    story.fires(ConfirmOverdue).reads(conference=CONFERENCE, inside=("customer", "agent")).expect("conferenced", *FLAGS)
 
 
 def test_flag_that_twilio_does_not_set_is_given_up_and_fails_nothing():
@@ -47,7 +49,7 @@ def test_flag_that_twilio_does_not_set_is_given_up_and_fails_nothing():
     story = converted()
     for _ in range(4):
         story.fires(ConfirmOverdue).expect("conferenced", "look").is_unknown("read_calls")
-    story.later(1).reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced").expect_timers()
+    story.later(1).reads(conference=CONFERENCE, inside=("customer", "agent")).expect("conferenced").expect_timers()
     story.leaves("agent").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
@@ -86,7 +88,7 @@ def test_leg_moved_away_by_a_third_party_is_not_hung_up():
 
 
 def test_end_takes_a_guest_out_of_our_conference_and_does_not_hang_up_their_call():
-    story = as_room(conferenced().joins("guest").end()).expect("ended", "end room")
+    story = as_conference(conferenced().joins("guest").end()).expect("ended", "end room")
     hung_up = {effect.call_sid for effect in story.last.effects if isinstance(effect, HangUpCall)}
     assert hung_up == {CUSTOMER_CALL, AGENT_CALL}
     assert story.session.parties["guest-1"].left_reason == "not-ours"
@@ -96,7 +98,7 @@ def test_end_takes_a_guest_out_of_our_conference_and_does_not_hang_up_their_call
 
 
 def test_guest_who_moves_to_another_conference_of_the_name_is_not_hung_up():
-    conferenced().joins("guest").joins("guest", conference=OTHER_ROOM).expect("conferenced")
+    conferenced().joins("guest").joins("guest", conference=OTHER_CONFERENCE).expect("conferenced")
 
 
 def test_externally_added_guest_counts_as_company():
@@ -118,7 +120,7 @@ def test_conference_ended_by_its_last_participant_names_the_party():
 
 
 def test_end_of_another_conference_means_nothing():
-    conferenced().conference_ends(conference=OTHER_ROOM).expect("conferenced")
+    conferenced().conference_ends(conference=OTHER_CONFERENCE).expect("conferenced")
 
 
 def test_convert_of_a_conference_is_done():
@@ -156,4 +158,4 @@ def test_ended_is_final():
     story.convert("convert-9").end("end-9").expect("ended", reason="command")
     assert story.reports["convert-9"] == story.reports["end-9"]
     assert story.reports["end-9"] == [("rejected", "the session has ended (command); no commands are allowed")]
-    assert story.session.conference_sid == ROOM
+    assert story.session.conference_sid == CONFERENCE

@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LeaveOverdue, StageOverdue
-from tests.statemachine.conference_scenarios import Room, as_room
-from tests.statemachine.scenario import BOB, CAROL, ROOM, Scenario
+from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, ringing, talking
 
 COMPLETED = ("transfer", "completed", "")
@@ -175,7 +175,7 @@ def test_unconfirmed_hold_fails_the_transfer_and_no_one_is_dialed():
     # A read checks whether the customer is held after all; here they are not.
     update = story.unconfirmed[-1]
     story.is_unknown("update_participant", "customer", update.effect_id).reads(
-        conference=ROOM, inside=("customer", "agent")
+        conference=CONFERENCE, inside=("customer", "agent")
     )
     story.expect("conferenced", "look", "flag agent").expect_held().expect_concluded(
         ("transfer", "failed", "hold-failed")
@@ -193,7 +193,7 @@ def test_hold_that_is_confirmed_too_late_is_undone():
 def test_hold_with_a_lost_callback_is_found_by_a_read():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
     story.does("customer")
-    story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring", "dial target").expect_held(
+    story.reads(conference=CONFERENCE, inside=("customer", "agent")).expect("transferring", "dial target").expect_held(
         "customer"
     )
 
@@ -201,7 +201,9 @@ def test_hold_with_a_lost_callback_is_found_by_a_read():
 def test_hold_refused_by_twilio_is_requested_again_after_a_read():
     story = conferenced().transfer("consult").confirms("agent")
     story.fails("update_participant", "customer", status=500, effect_id=story.unconfirmed[-1].effect_id)
-    story.fires(ConfirmOverdue).expect("transferring", "look").reads(conference=ROOM, inside=("customer", "agent"))
+    story.fires(ConfirmOverdue).expect("transferring", "look").reads(
+        conference=CONFERENCE, inside=("customer", "agent")
+    )
     story.expect("transferring", "hold customer").confirms("customer").expect("transferring", "dial target")
 
 
@@ -211,7 +213,7 @@ def test_unconfirmed_unhold_is_read_until_confirmed():
         story.fires(ConfirmOverdue).expect("transferring", "look").is_unknown("read_calls")
     story.fires(ConfirmOverdue)
     story.fails("update_participant", "customer", status=500, effect_id=story.unconfirmed[-1].effect_id)
-    story.reads(conference=ROOM, inside=("customer", "agent", "target")).expect("transferring", "unhold customer")
+    story.reads(conference=CONFERENCE, inside=("customer", "agent", "target")).expect("transferring", "unhold customer")
     story.confirms("customer").expect("transferring", "hang up agent")
 
 
@@ -220,7 +222,9 @@ def test_swap_with_an_unconfirmed_hold_is_reverted():
     story.expect("transferring", "unhold target")
     story.expect_command("swap-1", "accepted", "failed", reason="hold-failed")
     story.fails("update_participant", "target", status=500, effect_id=story.unconfirmed[-1].effect_id)
-    story.reads(conference=ROOM, inside=("customer", "agent", "target")).expect("transferring").expect_held("customer")
+    story.reads(conference=CONFERENCE, inside=("customer", "agent", "target")).expect("transferring").expect_held(
+        "customer"
+    )
     story.swap("swap-2").expect("transferring", "hold target")
 
 
@@ -232,24 +236,28 @@ def test_swap_whose_hold_is_confirmed_too_late_is_undone():
 def test_customer_hang_up_seen_only_by_a_read_ends_the_call():
     story = talking("consult").complete().fires(ConfirmOverdue)
     story.reads(
-        customer="completed", agent="in-progress", target="in-progress", conference=ROOM, inside=("agent", "target")
+        customer="completed",
+        agent="in-progress",
+        target="in-progress",
+        conference=CONFERENCE,
+        inside=("agent", "target"),
     )
     story.expect("ended", "end room", reason="customer-left")
 
 
-@pytest.mark.parametrize("step, told", [("swap", "target"), ("complete", ""), ("cancel", "")])
-def test_customer_outside_the_conference_without_an_end_is_read(step, told):
+@pytest.mark.parametrize("step, expected", [("swap", "target"), ("complete", ""), ("cancel", "")])
+def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
     """His `<Dial>` is over and he can't be unheld; what became of his call is asked."""
     story = talking("consult").dial_ends("completed", dial="conference").expect("transferring")
     getattr(story, step)()
     if step == "cancel":
         story.leaves("target")
-    if told:
-        story.confirms(told)
+    if expected:
+        story.confirms(expected)
     story.fires(StageOverdue)
     assert "look" in story.words()
     story.expect_timers("stage")
-    story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="completed", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     assert story.session.end_reason == "customer-left"
 
 
@@ -310,7 +318,7 @@ def test_all_consult_commands_are_allowed_during_a_consult():
 def test_customer_joined_to_an_unreported_target_is_held_before_the_next_dial():
     """Otherwise they would count as hearing music, and would hear the consult."""
     story = blind_from_bridge().placed("target").gate("target").gate("target", "accepted").fires(DialOverdue)
-    story.reads(customer="in-progress", target="in-progress", conference=ROOM, inside=("customer", "target"))
+    story.reads(customer="in-progress", target="in-progress", conference=CONFERENCE, inside=("customer", "target"))
     story.expect("conferenced", *FLAGS).confirms("customer", "target")  # who is the agent by now
     story.transfer("consult", CAROL, command_id="consult-1").confirms("target").expect(
         "transferring", "hold customer", phase="consult"
@@ -320,22 +328,24 @@ def test_customer_joined_to_an_unreported_target_is_held_before_the_next_dial():
 # ---- a swap that Redis has forgotten ---------------------------------------------------------------------------------
 
 
-def rolled_back_to_before_swap() -> Room:
+def rolled_back_to_before_swap() -> ConferenceScenario:
     """In truth customer and agent talk, and the target is on hold."""
-    story = as_room(talking("consult"))
+    story = as_conference(talking("consult"))
     story.legs["customer"].held, story.legs["target"].held = False, True
-    return as_room(
+    return as_conference(
         story.sweep_finds("rolled-back", conference="").expect("transferring", "look").expect_timers("leave")
     )
 
 
-def rolled_back_in_conference() -> Room:
-    return as_room(as_room(conferenced()).sweep_finds("rolled-back", conference="").expect("conferenced", "look"))
+def rolled_back_in_conference() -> ConferenceScenario:
+    return as_conference(
+        as_conference(conferenced()).sweep_finds("rolled-back", conference="").expect("conferenced", "look")
+    )
 
 
 def shows_all(story: Scenario, **given: int) -> Scenario:
     inside = [name for name in ("customer", "agent", "target") if name in story.session.parties]
-    return story.reads(**dict.fromkeys(inside, "in-progress"), conference=ROOM, inside=tuple(inside), **given)
+    return story.reads(**dict.fromkeys(inside, "in-progress"), conference=CONFERENCE, inside=tuple(inside), **given)
 
 
 def test_target_held_by_a_lost_swap_is_unheld_after_the_second_read():
@@ -361,9 +371,9 @@ def test_reads_after_a_rollback_continue_until_one_is_newer_than_the_session(beg
 
 def test_swap_is_not_given_up_before_the_read_that_follows_a_rollback():
     """Redis has forgotten the second half of the swap, and the time of the first half is over."""
-    story = as_room(talking("consult").swap().expect("transferring", "hold target"))
+    story = as_conference(talking("consult").swap().expect("transferring", "hold target"))
     story.legs["customer"].held, story.legs["target"].held = False, True
-    story = as_room(story.later(5_000)).sweep_finds("rolled-back", conference="").expect("transferring", "look")
+    story = as_conference(story.later(5_000)).sweep_finds("rolled-back", conference="").expect("transferring", "look")
     assert story.session.timers["stage"] > story.now_ms
     story.succeeds("update_participant", "target", story.session.parties["target"].update_effect_id)
     shows_all(story, version=story.session.facts_version - 1).expect("transferring", "look")

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import ConvertOverdue, LeaveOverdue, ParticipantLeft, RepairOverdue
-from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.scenario import AGENT_CALL, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS
 
 REDIRECT_AGENT = "move agent"
@@ -27,7 +27,7 @@ def test_agents_leg_is_moved_and_the_customers_follows_by_its_action():
     story.dial_ends("completed").expect("converting")
     story.joins("customer").expect("conferenced", *FLAGS, phase="").expect_timers("confirm")
     story.expect_command("convert-1", "accepted", "done")
-    assert story.session.conference_sid == ROOM
+    assert story.session.conference_sid == CONFERENCE
     assert {party.name for party in story.session.participants} == {"customer", "agent"}
 
 
@@ -53,7 +53,8 @@ def _joined_by_label():
     from conferral.statemachine.events import ParticipantJoined
 
     return ParticipantJoined(
-        session_id=CUSTOMER_CALL, entry_id="5-5", source=ROOM, sequence=1, conference_sid=ROOM, call_sid=AGENT_CALL,
+        session_id=CUSTOMER_CALL, entry_id="5-5", source=CONFERENCE, sequence=1, conference_sid=CONFERENCE,
+        call_sid=AGENT_CALL,
         label="agent-1",
     )  # fmt: skip
 
@@ -78,7 +79,7 @@ def test_convert_that_comes_too_late_because_the_customer_left():
 
 def test_late_convert_ends_the_call_with_only_the_customer_in_the_conference():
     story = converting().joins("customer").fails("redirect_call", "agent", gone=True, code=21220)
-    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
     story.expect("ended", "end room", reason="agent-left")
 
 
@@ -99,16 +100,16 @@ def test_redirect_of_unknown_outcome_is_verified():
 
 def test_lost_joins_are_found_by_the_conversion_read():
     story = converting().fires(ConvertOverdue).expect("converting", "look").expect_timers("repair")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS).expect_timers("confirm").expect_command("convert-1", "accepted", "done")
-    assert story.session.conference_sid == ROOM
+    assert story.session.conference_sid == CONFERENCE
 
 
 def test_missing_customer_is_moved_once_into_the_conference_by_its_sid():
     story = redirected().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER)
-    assert story.last.effects[0].conference == ROOM
+    assert story.last.effects[0].conference == CONFERENCE
     story.joins("customer").expect("conferenced", *FLAGS)
 
 
@@ -120,10 +121,12 @@ def test_agent_is_redirected_if_no_one_is_in_the_conference():
 
 def test_repair_is_tried_once_and_then_everyone_is_released():
     story = redirected().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect(
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect(
         "converting", REDIRECT_CUSTOMER
     )
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect("converting")
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect(
+        "converting"
+    )
     story.fires(RepairOverdue)
     story.expect("ended", "end room", "hang up customer", reason="convert-failed")
     story.expect_command("convert-1", "accepted", "failed")
@@ -136,7 +139,7 @@ def test_conversion_ends_in_time_although_every_read_fails():
 
 def test_read_showing_a_party_gone_ends_the_call():
     story = converting().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="completed", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("ended", "end room", reason="customer-left")
 
 
@@ -183,14 +186,14 @@ def test_leg_that_leaves_the_conference_without_hanging_up_is_waited_for():
 def test_closed_conference_is_replaced_by_the_one_a_late_leg_opens():
     story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
     story.conference_ends().expect("converting")
-    story.joins("customer", conference=OTHER_ROOM)
-    assert story.session.conference_sid == OTHER_ROOM
+    story.joins("customer", conference=OTHER_CONFERENCE)
+    assert story.session.conference_sid == OTHER_CONFERENCE
 
 
 def test_leg_in_a_second_conference_is_followed():
     """Legs join by name: with the first conference still there, it would have come into that."""
-    story = converting().joins("agent").joins("customer", conference=OTHER_ROOM).expect("converting")
-    assert story.session.conference_sid == OTHER_ROOM
+    story = converting().joins("agent").joins("customer", conference=OTHER_CONFERENCE).expect("converting")
+    assert story.session.conference_sid == OTHER_CONFERENCE
     assert [party.name for party in story.session.participants] == ["customer"]
     story.leaves("agent").expect("ended", "end room", reason="agent-left")
 
@@ -198,7 +201,7 @@ def test_leg_in_a_second_conference_is_followed():
 def test_transfer_customer_in_a_second_conference_waits_there_for_the_target():
     """The agent hung up as soon as the redirect ran; that callback arrives last."""
     story = Scenario().answered().transfer("warm").joins("agent").dial_ends("completed")
-    story.joins("customer", conference=OTHER_ROOM).expect("converting").call("agent", "completed")
+    story.joins("customer", conference=OTHER_CONFERENCE).expect("converting").call("agent", "completed")
     story.expect("transferring", "move customer", phase="blind")
 
 
@@ -250,7 +253,9 @@ def test_leg_that_was_just_moved_is_given_time_before_the_other_one_is_moved_too
     """The read may run right after a late redirect; the customer's own action is in transit."""
     story = converting().fires(ConvertOverdue)
     story.succeeds("redirect_call", "agent", story_redirect(story))
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect("converting")
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect(
+        "converting"
+    )
     story.expect_timers("convert", "repair")
     story.later(320).dial_ends("completed").joins("agent").joins("customer").expect(
         "conferenced", *FLAGS
@@ -266,9 +271,9 @@ def test_repair_timer_starts_when_the_repair_is_requested():
 def test_each_conference_counts_its_events_for_itself():
     story = converting().joins("agent", sequence=5)
     story.leaves("agent", sequence=6, status="in-progress", reason="participant_updated_via_api").conference_ends()
-    story.joins("agent", conference=OTHER_ROOM, sequence=1).joins("customer", conference=OTHER_ROOM, sequence=2).expect(
-        "conferenced", *FLAGS
-    )
+    story.joins("agent", conference=OTHER_CONFERENCE, sequence=1).joins(
+        "customer", conference=OTHER_CONFERENCE, sequence=2
+    ).expect("conferenced", *FLAGS)
 
 
 def test_guest_who_hangs_up_while_converting_ends_nothing():
@@ -279,7 +284,7 @@ def test_guest_who_hangs_up_while_converting_ends_nothing():
 
 def test_departed_guest_is_not_company_after_a_read_settled_the_conversion():
     story = converting().joins("guest").leaves("guest").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS).leaves("agent").expect_timers("confirm", "lone")
 
 
@@ -319,14 +324,14 @@ def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
 def test_read_showing_both_in_another_conference_resets_the_event_sequence():
     """The first conference's last event had a higher number than the second one's first ones have."""
     story = converting().joins("agent", sequence=5).fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=OTHER_ROOM, inside=("customer", "agent"))
-    assert story.expect("conferenced", *FLAGS).session.conference_sid == OTHER_ROOM
+    story.reads(customer="in-progress", agent="in-progress", conference=OTHER_CONFERENCE, inside=("customer", "agent"))
+    assert story.expect("conferenced", *FLAGS).session.conference_sid == OTHER_CONFERENCE
     left = ParticipantLeft(
         session_id=CUSTOMER_CALL,
         entry_id="6-6",
-        source=OTHER_ROOM,
+        source=OTHER_CONFERENCE,
         sequence=3,
-        conference_sid=OTHER_ROOM,
+        conference_sid=OTHER_CONFERENCE,
         call_sid=AGENT_CALL,
         call_status="completed",
         left_reason="participant_hung_up",
@@ -340,14 +345,14 @@ def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_
     story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
     story.is_unknown("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("bridged")
     story.joins("agent").expect("converting").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER, "look")
 
 
 def repairing() -> Scenario:
     """The customer has not come, and is moved once; now their late dial action was answered after all."""
     story = redirected().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     return story.expect("converting", REDIRECT_CUSTOMER).dial_ends("completed")
 
 
@@ -358,7 +363,7 @@ def test_repair_that_crosses_with_a_late_dial_action_takes_the_customer_out_for_
     if how == "callback":
         story.joins("customer").expect("conferenced", *FLAGS)
     else:
-        story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+        story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
         story.expect("conferenced", *FLAGS)
     # The move is sent only now: Twilio takes the customer out of the conference and into it again.
     story.later(11_000).succeeds("redirect_call", "customer", move)
@@ -378,7 +383,7 @@ def test_repair_crosses_with_a_late_dial_action_before_its_answer_is_known():
 def test_transfer_survives_a_repair_that_crosses_with_a_late_dial_action():
     story = Scenario().answered().transfer("warm")
     story.succeeds("redirect_call", "agent", story_redirect(story)).joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER).dial_ends("completed")
     story.joins("customer").expect("transferring", "dial target", "flag customer", phase="warm")
     story.leaves("customer", status="in-progress", reason="participant_updated_via_api").expect("transferring")

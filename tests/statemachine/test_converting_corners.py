@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue
 from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded
-from tests.statemachine.conference_scenarios import as_room
-from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.conference_scenarios import as_conference
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import outbound
 
 
@@ -14,7 +14,9 @@ def converting() -> Orders:
 
 
 def test_late_end_of_the_agent_before_does_not_end_the_conversion():
-    story = as_room(Scenario().comes_in(other_agents=(BOB,)).call("agent", "ringing")).dial_ends("busy").next_agent()
+    story = (
+        as_conference(Scenario().comes_in(other_agents=(BOB,)).call("agent", "ringing")).dial_ends("busy").next_agent()
+    )
     story.call("agent", "in-progress", agent_number=1).convert().expect("converting", "move agent")
     story.call("former agent", "busy").expect("converting", outcome="stale")
     assert not story.session.parties["agent"].is_gone
@@ -47,11 +49,11 @@ def test_end_of_a_dial_into_a_conference_does_not_end_the_conversion():
 
 def test_events_of_another_conference_do_not_move_the_session_there():
     story = converting().joins("agent")
-    started = ConferenceStarted(**story._common(OTHER_ROOM, 1), conference_sid=OTHER_ROOM)
+    started = ConferenceStarted(**story._common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)
     story.take(started).expect("converting")
-    story.conference_ends(conference=OTHER_ROOM).expect("converting")
-    story.leaves("agent", conference=OTHER_ROOM, status="in-progress").expect("converting")
-    assert story.session.conference_sid == ROOM
+    story.conference_ends(conference=OTHER_CONFERENCE).expect("converting")
+    story.leaves("agent", conference=OTHER_CONFERENCE, status="in-progress").expect("converting")
+    assert story.session.conference_sid == CONFERENCE
     assert story.session.parties["agent"].in_conference
 
 
@@ -70,7 +72,7 @@ def test_conversion_that_is_too_old_ends():
     story.expect("ended", "hang up customer", "hang up agent", reason="too-old")
 
 
-def test_recording_whose_start_is_in_doubt_fails_the_command_and_nothing_else():
+def test_recording_whose_start_is_unknown_fails_the_command_and_nothing_else():
     story = converting().record("start").expect("converting", "record customer").not_known_to_be_recorded()
     story.expect("converting").expect_command(
         "record-start", "accepted", "failed", reason="unknown: Twilio gave no answer"
@@ -101,8 +103,8 @@ def test_conference_recording_that_has_failed_is_not_started_again():
     story = recorded("true").convert().joins("agent").recording("failed", sid=RECORDING).expect_recording("failed")
     story.record("start")
     assert story.last.outcome == "refused"
-    told = "the conference's recording was stopped and can't be restarted; allowed now: "
-    assert story.reports["record-start"][0][1].startswith(told)
+    reported = "the conference's recording was stopped and can't be restarted; allowed now: "
+    assert story.reports["record-start"][0][1].startswith(reported)
 
 
 def test_change_of_a_party_that_is_in_already_is_taken():

@@ -7,9 +7,9 @@ import pytest
 from conferral.statemachine.effects import CreateCall, CreateParticipant
 from conferral.statemachine.events import DialOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.conference_scenarios import as_room
-from tests.statemachine.scenario import BOB, CAROL, CUSTOMER_NUMBER, ROOM, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.conference_scenarios import as_conference
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, CUSTOMER_NUMBER, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 DAN = "+14155550199"
 
@@ -24,26 +24,26 @@ def dials(story: Scenario) -> list[str]:
 
 @pytest.mark.parametrize("options", [{"brief": "a caller"}, {"confirm": True}, {"digits": "ww12"}])
 def test_dial_that_needs_the_gate_goes_through_it(options):
-    story = dialling("warm", **options).expect("transferring", "dial target to the gate")
+    story = dialing("warm", **options).expect("transferring", "dial target to the gate")
     story.takes_part("target").expect_transfer("merged")
 
 
 def test_phone_numbers_are_confirmed_where_the_settings_say_so():
     policy = Policy(confirm_phones=True)
-    story = dialling("warm", DAN, policy=policy).expect("transferring", "dial target to the gate")
+    story = dialing("warm", DAN, policy=policy).expect("transferring", "dial target to the gate")
     assert story.session.parties["target"].confirm
-    dialling("warm", BOB, policy=policy).expect("transferring", "dial target")
+    dialing("warm", BOB, policy=policy).expect("transferring", "dial target")
 
 
 def test_ring_time_is_the_commands_or_that_of_the_settings():
-    assert dialling("warm").last.effects[0].timeout_s == 30
-    story = dialling("warm", timeout_s=12)
+    assert dialing("warm").last.effects[0].timeout_s == 30
+    story = dialing("warm", timeout_s=12)
     assert story.last.effects[0].timeout_s == 12
     assert story.placed("target").session.timers["dial"] - story.now_ms == 22_000
 
 
 def test_status_shows_the_ringing_and_the_confirming():
-    story = dialling("warm", confirm=True).placed("target").call("target", "ringing").expect_transfer("ringing")
+    story = dialing("warm", confirm=True).placed("target").call("target", "ringing").expect_transfer("ringing")
     story.gate("target").expect_transfer("confirming").expect_parties(
         customer="connected", agent="connected", target="confirming"
     )
@@ -52,20 +52,20 @@ def test_status_shows_the_ringing_and_the_confirming():
 
 @pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
 def test_target_who_is_turned_away_at_the_gate(decision):
-    story = dialling("warm", confirm=True).placed("target").gate("target").gate("target", decision)
+    story = dialing("warm", confirm=True).placed("target").gate("target").gate("target", decision)
     story.expect("conferenced", "flag agent").expect_transfer("failed", decision).expect_attempts((BOB, decision))
     story.call("target", "completed").expect("conferenced", outcome="stale")
 
 
 def test_call_at_the_gate_proves_that_the_dial_was_placed():
     """Its callback may overtake the answer of the request."""
-    story = dialling("warm", brief="a caller").gate("target").gate("target", "accepted").joins("target")
+    story = dialing("warm", brief="a caller").gate("target").gate("target", "accepted").joins("target")
     story.expect_transfer("merged").placed("target").expect("transferring")
 
 
 def test_join_through_the_gate_proves_the_answer():
     """The gate's callbacks may come later than the join; early media there is none."""
-    story = dialling("warm", brief="a caller").placed("target").joins("target").call("target", "in-progress")
+    story = dialing("warm", brief="a caller").placed("target").joins("target").call("target", "in-progress")
     story.expect_transfer("merged")
 
 
@@ -73,62 +73,64 @@ def test_join_through_the_gate_proves_the_answer():
 
 
 def test_join_before_the_answer_is_early_media():
-    story = dialling("warm").placed("target").call("target", "ringing").joins("target").expect("transferring")
+    story = dialing("warm").placed("target").call("target", "ringing").joins("target").expect("transferring")
     story.expect_command("transfer-1", "accepted").call("target", "in-progress").expect_transfer("merged")
 
 
 def test_early_media_of_a_target_that_then_does_not_answer():
-    story = dialling("warm").placed("target").call("target", "ringing").joins("target")
+    story = dialing("warm").placed("target").call("target", "ringing").joins("target")
     # Twilio reports a refusal as `busy`, too; the call's own callback distinguishes them.
     story.leaves("target", status="busy", reason="participant_add_failed").expect("transferring").expect_timers("dial")
     story.call("target", "busy", sip=603).expect("conferenced", "flag agent").expect_transfer("failed", "rejected")
 
 
 def test_early_media_of_a_target_reported_only_by_the_conference():
-    story = dialling("warm").placed("target").call("target", "ringing").joins("target")
+    story = dialing("warm").placed("target").call("target", "ringing").joins("target")
     story.leaves("target", status="no-answer", reason="participant_add_failed").expect("conferenced", "flag agent")
     story.expect_transfer("failed", "no-answer")
 
 
 def test_busy_target_reported_only_by_the_conference_is_read():
-    story = dialling("warm").placed("target")
+    story = dialing("warm").placed("target")
     story.leaves("target", status="busy", reason="participant_add_failed").fires(DialOverdue)
     story.expect("transferring", "look").reads(target="busy").expect("conferenced", "flag agent")
     story.expect_transfer("failed", "busy")
 
 
 def test_answer_before_the_join_is_no_transfer_yet():
-    story = dialling("warm").placed("target").call("target", "in-progress").expect_command("transfer-1", "accepted")
+    story = dialing("warm").placed("target").call("target", "in-progress").expect_command("transfer-1", "accepted")
     story.joins("target").expect_command("transfer-1", "accepted", "done")
 
 
 def test_answer_with_lost_callback_is_found_by_a_read():
-    story = dialling("warm").placed("target").joins("target").fires(DialOverdue).expect("transferring", "look")
-    story.reads(target="in-progress", conference=ROOM, inside=("customer", "agent", "target")).expect_transfer("merged")
+    story = dialing("warm").placed("target").joins("target").fires(DialOverdue).expect("transferring", "look")
+    story.reads(target="in-progress", conference=CONFERENCE, inside=("customer", "agent", "target")).expect_transfer(
+        "merged"
+    )
 
 
 def test_slow_read_is_accepted_although_the_dial_was_checked_meanwhile():
-    story = dialling("warm").placed("target").call("target", "in-progress").fires(DialOverdue)
+    story = dialing("warm").placed("target").call("target", "in-progress").fires(DialOverdue)
     story.expect("transferring", "look")
     began = story.session.version
     story.fires(DialOverdue)
     assert story.session.version > began
 
     story.legs["target"].in_conference = True
-    story.reads(target="in-progress", conference=ROOM, inside=("customer", "agent", "target"), version=began)
+    story.reads(target="in-progress", conference=CONFERENCE, inside=("customer", "agent", "target"), version=began)
 
     story.expect_transfer("merged")
 
 
 def test_read_older_than_an_answer_is_ignored():
-    story = dialling("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
+    story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
     began = story.session.version
     story.call("target", "in-progress").reads(target="no-answer", version=began).expect("transferring")
     story.joins("target").expect_transfer("merged")
 
 
 def test_callbacks_of_a_dial_may_come_before_its_answer():
-    story = dialling("warm").call("target", "ringing").expect_transfer("ringing").call("target", "in-progress")
+    story = dialing("warm").call("target", "ringing").expect_transfer("ringing").call("target", "in-progress")
     story.joins("target").expect_transfer("merged").placed("target").expect("transferring")
 
 
@@ -136,24 +138,24 @@ def test_callbacks_of_a_dial_may_come_before_its_answer():
 
 
 def test_target_without_callbacks_is_verified_and_then_given_up():
-    story = dialling("warm").placed("target").fires(DialOverdue).expect("transferring", "look").expect_timers("dial")
+    story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look").expect_timers("dial")
     story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
         "failed", "no-answer"
     )
 
 
 def test_target_with_a_lost_end_callback_is_found_by_the_read():
-    story = dialling("warm").placed("target").fires(DialOverdue).reads(target="busy")
+    story = dialing("warm").placed("target").fires(DialOverdue).reads(target="busy")
     story.expect("conferenced", "flag agent").expect_transfer("failed", "busy")
 
 
 def test_time_of_a_dial_begins_when_it_was_placed_and_twilios_queue_counts_in():
-    story = dialling("warm").expect_timers().later(90_000).placed("target", queue_ms=7_000)
+    story = dialing("warm").expect_timers().later(90_000).placed("target", queue_ms=7_000)
     assert story.session.timers["dial"] == story.now_ms + 47_000
 
 
 def test_refused_dial_fails_the_transfer():
-    story = dialling("warm").refused("target").expect("conferenced", "flag agent").expect_transfer("failed", "failed")
+    story = dialing("warm").refused("target").expect("conferenced", "flag agent").expect_transfer("failed", "failed")
     assert dials(story) == [BOB]
 
 
@@ -162,33 +164,38 @@ def test_refused_dial_fails_the_transfer():
 
 def test_straight_dial_of_unknown_outcome_has_failed():
     """It was found by its label before that."""
-    story = dialling("warm").in_doubt("target").expect("conferenced", "flag agent").expect_transfer("failed", "unknown")
+    story = (
+        dialing("warm")
+        .unknown_outcome("target")
+        .expect("conferenced", "flag agent")
+        .expect_transfer("failed", "unknown")
+    )
     assert dials(story) == [BOB]
     story.call("target", "ringing").expect("conferenced", "hang up target")
     story.call("target", "completed").expect("conferenced", outcome="stale")
 
 
 def test_direct_dial_of_unknown_outcome_continues_when_its_callback_came_first():
-    story = dialling("warm").call("target", "ringing").in_doubt("target").expect("transferring")
+    story = dialing("warm").call("target", "ringing").unknown_outcome("target").expect("transferring")
     story.call("target", "in-progress").joins("target").expect_transfer("merged")
 
 
 def test_late_leg_of_a_dial_that_was_given_up_is_hung_up_when_it_joins():
-    story = dialling("warm").in_doubt("target").joins("target").expect("conferenced", "hang up a call")
+    story = dialing("warm").unknown_outcome("target").joins("target").expect("conferenced", "hang up a call")
     assert story.session.parties["target"].is_gone
 
 
 def test_gated_dial_of_unknown_outcome_is_resolved_by_a_callback():
-    story = dialling("warm", confirm=True).in_doubt("target").expect("transferring").expect_timers("dial")
+    story = dialing("warm", confirm=True).unknown_outcome("target").expect("transferring").expect_timers("dial")
     assert story.session.timers["dial"] - story.now_ms == 5_000
     story.later(3_000).call("target", "ringing").expect("transferring").gate("target").gate("target", "accepted")
     story.joins("target").expect_transfer("merged")
 
 
 def test_gated_dial_of_unknown_outcome_is_searched_for_after_five_seconds():
-    story = dialling("warm", confirm=True)
+    story = dialing("warm", confirm=True)
     ordered_ms = story.now_ms
-    story.later(100).in_doubt("target").fires(DialOverdue).expect("transferring", "find target")
+    story.later(100).unknown_outcome("target").fires(DialOverdue).expect("transferring", "find target")
     assert (story.last.effects[0].to, story.last.effects[0].since_ms) == (BOB, ordered_ms)
     story.found("target").expect("transferring").gate("target").gate("target", "accepted").joins("target")
     story.expect_transfer("merged")
@@ -197,7 +204,7 @@ def test_gated_dial_of_unknown_outcome_is_searched_for_after_five_seconds():
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
 def test_gated_dial_that_is_not_found_has_failed(how):
-    story = dialling("warm", confirm=True).in_doubt("target").fires(DialOverdue)
+    story = dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue)
     if how == "nothing":
         story.found("target", call_sid="")
     elif how == "refused":
@@ -212,7 +219,7 @@ def test_gated_dial_that_is_not_found_has_failed(how):
 
 
 def three() -> Scenario:
-    story = dialling("warm", BOB, CAROL, DAN)
+    story = dialing("warm", BOB, CAROL, DAN)
     gated = [f"dial target-{number} to the gate" for number in (1, 2, 3)]
     story.expect("transferring", *gated).expect_parties(
         customer="connected", agent="connected", target_1="dialing", target_2="dialing", target_3="dialing"
@@ -237,7 +244,7 @@ def test_second_target_to_accept_has_the_result_taken():
     assert [one.result for one in story.session.transfer.attempts] == ["taken", "answered", "cancelled"]
 
 
-def test_they_share_a_contest_and_have_labels_of_their_own():
+def test_they_share_a_ring_group_and_have_labels_of_their_own():
     parties = [story_party for name, story_party in three().session.parties.items() if name.startswith("target")]
     assert len({party.ring_group for party in parties}) == 1
     assert len({party.label for party in parties}) == len({party.dial_id for party in parties}) == 3
@@ -252,26 +259,26 @@ def test_all_of_several_fail_and_the_last_ones_reason_counts():
 
 
 def test_possibly_undialed_target_is_not_waited_for_once_another_answered():
-    story = dialling("warm", BOB, CAROL).placed("target-1").in_doubt("target-2").expect("transferring")
+    story = dialing("warm", BOB, CAROL).placed("target-1").unknown_outcome("target-2").expect("transferring")
     story.takes_part("target-1").expect("transferring", "find target-2").expect_transfer("merged")
     assert story.session.parties["target-2"].is_gone
     story.call("target-2", "ringing").expect("transferring", "hang up target-2")
     story.found("target-2").expect("transferring")
 
 
-def rolled_back_ring_group(mode: str, *, is_told_before: bool) -> Scenario:
+def rolled_back_ring_group(mode: str, *, is_reported_before: bool) -> Scenario:
     """Two targets ring, of which Redis has forgotten all callbacks: the calls are unknown, and one target answers."""
-    begin = blind_from_bridge if mode == "blind" else partial(dialling, mode)
-    story = as_room(begin(BOB, CAROL)).sweep_finds("rolled-back", conference="").expect("transferring", "look")
-    names = ("target-1", "target-2") if is_told_before else ("target-1",)
+    begin = blind_from_bridge if mode == "blind" else partial(dialing, mode)
+    story = as_conference(begin(BOB, CAROL)).sweep_finds("rolled-back", conference="").expect("transferring", "look")
+    names = ("target-1", "target-2") if is_reported_before else ("target-1",)
     for name in names:
-        story.in_doubt(name)
+        story.unknown_outcome(name)
     return story.gate("target-1").gate("target-1", "accepted").joins("target-1")
 
 
 @pytest.mark.parametrize("mode", ["blind", "warm", "consult"])
 def test_target_of_a_rolled_back_ring_group_is_hung_up_when_another_answers(mode):
-    story = rolled_back_ring_group(mode, is_told_before=True)
+    story = rolled_back_ring_group(mode, is_reported_before=True)
     assert "find target-2" in story.words()
     story.found("target-2")
     assert story.last.effects[0].call_sid == story.legs["target-2"].call_sid
@@ -280,22 +287,22 @@ def test_target_of_a_rolled_back_ring_group_is_hung_up_when_another_answers(mode
 
 
 @pytest.mark.parametrize("mode", ["blind", "warm", "consult"])
-def test_target_of_a_rolled_back_ring_group_is_hung_up_when_its_dial_is_in_doubt_afterwards(mode):
-    story = rolled_back_ring_group(mode, is_told_before=False)
+def test_target_of_a_rolled_back_ring_group_is_hung_up_when_its_dial_is_unknown_afterwards(mode):
+    story = rolled_back_ring_group(mode, is_reported_before=False)
     assert "find target-2" not in story.words()
-    story.in_doubt("target-2")
+    story.unknown_outcome("target-2")
     assert "find target-2" in story.words()
     story.found("target-2").expect(story.session.state, "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["target-2"].call_sid
 
 
 def test_target_of_a_rolled_back_ring_group_that_is_not_found_is_left_alone():
-    story = rolled_back_ring_group("warm", is_told_before=True)
+    story = rolled_back_ring_group("warm", is_reported_before=True)
     story.found("target-2", call_sid="").expect("transferring")
 
 
 def test_one_of_several_that_is_refused_does_not_stop_the_others():
-    story = dialling("warm", BOB, CAROL).refused("target-1").expect("transferring").takes_part("target-2")
+    story = dialing("warm", BOB, CAROL).refused("target-1").expect("transferring").takes_part("target-2")
     story.expect_transfer("merged").expect_attempts((BOB, "failed"), (CAROL, "answered"))
 
 
@@ -319,7 +326,7 @@ def test_loser_who_lingers_does_not_hold_up_the_end_of_the_transfer():
     story.call("target-1", "canceled").expect("conferenced")
 
 
-def test_second_contest_has_a_word_of_its_own():
+def test_second_ring_group_has_a_word_of_its_own():
     story = three()
     first = story.session.parties["target-1"].ring_group
     for number in (1, 2, 3):
@@ -408,7 +415,7 @@ def test_other_refusals_are_not_about_the_number(status):
 
 
 def test_number_dialed_with_unknown_outcome_is_not_dialed_again():
-    assert dials(showing().in_doubt("target"))[:-1] == [BOB]
+    assert dials(showing().unknown_outcome("target"))[:-1] == [BOB]
 
 
 def test_call_token_is_erased_at_the_end():
@@ -419,17 +426,17 @@ def test_call_token_is_erased_at_the_end():
 
 
 def test_leg_that_shows_up_after_the_end_is_hung_up():
-    story = dialling("warm").end().expect("ended", "end room").call("target", "ringing")
+    story = dialing("warm").end().expect("ended", "end room").call("target", "ringing")
     story.expect("ended", "hang up a call")
 
 
 def test_target_who_joins_after_cancel_is_hung_up():
-    story = dialling("warm").cancel().joins("target").expect("transferring", "hang up a call")
+    story = dialing("warm").cancel().joins("target").expect("transferring", "hang up a call")
     story.leaves("target").expect("conferenced", "flag agent")
 
 
 def test_target_of_the_earlier_transfer_who_shows_up_during_the_next_one():
-    story = dialling("warm").in_doubt("target").confirms("agent")
+    story = dialing("warm").unknown_outcome("target").confirms("agent")
     story.transfer("warm", CAROL, command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
     story.call("former target", "ringing").expect("transferring", "hang up a call")
     story.call("former target", "in-progress").expect("transferring", outcome="stale")

@@ -5,9 +5,9 @@ import pytest
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import ConvertOverdue, RingOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.conference_scenarios import as_room, called
+from tests.statemachine.conference_scenarios import as_conference, called
 from tests.statemachine.scenario import BOB, OUTBOUND, Scenario
-from tests.statemachine.transfer_scenarios import dialling
+from tests.statemachine.transfer_scenarios import dialing
 
 POLICY = Policy(ring_timeout_ms=20_000, ring_slack_ms=7_000)
 RING_MS = 27_000
@@ -34,7 +34,9 @@ def test_agent_of_a_call_that_was_bridged_after_all_is_overdue_as_long_after_tha
 
 def test_next_agent_is_overdue_as_long_after_the_end_of_the_one_before():
     story = (
-        as_room(Scenario(POLICY).comes_in(other_agents=(BOB,))).later(5_000).dial_ends("busy", call_status="ringing")
+        as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,)))
+        .later(5_000)
+        .dial_ends("busy", call_status="ringing")
     )
     assert due_in_ms(story, "ring") == RING_MS
 
@@ -47,7 +49,7 @@ def test_call_that_the_gate_lets_in_is_known_though_the_answer_to_its_dial_is_lo
 
 @pytest.mark.parametrize(("confirm", "due_ms"), [(False, 6_200), (True, 5_000)])
 def test_target_has_the_time_of_the_briefing_to_join_unless_it_was_heard_before_the_key(confirm, due_ms):
-    story = dialling("warm", brief="A new order.", confirm=confirm).placed("target").call("target", "ringing")
+    story = dialing("warm", brief="A new order.", confirm=confirm).placed("target").call("target", "ringing")
     story.gate("target").gate("target", "accepted").expect("transferring")
     assert due_in_ms(story, "dial") == due_ms
 

@@ -60,7 +60,7 @@ def test_party_is_there_until_twenty_later_ones_have_left():
 
 def test_party_that_something_open_names_stays():
     story = group()
-    story.add("slow", "add-slow").in_doubt("slow").remove("slow")
+    story.add("slow", "add-slow").unknown_outcome("slow").remove("slow")
     for number in range(LATER_DEPARTURES_MAX + 1):
         comes_and_goes(story, f"later{number}")
     assert "slow" in story.session.parties

@@ -25,11 +25,11 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import TRANSFER_MODES, CallStatus, Opening, Phase, State, TransferStage
 from conferral.statemachine.step import Outcome
 from tests.statemachine import conference_scenarios
-from tests.statemachine.scenario import AGENT_CALL, BOB, CAROL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, outbound, ringing, talking
+from tests.statemachine.scenario import AGENT_CALL, BOB, CAROL, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, ringing, talking
 
 STATUSES = st.sampled_from([status.value for status in CallStatus])
-ROOMS = st.sampled_from([ROOM, ROOM, ROOM, OTHER_ROOM])
+CONFERENCES = st.sampled_from([CONFERENCE, CONFERENCE, CONFERENCE, OTHER_CONFERENCE])
 REASONS = st.sampled_from(
     ["participant_hung_up", "participant_updated_via_api", "participant_add_failed", "conference_ended"]
 )
@@ -46,8 +46,8 @@ BEGINNINGS = {
     "consult": lambda: talking("consult"),
     "blind": blind_from_bridge,
     "recall": lambda: blind_from_bridge().placed("target").call("target", "busy"),
-    "fallback": lambda: dialling("blind", policy=Policy(fallback=CAROL)),
-    "several": lambda: dialling("warm", BOB, CAROL, policy=Policy(fallback="end")),
+    "fallback": lambda: dialing("blind", policy=Policy(fallback=CAROL)),
+    "several": lambda: dialing("warm", BOB, CAROL, policy=Policy(fallback="end")),
     "called": lambda: conference_scenarios.called(other_agents=(BOB,)),
     "waiting": lambda: conference_scenarios.waiting(other_agents=(BOB,)),
     "waiting at the gate": lambda: conference_scenarios.waiting_at_gate(),
@@ -57,7 +57,7 @@ BEGINNINGS = {
     "calling": lambda: conference_scenarios.calling(),
     "called in": lambda: conference_scenarios.called_in(),
     "next agent": lambda: Scenario().comes_in(other_agents=(BOB, CAROL)).call("agent", "ringing"),
-    "parking": lambda: conference_scenarios.as_room(Scenario().answered()).park(),
+    "parking": lambda: conference_scenarios.as_conference(Scenario().answered()).park(),
     "parked": lambda: conference_scenarios.parked(),
     "parked from bridge": lambda: conference_scenarios.parked_from_bridge(),
     "parked, to be ended": lambda: conference_scenarios.parked(Policy(fallback="end")),
@@ -77,7 +77,7 @@ class History:
     def leg(self) -> str:
         return self.draw(st.sampled_from(list(self.story.legs)))
 
-    def dialled(self) -> str | None:
+    def dialed(self) -> str | None:
         legs = [name for name, leg in self.story.legs.items() if leg.dial]
         return self.draw(st.sampled_from(legs)) if legs else None
 
@@ -101,18 +101,18 @@ class History:
         )  # fmt: skip
 
     def joins(self) -> None:
-        self.story.joins(self.leg(), conference=self.draw(ROOMS), starts=self.draw(st.booleans()))
+        self.story.joins(self.leg(), conference=self.draw(CONFERENCES), starts=self.draw(st.booleans()))
 
     def leaves(self) -> None:
         self.story.leaves(
-            self.leg(), status=self.draw(STATUSES), reason=self.draw(REASONS), conference=self.draw(ROOMS)
+            self.leg(), status=self.draw(STATUSES), reason=self.draw(REASONS), conference=self.draw(CONFERENCES)
         )
 
     def changes(self) -> None:
         name = self.leg()
         leg = self.story.legs[name]
         leg.held, leg.end_on_exit = self.draw(st.booleans()), self.draw(st.booleans())
-        self.story.changes(name, conference=self.draw(ROOMS))
+        self.story.changes(name, conference=self.draw(CONFERENCES))
 
     def confirms(self) -> None:
         if self.story.unconfirmed:
@@ -123,13 +123,17 @@ class History:
         if self.draw(st.booleans()):
             self.story.conference_starts()
         else:
-            self.story.conference_ends(conference=self.draw(ROOMS), by=self.draw(st.sampled_from(["", self.leg()])))
+            self.story.conference_ends(
+                conference=self.draw(CONFERENCES), by=self.draw(st.sampled_from(["", self.leg()]))
+            )
 
     def dials(self) -> None:
-        name = self.dialled()
+        name = self.dialed()
         if name is None:
             return
-        match self.draw(st.sampled_from(["placed", "refused", "in_doubt", "found", "not_found", "takes_part", "gate"])):
+        match self.draw(
+            st.sampled_from(["placed", "refused", "unknown_outcome", "found", "not_found", "takes_part", "gate"])
+        ):
             case "gate":
                 self.story.gate(name, self.draw(st.sampled_from(["", *GateDecision])))
             case "not_found":
@@ -143,7 +147,8 @@ class History:
         older = self.draw(st.integers(min_value=0, max_value=3))
         statuses = {name: self.draw(STATUSES) for name in names}
         self.story.reads(
-            conference=self.draw(ROOMS) if inside else "", inside=inside, version=self.story.session.version - older,
+            conference=self.draw(CONFERENCES) if inside else "", inside=inside,
+            version=self.story.session.version - older,
             **statuses,
         )  # fmt: skip
 
@@ -185,7 +190,7 @@ class History:
         by_call = finding.startswith("call")
         event = AccountSwept(
             **self.story._common(), finding=finding, call_sid=leg.call_sid if by_call else "",
-            conference_sid="" if by_call else self.draw(ROOMS),
+            conference_sid="" if by_call else self.draw(CONFERENCES),
         )  # fmt: skip
         self.story.take(event)
 
@@ -202,7 +207,7 @@ class History:
             self.story.fires(self.draw(st.sampled_from(due)))
 
 
-MOVES = [name for name, member in vars(History).items() if name not in ("leg", "dialled", "id") and name[0] != "_"]
+MOVES = [name for name, member in vars(History).items() if name not in ("leg", "dialed", "id") and name[0] != "_"]
 
 
 class Watched(Scenario):
@@ -277,17 +282,17 @@ def check_company(session: Session) -> None:
         # A removed party is waited for until the call is over; then it goes on.
         is_removed = any(party.is_leaving for party in session.parties.values())
         answered = any(party.answered for party in session.parties.values() if party.dial_id and not party.is_gone)
-        assert someone_is_being_dialed(session) or is_removed or answered, "nobody is dialled for whoever waits"
+        assert someone_is_being_dialed(session) or is_removed or answered, "nobody is dialed for whoever waits"
     assert ("park" in session.timers) == (session.phase is Phase.PARKED)
 
 
 def check_answers(story: Scenario) -> None:
     """Each command gets one final status; by the end of the session, or of the hang-ups that it waits for."""
-    for command_id, told in story.reports.items():
-        finals = [status for status, _ in told if status in ("done", "failed", "rejected")]
-        assert len(finals) <= 1, (command_id, told)
+    for command_id, reported in story.reports.items():
+        finals = [status for status, _ in reported if status in ("done", "failed", "rejected")]
+        assert len(finals) <= 1, (command_id, reported)
         if story.session.state is State.ENDED and story.session.end_command_id != command_id:
-            assert len(finals) == 1, (command_id, told)
+            assert len(finals) == 1, (command_id, reported)
 
 
 def check_transfer(story: Scenario) -> None:
@@ -307,8 +312,8 @@ def check_transfer(story: Scenario) -> None:
         assert transfer.recalls <= story.policy.recalls_max
     if session.state is State.TRANSFERRING and transfer.stage is not TransferStage.TALKING:
         # A dial has an outcome, which comes as an event; only then does its time begin.
-        dialled = [party for party in session.parties.values() if party.dial_id and not party.is_gone]
-        is_placing = any(not party.dial_check_at_ms for party in dialled)
+        dialed = [party for party in session.parties.values() if party.dial_id and not party.is_gone]
+        is_placing = any(not party.dial_check_at_ms for party in dialed)
         assert is_placing or set(session.timers) - {"age"}, f"{transfer.stage} waits for nothing"
 
 
@@ -337,8 +342,8 @@ SITUATIONS = {
 def test_every_command_is_answered_in_every_state(situation, command):
     story = SITUATIONS[situation]().command(command, "any", **FIELDS.get(command.name, {}))
 
-    told = [status for status, _ in story.reports["any"]]
-    assert told in (["rejected"], ["accepted"], ["done"], ["accepted", "done"])
+    shown = [status for status, _ in story.reports["any"]]
+    assert shown in (["rejected"], ["accepted"], ["done"], ["accepted", "done"])
 
 
 def test_effect_ids_follow_from_the_entry_alone():

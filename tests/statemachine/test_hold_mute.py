@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, LoneOverdue, PendingCommandOverdue, StageOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
-from tests.statemachine.scenario import ROOM, Scenario
-from tests.statemachine.transfer_scenarios import converted, dialling, talking
+from tests.statemachine.scenario import CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import converted, dialing, talking
 
 BOTH = ("customer", "agent")
 
@@ -175,15 +175,15 @@ def test_hold_is_left_to_the_transfer_while_it_is_in_progress(command):
 def test_lost_callback_is_recovered_by_a_read(command):
     story = getattr(ordering(), command)("customer").fires(ConfirmOverdue).expect("conferenced", "look")
     story.does("customer")
-    story.reads(conference=ROOM, inside=BOTH).expect("conferenced")
+    story.reads(conference=CONFERENCE, inside=BOTH).expect("conferenced")
     story.expect_command(f"{command}-1", "accepted", "done").expect_timers()
 
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
-@pytest.mark.parametrize("how", ["update_refused", "update_in_doubt"])
+@pytest.mark.parametrize("how", ["update_refused", "update_unconfirmed"])
 def test_change_not_shown_by_a_read_is_requested_again(command, how):
     story = getattr(getattr(ordering(), command)("customer"), how)("customer").expect("conferenced")
-    story.fires(ConfirmOverdue).reads(conference=ROOM, inside=BOTH).expect("conferenced", f"{command} customer")
+    story.fires(ConfirmOverdue).reads(conference=CONFERENCE, inside=BOTH).expect("conferenced", f"{command} customer")
     story.confirms("customer").expect_command(f"{command}-1", "accepted", "done").expect_timers()
 
 
@@ -204,7 +204,7 @@ def test_unhold_that_twilio_refuses_is_repeated_until_it_is_confirmed():
     story = held().unhold("customer")
     for _ in range(4):
         story.update_refused("customer").fires(ConfirmOverdue)
-        story.reads(conference=ROOM, inside=BOTH).expect("conferenced", "unhold customer")
+        story.reads(conference=CONFERENCE, inside=BOTH).expect("conferenced", "unhold customer")
     story.confirms("customer").expect_held().expect_command("unhold-1", "accepted", "done")
     story.confirms("customer").expect_timers()
 
@@ -247,7 +247,7 @@ def test_party_that_leaves_meanwhile_fails_the_command(command):
 
 def test_party_no_longer_in_the_conference_is_searched_for():
     story = ordering().hold("customer").update_refused("customer", gone=True).expect("conferenced", "look")
-    story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="completed", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect_command("hold-1", "accepted", "failed", reason="hung-up").fires(LoneOverdue)
     story.expect("ended", "end room", reason="customer-left")
 
@@ -353,7 +353,7 @@ def test_mute_of_an_agent_who_hands_over_meanwhile_fails_and_does_not_mute_the_n
 
 @pytest.mark.parametrize("mode", ["warm", "consult"])
 def test_ringing_party_cannot_be_muted(mode):
-    refused_because(ordering(dialling, mode).mute("target"), "mute-1", "the party is not in the conference")
+    refused_because(ordering(dialing, mode).mute("target"), "mute-1", "the party is not in the conference")
 
 
 def test_mute_works_during_a_consult():

@@ -11,7 +11,7 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
 from conferral.statemachine.table import IGNORED, TABLE
-from tests.statemachine.scenario import AGENT_CALL, ROOM
+from tests.statemachine.scenario import AGENT_CALL, CONFERENCE
 from tests.statemachine.test_grid import BEGINNINGS
 from tests.statemachine.transfer_scenarios import conferenced
 
@@ -24,7 +24,8 @@ SHOWN_ONLY = {"version"}
 
 def noted(number: int, session_id: str = "S") -> ConferenceEventIgnored:
     return ConferenceEventIgnored(
-        session_id=session_id, entry_id=f"9000000-{number}", source=ROOM, sequence=number, conference_sid=ROOM,
+        session_id=session_id, entry_id=f"9000000-{number}", source=CONFERENCE, sequence=number,
+        conference_sid=CONFERENCE,
         kind="participant-speech-start", call_sid=AGENT_CALL,
     )  # fmt: skip
 
@@ -56,9 +57,9 @@ def test_ignored_event_changes_only_the_version(situation: str):
 def test_leaving_that_comes_late_is_taken_though_many_have_spoken_meanwhile():
     """Two people who speak cause events by the dozen, with numbers of the same conference."""
     session = conferenced().session
-    first = max(highest for source, (highest, _) in session.seen.windows.items() if source == ROOM) + 1
+    first = max(highest for source, (highest, _) in session.seen.windows.items() if source == CONFERENCE) + 1
     left = ParticipantLeft(
-        session_id=session.id, entry_id="9500000-0", source=ROOM, sequence=first, conference_sid=ROOM,
+        session_id=session.id, entry_id="9500000-0", source=CONFERENCE, sequence=first, conference_sid=CONFERENCE,
         call_sid=AGENT_CALL, call_status="completed", left_reason="participant_hung_up",
     )  # fmt: skip
     for number in range(first + 1, first + 2 * WINDOW_BITS):

@@ -2,22 +2,28 @@
 
 import pytest
 
-from tests.statemachine.conference_scenarios import CLIENT_SESSION, Room, as_room, browser_talks, waiting
-from tests.statemachine.scenario import CAROL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.conference_scenarios import (
+    CLIENT_SESSION,
+    ConferenceScenario,
+    as_conference,
+    browser_talks,
+    waiting,
+)
+from tests.statemachine.scenario import CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, ringing, talking
 
 
-def bridged_browser() -> Room:
+def bridged_browser() -> ConferenceScenario:
     """The webhook's own `<Dial>` has called the customer, though a conference was stored."""
-    story = Room(session_id=CLIENT_SESSION).calls_from_browser()
-    return as_room(story.call("customer", "ringing", dial="").call("customer", "in-progress", dial=""))
+    story = ConferenceScenario(session_id=CLIENT_SESSION).calls_from_browser()
+    return as_conference(story.call("customer", "ringing", dial="").call("customer", "in-progress", dial=""))
 
 
 BROWSER_CALLS = {
     "bridged": bridged_browser,
-    "converting": lambda: as_room(bridged_browser().convert()),
-    "transferring": lambda: as_room(browser_talks().transfer("warm")),
-    "ended": lambda: as_room(browser_talks().end()),
+    "converting": lambda: as_conference(bridged_browser().convert()),
+    "transferring": lambda: as_conference(browser_talks().transfer("warm")),
+    "ended": lambda: as_conference(browser_talks().end()),
 }
 
 
@@ -38,16 +44,16 @@ def test_late_answer_of_the_agent_changes_nothing_while_the_call_is_converted():
 
 def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
     """The wait music failed, and the agent took the call in the second conference."""
-    story = waiting().conference_ends().joins("customer", conference=OTHER_ROOM, starts=False)
-    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
-    story.joins("customer", conference=ROOM).expect("conferenced", outcome="stale", phase="")
-    assert story.session.conference_sid == OTHER_ROOM
+    story = waiting().conference_ends().joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
+    story.joins("customer", conference=CONFERENCE).expect("conferenced", outcome="stale", phase="")
+    assert story.session.conference_sid == OTHER_CONFERENCE
     assert [party.name for party in story.session.participants] == ["customer", "agent"]
 
 
 def test_late_leave_of_the_target_does_not_undo_a_newer_join():
     story = talking("warm")
-    last = story._sequences[ROOM]
+    last = story._sequences[CONFERENCE]
     story.joins("target", sequence=last + 2)
     story.leaves("target", status="in-progress", sequence=last + 1).expect("transferring", outcome="stale")
     assert story.session.parties["target"].in_conference

@@ -4,13 +4,13 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LeaveOverdue, RingOverdue
-from tests.statemachine.conference_scenarios import DAVE, SECOND_CALL, as_room
-from tests.statemachine.scenario import ALICE, BOB, ROOM, Scenario
+from tests.statemachine.conference_scenarios import DAVE, SECOND_CALL, as_conference
+from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS
 
 
 def rings(*others):
-    return as_room(Scenario().comes_in(other_agents=others or (BOB,)).call("agent", "ringing"))
+    return as_conference(Scenario().comes_in(other_agents=others or (BOB,)).call("agent", "ringing"))
 
 
 def second_rings():
@@ -44,7 +44,7 @@ def test_dial_that_ends_unanswered_leads_to_the_next(status):
 
 
 def test_first_agent_who_has_talked_is_not_followed_by_the_next():
-    story = as_room(Scenario().comes_in(other_agents=(BOB,))).call("agent", "in-progress").dial_ends("completed")
+    story = as_conference(Scenario().comes_in(other_agents=(BOB,))).call("agent", "in-progress").dial_ends("completed")
     story.expect("ended", reason="agent-left")
 
 
@@ -161,10 +161,10 @@ def test_commands_are_refused_until_one_has_answered():
 
 def test_agent_has_no_exit_flag_when_the_caller_continues_elsewhere():
     after = ConferenceAttributes(after_url="https://example.com/survey")
-    story = as_room(Scenario().comes_in(attributes=after)).call("agent", "in-progress").convert().joins("agent")
+    story = as_conference(Scenario().comes_in(attributes=after)).call("agent", "in-progress").convert().joins("agent")
     story.joins("customer").expect("conferenced", "flag customer").confirms("customer").expect_timers()
     story.leaves("agent").expect_timers("lone").joins("agent").expect("conferenced").expect_timers()
-    story.leaves("agent").conference_ends(conference=ROOM).expect("ended")
+    story.leaves("agent").conference_ends(conference=CONFERENCE).expect("ended")
     assert story.session.parties["customer"].left_reason == "redirected-away"
     assert story.session.agents[0] == ALICE
 
@@ -176,16 +176,16 @@ REFUSED = {"call_status": "ringing", "failed_with_callers_number": True}
 
 
 def phone_rings(*others):
-    return as_room(Scenario().comes_in(agent_address=PHONE, other_agents=others)).call("agent", "initiated")
+    return as_conference(Scenario().comes_in(agent_address=PHONE, other_agents=others)).call("agent", "initiated")
 
 
-@pytest.mark.parametrize("is_told_first", [True, False])
-def test_same_agent_is_rung_again_as_the_next_agent(is_told_first):
+@pytest.mark.parametrize("is_reported_first", [True, False])
+def test_same_agent_is_rung_again_as_the_next_agent(is_reported_first):
     story = phone_rings(BOB)
-    if is_told_first:
+    if is_reported_first:
         story.call("agent", "failed")
     story.dial_ends("failed", **REFUSED).expect("bridged", phase="ringing").expect_timers("ring")
-    if not is_told_first:
+    if not is_reported_first:
         story.call("agent", "failed").expect("bridged", phase="ringing")  # late
     assert (story.session.agents, story.session.agent_number) == ((PHONE, PHONE, BOB), 1)
     story.next_agent().call("agent", "ringing", agent_number=1).call("agent", "in-progress", agent_number=1)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.statemachine.conference_scenarios import received, waiting
-from tests.statemachine.scenario import BOB, OTHER_ROOM
+from tests.statemachine.scenario import BOB, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS
 
 TWO = {"other_agents": (BOB,)}
@@ -38,7 +38,7 @@ def test_leave_of_a_caller_whose_call_continues_is_no_hang_up():
     story.expect("conferenced", phase="ringing").expect_timers("dial", "opening")
     story.dial_ends("failed", dial="conference").expect("conferenced", phase="ringing")
     story.conference_ends().expect("conferenced", "hang up agent", phase="ringing")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
 
 
 def test_leave_of_a_caller_who_has_hung_up_ends_it_as_ever():

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import DialOverdue, End, LeaveOverdue, RingOverdue
-from tests.statemachine.conference_scenarios import as_room, called_in
+from tests.statemachine.conference_scenarios import as_conference, called_in
 from tests.statemachine.scenario import AGENT_CALL, ALICE, CUSTOMER_NUMBER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, outbound
 
@@ -76,12 +76,12 @@ def test_refused_dial_ends_it():
 
 
 def test_dial_of_unknown_outcome_is_resolved_by_a_callback():
-    story = called().in_doubt("agent").expect("bridged").later(1_000).call("agent", "ringing").expect("bridged")
+    story = called().unknown_outcome("agent").expect("bridged").later(1_000).call("agent", "ringing").expect("bridged")
     story.gate("agent").gate("agent", "accepted").call("customer", "in-progress").expect("bridged", phase="connected")
 
 
 def test_dial_of_unknown_outcome_is_searched_for():
-    story = called().in_doubt("agent").fires(DialOverdue).expect("bridged", "find agent").found("agent")
+    story = called().unknown_outcome("agent").fires(DialOverdue).expect("bridged", "find agent").found("agent")
     story.expect("bridged").gate("agent").gate("agent", "accepted").expect("bridged")
 
 
@@ -89,16 +89,16 @@ def test_dial_of_unknown_outcome_is_searched_for():
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decision):
     """Redis has forgotten that the agent answered, and `end` is decided again before the gate's event."""
-    story = called(mode=mode).in_doubt("agent").end().expect("ended", "find agent")
+    story = called(mode=mode).unknown_outcome("agent").end().expect("ended", "find agent")
     story.gate("agent", decision).expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
-def test_check_after_a_rollback_searches_for_a_dial_in_doubt_of_an_ended_session(mode):
+def test_check_after_a_rollback_searches_for_an_unknown_dial_of_an_ended_session(mode):
     """Redis has lost the gate's event, too: nothing else names the call."""
-    story = called(mode=mode).in_doubt("agent").end()
-    story = as_room(story).sweep_finds("rolled-back", conference="").expect("ended", "find agent")
+    story = called(mode=mode).unknown_outcome("agent").end()
+    story = as_conference(story).sweep_finds("rolled-back", conference="").expect("ended", "find agent")
     assert story.last.effects[0].dial_id == story.legs["agent"].dial
     story.found("agent").expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
@@ -107,7 +107,9 @@ def test_check_after_a_rollback_searches_for_a_dial_in_doubt_of_an_ended_session
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_end_after_a_rollback_searches_for_a_dial_whose_call_is_unknown(mode):
     """The check comes before the dial's outcome, and the end right after it."""
-    story = as_room(called(mode=mode)).sweep_finds("rolled-back", conference="").end().expect("ended", "find agent")
+    story = (
+        as_conference(called(mode=mode)).sweep_finds("rolled-back", conference="").end().expect("ended", "find agent")
+    )
     search = story.last.effects[0].effect_id
     story.expect_command("end-1", "accepted").succeeds("find_call", "agent", search, call_sid=AGENT_CALL)
     story.expect("ended", "hang up a call").expect_command("end-1", "accepted")
@@ -116,7 +118,7 @@ def test_end_after_a_rollback_searches_for_a_dial_whose_call_is_unknown(mode):
 
 
 def test_end_after_a_rollback_is_done_when_the_search_finds_no_call():
-    story = as_room(called()).sweep_finds("rolled-back", conference="").end().expect("ended", "find agent")
+    story = as_conference(called()).sweep_finds("rolled-back", conference="").end().expect("ended", "find agent")
     story.succeeds("find_call", "agent", story.last.effects[0].effect_id)
     story.expect("ended").expect_command("end-1", "accepted", "done")
 
@@ -125,12 +127,12 @@ def test_end_soon_after_a_dial_searches_for_no_call():
     called().end().expect("ended")
 
 
-@pytest.mark.parametrize("is_told_before", [True, False])
-def test_agent_whose_call_a_rollback_has_lost_is_searched_for_while_the_two_talk(is_told_before):
+@pytest.mark.parametrize("is_reported_before", [True, False])
+def test_agent_whose_call_a_rollback_has_lost_is_searched_for_while_the_two_talk(is_reported_before):
     """Redis has lost all of the gate's events; only the customer's answer arrives after that."""
-    story = called().in_doubt("agent") if is_told_before else called()
+    story = called().unknown_outcome("agent") if is_reported_before else called()
     story.call("customer", "in-progress").expect("bridged", phase="connected")
-    story = story if is_told_before else story.in_doubt("agent")
+    story = story if is_reported_before else story.unknown_outcome("agent")
     story.convert().expect_refused("convert-1", "Conferral is still looking for the agent's call", "end")
     story.fires(DialOverdue).expect("bridged", "find agent").found("agent").expect("bridged", phase="connected")
     assert story.session.parties["agent"].call_sid == story.legs["agent"].call_sid
@@ -139,7 +141,7 @@ def test_agent_whose_call_a_rollback_has_lost_is_searched_for_while_the_two_talk
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown", "no answer"])
 def test_agent_who_talks_is_searched_for_until_the_call_is_found(how):
-    story = called().in_doubt("agent").call("customer", "in-progress").fires(DialOverdue)
+    story = called().unknown_outcome("agent").call("customer", "in-progress").fires(DialOverdue)
     story.expect("bridged", "find agent")
     if how == "nothing":
         story.found("agent", call_sid="")
@@ -152,12 +154,12 @@ def test_agent_who_talks_is_searched_for_until_the_call_is_found(how):
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_check_after_a_rollback_searches_for_no_call_that_the_end_hung_up(mode):
     story = called(mode=mode).placed("agent").call("agent", "ringing").end().expect("ended", "hang up agent")
-    as_room(story).sweep_finds("rolled-back", conference="").expect("ended")
+    as_conference(story).sweep_finds("rolled-back", conference="").expect("ended")
 
 
 @pytest.mark.parametrize("decision", ["rejected", "no-confirmation", "taken", "too-late"])
 def test_agent_rejected_at_the_gate_after_end_is_not_hung_up_again(decision):
-    called().in_doubt("agent").end().gate("agent", decision).expect("ended", outcome="stale")
+    called().unknown_outcome("agent").end().gate("agent", decision).expect("ended", outcome="stale")
 
 
 @pytest.mark.parametrize("decision", ["", "accepted"])
@@ -174,7 +176,7 @@ def test_late_gate_event_does_not_hang_up_a_call_that_continues_elsewhere(decisi
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
 def test_dial_that_is_not_found_ends_it_and_is_never_repeated(how):
-    story = called().in_doubt("agent").fires(DialOverdue)
+    story = called().unknown_outcome("agent").fires(DialOverdue)
     if how == "nothing":
         story.found("agent", call_sid="")
     elif how == "refused":

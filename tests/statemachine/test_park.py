@@ -13,8 +13,8 @@ from conferral.statemachine.events import (
     StageOverdue,
 )
 from conferral.statemachine.policy import Policy
-from tests.statemachine.conference_scenarios import as_room, browser_talks, parked, parked_from_bridge
-from tests.statemachine.scenario import ALICE, CAROL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.conference_scenarios import as_conference, browser_talks, parked, parked_from_bridge
+from tests.statemachine.scenario import ALICE, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, outbound
 
 BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
@@ -34,7 +34,7 @@ def test_park_from_a_conference_plays_music_before_the_agent_leaves():
 
 
 def test_a_recall_is_still_of_the_one_who_parked():
-    story = as_room(conferenced()).command(Park, "park-1", by="desk 7").confirms("agent").confirms("customer")
+    story = as_conference(conferenced()).command(Park, "park-1", by="desk 7").confirms("agent").confirms("customer")
     story.leaves("agent").fires(ParkOverdue)
     assert (story.session.transfer.number, story.session.transfer.by) == (2, "desk 7")
 
@@ -46,14 +46,16 @@ def test_park_from_a_bridge_puts_the_customer_in_a_separate_conference():
 
 
 def test_park_from_an_outbound_bridge_moves_the_customer_and_releases_the_agent():
-    story = as_room(outbound()).park().expect("transferring", "move customer", phase="park")
+    story = as_conference(outbound()).park().expect("transferring", "move customer", phase="park")
     assert story.last.effects[0].wait_audio == "music"
     story.joins("customer", starts=False).expect("transferring").call("agent", "completed")
     story.expect("conferenced", phase="parked").expect_timers("park").expect_command("park-1", "accepted", "done")
 
 
 def test_while_it_converts_the_call_is_parked_when_both_are_in():
-    story = as_room(Scenario().answered().convert()).park().expect("converting").expect_command("park-1", "accepted")
+    story = (
+        as_conference(Scenario().answered().convert()).park().expect("converting").expect_command("park-1", "accepted")
+    )
     story.joins("agent").joins("customer").expect("transferring", "hold customer", phase="park")
     story.confirms("customer").expect("transferring", "hang up agent").leaves("agent")
     story.expect("conferenced", phase="parked").expect_command("convert-1", "accepted", "done")
@@ -75,20 +77,25 @@ def test_parked_customer_does_not_count_as_alone(begin):
 
 def test_agent_hanging_up_before_the_flag_is_cleared_ends_the_conference():
     """The action of the customer's `<Dial>` leads him into another, with music."""
-    story = as_room(conferenced()).park().conference_ends(by="agent").expect("transferring", phase="park")
+    story = as_conference(conferenced()).park().conference_ends(by="agent").expect("transferring", phase="park")
     assert story.session.parties["customer"].wait_audio == "music"
-    story.joins("customer", conference=OTHER_ROOM, starts=False).leaves("agent").call("agent", "completed")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).leaves("agent").call("agent", "completed")
     story.expect("conferenced", phase="parked").expect_held().expect_command("park-1", "accepted", "done")
 
 
 def test_agent_who_hangs_up_when_the_flag_is_cleared_has_parked_the_call():
-    story = as_room(conferenced()).park().confirms("agent").expect("transferring", "hold customer").leaves("agent")
+    story = (
+        as_conference(conferenced()).park().confirms("agent").expect("transferring", "hold customer").leaves("agent")
+    )
     story.expect("transferring").confirms("customer").expect("conferenced", phase="parked").expect_held("customer")
 
 
 def test_agent_who_hangs_up_while_it_converts_has_parked_the_call():
     story = (
-        as_room(Scenario().answered().convert()).park().call("agent", "completed").expect("transferring", phase="park")
+        as_conference(Scenario().answered().convert())
+        .park()
+        .call("agent", "completed")
+        .expect("transferring", phase="park")
     )
     story.expect_command("convert-1", "accepted", "failed", reason="agent-left")
     story.joins("customer", starts=False).expect("conferenced", phase="parked").expect_timers("park")
@@ -97,24 +104,38 @@ def test_agent_who_hangs_up_while_it_converts_has_parked_the_call():
 
 def test_customer_who_came_alone_as_one_who_starts_is_moved_to_hear_the_music():
     """Twilio holds no one before the conference starts."""
-    story = as_room(Scenario().answered().convert()).park().joins("customer").call("agent", "completed")
+    story = as_conference(Scenario().answered().convert()).park().joins("customer").call("agent", "completed")
     story.expect("transferring", "move customer", phase="park")
     (move,) = story.last.effects
     assert move.wait_audio == "music"
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
+        "conferenced", phase="parked"
+    ).expect_held()
 
 
 def test_agent_without_callbacks_is_hung_up_again_and_read():
-    story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
+    story = (
+        as_conference(conferenced())
+        .park()
+        .confirms("agent")
+        .confirms("customer")
+        .expect("transferring", "hang up agent")
+    )
     story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").expect_timers("stage")
-    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
     story.expect("conferenced", phase="parked").expect_timers("park")
 
 
 @pytest.mark.parametrize("comes_to_nothing", ["fails", "is_unknown"])
 def test_hang_up_is_not_ordered_again_while_it_waits_for_a_request_slot(comes_to_nothing: str):
-    story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
+    story = (
+        as_conference(conferenced())
+        .park()
+        .confirms("agent")
+        .confirms("customer")
+        .expect("transferring", "hang up agent")
+    )
     waiting = story.session.parties["agent"].hang_up_effect_id
     assert waiting == story.last.effects[-1].effect_id
     story.fires(StageOverdue).expect("transferring", "look")
@@ -125,7 +146,7 @@ def test_hang_up_is_not_ordered_again_while_it_waits_for_a_request_slot(comes_to
 
 
 def test_agent_of_an_outbound_bridge_who_lingers_is_hung_up():
-    story = as_room(outbound()).park()
+    story = as_conference(outbound()).park()
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
     story.joins("customer", starts=False).fires(StageOverdue)
     story.expect("transferring", "look", "hang up agent").call("agent", "completed").expect("conferenced")
@@ -135,13 +156,17 @@ def test_agent_of_an_outbound_bridge_who_lingers_is_hung_up():
 
 
 def test_flag_not_cleared_in_time_fails_park_and_both_keep_talking():
-    story = as_room(conferenced()).park().fires(StageOverdue).expect("conferenced", phase="")
+    story = as_conference(conferenced()).park().fires(StageOverdue).expect("conferenced", phase="")
     story.expect_command("park-1", "accepted", "failed", reason="flag").expect_concluded(("transfer", "failed", "flag"))
 
 
 def test_unconfirmed_hold_fails_the_park_and_no_one_is_hung_up():
     story = (
-        as_room(conferenced()).park().confirms("agent").fires(StageOverdue).expect("transferring", "unhold customer")
+        as_conference(conferenced())
+        .park()
+        .confirms("agent")
+        .fires(StageOverdue)
+        .expect("transferring", "unhold customer")
     )
     story.expect_command("park-1", "accepted", "failed", reason="hold-failed").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent", phase="").expect_held()
@@ -149,24 +174,26 @@ def test_unconfirmed_hold_fails_the_park_and_no_one_is_hung_up():
 
 
 def test_agent_who_leaves_when_the_park_has_failed_is_no_parked_call():
-    story = as_room(conferenced()).park().fires(StageOverdue).confirms("agent").leaves("agent").expect("conferenced")
+    story = (
+        as_conference(conferenced()).park().fires(StageOverdue).confirms("agent").leaves("agent").expect("conferenced")
+    )
     assert "lone" in story.session.timers
 
 
 def test_no_one_is_left_in_silence_when_agent_leaves_during_hold_rollback():
-    story = as_room(conferenced()).park().confirms("agent").fires(StageOverdue).leaves("agent")
+    story = as_conference(conferenced()).park().confirms("agent").fires(StageOverdue).leaves("agent")
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
 def test_refused_move_leaves_the_two_talking():
-    story = as_room(outbound()).park()
+    story = as_conference(outbound()).park()
     story.fails("redirect_call", "customer", status=500, effect_id=story.last.effects[0].effect_id)
     story.expect("bridged", phase="connected").expect_timers()
     story.expect_command("park-1", "accepted", "failed").convert().expect("converting", "move customer")
 
 
 def test_customer_is_not_moved_while_the_agents_hang_up_is_still_to_end_the_bridge():
-    story = as_room(Scenario().answered()).park().expect("transferring", "hang up agent")
+    story = as_conference(Scenario().answered()).park().expect("transferring", "hang up agent")
     waiting = story.session.parties["agent"].hang_up_effect_id
     # Twilio was too busy for the first attempt. Once the second one ends the bridge, the customer joins the conference.
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress", agent="in-progress")
@@ -177,12 +204,18 @@ def test_customer_is_not_moved_while_the_agents_hang_up_is_still_to_end_the_brid
 
 
 def test_customer_is_moved_where_the_bridge_is_over_although_the_hang_up_has_no_outcome():
-    story = as_room(Scenario().answered()).park().fires(StageOverdue)
+    story = as_conference(Scenario().answered()).park().fires(StageOverdue)
     story.reads(customer="in-progress", agent="completed").expect("transferring", "move customer")
 
 
 def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
-    story = as_room(Scenario().answered()).park().dial_ends("completed").call("agent", "completed").fires(StageOverdue)
+    story = (
+        as_conference(Scenario().answered())
+        .park()
+        .dial_ends("completed")
+        .call("agent", "completed")
+        .fires(StageOverdue)
+    )
     story.expect("transferring", "look").reads(customer="in-progress").expect("transferring", "move customer")
     assert story.last.effects[0].wait_audio == "music"
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(StageOverdue)
@@ -191,14 +224,14 @@ def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
 
 
 def test_conversion_that_brings_only_the_customer_parks_them():
-    story = as_room(Scenario().answered().convert())
+    story = as_conference(Scenario().answered().convert())
     story.succeeds("redirect_call", "agent", story.last.effects[0].effect_id).park().dial_ends("completed")
     story.joins("customer")
     story.fires(ConvertOverdue).expect("converting", "look")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer",))
     story.expect("converting", "move agent").is_unknown("redirect_call", "agent", story.last.effects[0].effect_id)
     story.fires(RepairOverdue).expect("transferring", "hang up agent", "move customer", phase="park")
-    story.joins("customer", conference=OTHER_ROOM, starts=False)
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
     story.call("agent", "completed").expect("conferenced", phase="parked").expect_held()
 
 
@@ -208,7 +241,7 @@ def test_conversion_that_brings_only_the_customer_parks_them():
 def test_customer_leaving_at_any_step_ends_the_call_for_everyone():
     steps = ["clearing", "holding", "parking", "parked"]
     for step in steps:
-        story = as_room(conferenced()).park()
+        story = as_conference(conferenced()).park()
         if step != "clearing":
             story.confirms("agent")
         if step in ("parking", "parked"):
@@ -218,21 +251,21 @@ def test_customer_leaving_at_any_step_ends_the_call_for_everyone():
         story.leaves("customer")
         assert (story.session.state, story.session.end_reason) == ("ended", "customer-left"), step
         assert "end room" in story.all_words()
-        told = ("done",) if step == "parked" else ("failed",)
-        story.expect_command("park-1", "accepted", *told)
+        reported = ("done",) if step == "parked" else ("failed",)
+        story.expect_command("park-1", "accepted", *reported)
 
 
 def test_customer_leaves_while_moving_out_of_the_bridge():
-    story = as_room(Scenario().answered()).park().call("customer", "completed")
+    story = as_conference(Scenario().answered()).park().call("customer", "completed")
     story.expect("ended", "hang up agent", reason="customer-left")
     story.expect_command("park-1", "accepted", "failed", reason="customer-left")
 
 
 @BOTH
-@pytest.mark.parametrize("told", ["call", "leave", "look"])
-def test_customer_who_hangs_up_while_parked_ends_it(begin, told):
+@pytest.mark.parametrize("expected", ["call", "leave", "look"])
+def test_customer_who_hangs_up_while_parked_ends_it(begin, expected):
     story = begin()
-    match told:
+    match expected:
         case "call":
             story.call("customer", "completed")
         case "leave":
@@ -246,17 +279,19 @@ def test_customer_who_hangs_up_while_parked_ends_it(begin, told):
 @BOTH
 def test_parked_customer_survives_a_conference_end_but_loses_the_music(begin):
     story = begin().conference_ends().expect("conferenced", phase="parked").expect_timers("opening", "park")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
+        "conferenced", phase="parked"
+    ).expect_held()
     story.expect_timers("park")
 
 
 @BOTH
 def test_customer_who_comes_again_where_no_wait_music_plays_is_held_to_hear_it(begin):
-    story = begin().conference_ends().joins("customer", conference=OTHER_ROOM, starts=True)
+    story = begin().conference_ends().joins("customer", conference=OTHER_CONFERENCE, starts=True)
     story.expect("conferenced", "hold customer", phase="parked").does("customer")
-    story.changes("customer", kind="participant-hold", conference=OTHER_ROOM).expect_held("customer").expect_timers(
-        "park"
-    )
+    story.changes("customer", kind="participant-hold", conference=OTHER_CONFERENCE).expect_held(
+        "customer"
+    ).expect_timers("park")
 
 
 @BOTH
@@ -272,9 +307,9 @@ def test_customer_in_an_unreported_conference_is_found_by_the_sweep(begin):
     story = begin().later(30_000).sweep_finds("conference-missing").expect("conferenced", "look")
     leg = story.legs["customer"]
     leg.held = leg.end_on_exit = leg.starts = False
-    story.reads(customer="in-progress", conference=OTHER_ROOM, inside=("customer",))
+    story.reads(customer="in-progress", conference=OTHER_CONFERENCE, inside=("customer",))
     story.expect("conferenced", phase="parked").expect_timers("park")
-    assert story.session.conference_sid == OTHER_ROOM
+    assert story.session.conference_sid == OTHER_CONFERENCE
     assert story.session.parties["customer"].waits_for_start
 
 
@@ -284,7 +319,7 @@ def test_parked_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_m
     story = begin().later(30_000).sweep_finds("conference-missing")
     leg = story.legs["customer"]
     leg.held, leg.end_on_exit, leg.starts = False, False, True
-    story.reads(customer="in-progress", conference=OTHER_ROOM, inside=("customer",))
+    story.reads(customer="in-progress", conference=OTHER_CONFERENCE, inside=("customer",))
     story.expect("conferenced", "hold customer", phase="parked")
     story.fails("update_participant", "customer", code=code, effect_id=story.last.effects[0].effect_id)
     story.expect("conferenced", "move customer", phase="parked").expect_timers("park", "opening")
@@ -352,8 +387,8 @@ def test_customer_moving_to_another_conference_at_park_timeout_is_not_lost():
     story.expect("transferring", "dial agent to the gate", phase="recall")
     assert "stage" in story.session.timers
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
-    story.expect("transferring", "move customer").joins("customer", conference=OTHER_ROOM, starts=False)
-    story.placed("agent").gate("agent").gate("agent", "accepted").joins("agent", conference=OTHER_ROOM)
+    story.expect("transferring", "move customer").joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.placed("agent").gate("agent").gate("agent", "accepted").joins("agent", conference=OTHER_CONFERENCE)
     story.expect("conferenced", *FLAGS)
 
 
@@ -371,13 +406,15 @@ def test_parked_call_takes_a_retrieve_and_an_end_and_no_transfer(begin):
 
 
 def test_second_park_is_refused_while_one_runs():
-    as_room(conferenced()).park().park("park-2").expect_refused("park-2", "another transfer is in progress", "end")
-    story = as_room(Scenario().answered()).park().park("park-2").expect("transferring", outcome="refused")
+    as_conference(conferenced()).park().park("park-2").expect_refused(
+        "park-2", "another transfer is in progress", "end"
+    )
+    story = as_conference(Scenario().answered()).park().park("park-2").expect("transferring", outcome="refused")
     story.expect_command("park-1", "accepted")
 
 
 def test_steps_of_a_transfer_are_refused_while_a_park_runs():
-    story = as_room(conferenced()).park()
+    story = as_conference(conferenced()).park()
     for step in ("complete", "cancel", "swap", "merge"):
         getattr(story, step)(step).expect("transferring", outcome="refused")
 
@@ -387,7 +424,7 @@ def test_removing_the_customer_ends_it():
 
 
 def test_end_while_the_agent_is_being_hung_up():
-    story = as_room(Scenario().answered()).park().end().expect("ended", "hang up customer", "hang up agent")
+    story = as_conference(Scenario().answered()).park().end().expect("ended", "hang up customer", "hang up agent")
     story.expect_command("park-1", "accepted", "failed", reason="command")
 
 

@@ -12,7 +12,7 @@ from conferral.statemachine.events import (
     ParticipantSeen,
 )
 from conferral.statemachine.session import Session
-from tests.statemachine.scenario import ROOM, Scenario
+from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
 
 SIDS = tuple(f"CA{number:032x}" for number in range(60))
@@ -24,7 +24,7 @@ def crowded() -> Scenario:
     people = [ParticipantFound(call_sid=sid, label=f"guest-{at}-{at + 1}") for at, sid in enumerate(SIDS)]
     people[0] = replace(people[0], label="customer-1", came_in=True)
     people[1] = replace(people[1], label="agent-1")
-    story.take(ConferenceFound(**story._common(token="sweep:1"), conference_sid=ROOM, participants=tuple(people)))
+    story.take(ConferenceFound(**story._common(token="sweep:1"), conference_sid=CONFERENCE, participants=tuple(people)))
     return swept(story)
 
 
@@ -50,7 +50,7 @@ def reads(
             effect_id=story.session.open_read_id,
             read_version=story.session.version if version is None else version,
             calls=tuple(CallSeen(sid, "completed") for sid in over),
-            conference_sid=ROOM,
+            conference_sid=CONFERENCE,
             participants=tuple(ParticipantSeen(call_sid=sid) for sid in SIDS[:inside]),
             unread=unread,
         )

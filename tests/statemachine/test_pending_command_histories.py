@@ -23,7 +23,7 @@ from tests.statemachine.command_scenarios import (
     recorded_conference,
     supervised,
 )
-from tests.statemachine.scenario import OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.test_grid import MOVES as OTHER_MOVES
 from tests.statemachine.test_grid import History, check
 from tests.statemachine.transfer_scenarios import talking
@@ -70,9 +70,9 @@ class OrderHistory(History):
     def records(self) -> None:
         self.story.command(Record, self.id(), action=self.draw(st.sampled_from(list(RecordAction))).value)
 
-    def recording_tells(self) -> None:
+    def recording_reports(self) -> None:
         status, sid = self.draw(st.sampled_from(list(RecordingStatus))), self.draw(st.booleans())
-        conference = self.draw(st.sampled_from([ROOM, ROOM, OTHER_ROOM]))
+        conference = self.draw(st.sampled_from([CONFERENCE, CONFERENCE, OTHER_CONFERENCE]))
         self.story.recording(
             status.value, sid=RECORDING if sid else OTHER_RECORDING, of_conference=self.draw(st.booleans()),
             conference_sid=conference,
@@ -86,7 +86,7 @@ class OrderHistory(History):
         name = next(name for name, one in self.story.legs.items() if one is leg)
         self.story.changes(name, kind=self.draw(st.sampled_from(["", "participant-unhold", "participant-unmute"])))
 
-    def is_told(self) -> None:
+    def is_reported(self) -> None:
         """The outcome of something that was asked for in truth."""
         asked = [effect for effect in self.story.effects if isinstance(effect, _ASKED)]
         if not asked:
@@ -138,10 +138,10 @@ def check_orders(session: Session) -> None:
         return
     for command in session.pending_commands:
         party = session.parties.get(command.party)
-        is_dialled = party is not None and bool(party.dial_id) and not (party.is_gone or party.takes_part)
+        is_dialed = party is not None and bool(party.dial_id) and not (party.is_gone or party.takes_part)
         converts = command.is_queued and session.state is State.CONVERTING
         has_outcome_to_come = command.name == "record" and bool(command.effects)
-        assert command.due_ms or is_dialled or converts or has_outcome_to_come, f"{command.name} waits for nothing"
+        assert command.due_ms or is_dialed or converts or has_outcome_to_come, f"{command.name} waits for nothing"
     due = [command.due_ms for command in session.pending_commands if command.due_ms]
     assert session.timers.get("pending_command") == (min(due) if due else None)
     left = present_parties(session)

@@ -93,8 +93,8 @@ def check_end(network: PhoneNetwork) -> None:
     if session.state is State.ENDED:
         assert not network.talking(), "somebody is left on the line"
         assert not network.ringing(), "somebody's phone still rings"
-        for command_id, told in network.reports.items():
-            assert len([status for status, _ in told if status in FINAL]) == 1, f"{command_id} was told {told}"
+        for command_id, reported in network.reports.items():
+            assert len([status for status, _ in reported if status in FINAL]) == 1, f"{command_id} was told {reported}"
     elif session.state is State.CONFERENCED and session.phase is Phase.NONE:
         assert len(present_parties(session)) >= 2, "somebody is alone"
         for party in present_parties(session):

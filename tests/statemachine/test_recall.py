@@ -4,9 +4,9 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.conference_scenarios import as_room
-from tests.statemachine.scenario import ALICE, BOB, CAROL, OTHER_ROOM, ROOM, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, dialling, ringing, talking
+from tests.statemachine.conference_scenarios import as_conference
+from tests.statemachine.scenario import ALICE, BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, dialing, ringing, talking
 
 END, FALLBACK = Policy(fallback="end"), Policy(fallback=CAROL)
 
@@ -18,7 +18,7 @@ def failed_from_bridge(policy: Policy | None = None) -> Scenario:
 
 def failed_from_conference(policy: Policy | None = None) -> Scenario:
     """The customer is held with ring-back; the target was busy."""
-    return dialling("blind", policy=policy).leaves("agent").placed("target").call("target", "busy")
+    return dialing("blind", policy=policy).leaves("agent").placed("target").call("target", "busy")
 
 
 # ---- the agent is rung again -------------------------------------------------------------------------------------
@@ -50,8 +50,8 @@ def test_agent_is_rung_twice_ten_seconds_apart_and_then_it_is_the_end():
     story.fires(StageOverdue).expect("transferring", "dial agent to the gate", phase="recall").placed("agent")
     assert story.session.parties["agent"].recall_reason == "busy"
     story.call("agent", "busy").expect("ended", "say goodbye to customer", reason="recall-failed")
-    told = "busy, recall no-answer, recall busy"
-    story.expect_concluded(("transfer", "failed", told), ("session", "ended", "recall-failed"))
+    reported = "busy, recall no-answer, recall busy"
+    story.expect_concluded(("transfer", "failed", reported), ("session", "ended", "recall-failed"))
     story.expect_attempts((BOB, "busy"), (ALICE, "no-answer"), (ALICE, "busy"))
 
 
@@ -100,7 +100,7 @@ def test_recalled_agent_can_transfer_again():
 
 
 def test_agent_who_is_rung_again_may_be_removed():
-    story = as_room(failed_from_bridge()).placed("agent").remove("agent").expect("transferring", "hang up agent")
+    story = as_conference(failed_from_bridge()).placed("agent").remove("agent").expect("transferring", "hang up agent")
     story.call("agent", "canceled").expect("transferring", phase="recall").expect_timers("stage")
     story.expect_command("remove-1", "accepted", "done")
 
@@ -130,7 +130,7 @@ def test_target_failing_before_the_agent_is_released_is_dropped():
 
 
 def test_target_who_hangs_up_before_the_customer_is_back_leads_to_a_recall():
-    story = dialling("blind").leaves("agent").takes_part("target").leaves("target")
+    story = dialing("blind").leaves("agent").takes_part("target").leaves("target")
     story.expect("transferring", "dial agent to the gate", phase="recall").expect_transfer("failed", "hung-up")
 
 
@@ -148,9 +148,9 @@ def test_no_one_is_left_in_silence_when_agent_and_target_both_hang_up(first, sec
 def test_target_dialed_into_an_ended_conference_is_tracked_until_gone():
     """The agent's leave ended the conference; the customer waits in another one, which the target can't join."""
     story = ringing("warm").leaves("agent").conference_ends().expect("transferring", "hang up target")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect_timers("stage")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect_timers("stage")
     story.fires(StageOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", target="completed", conference=OTHER_ROOM, inside=("customer",))
+    story.reads(customer="in-progress", target="completed", conference=OTHER_CONFERENCE, inside=("customer",))
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
@@ -168,8 +168,8 @@ def test_fallback_destination_is_tried_once():
 def test_fallback_destination_that_fails_is_the_end():
     story = failed_from_conference(FALLBACK).expect("transferring", "dial target").placed("target")
     story.call("target", "no-answer").expect("ended", "say goodbye to customer", reason="fallback-failed")
-    told = "busy, fallback no-answer"
-    story.expect_concluded(("transfer", "failed", told), ("session", "ended", "fallback-failed"))
+    found = "busy, fallback no-answer"
+    story.expect_concluded(("transfer", "failed", found), ("session", "ended", "fallback-failed"))
 
 
 def test_late_callback_of_the_first_target_does_not_touch_the_fallback():
@@ -181,7 +181,7 @@ def test_late_callback_of_the_first_target_does_not_touch_the_fallback():
 
 
 @pytest.mark.parametrize("begin", [failed_from_bridge, failed_from_conference])
-def test_customer_is_told_and_hung_up_without_recall_when_fallback_is_end(begin):
+def test_customer_hears_why_and_is_hung_up_without_recall_when_fallback_is_end(begin):
     story = begin(END).expect("ended", "say goodbye to customer", reason="transfer-failed")
     assert story.last.effects[0].sentence == "transfer-failed"
     story.expect_concluded(("transfer", "failed", "busy"), ("session", "ended", "transfer-failed"))
@@ -190,7 +190,7 @@ def test_customer_is_told_and_hung_up_without_recall_when_fallback_is_end(begin)
 
 def test_agent_who_is_still_leaving_is_waited_for_before_the_end():
     """Only then is it known that no one is left for the customer."""
-    story = dialling("blind", policy=END).placed("target").call("target", "busy").expect("transferring")
+    story = dialing("blind", policy=END).placed("target").call("target", "busy").expect("transferring")
     story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").call("agent", "completed")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")
@@ -204,6 +204,6 @@ def test_unhold_for_the_recalled_agent_is_verified():
     update = story.unconfirmed[-1]
     story.does("customer")
     story.succeeds("update_participant", "customer", update.effect_id)
-    story.reads(conference=ROOM, inside=("customer", "agent")).expect(
+    story.reads(conference=CONFERENCE, inside=("customer", "agent")).expect(
         "conferenced", "flag customer", "flag agent"
     ).expect_held()

@@ -6,7 +6,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, CallProgressed, DialOverdue, LoneOverdue, OpeningOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import DAVE, called, received, waiting
-from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS
 
 TWO = {"other_agents": (BOB,)}
@@ -18,7 +18,7 @@ TWO = {"other_agents": (BOB,)}
 def test_agent_is_dialed_once_the_waiting_caller_has_joined():
     story = waiting()
     dial = story.last.effects[0]
-    assert (dial.to, dial.conference, dial.label, dial.early_media) == (ALICE, ROOM, "agent-1", False)
+    assert (dial.to, dial.conference, dial.label, dial.early_media) == (ALICE, CONFERENCE, "agent-1", False)
     assert story.session.parties["customer"].wait_audio == "music"
     assert story.session.parties["customer"].waits_for_start
     story.placed("agent").expect_timers("dial").call("agent", "ringing").expect("conferenced", phase="ringing")
@@ -69,7 +69,7 @@ def test_agent_who_leaves_or_caller_who_leaves_ends_it_after_the_grace():
     ("no-answer", 487, "agent-no-answer"),
     ("failed",    404, "agent-failed"),
 ])  # fmt: skip
-def test_caller_is_told_and_hung_up_when_the_only_agent_is_not_reached(status, sip, reason):
+def test_caller_hears_why_and_is_hung_up_when_the_only_agent_is_not_reached(status, sip, reason):
     story = waiting().placed("agent").call("agent", status, sip=sip)
     story.expect("ended", "say goodbye to customer", reason=reason)
     assert story.last.effects[0].sentence == "nobody-reached"
@@ -98,7 +98,7 @@ def test_late_callbacks_of_the_former_agent_do_not_touch_the_next():
 
 
 def test_former_agent_with_unknown_call_is_recognized_by_their_label():
-    story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
+    story = waiting(**TWO).unknown_outcome("agent").expect("conferenced", "dial agent")
     story.leaves("former agent", status="busy", reason="participant_add_failed").expect("conferenced", outcome="stayed")
     story.call("former agent", "busy").expect("conferenced", outcome="stale")
     story.legs["former agent"].label, story.legs["former agent"].call_sid = "agent-9", "CA" + "9" * 32
@@ -113,17 +113,17 @@ def test_refused_dial_continues_with_the_next_agent():
 
 def test_unfound_dial_is_given_up_and_hung_up_when_it_appears():
     """A straight one was found by its label before that."""
-    story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
+    story = waiting(**TWO).unknown_outcome("agent").expect("conferenced", "dial agent")
     story.call("former agent", "ringing").expect("conferenced", "hang up a call")
     assert story.session.parties["agent"].status == "dialing"
 
 
-@pytest.mark.parametrize("told", ["ringing", "in-progress"])
-def test_phone_given_up_is_hung_up_even_when_its_join_comes_first(told):
+@pytest.mark.parametrize("expected", ["ringing", "in-progress"])
+def test_phone_given_up_is_hung_up_even_when_its_join_comes_first(expected):
     """Until its own callback names the dial, it resembles a party that someone else has brought in."""
-    story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
+    story = waiting(**TWO).unknown_outcome("agent").expect("conferenced", "dial agent")
     story.joins("former agent").expect_parties(customer="connected", agent="dialing", guest_1="connected")
-    story.call("former agent", told).expect("conferenced", "hang up guest-1")
+    story.call("former agent", expected).expect("conferenced", "hang up guest-1")
     story.call("former agent", "in-progress", sequence=9).expect("conferenced")
     story.leaves("former agent").takes_part("agent").expect("conferenced", *FLAGS, phase="")
 
@@ -141,13 +141,15 @@ def test_dial_failure_reported_only_by_the_conference_is_enough():
 
 def test_dial_without_callbacks_is_read_and_given_up():
     story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
-    story.reads(customer="in-progress", agent="ringing", conference=ROOM, inside=("customer",)).expect("conferenced")
+    story.reads(customer="in-progress", agent="ringing", conference=CONFERENCE, inside=("customer",)).expect(
+        "conferenced"
+    )
     story.fires(DialOverdue).expect("ended", "hang up agent", "say goodbye to customer", reason="agent-no-answer")
 
 
 def test_agent_without_answer_and_join_callbacks_is_found_by_a_read():
     story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS, phase="")
 
 
@@ -178,10 +180,10 @@ def test_caller_hanging_up_before_joining_ends_it_before_anyone_is_dialed():
     )
 
 
-@pytest.mark.parametrize("told", ["action", "leave", "call", "room first"])
-def test_callers_leaving_is_known_by_any_of_its_callbacks(told):
+@pytest.mark.parametrize("shown", ["action", "leave", "call", "room first"])
+def test_callers_leaving_is_known_by_any_of_its_callbacks(shown):
     story = waiting().placed("agent")
-    match told:
+    match shown:
         case "action":
             story.dial_ends("completed", call_status="completed", dial="conference")
         case "leave":
@@ -219,7 +221,9 @@ def test_caller_who_does_not_return_is_searched_for_and_moved_once():
     story = moved()
     assert story.last.effects[0].wait_audio == "music"
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent").expect_timers()
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
+        "conferenced", "dial agent"
+    ).expect_timers()
 
 
 def test_caller_is_moved_even_if_their_join_was_event_number_0():
@@ -253,7 +257,7 @@ def test_caller_never_seen_in_any_conference_is_not_moved():
 
 
 def test_caller_who_joined_without_callbacks_is_found():
-    story = called().fires(OpeningOverdue).reads(customer="in-progress", conference=ROOM, inside=("customer",))
+    story = called().fires(OpeningOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
     story.expect("conferenced", "dial agent").expect_timers()
 
 
@@ -271,7 +275,9 @@ def test_early_read_does_not_divert_the_caller():
 def test_move_of_unknown_outcome_is_verified_before_it_counts_as_failed():
     story = moved()
     story.is_unknown("redirect_call", "customer", story.last.effects[0].effect_id).expect("conferenced", "look")
-    story.reads(customer="in-progress", conference=OTHER_ROOM, inside=("customer",)).expect("conferenced", "dial agent")
+    story.reads(customer="in-progress", conference=OTHER_CONFERENCE, inside=("customer",)).expect(
+        "conferenced", "dial agent"
+    )
 
 
 def test_move_of_a_caller_who_has_hung_up_ends_it():
@@ -287,34 +293,34 @@ def test_failing_wait_url_costs_the_caller_the_conference_but_not_the_call():
     """Twilio ends it; the action of his `<Dial>` leads him into another, without music, and the agent is dialed."""
     story = called().joins("customer", starts=False).conference_ends().expect("conferenced").expect_timers("opening")
     story.placed("agent").expect("conferenced", "hang up agent")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
-    assert (story.last.effects[0].conference, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
+    assert (story.last.effects[0].conference, story.last.effects[0].to) == (OTHER_CONFERENCE, ALICE)
     story.call("former agent", "canceled").expect("conferenced")
-    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
 
 
-def room_is_over(story):
+def conference_is_over(story):
     """Twilio refuses to dial into a conference that has ended; no callback has reported the end yet."""
     return story.fails("create_participant", "agent", gone=True, status=404, effect_id=story.legs["agent"].dial)
 
 
 def test_dial_that_comes_too_late_for_the_first_conference_goes_into_the_second():
-    story = room_is_over(waiting()).expect("conferenced").expect_timers("opening")
+    story = conference_is_over(waiting()).expect("conferenced").expect_timers("opening")
     story.dial_ends("answered", dial="conference").conference_ends().expect("conferenced")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
-    assert (story.last.effects[0].conference, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
-    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
+    assert (story.last.effects[0].conference, story.last.effects[0].to) == (OTHER_CONFERENCE, ALICE)
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
 
 
 def test_customers_number_is_not_what_the_dial_came_too_late_for():
     story = called(Policy(shows_customer_number=True), call_token="token").joins("customer", starts=False)
-    room_is_over(story.expect("conferenced", "dial agent")).expect("conferenced")
+    conference_is_over(story.expect("conferenced", "dial agent")).expect("conferenced")
 
 
 def test_conference_found_alive_is_dialed_into_once_more_only():
-    story = room_is_over(waiting()).fires(OpeningOverdue).expect("conferenced", "look")
-    story.reads(conference=ROOM, inside=("customer",), customer="in-progress").expect("conferenced", "dial agent")
-    room_is_over(story).expect("ended", "say goodbye to customer", reason="agent-failed")
+    story = conference_is_over(waiting()).fires(OpeningOverdue).expect("conferenced", "look")
+    story.reads(conference=CONFERENCE, inside=("customer",), customer="in-progress").expect("conferenced", "dial agent")
+    conference_is_over(story).expect("ended", "say goodbye to customer", reason="agent-failed")
 
 
 @pytest.mark.parametrize("first", ["action", "join"])
@@ -322,25 +328,25 @@ def test_callbacks_of_the_two_conferences_may_come_in_any_order(first):
     story = waiting().placed("agent")
     if first == "action":
         story.dial_ends("completed", dial="conference").expect("conferenced").expect_timers("opening", "dial")
-        story.joins("customer", conference=OTHER_ROOM, starts=False).expect(
+        story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
             "conferenced", "hang up agent", "dial agent"
         )
     else:
-        story.joins("customer", conference=OTHER_ROOM, starts=False).expect(
+        story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
             "conferenced", "hang up agent", "dial agent"
         )
     story.conference_ends().leaves("customer", status="in-progress", reason="conference_ended").expect("conferenced")
-    assert story.session.conference_sid == OTHER_ROOM
+    assert story.session.conference_sid == OTHER_CONFERENCE
     assert story.session.parties["customer"].in_conference
-    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
 
 
 def test_agent_ringing_for_the_gate_is_not_redialed_for_another_conference():
     policy = Policy(confirm_phones=True)
     story = called(policy, agent_address="+14155550188").joins("customer", starts=False)
     story.expect("conferenced", "dial agent to the gate").placed("agent").conference_ends().expect("conferenced")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced")
-    story.gate("agent").gate("agent", "accepted").joins("agent", conference=OTHER_ROOM)
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced")
+    story.gate("agent").gate("agent", "accepted").joins("agent", conference=OTHER_CONFERENCE)
     story.expect("conferenced", *FLAGS, phase="")
 
 
@@ -348,7 +354,7 @@ def test_agent_busy_while_the_caller_is_moving_is_not_rung_again():
     policy = Policy(confirm_phones=True)
     story = called(policy, agent_address="+14155550188", **TWO).joins("customer", starts=False)
     story.placed("agent").conference_ends().call("agent", "busy")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
     assert story.last.effects[0].to == BOB
 
 
@@ -356,8 +362,8 @@ def test_every_callback_about_the_second_conference_may_be_lost():
     """The session still takes the caller for being in the first one; the sweep finds that it is over."""
     story = waiting().placed("agent").call("agent", "ringing").later(30_000)
     story.sweep_finds("conference-missing").expect("conferenced", "look")
-    story.reads(customer="in-progress", agent="ringing", conference=OTHER_ROOM, inside=("customer",))
-    assert story.session.conference_sid == OTHER_ROOM
+    story.reads(customer="in-progress", agent="ringing", conference=OTHER_CONFERENCE, inside=("customer",))
+    assert story.session.conference_sid == OTHER_CONFERENCE
     assert story.all_words().count("dial agent") == 2
     assert story.session.parties["customer"].in_conference
 
@@ -371,10 +377,10 @@ def test_conference_that_is_over_without_a_word_leads_to_another():
 
 
 def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is_hung_up():
-    story = waiting().joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    story = waiting().joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
     story.placed("former agent").expect("conferenced", "hang up a call")
     story.call("former agent", "ringing").expect("conferenced")
-    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
 
 
 # ---- commands and the end ----------------------------------------------------------------------------------------
@@ -449,17 +455,17 @@ def test_caller_without_a_survey_is_hung_up_when_the_conference_ends_with_the_ag
     received().conference_ends(by="agent").expect("ended", "hang up customer", "hang up agent", reason="agent-left")
 
 
-@pytest.mark.parametrize("told", ["conference end", "nothing"])
-def test_late_join_callback_does_not_divert_a_caller_who_continues_elsewhere(told):
+@pytest.mark.parametrize("text", ["conference end", "nothing"])
+def test_late_join_callback_does_not_divert_a_caller_who_continues_elsewhere(text):
     """A read has shown the join; its callback arrives minutes later."""
     story = with_survey().leaves("agent")
-    if told == "nothing":
+    if text == "nothing":
         story.fires(LoneOverdue).expect("ended", "send away customer")
     else:
         story.conference_ends().expect("ended", reason="agent-left")
     story.joins("customer").expect("ended")
     # Into another one he comes because he was answered before it was decided that he goes on.
-    story.joins("customer", conference=OTHER_ROOM).expect("ended", "hang up a call")
+    story.joins("customer", conference=OTHER_CONFERENCE).expect("ended", "hang up a call")
 
 
 @pytest.mark.parametrize("outcome", ["refused", "unknown"])

@@ -13,7 +13,7 @@ from tests.statemachine.command_scenarios import (
     recorded,
     recorded_conference,
 )
-from tests.statemachine.scenario import CUSTOMER_CALL, OTHER_ROOM, OUTBOUND, ROOM, Scenario
+from tests.statemachine.scenario import CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, outbound, talking
 
 
@@ -214,7 +214,7 @@ def test_customer_of_a_blind_transfer_is_recorded():
 def test_conference_is_recorded_from_its_start_and_changed_by_its_sid():
     story = recorded_conference().record("pause").expect("conferenced", "paused recording")
     effect = story.last.effects[0]
-    assert (effect.recording_sid, effect.call_sid, effect.conference_sid) == ("", "", ROOM)
+    assert (effect.recording_sid, effect.call_sid, effect.conference_sid) == ("", "", CONFERENCE)
     story.recorded(sid="").record("resume").expect("conferenced", "in-progress recording").recorded(sid="")
     story.recording("in-progress").record("stop").expect("conferenced", "stopped recording")
     assert story.last.effects[0].recording_sid == RECORDING
@@ -245,7 +245,7 @@ def test_consult_is_on_no_recording_though_the_customers_call_was_recorded_over_
         assert story.last.effects[0].recording_sid == RECORDING
         story.recorded().recording("completed", of_conference=False).expect("conferenced", outcome="stale")
     consult(story.confirms("customer", "agent")).expect("transferring", "paused recording")
-    assert story.last.effects[0].conference_sid == ROOM
+    assert story.last.effects[0].conference_sid == CONFERENCE
     story.recorded().expect("transferring", "dial target")
 
 
@@ -396,9 +396,9 @@ def test_conference_that_a_blind_transfer_has_opened_is_recorded_from_its_start_
 def test_conference_that_takes_the_place_of_another_has_a_recording_of_its_own():
     """The agent's leaving has ended the first one before his flag was cleared."""
     story = recorded_conference().recording("in-progress").transfer("warm").leaves("agent")
-    story.conference_ends(by="agent").joins("customer", conference=OTHER_ROOM, starts=False)
+    story.conference_ends(by="agent").joins("customer", conference=OTHER_CONFERENCE, starts=False)
     story.recording("completed").expect("transferring", outcome="stale")
-    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
+    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_CONFERENCE)
     story.expect("conferenced", "flag customer", "flag agent").expect_recording("in-progress")
     assert story.session.recording.recording_sid == ""
 

@@ -4,11 +4,11 @@ import pytest
 
 from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
-from tests.statemachine.scenario import BOB, CAROL, ROOM, Scenario
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import (
     FLAGS,
     blind_from_bridge,
-    dialling,
+    dialing,
     outbound,
     ringing,
     succeeds_all,
@@ -113,7 +113,7 @@ def test_party_whose_call_is_not_known_yet_is_hung_up_as_soon_as_it_is():
 
 
 def test_removed_party_dialed_with_unknown_outcome_is_hung_up_if_it_appears():
-    story = ordering().add(confirm=True).confirms("customer", "agent").in_doubt("lawyer").remove("lawyer")
+    story = ordering().add(confirm=True).confirms("customer", "agent").unknown_outcome("lawyer").remove("lawyer")
     story.expect("conferenced", "find lawyer").expect_command("remove-1", "accepted", "done").expect_timers()
     story.call("lawyer", "ringing").expect("conferenced", "hang up lawyer")
 
@@ -140,13 +140,15 @@ def test_hang_up_without_callbacks_is_verified():
         .expect("conferenced", "look")
     )
     story.expect_command("remove-1", "accepted").expect_timers("pending_command")
-    story.reads(agent="completed", customer="in-progress", conference=ROOM, inside=("customer",)).expect_timers("lone")
+    story.reads(agent="completed", customer="in-progress", conference=CONFERENCE, inside=("customer",)).expect_timers(
+        "lone"
+    )
     story.expect_command("remove-1", "accepted", "done")
 
 
 def test_hang_up_that_a_read_does_not_show_either_is_given_up():
     story = ordering().remove("agent").fires(PendingCommandOverdue)
-    story.reads(agent="in-progress", customer="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(agent="in-progress", customer="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.fires(PendingCommandOverdue)
     story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio did not confirm it")
 
@@ -203,14 +205,14 @@ def test_target_who_is_removed_has_cancelled_it(begin, mode):
 
 
 def test_one_of_several_who_is_removed_stops_ringing_and_the_other_may_still_take_it():
-    story = ordering(dialling, "warm", BOB, CAROL).placed("target-1").placed("target-2").remove("target-1")
+    story = ordering(dialing, "warm", BOB, CAROL).placed("target-1").placed("target-2").remove("target-1")
     story.expect("transferring", "hang up target-1").call("target-1", "canceled").expect("transferring")
     story.expect_command("remove-1", "accepted", "done").gate("target-2").gate("target-2", "accepted")
     story.joins("target-2").expect("transferring").expect_transfer("merged")
 
 
 def test_all_of_several_who_are_removed_fail_the_transfer():
-    story = ordering(dialling, "warm", BOB, CAROL).placed("target-1").placed("target-2")
+    story = ordering(dialing, "warm", BOB, CAROL).placed("target-1").placed("target-2")
     story.remove("target-1").remove("target-2", "remove-2").call("target-1", "canceled").call("target-2", "canceled")
     story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "failed")
     story.expect_command("remove-1", "accepted", "done").expect_command("remove-2", "accepted", "done")

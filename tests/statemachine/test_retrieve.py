@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, OpeningOverdue, ParkOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import DAVE, parked, parked_from_bridge, received, retrieving
-from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
 BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
@@ -26,8 +26,8 @@ def test_retrieve_from_a_conference_holds_the_customer_until_the_retriever_answe
     )
     story.expect_command("retrieve-1", "accepted", "done").expect_parties(customer="connected", agent="connected")
     story.confirms("customer", "agent").expect_timers()
-    told = [("transfer", "completed", "", "park"), ("transfer", "completed", "", "retrieve")]
-    assert [(one.kind, one.result, one.reason, one.mode) for one in story.outcome_records] == told
+    reported = [("transfer", "completed", "", "park"), ("transfer", "completed", "", "retrieve")]
+    assert [(one.kind, one.result, one.reason, one.mode) for one in story.outcome_records] == reported
     story.expect_attempts((BOB, "answered"))
 
 
@@ -139,7 +139,7 @@ def test_retriever_that_cannot_be_dialed_leaves_the_call_parked():
 
 
 def test_retrieve_dial_of_unknown_outcome_is_searched_for_and_never_repeated():
-    story = retrieving().in_doubt("agent").expect("transferring").expect_timers("dial").fires(DialOverdue)
+    story = retrieving().unknown_outcome("agent").expect("transferring").expect_timers("dial").fires(DialOverdue)
     story.expect("transferring", "find agent").found("agent").expect("transferring", phase="retrieve")
     story.gate("agent").gate("agent", "accepted").joins("agent").confirms("customer").expect(
         "conferenced", "flag customer", "flag agent"
@@ -147,14 +147,14 @@ def test_retrieve_dial_of_unknown_outcome_is_searched_for_and_never_repeated():
 
 
 def test_dial_of_the_retriever_that_is_not_found_leaves_it_parked():
-    story = retrieving().in_doubt("agent").fires(DialOverdue).found("agent", call_sid="")
+    story = retrieving().unknown_outcome("agent").fires(DialOverdue).found("agent", call_sid="")
     story.expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED, reason="unknown")
     story.call("agent", "ringing").expect("conferenced", "hang up agent")
 
 
 def test_retriever_without_callbacks_is_given_up():
     story = retrieving().placed("agent").fires(DialOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", agent="ringing", conference=ROOM, inside=("customer",)).fires(DialOverdue)
+    story.reads(customer="in-progress", agent="ringing", conference=CONFERENCE, inside=("customer",)).fires(DialOverdue)
     story.expect("conferenced", "hang up agent", phase="parked").expect_timers("park")
     story.expect_command("retrieve-1", *FAILED, reason="no-answer")
 
@@ -178,10 +178,10 @@ def test_retrieve_that_outlasts_the_time_sends_it_back_at_once_when_it_fails():
 
 
 @BOTH
-@pytest.mark.parametrize("moment", ["dialling", "ringing", "gate", "in"])
+@pytest.mark.parametrize("moment", ["dialing", "ringing", "gate", "in"])
 def test_customer_who_leaves_at_any_step_ends_it_and_stops_the_retriever(begin, moment):
     story = retrieving(begin).placed("agent")
-    if moment != "dialling":
+    if moment != "dialing":
         story.call("agent", "ringing")
     if moment in ("gate", "in"):
         story.gate("agent").gate("agent", "accepted")
@@ -201,9 +201,9 @@ def test_customer_who_leaves_before_the_dial_was_placed():
 def test_customer_losing_their_conference_during_retrieve_is_led_into_another(begin):
     story = retrieving(begin).placed("agent").conference_ends().expect("transferring", phase="retrieve")
     story.legs["customer"].held = False
-    story.joins("customer", conference=OTHER_ROOM, starts=False).gate("agent").gate("agent", "accepted")
-    story.joins("agent", conference=OTHER_ROOM)
-    assert story.session.conference_sid == OTHER_ROOM
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).gate("agent").gate("agent", "accepted")
+    story.joins("agent", conference=OTHER_CONFERENCE)
+    assert story.session.conference_sid == OTHER_CONFERENCE
     if begin is parked_from_bridge:
         story.expect("conferenced", *FLAGS)
 
@@ -220,11 +220,13 @@ def test_customer_not_returning_during_retrieve_is_searched_for_and_moved(begin)
 
 
 def test_retriever_is_not_left_alone_with_a_customer_who_is_nowhere():
-    story = answers(retrieving(parked_from_bridge).conference_ends()).joins("agent", conference=OTHER_ROOM)
+    story = answers(retrieving(parked_from_bridge).conference_ends()).joins("agent", conference=OTHER_CONFERENCE)
     assert story.session.phase == "retrieve"
     story.fires(StageOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", agent="in-progress", conference=OTHER_ROOM, inside=("agent",))
-    story.expect("transferring", "move customer").joins("customer", conference=OTHER_ROOM).expect("conferenced", *FLAGS)
+    story.reads(customer="in-progress", agent="in-progress", conference=OTHER_CONFERENCE, inside=("agent",))
+    story.expect("transferring", "move customer").joins("customer", conference=OTHER_CONFERENCE).expect(
+        "conferenced", *FLAGS
+    )
 
 
 def test_retrieve_while_the_customer_moves_to_another_conference():
@@ -249,14 +251,14 @@ def test_unhold_with_a_lost_callback_is_found_by_a_read():
     update = story.unconfirmed[-1]
     story.does("customer")
     story.succeeds("update_participant", "customer", update.effect_id)
-    story.reads(conference=ROOM, inside=("customer", "agent")).expect(
+    story.reads(conference=CONFERENCE, inside=("customer", "agent")).expect(
         "conferenced", "flag customer", "flag agent"
     ).expect_held()
 
 
 def test_join_with_a_lost_callback_is_found_by_a_read():
     story = answers(retrieving(parked_from_bridge)).fires(DialOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS)
 
 
@@ -294,10 +296,10 @@ def test_time_out_that_comes_as_the_retrieve_is_taken_is_stale():
 # ---- who takes it up and leaves before that is known -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tells", ["join", "start"])
-def test_customer_in_a_conference_started_by_a_departed_party_is_held_for_music(tells):
+@pytest.mark.parametrize("reports", ["join", "start"])
+def test_customer_in_a_conference_started_by_a_departed_party_is_held_for_music(reports):
     story = answers(retrieving(parked_from_bridge)).leaves("agent").expect("conferenced", phase="parked")
-    if tells == "join":
+    if reports == "join":
         story.joins("agent").expect("conferenced", "hang up a call", "hold customer", phase="parked")
     else:
         story.conference_starts().expect("conferenced", "hold customer", phase="parked")

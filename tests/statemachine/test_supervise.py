@@ -4,20 +4,20 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
-from tests.statemachine.scenario import ROOM, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.scenario import CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 UNFLAGS = ("unflag customer", "unflag agent")
 ALL = ("customer", "agent", "supervisor")
 
 
-def dialled(mode: str = "monitor", **options) -> Orders:
+def dialed(mode: str = "monitor", **options) -> Orders:
     return ordering().supervise(mode, **options).confirms("customer", "agent")
 
 
 def joined(mode: str) -> Orders:
     """A supervisor has come in, muted, and Twilio was asked for the mode."""
-    return dialled(mode).takes_part("supervisor").expect("conferenced", f"{mode} supervisor")
+    return dialed(mode).takes_part("supervisor").expect("conferenced", f"{mode} supervisor")
 
 
 def refused_because(story: Orders, command_id: str, why: str) -> None:
@@ -67,14 +67,14 @@ def test_repeated_with_the_same_mode_it_is_done():
 
 
 def test_switch_while_the_phone_rings_is_the_mode_that_counts():
-    story = dialled("whisper").placed("supervisor").supervise("barge", "switch").expect("conferenced")
+    story = dialed("whisper").placed("supervisor").supervise("barge", "switch").expect("conferenced")
     story.expect_command("supervise-1", "accepted", "failed", reason="superseded by another command")
     story.call("supervisor", "in-progress").joins("supervisor").expect("conferenced", "barge supervisor")
     story.confirms("supervisor").expect_command("switch", "accepted", "done")
 
 
 def test_supervisor_with_a_brief_is_dialed_to_our_gate():
-    dialled(brief="a hard case").expect("conferenced", "dial supervisor to the gate").takes_part("supervisor")
+    dialed(brief="a hard case").expect("conferenced", "dial supervisor to the gate").takes_part("supervisor")
 
 
 def test_supervisor_comes_into_a_transfer():
@@ -105,8 +105,8 @@ def test_one_who_is_heard_by_all_and_may_not_whisper_is_muted():
 
 
 def test_update_of_unknown_outcome_is_verified_and_retried():
-    story = joined("whisper").update_in_doubt("supervisor").fires(ConfirmOverdue).expect("conferenced", "look")
-    story.reads(conference=ROOM, inside=ALL).expect("conferenced", "whisper supervisor").confirms("supervisor")
+    story = joined("whisper").update_unconfirmed("supervisor").fires(ConfirmOverdue).expect("conferenced", "look")
+    story.reads(conference=CONFERENCE, inside=ALL).expect("conferenced", "whisper supervisor").confirms("supervisor")
     story.expect_command("supervise-1", "accepted", "done").expect_timers()
 
 
@@ -114,8 +114,10 @@ def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_
     """Of a supervisor of whom no one knows who hears him, everyone may."""
     story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(PendingCommandOverdue)
     story.expect_command("switch", "accepted", "failed", reason="unknown: Twilio did not confirm it")
-    story.update_in_doubt("supervisor").fires(ConfirmOverdue).is_unknown("read_calls").fires(ConfirmOverdue)
-    story.reads(conference=ROOM, inside=ALL).expect("conferenced", "look", "monitor supervisor").confirms("supervisor")
+    story.update_unconfirmed("supervisor").fires(ConfirmOverdue).is_unknown("read_calls").fires(ConfirmOverdue)
+    story.reads(conference=CONFERENCE, inside=ALL).expect("conferenced", "look", "monitor supervisor").confirms(
+        "supervisor"
+    )
     story.expect_muted("supervisor").expect_no_orders()
 
 
@@ -129,13 +131,15 @@ def test_callback_without_the_coached_call_is_recovered_by_a_read():
     story.legs["supervisor"].hides_coaching = True
     story.confirms("supervisor").expect("conferenced").expect_command("supervise-1", "accepted")
     story.succeeds("update_participant", "supervisor", story.effects[-1].effect_id).fires(ConfirmOverdue)
-    story.expect("conferenced", "look").reads(conference=ROOM, inside=ALL).expect("conferenced").expect_timers()
+    story.expect("conferenced", "look").reads(conference=CONFERENCE, inside=ALL).expect("conferenced").expect_timers()
     story.expect_command("supervise-1", "accepted", "done")
 
 
 def test_supervisor_no_longer_in_the_conference_is_searched_for():
     story = joined("barge").update_refused("supervisor", gone=True, code=20404).expect("conferenced", "look")
-    story.reads(supervisor="completed", customer="in-progress", agent="in-progress", conference=ROOM, inside=ALL[:2])
+    story.reads(
+        supervisor="completed", customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=ALL[:2]
+    )
     story.expect_command("supervise-1", "accepted", "failed", reason="hung-up")
     story.expect_parties(customer="connected", agent="connected", supervisor="left")
 
@@ -149,7 +153,7 @@ def test_uncleared_flag_fails_supervise_and_no_one_is_dialed():
 @pytest.mark.parametrize("status, sip, reason", [("busy", 486, "busy"), ("busy", 603, "rejected"),
                                                  ("no-answer", 0, "no-answer")])  # fmt: skip
 def test_supervisor_who_does_not_answer_fails_the_command_and_the_flags_come_back(status, sip, reason):
-    story = dialled().placed("supervisor").call("supervisor", "ringing").call("supervisor", status, sip=sip)
+    story = dialed().placed("supervisor").call("supervisor", "ringing").call("supervisor", status, sip=sip)
     story.expect("conferenced", "flag customer", "flag agent")
     story.expect_command("supervise-1", "accepted", "failed", reason=reason)
     story.confirms("customer", "agent").expect_timers().supervise(command_id="again")
@@ -157,7 +161,7 @@ def test_supervisor_who_does_not_answer_fails_the_command_and_the_flags_come_bac
 
 
 def test_dial_of_unknown_outcome_fails_the_command_and_a_late_leg_is_no_guest():
-    story = dialled().in_doubt("supervisor").expect_command("supervise-1", "accepted", "failed", reason="unknown")
+    story = dialed().unknown_outcome("supervisor").expect_command("supervise-1", "accepted", "failed", reason="unknown")
     story.joins("supervisor").expect("conferenced", "hang up a call")
     assert not any(name.startswith("guest") for name in story.session.parties)
 
@@ -209,7 +213,7 @@ def test_supervisor_who_leaves_first_is_not_the_one_who_ends_it():
 
 
 def test_agent_who_leaves_while_the_supervisor_rings_leaves_the_customer_alone():
-    story = dialled("whisper").placed("supervisor").leaves("agent").expect_timers("dial", "lone").fires(LoneOverdue)
+    story = dialed("whisper").placed("supervisor").leaves("agent").expect_timers("dial", "lone").fires(LoneOverdue)
     story.expect("ended", "end room", "hang up supervisor", reason="agent-left")
     story.expect_command("supervise-1", "accepted", "failed", reason="agent-left")
 
@@ -293,7 +297,7 @@ def test_recalled_agent_is_coached_again():
 
 
 def test_end_lets_a_supervisor_go_who_still_rings():
-    story = dialled().placed("supervisor").end().expect("ended", "end room", "hang up supervisor")
+    story = dialed().placed("supervisor").end().expect("ended", "end room", "hang up supervisor")
     story.expect_command("supervise-1", "accepted", "failed", reason="command")
 
 
@@ -316,7 +320,7 @@ def test_no_one_whispers_to_an_agent_on_hold(confirmed):
 def test_one_supervisor_at_a_time():
     why = "another supervisor is already on the call"
     refused_because(supervised().supervise(command_id="late", to=CHIEF_TOO), "late", why)
-    refused_because(dialled().supervise(command_id="late", to=CHIEF_TOO), "late", why)
+    refused_because(dialed().supervise(command_id="late", to=CHIEF_TOO), "late", why)
     story = ordering(Scenario().answered().convert).supervise()
     refused_because(story.supervise(command_id="late", to=CHIEF_TOO), "late", why)
     story = supervised(begin=lambda: talking("warm")).supervise(command_id="late", to=CHIEF_TOO).expect("transferring")
@@ -343,12 +347,12 @@ def test_no_one_supervises_while_the_agent_is_being_released():
 def test_supervisor_may_be_removed_in_each_state():
     story = supervised().remove("supervisor").expect("conferenced", "hang up supervisor").leaves("supervisor")
     story.expect_command("remove-1", "accepted", "done").expect("conferenced", "flag customer", "flag agent")
-    story = supervised(begin=lambda: dialling("warm")).remove("supervisor").expect("transferring", "hang up supervisor")
+    story = supervised(begin=lambda: dialing("warm")).remove("supervisor").expect("transferring", "hang up supervisor")
     story.leaves("supervisor").expect("transferring").expect_command("remove-1", "accepted", "done")
 
 
 def test_supervisor_released_while_ringing_fails_the_command():
-    story = dialled().placed("supervisor").remove("supervisor").expect("conferenced", "hang up supervisor")
+    story = dialed().placed("supervisor").remove("supervisor").expect("conferenced", "hang up supervisor")
     story.call("supervisor", "canceled").expect_command("remove-1", "accepted", "done")
     story.expect_command("supervise-1", "accepted", "failed", reason="cancelled")
     story.expect("conferenced", "flag customer", "flag agent")

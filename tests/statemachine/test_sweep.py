@@ -5,8 +5,8 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LeaveOverdue, LoneOverdue
 from tests.statemachine.conference_scenarios import (
-    Room,
-    as_room,
+    ConferenceScenario,
+    as_conference,
     browser_talks,
     called_in,
     calling,
@@ -15,7 +15,7 @@ from tests.statemachine.conference_scenarios import (
     retrieving,
     waiting,
 )
-from tests.statemachine.scenario import OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, outbound, talking
 
 #: Sessions in every state, and the calls that are live in each.
@@ -36,7 +36,7 @@ LIVE = {
 
 
 def later(story):
-    return as_room(story.later(30_000))
+    return as_conference(story.later(30_000))
 
 
 # ---- live sessions -----------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def test_sweep_finding_is_a_suspicion_that_triggers_a_read(situation, finding):
     story.sweep_finds(finding, "customer" if finding == "call-missing" else "").expect(before.state.value)
 
 
-def test_second_suspicion_during_a_look_is_looked_at_after_it():
+def test_second_suspicion_during_a_read_is_read_after_it():
     story = later(LIVE["bridged"]()).sweep_finds("call-missing", "customer").call("agent", "in-progress")
     story.sweep_finds("call-missing", "agent").expect("bridged")
     story.reads(customer="in-progress", agent="in-progress").expect("bridged", "look")
@@ -67,7 +67,7 @@ def test_lists_that_lag_cost_nothing(situation):
     legs = [party.name for party in before.parties.values() if party.call_sid and not party.is_gone]
     inside = tuple(party.name for party in before.participants)
     statuses = {name: "in-progress" if before.parties[name].status == "connected" else "ringing" for name in legs}
-    story.sweep_finds("call-missing", legs[0]).reads(conference=ROOM if inside else "", inside=inside, **statuses)
+    story.sweep_finds("call-missing", legs[0]).reads(conference=CONFERENCE if inside else "", inside=inside, **statuses)
     assert story.session.state == before.state
     for name, party in before.parties.items():
         after = story.session.parties[name]
@@ -91,7 +91,7 @@ def test_customer_who_is_gone_without_a_word_ends_it_after_the_grace_at_the_late
         name: status for name, status in rings.items() if not story.session.parties[name].is_gone
     }
     story.sweep_finds("call-missing", "customer")
-    story.reads(conference=ROOM if others else "", inside=tuple(others), **live | {"customer": "completed"})
+    story.reads(conference=CONFERENCE if others else "", inside=tuple(others), **live | {"customer": "completed"})
     if "lone" in story.session.timers:
         story.fires(LoneOverdue)
     assert story.session.state == "ended"
@@ -102,13 +102,13 @@ def test_lone_participant_is_released_with_every_callback_lost():
     """Within the grace and one interval of the sweep."""
     for begin in (conferenced, received, browser_talks):
         story = later(begin()).sweep_finds("call-missing", "agent").expect("conferenced", "look")
-        story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
+        story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
         story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
 def test_read_shows_a_participant_gone_although_the_call_continues():
     story = later(conferenced()).sweep_finds("call-missing", "agent")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer",))
     story.expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", "hang up agent")
 
 
@@ -121,7 +121,7 @@ def test_conference_that_is_over_without_a_word_ends_the_session():
 
 def test_conference_that_has_just_begun_may_be_missing_in_a_list():
     story = conferenced()
-    as_room(story).sweep_finds("conference-missing").reads(customer="in-progress", agent="in-progress")
+    as_conference(story).sweep_finds("conference-missing").reads(customer="in-progress", agent="in-progress")
     story.expect("conferenced")
 
 
@@ -129,14 +129,14 @@ def test_read_older_than_the_session_is_discarded_by_the_sweep():
     story = later(waiting().placed("agent")).sweep_finds("call-missing", "agent")
     version = story.session.version
     story.call("agent", "in-progress").joins("agent").confirms("customer", "agent")
-    story.reads(customer="in-progress", agent="busy", conference=ROOM, inside=("customer",), version=version)
+    story.reads(customer="in-progress", agent="busy", conference=CONFERENCE, inside=("customer",), version=version)
     story.expect("conferenced", phase="").expect_parties(customer="connected", agent="connected")
 
 
 def test_two_findings_cause_one_read_and_then_another():
     story = later(conferenced()).sweep_finds("call-missing", "agent").expect("conferenced", "look")
     story.sweep_finds("conference-missing").expect("conferenced")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", "look")
 
 
@@ -152,7 +152,7 @@ def test_lost_callback_of_the_second_of_two_is_found_in_a_bridge_too():
 
 def test_conversion_whose_joins_are_lost_is_settled_by_it():
     story = later(Scenario().answered().convert()).sweep_finds("conference-missing").expect("converting", "look")
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS)
 
 
@@ -167,12 +167,18 @@ def test_call_that_is_live_after_the_end_is_hung_up_as_often_as_it_is_found():
 
 
 def test_conference_that_is_live_after_the_end_is_completed():
-    story = later(conferenced().end()).sweep_finds("conference-live", conference=OTHER_ROOM).expect("ended", "end room")
-    assert story.last.effects[0].conference_sid == OTHER_ROOM
+    story = (
+        later(conferenced().end())
+        .sweep_finds("conference-live", conference=OTHER_CONFERENCE)
+        .expect("ended", "end room")
+    )
+    assert story.last.effects[0].conference_sid == OTHER_CONFERENCE
 
 
 def test_customer_who_was_sent_on_is_left_alone():
-    story = Room().comes_in(attributes=ConferenceAttributes(after_url="https://example.com/survey"), mode="conference")
+    story = ConferenceScenario().comes_in(
+        attributes=ConferenceAttributes(after_url="https://example.com/survey"), mode="conference"
+    )
     story.joins("customer", starts=False).takes_part("agent").confirms("customer").leaves("agent").fires(LoneOverdue)
     later(story.expect("ended", "send away customer")).sweep_finds("call-live", "customer").expect("ended")
 
@@ -194,7 +200,7 @@ def test_finding_without_a_name_changes_nothing():
 
 
 def test_unknown_session_accepts_no_finding():
-    story = Room().sweep_finds("call-live", "customer")
+    story = ConferenceScenario().sweep_finds("call-live", "customer")
     assert story.session.version == 0
     assert story.last.outcome == "unexpected"
 

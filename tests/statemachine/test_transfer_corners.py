@@ -4,12 +4,12 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import (
     FLAGS,
     blind_from_bridge,
     conferenced,
-    dialling,
+    dialing,
     outbound,
     ringing,
     talking,
@@ -50,7 +50,7 @@ def test_end_of_the_conference_does_not_reach_a_phone_that_rings_in_it():
 
 
 def test_customer_hears_music_in_the_pause_when_the_agent_has_come_back_and_gone_again():
-    story = dialling("blind").call("agent", "completed").placed("target").call("target", "no-answer")
+    story = dialing("blind").call("agent", "completed").placed("target").call("target", "no-answer")
     story.takes_part("agent").expect("transferring", "unhold customer").leaves("agent").confirms("customer")
     story.expect("transferring", "hold customer").confirms("customer").expect_held("customer")
     assert story.session.parties["customer"].wait_audio == "music"
@@ -74,11 +74,11 @@ def test_no_second_read_is_requested_while_one_is_pending():
 def test_unanswered_read_is_given_up():
     """Its outcome may have been dead-lettered, because deciding it failed."""
     story = talking("consult").complete().expect("transferring", "unhold customer")
-    looks = 0
+    reads_made = 0
     for _ in range(20):
         story.fires(ConfirmOverdue)
-        looks += story.words() == ["look"]
-    assert looks == 2
+        reads_made += story.words() == ["look"]
+    assert reads_made == 2
 
 
 def test_read_of_a_slow_conversion_repeats_until_the_move_completes():
@@ -89,20 +89,20 @@ def test_read_of_a_slow_conversion_repeats_until_the_move_completes():
     story.reads(customer="in-progress", agent="in-progress").expect("converting").expect_timers("convert", "repair")
     story.succeeds("redirect_call", "agent", move.effect_id).joins("agent").dial_ends("completed")
     story.fires(ConvertOverdue).expect("converting", "look").later(3_000)
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("converting", "move customer").joins("customer").expect("conferenced", *FLAGS)
 
 
 def test_target_not_yet_dialed_is_not_overdue_with_the_others():
     """The second one still waits for its turn."""
-    story = dialling("warm", BOB, "client:carol").placed("target-1").fires(DialOverdue).expect("transferring", "look")
+    story = dialing("warm", BOB, "client:carol").placed("target-1").fires(DialOverdue).expect("transferring", "look")
     assert story.session.parties["target-2"].dial_check == ""
 
 
 def test_customer_is_not_taken_to_be_off_hold_before_the_hold_in_front_was_sent():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).cancel()
     story.expect("transferring", "unhold customer")
-    story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring")
+    story.reads(conference=CONFERENCE, inside=("customer", "agent")).expect("transferring")
 
 
 def test_read_from_before_a_move_repeats_no_move():
@@ -121,9 +121,9 @@ def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_o
 
 
 def test_join_of_a_conference_that_was_left_comes_late():
-    story = Scenario().answered().convert().joins("agent").joins("customer", conference=OTHER_ROOM)
+    story = Scenario().answered().convert().joins("agent").joins("customer", conference=OTHER_CONFERENCE)
     story.joins("agent").expect("converting", outcome="stale")
-    story.joins("agent", conference=OTHER_ROOM).expect("conferenced", *FLAGS)
+    story.joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", *FLAGS)
 
 
 def test_late_leave_does_not_change_why_a_party_was_not_reached():
@@ -140,7 +140,7 @@ def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_has_left_fir
 
 def test_long_brief_does_not_use_up_the_time_at_the_gate():
     """Fifty seconds are said before anyone is asked anything."""
-    story = dialling("blind", brief="x" * 500, confirm=True).call("agent", "completed").gate("target")
+    story = dialing("blind", brief="x" * 500, confirm=True).call("agent", "completed").gate("target")
     story.expect_transfer("confirming")
     assert story.session.timers["dial"] - story.now_ms > 60_000 + 40_000
 
@@ -159,7 +159,7 @@ def test_convert_is_refused_while_the_customer_waits_alone():
 def test_agent_ending_the_conference_is_detected_without_a_named_participant():
     story = conferenced().transfer("warm")
     story.conference_ends(reason="participant-with-end-conference-on-exit-left").expect("transferring")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", "dial target")
 
 
 @pytest.mark.parametrize("comes_of_it", ["refused", "unknown"])
@@ -191,15 +191,17 @@ def test_recalled_agent_is_dialed_without_the_targets_digits_even_from_another_n
 
 
 def test_call_reported_by_a_dial_after_the_end_is_hung_up():
-    dialling("warm", BOB).end().expect("ended", "end room").placed("target").expect("ended", "hang up a call")
+    dialing("warm", BOB).end().expect("ended", "end room").placed("target").expect("ended", "hang up a call")
 
 
 def test_directly_dialed_target_that_answered_but_is_missing_is_searched_for():
-    story = dialling("warm").placed("target").call("target", "in-progress")
+    story = dialing("warm").placed("target").call("target", "in-progress")
     for _ in range(3):
         story.fires(DialOverdue).expect("transferring", "look").is_unknown("read_calls")
     story.fires(DialOverdue).legs["target"].in_conference = True
-    story.reads(conference=ROOM, inside=("customer", "agent", "target"), target="in-progress").expect_transfer("merged")
+    story.reads(conference=CONFERENCE, inside=("customer", "agent", "target"), target="in-progress").expect_transfer(
+        "merged"
+    )
 
 
 def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():

@@ -131,7 +131,7 @@ def test_scenario_by_itself(name):
     assert [one.kind for one in network.outcome_records].count("transfer") == (2 if name == "two-transfers" else 1)
 
 
-def check_between(name: str, between: str, *, told_first: bool = False) -> None:
+def check_between(name: str, between: str, *, reported_first: bool = False) -> None:
     moments = 0
     for moment, acts in play(*begin(name)):
         moments += 1
@@ -139,7 +139,7 @@ def check_between(name: str, between: str, *, told_first: bool = False) -> None:
         owed_before = len(network.owed)
         if BETWEEN[between](network) is False:
             continue  # no one is there to do it: what follows is the scenario by itself
-        if told_first:
+        if reported_first:
             if not owed_before:
                 continue  # first and last are one
             network.owed = network.owed[owed_before:] + network.owed[:owed_before]
@@ -160,7 +160,7 @@ def test_party_may_leave_at_any_moment_and_be_reported_last(name, between):
 @pytest.mark.parametrize("between", [one for one in BETWEEN if one.startswith(PEOPLE)])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_party_may_leave_at_any_moment_and_be_reported_first(name, between):
-    check_between(name, between, told_first=True)
+    check_between(name, between, reported_first=True)
 
 
 @pytest.mark.parametrize("between", [one for one in BETWEEN if not one.startswith(PEOPLE)])

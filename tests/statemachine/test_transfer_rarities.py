@@ -6,19 +6,21 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted
 from tests.statemachine.command_scenarios import ordering, recorded, supervised
 from tests.statemachine.conference_scenarios import retrieving
-from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 
 def test_start_of_another_conference_does_not_move_the_transfer_there():
     story = talking("consult")
-    story.take(ConferenceStarted(**story._common(OTHER_ROOM, 1), conference_sid=OTHER_ROOM)).expect("transferring")
-    assert story.session.conference_sid == ROOM
+    story.take(ConferenceStarted(**story._common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(
+        "transferring"
+    )
+    assert story.session.conference_sid == CONFERENCE
 
 
 def test_late_join_of_the_agent_does_not_undo_the_leave():
-    story = dialling("warm").placed("target").call("target", "ringing")
-    last = story._sequences[ROOM]
+    story = dialing("warm").placed("target").call("target", "ringing")
+    last = story._sequences[CONFERENCE]
     story.leaves("agent", sequence=last + 2).expect("transferring", "hold customer", phase="blind")
     story.joins("agent", sequence=last + 1).expect("transferring", outcome="stale", phase="blind")
     assert not story.session.parties["agent"].in_conference

@@ -7,7 +7,7 @@ import pytest
 
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.session import Session
-from tests.statemachine.call_legs import GUEST_CALL, ROOM
+from tests.statemachine.call_legs import CONFERENCE, GUEST_CALL
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
 
@@ -51,5 +51,5 @@ def test_unknown_caller_who_has_left_is_not_brought_back_by_an_older_read(state:
     CALLBACKS["leave"](story).expect(state, outcome="unexpected")
     assert story.session.former_calls[-1] == GUEST_CALL
     statuses = dict.fromkeys(parties, "in-progress")
-    story.reads(conference=ROOM, inside=(*parties, "guest"), **statuses).expect(state)
+    story.reads(conference=CONFERENCE, inside=(*parties, "guest"), **statuses).expect(state)
     assert story.session.parties.keys() == parties.keys()

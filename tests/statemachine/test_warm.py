@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, StageOverdue
-from tests.statemachine.scenario import BOB, CAROL, OTHER_ROOM, ROOM, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, conferenced, dialling, ringing, talking
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, dialing, ringing, talking
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -14,7 +14,7 @@ def test_warm_transfer_out_of_a_conference():
     story.expect_timers("confirm", "stage").expect_command("transfer-1", "accepted")
     story.confirms("agent").expect("transferring", "dial target").expect_timers().expect_transfer("dialing")
     assert story.last.effects[0].early_media  # the agent hears it ring
-    assert story.last.effects[0].conference == ROOM
+    assert story.last.effects[0].conference == CONFERENCE
     story.placed("target").call("target", "ringing").expect_transfer("ringing")
     story.call("target", "in-progress").joins("target").expect("transferring", phase="warm").expect_timers()
     story.expect_transfer("merged").expect_command("transfer-1", "accepted", "done").expect_concluded()
@@ -46,7 +46,7 @@ def test_transfer_requested_during_conversion_begins_when_both_have_joined():
 def test_transfer_also_begins_when_its_conversion_is_found_by_a_read():
     story = Scenario().answered().transfer("warm")
     story.legs["customer"].in_conference = story.legs["agent"].in_conference = True
-    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("transferring", "dial target", "flag customer")
 
 
@@ -123,7 +123,7 @@ def test_cancel_while_the_target_rings_stops_it():
 
 
 def test_cancel_before_the_targets_call_is_known_hangs_it_up_as_soon_as_it_is():
-    story = dialling("warm").cancel().expect("transferring").placed("target").expect("transferring", "hang up target")
+    story = dialing("warm").cancel().expect("transferring").placed("target").expect("transferring", "hang up target")
     story.call("target", "completed").expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done")
 
 
@@ -164,25 +164,25 @@ def test_flag_not_confirmed_by_twilio_fails_the_transfer_and_no_one_is_dialed():
 def test_flag_with_lost_callback_is_found_by_a_read():
     story = conferenced().transfer("warm").fires(ConfirmOverdue).expect("transferring", "look")
     story.does("agent")
-    story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring", "dial target")
+    story.reads(conference=CONFERENCE, inside=("customer", "agent")).expect("transferring", "dial target")
 
 
 def test_agent_hanging_up_before_their_flag_is_cleared_ends_the_conference():
     """The customer's action leads into a fresh conference, to wait there for the target."""
     story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
-    story.expect_timers("stage").joins("customer", conference=OTHER_ROOM, starts=False).expect(
+    story.expect_timers("stage").joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
         "transferring", "dial target"
     )
-    assert story.last.effects[0].conference == OTHER_ROOM
+    assert story.last.effects[0].conference == OTHER_CONFERENCE
     assert not story.last.effects[0].early_media  # the customer has ring-back of his own
-    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
+    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_CONFERENCE)
     story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
 def test_agent_leave_may_be_reported_before_the_conference_end():
     story = conferenced().transfer("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
     story.conference_ends(by="agent").expect("transferring")
-    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", "dial target")
 
 
 def test_customer_moved_away_externally_leaves_no_one_in_silence():

@@ -41,7 +41,7 @@ def outbound(policy: Policy | None = None) -> Scenario:
     return story.expect("bridged", phase="connected").expect_timers().expect_command("call-1", "accepted", "done")
 
 
-def dialling(mode: str, *to: str, policy: Policy | None = None, **options: Any) -> Scenario:
+def dialing(mode: str, *to: str, policy: Policy | None = None, **options: Any) -> Scenario:
     """A transfer out of the conference, and the target has just been dialed."""
     story = conferenced(policy).transfer(mode, *to, **options).expect("transferring", "unflag agent", phase=mode)
     story.confirms("agent")
@@ -52,12 +52,12 @@ def dialling(mode: str, *to: str, policy: Policy | None = None, **options: Any) 
 
 def ringing(mode: str) -> Scenario:
     """The target's phone rings."""
-    return dialling(mode).placed("target").call("target", "ringing").expect_transfer("ringing")
+    return dialing(mode).placed("target").call("target", "ringing").expect_transfer("ringing")
 
 
 def talking(mode: str) -> Scenario:
     """The target takes part: all three talk, or agent and target with the customer on hold."""
-    story = dialling(mode).takes_part("target").expect("transferring", phase=mode)
+    story = dialing(mode).takes_part("target").expect("transferring", phase=mode)
     return story.expect_transfer("merged" if mode == "warm" else "consulting")
 
 

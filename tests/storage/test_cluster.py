@@ -102,13 +102,13 @@ async def test_only_partitions_of_a_dead_primary_wait_for_failover(
     replica = cluster.replica_of(primary)
     primary.kill()
     for number in range(20):
-        told = await asyncio.gather(
+        results = await asyncio.gather(
             publisher.publish(event(theirs[0], f"theirs-{number}")),
             publisher.publish(event(others[0], f"others-{number}")),
             return_exceptions=True,
         )
-        assert told[1] is None, "the node of that partition is well"
-        if told[0] is None:
+        assert results[1] is None, "the node of that partition is well"
+        if results[0] is None:
             break
     await eventually(lambda: publisher.publish(event(theirs[0], "after")))
     assert replica.is_primary()
@@ -168,10 +168,10 @@ async def test_only_partitions_of_a_silent_primary_wait(cluster: ClusterServers,
             waiting.append(asyncio.create_task(publisher.publish(event(theirs[0], f"theirs-{number}"))))
             # Of the same turn, so of the same pipeline.
             await publisher.publish(event(others[0], f"others-{number}"))
-        told = await asyncio.gather(*waiting, return_exceptions=True)
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
     finally:
         node.signal(signal.SIGCONT)
-    assert any(isinstance(error, StoreUnreachableError) for error in told), "the node was silent"
+    assert any(isinstance(error, StoreUnreachableError) for error in answers), "the node was silent"
 
 
 @pytest.mark.soak

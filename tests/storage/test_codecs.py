@@ -117,7 +117,7 @@ def test_every_effect_can_be_read_back(effect, committed_at_ms):
     PublishOutcome(OutcomeRecord("s:t1", "transfer", "s", "failed", "busy", "blind", NUMBER,
                               (Attempt("target", NUMBER, "d1", 2, ended_at_ms=8, result="busy"),), 1, 9)),
 ], ids=["tell", "forget", "outcome"])  # fmt: skip
-def test_every_chore_can_be_read_back(work):
+def test_every_post_commit_write_can_be_read_back(work):
     assert effect_codec.decode(effect_codec.encode(OutboxEntry(work, 5))) == OutboxEntry(work, 5)
 
 

@@ -156,7 +156,7 @@ def test_stream_entrys_id_is_the_default():
     assert command_stream.command_id_of({"id": "mine"}, "1-0") == "mine"
 
 
-async def tell(client, keys, status, reason=""):
+async def report(client, keys, status, reason=""):
     await report_command(client, keys, ReportCommand("s", CommandReport("c", CommandStatus(status), reason)))
     found = await command_stream.read_outcome(client, keys, "c")
     return found.status, found.reason
@@ -164,10 +164,10 @@ async def tell(client, keys, status, reason=""):
 
 @pytest.mark.redis
 async def test_outcome_only_moves_forward(client, keys):
-    assert await tell(client, keys, "accepted") == ("accepted", "")
-    assert await tell(client, keys, "failed", "busy") == ("failed", "busy")
-    assert await tell(client, keys, "accepted") == ("failed", "busy")
-    assert await tell(client, keys, "done") == ("failed", "busy")
+    assert await report(client, keys, "accepted") == ("accepted", "")
+    assert await report(client, keys, "failed", "busy") == ("failed", "busy")
+    assert await report(client, keys, "accepted") == ("failed", "busy")
+    assert await report(client, keys, "done") == ("failed", "busy")
     assert 86_000 < await client.ttl(keys.command("c")) <= 86_400
 
 
@@ -200,7 +200,7 @@ async def test_command_can_be_claimed_for_no_session(client, keys):
 @pytest.mark.redis
 async def test_waiting_ends_with_the_outcome_or_with_the_time(client, keys):
     assert (await command_stream.wait_for_outcome(client, keys, "c", 0.01)).status == ""
-    await tell(client, keys, "done")
+    await report(client, keys, "done")
     assert (await command_stream.wait_for_outcome(client, keys, "c", 1)).status == "done"
 
 

@@ -222,18 +222,18 @@ async def test_parties_that_were_renamed_leave_nothing_behind(store, client, key
     target = Party("target", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED, dial_id="d1", is_gated=True,
                    brief="a caller", in_conference=True, conference_sequence=4, wait_audio=WaitAudio.MUSIC,
                    pending_update=ParticipantUpdate.HOLD)  # fmt: skip
-    dialled = moved(opening, parties={**parties, "target": target})
-    await store.commit(partition, lease, Batch(sessions=[dialled]))
+    dialed = moved(opening, parties={**parties, "target": target})
+    await store.commit(partition, lease, Batch(sessions=[dialed]))
     assert {"party.target.status", "party.target.dial_id", "party.target.is_gated"} <= await names_in(client, keys)
     assert await client.hget(keys.session(SESSION), "party.target.pending_update") == b"hold"
 
-    parties = dialled.after.session.parties
+    parties = dialed.after.session.parties
     renamed = {
         "customer": parties["customer"],
         "agent-1": replace(parties["agent"], name="agent-1", status=PartyStatus.LEFT),
         "agent": Party("agent", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED),
     }
-    before = dialled if from_cache else SessionChange(*[(await store.load([SESSION]))[SESSION]] * 2)
+    before = dialed if from_cache else SessionChange(*[(await store.load([SESSION]))[SESSION]] * 2)
     completed = moved(before, parties=renamed)
     await store.commit(partition, lease, Batch(sessions=[completed]))
 

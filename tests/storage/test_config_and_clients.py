@@ -89,11 +89,11 @@ async def test_processes_show_themselves_until_they_stop(client):
 async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(client):
     keys = Keys("test", 8)
     await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
-    told = (await client.hget(keys.processes, "w1")).partition(b" ")[2]
+    reported = (await client.hget(keys.processes, "w1")).partition(b" ")[2]
     now_ms = int((await client.time())[0]) * 1000
     strange = {"dead": now_ms - 60_000, "future": now_ms + 60_000, "forgotten": now_ms - 4_000_000}
     for name, seen_ms in strange.items():
-        await client.hset(keys.processes, name, b"%d " % seen_ms + told)
+        await client.hset(keys.processes, name, b"%d " % seen_ms + reported)
     await client.hset(keys.processes, mapping={"odd": b"what", "odder": b"%d {}" % now_ms})
     assert [process.name for process in await process_registry.list_running(client, keys)] == ["odder", "w1"]
     await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))

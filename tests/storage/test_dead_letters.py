@@ -24,7 +24,7 @@ def raw(fields):
     return {name.encode(): value.encode() for name, value in fields.items()}
 
 
-async def put_aside(client, keys, stream, fields, entry_id="7-0", reason="processing failed"):
+async def dead_lettered(client, keys, stream, fields, entry_id="7-0", reason="processing failed"):
     await dead_letter(client, keys, stream, Entry(entry_id, fields), reason)
     ((letter_id, _),) = await client.xrevrange(keys.dead, count=1)
     return letter_id.decode()
@@ -43,7 +43,7 @@ def converting(keys, command_id="c1"):
 
 async def test_event_goes_back_as_it_was_and_its_letter_is_gone(client, keys, letters):
     stream, fields = converting(keys)
-    letter_id = await put_aside(client, keys, stream, fields)
+    letter_id = await dead_lettered(client, keys, stream, fields)
     assert (await letters.get([letter_id, "1-1", "nonsense"])).keys() == {letter_id}
     assert await letters.retry(await only(letters)) == ""
     ((_, found),) = await client.xrange(stream)
@@ -55,7 +55,7 @@ async def test_command_failed_by_dead_lettering_is_reopened_on_retry(client, key
     stream, fields = converting(keys)
     await scripts.claim_command(client, [keys.command("c1")], CLAIM)
     await scripts.report_command(client, [keys.command("c1")], ["failed", f"{DEAD_LETTERED}odd", SESSION, 60])
-    await put_aside(client, keys, stream, fields)
+    await dead_lettered(client, keys, stream, fields)
     assert await letters.retry(await only(letters)) == ""
     found = await command_stream.read_outcome(client, keys, "c1")
     assert (found.status, found.session, found.digest) == ("", SESSION, "digest")
@@ -63,7 +63,7 @@ async def test_command_failed_by_dead_lettering_is_reopened_on_retry(client, key
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "told"),
+    ("status", "reason", "expected"),
     [
         ("done", "", "its command is done"),
         ("rejected", "no", "its command was rejected"),
@@ -71,11 +71,11 @@ async def test_command_failed_by_dead_lettering_is_reopened_on_retry(client, key
         ("failed", "busy", "its command has failed"),
     ],
 )
-async def test_command_that_has_come_to_something_is_not_done_twice(client, keys, letters, status, reason, told):
+async def test_command_that_has_come_to_something_is_not_done_twice(client, keys, letters, status, reason, expected):
     stream, fields = converting(keys)
     await scripts.report_command(client, [keys.command("c1")], [status, reason, SESSION, 60])
-    await put_aside(client, keys, stream, fields)
-    assert await letters.retry(await only(letters)) == told
+    await dead_lettered(client, keys, stream, fields)
+    assert await letters.retry(await only(letters)) == expected
     assert (await client.xlen(stream), await letters.count()) == (0, 1)
     assert (await command_stream.read_outcome(client, keys, "c1")).status == status
 
@@ -83,7 +83,7 @@ async def test_command_that_has_come_to_something_is_not_done_twice(client, keys
 async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_it_again(client, keys, letters):
     """Its id is that of its entry, which a second entry can't have: so it is written down."""
     await scripts.claim_command(client, [keys.command("7-0")], CLAIM)
-    await put_aside(client, keys, keys.commands, raw({"type": "convert", "session": SESSION}))
+    await dead_lettered(client, keys, keys.commands, raw({"type": "convert", "session": SESSION}))
     letter = await only(letters)
     assert await letters.retry(letter) == ""
     ((entry_id, found),) = await client.xrange(keys.commands)
@@ -96,7 +96,7 @@ async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_
 
 
 @pytest.mark.parametrize(
-    ("stream", "fields", "told"),
+    ("stream", "fields", "shown"),
     [
         ("commands", {b"foo": b"bar"}, "it would fail again: missing field type"),
         ("commands", {b"type": b"\xff"}, "it would fail again: not UTF-8"),
@@ -107,11 +107,11 @@ async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_
         ("elsewhere", None, "Conferral does not read the stream it came from"),
     ],
 )
-async def test_letter_that_would_be_dead_lettered_again_says_so_and_stays(client, keys, letters, stream, fields, told):
+async def test_letter_that_would_be_dead_lettered_again_says_so_and_stays(client, keys, letters, stream, fields, shown):
     of_partition, good = converting(keys)
     streams = {"commands": keys.commands, "events": of_partition, "elsewhere": "other:{0}:events"}
-    await put_aside(client, keys, streams[stream], good if fields is None else fields)
-    assert told in await letters.retry(await only(letters))
+    await dead_lettered(client, keys, streams[stream], good if fields is None else fields)
+    assert shown in await letters.retry(await only(letters))
     assert await letters.count() == 1
     assert not await client.exists(*streams.values())
 

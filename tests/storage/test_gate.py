@@ -12,7 +12,7 @@ from conferral.storage.ingest.writer import GATES_TTL_S, BatchingIngest
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
-ONE, TWO, THREE, CONTEST = "d" * 20, "e" * 20, "c" * 20, "f" * 20
+ONE, TWO, THREE, RING_GROUP = "d" * 20, "e" * 20, "c" * 20, "f" * 20
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ async def test_one_of_several_concurrent_calls_claims_the_dial(publisher):
 
 
 @pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
-async def test_a_contest_belongs_to_the_dial_that_asks_first_however_often_it_asks(publisher, first, second):
+async def test_a_ring_group_belongs_to_the_dial_that_asks_first_however_often_it_asks(publisher, first, second):
     async def claim(dial):
-        return await publisher.claim_gate(SESSION, dial, f"CA-{dial}", CONTEST)
+        return await publisher.claim_gate(SESSION, dial, f"CA-{dial}", RING_GROUP)
 
     assert [await claim(dial) for dial in (first, second, first, second)] == [GateClaim.OURS, GateClaim.LOST] * 2
 
@@ -56,57 +56,57 @@ async def test_a_contest_belongs_to_the_dial_that_asks_first_however_often_it_as
         ([TWO],           GateClaim.LOST),
     ],
 )  # fmt: skip
-async def test_a_contest_whose_winner_has_left_goes_to_the_next_who_asks(publisher, gone, expected):
-    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+async def test_a_ring_group_whose_winner_has_left_goes_to_the_next_who_asks(publisher, gone, expected):
+    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
 
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, gone) is expected
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, gone) is expected
 
 
 async def test_claim_lost_once_stays_lost_even_after_the_winner_has_left(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
-    await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST)
+    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
+    await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP)
 
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.LOST
-    assert await publisher.claim_gate(SESSION, THREE, "CA4", CONTEST, [ONE, TWO]) is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, [ONE]) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", RING_GROUP, [ONE, TWO]) is GateClaim.OURS
 
 
-async def test_a_contest_that_was_taken_over_stays_with_the_new_winner(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.OURS
+async def test_a_ring_group_that_was_taken_over_stays_with_the_new_winner(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, [ONE]) is GateClaim.OURS
 
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.OURS
-    assert await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST) is GateClaim.LOST
-    assert await publisher.claim_gate(SESSION, THREE, "CA4", CONTEST, [ONE]) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, [ONE]) is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", RING_GROUP, [ONE]) is GateClaim.LOST
 
 
 async def test_one_of_several_concurrent_takeovers_wins(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
     heirs = [str(number) * 20 for number in range(9)]
 
-    claims = [publisher.claim_gate(SESSION, heir, f"CA-{heir}", CONTEST, [ONE]) for heir in heirs]
+    claims = [publisher.claim_gate(SESSION, heir, f"CA-{heir}", RING_GROUP, [ONE]) for heir in heirs]
 
     assert sorted(claim.value for claim in await asyncio.gather(*claims)) == [1] + [2] * 8
 
 
-async def test_a_winner_who_has_left_one_contest_still_has_another(publisher):
+async def test_a_winner_who_has_left_one_ring_group_still_has_another(publisher):
     await publisher.claim_gate(SESSION, ONE, "CA2", "transfer-1")
     await publisher.claim_gate(SESSION, TWO, "CA3", "transfer-2")
 
     assert await publisher.claim_gate(SESSION, THREE, "CA4", "transfer-2", [ONE]) is GateClaim.LOST
 
 
-async def test_claiming_a_dial_wins_no_contest(publisher):
+async def test_claiming_a_dial_wins_no_ring_group(publisher):
     assert await publisher.claim_gate(SESSION, ONE, "CA2") is GateClaim.OURS
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST) is GateClaim.OURS
-    assert await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP) is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP) is GateClaim.LOST
     assert await publisher.claim_gate(SESSION, ONE, "CA2") is GateClaim.OURS
 
 
-async def test_a_call_that_does_not_have_the_dial_wins_no_contest_for_it(publisher):
+async def test_a_call_that_does_not_have_the_dial_wins_no_ring_group_for_it(publisher):
     await publisher.claim_gate(SESSION, ONE, "CA2")
 
-    assert await publisher.claim_gate(SESSION, ONE, "CA9", CONTEST) is GateClaim.ANOTHER_CALL
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST) is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, ONE, "CA9", RING_GROUP) is GateClaim.ANOTHER_CALL
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP) is GateClaim.OURS
 
 
 async def test_contests_dials_and_sessions_do_not_disturb_each_other(publisher):
@@ -117,7 +117,7 @@ async def test_contests_dials_and_sessions_do_not_disturb_each_other(publisher):
 
 
 async def test_gate_claims_expire_after_the_longest_session(publisher, client, keys):
-    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
 
     assert GATES_TTL_S - 5 <= await client.ttl(keys.gates(SESSION)) <= GATES_TTL_S
 
@@ -160,7 +160,7 @@ async def test_full_redis_rejects_gate_claims(publisher, client, keys):
     await client.config_set("maxmemory", "100kb")
     try:
         with pytest.raises(StoreUnreachableError):
-            await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+            await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
     finally:
         await client.config_set("maxmemory", "0")
     assert not await client.exists(keys.gates(SESSION))

@@ -156,7 +156,7 @@ async def test_lease_names_the_server_that_its_holder_works_with(client, clock):
 
 
 @pytest.mark.parametrize("until", [0, 1])
-async def test_lease_of_another_server_is_taken_with_care_and_stays_in_doubt_meanwhile(client, clock, until):
+async def test_lease_of_another_server_is_taken_with_care_and_stays_unknown_meanwhile(client, clock, until):
     first = await take(client, clock, "one")
     await client.hset(KEY, mapping={"redis": "another", "until": until})
     lease = await take(client, clock, "two")

@@ -111,9 +111,9 @@ def test_shed_events_are_logged_once_in_a_while():
         for number in range(1_000):
             clock.s += 0.025
             watched.should_shed(noted(number), 0, is_overloaded=True)
-    told = [line for line in lines if line["event"] == "events_shed"]
-    assert [(line["reason"], line["log_level"]) for line in told] == [("waiting", "warning")] * 3
-    assert [line["count"] for line in told] == [1, 400, 400]
+    logged = [line for line in lines if line["event"] == "events_shed"]
+    assert [(line["reason"], line["log_level"]) for line in logged] == [("waiting", "warning")] * 3
+    assert [line["count"] for line in logged] == [1, 400, 400]
 
 
 # ---- the publisher -----------------------------------------------------------------------------------------------

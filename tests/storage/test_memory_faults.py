@@ -146,7 +146,7 @@ async def test_server_that_is_down_refuses_until_it_is_up(memory: MemoryServer, 
     assert await client.get("k") == b"v"
 
 
-async def test_rewound_server_has_what_it_had_then(memory: MemoryServer, client: Client, hands: Hands) -> None:
+async def test_rolled_back_server_has_what_it_had_then(memory: MemoryServer, client: Client, hands: Hands) -> None:
     await client.hset("h", "f", "old")
     await client.xadd("s", {"n": 1}, id="1-1")
     await client.xgroup_create("s", "workers", id="0")
@@ -159,7 +159,7 @@ async def test_rewound_server_has_what_it_had_then(memory: MemoryServer, client:
         await client.execute_command("XGROUP", "SETID", "s", "workers", "2-1")
         await client.zadd("z", {"m": 2, "n": 3})
         await client.delete("temporary")
-        memory.rewind(before)
+        memory.roll_back(before)
         assert await client.hgetall("h") == {b"f": b"old"}
         assert [entry for entry, _ in await client.xrange("s")] == [b"1-1"]
         assert (await client.xinfo_groups("s"))[0]["last-delivered-id"] == b"0-0"

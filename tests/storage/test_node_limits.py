@@ -96,40 +96,40 @@ def test_gates_on_healthy_nodes_are_claimed_at_once_while_a_node_is_silent() -> 
     in_virtual_time(body)
 
 
-def sick_and_well_chores(number: int) -> tuple[PostCommitWrite, PostCommitWrite]:
-    def told(name: str) -> ReportCommand:
+def writes_for_a_sick_and_a_healthy_node(number: int) -> tuple[PostCommitWrite, PostCommitWrite]:
+    def report_of(name: str) -> ReportCommand:
         return ReportCommand(name, CommandReport(f"{name}-{number}", CommandStatus.DONE, ""))
 
     if number % 2:
-        return told(SICK), told(WELL)
+        return report_of(SICK), report_of(WELL)
     return ExpireCalls(SICK, (f"CA-well-{number}", f"CA-sick-{number}")), ExpireCalls(WELL, (f"CA-well-{number}",))
 
 
-def test_chores_for_healthy_nodes_are_done_at_once_while_a_node_is_silent() -> None:
+def test_writes_for_healthy_nodes_are_done_at_once_while_a_node_is_silent() -> None:
     async def body(client: SplitClient, _clock: ClusterClock) -> None:
         access = PartitionStore(client, client, KEYS)
         client.silent = {"a"}
-        chores = [sick_and_well_chores(number) for number in range(4 * POST_COMMIT_WRITES_MAX)]
+        writes = [writes_for_a_sick_and_a_healthy_node(number) for number in range(4 * POST_COMMIT_WRITES_MAX)]
         silent = [
             asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))
-            for sick, _ in chores
+            for sick, _ in writes
         ]
         await asyncio.sleep(0.1)  # a delay: virtual time passes
         began_s = asyncio.get_running_loop().time()
-        await asyncio.gather(*(access.finish_write(1, well, session_ttl_s=60) for _, well in chores))
+        await asyncio.gather(*(access.finish_write(1, well, session_ttl_s=60) for _, well in writes))
         assert asyncio.get_running_loop().time() - began_s < 0.1
         await asyncio.gather(*silent)
 
     in_virtual_time(body)
 
 
-def test_chores_at_one_node_are_bounded() -> None:
+def test_post_commit_writes_at_one_node_are_bounded() -> None:
     async def body(client: SplitClient, _clock: ClusterClock) -> None:
         access = PartitionStore(client, client, KEYS)
         client.silent = {"a"}
         silent = [
             asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))
-            for sick, _ in map(sick_and_well_chores, range(4 * POST_COMMIT_WRITES_MAX))
+            for sick, _ in map(writes_for_a_sick_and_a_healthy_node, range(4 * POST_COMMIT_WRITES_MAX))
         ]
         await asyncio.sleep(1)  # a delay: virtual time passes
         assert len(client.unanswered) == POST_COMMIT_WRITES_MAX

@@ -82,8 +82,8 @@ def test_ended_session_has_the_same_fields():
 async def ordered(client, keys):
     """Outcomes that a commit has ordered."""
     for conclusion in (TRANSFER, SESSION):
-        chore = PublishOutcome(conclusion)
-        await client.hset(keys.outbox(0), chore.write_id, encode(OutboxEntry(chore, 5)))
+        write = PublishOutcome(conclusion)
+        await client.hset(keys.outbox(0), write.write_id, encode(OutboxEntry(write, 5)))
 
 
 async def published(client, keys) -> list[bytes]:
@@ -163,15 +163,15 @@ async def test_calls_expire_with_their_session(access, client, keys):
 async def test_writes_of_a_batch_are_finished_together(ordered, access, client, keys):
     await client.set(keys.call("CA1"), "CA1")
     expiry, report = ExpireCalls("CA1", ("CA1",)), ReportCommand("CA1", CommandReport("c", CommandStatus.DONE, ""))
-    for chore in (expiry, report):
-        await client.hset(keys.outbox(0), chore.write_id, encode(OutboxEntry(chore, 5)))
-    chores = [PublishOutcome(TRANSFER), expiry, report, PublishOutcome(SESSION)]
+    for write in (expiry, report):
+        await client.hset(keys.outbox(0), write.write_id, encode(OutboxEntry(write, 5)))
+    writes = [PublishOutcome(TRANSFER), expiry, report, PublishOutcome(SESSION)]
 
-    left = await access.finish_writes(0, chores, session_ttl_s=60)
-    for chore in left:
-        await access.finish_write(0, chore, session_ttl_s=60)
+    left = await access.finish_writes(0, writes, session_ttl_s=60)
+    for write in left:
+        await access.finish_write(0, write, session_ttl_s=60)
 
-    assert left == (chores if isinstance(client, ClusterClient) else [report])
+    assert left == (writes if isinstance(client, ClusterClient) else [report])
     assert await published(client, keys) == [b"CA1:transfer:1", b"CA1:session"]
     assert 0 < await client.ttl(keys.call("CA1")) <= 60
     assert await client.hget(keys.command("c"), "status") == b"done"

@@ -55,10 +55,10 @@ def test_session_is_returned_as_stored():
 def test_omitted_fields_have_the_initial_values_of_the_session():
     facts = view_of(session_codec.encode(Session("S1", version=1)))
     assert facts == SessionView("bridged", phase="ringing", conference_name="S1", id="S1", version=1)
-    told = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
+    reported = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
     first = Session("S1")
     same = ("mode", "opening", "attributes", "agents", "agent_number", "direction", "end_reason")
-    assert {name: told[name] for name in same} == {name: getattr(first, name) for name in same}
+    assert {name: reported[name] for name in same} == {name: getattr(first, name) for name in same}
 
 
 @pytest.mark.parametrize("field, text", [

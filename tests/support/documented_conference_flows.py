@@ -47,7 +47,7 @@ async def parties(flow: Flow) -> None:
 
 
 async def hold_mute(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.command("hold", {"Customer": "music", "Agent": "nothing"}, party="customer")
     await flow.command("unhold", BOTH, party="customer")
     await flow.command("mute", {"Customer": "Agent", "Agent": "nothing"}, party="customer")
@@ -66,7 +66,7 @@ async def park_bridged(flow: Flow) -> None:
 
 
 async def park_conferenced(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await _parked(flow)
 
 
@@ -79,12 +79,12 @@ async def park_timeout(flow: Flow) -> None:
 
 
 async def announce(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.command("announce", BOTH, say=SENTENCE)
 
 
 async def supervise(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.command("supervise", BOTH, [SUPERVISOR], to=SUPERVISOR, mode="monitor")
     await flow.answers(SUPERVISOR, Supervisor="Agent and Customer", **BOTH)
     helped = {"Customer": "Agent", "Agent": "Customer and Supervisor"}
@@ -93,7 +93,7 @@ async def supervise(flow: Flow) -> None:
 
 
 async def record(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     for action in ("start", "pause", "resume", "stop"):
         await flow.command("record", BOTH, action=action)
 
@@ -107,11 +107,11 @@ async def record_consult(flow: Flow) -> None:
 
 
 async def after(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.hangs_up_and_ends(AGENT)
 
 
-ROOM_FLOWS: dict[str, Drawn] = {
+CONFERENCE_FLOWS: dict[str, Drawn] = {
     "waiting": Drawn(waiting, TWO),
     "waiting-next-agent": Drawn(
         waiting_next_agent, {**TWO, SECOND: "Next agent"}, directory=f'agents = ["{AGENT}", "{SECOND}"]'

@@ -146,7 +146,7 @@ class Flow:
         await self.calls_out()
         await self.recorder.skip("Customer and Agent talk, bridged (outbound)")
 
-    async def talking_in_room(self) -> None:
+    async def talking_in_conference(self) -> None:
         await self.talking()
         await self.command("convert", BOTH)
         await self.recorder.skip("Customer and Agent talk, in a conference")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conferral.demo.after_call_twiml import serve_after_call_twiml
-from tests.support.documented_conference_flows import ROOM_FLOWS
+from tests.support.documented_conference_flows import CONFERENCE_FLOWS
 from tests.support.documented_flow import (
     ALL,
     BOTH,
@@ -48,7 +48,7 @@ async def warm(flow: Flow) -> None:
 
 
 async def consult(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.command("transfer", {"Customer": "music"}, [TARGET], to=TARGET, mode="consult")
     await flow.answers(TARGET, Customer="music", Agent="Target", Target="Agent")
     await flow.command("swap", BOTH | {"Target": "music"})
@@ -71,8 +71,8 @@ async def blind_outbound(flow: Flow) -> None:
     await _blind(flow)
 
 
-async def blind_in_room(flow: Flow) -> None:
-    await flow.talking_in_room()
+async def blind_in_conference(flow: Flow) -> None:
+    await flow.talking_in_conference()
     await _blind(flow)
 
 
@@ -97,7 +97,7 @@ async def fallback_end(flow: Flow) -> None:
 
 
 async def several(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     both = [TARGET, SECOND]
     await flow.command("transfer", {}, both, to=",".join(both), mode="warm", confirm="true")
     await flow.answers(TARGET, **{"Target 1": "a question"})
@@ -106,20 +106,20 @@ async def several(flow: Flow) -> None:
 
 
 async def customer_id(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.command("transfer", {}, [PHONE], to=PHONE, mode="warm")
     await flow.answers(PHONE, **ALL)
 
 
 async def cancel(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.command("transfer", {"Customer": "music"}, [TARGET], to=TARGET, mode="consult")
     await flow.answers(TARGET, Customer="music", Agent="Target", Target="Agent")
     await flow.command("cancel", BOTH)
 
 
 async def complete_while_ringing(flow: Flow) -> None:
-    await flow.talking_in_room()
+    await flow.talking_in_conference()
     await flow.command("transfer", {}, [TARGET], to=TARGET, mode="warm")
     await flow.command("complete", {"Customer": "ringback"}, [TARGET])
     await flow.answers(TARGET, **NEW)
@@ -132,7 +132,7 @@ FLOWS: dict[str, Drawn] = {
     "consult": Drawn(consult),
     "blind-inbound": Drawn(blind_inbound),
     "blind-outbound": Drawn(blind_outbound),
-    "blind-conferenced": Drawn(blind_in_room),
+    "blind-conferenced": Drawn(blind_in_conference),
     "recall": Drawn(recall, speed=5),
     "fallback-destination": Drawn(
         fallback_elsewhere, {**THREE, SECOND: "Fallback"}, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": SECOND}
@@ -151,7 +151,7 @@ FLOWS: dict[str, Drawn] = {
     ),
     "cancel": Drawn(cancel),
     "complete-while-ringing": Drawn(complete_while_ringing),
-    **ROOM_FLOWS,
+    **CONFERENCE_FLOWS,
 }
 
 

@@ -279,10 +279,14 @@ class LocalSystem:
         ]
         return "\n".join([*lines, process_reports.described()])
 
-    async def sandbox_room(self) -> Any:
+    async def sandbox_conference(self) -> Any:
         """The one conference that is live at the sandbox."""
-        (room,) = [room for room in self.sandbox.model.state.conferences.values() if room.status != "completed"]
-        return room
+        (conference,) = [
+            conference
+            for conference in self.sandbox.model.state.conferences.values()
+            if conference.status != "completed"
+        ]
+        return conference
 
     def end_calls_in_test(self) -> None:
         """Twilio does not take the flag with which a conference ends by itself: the lone rule has to end it."""

@@ -61,7 +61,7 @@ def rings() -> PhoneScript:
     return PhoneScript(outcome="no-answer")
 
 
-async def dialled(sandbox: Sandbox, address: str, time: int = 1, *, timeout_s: float = 30.0) -> CallHandle:
+async def dialed(sandbox: Sandbox, address: str, time: int = 1, *, timeout_s: float = 30.0) -> CallHandle:
     """Waits until a phone was dialed so many times, and returns the leg of that time, whatever has become of it.
 
     Raises:

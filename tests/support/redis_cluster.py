@@ -173,8 +173,8 @@ class ClusterServers:
 
     def refused(self, word: str) -> int:
         """How often the nodes have answered with this error (count)."""
-        told = [node.ask("INFO", "errorstats") for node in self.up()]
-        return sum(int(one.get(f"errorstat_{word}", {}).get("count", 0)) for one in told)
+        reported = [node.ask("INFO", "errorstats") for node in self.up()]
+        return sum(int(one.get(f"errorstat_{word}", {}).get("count", 0)) for one in reported)
 
     def reset(self) -> None:
         """Empties it, with everyone up and the usual settings."""

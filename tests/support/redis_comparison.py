@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from conferral.runtime.clock import SystemClock
 from conferral.storage.scripts import SCRIPTS
 from tests.support.memory_redis import MemoryServer
-from tests.support.memory_redis.client import encoded, told
+from tests.support.memory_redis.client import converted, encoded
 from tests.support.memory_redis.stream_commands import Blocked
 
 Words = tuple[bytes | int | str, ...]
@@ -49,19 +49,19 @@ def replies_of_memory(commands: Sequence[Words]) -> list[Any]:
         if type(reply) is Blocked:  # no one writes meanwhile, so it comes back empty
             reply = None
         try:
-            answers.append(told(one[0], {}, reply))
+            answers.append(converted(one[0], {}, reply))
         except redis.ResponseError as error:
             answers.append(error)
     return answers
 
 
-def looks(keys: Sequence[bytes]) -> list[Words]:
+def reading_commands(keys: Sequence[bytes]) -> list[Words]:
     """Everything that can be seen of the keys."""
     reset: list[Words] = [("CONFIG", "SET", "maxmemory", "0", "min-replicas-to-write", "0")]
     return reset + [
-        (*look[:1], one, *look[1:])
+        (*command[:1], one, *command[1:])
         for one in keys
-        for look in (("TYPE",), ("TTL",), ("GET",), ("HGETALL",), ("SMEMBERS",), ("ZRANGE", 0, -1, "WITHSCORES"),
+        for command in (("TYPE",), ("TTL",), ("GET",), ("HGETALL",), ("SMEMBERS",), ("ZRANGE", 0, -1, "WITHSCORES"),
                      ("LRANGE", 0, -1), ("XRANGE", "-", "+"))
     ] + [("XINFO", kind, one) for one in keys for kind in ("STREAM", "GROUPS")]  # fmt: skip
 
@@ -97,7 +97,7 @@ def plain(reply: Any) -> Any:
 
 def compare(client: redis.Redis, commands: Sequence[Words], keys: Sequence[bytes]) -> None:
     """Has both do the same on their own, and compares every reply and what then stands at the keys."""
-    commands = [*commands, *looks(keys)]
+    commands = [*commands, *reading_commands(keys)]
     wanted, found = replies_of_real(client, commands), replies_of_memory(commands)
     for at, (one, theirs, ours) in enumerate(zip(commands, wanted, found, strict=True)):
         assert comparable(one, ours) == comparable(one, theirs), f"command {at}: {one!r} after {commands[:at]!r}"

@@ -12,7 +12,7 @@ from conferral.worker.consumer.log_entry import log_entry
 from tests.statemachine.scenario import Scenario
 
 
-def told(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session]]:
+def recorded(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session]]:
     """The log of a story, and the session at each version."""
     taken: list[tuple[Session, Any, Step, int]] = []
     take = Scenario.take

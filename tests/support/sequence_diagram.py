@@ -45,7 +45,7 @@ _SIDE_BY_SIDE, _NET = "side by side", "net"
 _SOUNDS = {"silence": "nothing", "ringback": "ringback", "ringing": "a phone ringing", "music": "music"}
 
 #: What the words of the record have in them where this is heard.
-_SOUND_TOLD = {"silence": "silence", "ringback": "ring", "ringing": "ring", "music": "music"}
+_SOUND_WORDS = {"silence": "silence", "ringback": "ring", "ringing": "ring", "music": "music"}
 
 
 @dataclass(slots=True)
@@ -174,25 +174,25 @@ class SequenceRecorder:
     async def _hearing_difference(self) -> str:
         """Where the session says something else than Twilio's model; empty for nowhere."""
         session = view_of(await self.system.session(self.session_id))
-        for told in audibility(session):
-            call_sid = session.parties[told.party].call_sid
+        for reported in audibility(session):
+            call_sid = session.parties[reported.party].call_sid
             what = self.system.listening.hears(CallHandle(self.system.sandbox, call_sid)) if call_sid else None
             if what is None:
-                if told.hears:
-                    return f"no one is on the line, and {told.text}"
+                if reported.hears:
+                    return f"no one is on the line, and {reported.text}"
                 continue
             names = {party.call_sid: name for name, party in session.parties.items()}
             heard = what if isinstance(what, frozenset) else frozenset()
             there = {names.get(sid, sid) for sid in heard if sid != "ringing"}
-            if there != set(told.hears):
-                return f"{told.text}, in truth {what}"
-            if session.parties[told.party].waits_for_start:
-                if "waiting and hears" not in told.text:
-                    return f"{told.text}, in truth {what}"
+            if there != set(reported.hears):
+                return f"{reported.text}, in truth {what}"
+            if session.parties[reported.party].waits_for_start:
+                if "waiting and hears" not in reported.text:
+                    return f"{reported.text}, in truth {what}"
                 continue  # other audio is heard only when the current file has ended, and here it never does
             sound = "ringing" if "ringing" in heard else what if isinstance(what, str) else ""
-            if _SOUND_TOLD.get(sound, "") not in told.text:
-                return f"{told.text}, in truth {what}"
+            if _SOUND_WORDS.get(sound, "") not in reported.text:
+                return f"{reported.text}, in truth {what}"
         return ""
 
     def _counts(self) -> tuple[int, int]:
@@ -246,8 +246,8 @@ class SequenceRecorder:
             heard = " (ringing is heard there)" if entry.get("EarlyMedia") == "true" else ""
             return f"dial {self.people[to]} {way}, caller ID: {shown}{heard}", _SIDE_BY_SIDE
         if entry.get("Status") == "completed":
-            in_room = "/Conferences/" in entry.path
-            return ("end the conference" if in_room else f"hang up {self._whose(entry.path)}"), _SIDE_BY_SIDE
+            in_conference = "/Conferences/" in entry.path
+            return ("end the conference" if in_conference else f"hang up {self._whose(entry.path)}"), _SIDE_BY_SIDE
         if "/Recordings" in entry.path:
             return self._recorded(entry), ""
         if entry.get("AnnounceUrl"):
@@ -293,9 +293,11 @@ class SequenceRecorder:
         for verb in ElementTree.fromstring(document):
             inner = verb[0] if len(verb) else None
             if verb.tag == "Dial" and inner is not None and inner.tag == "Conference":
-                tune = _wait_audio(inner.get("waitUrl", ""))
+                wait_audio = _wait_audio(inner.get("waitUrl", ""))
                 recorded = ", recorded from its start" if inner.get("record") == "record-from-start" else ""
-                verbs.append(f"Dial into the conference{f', {tune} until it starts' if tune else ''}{recorded}")
+                verbs.append(
+                    f"Dial into the conference{f', {wait_audio} until it starts' if wait_audio else ''}{recorded}"
+                )
             elif verb.tag == "Dial" and inner is not None:
                 dials = f"client:{inner.text}" if inner.tag == "Client" else str(inner.text)
                 verbs.append(f"Dial {self.people[dials]}")
@@ -341,8 +343,8 @@ class SequenceRecorder:
 
     def _who_hears_whom(self) -> str:
         heard = self.heard_now()
-        told = [f"{name} hears {heard[name]}" for name in self.people.values() if heard.get(name)]
-        return self._note("<br/>".join(told)) if told else ""
+        found = [f"{name} hears {heard[name]}" for name in self.people.values() if heard.get(name)]
+        return self._note("<br/>".join(found)) if found else ""
 
     def _note(self, text: str) -> str:
         ends = list(dict.fromkeys(self.people.values()))

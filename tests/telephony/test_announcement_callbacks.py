@@ -22,7 +22,7 @@ def test_announcement_is_identified_by_its_url(url, command, played):
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("expected", "kept"),
     [
         (None, ""),
         ("", ""),
@@ -34,8 +34,8 @@ def test_announcement_is_identified_by_its_url(url, command, played):
         ("x" * 194 + " +14155550123 failed", "x" * 194 + " \u2026 fai"),
     ],
 )
-def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(told, kept):
-    event = conference(fields("announcement_to_one_fails", ReasonAnnouncementFailed=told))
+def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(expected, kept):
+    event = conference(fields("announcement_to_one_fails", ReasonAnnouncementFailed=expected))
 
     assert isinstance(event, AnnouncementEnded)
     assert event.reason == kept

@@ -48,10 +48,10 @@ async def joins(line: SandboxCallLine, party: str, address: str, conference: str
         effect_id=f"d-{party}", session_id=SESSION, party=party, to=address, timeout_s=20, conference=conference,
         label=f"{party}-2", early_media=False, supervises=supervises, attributes=line.attributes,
     )  # fmt: skip
-    dialled = await line.calls.perform(effect)
-    assert isinstance(dialled, PlacedCall)
-    await line.until(lambda: dialled.call_sid in [event.call_sid for event in line.of(ParticipantJoined)])
-    return dialled.call_sid
+    dialed = await line.calls.perform(effect)
+    assert isinstance(dialed, PlacedCall)
+    await line.until(lambda: dialed.call_sid in [event.call_sid for event in line.of(ParticipantJoined)])
+    return dialed.call_sid
 
 
 def heard_by(line: SandboxCallLine, call_sid: str) -> frozenset[str]:
@@ -159,12 +159,12 @@ async def test_a_recording_of_the_customers_call_is_started_found_paused_and_sto
     assert await line.calls.perform(replace(change, status="stopped")) is None
 
     await line.until(lambda: len(line.of(RecordingChanged)) == 2)
-    told = line.of(RecordingChanged)
-    assert {(event.recording_sid, event.call_sid, event.of_conference) for event in told} == {
+    reported = line.of(RecordingChanged)
+    assert {(event.recording_sid, event.call_sid, event.of_conference) for event in reported} == {
         (begun.recording_sid, customer, False)
     }
-    assert told[0].status == "in-progress"
-    assert told[1].status in ("completed", "absent")
+    assert reported[0].status == "in-progress"
+    assert reported[1].status in ("completed", "absent")
 
 
 async def test_a_conference_is_recorded_from_its_start_and_paused_by_its_name(line: SandboxCallLine) -> None:
@@ -173,10 +173,10 @@ async def test_a_conference_is_recorded_from_its_start_and_paused_by_its_name(li
     await line.until(lambda: line.of(RecordingChanged))
     change = ChangeRecording(effect_id="r1", session_id=SESSION, conference_sid=conference, status="paused")
 
-    (told,) = line.of(RecordingChanged)
-    assert (told.status, told.of_conference, told.conference_sid) == ("in-progress", True, conference)
+    (found,) = line.of(RecordingChanged)
+    assert (found.status, found.of_conference, found.conference_sid) == ("in-progress", True, conference)
     await line.calls.perform(change)
-    await line.calls.perform(replace(change, recording_sid=told.recording_sid, status="stopped"))
+    await line.calls.perform(replace(change, recording_sid=found.recording_sid, status="stopped"))
 
     await line.until(lambda: len(line.of(RecordingChanged)) == 2)
 

@@ -28,7 +28,7 @@ def _sid(number: int) -> str:
 
 
 INSIDE = "GET Conferences/CF1/Participants"
-ROOM = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
+CONFERENCE = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
 EVERYONE = tuple(_sid(number) for number in range(250))
 READ_ALL = ReadCalls(
     effect_id="e4", session_id="S1", parent_call_sid="", call_sids=EVERYONE, with_conference=True, read_version=7
@@ -36,7 +36,7 @@ READ_ALL = ReadCalls(
 
 
 async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() -> None:
-    calls, http = calls_with({"GET Conferences": page("conferences", ROOM), INSIDE: _participants(250)})
+    calls, http = calls_with({"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(250)})
 
     read = await calls.perform(READ_ALL)
 
@@ -51,7 +51,7 @@ async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() 
 
 async def test_bounded_number_of_absent_parties_is_read_and_the_rest_are_listed() -> None:
     calls, http = calls_with(
-        {"GET Conferences": page("conferences", ROOM), INSIDE: _participants(1)}
+        {"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(1)}
         | {f"GET Calls/{sid}": call(sid, "completed") for sid in EVERYONE}
     )
 
@@ -66,7 +66,7 @@ async def test_bounded_number_of_absent_parties_is_read_and_the_rest_are_listed(
 
 async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself() -> None:
     calls, _ = calls_with(
-        {"GET Conferences": page("conferences", ROOM), INSIDE: _participants(2)}
+        {"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(2)}
         | {f"GET Calls/{_sid(1)}": call(_sid(1), "ringing")}
     )
 
@@ -78,7 +78,7 @@ async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself()
 
 async def test_label_that_is_too_long_to_be_ours_is_left_out() -> None:
     strange = {"call_sid": "CA1", "label": "x" * 65}
-    calls, _ = calls_with({"GET Conferences": page("conferences", ROOM), INSIDE: page("participants", strange)})
+    calls, _ = calls_with({"GET Conferences": page("conferences", CONFERENCE), INSIDE: page("participants", strange)})
 
     read = await calls.perform(replace(READ_ALL, call_sids=(), conference_sid="CF1"))
 

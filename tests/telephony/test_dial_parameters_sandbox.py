@@ -47,16 +47,16 @@ async def test_callbacks_of_a_directly_dialed_party_carry_the_dial(line: Sandbox
     conference = await customer_waits(line)
     line.sandbox.phone(TARGET).script(answer_after_s=2)
 
-    dialled = await line.calls.perform(participant(conference))
+    dialed = await line.calls.perform(participant(conference))
     await line.until(lambda: len(line.of(ParticipantJoined)) == 2)
 
-    assert isinstance(dialled, PlacedCall)
-    steps = [event for event in line.of(CallProgressed) if event.call_sid == dialled.call_sid]
+    assert isinstance(dialed, PlacedCall)
+    steps = [event for event in line.of(CallProgressed) if event.call_sid == dialed.call_sid]
     assert {(event.party, event.dial) for event in steps} == {("target", "d1")}
     await line.until(lambda: {event.status for event in line.of(CallProgressed)} >= {"initiated", "ringing",
                                                                                      "in-progress"})  # fmt: skip
     joined = line.of(ParticipantJoined)[1]
-    assert (joined.call_sid, joined.label, joined.start_on_enter) == (dialled.call_sid, "target-2", True)
+    assert (joined.call_sid, joined.label, joined.start_on_enter) == (dialed.call_sid, "target-2", True)
 
 
 async def test_ringing_party_is_found_by_the_label(line: SandboxCallLine) -> None:
@@ -65,10 +65,10 @@ async def test_ringing_party_is_found_by_the_label(line: SandboxCallLine) -> Non
     effect = participant(conference)
 
     assert await line.calls.find_dial(effect) == ""
-    dialled = await line.calls.perform(effect)
+    dialed = await line.calls.perform(effect)
 
-    assert isinstance(dialled, PlacedCall)
-    assert await line.calls.find_dial(effect) == dialled.call_sid
+    assert isinstance(dialed, PlacedCall)
+    assert await line.calls.find_dial(effect) == dialed.call_sid
 
 
 async def test_a_label_that_is_in_use_leaves_the_outcome_to_be_read(line: SandboxCallLine) -> None:
@@ -118,41 +118,41 @@ async def test_party_at_the_gate_hears_the_brief_presses_1_and_joins(line: Sandb
     line.conference, line.gate_asks = await customer_waits(line), True
     line.sandbox.phone("client:alice").script(answer_after_s=1, keys="1")
 
-    dialled = await line.calls.perform(CALL)
+    dialed = await line.calls.perform(CALL)
     await line.until(lambda: len(line.of(ParticipantJoined)) == 2)
 
-    assert isinstance(dialled, PlacedCall)
+    assert isinstance(dialed, PlacedCall)
     assert line.gates == [(Gate(SESSION, "d2"), ""), (Gate(SESSION, "d2", 2), "1")]
     assert {event.dial for event in line.of(CallProgressed)} == {"d2"}
     joined = line.of(ParticipantJoined)[1]
-    assert (joined.call_sid, joined.label, joined.conference_sid) == (dialled.call_sid, "target-2", line.conference)
+    assert (joined.call_sid, joined.label, joined.conference_sid) == (dialed.call_sid, "target-2", line.conference)
 
 
-@pytest.mark.parametrize("key, told", [("#", "#"), ("7", "7"), ("", "")])
-async def test_other_key_or_no_key_is_reported_too(line: SandboxCallLine, key: str, told: str) -> None:
+@pytest.mark.parametrize("key, expected", [("#", "#"), ("7", "7"), ("", "")])
+async def test_other_key_or_no_key_is_reported_too(line: SandboxCallLine, key: str, expected: str) -> None:
     line.gate_asks = True
     line.sandbox.phone("client:alice").script(answer_after_s=0, keys=key)
 
     await line.calls.perform(CALL)
     await line.until(lambda: len(line.gates) == 2)
 
-    assert line.gates[1] == (Gate(SESSION, "d2", 2), told)
+    assert line.gates[1] == (Gate(SESSION, "d2", 2), expected)
 
 
 async def test_the_agent_of_a_call_is_connected_to_the_customer(line: SandboxCallLine) -> None:
     line.sandbox.phone("client:alice").script(answer_after_s=0)
     line.sandbox.phone(TARGET).script(answer_after_s=1)
 
-    dialled = await line.calls.perform(replace(CALL, party="agent"))
+    dialed = await line.calls.perform(replace(CALL, party="agent"))
     await line.until(lambda: [call for call in line.sandbox.calls_of(TARGET) if call.status == "in-progress"])
-    assert isinstance(dialled, PlacedCall)
+    assert isinstance(dialed, PlacedCall)
     (customer,) = line.sandbox.calls_of(TARGET)
-    read = await line.read(parent_call_sid=dialled.call_sid, with_conference=False)
+    read = await line.read(parent_call_sid=dialed.call_sid, with_conference=False)
 
     assert customer.record.from_ == OWN
     assert [(seen.call_sid, seen.parent_call_sid) for seen in read.calls] == [
-        (dialled.call_sid, ""),
-        (customer.sid, dialled.call_sid),
+        (dialed.call_sid, ""),
+        (customer.sid, dialed.call_sid),
     ]
     await line.until(lambda: "in-progress" in [e.status for e in line.of(CallProgressed) if e.party == "customer"])
 
@@ -162,9 +162,9 @@ async def test_a_call_whose_answer_was_lost_is_found_and_only_once(line: Sandbox
     find = FindCall(effect_id="f1", session_id=SESSION, party="target", dial_id="d2", to="client:alice", since_ms=0)
 
     assert await line.calls.perform(find) == PlacedCall("")
-    dialled = await line.calls.perform(CALL)
-    assert isinstance(dialled, PlacedCall)
-    assert await line.calls.perform(find) == PlacedCall(dialled.call_sid)
+    dialed = await line.calls.perform(CALL)
+    assert isinstance(dialed, PlacedCall)
+    assert await line.calls.perform(find) == PlacedCall(dialed.call_sid)
     assert await line.calls.perform(replace(find, since_ms=4_000_000_000_000)) == PlacedCall("")
 
     await line.calls.perform(replace(CALL, effect_id="d3"))

@@ -292,9 +292,9 @@ def test_a_file_that_is_something_else(faults, text, words):
 ])  # fmt: skip
 def test_a_file_that_is_no_toml(faults, text, where, words):
     (fault,) = faults(text)
-    place, _, told = fault.partition(": ")
+    place, _, body = fault.partition(": ")
     assert place.startswith(where)
-    assert told.startswith(words)
+    assert body.startswith(words)
     assert "5550" not in fault
 
 

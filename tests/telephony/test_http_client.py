@@ -246,8 +246,8 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
 ) -> None:
     """As after a stop of the whole process, which may have lasted longer than its lease. It says nothing of Twilio."""
     answers = iter([True, False])
-    told: list[RequestResult] = []
-    http.observe(told.append)
+    reported: list[RequestResult] = []
+    http.observe(reported.append)
     with send_guard(lambda: next(answers)):
         await http.request("POST", URI, data={"Status": "completed"})
         with pytest.raises(ProviderUnreachableError):
@@ -255,7 +255,7 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
     await http.request("POST", URI, data={"Status": "canceled"})
 
     assert [request.body for request in twilio.requests] == ["Status=completed", "Status=canceled"]
-    assert [answer.status for answer in told] == [200, 200]
+    assert [answer.status for answer in reported] == [200, 200]
 
 
 async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
@@ -379,8 +379,8 @@ async def test_hang_up_of_a_call_that_is_over_has_not_failed_but_is_seen_in_debu
         with pytest.raises(ProviderGoneError):
             await calls_over(http).perform(REDIRECT)
 
-    told = [(line["effect"], line["status"], line["code"]) for line in lines]
-    assert told == [("hang_up_call", 400, 21220), ("hang_up_call", 404, 0), ("redirect_call", 400, 21220)]
+    logged = [(line["effect"], line["status"], line["code"]) for line in lines]
+    assert logged == [("hang_up_call", 400, 21220), ("hang_up_call", 404, 0), ("redirect_call", 400, 21220)]
     (family,) = metrics.rest_failures.collect()
     counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
     # A proxy's 404 says nothing of a call, and the party to be moved is not in its target conference.

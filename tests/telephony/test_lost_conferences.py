@@ -11,9 +11,9 @@ from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.lost_conferences import LostConferences
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
 
-ROOM, NAME, AGENT_CALL = "CF" + "3" * 32, "CA" + "1" * 32, "CA" + "2" * 32
+CONFERENCE_SID, NAME, AGENT_CALL = "CF" + "3" * 32, "CA" + "1" * 32, "CA" + "2" * 32
 NUMBER = "+14155550100"
-CONFERENCE = {"sid": ROOM, "friendly_name": NAME, "status": "in-progress"}
+CONFERENCE = {"sid": CONFERENCE_SID, "friendly_name": NAME, "status": "in-progress"}
 INSIDE = page(
     "participants",
     {"call_sid": NAME, "label": "customer-1", "status": "connected", "start_conference_on_enter": False},
@@ -21,8 +21,8 @@ INSIDE = page(
 )
 GONE = ProviderGoneError(http_status=404, code=20404)
 ANSWERS: dict[str, Answer] = {
-    f"GET Conferences/{ROOM}": CONFERENCE,
-    f"GET Conferences/{ROOM}/Participants": INSIDE,
+    f"GET Conferences/{CONFERENCE_SID}": CONFERENCE,
+    f"GET Conferences/{CONFERENCE_SID}/Participants": INSIDE,
     f"GET Calls/{NAME}": call(NAME, "in-progress", NUMBER) | {"from": "+14155550123", "direction": "inbound"},
     f"GET Calls/{AGENT_CALL}": call(AGENT_CALL, "ringing", "client:a") | {"from": "client:b", "direction": "inbound"},
 }
@@ -35,9 +35,9 @@ def finder(**changes: Any) -> tuple[LostConferences, ScriptedHttp]:
 
 
 async def test_conference_is_shown_with_addresses() -> None:
-    found = await finder()[0].by_sid(ROOM)
+    found = await finder()[0].by_sid(CONFERENCE_SID)
     assert found is not None
-    assert (found.conference_sid, found.name, found.has_started) == (ROOM, NAME, True)
+    assert (found.conference_sid, found.name, found.has_started) == (CONFERENCE_SID, NAME, True)
     assert found.participants == (
         ParticipantFound(NAME, "customer-1", address="+14155550123", came_in=True, start_on_enter=False),
         ParticipantFound(AGENT_CALL, "agent-1", address="client:b", came_in=True, is_ringing=True),
@@ -46,7 +46,7 @@ async def test_conference_is_shown_with_addresses() -> None:
 
 
 async def test_call_that_is_gone_is_shown_without_an_address() -> None:
-    found = await finder(**{f"Calls/{AGENT_CALL}": GONE})[0].by_sid(ROOM)
+    found = await finder(**{f"Calls/{AGENT_CALL}": GONE})[0].by_sid(CONFERENCE_SID)
     assert found is not None
     assert [one.address for one in found.participants] == ["+14155550123", ""]
 
@@ -55,8 +55,8 @@ async def test_call_that_is_gone_is_shown_without_an_address() -> None:
     "answer", [CONFERENCE | {"status": "completed"}, ProviderGoneError(http_status=404, code=20404)]
 )
 async def test_conference_that_is_over_is_none(answer: Answer) -> None:
-    reader, http = finder(**{f"Conferences/{ROOM}": answer})
-    assert await reader.by_sid(ROOM) is None
+    reader, http = finder(**{f"Conferences/{CONFERENCE_SID}": answer})
+    assert await reader.by_sid(CONFERENCE_SID) is None
     assert len(http.requests) == 1
 
 
@@ -66,7 +66,7 @@ async def test_live_conference_is_chosen_among_several_of_one_name() -> None:
     reader, http = finder(Conferences=page("conferences", over, waiting, over))
     found = await reader.by_name(NAME)
     assert found is not None
-    assert (found.conference_sid, found.has_started) == (ROOM, False)
+    assert (found.conference_sid, found.has_started) == (CONFERENCE_SID, False)
     assert http.requests[0][1]["FriendlyName"] == NAME
 
 
@@ -74,7 +74,9 @@ async def test_no_live_conference_of_a_name_is_none() -> None:
     assert await finder(Conferences=page("conferences"))[0].by_name(NAME) is None
 
 
-@pytest.mark.parametrize("name", [f"Conferences/{ROOM}", f"Conferences/{ROOM}/Participants", f"Calls/{NAME}"])
+@pytest.mark.parametrize(
+    "name", [f"Conferences/{CONFERENCE_SID}", f"Conferences/{CONFERENCE_SID}/Participants", f"Calls/{NAME}"]
+)
 async def test_lookup_error_is_raised(name: str) -> None:
     with pytest.raises(ProviderError):
-        await finder(**{name: OutcomeUnknownError(http_status=500)})[0].by_sid(ROOM)
+        await finder(**{name: OutcomeUnknownError(http_status=500)})[0].by_sid(CONFERENCE_SID)

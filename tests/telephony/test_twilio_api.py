@@ -115,11 +115,11 @@ async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> N
     assert not isinstance(caught.value, ProviderGoneError)
 
 
-ROOM = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
+CONFERENCE = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
 PICTURE: dict[str, Answer] = {
     "GET Calls/CA1": call("CA1", "in-progress"),
     "GET Calls": page("calls", call("CA2", "ringing", "client:alice")),
-    "GET Conferences": page("conferences", ROOM),
+    "GET Conferences": page("conferences", CONFERENCE),
     "GET Conferences/CF1/Participants": page(
         "participants",
         {
@@ -219,7 +219,7 @@ async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
 
 @pytest.mark.parametrize("status, is_found", [("init", True), ("in-progress", True), ("completed", False)])
 async def test_only_a_live_conference_is_returned(status: str, is_found: bool) -> None:
-    calls, _ = calls_with(PICTURE | {"GET Conferences": page("conferences", ROOM | {"status": status})})
+    calls, _ = calls_with(PICTURE | {"GET Conferences": page("conferences", CONFERENCE | {"status": status})})
 
     read = await calls.perform(READ)
 
@@ -228,11 +228,11 @@ async def test_only_a_live_conference_is_returned(status: str, is_found: bool) -
 
 
 async def test_fullest_of_two_live_conferences_is_returned() -> None:
-    second = ROOM | {"sid": "CF2"}
+    second = CONFERENCE | {"sid": "CF2"}
     calls, _ = calls_with(
         PICTURE
         | {
-            "GET Conferences": page("conferences", second, ROOM),
+            "GET Conferences": page("conferences", second, CONFERENCE),
             "GET Conferences/CF1/Participants": page("participants", {"call_sid": "CA1"}, {"call_sid": "CA2"}),
             "GET Conferences/CF2/Participants": page("participants", {"call_sid": "CA3"}),
         }
@@ -245,12 +245,12 @@ async def test_fullest_of_two_live_conferences_is_returned() -> None:
 
 
 async def test_started_one_of_two_equal_conferences_is_returned() -> None:
-    waiting = ROOM | {"sid": "CF2", "status": "init"}
+    waiting = CONFERENCE | {"sid": "CF2", "status": "init"}
     ours = page("participants", {"call_sid": "CA1", "label": "customer-1"})
     calls, _ = calls_with(
         PICTURE
         | {
-            "GET Conferences": page("conferences", waiting, ROOM),
+            "GET Conferences": page("conferences", waiting, CONFERENCE),
             "GET Conferences/CF1/Participants": ours,
             "GET Conferences/CF2/Participants": ours,
         }
@@ -439,7 +439,7 @@ async def test_verification_finds_the_label_or_the_call_in_the_conference(
     calls, _ = calls_with(
         {
             "GET Calls/CA2": call("CA2", "in-progress"),
-            "GET Conferences": page("conferences", ROOM),
+            "GET Conferences": page("conferences", CONFERENCE),
             "GET Conferences/CF1/Participants": page("participants", participant),
         }
     )

@@ -124,14 +124,14 @@ def test_waiting_party_hears_audio_and_does_not_start_the_conference(wait_audio)
 
 
 @pytest.mark.parametrize("default_music, wait_url", [(True, None), (False, "")])
-def test_without_a_tune_there_is_silence_or_twilios_own_music(default_music, wait_url):
+def test_without_wait_audio_there_is_silence_or_twilios_own_music(default_music, wait_url):
     _, conference = join(start_on_enter=False, default_music=default_music)
 
     assert (conference.get("startConferenceOnEnter"), conference.get("waitUrl")) == ("false", wait_url)
     assert conference.get("waitMethod") is None
 
 
-def test_tune_that_only_a_newer_version_knows_is_music():
+def test_wait_audio_that_only_a_newer_version_knows_is_music():
     _, conference = join("customer", label="customer-1", conference=SESSION, wait_audio="jazz")
 
     assert parse_wait(query_of(conference.get("waitUrl"))).wait_audio is WaitAudio.MUSIC

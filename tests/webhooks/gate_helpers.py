@@ -43,5 +43,5 @@ def next_url(document, path, attribute=None):
     return f"{url.path}?{url.query}"
 
 
-def told(ingest):
+def events_of(ingest):
     return [event.name if isinstance(event, GateReached) else event.decision for event in ingest.events]

@@ -18,10 +18,10 @@ from tests.webhooks.gate_helpers import GATE
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
+    CONFERENCE_URL,
     DIAL_ACTION,
     FORM,
     PUBLIC_URL,
-    ROOM,
     SECOND_TOKEN,
     TOKEN,
     Repeated,
@@ -41,7 +41,7 @@ ROUTES = [
     "/voice/status",
     DIAL_ACTION,
     AGENT_CALL,
-    ROOM,
+    CONFERENCE_URL,
     f"/callbacks/recording?session={CALLER}",
     f"/voice/announcement?session={CALLER}&command=c1",
 ]
@@ -481,6 +481,6 @@ def test_the_parser_in_use_is_the_compiled_one():
 
 
 async def test_session_in_the_url_prevails_over_the_form(client, ingest):
-    await post(client, ROOM, fields("agent_joins", FriendlyName="another"))
+    await post(client, CONFERENCE_URL, fields("agent_joins", FriendlyName="another"))
 
     assert ingest.events[0].session_id == CALLER

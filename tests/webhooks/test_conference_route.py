@@ -56,7 +56,7 @@ def rung(document):
     return noun.tag, noun.text
 
 
-def room(document):
+def conference_of(document):
     return ET.fromstring(document).find("Dial/Conference")
 
 
@@ -71,7 +71,7 @@ def asked(url):
 async def test_the_caller_waits_in_a_conference_named_after_the_session(client, ingest):
     status, document = await post(client, "/voice/conference", fields("call_arrives"))
 
-    conference = room(document)
+    conference = conference_of(document)
     assert (status, conference.text) == (200, CALLER)
     assert {
         name: conference.get(name)
@@ -101,7 +101,7 @@ async def test_the_caller_waits_in_a_conference_named_after_the_session(client, 
 async def test_the_greeting_is_the_first_thing_to_hear_and_then_the_music(open_client, ingest):
     client = await open_client(CONFERRAL_GREETING="Welcome.")
     _, document = await post(client, "/voice/conference", fields("call_arrives"))
-    wait_url = asked(room(document).get("waitUrl"))
+    wait_url = asked(conference_of(document).get("waitUrl"))
     ingest.facts = facts("conferenced", opening="arriving")
 
     _, greeting = await post(client, wait_url, fields("customer_waits"))
@@ -169,7 +169,7 @@ async def test_the_called_number_decides_who_answers_and_how(
     assert (event.mode, event.agent_address, event.other_agents, event.attributes) == (
         mode or own_mode, agents[0], agents[1:], attributes,
     )  # fmt: skip
-    assert (room(document) is not None) is ((mode or own_mode) is SessionMode.CONFERENCE)
+    assert (conference_of(document) is not None) is ((mode or own_mode) is SessionMode.CONFERENCE)
 
 
 async def test_conference_attributes_are_set_on_the_join(open_client, write_directory):
@@ -177,7 +177,7 @@ async def test_conference_attributes_are_set_on_the_join(open_client, write_dire
 
     _, document = await post(client, "/voice/inbound", fields("call_arrives"))
 
-    dial, conference = ET.fromstring(document).find("Dial"), room(document)
+    dial, conference = ET.fromstring(document).find("Dial"), conference_of(document)
     assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("600", "true")
     assert [conference.get(name) for name in ("beep", "jitterBufferSize", "maxParticipants", "record")] == [
         "onEnter", "small", "10", "record-from-start",
@@ -193,7 +193,7 @@ async def test_a_number_that_is_not_named_goes_by_the_settings(open_client, inge
     _, document = await post(client, "/voice/conference", fields("call_arrives"))
 
     assert ingest.events[0].attributes == ConferenceAttributes(record=record)
-    assert (room(document).get("record") == "record-from-start") is (record == "true")
+    assert (conference_of(document).get("record") == "record-from-start") is (record == "true")
 
 
 @pytest.mark.parametrize("speaks", [True, False])
@@ -202,7 +202,7 @@ async def test_speaker_events_are_requested_only_by_setting(open_client, speaks)
 
     _, document = await post(client, "/voice/conference", fields("call_arrives"))
 
-    assert ("speaker" in room(document).get("statusCallbackEvent").split()) is speaks
+    assert ("speaker" in conference_of(document).get("statusCallbackEvent").split()) is speaks
 
 
 async def test_a_browser_opens_no_other_numbers_routing_by_what_it_says_that_it_calls(
@@ -255,9 +255,9 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
 
     _, document = await post(client, "/voice/fallback", form)
 
-    assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
-    assert room(document).get("startConferenceOnEnter") == "false"
-    assert "audio=music" in room(document).get("waitUrl")
+    assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
+    assert conference_of(document).get("startConferenceOnEnter") == "false"
+    assert "audio=music" in conference_of(document).get("waitUrl")
 
 
 async def test_the_fallback_waits_until_it_is_known_how_the_call_was_taken_first(client, ingest, monkeypatch):
@@ -273,7 +273,7 @@ async def test_the_fallback_waits_until_it_is_known_how_the_call_was_taken_first
 
     _, document = await post(client, "/voice/fallback", form)
 
-    assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
+    assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
 
 
 async def test_the_fallback_does_not_ring_the_agent_when_what_came_after_the_session_has_failed(client, ingest):

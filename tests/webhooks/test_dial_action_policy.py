@@ -23,7 +23,7 @@ JOIN, BY_NAME, HANG_UP, ASK = (
     DialActionAnswer.HANG_UP,
     DialActionAnswer.READ_CHILD_CALL,
 )
-IN_ROOM, IN_ANOTHER, NO_TUNE = (
+IN_CONFERENCE, IN_ANOTHER, NO_WAIT_AUDIO = (
     DialActionAnswer.WAIT_IN_CONFERENCE,
     DialActionAnswer.WAIT_IN_NEW_CONFERENCE,
     DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
@@ -69,7 +69,7 @@ def agent(**known):
         ("transferring", BRIDGE, "busy",        1, JOIN),
         ("transferring", CONF,   "answered",    1, IN_ANOTHER),   # the agent's leave has ended the conference
         ("transferring", CONF,   "failed",      1, IN_ANOTHER),   # refused by the conference
-        ("transferring", CONF,   "answered",    2, NO_TUNE),   # its music can't be had
+        ("transferring", CONF,   "answered",    2, NO_WAIT_AUDIO),   # its music can't be had
         ("transferring", CONF,   "answered",    3, HANG_UP),
         ("transferring", CONF,   "answered",    9, HANG_UP),
         ("ended",        BRIDGE, "completed",   1, HANG_UP),
@@ -90,8 +90,8 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
         ("inbound",  "converting",   agent(), CONF,   BY_NAME),
         ("inbound",  "conferenced",  agent(), CONF,   HANG_UP),
         ("inbound",  "transferring", agent(), CONF,   HANG_UP),    # left, or EndConferenceOnExit ended the conference
-        ("inbound",  "transferring", customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, IN_ROOM),   # blind from a bridge
-        ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    BRIDGE, IN_ROOM),
+        ("inbound",  "transferring", customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, IN_CONFERENCE),   # blind, bridged
+        ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    BRIDGE, IN_CONFERENCE),
         ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    CONF,   IN_ANOTHER),
         ("inbound",  "converting",   customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, JOIN),
         ("inbound",  "conferenced",  customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, JOIN),
@@ -122,7 +122,7 @@ def test_parent_or_child_customer_or_agent_the_party_decides_too(direction, stat
     ("status", "expected"),
     [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE), ("canceled", UNREACHABLE)],
 )
-def test_outbound_session_tells_the_agent_why_the_customer_was_not_reached(status, expected):
+def test_agent_of_an_outbound_session_hears_why_the_customer_was_not_reached(status, expected):
     given = facts("bridged", direction="outbound")
 
     assert decide(outcome(BRIDGE, status, sid=AGENT, party="agent"), given, may_be_old=False) is expected
@@ -256,10 +256,10 @@ def test_the_next_agent_is_rung_without_redis_too(status, more, call, expected):
 @pytest.mark.parametrize(
     ("direction", "sid", "party", "attempt", "expected"),
     [
-        ("inbound",  CALLER, "customer", 1, NO_TUNE),   # the greeting or the music could not be had
+        ("inbound",  CALLER, "customer", 1, NO_WAIT_AUDIO),   # the greeting or the music could not be had
         ("inbound",  CALLER, "customer", 2, HANG_UP),
         ("inbound",  AGENT,  "agent",    1, HANG_UP),      # he is not who waits
-        ("outbound", AGENT,  "agent",    1, NO_TUNE),
+        ("outbound", AGENT,  "agent",    1, NO_WAIT_AUDIO),
         ("outbound", AGENT,  "agent",    2, HANG_UP),
         ("outbound", CALLER, "customer", 1, HANG_UP),
     ],
@@ -293,8 +293,8 @@ def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_
     ("party", "attempt", "asked", "expected"),
     [
         ("customer", 1, 1, WAIT),
-        ("customer", 1, REDIS_READS_MAX, NO_TUNE),
-        ("agent", 1, REDIS_READS_MAX, NO_TUNE),
+        ("customer", 1, REDIS_READS_MAX, NO_WAIT_AUDIO),
+        ("agent", 1, REDIS_READS_MAX, NO_WAIT_AUDIO),
         ("target", 1, REDIS_READS_MAX, HANG_UP),
         ("customer", 2, 1, WAIT),
         ("customer", 2, REDIS_READS_MAX, HANG_UP),
@@ -316,11 +316,11 @@ def test_dial_action_waits_for_an_undecided_session(party, attempt, asked, expec
 @pytest.mark.parametrize(
     ("dial", "attempt", "wait_audio", "expected"),
     [
-        (BRIDGE, 1, WaitAudio.MUSIC, IN_ROOM),
+        (BRIDGE, 1, WaitAudio.MUSIC, IN_CONFERENCE),
         (BRIDGE, 1, WaitAudio.NONE, JOIN),
         (CONF, 1, WaitAudio.MUSIC, IN_ANOTHER),
         (CONF, 1, WaitAudio.NONE, IN_ANOTHER),
-        (CONF, 2, WaitAudio.MUSIC, NO_TUNE),
+        (CONF, 2, WaitAudio.MUSIC, NO_WAIT_AUDIO),
         (CONF, 3, WaitAudio.MUSIC, HANG_UP),
     ],
 )

@@ -167,7 +167,7 @@ async def test_requests_in_one_read_are_answered_in_order(metrics, direct):
     assert direct == []
 
 
-async def test_part_of_a_request_is_no_request_however_it_looks(metrics, direct):
+async def test_part_of_a_request_is_no_request_whatever_it_resembles(metrics, direct):
     """The second read is the body of the first: whoever could send it must not reach a handler with it."""
     ingest, inner = FakeIngest(), request()
 

@@ -175,7 +175,7 @@ async def flood(port: int, process_id: int) -> tuple[dict[str, Answers], list[fl
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 async def test_flood_is_answered_in_time_whatever_redis_takes(
-    redis_program: Path, tell_figure: Callable[[str], None]
+    redis_program: Path, report_figure: Callable[[str], None]
 ) -> None:
     clock = SystemClock()
     with RedisServer(redis_program) as redis:
@@ -200,9 +200,9 @@ async def test_flood_is_answered_in_time_whatever_redis_takes(
     sent = sum(answers[path].statuses.total() for path in CONNECTIONS)
     for path, of in answers.items():
         shown = ", ".join(f"{count} x {status}" for status, count in sorted(of.statuses.items()))
-        tell_figure(f"{path}: {shown}; slowest {of.slowest_s:.2f} s")
-    tell_figure(f"{sent / took_s:.0f} requests a second, {stored / took_s:.0f} events stored a second; {counts}")
-    tell_figure(f"memory {memory[len(memory) // 4]:.0f} MiB after a quarter of the time, {memory[-1]:.0f} at the end")
+        report_figure(f"{path}: {shown}; slowest {of.slowest_s:.2f} s")
+    report_figure(f"{sent / took_s:.0f} requests a second, {stored / took_s:.0f} events stored a second; {counts}")
+    report_figure(f"memory {memory[len(memory) // 4]:.0f} MiB after a quarter of the time, {memory[-1]:.0f} at the end")
 
     assert answers[VOICE].statuses.keys() == {200}
     assert answers[VOICE].without_document == 0

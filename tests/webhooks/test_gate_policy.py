@@ -14,7 +14,7 @@ CONFERENCE, CUSTOMER, NOWHERE = GateRoute.CONFERENCE, GateRoute.CUSTOMER, GateRo
 EMPTY = GateRoute.EMPTY_CONFERENCE
 
 
-def dialled(**known):
+def dialed(**known):
     return PartyView(dial_id=DIAL, **({"status": "ringing"} | known))
 
 
@@ -41,7 +41,7 @@ def dialled(**known):
     ],
 )  # fmt: skip
 def test_a_dial_leads_where_the_session_waits_for_it(state, direction, party, expected):
-    assert route_of(facts(state, direction=direction, **{party: dialled()}), DIAL) is expected
+    assert route_of(facts(state, direction=direction, **{party: dialed()}), DIAL) is expected
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_dial_leads_where_the_session_waits_for_it(state, direction, party, ex
 )  # fmt: skip
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
 def test_a_conference_lets_in_who_was_added_and_who_supervises(state, party, direction, expected):
-    assert route_of(facts(state, direction=direction, **{party: dialled()}), DIAL) is expected
+    assert route_of(facts(state, direction=direction, **{party: dialed()}), DIAL) is expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_conference_lets_in_who_was_added_and_who_supervises(state, party, dir
     ],
 )  # fmt: skip
 def test_conference_from_the_start_admits_the_expected_party(direction, party, opening, expected):
-    given = {"mode": "conference", "opening": opening.value, "direction": direction, party: dialled()}
+    given = {"mode": "conference", "opening": opening.value, "direction": direction, party: dialed()}
 
     assert route_of(facts("conferenced", **given), DIAL) is expected
     assert route_of(facts("ended", **given), DIAL) is NOWHERE
@@ -88,7 +88,7 @@ def test_conference_from_the_start_admits_the_expected_party(direction, party, o
 @pytest.mark.parametrize("status", PartyStatus)
 @pytest.mark.parametrize("is_leaving", [True, False])
 def test_target_that_left_or_is_leaving_is_not_waited_for(status, is_leaving):
-    target = dialled(status=status.value, is_leaving=is_leaving)
+    target = dialed(status=status.value, is_leaving=is_leaving)
     lost = is_leaving or status is PartyStatus.LEFT
 
     assert route_of(facts("transferring", target=target), DIAL) is (NOWHERE if lost else CONFERENCE)
@@ -108,7 +108,7 @@ def test_target_that_left_or_is_leaving_is_not_waited_for(status, is_leaving):
     ],
 )  # fmt: skip
 def test_released_targets_are_ring_group_rivals_that_have_left(rival, is_gone):
-    given = facts("transferring", target_1=dialled(ring_group="word"), target_2=rival)
+    given = facts("transferring", target_1=dialed(ring_group="word"), target_2=rival)
 
     assert released_targets(given, DIAL) == (("e1",) if is_gone else ())
 
@@ -150,14 +150,14 @@ def test_gate_rejects_a_dial_of_no_party(state):
     ],
 )  # fmt: skip
 def test_key_decides_where_one_was_requested(waited_for, confirm, asked, pressed, expected):
-    given = facts("transferring" if waited_for else "ended", target=dialled(confirm=confirm))
+    given = facts("transferring" if waited_for else "ended", target=dialed(confirm=confirm))
 
     assert decide(given, DIAL, question=asked, pressed=pressed) is expected
 
 
 def test_agent_is_prompted_at_the_gate_like_everyone_else():
     def decided(asked, pressed, *, confirm):
-        given = facts("bridged", direction="outbound", agent=dialled(confirm=confirm))
+        given = facts("bridged", direction="outbound", agent=dialed(confirm=confirm))
         return decide(given, DIAL, question=asked, pressed=pressed)
 
     assert decided(1, "", confirm=False) is ACCEPTED

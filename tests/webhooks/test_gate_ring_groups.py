@@ -11,11 +11,11 @@ from tests.webhooks.gate_helpers import (
     TARGET,
     answered,
     at,
+    events_of,
     next_url,
     pressed,
     said,
     target,
-    told,
     verbs,
 )
 from tests.webhooks.webhook_helpers import CALLER, DIAL, facts, post
@@ -66,7 +66,7 @@ async def test_ring_group_target_wins_nothing_until_the_brief_is_over(client, in
     ingest.facts = facts("transferring", **two_targets())
 
     way_in = await briefed(client, DIAL, TARGET)
-    assert told(ingest) == ["gate_reached"]
+    assert events_of(ingest) == ["gate_reached"]
     assert not [key for key in ingest.gates if key[1] == "ring_group"]
     assert [line["outcome"] for line in lines if line["event"] == "gate_answered"] == ["briefed"]
     also = await briefed(client, OTHER_DIAL, OTHER)
@@ -100,7 +100,7 @@ async def test_without_others_or_without_a_brief_one_request_is_enough(client, i
     _, document = await post(client, GATE, answered())
 
     assert verbs(document) == expected
-    assert told(ingest) == ["gate_reached", "accepted"]
+    assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
 @pytest.mark.parametrize("asked_again", ["brief", "way in"])
@@ -159,7 +159,7 @@ async def test_call_no_longer_wanted_after_the_brief_hears_why(client, ingest, g
 
     assert verbs(document) == ["Say", "Hangup"]
     assert words in said(document)
-    assert told(ingest) == ["gate_reached", decision]
+    assert events_of(ingest) == ["gate_reached", decision]
 
 
 async def test_reaching_the_gate_does_not_yet_win_the_ring_group(client, ingest):
@@ -186,7 +186,7 @@ async def test_without_redis_after_the_brief_it_waits_and_then_lets_in_without_a
 
     _, document = await post(client, url, answered())
     assert verbs(document) == ["Dial"]
-    assert told(ingest) == ["gate_reached", "accepted"]
+    assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
 async def test_without_redis_after_the_brief_it_gives_up_in_the_end(client, ingest):

@@ -11,7 +11,19 @@ from conferral.statemachine.events import GateDecided, GateReached
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action, parse_gate
 from conferral.webhooks import gate as gate_module
-from tests.webhooks.gate_helpers import GATE, OTHER, TARGET, answered, at, next_url, pressed, said, target, told, verbs
+from tests.webhooks.gate_helpers import (
+    GATE,
+    OTHER,
+    TARGET,
+    answered,
+    at,
+    events_of,
+    next_url,
+    pressed,
+    said,
+    target,
+    verbs,
+)
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
 
 
@@ -21,8 +33,8 @@ async def test_target_that_need_not_confirm_joins_the_conference_at_once(client,
     status, document = await post(client, GATE, answered())
 
     assert (status, verbs(document), said(document)) == (200, ["Say", "Dial"], "About an invoice.")
-    room = ET.fromstring(document).find("Dial/Conference")
-    assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (
+    conference_of = ET.fromstring(document).find("Dial/Conference")
+    assert (conference_of.text, conference_of.get("participantLabel"), conference_of.get("startConferenceOnEnter")) == (
         CONFERENCE, "target-3", "true",
     )  # fmt: skip
     action = parse_dial_action(next_url(document, "Dial", "action").partition("?")[2])
@@ -74,11 +86,11 @@ async def test_target_that_must_confirm_is_asked_at_most_twice(client, ingest, k
     assert verbs(document) == ["Gather"]
     assert said(document).startswith("About an invoice.")
     for key in keys:
-        assert told(ingest) == ["gate_reached"]
+        assert events_of(ingest) == ["gate_reached"]
         _, document = await post(client, next_url(document, "Gather", "action"), pressed(key))
         assert "invoice" not in said(document), "it was said once already"
 
-    assert told(ingest) == ["gate_reached", decision]
+    assert events_of(ingest) == ["gate_reached", decision]
     assert verbs(document) == (["Dial"] if decision == "accepted" else ["Say", "Hangup"])
     assert words in said(document)
 
@@ -133,7 +145,7 @@ async def test_unwanted_call_hears_why_at_the_gate(client, ingest, given, words)
 
     assert verbs(document) == ["Say", "Hangup"]
     assert words in said(document)
-    assert told(ingest) == ["gate_reached", "too-late"]
+    assert events_of(ingest) == ["gate_reached", "too-late"]
 
 
 async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
@@ -141,7 +153,7 @@ async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
 
     _, document = await post(client, GATE, answered())
     assert verbs(document) == ["Pause", "Redirect"]
-    assert told(ingest) == ["gate_reached"]
+    assert events_of(ingest) == ["gate_reached"]
 
     ingest.facts = facts("transferring", target=target())
     _, document = await post(client, next_url(document, "Redirect"), answered())
@@ -188,17 +200,17 @@ async def test_the_agent_of_a_call_is_connected_to_the_customer(client, ingest):
     )  # fmt: skip
     action = parse_dial_action(next_url(document, "Dial", "action").partition("?")[2])
     assert (action.party, action.dial.value) == ("agent", "bridge")
-    assert told(ingest) == ["gate_reached", "accepted"]
+    assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
 async def test_the_agent_of_a_call_may_have_to_confirm(client, ingest):
     ingest.facts = called(confirm=True, brief="A call back.")
 
     _, document = await post(client, GATE, answered())
-    assert (verbs(document), told(ingest)) == (["Gather"], ["gate_reached"])
+    assert (verbs(document), events_of(ingest)) == (["Gather"], ["gate_reached"])
 
     _, document = await post(client, next_url(document, "Gather", "action"), pressed("1"))
-    assert (verbs(document), told(ingest)) == (["Dial"], ["gate_reached", "accepted"])
+    assert (verbs(document), events_of(ingest)) == (["Dial"], ["gate_reached", "accepted"])
 
 
 @pytest.mark.parametrize("address", ["+19005550123", "+442071234567", "sip:bob@example.com", "911", "", "nobody"])
@@ -208,7 +220,7 @@ async def test_disallowed_customer_is_not_dialed(client, ingest, lines, address)
     _, document = await post(client, GATE, answered())
 
     assert verbs(document) == ["Say", "Hangup"]
-    assert told(ingest) == ["gate_reached", "too-late"]
+    assert events_of(ingest) == ["gate_reached", "too-late"]
     (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert not address or address not in str(line)
 
@@ -230,12 +242,16 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
 
     _, document = await post(client, GATE, answered())
 
-    room = ET.fromstring(document).find("Dial/Conference")
+    conference_of = ET.fromstring(document).find("Dial/Conference")
     assert (verbs(document), said(document)) == (["Say", "Dial"], "A call back.")
-    assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (CALLER, "agent-1", "true")
-    assert f"/voice/wait?session={CALLER}&party=agent&audio=ringback" in room.get("waitUrl")
-    assert (room.get("record"), room.get("jitterBufferSize")) == ("record-from-start", "small")
-    assert told(ingest) == ["gate_reached", "accepted"]
+    assert (conference_of.text, conference_of.get("participantLabel"), conference_of.get("startConferenceOnEnter")) == (
+        CALLER,
+        "agent-1",
+        "true",
+    )
+    assert f"/voice/wait?session={CALLER}&party=agent&audio=ringback" in conference_of.get("waitUrl")
+    assert (conference_of.get("record"), conference_of.get("jitterBufferSize")) == ("record-from-start", "small")
+    assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
 @pytest.mark.parametrize("state", ["conferenced", "transferring"])
@@ -245,10 +261,14 @@ async def test_a_supervisor_comes_in_muted_and_starts_nothing(client, ingest, st
     _, document = await post(client, GATE, answered())
     _, document = await post(client, next_url(document, "Gather", "action"), pressed("1"))
 
-    room = ET.fromstring(document).find("Dial/Conference")
-    assert (room.text, room.get("participantLabel")) == (CONFERENCE, "supervisor-1")
-    assert (room.get("muted"), room.get("startConferenceOnEnter"), room.get("waitUrl")) == ("true", "false", "")
-    assert told(ingest) == ["gate_reached", "accepted"]
+    conference_of = ET.fromstring(document).find("Dial/Conference")
+    assert (conference_of.text, conference_of.get("participantLabel")) == (CONFERENCE, "supervisor-1")
+    assert (conference_of.get("muted"), conference_of.get("startConferenceOnEnter"), conference_of.get("waitUrl")) == (
+        "true",
+        "false",
+        "",
+    )
+    assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
 async def test_added_party_joins_with_the_attributes_of_the_conference(client, ingest):
@@ -290,7 +310,7 @@ async def test_the_key_is_kept_while_redis_is_waited_for(client, ingest, key, de
 
     _, document = await post(client, next_url(document, "Redirect"), answered())
 
-    assert told(ingest) == ([decision] if decision else [])
+    assert events_of(ingest) == ([decision] if decision else [])
 
 
 async def test_no_one_is_admitted_when_the_gate_decision_cannot_be_stored(client, ingest, monkeypatch):
@@ -327,7 +347,7 @@ async def test_the_fallback_of_a_gate_is_answered_as_that_gate(client, ingest):
     _, document = await post(client, "/voice/fallback", answered(ErrorUrl=PUBLIC_URL + GATE, ErrorCode="11200"))
 
     assert ET.fromstring(document).find("Dial/Conference").text == CONFERENCE
-    assert told(ingest) == ["gate_reached", "accepted"]
+    assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
 @pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/gate", f"{PUBLIC_URL}/voice/gate?session=1"])

@@ -49,8 +49,8 @@ async def test_the_next_agent_rings_and_its_callbacks_say_which_it_is(client, in
     assert (action.session_id, action.party, action.dial.value, action.agent_number) == (
         CALLER, "customer", "bridge", 1,
     )  # fmt: skip
-    told = parse_call(urlsplit(dial.find("Client").get("statusCallback")).query)
-    assert (told.session_id, told.party, told.agent_number) == (CALLER, "agent", 1)
+    params = parse_call(urlsplit(dial.find("Client").get("statusCallback")).query)
+    assert (params.session_id, params.party, params.agent_number) == (CALLER, "agent", 1)
     assert [event.agent_number for event in ingest.events] == [0]
 
 

@@ -27,7 +27,7 @@ def verbs(document):
     return [verb.tag for verb in ET.fromstring(document)]
 
 
-def room(document):
+def conference_of(document):
     return ET.fromstring(document).find("Dial/Conference")
 
 
@@ -44,7 +44,7 @@ async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, in
 
     _, document = await post(client, left(party), form(sid))
 
-    conference = room(document)
+    conference = conference_of(document)
     # By name: the conference that it was in may be over.
     assert (conference.text, conference.get("participantLabel")) == (CALLER, f"{party}-1")
     # Without a wait URL, Twilio plays its own music.
@@ -79,7 +79,10 @@ async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_jo
         target = f"{url.path}?{url.query}"
 
     assert answers == [["Pause", "Redirect"]] * 2 + [["Dial"]]
-    assert (room(document).get("waitUrl"), room(document).get("startConferenceOnEnter")) == (None, starts)
+    assert (conference_of(document).get("waitUrl"), conference_of(document).get("startConferenceOnEnter")) == (
+        None,
+        starts,
+    )
     assert child_lookup.asked == [], "who comes out of a conference has no child"
 
 
@@ -90,7 +93,7 @@ async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
 
     _, document = await post(client, f"{url.path}?{url.query}", form())
 
-    assert room(document).get("participantLabel") == "customer-1"
+    assert conference_of(document).get("participantLabel") == "customer-1"
 
 
 async def test_caller_leaving_is_reported_and_not_sent_back(client, ingest):
@@ -122,7 +125,7 @@ async def test_a_parked_customer_goes_back_to_the_music_then_to_twilios(client, 
         _, document = await post(client, target, form())
         if verbs(document) != ["Dial"]:
             break
-        conference = room(document)
+        conference = conference_of(document)
         assert conference.get("participantLabel") == "customer-2"
         heard.append(("audio=music" in conference.get("waitUrl", ""), conference.get("startConferenceOnEnter")))
         target = own_action(document)
@@ -139,8 +142,8 @@ async def test_a_customer_who_is_parked_from_a_bridge_waits_with_music(client, i
 
     _, document = await post(client, target, fields("dial_ends_answered"))
 
-    assert (room(document).text, room(document).get("startConferenceOnEnter")) == (CALLER, "false")
-    assert "audio=music" in room(document).get("waitUrl")
+    assert (conference_of(document).text, conference_of(document).get("startConferenceOnEnter")) == (CALLER, "false")
+    assert "audio=music" in conference_of(document).get("waitUrl")
 
 
 # ---- after the others have left ----------------------------------------------------------------------------------
@@ -190,7 +193,7 @@ async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(
 
     _, document = await post(client, target, fields("dial_ends_answered"))
 
-    assert (room(document).text, room(document).get("record")) == (CONFERENCE, "record-from-start")
+    assert (conference_of(document).text, conference_of(document).get("record")) == (CONFERENCE, "record-from-start")
     assert ET.fromstring(document).find("Dial").get("timeLimit") == "90"
 
 
@@ -200,7 +203,10 @@ async def test_supervisor_joining_again_after_refusal_is_still_muted(client, ing
 
     _, document = await post(client, left("supervisor"), form(supervisor.call_sid))
 
-    assert (room(document).get("muted"), room(document).get("startConferenceOnEnter")) == ("true", "false")
+    assert (conference_of(document).get("muted"), conference_of(document).get("startConferenceOnEnter")) == (
+        "true",
+        "false",
+    )
 
 
 async def test_directory_supplies_the_attributes_of_a_session_lost_by_redis(open_client, child_lookup, write_directory):
@@ -210,4 +216,4 @@ async def test_directory_supplies_the_attributes_of_a_session_lost_by_redis(open
 
     _, document = await post(client, target, fields("dial_ends_answered", To="+14155550100"))
 
-    assert room(document).get("beep") == "onEnter"
+    assert conference_of(document).get("beep") == "onEnter"

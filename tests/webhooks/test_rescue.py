@@ -14,9 +14,9 @@ from conferral.telephony.callback_urls import parse_call, parse_conference
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
+    CONFERENCE_URL,
     DIAL,
     DIAL_ACTION,
-    ROOM,
     facts,
     fields,
     post,
@@ -57,7 +57,7 @@ RUNNING = {
 REPORTS = {
     "status": ("/voice/status", fields("call_arrives", CallStatus="completed"), None),
     "call": (AGENT_CALL, fields("agent_rings"), facts("bridged")),
-    "room": (ROOM, fields("agent_joins"), facts("converting")),
+    "room": (CONFERENCE_URL, fields("agent_joins"), facts("converting")),
     "announcement": (
         f"/voice/announcement?session={CALLER}&command=c1",
         fields("call_arrives"),
@@ -98,7 +98,7 @@ def _divides(*_args, **_options):
     return 1 / 0
 
 
-def _looks_up(*_args, **_options):
+def _verifies(*_args, **_options):
     return {}["x"]
 
 
@@ -112,7 +112,7 @@ def broken(functions, number):
     _forget_urls()
     codes = [function.__code__ for function in functions]
     for function in functions:
-        function.__code__ = (_divides, _looks_up, _asks_none)[number % 3].__code__
+        function.__code__ = (_divides, _verifies, _asks_none)[number % 3].__code__
     try:
         yield
     finally:

@@ -3,7 +3,16 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.webhooks import status_callbacks
-from tests.webhooks.webhook_helpers import AGENT, AGENT_CALL, CALLER, CONFERENCE, DIAL_ACTION, ROOM, fields, post
+from tests.webhooks.webhook_helpers import (
+    AGENT,
+    AGENT_CALL,
+    CALLER,
+    CONFERENCE,
+    CONFERENCE_URL,
+    DIAL_ACTION,
+    fields,
+    post,
+)
 
 BOTH_WAYS = True
 RECORDING = f"/callbacks/recording?session={CALLER}"
@@ -15,15 +24,15 @@ RECORDING = f"/callbacks/recording?session={CALLER}"
         (AGENT_CALL, "agent_rings", "call_progressed", [(AGENT, CALLER)]),
         (AGENT_CALL, "agent_hangs_up", "call_progressed", [(AGENT, CALLER)]),
         ("/voice/status", "caller_has_hung_up", "call_progressed", [(CALLER, CALLER)]),
-        (ROOM, "agent_joins", "participant_joined", [(AGENT, CALLER)]),
-        (ROOM, "agent_leaves", "participant_left", []),
-        (ROOM, "conference_starts", "conference_started", []),
-        (ROOM, "conference_ends", "conference_ended", []),
-        (ROOM, "customer_is_held", "participant_changed", []),
-        (ROOM, "supervisor_whispers", "participant_changed", []),
-        (ROOM, "announcement_ends", "announcement_ended", []),
-        (ROOM, "announcement_to_one_fails", "announcement_ended", []),
-        (ROOM, "customer_speaks", "conference_event_ignored", []),
+        (CONFERENCE_URL, "agent_joins", "participant_joined", [(AGENT, CALLER)]),
+        (CONFERENCE_URL, "agent_leaves", "participant_left", []),
+        (CONFERENCE_URL, "conference_starts", "conference_started", []),
+        (CONFERENCE_URL, "conference_ends", "conference_ended", []),
+        (CONFERENCE_URL, "customer_is_held", "participant_changed", []),
+        (CONFERENCE_URL, "supervisor_whispers", "participant_changed", []),
+        (CONFERENCE_URL, "announcement_ends", "announcement_ended", []),
+        (CONFERENCE_URL, "announcement_to_one_fails", "announcement_ended", []),
+        (CONFERENCE_URL, "customer_speaks", "conference_event_ignored", []),
         (RECORDING, "conference_is_recorded", "recording_changed", []),
         (RECORDING, "customers_call_was_recorded", "recording_changed", []),
     ],
@@ -52,7 +61,7 @@ async def test_the_end_of_a_browsers_call_goes_to_the_session_that_the_browser_h
     [
         (AGENT_CALL, "agent_rings"),
         ("/voice/status", "caller_has_hung_up"),
-        (ROOM, "agent_joins"),
+        (CONFERENCE_URL, "agent_joins"),
         (RECORDING, "conference_is_recorded"),
     ],
 )
@@ -125,7 +134,7 @@ async def test_fields_of_a_later_day_change_nothing(client, ingest):
 async def test_a_conference_event_of_a_later_day_is_kept_under_its_name(client, ingest, kind):
     form = fields("agent_joins", StatusCallbackEvent=kind, CallSid=None, SomethingNew="x", Hold="perhaps")
 
-    assert (await post(client, ROOM, form))[0] == 204
+    assert (await post(client, CONFERENCE_URL, form))[0] == 204
     (event,) = ingest.events
     assert isinstance(event, ConferenceEventIgnored)
     assert (event.session_id, event.kind, event.conference_sid) == (CALLER, kind, CONFERENCE)
@@ -161,8 +170,8 @@ async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
         ("/callbacks/conference?session=", fields("agent_joins")),
         (AGENT_CALL, fields("agent_rings", CallStatus=None)),
         (AGENT_CALL, fields("agent_rings", SequenceNumber="one")),
-        (ROOM, fields("agent_joins", ConferenceSid=None)),
-        (ROOM, fields("agent_joins", CallSid="*")),
+        (CONFERENCE_URL, fields("agent_joins", ConferenceSid=None)),
+        (CONFERENCE_URL, fields("agent_joins", CallSid="*")),
         ("/voice/status", fields("caller_has_hung_up", CallSid=None)),
     ],
 )
@@ -179,10 +188,10 @@ async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, 
         (AGENT_CALL, "agent_rings", "CallSid", "CallStatusringing"),
         (AGENT_CALL, "agent_rings", "CallSid", "0"),
         ("/voice/status", "caller_has_hung_up", "CallSid", "CallStatuscompleted"),
-        (ROOM, "agent_joins", "CallSid", "Coachingfalse"),
-        (ROOM, "agent_joins", "ConferenceSid", "EndConferenceOnExitfalse"),
-        (ROOM, "supervisor_whispers", "CallSidToCoach", "Coachingtrue"),
-        (ROOM, "conference_ends", "CallSidEndingConference", "x"),
+        (CONFERENCE_URL, "agent_joins", "CallSid", "Coachingfalse"),
+        (CONFERENCE_URL, "agent_joins", "ConferenceSid", "EndConferenceOnExitfalse"),
+        (CONFERENCE_URL, "supervisor_whispers", "CallSidToCoach", "Coachingtrue"),
+        (CONFERENCE_URL, "conference_ends", "CallSidEndingConference", "x"),
         (RECORDING, "conference_is_recorded", "RecordingSid", "RecordingSource"),
         (RECORDING, "conference_is_recorded", "ConferenceSid", "x"),
     ],

@@ -28,7 +28,7 @@ def verbs(document):
     return [verb.tag for verb in ET.fromstring(document)]
 
 
-def room(document):
+def conference_of(document):
     return ET.fromstring(document).find("Dial/Conference")
 
 
@@ -120,8 +120,8 @@ async def test_while_converting_the_caller_follows_into_the_conference_by_its_si
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
-    assert room(document).text == CONFERENCE
-    assert room(document).get("participantLabel") == "customer-1"
+    assert conference_of(document).text == CONFERENCE
+    assert conference_of(document).get("participantLabel") == "customer-1"
 
 
 async def test_before_the_sid_is_known_the_caller_joins_by_name(client, ingest):
@@ -129,7 +129,7 @@ async def test_before_the_sid_is_known_the_caller_joins_by_name(client, ingest):
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
-    assert room(document).text == CALLER
+    assert conference_of(document).text == CALLER
 
 
 async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(client, ingest):
@@ -141,8 +141,8 @@ async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(
     second = urlsplit(ET.fromstring(document).find("Dial").get("action"))
     _, last = await post(client, f"{second.path}?{second.query}", form)
 
-    assert room(document).text == CALLER
-    assert room(document).get("participantLabel") == "agent-1"
+    assert conference_of(document).text == CALLER
+    assert conference_of(document).get("participantLabel") == "agent-1"
     assert parse_dial_action(second.query).attempt == 2
     assert verbs(last) == ["Hangup"]
     assert len({event.token for event in ingest.events}) == 2
@@ -157,7 +157,7 @@ async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, i
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
-    joined = room(document)
+    joined = conference_of(document)
     assert (joined.text, joined.get("participantLabel")) == (expected, "customer-1")
     assert joined.get("startConferenceOnEnter") == "false"
     assert f"/voice/wait?session={CALLER}&party=customer&audio={wait_audio.value}" in joined.get("waitUrl")
@@ -178,7 +178,7 @@ async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_mu
         _, document = await post(client, url, form)
         if verbs(document) != ["Dial"]:
             break
-        joined.append(room(document))
+        joined.append(conference_of(document))
         again = urlsplit(ET.fromstring(document).find("Dial").get("action"))
         url = f"{again.path}?{again.query}"
 
@@ -194,7 +194,7 @@ async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_mu
 
 
 @pytest.mark.parametrize(
-    ("ended", "tunes_tried"),
+    ("ended", "wait_audio_attempts"),
     [
         ("dial=bridge&attempt=1",     2),    # the agent was disconnected
         ("dial=conference&attempt=1", 1),    # the conference is over, or its wait audio failed
@@ -202,8 +202,8 @@ async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_mu
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("sid", [CONFERENCE, ""])
-async def test_a_customer_whose_tune_can_never_be_had_hears_twilios_music_and_is_not_hung_up(
-    client, ingest, ended, tunes_tried, sid
+async def test_a_customer_whose_wait_audio_always_fails_hears_twilios_music_and_is_not_hung_up(
+    client, ingest, ended, wait_audio_attempts, sid
 ):
     waiting = PartyView(CALLER, label="customer-2", wait_audio=WaitAudio.MUSIC)
     ingest.facts = facts("transferring", conference_sid=sid, customer=waiting)
@@ -212,12 +212,12 @@ async def test_a_customer_whose_tune_can_never_be_had_hears_twilios_music_and_is
     while not heard or heard[-1]:  # Twilio asks the action of each <Dial> whose waitUrl fails
         _, document = await post(client, url, fields("dial_into_conference_ends", CallSid=CALLER))
         assert verbs(document) == ["Dial"]
-        heard.append(room(document).get("waitUrl"))
+        heard.append(conference_of(document).get("waitUrl"))
         action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
         url = f"{action.path}?{action.query}"
 
-    assert [bool(url) and "audio=music" in url for url in heard] == [True] * tunes_tried + [False]
-    assert room(document).text == CALLER
+    assert [bool(url) and "audio=music" in url for url in heard] == [True] * wait_audio_attempts + [False]
+    assert conference_of(document).text == CALLER
 
 
 async def test_both_parties_start_the_conference_while_a_transfer_is_converted(client, ingest):
@@ -225,7 +225,10 @@ async def test_both_parties_start_the_conference_while_a_transfer_is_converted(c
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
-    assert (room(document).get("startConferenceOnEnter"), room(document).get("waitUrl")) == ("true", "")
+    assert (conference_of(document).get("startConferenceOnEnter"), conference_of(document).get("waitUrl")) == (
+        "true",
+        "",
+    )
 
 
 async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client, ingest):
@@ -238,13 +241,13 @@ async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client
     assert [event.party for event in ingest.events] == ["agent"]
 
 
-async def test_outbound_call_looks_up_the_agents_child_call_at_twilio(client, ingest, child_lookup):
+async def test_outbound_call_reads_the_agents_child_call_at_twilio(client, ingest, child_lookup):
     ingest.old, ingest.facts, child_lookup.status = True, facts("bridged", direction="outbound"), "in-progress"
     action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
 
     _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
 
-    assert room(document).get("participantLabel") == "agent-1"
+    assert conference_of(document).get("participantLabel") == "agent-1"
     assert child_lookup.asked == [AGENT]
 
 
@@ -279,7 +282,7 @@ async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, in
     assert verbs(document) == expected
     assert child_lookup.asked == [CALLER]
     if expected == ["Dial"]:
-        assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
+        assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
 
 
 async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis(client, ingest, child_lookup):
@@ -288,7 +291,7 @@ async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis
 
     _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
 
-    assert room(document).text == "order-7-00ff"
+    assert conference_of(document).text == "order-7-00ff"
     again = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert (again.session_id, again.conference) == ("order-7", "order-7-00ff")
 
@@ -303,7 +306,7 @@ async def test_when_redis_is_back_the_second_question_is_answered_from_it(client
         client, f"{again.path}?{again.query}", fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None)
     )
 
-    assert room(document).text == CONFERENCE
+    assert conference_of(document).text == CONFERENCE
     assert ingest.events[0].dial_call_status == "completed"
     assert child_lookup.asked == []
 
@@ -351,7 +354,7 @@ async def test_the_fallback_of_a_dial_action_is_answered_as_that_action(client, 
 
     _, document = await post(client, "/voice/fallback", form)
 
-    assert room(document).text == CONFERENCE
+    assert conference_of(document).text == CONFERENCE
     assert [event.name for event in ingest.events] == ["dial_ended"]
 
 
@@ -361,7 +364,7 @@ async def test_a_fallback_that_does_not_say_how_the_dial_ended_publishes_nothing
 
     _, document = await post(client, "/voice/fallback", form)
 
-    assert room(document).text == CONFERENCE
+    assert conference_of(document).text == CONFERENCE
     assert (ingest.events, ingest.reads) == ([], 1)
 
 
@@ -380,9 +383,9 @@ async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest
     action, progress = urlsplit(dial.get("action")), urlsplit(dial.find("Number").get("statusCallback"))
 
     answered, _ = await post(client, f"{action.path}?{action.query}", fields("dial_ends_answered"))
-    told, _ = await post(client, f"{progress.path}?{progress.query}", fields("agent_rings"))
+    reported, _ = await post(client, f"{progress.path}?{progress.query}", fields("agent_rings"))
 
-    assert (answered, told) == (200, 204)
+    assert (answered, reported) == (200, 204)
     assert [event.name for event in ingest.events] == ["call_received", "dial_ended", "call_progressed"]
 
 

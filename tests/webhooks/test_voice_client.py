@@ -26,7 +26,7 @@ def verbs(document):
     return [verb.tag for verb in ET.fromstring(document)]
 
 
-def room(document):
+def conference_of(document):
     return ET.fromstring(document).find("Dial/Conference")
 
 
@@ -37,7 +37,7 @@ def refusals(lines):
 async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest):
     status, document = await post(client, "/voice/client", calls())
 
-    conference = room(document)
+    conference = conference_of(document)
     assert (status, conference.text) == (200, CALLER)
     assert (conference.get("participantLabel"), conference.get("startConferenceOnEnter")) == ("agent-1", "true")
     assert conference.get("endConferenceOnExit") == "false"
@@ -60,7 +60,7 @@ async def test_a_number_a_client_and_a_name_can_be_called(open_client, ingest, w
 
     _, document = await post(client, "/voice/client", calls(To=callee))
 
-    assert room(document) is not None
+    assert conference_of(document) is not None
     assert ingest.events[0].customer_address == (NUMBER if callee == "billing" else callee)
 
 
@@ -70,7 +70,7 @@ async def test_the_settings_say_how_the_conference_is_recorded(open_client, inge
     _, document = await post(client, "/voice/client", calls())
 
     assert ingest.events[0].attributes == ConferenceAttributes(record="true")
-    assert room(document).get("record") == "record-from-start"
+    assert conference_of(document).get("record") == "record-from-start"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ async def test_browser_that_sends_a_from_of_its_own_is_who_twilio_says(client, i
 
     status, document = await post(client, "/voice/client", Repeated([*pairs, *extra]))
 
-    assert (status, room(document) is not None) == (200, True)
+    assert (status, conference_of(document) is not None) == (200, True)
     assert [event.agent_address for event in ingest.events] == [identity]
 
 
@@ -233,7 +233,7 @@ async def test_other_names_that_sound_like_twilios_count_for_nothing(client, ing
 
     _, document = await post(client, "/voice/client", calls(**made_up))
 
-    assert room(document).text == CALLER
+    assert conference_of(document).text == CALLER
     assert ingest.events[0] == ingest.events[1]
 
 
@@ -243,11 +243,11 @@ async def test_other_names_that_sound_like_twilios_count_for_nothing(client, ing
 async def test_a_new_session_id_is_honoured(client, ingest):
     _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
 
-    name = room(document).text
+    name = conference_of(document).text
     action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert name != NAMED
     assert (action.session_id, action.conference, ingest.events[0].conference_name) == (NAMED, name, name)
-    assert f"session={NAMED}&" in room(document).get("waitUrl")
+    assert f"session={NAMED}&" in conference_of(document).get("waitUrl")
     assert [(event.session_id, event.call_sid) for event in ingest.events] == [(NAMED, CALLER)]
     assert ingest.indexed == [(CALLER, NAMED)]
 
@@ -306,8 +306,8 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(
     # No one knows whether a session of the other name exists, so nothing about it is revealed.
     action = parse_dial_action(urlsplit(dial.get("action")).query)
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
-    told = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
-    assert (told.session_id, told.party) == (CALLER, "customer")
+    params = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
+    assert (params.session_id, params.party) == (CALLER, "customer")
     assert metrics.webhook_store_errors.labels("/voice/client")._value.get() == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 

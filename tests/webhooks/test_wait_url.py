@@ -293,8 +293,8 @@ async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(client, ingest
     status, document = await post(client, OPENING, FORM | CALLED)
 
     assert (status, played(document)) == (200, MUSIC)
-    told = [("account_swept", CALLER, CONFERENCE)] if fault == "in-company" else []
-    assert [(event.name, event.session_id, event.conference_sid) for event in ingest.events] == told
+    reported = [("account_swept", CALLER, CONFERENCE)] if fault == "in-company" else []
+    assert [(event.name, event.session_id, event.conference_sid) for event in ingest.events] == reported
 
 
 @pytest.mark.usefixtures("impatient")
@@ -307,8 +307,8 @@ async def test_workers_search_for_the_unknown_session_of_a_held_party(client, in
     status, document = await post(client, waiting("music"), FORM | changes)
 
     assert (status, played(document)) == (200, MUSIC)
-    told = [] if fault else [("account_swept", CALLER, CONFERENCE, "session-unknown")]
-    assert [(one.name, one.session_id, one.conference_sid, one.finding) for one in ingest.events] == told
+    found = [] if fault else [("account_swept", CALLER, CONFERENCE, "session-unknown")]
+    assert [(one.name, one.session_id, one.conference_sid, one.finding) for one in ingest.events] == found
 
 
 @pytest.mark.usefixtures("impatient")

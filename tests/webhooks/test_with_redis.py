@@ -18,8 +18,8 @@ from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
     CONFERENCE,
+    CONFERENCE_URL,
     DIAL_ACTION,
-    ROOM,
     FakeTwilioQueries,
     fields,
     post,
@@ -66,9 +66,9 @@ async def test_a_call_from_its_arrival_to_its_end_is_on_the_stream_in_order(real
         (AGENT_CALL, "agent_is_called"),
         (AGENT_CALL, "agent_rings"),
         (AGENT_CALL, "agent_answers"),
-        (ROOM, "agent_joins"),
+        (CONFERENCE_URL, "agent_joins"),
         (DIAL_ACTION, "dial_ends_answered"),
-        (ROOM, "conference_ends"),
+        (CONFERENCE_URL, "conference_ends"),
         ("/voice/status", "caller_has_hung_up"),
     ):
         status, _ = await post(real_client, target, fields(moment))
@@ -278,7 +278,7 @@ async def test_caller_is_bridged_and_callbacks_are_requested_again_without_redis
     try:
         inbound, document = await post(web, "/voice/inbound", fields("call_arrives"))
         waiting, bridged = await post(web, "/voice/conference", fields("call_arrives"))
-        browser, dialled = await post(web, "/voice/client", fields("browser_calls_somebody"))
+        browser, dialed = await post(web, "/voice/client", fields("browser_calls_somebody"))
         callback, _ = await post(web, AGENT_CALL, fields("agent_rings"))
         async with web.get("/readyz") as ready:
             not_ready = ready.status
@@ -290,4 +290,4 @@ async def test_caller_is_bridged_and_callbacks_are_requested_again_without_redis
     assert (inbound, waiting, browser, callback, not_ready) == (200, 200, 200, 503, 503)
     assert bridged == document
     assert ET.fromstring(document).find("Dial/Number").text == "+14155550123"
-    assert ET.fromstring(dialled).find("Dial/Number").text == "+14155550177"
+    assert ET.fromstring(dialed).find("Dial/Number").text == "+14155550177"

@@ -34,7 +34,7 @@ DIAL_ACTION = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&a
 AGENT_CALL = f"/callbacks/call?session={CALLER}&party=agent"
 #: Id of a dial.
 DIAL = "d" * 20
-ROOM = f"/callbacks/conference?session={CALLER}"
+CONFERENCE_URL = f"/callbacks/conference?session={CALLER}"
 
 
 def settings(**changes):

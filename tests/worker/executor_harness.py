@@ -46,7 +46,7 @@ UNKNOWN = OutcomeUnknownError(http_status=503)
 DENIED = ProviderRefusedError(http_status=401, code=20003)
 REFUSED = ProviderRefusedError(http_status=400, code=21211)
 GONE = ProviderGoneError(http_status=400, code=21220)
-IN_ROOM = RedirectSeen(call_status="in-progress", in_conference=True)
+IN_CONFERENCE = RedirectSeen(call_status="in-progress", in_conference=True)
 ELSEWHERE = RedirectSeen(call_status="in-progress", in_conference=False)
 OVER = RedirectSeen(call_status="completed", in_conference=False)
 RINGING = RedirectSeen(call_status="ringing", in_conference=False)
@@ -170,7 +170,7 @@ class FakeCalls:
 
     def __init__(self) -> None:
         self.script: dict[str, deque[Step]] = defaultdict(deque)
-        self.looks: dict[str, deque[Step]] = defaultdict(deque)
+        self.reads: dict[str, deque[Step]] = defaultdict(deque)
         #: What the list of calls shows of calls to the dialed address that are over.
         self.gone_calls: tuple[str, ...] = ()
         #: Since when it was asked for them, Unix milliseconds.
@@ -199,23 +199,23 @@ class FakeCalls:
 
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
         self.asked.append(f"look {effect.effect_id}")
-        seen = await self._play(self.looks[effect.effect_id])
+        seen = await self._play(self.reads[effect.effect_id])
         assert isinstance(seen, RedirectSeen)
         return seen
 
     async def find_dial(self, effect: CreateParticipant) -> str:
-        return await self._look_for(effect)
+        return await self._verify(effect)
 
     async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
         self.gone_since_ms.append(since_ms)
         return self.gone_calls
 
     async def find_recording(self, effect: StartRecording) -> str:
-        return await self._look_for(effect)
+        return await self._verify(effect)
 
-    async def _look_for(self, effect: Effect) -> str:
+    async def _verify(self, effect: Effect) -> str:
         self.asked.append(f"look {effect.effect_id}")
-        seen = await self._play(self.looks[effect.effect_id])
+        seen = await self._play(self.reads[effect.effect_id])
         assert isinstance(seen, str)
         return seen
 
@@ -255,7 +255,7 @@ class FakeRecords:
         self.standings: dict[str, DialStatus] = {}
         #: What was written, in order.
         self.written: list[str] = []
-        self.asked_standing: list[str] = []
+        self.asked_status: list[str] = []
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
         assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
@@ -280,7 +280,7 @@ class FakeRecords:
         return self.owners.setdefault(call_sid, session_id) == session_id
 
     async def dial_status(self, effect: Dial) -> DialStatus:
-        self.asked_standing.append(effect.effect_id)
+        self.asked_status.append(effect.effect_id)
         return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
 
 

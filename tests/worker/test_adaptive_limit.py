@@ -223,33 +223,33 @@ async def test_in_a_pause_endings_begin_and_others_when_it_is_over():
     time = FakeTime()
     bounds = Open(time)
     bounds.paused_until_s = 3.0
-    lanes = PriorityLimiter(bounds, time, sleep=time.sleep)
+    queue = PriorityLimiter(bounds, time, sleep=time.sleep)
     began: list[tuple[str, float]] = []
 
     async def one(name: str, *, ending: bool) -> None:
-        async with lanes.slot(ending=ending):
+        async with queue.slot(ending=ending):
             began.append((name, time.s))
 
     await asyncio.gather(one("ordinary", ending=False), one("another", ending=False), one("ending", ending=True))
     assert began == [("ending", 0.0), ("ordinary", 3.0), ("another", 3.0)]
-    assert lanes.in_use == 0
+    assert queue.in_use == 0
 
 
 async def test_request_past_its_deadline_in_a_pause_proceeds_without_a_slot():
     time = FakeTime()
     bounds = Open(time)
     bounds.paused_until_s = 60.0
-    lanes = PriorityLimiter(bounds, time, sleep=time.sleep)
+    queue = PriorityLimiter(bounds, time, sleep=time.sleep)
     ended: dict[str, float] = {}
 
     async def one(name: str, until_s: float) -> None:
-        async with lanes.slot(ending=False, deadline_s=until_s):
+        async with queue.slot(ending=False, deadline_s=until_s):
             ended[name] = time.s
-            assert lanes.in_use == (0 if until_s < 60 else 1)
+            assert queue.in_use == (0 if until_s < 60 else 1)
 
     await asyncio.gather(one("four", 4.0), one("hour", 3600.0), one("one", 1.0))
     assert ended == {"one": pytest.approx(1.0, abs=0.3), "four": pytest.approx(4.0, abs=0.3), "hour": 60.0}
-    assert lanes.in_use == 0
+    assert queue.in_use == 0
 
 
 async def test_request_canceled_during_a_pause_leaves_nothing_behind():
@@ -257,10 +257,10 @@ async def test_request_canceled_during_a_pause_leaves_nothing_behind():
     time.gate = asyncio.Event()
     bounds = Open(time)
     bounds.paused_until_s = 3.0
-    lanes = PriorityLimiter(bounds, time, sleep=time.sleep)
+    queue = PriorityLimiter(bounds, time, sleep=time.sleep)
 
     async def one() -> None:
-        async with lanes.slot(ending=False):
+        async with queue.slot(ending=False):
             raise AssertionError("it was cancelled")
 
     task = asyncio.create_task(one())
@@ -271,9 +271,9 @@ async def test_request_canceled_during_a_pause_leaves_nothing_behind():
     for _ in range(5):
         await asyncio.sleep(0)
     assert task.cancelled()
-    assert lanes.in_use == 0
-    async with lanes.slot(ending=False):
-        assert lanes.in_use == 1
+    assert queue.in_use == 0
+    async with queue.slot(ending=False):
+        assert queue.in_use == 1
 
 
 # ---- the executor ------------------------------------------------------------------------------------------------

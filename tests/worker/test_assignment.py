@@ -178,7 +178,7 @@ def test_worker_started_after_a_redis_rollback_verifies_before_sending():
         await team.passes(2 * VERIFY_AFTER_FAILOVER_S)
         copy = team.server.snapshot()
         team.kill(first)
-        team.server.db.rewind(copy)
+        team.server.db.roll_back(copy)
         team.server.restart()
         await team.passes(2 * VERIFY_AFTER_FAILOVER_S)  # a replica that takes over has run for long, too
         second = team.join()
@@ -212,7 +212,7 @@ def test_lease_that_was_given_back_before_the_rollback_is_taken_with_care():
         second = team.join()
         await team.until_fair(TAKE_OVER_S)
         assert not any(held._dispatcher._must_verify for held in second.keeper.consumers.values())
-        team.server.db.rewind(copy)
+        team.server.db.roll_back(copy)
         team.server.restart()
         await team.passes(2 * RENEW_EVERY_S)
         await team.until_fair(TAKE_OVER_S)
@@ -233,7 +233,7 @@ def test_all_workers_killed_at_once_are_followed_by_one_that_takes_everything():
     of_team(story)
 
 
-def test_without_pub_sub_looking_suffices():
+def test_without_pub_sub_polling_suffices():
     """An ACL refuses it, or no one passes it on."""
 
     async def story(team: WorkerCluster) -> None:
@@ -302,14 +302,14 @@ def test_partition_lost_during_release_is_not_counted_as_held_forever(when: str)
                 lost.add(partition)
             await drain(partition, timeout_s)
 
-        def lose_then_look(held: PartitionConsumer) -> None:
+        def lose_then_check(held: PartitionConsumer) -> None:
             held.is_stopping = True
             held.mark_lost()
             lost.add(held.number)
 
         if when == "before its work has ended":
             for held in list(first.keeper.consumers.values())[:3]:
-                held.stop = lambda held=held: lose_then_look(held)  # type: ignore[method-assign]
+                held.stop = lambda held=held: lose_then_check(held)  # type: ignore[method-assign]
         else:
             first.work.drain_partition = lose_then_drain  # type: ignore[method-assign]
         team.join()

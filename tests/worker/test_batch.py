@@ -32,7 +32,7 @@ STRAY = HangUpCall(effect_id="stray", session_id="CA1", call_sid="CA9")
 OF_AGENT = HangUpCall(effect_id="of agent", session_id="CA1", party="agent", call_sid="CA3")
 SAID = SayAndHangUp(effect_id="said", session_id="CA1", party="agent", call_sid="CA3", sentence="transfer-failed")
 OF_CUSTOMER = HangUpCall(effect_id="of customer", session_id="CA1", party="customer", call_sid="CA1")
-OF_ROOM = EndConference(effect_id="of room", session_id="CA1", conference_sid="CF1")
+OF_CONFERENCE = EndConference(effect_id="of room", session_id="CA1", conference_sid="CF1")
 HOLD = UpdateParticipant(
     effect_id="e1", session_id="CA1", party="customer", call_sid="CA1", conference_sid="CF1", hold=True
 )
@@ -55,23 +55,23 @@ def decided(monkeypatch):
     return decided_of([event], SESSION, {"e1": HOLD})
 
 
-def test_conclusions_are_chores_of_the_same_commit(decided):
+def test_conclusions_are_post_commit_writes_of_the_same_commit(decided):
     wanted = [PublishOutcome(TRANSFER), PublishOutcome(WHOLE)]
-    assert [chore for chore in decided.post_commit_writes if isinstance(chore, PublishOutcome)] == wanted
-    for chore in wanted:
-        assert effect_codec.decode(decided.batch.outbox_put[chore.write_id]).work == chore
-    assert len({chore.write_id for chore in decided.post_commit_writes}) == len(decided.post_commit_writes)
+    assert [write for write in decided.post_commit_writes if isinstance(write, PublishOutcome)] == wanted
+    for write in wanted:
+        assert effect_codec.decode(decided.batch.outbox_put[write.write_id]).work == write
+    assert len({write.write_id for write in decided.post_commit_writes}) == len(decided.post_commit_writes)
 
 
 def test_calls_of_replaced_parties_expire_too(decided):
-    (chore,) = [chore for chore in decided.post_commit_writes if isinstance(chore, ExpireCalls)]
-    assert chore.call_sids == ("CA1", "CA3", "CA2")
-    assert chore.write_id in decided.batch.outbox_put
+    (write,) = [write for write in decided.post_commit_writes if isinstance(write, ExpireCalls)]
+    assert write.call_sids == ("CA1", "CA3", "CA2")
+    assert write.write_id in decided.batch.outbox_put
 
 
 def test_news_survive_what_the_end_drops(decided):
     assert decided.batch.outbox_del == ["e1"]
-    assert not {chore.write_id for chore in decided.post_commit_writes} & set(decided.batch.outbox_del)
+    assert not {write.write_id for write in decided.post_commit_writes} & set(decided.batch.outbox_del)
 
 
 # ---- what the end drops and keeps ------------------------------------------------------------------------------------
@@ -113,11 +113,11 @@ def open_after(decided: batch.DecidedBatch, earlier: list[Effect], batch: str) -
         ([STRAY], [OF_CUSTOMER], {"stray", "of customer"}),
         ([STRAY, HOLD], [], {"stray"}),
         ([SAID], [OF_CUSTOMER], {"said", "of customer"}),
-        ([OF_ROOM], [OF_CUSTOMER], {"of room", "of customer"}),
+        ([OF_CONFERENCE], [OF_CUSTOMER], {"of room", "of customer"}),
         # The end itself asks for it.
         ([SAID], [OF_AGENT, OF_CUSTOMER], {"of agent", "of customer"}),
-        ([replace(OF_ROOM, effect_id="before")], [OF_ROOM], {"of room"}),
-        ([HOLD], [OF_ROOM], {"of room"}),
+        ([replace(OF_CONFERENCE, effect_id="before")], [OF_CONFERENCE], {"of room"}),
+        ([HOLD], [OF_CONFERENCE], {"of room"}),
     ],
 )
 def test_end_drops_all_but_endings_that_it_does_not_order_itself(ends, request, earlier, of_the_end, left):

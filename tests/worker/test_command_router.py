@@ -187,12 +187,12 @@ async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkey
 
     monkeypatch.setattr(routing.caller_ids, "check", has_none)
     await routing.know(CALL_SID)
-    await routing.give(**{**DIALLING[name], "id": "c1", "caller_id": NUMBER})
+    await routing.give(**{**DIALING[name], "id": "c1", "caller_id": NUMBER})
     await is_turned_away(routing, name, "caller_id: not a number in the account")
 
 
 ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
-DIALLING = {
+DIALING = {
     "call": CALL,
     "transfer": TRANSFER,
     "retrieve": {"type": "retrieve", "session": CALL_SID, "to": NUMBER},
@@ -201,19 +201,19 @@ DIALLING = {
 }
 
 
-@pytest.mark.parametrize("name", DIALLING)
+@pytest.mark.parametrize("name", DIALING)
 async def test_names_of_the_directory_become_addresses(routing, name):
     await routing.know(CALL_SID)
     routing.names = {"billing": "+14155550144", "bob": "client:bob"}
     asked = {"agent": "bob", "customer": "billing"} if name == "call" else {"to": "billing"}
-    await routing.give(**{**DIALLING[name], **asked})
+    await routing.give(**{**DIALING[name], **asked})
     (event,) = await routing.events()
     assert (event.name, getattr(event, "to", "")) == (name, "" if name == "call" else "+14155550144")
     if name == "call":
         assert (event.agent, event.customer) == ("client:bob", "+14155550144")
 
 
-@pytest.mark.parametrize("name", DIALLING)
+@pytest.mark.parametrize("name", DIALING)
 @pytest.mark.parametrize("to, reason", [
     ("sales", f"no destination is named sales in the directory; {ADDRESSES}"),
     ("jamaica", "country JM is not on the allow-list"),
@@ -223,7 +223,7 @@ async def test_undialable_party_is_rejected_by_every_command(routing, name, to, 
     await routing.know(CALL_SID)
     routing.names = {"jamaica": "+18765550123"}
     field = "agent" if name == "call" else "to"
-    await routing.give(**{**DIALLING[name], field: to, "id": "c1"})
+    await routing.give(**{**DIALING[name], field: to, "id": "c1"})
     await is_turned_away(routing, name, f"{field}: {reason}")
 
 
@@ -345,8 +345,8 @@ async def test_same_command_with_the_same_id_is_a_repetition(routing):
     with capture_logs() as logs:
         await routing.give(**TRANSFER, id="c1")
         await routing.give(**TRANSFER, brief="", id="c1")
-    told = [line["event"] for line in logs if line["event"].startswith("command_")]
-    assert told == ["command_routed", "command_deduplicated"]
+    logged = [line["event"] for line in logs if line["event"].startswith("command_")]
+    assert logged == ["command_routed", "command_deduplicated"]
 
 
 async def test_unknown_session_is_reported_as_not_found(routing):

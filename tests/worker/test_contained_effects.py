@@ -101,7 +101,7 @@ async def carried(
     system = ExecutorHarness()
     failing.put_around(system, fails_after=fails_after)
     system.calls.script["x"].extend(script)
-    system.calls.looks["x"].extend([ELSEWHERE] if effect.kind == "redirect_call" else [""])
+    system.calls.reads["x"].extend([ELSEWHERE] if effect.kind == "redirect_call" else [""])
     with capture_logs() as lines:
         system.submit(effect, **more)
         system.submit(update("next"))
@@ -135,12 +135,12 @@ def check(system: ExecutorHarness, failing: FailingOnce, lines: list[Any], about
     assert sorted(set(system.finished)) == ["next", "x"], about
     assert (system.executor.in_flight, system.executor.waiting, system.executor.counts.dropped) == (0, 0, 0), about
     outcomes = [one for one in system.outcomes if one.effect_id == "x"]
-    told = [line for line in lines if line["event"] == "unexpected_error"]
+    logged = [line for line in lines if line["event"] == "unexpected_error"]
     counted = system.metrics.registry.get_sample_value("conferral_unexpected_errors_total", {"where": "effect"}) or 0
-    assert counted == len(told) <= 1, about
-    if told:
-        assert told[0]["error_type"] == shown(failing.error), about
-        assert told[0]["session_id"] == "S1", about
+    assert counted == len(logged) <= 1, about
+    if logged:
+        assert logged[0]["error_type"] == shown(failing.error), about
+        assert logged[0]["session_id"] == "S1", about
     else:
         assert isinstance(failing.error, ProviderError | TimeoutError), about
     first = outcomes[0]
@@ -165,7 +165,7 @@ async def test_any_error_before_a_request_leaves_is_a_failure_with_its_reason(na
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EFFECTS if kind is not ReadCalls], ids=lambda kind: kind.kind)
-async def test_error_after_the_request_left_leaves_in_doubt_whether_it_happened(kind: type[Effect]) -> None:
+async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: type[Effect]) -> None:
     """A dial that may ring someone is never said to have failed: it would be placed once more."""
     system = ExecutorHarness()
     perform = system.calls.perform

@@ -21,7 +21,7 @@ from tests.worker.worker_cluster import WorkerCluster
 AGAIN_S = 8.0
 
 
-async def tell(team: WorkerCluster, session_id: str) -> None:
+async def publish(team: WorkerCluster, session_id: str) -> None:
     event = CallProgressed(session_id=session_id, token=session_id, party="agent", call_sid="CA1", status="completed")
     stream = team.keys.events(team.keys.partition_of(session_id))
     await team.client.xadd(stream, event_codec.encode(event))  # type: ignore[arg-type]
@@ -50,16 +50,16 @@ def test_any_error_in_a_decision_costs_its_entry_alone(monkeypatch: pytest.Monke
         await team.until_fair(1.0)
         with capture_logs() as lines:
             for session_id in errors:
-                await tell(team, session_id)
-                await tell(team, f"good-{session_id}")
+                await publish(team, session_id)
+                await publish(team, f"good-{session_id}")
             await team.passes(1.0)
         assert await undecided(team) == 0
         letters = [letter for _, letter in await team.client.xrange(team.keys.dead)]
         assert {letter[b"session"].decode() for letter in letters} == errors.keys()
         assert {letter[b"dead_reason"] for letter in letters} == {b"processing failed"}
-        told = [line for line in lines if line["event"] == "unexpected_error"]
-        assert {(line["where"], line["session_id"]) for line in told} == {("decision", name) for name in errors}
-        assert len(told) == len(errors)
+        logged = [line for line in lines if line["event"] == "unexpected_error"]
+        assert {(line["where"], line["session_id"]) for line in logged} == {("decision", name) for name in errors}
+        assert len(logged) == len(errors)
         assert [line for line in lines if line["event"] == "lease_lost"] == []
         assert loop.faults == []
         team.assert_all_work()
@@ -103,14 +103,14 @@ def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPa
         stumbling.is_on = True
         with capture_logs() as lines:
             for number in range(40):
-                await tell(team, f"s-{number}")
+                await publish(team, f"s-{number}")
                 await team.passes(AGAIN_S)
             await team.passes(2 * AGAIN_S)
         assert await undecided(team) == 0
         assert {"read", "load", "commit", "outbox", "ensure_group", "fire_timers", "newest_id"} <= stumbling.places
-        told = [line for line in lines if line["event"] == "unexpected_error"]
-        assert {line["where"] for line in told} <= {"decision", "timer", "task"}
-        assert len(told) >= 5
+        found = [line for line in lines if line["event"] == "unexpected_error"]
+        assert {line["where"] for line in found} <= {"decision", "timer", "task"}
+        assert len(found) >= 5
         assert loop.faults == []
         team.assert_all_work()
         await team.leave(member)

@@ -11,7 +11,7 @@ from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.decision_log import log_decisions
 
 
-def told_of(*conclusions: OutcomeRecord) -> Metrics:
+def metrics_of(*conclusions: OutcomeRecord) -> Metrics:
     metrics = Metrics()
     step = Step(Session("s"), Outcome.STAYED, outcome_records=conclusions)
     event = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
@@ -29,11 +29,11 @@ def transfer(mode: str) -> OutcomeRecord:
     ("teleport", "other"), ("", "other"),
 ])  # fmt: skip
 def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
-    counted = told_of(transfer(mode)).transfers.collect()[0].samples
+    counted = metrics_of(transfer(mode)).transfers.collect()[0].samples
     assert [sample.labels for sample in counted if sample.name.endswith("_total")] == [
         {"mode": label, "result": "completed"}
     ]
 
 
 def test_end_of_a_session_is_no_transfer():
-    assert told_of(OutcomeRecord("o1", "session", "s", "ended")).transfers.collect()[0].samples == []
+    assert metrics_of(OutcomeRecord("o1", "session", "s", "ended")).transfers.collect()[0].samples == []

@@ -198,7 +198,7 @@ class Shared:
         pace = DialRateLimiter(lambda urgent: access.acquire_dial_permit(name, 0.001, urgent=urgent), sleep=ticks.sleep)
         return Dials(pace, self.got)
 
-    async def everybody_sleeps(self) -> None:
+    async def everyone_sleeps(self) -> None:
         """Waits until each worker with dials that wait has asked for them and was refused."""
         async with asyncio.timeout(60):
             for name, worker in self.workers.items():
@@ -209,13 +209,13 @@ class Shared:
         """A caller waits for a dial, and it is refused for now."""
         self.ticks[name].sleeping = 0
         self.workers[name].add(dial)
-        await self.everybody_sleeps()
+        await self.everyone_sleeps()
 
     async def next_turn(self) -> None:
         await self.client.hset(self.keys.dial_rate, "next", 0)
         for ticks in self.ticks.values():
             ticks.tick()
-        await self.everybody_sleeps()
+        await self.everyone_sleeps()
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ async def test_one_dial_of_all_workers_goes_at_each_turn_and_workers_take_turns(
     for name, worker in shared.workers.items():
         for number in range(12):
             worker.add(f"{name}-{number}")
-    await shared.everybody_sleeps()
+    await shared.everyone_sleeps()
     assert len(shared.got) == 1  # the first turn is free
 
     for turns in range(2, 13):
@@ -253,10 +253,10 @@ async def test_one_dial_of_all_workers_goes_at_each_turn_and_workers_take_turns(
 async def test_waiting_callers_at_any_worker_precede_dials_without_a_waiting_caller(shared: Shared) -> None:
     one = shared.workers["one"]
     one.add("first")
-    await shared.everybody_sleeps()
+    await shared.everyone_sleeps()
     for number in range(3):
         one.add(f"others-{number}", urgent=False)
-    await shared.everybody_sleeps()
+    await shared.everyone_sleeps()
     await shared.comes("two", "caller-2")
     await shared.comes("three", "caller-3")
 

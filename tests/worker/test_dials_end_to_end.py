@@ -46,7 +46,7 @@ async def talking(redis_server: RedisServer, **settings: Any) -> AsyncIterator[t
         yield system, customer
 
 
-def dialled(system: LocalSystem) -> list[CallHandle]:
+def dialed(system: LocalSystem) -> list[CallHandle]:
     """Every call to the target that there ever was."""
     return system.sandbox.calls_of(TARGET)
 
@@ -62,7 +62,7 @@ async def test_call_is_known_by_its_sid_when_the_target_takes_part(redis_server:
         outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm", **WAYS[kind])
 
         assert outcome.status == "done"
-        (call,) = dialled(system)
+        (call,) = dialed(system)
         assert await system.client.get(system.keys.call(call.sid)) == customer.sid.encode()
         assert not await system.client.exists(system.keys.dial_rate)
         await ends_well(system, customer)
@@ -93,11 +93,11 @@ async def test_dial_whose_session_ends_while_it_is_under_way_is_hung_up(redis_se
         assert (await system.command("end", customer.sid)).status == "done"
 
         async def it_was_placed_and_is_over() -> bool:
-            return any(call.status == "canceled" for call in dialled(system))
+            return any(call.status == "canceled" for call in dialed(system))
 
         await system.eventually(it_was_placed_and_is_over, "the late call is hung up")
         await system.settled()
-        assert [call.status for call in dialled(system)] == ["canceled"]
+        assert [call.status for call in dialed(system)] == ["canceled"]
         entries = [entry for entry in await system.log(customer.sid) if entry["event"] == "effect_succeeded"]
         assert '"hang_up_call"' in entries[-1]["details"]
 
@@ -114,16 +114,16 @@ async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_
         async def waiting() -> int:
             return executor.waiting
 
-        async def nobody_waits() -> bool:
+        async def no_one_waits() -> bool:
             return not executor.waiting
 
         await system.eventually(waiting, "the dial waits for its turn")
         assert (await system.command("end", "OUT1")).status == "done"
 
-        await system.eventually(nobody_waits, "it waits no more")
+        await system.eventually(no_one_waits, "it waits no more")
         assert executor.counts.dropped == 1
         await system.settled()
-        assert dialled(system) == []
+        assert dialed(system) == []
 
 
 async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: RedisServer) -> None:
@@ -139,7 +139,7 @@ async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: R
             return not await system.client.hlen(system.keys.outbox(system.keys.partition_of(customer.sid)))
 
         await system.eventually(nothing_is_left_to_do, "the dial has its outcome")
-        assert len(dialled(system)) == 1
+        assert len(dialed(system)) == 1
         await ends_well(system, customer)
 
 
@@ -172,5 +172,5 @@ async def test_successor_dials_no_one_twice(
         system.start_worker()
 
         await system.eventually(has_come_to_that, f"the transfer is {status}")
-        assert len(dialled(system)) == calls
+        assert len(dialed(system)) == calls
         await ends_well(system, customer)

@@ -123,7 +123,7 @@ async def test_search_that_finds_the_call_of_another_session_has_found_none(syst
 
 async def test_dial_with_its_label_in_the_conference_is_not_repeated(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
-    system.calls.looks["d"].append("CA7")
+    system.calls.reads["d"].append("CA7")
 
     assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
 
@@ -134,7 +134,7 @@ async def test_dial_with_its_label_in_the_conference_is_not_repeated(system: Exe
 
 async def test_dial_whose_label_is_nowhere_after_two_seconds_is_sent_again(system: ExecutorHarness) -> None:
     system.calls.script["d"].extend([UNKNOWN, PlacedCall("CA8")])
-    system.calls.looks["d"].append("")
+    system.calls.reads["d"].append("")
 
     assert await system.run(straight("d")) == succeeded(straight("d"), "CA8")
 
@@ -144,7 +144,7 @@ async def test_dial_whose_label_is_nowhere_after_two_seconds_is_sent_again(syste
 
 async def test_dial_that_shows_late_is_not_repeated(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
-    system.calls.looks["d"].extend(["", "", "", "CA7"])
+    system.calls.reads["d"].extend(["", "", "", "CA7"])
 
     assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
 
@@ -154,7 +154,7 @@ async def test_dial_that_shows_late_is_not_repeated(system: ExecutorHarness) -> 
 async def test_dial_that_ended_before_verification_is_identified_by_its_callback(system: ExecutorHarness) -> None:
     """Busy at once: it has left the list of participants, but a callback has named the call to the session."""
     system.calls.script["d"].append(UNKNOWN)
-    system.calls.looks["d"].append("")
+    system.calls.reads["d"].append("")
     system.records.standings["d"] = DialStatus(is_wanted=False, call_sid="CA7")
 
     assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
@@ -164,7 +164,7 @@ async def test_dial_that_ended_before_verification_is_identified_by_its_callback
 
 async def test_dial_that_has_come_and_gone_is_known_by_the_list_of_calls(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
-    system.calls.looks["d"].extend([""] * 9)
+    system.calls.reads["d"].extend([""] * 9)
     system.calls.gone_calls = ("CA7",)
 
     assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
@@ -177,7 +177,7 @@ async def test_dial_that_has_come_and_gone_is_known_by_the_list_of_calls(system:
 async def test_dial_lost_in_a_rollback_is_searched_for_since_its_entry_time(
     system: ExecutorHarness, since_ms: int | None, asked_ms: int
 ) -> None:
-    system.calls.looks["d"].extend([""] * 9)
+    system.calls.reads["d"].extend([""] * 9)
     system.calls.gone_calls = ("CA7",)
 
     dial = straight("d")
@@ -190,7 +190,7 @@ async def test_dial_lost_in_a_rollback_is_searched_for_since_its_entry_time(
 @pytest.mark.parametrize("whose", ["another session's", "of an earlier dial"])
 async def test_gone_or_foreign_call_is_not_taken_for_the_dial(system: ExecutorHarness, whose: str) -> None:
     system.calls.script["d"].extend([UNKNOWN, PlacedCall("CA8")])
-    system.calls.looks["d"].extend([""] * 9)
+    system.calls.reads["d"].extend([""] * 9)
     system.calls.gone_calls = ("CA7",)
     if whose == "another session's":
         system.records.owners["CA7"] = "S2"
@@ -204,7 +204,7 @@ async def test_gone_or_foreign_call_is_not_taken_for_the_dial(system: ExecutorHa
 
 async def test_unwanted_dial_is_not_sent_again(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
-    system.calls.looks["d"].append("")
+    system.calls.reads["d"].append("")
     system.records.standings["d"] = UNWANTED
 
     assert isinstance(await system.run(straight("d")), EffectFailed)
@@ -212,9 +212,9 @@ async def test_unwanted_dial_is_not_sent_again(system: ExecutorHarness) -> None:
     assert system.calls.asked.count("d") == 1
 
 
-async def test_dial_that_stays_in_doubt_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
+async def test_dial_that_is_never_confirmed_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
-    system.calls.looks["d"].append(UNKNOWN)
+    system.calls.reads["d"].append(UNKNOWN)
 
     assert isinstance(await system.run(straight("d")), EffectUnknown)
 
@@ -226,7 +226,7 @@ async def test_hanging_dial_request_is_cut_and_verified() -> None:
     short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
     system = ExecutorHarness(ExecutorPolicy(create_participant=short))
     system.calls.script["d"].append(asyncio.Event())
-    system.calls.looks["d"].append("CA7")
+    system.calls.reads["d"].append("CA7")
 
     assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
 
@@ -234,7 +234,7 @@ async def test_hanging_dial_request_is_cut_and_verified() -> None:
 
 
 async def test_direct_dial_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness) -> None:
-    system.calls.looks["d"].append("CA7")
+    system.calls.reads["d"].append("CA7")
 
     assert await system.run(straight("d"), may_have_been_sent=True) == succeeded(straight("d"), "CA7")
 
@@ -244,7 +244,7 @@ async def test_direct_dial_taken_over_is_verified_before_it_is_sent(system: Exec
 async def test_straight_dial_taken_over_that_never_was_sent_is_sent_when_it_would_have_shown(
     system: ExecutorHarness,
 ) -> None:
-    system.calls.looks["d"].append("")
+    system.calls.reads["d"].append("")
 
     outcome = await system.run(straight("d"), may_have_been_sent=True, sent_until_ms=START_MS - 1_500)
 

@@ -83,7 +83,7 @@ async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(system
 
 async def test_dial_of_unknown_outcome_and_ended_session_is_searched_for_and_hung_up(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
-    system.calls.looks["d"].extend(["", "CA7"])
+    system.calls.reads["d"].extend(["", "CA7"])
     system.time.gate = asyncio.Event()
     system.submit(straight("d"))
     await system.settle()

@@ -120,10 +120,10 @@ async def test_request_in_flight_is_not_repeated_after_an_ending(system: Executo
     assert system.time.sleeps == []
 
 
-async def test_redirect_in_doubt_is_not_sent_again_after_an_ending(system: ExecutorHarness) -> None:
+async def test_unconfirmed_redirect_is_not_sent_again_after_an_ending(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].extend([answer, ELSEWHERE])
+    system.calls.reads["a"].extend([answer, ELSEWHERE])
     system.submit(redirect("a"))
     await system.settle()
 
@@ -175,7 +175,7 @@ async def test_nothing_is_sent_without_the_lease(system: ExecutorHarness) -> Non
 
 async def test_lease_is_checked_before_every_request(system: ExecutorHarness) -> None:
     system.calls.script["a"].extend([BUSY, UNKNOWN, None])
-    system.calls.looks["a"].append(ELSEWHERE)
+    system.calls.reads["a"].append(ELSEWHERE)
 
     await system.run(redirect("a"))
 
@@ -223,7 +223,7 @@ async def test_dropped_partition_forgets_what_is_not_under_way(system: ExecutorH
 
 async def test_dropped_partition_leaves_doubts_to_the_successor(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].append(asyncio.Event())
+    system.calls.reads["a"].append(asyncio.Event())
     system.submit(redirect("a"), partition=1)
     await system.settle()
 

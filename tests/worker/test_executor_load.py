@@ -15,7 +15,7 @@ from conferral.storage.partition.dial_claims import DialStatus
 from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     BUSY,
-    IN_ROOM,
+    IN_CONFERENCE,
     UNWANTED,
     ExecutorHarness,
     FakeRecords,
@@ -31,7 +31,7 @@ from tests.worker.executor_harness import (
 )
 
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
-both_looks = pytest.mark.parametrize("look", [read("look"), find("look")], ids=lambda look: look.kind)
+both_reads = pytest.mark.parametrize("read_effect", [read("look"), find("look")], ids=lambda one: one.kind)
 
 
 def session(name: str = "S1", dial_id: str = "d", **target: object) -> Session:
@@ -70,13 +70,15 @@ async def paced() -> AsyncIterator[Paced]:
 # ---- reads bypass the queues -----------------------------------------------------------------------------------------
 
 
-@both_looks
-async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(system: ExecutorHarness, look) -> None:
+@both_reads
+async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(
+    system: ExecutorHarness, read_effect
+) -> None:
     slow, answer = asyncio.Event(), asyncio.Event()
     system.calls.script["look"].append(slow)
     system.calls.script["u"].append(answer)
 
-    for effect in (look, update("t"), update("u"), update("v"), read("r")):
+    for effect in (read_effect, update("t"), update("u"), update("v"), read("r")):
         system.submit(effect)
     await system.settle()
     assert sorted(system.finished) == ["r", "t"]
@@ -109,7 +111,7 @@ async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
     answer = asyncio.Event()
     for number in range(5):
-        system.calls.looks[f"a{number}"].extend([answer, IN_ROOM])
+        system.calls.reads[f"a{number}"].extend([answer, IN_CONFERENCE])
         system.submit(redirect(f"a{number}", f"S{number}"), may_have_been_sent=True)
     await system.settle()
     assert system.calls.at_once_max == 2
@@ -119,14 +121,14 @@ async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
     assert len(system.finished) == 5
 
 
-@both_looks
-async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(look) -> None:
+@both_reads
+async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(read_effect) -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
     answer = asyncio.Event()
     system.calls.script["u"].append(answer)
     system.submit(update("u", "S2"))
     await system.settle()
-    system.submit(look)
+    system.submit(read_effect)
     await system.settle()
 
     system.executor.cancel_session("S1")
@@ -164,13 +166,13 @@ async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
     system.submit(update("u"))
     system.submit(dial)
     await system.settle()
-    assert system.records.asked_standing == []
+    assert system.records.asked_status == []
 
     system.records.standings["d"] = DialStatus(is_wanted=is_wanted)
     answer.set()
     await system.settle()
 
-    assert system.records.asked_standing == ["d"]
+    assert system.records.asked_status == ["d"]
     assert system.calls.asked == (["u", "d"] if is_wanted else ["u"])
     assert system.finished == ["u", "d"]
     assert isinstance(system.outcomes[1], EffectFailed) is not is_wanted
@@ -202,7 +204,7 @@ async def test_dial_that_did_not_wait_is_sent_without_another_question(system: E
     await system.settle()
 
     assert system.outcomes == [succeeded(dial, "CA-d")]
-    assert system.records.asked_standing == []
+    assert system.records.asked_status == []
     slow.set()
     await system.settle()
 

@@ -115,7 +115,7 @@ async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: P
     await paced.settle()
 
     assert paced.outcomes == [succeeded(straight("d"), "CA-d")]
-    assert paced.records.asked_standing == []
+    assert paced.records.asked_status == []
 
 
 async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:
@@ -150,7 +150,7 @@ async def test_gated_dial_that_was_marked_takes_no_turn(paced: Paced) -> None:
 
 async def test_repetition_takes_no_second_turn(paced: Paced) -> None:
     paced.calls.script["d"].extend([BUSY, UNKNOWN, PlacedCall("CA7")])
-    paced.calls.looks["d"].append("")
+    paced.calls.reads["d"].append("")
     paced.submit(straight("d"))
     await paced.settle()
     paced.limiter.waiting["d"].set()

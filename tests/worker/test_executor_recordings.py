@@ -48,7 +48,7 @@ async def test_started_recording_is_reported(system: ExecutorHarness) -> None:
 
 async def test_recording_of_unknown_outcome_that_runs_is_not_begun_again(system: ExecutorHarness) -> None:
     system.calls.script["r"].append(UNKNOWN)
-    system.calls.looks["r"].extend(["", "RE7"])
+    system.calls.reads["r"].extend(["", "RE7"])
 
     assert await system.run(recording("r")) == succeeded(recording("r"), recording_sid="RE7")
 
@@ -57,7 +57,7 @@ async def test_recording_of_unknown_outcome_that_runs_is_not_begun_again(system:
 
 async def test_recording_that_is_in_no_list_after_two_seconds_is_begun_again(system: ExecutorHarness) -> None:
     system.calls.script["r"].extend([UNKNOWN, None])
-    system.calls.looks["r"].append("")
+    system.calls.reads["r"].append("")
 
     assert await system.run(recording("r")) == succeeded(recording("r"), recording_sid="RE-r")
 
@@ -65,9 +65,9 @@ async def test_recording_that_is_in_no_list_after_two_seconds_is_begun_again(sys
     assert system.time.s == 2.0
 
 
-async def test_recording_that_stays_in_doubt_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
+async def test_recording_that_is_never_confirmed_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
     system.calls.script["r"].append(UNKNOWN)
-    system.calls.looks["r"].append(UNKNOWN)
+    system.calls.reads["r"].append(UNKNOWN)
 
     assert isinstance(await system.run(recording("r")), EffectUnknown)
 
@@ -76,7 +76,7 @@ async def test_recording_that_stays_in_doubt_is_unknown_at_the_deadline(system: 
 
 
 async def test_recording_taken_over_is_verified_before_it_is_started(system: ExecutorHarness) -> None:
-    system.calls.looks["r"].append("RE7")
+    system.calls.reads["r"].append("RE7")
 
     assert await system.run(recording("r"), may_have_been_sent=True) == succeeded(recording("r"), recording_sid="RE7")
 
@@ -84,7 +84,7 @@ async def test_recording_taken_over_is_verified_before_it_is_started(system: Exe
 
 
 async def test_recording_taken_over_that_never_began_is_begun_when_it_would_have_shown(system: ExecutorHarness) -> None:
-    system.calls.looks["r"].append("")
+    system.calls.reads["r"].append("")
 
     outcome = await system.run(recording("r"), may_have_been_sent=True, sent_until_ms=START_MS - 1_500)
 
@@ -291,7 +291,7 @@ async def test_customer_is_sent_away_for_as_long_as_it_takes(system: ExecutorHar
     assert system.time.s > 30
 
 
-async def test_announcement_in_doubt_is_not_played_again_when_its_session_ends(system: ExecutorHarness) -> None:
+async def test_unconfirmed_announcement_is_not_played_again_when_its_session_ends(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
     system.calls.script["a"].extend([answer, UNKNOWN])
     system.submit(announcement("a"))

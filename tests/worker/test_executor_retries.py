@@ -16,7 +16,7 @@ from tests.worker.executor_harness import (
     DENIED,
     ELSEWHERE,
     GONE,
-    IN_ROOM,
+    IN_CONFERENCE,
     OVER,
     REFUSED,
     RINGING,
@@ -91,7 +91,7 @@ async def test_outcome_counts_the_requests_and_their_failures(system: ExecutorHa
 
 async def test_outcome_counts_a_verified_request_but_reports_a_refusal_once(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].append(IN_ROOM)
+    system.calls.reads["a"].append(IN_CONFERENCE)
     system.calls.script["b"].extend([BUSY, REFUSED])
     system.calls.script["c"].append(REFUSED)
 
@@ -106,8 +106,8 @@ async def test_kinds_of_setbacks_are_bounded(system: ExecutorHarness) -> None:
 
     await system.run(hang_up("a"))
 
-    told = tuple(f"503 code {code} x1" for code in codes[-FAILED_ATTEMPT_KINDS_MAX:])
-    assert system.records.tried == {"a": (2 * FAILED_ATTEMPT_KINDS_MAX + 1, told)}
+    reported = tuple(f"503 code {code} x1" for code in codes[-FAILED_ATTEMPT_KINDS_MAX:])
+    assert system.records.tried == {"a": (2 * FAILED_ATTEMPT_KINDS_MAX + 1, reported)}
 
 
 async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(system: ExecutorHarness) -> None:
@@ -180,7 +180,7 @@ async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_se
 
 async def test_redirect_found_in_the_conference_is_not_repeated(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].append(IN_ROOM)
+    system.calls.reads["a"].append(IN_CONFERENCE)
 
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
@@ -190,7 +190,7 @@ async def test_redirect_found_in_the_conference_is_not_repeated(system: Executor
 
 async def test_redirect_is_repeated_when_its_label_is_nowhere_after_two_seconds(system: ExecutorHarness) -> None:
     system.calls.script["a"].extend([UNKNOWN, None])
-    system.calls.looks["a"].append(ELSEWHERE)
+    system.calls.reads["a"].append(ELSEWHERE)
 
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
@@ -201,16 +201,16 @@ async def test_redirect_is_repeated_when_its_label_is_nowhere_after_two_seconds(
 
 async def test_redirect_that_shows_late_is_not_repeated(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].extend([ELSEWHERE, ELSEWHERE, ELSEWHERE, IN_ROOM])
+    system.calls.reads["a"].extend([ELSEWHERE, ELSEWHERE, ELSEWHERE, IN_CONFERENCE])
 
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
     assert system.calls.asked.count("a") == 1
 
 
-async def test_redirect_in_doubt_of_a_call_that_is_over_fails_as_gone(system: ExecutorHarness) -> None:
+async def test_unconfirmed_redirect_of_a_call_that_is_over_fails_as_gone(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].append(OVER)
+    system.calls.reads["a"].append(OVER)
 
     outcome = await system.run(redirect("a"))
 
@@ -218,9 +218,9 @@ async def test_redirect_in_doubt_of_a_call_that_is_over_fails_as_gone(system: Ex
     assert outcome.gone
 
 
-async def test_redirect_that_stays_in_doubt_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
+async def test_redirect_that_is_never_confirmed_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].append(RINGING)
+    system.calls.reads["a"].append(RINGING)
 
     assert isinstance(await system.run(redirect("a")), EffectUnknown)
 
@@ -232,7 +232,7 @@ async def test_redirect_that_stays_in_doubt_is_unknown_at_the_deadline(system: E
 async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(system: ExecutorHarness) -> None:
     """Each doubt takes two seconds; the deadline lets a few requests pass, never one after it."""
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].append(ELSEWHERE)
+    system.calls.reads["a"].append(ELSEWHERE)
 
     assert isinstance(await system.run(redirect("a")), EffectFailed | EffectUnknown)
 
@@ -242,7 +242,7 @@ async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(sys
 
 async def test_errors_during_verification_are_waited_out(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].extend([BUSY, UNKNOWN, IN_ROOM])
+    system.calls.reads["a"].extend([BUSY, UNKNOWN, IN_CONFERENCE])
 
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
@@ -251,7 +251,7 @@ async def test_errors_during_verification_are_waited_out(system: ExecutorHarness
 
 async def test_refused_verification_leaves_the_outcome_unknown(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].append(DENIED)
+    system.calls.reads["a"].append(DENIED)
 
     assert isinstance(await system.run(redirect("a")), EffectUnknown)
 
@@ -259,7 +259,7 @@ async def test_refused_verification_leaves_the_outcome_unknown(system: ExecutorH
 async def test_hanging_request_is_cut_off_and_verified() -> None:
     system = ExecutorHarness(quick())
     system.calls.script["a"].append(asyncio.Event())
-    system.calls.looks["a"].append(IN_ROOM)
+    system.calls.reads["a"].append(IN_CONFERENCE)
 
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
@@ -270,7 +270,7 @@ async def test_hanging_request_is_cut_off_and_verified() -> None:
 async def test_hanging_verification_is_cut_off_and_repeated() -> None:
     system = ExecutorHarness(quick())
     system.calls.script["a"].append(UNKNOWN)
-    system.calls.looks["a"].extend([asyncio.Event(), IN_ROOM])
+    system.calls.reads["a"].extend([asyncio.Event(), IN_CONFERENCE])
 
     # The first read hangs on the event; the fake hands out what follows to the second one.
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
@@ -279,7 +279,7 @@ async def test_hanging_verification_is_cut_off_and_repeated() -> None:
 
 
 async def test_effect_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness) -> None:
-    system.calls.looks["a"].append(IN_ROOM)
+    system.calls.reads["a"].append(IN_CONFERENCE)
 
     assert isinstance(await system.run(redirect("a"), may_have_been_sent=True), EffectSucceeded)
 
@@ -287,7 +287,7 @@ async def test_effect_taken_over_is_verified_before_it_is_sent(system: ExecutorH
 
 
 async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(system: ExecutorHarness) -> None:
-    system.calls.looks["a"].append(ELSEWHERE)
+    system.calls.reads["a"].append(ELSEWHERE)
 
     assert isinstance(await system.run(redirect("a"), may_have_been_sent=True), EffectSucceeded)
 
@@ -296,7 +296,7 @@ async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(sy
 
 
 async def test_effect_of_a_long_stopped_worker_is_sent_after_one_verification(system: ExecutorHarness) -> None:
-    system.calls.looks["a"].append(ELSEWHERE)
+    system.calls.reads["a"].append(ELSEWHERE)
 
     outcome = await system.run(redirect("a"), may_have_been_sent=True, sent_until_ms=START_MS - 2_000)
 

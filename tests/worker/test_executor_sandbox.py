@@ -104,14 +104,14 @@ class Scene:
                 await asyncio.sleep(0.001)
         return self.outcomes[-1]
 
-    async def room(self) -> str:
+    async def conference_sid(self) -> str:
         """SID of the conference in which both are."""
         await self.carry_out(self.redirect)
-        while len((read := await self.look()).participants) < 2:
+        while len((read := await self.fetch()).participants) < 2:
             pass
         return read.conference_sid
 
-    def dialled(self) -> list[str]:
+    def dialed(self) -> list[str]:
         """Every call to the target that there ever was."""
         return [call.sid for call in self.sandbox.calls_of(TARGET)]
 
@@ -121,7 +121,7 @@ class Scene:
             effect_id="e1", session_id="S1", party="agent", call_sid=self.agent.sid, conference="S1", label="agent-1"
         )
 
-    async def look(self) -> CallsRead:
+    async def fetch(self) -> CallsRead:
         read = await self.calls.perform(
             ReadCalls(
                 effect_id="r", session_id="S1", parent_call_sid=self.caller.sid, with_conference=True, read_version=1
@@ -211,7 +211,7 @@ async def test_one_redirect_brings_both_into_the_conference_whatever_happens_to_
 
     labels: set[str] = set()
     while labels != {"agent-1", "customer-1"}:
-        read = await scene.look()
+        read = await scene.fetch()
         labels = {seen.label for seen in read.participants}
     assert read.status_of(scene.agent.sid) == read.status_of(scene.caller.sid) == "in-progress"
     never_arrived = fault.get("cut") == "before" or fault.get("status") == 429 or fault.get("moment") == "before"
@@ -240,7 +240,7 @@ async def test_hang_up_ends_the_call_whatever_happens_to_the_request(scene: Scen
 
 
 async def test_read_shows_the_bridge_as_it_is(scene: Scene) -> None:
-    read = await scene.look()
+    read = await scene.fetch()
 
     assert read.calls == (
         CallSeen(call_sid=scene.caller.sid, status="in-progress", to=NUMBER),
@@ -251,22 +251,23 @@ async def test_read_shows_the_bridge_as_it_is(scene: Scene) -> None:
 
 async def test_conference_is_found_by_its_name_and_completed_by_its_sid(scene: Scene) -> None:
     await scene.carry_out(scene.redirect)
-    while not (read := await scene.look()).participants:
+    while not (read := await scene.fetch()).participants:
         pass
     assert ParticipantSeen(call_sid=scene.agent.sid, label="agent-1") in read.participants
 
     await scene.calls.perform(EndConference(effect_id="e3", session_id="S1", conference_sid=read.conference_sid))
 
-    assert (await scene.look()).conference_sid == ""
+    assert (await scene.fetch()).conference_sid == ""
     await scene.calls.perform(EndConference(effect_id="e3", session_id="S1", conference_sid=read.conference_sid))
 
 
 # ---- dials -----------------------------------------------------------------------------------------------------------
 
 
-def straight(room: str) -> CreateParticipant:
+def straight(conference_sid: str) -> CreateParticipant:
     return CreateParticipant(
-        effect_id="d" * 20, session_id="S1", party="target", to=TARGET, timeout_s=30, conference=room, label="target-2",
+        effect_id="d" * 20, session_id="S1", party="target", to=TARGET, timeout_s=30, conference=conference_sid,
+        label="target-2",
         early_media=False,
     )  # fmt: skip
 
@@ -279,36 +280,36 @@ def gated() -> CreateCall:
 async def test_straight_dial_is_one_call_ever_whatever_happens_to_the_request(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
-    room = await scene.room()
+    conference_sid = await scene.conference_sid()
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
 
-    outcome = await scene.carry_out(straight(room))
+    outcome = await scene.carry_out(straight(conference_sid))
 
     assert isinstance(outcome, EffectSucceeded)
-    assert [outcome.call_sid] == scene.dialled()
+    assert [outcome.call_sid] == scene.dialed()
 
 
 async def test_straight_dial_taken_over_finds_the_call_that_rings(scene: Scene) -> None:
-    room = await scene.room()
-    first = await scene.carry_out(straight(room))
+    conference_sid = await scene.conference_sid()
+    first = await scene.carry_out(straight(conference_sid))
     assert isinstance(first, EffectSucceeded)
 
-    again = await scene.carry_out(straight(room), may_have_been_sent=True)
+    again = await scene.carry_out(straight(conference_sid), may_have_been_sent=True)
 
     assert isinstance(again, EffectSucceeded)
-    assert [again.call_sid] == [first.call_sid] == scene.dialled()
+    assert [again.call_sid] == [first.call_sid] == scene.dialed()
 
 
 async def test_straight_dial_into_a_conference_that_is_over_fails_as_gone(scene: Scene) -> None:
-    room = await scene.room()
-    await scene.carry_out(EndConference(effect_id="e3", session_id="S1", conference_sid=room))
+    conference_sid = await scene.conference_sid()
+    await scene.carry_out(EndConference(effect_id="e3", session_id="S1", conference_sid=conference_sid))
 
-    outcome = await scene.carry_out(straight(room))
+    outcome = await scene.carry_out(straight(conference_sid))
 
     assert isinstance(outcome, EffectFailed)
     assert outcome.gone
-    assert scene.dialled() == []
+    assert scene.dialed() == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -321,27 +322,27 @@ async def test_gated_dial_is_at_most_one_call_and_a_search_finds_it(scene: Scene
     is_known = not fault or fault.get("status") == 429
     assert isinstance(outcome, EffectSucceeded if is_known else EffectUnknown)
     took_effect = is_known or "after" in fault.values()
-    assert len(scene.dialled()) == took_effect
+    assert len(scene.dialed()) == took_effect
     search = FindCall(effect_id="f1", session_id="S1", party="target", dial_id="d" * 20, to=TARGET, since_ms=0)
     found = await scene.carry_out(search)
     assert isinstance(found, EffectSucceeded)
-    assert [found.call_sid] == (scene.dialled() or [""])
+    assert [found.call_sid] == (scene.dialed() or [""])
 
 
 async def test_gated_dial_taken_over_that_was_marked_is_not_sent(scene: Scene) -> None:
     assert isinstance(await scene.carry_out(gated(), may_have_been_sent=True, sent_at_ms=1), EffectUnknown)
 
-    assert scene.dialled() == []
+    assert scene.dialed() == []
 
 
 async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(scene: Scene) -> None:
     scene.records.gone.add("d" * 20)
-    room = await scene.room()
+    conference_sid = await scene.conference_sid()
 
-    await scene.carry_out(straight(room))
+    await scene.carry_out(straight(conference_sid))
     await scene.sandbox.wait_until(lambda: all(c.status == "canceled" for c in scene.sandbox.calls_of(TARGET)))
 
-    assert len(scene.dialled()) == 1
+    assert len(scene.dialed()) == 1
 
 
 async def test_disallowed_address_is_refused_before_any_request_to_twilio(scene: Scene) -> None:
@@ -357,22 +358,23 @@ async def test_disallowed_address_is_refused_before_any_request_to_twilio(scene:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_customer_is_held_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
-    room = await scene.room()
+    conference_sid = await scene.conference_sid()
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", **fault)
 
     hold = UpdateParticipant(
-        effect_id="u1", session_id="S1", party="customer", call_sid=scene.caller.sid, conference_sid=room, hold=True,
+        effect_id="u1", session_id="S1", party="customer", call_sid=scene.caller.sid,
+        conference_sid=conference_sid, hold=True,
         wait_audio="music",
     )  # fmt: skip
     assert isinstance(await scene.carry_out(hold), EffectSucceeded)
 
-    held = {seen.call_sid: seen.held for seen in (await scene.look()).participants}
+    held = {seen.call_sid: seen.held for seen in (await scene.fetch()).participants}
     assert held == {scene.caller.sid: True, scene.agent.sid: False}
 
 
 async def test_sentence_is_said_and_the_call_ends(scene: Scene) -> None:
-    await scene.room()
+    await scene.conference_sid()
     say = SayAndHangUp(
         effect_id="s1", session_id="S1", party="customer", call_sid=scene.caller.sid, sentence=Sentence.TRANSFER_FAILED
     )
@@ -392,7 +394,7 @@ def recording(scene: Scene) -> StartRecording:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_call_has_one_recording_ever_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
-    await scene.room()
+    await scene.conference_sid()
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Calls/*/Recordings.json", **fault)
 
@@ -403,7 +405,7 @@ async def test_call_has_one_recording_ever_whatever_happens_to_the_request(scene
 
 
 async def test_recording_taken_over_is_the_one_that_runs(scene: Scene) -> None:
-    await scene.room()
+    await scene.conference_sid()
     first = await scene.carry_out(recording(scene))
 
     again = await scene.carry_out(recording(scene), may_have_been_sent=True)
@@ -417,7 +419,7 @@ async def test_recording_taken_over_is_the_one_that_runs(scene: Scene) -> None:
 async def test_recording_is_paused_resumed_and_stopped_under_any_request_fault(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
-    await scene.room()
+    await scene.conference_sid()
     await scene.carry_out(recording(scene))
     (made,) = scene.sandbox.recordings()
     seen = []
@@ -437,11 +439,11 @@ async def test_recording_is_paused_resumed_and_stopped_under_any_request_fault(
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_announcement_is_requested_at_most_once_whatever_happens(scene: Scene, fault: dict[str, Any]) -> None:
-    room = await scene.room()
+    conference_sid = await scene.conference_sid()
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Conferences/*", **fault)
 
-    announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=room, command_id="c1")
+    announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=conference_sid, command_id="c1")
     outcome = await scene.carry_out(announcement)
 
     is_known = not fault or fault.get("status") == 429
@@ -452,8 +454,8 @@ async def test_announcement_is_requested_at_most_once_whatever_happens(scene: Sc
 
 
 async def test_announcement_taken_over_that_was_marked_is_not_sent(scene: Scene) -> None:
-    room = await scene.room()
-    announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=room, command_id="c1")
+    conference_sid = await scene.conference_sid()
+    announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=conference_sid, command_id="c1")
 
     assert isinstance(await scene.carry_out(announcement, may_have_been_sent=True, sent_at_ms=1), EffectUnknown)
 
@@ -462,7 +464,7 @@ async def test_announcement_taken_over_that_was_marked_is_not_sent(scene: Scene)
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_customer_is_sent_away_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
-    await scene.room()
+    await scene.conference_sid()
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Calls/", **fault)
     survey = RedirectToUrl(
@@ -474,23 +476,25 @@ async def test_customer_is_sent_away_whatever_happens_to_the_request(scene: Scen
     await scene.sandbox.wait_until(
         lambda: scene.sandbox.request_log.voice_requests("/survey", CallSid=scene.caller.sid)
     )
-    assert scene.agent.sid in {seen.call_sid for seen in (await scene.look()).participants}
+    assert scene.agent.sid in {seen.call_sid for seen in (await scene.fetch()).participants}
 
 
 @pytest.mark.parametrize("mode, flags", [("monitor", (True, "")), ("whisper", (False, "CA")), ("barge", (False, ""))])
 async def test_supervisor_has_the_requested_mode(scene: Scene, mode: str, flags: tuple[bool, str]) -> None:
     scene.sandbox.phone(TARGET).script(answer_after_s=0)
-    room = await scene.room()
-    dialled = await scene.carry_out(replace(straight(room), party="supervisor", label="supervisor-1", supervises=True))
-    assert isinstance(dialled, EffectSucceeded)
+    conference_sid = await scene.conference_sid()
+    dialed = await scene.carry_out(
+        replace(straight(conference_sid), party="supervisor", label="supervisor-1", supervises=True)
+    )
+    assert isinstance(dialed, EffectSucceeded)
     await scene.sandbox.wait_until(lambda: scene.sandbox.calls_of(TARGET)[0].status == "in-progress")
     coaches = scene.agent.sid if mode == "whisper" else ""
     update = UpdateParticipant(
-        effect_id="u1", session_id="S1", party="supervisor", call_sid=dialled.call_sid, conference_sid=room,
+        effect_id="u1", session_id="S1", party="supervisor", call_sid=dialed.call_sid, conference_sid=conference_sid,
         supervises=mode, coaches=coaches,
     )  # fmt: skip
 
     assert isinstance(await scene.carry_out(update), EffectSucceeded)
 
-    (seen,) = [one for one in (await scene.look()).participants if one.call_sid == dialled.call_sid]
+    (seen,) = [one for one in (await scene.fetch()).participants if one.call_sid == dialed.call_sid]
     assert (seen.muted, seen.coaches[:2]) == flags

@@ -147,8 +147,8 @@ def test_read_results_are_described_with_party_names():
         "calls": {"customer": "in-progress", "agent": "in-progress", "CA3": "ringing"},
         "participants": {"customer": ["held"], "agent": []},
     }
-    told = describe_entry(LogEntry("1-0", {"event": "calls_read", "details": json.dumps(found)}))
-    assert told == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 is ringing"
+    text = describe_entry(LogEntry("1-0", {"event": "calls_read", "details": json.dumps(found)}))
+    assert text == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 is ringing"
     without = dataclasses.replace(seen, conference_sid="", calls=seen.calls[:1], participants=())
     assert details(without, Session("s")) == {"calls": {"CA1": "in-progress"}, "participants": {}}
 
@@ -216,22 +216,22 @@ def test_command_of_a_transfer_is_named_by_its_way(mode, name):
 ])  # fmt: skip
 def test_coach_event_is_logged_with_the_coached_party(coaches, words):
     parties = {name: Party(name, f"{name}-1", sid) for name, sid in [("supervisor", "CA3"), ("agent", "CA2")]}
-    event = ParticipantChanged(**ROOM, call_sid="CA3", kind="participant-modify", coaches=coaches)
+    event = ParticipantChanged(**CONFERENCE, call_sid="CA3", kind="participant-modify", coaches=coaches)
     found = details(event, Session("s", parties=parties))
     assert found == {"party": "supervisor", "kind": "participant-modify", "coaches": words}
 
 
-ROOM = {"session_id": "s", "conference_sid": "CF1"}
+CONFERENCE = {"session_id": "s", "conference_sid": "CF1"}
 
 
 @pytest.mark.parametrize("event, words", [
-    (ParticipantJoined(**ROOM, call_sid="CA1", label="target-1"), "agent"),
-    (ParticipantLeft(**ROOM, call_sid="CA1", label="target-1"), "agent"),
-    (ParticipantChanged(**ROOM, call_sid="CA1", label="target-1", kind="participant-unhold"),
+    (ParticipantJoined(**CONFERENCE, call_sid="CA1", label="target-1"), "agent"),
+    (ParticipantLeft(**CONFERENCE, call_sid="CA1", label="target-1"), "agent"),
+    (ParticipantChanged(**CONFERENCE, call_sid="CA1", label="target-1", kind="participant-unhold"),
      "agent"),
-    (ParticipantJoined(**ROOM, call_sid="CA9", label="target-3"), "target"),
-    (ParticipantJoined(**ROOM, call_sid="CA2", label="agent-1"), "agent-1"),
-    (ParticipantJoined(**ROOM, call_sid="CA3", label="target-2"), "target-2"),
+    (ParticipantJoined(**CONFERENCE, call_sid="CA9", label="target-3"), "target"),
+    (ParticipantJoined(**CONFERENCE, call_sid="CA2", label="agent-1"), "agent-1"),
+    (ParticipantJoined(**CONFERENCE, call_sid="CA3", label="target-2"), "target-2"),
 ], ids=["joins", "leaves", "changes", "call-not-known-yet", "former-agent", "stranger"])  # fmt: skip
 def test_participant_is_logged_under_the_current_party_name(event, words):
     """The label stays what it was when the leg was dialed, and identifies only unknown participants."""

@@ -80,7 +80,7 @@ class Desk:
     async def is_in_state(self, state: str) -> None:
         await self.client.hset(self.keys.session("S1"), "state", state)
 
-    async def told(self) -> list[dict[bytes, bytes]]:
+    async def stored(self) -> list[dict[bytes, bytes]]:
         return [fields for _, fields in await self.client.xrange(self.keys.events(0))]
 
 
@@ -107,7 +107,7 @@ async def test_outcome_is_written_once_also_when_the_first_answer_is_lost(desk: 
 
     assert await desk.recorder(*flaky).finish(straight("d"), outcome(straight("d"))) is None
 
-    (entry,) = await desk.told()
+    (entry,) = await desk.stored()
     assert (entry[b"type"], entry[b"call_sid"]) == (b"effect_succeeded", b"CA7")
     assert await desk.outbox() == {"d": None}
 
@@ -125,10 +125,10 @@ async def test_call_of_a_session_that_has_ended_is_hung_up_also_by_a_successor(
     assert isinstance(stray, HangUpCall)
     assert (stray.session_id, stray.party, stray.call_sid) == ("S1", "target", "CA7")
     assert await desk.outbox() == {stray.effect_id: OutboxEntry(stray, 7_000)}
-    assert await desk.told() == []
+    assert await desk.stored() == []
     # When it is done, it leaves the outbox as everything else does.
     assert await desk.recorder().finish(stray, outcome(stray, "")) is None
-    assert len(await desk.told()) == 1
+    assert len(await desk.stored()) == 1
 
 
 async def test_outcome_already_processed_hangs_up_no_one(desk: Desk) -> None:
@@ -211,7 +211,7 @@ async def test_foreign_key_does_not_block_an_outcome(desk: Desk) -> None:
     assert await desk.recorder().claim_call("S1", "CA7")
 
 
-async def test_standing_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
+async def test_status_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
     await desk.is_in_state("transferring")
     await desk.client.hset(
         desk.keys.session("S1"), mapping={"party.target.status": "dialing", "party.target.dial_id": "d"}

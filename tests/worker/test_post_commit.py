@@ -29,40 +29,40 @@ class Access:
         self.done += 1
 
 
-def chores_of(access: Access) -> PostCommitWrites:
+def writes_of(access: Access) -> PostCommitWrites:
     return PostCommitWrites(0, access, session_ttl_s=60)
 
 
-async def test_chore_is_done_again_after_redis_was_away(monkeypatch):
+async def test_write_is_done_again_after_redis_was_away(monkeypatch):
     monkeypatch.setattr("conferral.worker.consumer.post_commit.PAUSE_S", 0)
     access = Access(StoreUnreachableError("away"), StoreUnreachableError("away"))
-    chores = chores_of(access)
-    chores.start([ExpireCalls("s", ("CA1",))])
-    await chores.wait_finished()
+    writes = writes_of(access)
+    writes.start([ExpireCalls("s", ("CA1",))])
+    await writes.wait_finished()
     assert access.done == 1
 
 
-async def test_chore_is_left_to_the_next_holder_at_a_stop():
+async def test_write_is_left_to_the_next_holder_at_a_stop():
     access = Access(StoreUnreachableError("away"))
-    chores = chores_of(access)
-    chores.start([ExpireCalls("s", ("CA1",))])
-    chores.stop()
-    await chores.wait_finished()
+    writes = writes_of(access)
+    writes.start([ExpireCalls("s", ("CA1",))])
+    writes.stop()
+    await writes.wait_finished()
     assert access.done == 0
 
 
-async def test_chore_that_redis_refuses_for_good_is_given_up():
+async def test_write_that_redis_refuses_for_good_is_given_up():
     access = Access(StoreError("refused"))
-    chores = chores_of(access)
-    chores.start([ExpireCalls("s", ("CA1",))])
-    await chores.wait_finished()
+    writes = writes_of(access)
+    writes.start([ExpireCalls("s", ("CA1",))])
+    await writes.wait_finished()
     assert access.done == 0
     assert not access.errors
 
 
 async def test_chores_that_were_left_are_done_one_by_one():
     access = Access()
-    chores = chores_of(access)
-    chores.start([ExpireCalls(f"s{number}", ("CA1",)) for number in range(500)])
-    await chores.wait_finished()
+    writes = writes_of(access)
+    writes.start([ExpireCalls(f"s{number}", ("CA1",)) for number in range(500)])
+    await writes.wait_finished()
     assert access.done == 500

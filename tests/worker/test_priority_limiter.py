@@ -12,7 +12,7 @@ from conferral.worker.executor.request_shares import Share
 from tests.worker.executor_harness import FakeTime
 
 
-def lanes_of(*, slots: int, reserved_for_endings: int) -> PriorityLimiter:
+def limiter_of(*, slots: int, reserved_for_endings: int) -> PriorityLimiter:
     time = FakeTime()
     allowance = AdaptiveLimit(
         share=lambda: Share(slots - reserved_for_endings, reserved_for_endings),
@@ -26,14 +26,14 @@ def lanes_of(*, slots: int, reserved_for_endings: int) -> PriorityLimiter:
 class Holder:
     """A user who takes a slot and keeps it until released."""
 
-    def __init__(self, lanes: PriorityLimiter, kind: str) -> None:
+    def __init__(self, limiter: PriorityLimiter, kind: str) -> None:
         self.is_in = False
         self._done = asyncio.Event()
-        self._lanes = lanes
+        self._limiter = limiter
         self.task = asyncio.create_task(self._hold(kind))
 
     async def _hold(self, kind: str) -> None:
-        async with self._lanes.slot(ending=kind == "e", read=kind == "l"):
+        async with self._limiter.slot(ending=kind == "e", read=kind == "l"):
             self.is_in = True
             await self._done.wait()
         self.is_in = False
@@ -44,11 +44,11 @@ class Holder:
         await asyncio.sleep(0)
 
 
-async def holders(lanes: PriorityLimiter, kinds: str) -> list[Holder]:
+async def holders(limiter: PriorityLimiter, kinds: str) -> list[Holder]:
     """One for each letter: e for an ending, o for an ordinary effect, l for a read."""
     result = []
     for kind in kinds:
-        result.append(Holder(lanes, kind))
+        result.append(Holder(limiter, kind))
         await asyncio.sleep(0)
     return result
 
@@ -68,20 +68,20 @@ def shown(those: list[Holder]) -> str:
     ],
 )
 async def test_ordinary_effects_leave_the_reserved_slots_to_endings(kinds: str, inside: str) -> None:
-    lanes = lanes_of(slots=3, reserved_for_endings=1)
+    limiter = limiter_of(slots=3, reserved_for_endings=1)
 
-    those = await holders(lanes, kinds)
+    those = await holders(limiter, kinds)
 
     assert shown(those) == inside
     for holder in those:
         holder.task.cancel()
     await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
-    assert lanes.in_use == 0
+    assert limiter.in_use == 0
 
 
 async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
-    lanes = lanes_of(slots=1, reserved_for_endings=0)
-    first, ordinary, ending = await holders(lanes, "ooe")
+    limiter = limiter_of(slots=1, reserved_for_endings=0)
+    first, ordinary, ending = await holders(limiter, "ooe")
 
     await first.leave()
     assert shown([first, ordinary, ending]) == "..x"
@@ -92,8 +92,8 @@ async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
 
 
 async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
-    lanes = lanes_of(slots=1, reserved_for_endings=0)
-    first, second, third = await holders(lanes, "ooo")
+    limiter = limiter_of(slots=1, reserved_for_endings=0)
+    first, second, third = await holders(limiter, "ooo")
 
     first.task.cancel()
     second.task.cancel()
@@ -103,16 +103,16 @@ async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
 
     assert shown([third]) == "x"
     await third.leave()
-    assert lanes.in_use == 0
+    assert limiter.in_use == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_no_slot_is_lost_on_cancellation(seed: int) -> None:
     chance = random.Random(seed)
-    lanes = lanes_of(slots=3, reserved_for_endings=1)
+    limiter = limiter_of(slots=3, reserved_for_endings=1)
     those: list[Holder] = []
     for _ in range(100):
-        those.append(Holder(lanes, chance.choice("eol")))
+        those.append(Holder(limiter, chance.choice("eol")))
         for holder in chance.sample(those, chance.randrange(min(4, len(those)))):
             if chance.random() < 0.5:
                 holder.task.cancel()
@@ -120,27 +120,27 @@ async def test_no_slot_is_lost_on_cancellation(seed: int) -> None:
                 holder._done.set()
         for _ in range(chance.randrange(3)):
             await asyncio.sleep(0)
-        assert lanes.in_use <= 3
+        assert limiter.in_use <= 3
     for holder in those:
         holder._done.set()
     await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
 
-    assert lanes.in_use == 0
-    async with lanes.slot(ending=False):
-        assert lanes.in_use == 1
+    assert limiter.in_use == 0
+    async with limiter.slot(ending=False):
+        assert limiter.in_use == 1
 
 
-async def order_of(lanes: PriorityLimiter, kinds: str) -> str:
+async def order_of(limiter: PriorityLimiter, kinds: str) -> str:
     """The kinds in the order in which they get the one slot, when all of them wait for it."""
-    (first,) = await holders(lanes, "o")
-    those = dict(zip(await holders(lanes, kinds), kinds, strict=True))
+    (first,) = await holders(limiter, "o")
+    those = dict(zip(await holders(limiter, kinds), kinds, strict=True))
     await first.leave()
-    told = ""
+    reported = ""
     while those:
         (inside,) = (holder for holder in those if holder.is_in)
-        told += those.pop(inside)
+        reported += those.pop(inside)
         await inside.leave()
-    return told
+    return reported
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ async def order_of(lanes: PriorityLimiter, kinds: str) -> str:
     ],
 )  # fmt: skip
 async def test_effects_go_before_reads_but_reads_get_their_turn(waiting: str, expected: str) -> None:
-    assert await order_of(lanes_of(slots=1, reserved_for_endings=0), waiting) == expected
+    assert await order_of(limiter_of(slots=1, reserved_for_endings=0), waiting) == expected

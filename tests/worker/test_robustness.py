@@ -1,5 +1,5 @@
 """What must not stop a worker, nor make it forget or repeat anything: mistakes of ours, odd entries, a full, silent,
-refusing or rewound Redis, a flapping connection."""
+refusing or rolled-back Redis, a flapping connection."""
 
 import asyncio
 import signal
@@ -49,8 +49,8 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, mo
     assert (await system.command("convert", healthy.sid)).status == "done"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     assert await dead_reasons(system) == [b"processing failed"]
-    told = await command_stream.wait_for_outcome(system.client, system.keys, "c1", 5)
-    assert (told.status, told.reason) == ("failed", "dead-lettered: processing failed")
+    reported = await command_stream.wait_for_outcome(system.client, system.keys, "c1", 5)
+    assert (reported.status, reported.reason) == ("failed", "dead-lettered: processing failed")
     monkeypatch.undo()
     assert (await system.command("convert", customer.sid)).status == "done"
     assert system.redirects_of(agent) == 1
@@ -270,11 +270,11 @@ async def test_rolled_back_history_is_verified_before_anything_is_sent_again(sys
     stream = system.keys.events(partition)
     await system.client.xadd(stream, {"type": "convert", "session": customer.sid, "token": "c1"})
     for label, call, number in (("agent-1", agent.sid, 1), ("customer-1", customer.sid, 2)):
-        room = (await system.sandbox_room()).sid
+        conference = (await system.sandbox_conference()).sid
         await system.client.xadd(
             stream,
-            {"type": "participant_joined", "session": customer.sid, "source": room, "sequence": number,
-             "conference_sid": room, "call_sid": call, "label": label},
+            {"type": "participant_joined", "session": customer.sid, "source": conference, "sequence": number,
+             "conference_sid": conference, "call_sid": call, "label": label},
         )  # fmt: skip
     await system.until(customer.sid, state="conferenced")
     assert len(log) > 5

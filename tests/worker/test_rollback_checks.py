@@ -35,12 +35,12 @@ class Access:
         self.asked += [(self.loop.time(), event.session_id) for event in events]
 
 
-def story(tell: Callable[[Access, RollbackChecks], Coroutine[Any, Any, None]], count: int = 23) -> None:
+def story(scenario: Callable[[Access, RollbackChecks], Coroutine[Any, Any, None]], count: int = 23) -> None:
     """Play it in virtual time."""
 
     async def main(loop: VirtualLoop) -> None:
         checks = RollbackChecks(Metrics())
-        await tell(Access(loop, count), checks)
+        await scenario(Access(loop, count), checks)
         checks.stop()
 
     run(main)
@@ -48,7 +48,7 @@ def story(tell: Callable[[Access, RollbackChecks], Coroutine[Any, Any, None]], c
 
 @pytest.mark.parametrize("failures", [0, 3])
 def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
-    async def tell(access: Access, checks: RollbackChecks) -> None:
+    async def scenario(access: Access, checks: RollbackChecks) -> None:
         access.failures = failures
         for partition in range(3):
             checks.add(partition, "7:worker", access, lambda: True)
@@ -59,7 +59,7 @@ def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
         times = sorted({at_s for at_s, _ in access.asked})
         assert all(later - earlier >= PAUSE_S for earlier, later in pairwise(times))
 
-    story(tell)
+    story(scenario)
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH_MAX, BATCH_MAX + 1, 2 * BATCH_MAX])
@@ -78,25 +78,25 @@ def test_finished_check_counts_its_sessions(count: int) -> None:
 
 
 def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None:
-    async def tell(access: Access, checks: RollbackChecks) -> None:
+    async def scenario(access: Access, checks: RollbackChecks) -> None:
         checks.add(0, "7:worker", access, lambda: len(access.asked) < 10)
         checks.add(1, "3:worker", access, lambda: True)
         await asyncio.sleep(30.0)  # a delay: virtual time
         assert Counter(name[0] for _, name in access.asked) == {"0": 10, "1": 23}
 
-    story(tell)
+    story(scenario)
 
 
 def test_same_rollback_is_reported_under_the_same_token() -> None:
-    async def tell(access: Access, checks: RollbackChecks) -> None:
-        told: list[AccountSwept] = []
+    async def scenario(access: Access, checks: RollbackChecks) -> None:
+        reported: list[AccountSwept] = []
 
         async def append(events: Sequence[AccountSwept]) -> None:
-            told.extend(events)
+            reported.extend(events)
 
         access.append = append  # type: ignore[method-assign]
         checks.add(0, "7:worker", access, lambda: True)
         await asyncio.sleep(5.0)  # a delay: virtual time
-        assert [(one.finding, one.token) for one in told] == [("rolled-back", "rolled-back:7:worker")]
+        assert [(one.finding, one.token) for one in reported] == [("rolled-back", "rolled-back:7:worker")]
 
-    story(tell, count=1)
+    story(scenario, count=1)

@@ -100,8 +100,8 @@ def test_leases_that_redis_does_not_take_back_now_are_offered_again_with_pauses(
         with capture_logs() as lines:
             winding = member.process.start(member.keeper.drain(is_over, work))
             await team.passes(2.0)
-        told = [line for line in lines if line["event"] == "store_unreachable"]
-        assert 0 < len(told) <= 4 * (2.0 / RELEASE_PAUSE_S + 1)
+        logged = [line for line in lines if line["event"] == "store_unreachable"]
+        assert 0 < len(logged) <= 4 * (2.0 / RELEASE_PAUSE_S + 1)
         team.server.start()
         await team.passes(1.0)
         assert member.keeper.consumers.keys() == {3}

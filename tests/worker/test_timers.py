@@ -72,10 +72,10 @@ def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers() 
                 await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": 0})
                 await team.passes(1.5)
                 assert await team.client.zcard(team.keys.timers(HEARD)) == 0
-        told = [line for line in lines if line["event"] == "unexpected_error"]
-        assert {line["where"] for line in told} == {"timer"}
+        logged = [line for line in lines if line["event"] == "unexpected_error"]
+        assert {line["where"] for line in logged} == {"timer"}
         expected = {type(make()).__name__ for make in ANY_ERRORS.values() if not isinstance(make(), StoreError)}
-        assert expected - {line["error_type"] for line in told} <= {"StopIteration"}  # is a RuntimeError by then
+        assert expected - {line["error_type"] for line in logged} <= {"StopIteration"}  # is a RuntimeError by then
         assert loop.faults == []
         team.assert_all_work()
         await team.leave(member)

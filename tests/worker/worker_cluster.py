@@ -201,8 +201,8 @@ class WorkerCluster:
         began_s = self.loop.time()
         while not await self.is_fair():
             if self.loop.time() - began_s > timeout_s:
-                told = {name: sorted(member.keeper.consumers) for name, member in self.alive.items()}
-                raise AssertionError(f"not fair after {timeout_s} s: {await self.holders()} {told}")
+                reported = {name: sorted(member.keeper.consumers) for name, member in self.alive.items()}
+                raise AssertionError(f"not fair after {timeout_s} s: {await self.holders()} {reported}")
             await asyncio.sleep(0.01)
         return self.loop.time() - began_s
 

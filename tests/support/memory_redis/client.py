@@ -75,7 +75,7 @@ class MemoryClient(AsyncCoreCommands):
         reply = (await self.exchange([encoded(args)]))[0]
         if type(reply) is Blocked:
             reply = await self._waited_for(reply)
-        return told(args[0], options, reply)
+        return converted(args[0], options, reply)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "MemoryPipeline":
         """See redis-py."""
@@ -220,7 +220,7 @@ class MemoryPipeline(Pipeline):
         for (args, options), reply in zip(stack, replies, strict=True):
             if type(reply) is Blocked:
                 raise UnsupportedError("a read that waits within a pipeline")
-            answer = _error_of(reply) if type(reply) is Refusal else told(args[0], options, reply)
+            answer = _error_of(reply) if type(reply) is Refusal else converted(args[0], options, reply)
             if isinstance(answer, RedisConnectionError):
                 raise answer  # a server that still loads counts as none at all, for the whole pipeline
             answers.append(answer)
@@ -229,7 +229,7 @@ class MemoryPipeline(Pipeline):
         return answers
 
 
-def told(name: Any, options: Mapping[str, Any], reply: Reply) -> Any:
+def converted(name: Any, options: Mapping[str, Any], reply: Reply) -> Any:
     """A reply as redis-py returns it.
 
     Raises:

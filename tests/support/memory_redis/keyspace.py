@@ -112,7 +112,7 @@ class Keyspace:
         """A copy of everything."""
         return Snapshot({key: copied(value) for key, value in self.values.items()}, dict(self.expires))
 
-    def rewind(self, snapshot: Snapshot) -> None:
+    def roll_back(self, snapshot: Snapshot) -> None:
         """Puts everything as it was; the snapshot can be used again."""
         self.values = {key: copied(value) for key, value in snapshot.values.items()}
         self.expires = dict(snapshot.expires)

@@ -147,10 +147,10 @@ class MemoryServer:
         """A copy of everything it holds."""
         return self.db.snapshot()
 
-    def rewind(self, snapshot: Snapshot) -> None:
+    def roll_back(self, snapshot: Snapshot) -> None:
         """A failover to a replica that is behind: comes back with what it held then."""
         self.stop()
-        self.db.rewind(snapshot)
+        self.db.roll_back(snapshot)
         self.start()
 
     def flushall(self) -> None:
@@ -240,13 +240,13 @@ class MemoryServer:
         found = self._table.get(name)
         if found is not None:
             return found
-        told = shown(argv[0])
+        reported = shown(argv[0])
         if is_container and len(argv) == 1:
-            raise Refusal(f"ERR wrong number of arguments for '{told.lower()}' command")
+            raise Refusal(f"ERR wrong number of arguments for '{reported.lower()}' command")
         if is_container:
-            raise Refusal(f"ERR unknown subcommand '{shown(argv[1])}'. Try {told.upper()} HELP.")
+            raise Refusal(f"ERR unknown subcommand '{shown(argv[1])}'. Try {reported.upper()} HELP.")
         words = "".join(f"'{shown(word)}' " for word in argv[1:])
-        raise Refusal(f"ERR unknown command '{told}', with args beginning with: {words}")
+        raise Refusal(f"ERR unknown command '{reported}', with args beginning with: {words}")
 
     def name_of(self, argv: list[bytes]) -> str:
         """The command's name in capitals; of one of our scripts its own name, in small letters."""

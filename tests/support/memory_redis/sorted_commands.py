@@ -99,7 +99,7 @@ def _by_place(db: Keyspace, argv: list[bytes], *, newest_first: bool) -> Reply:
         return []
     start, stop = places(len(found.order), start, stop)
     pairs = found.order[::-1][start:stop] if newest_first else found.order[start:stop]
-    return _told(pairs, with_scores=bool(options))
+    return _formatted(pairs, with_scores=bool(options))
 
 
 @command("ZRANGEBYSCORE", -4)
@@ -133,7 +133,7 @@ def _by_score(db: Keyspace, argv: list[bytes], least: bytes, most: bytes, *, new
         pairs.reverse()
     if offset < 0:
         return []
-    return _told(pairs[offset : None if limit < 0 else offset + limit], with_scores=with_scores)
+    return _formatted(pairs[offset : None if limit < 0 else offset + limit], with_scores=with_scores)
 
 
 @command("ZREMRANGEBYSCORE", 4, writes=True)
@@ -166,7 +166,7 @@ def _within(found: SortedSet | None, low: Bound, high: Bound) -> Pairs:
     return found.order[start:end]
 
 
-def _told(pairs: Pairs, *, with_scores: bool) -> Reply:
+def _formatted(pairs: Pairs, *, with_scores: bool) -> Reply:
     if not with_scores:
         return [member for _, member in pairs]
     return [part for own_score, member in pairs for part in (member, score_text(own_score))]

@@ -90,7 +90,7 @@ async def take_up(store):
     return taken
 
 
-async def tell(store, command_id, status, reason="", session_id=CALLER):
+async def report_status(store, command_id, status, reason="", session_id=CALLER):
     """Writes what became of a command."""
     report = CommandReport(command_id, CommandStatus(status), reason)
     await report_command(store, KEYS, ReportCommand(session_id, report))

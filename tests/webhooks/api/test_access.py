@@ -48,9 +48,9 @@ async def test_api_returns_nothing_without_the_token(open_api, sent):
     client = await open_api(headers=sent)
 
     for route in CLOSED:
-        status, told, headers = await ask(client, route.method, path_of(route))
+        status, answer, headers = await ask(client, route.method, path_of(route))
 
-        assert (status, told["error"]["type"]) == (401, "unauthorized")
+        assert (status, answer["error"]["type"]) == (401, "unauthorized")
         assert headers["WWW-Authenticate"] == "Bearer"
 
 
@@ -67,8 +67,8 @@ async def test_wrong_tokens_are_limited_and_the_right_one_is_always_served(open_
     answers = [await ask(client, "GET", "/sessions", headers=wrong) for _ in range(40)]
 
     assert [status for status, _, _ in answers] == [401] * 20 + [429] * 20
-    _, told, headers = answers[-1]
-    assert told["error"]["type"] == "too-many"
+    _, reported, headers = answers[-1]
+    assert reported["error"]["type"] == "too-many"
     assert 1 <= int(headers["Retry-After"]) <= 60
     assert (await ask(client, "GET", "/sessions", headers=right))[0] == 200
     for missing in ({}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {TOKEN}"}):
@@ -120,10 +120,10 @@ async def test_without_the_setting_the_api_is_shut_whatever_is_sent(open_api):
     client = await open_api(CONFERRAL_API_TOKEN=None)
 
     for route in CLOSED:
-        status, told, _ = await ask(client, route.method, path_of(route))
+        status, body, _ = await ask(client, route.method, path_of(route))
 
-        assert (status, told["error"]["type"]) == (503, "not-set-up")
-        assert "CONFERRAL_API_TOKEN" in told["error"]["reason"]
+        assert (status, body["error"]["type"]) == (503, "not-set-up")
+        assert "CONFERRAL_API_TOKEN" in body["error"]["reason"]
 
 
 async def test_the_descriptions_need_no_token(open_api):
@@ -141,9 +141,9 @@ async def test_wrong_method_response_lists_allowed_methods(api, method):
     for path in {path_of(route) for route in OURS}:
         methods = [route.method for route in OURS if path_of(route) == path]
 
-        status, told, headers = await ask(api, method, path)
+        status, body, headers = await ask(api, method, path)
 
-        assert (status, told["error"]["type"], told["error"]["allowed"]) == (405, "method", methods)
+        assert (status, body["error"]["type"], body["error"]["allowed"]) == (405, "method", methods)
         assert headers["Allow"] == ", ".join(methods)
 
 
@@ -180,18 +180,18 @@ async def test_responses_are_never_cached(api):
     ],
 )
 async def test_invalid_query_is_explained(api, query, reason):
-    status, told, _ = await ask(api, "GET", f"/sessions?{query}")
+    status, body, _ = await ask(api, "GET", f"/sessions?{query}")
 
-    assert (status, told["error"]) == (422, refusal("invalid", reason))
+    assert (status, body["error"]) == (422, refusal("invalid", reason))
 
 
 @pytest.mark.parametrize(
     "wait", ["-1", "61", "60.1", "nan", "inf", "1e9999", "6_0", " 1", "", "x", ".5", "5.", "%2B5", "007"]
 )
 async def test_a_wait_is_seconds_up_to_a_minute(api, wait):
-    status, told, _ = await ask(api, "POST", f"/sessions/CS1/commands?wait={wait}", json={"type": "end"})
+    status, body, _ = await ask(api, "POST", f"/sessions/CS1/commands?wait={wait}", json={"type": "end"})
 
-    assert (status, told["error"]["reason"]) == (422, "wait must be seconds, 0 to 60")
+    assert (status, body["error"]["reason"]) == (422, "wait must be seconds, 0 to 60")
 
 
 # ---- bodies ------------------------------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ async def test_a_wait_is_seconds_up_to_a_minute(api, wait):
 async def test_a_body_that_is_no_json_object_is_refused(open_api, body, headers, status, kind):
     client = await open_api(headers=BEARER | headers)
 
-    found, told, _ = await ask(client, "POST", "/tokens", data=body, skip_auto_headers=["Content-Type"])
+    found, answer, _ = await ask(client, "POST", "/tokens", data=body, skip_auto_headers=["Content-Type"])
 
-    assert (found, told["error"]["type"]) == (status, kind)
+    assert (found, answer["error"]["type"]) == (status, kind)
 
 
 async def test_a_body_of_unknown_length_is_read_no_further_than_the_limit(store, metrics):
@@ -249,10 +249,10 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch
 
 @pytest.mark.parametrize("path", ["/sessions/", "/sessions/CS1/logs", "/sessions/CS1/log/2", "/commands", "/tokens/x"])
 async def test_path_that_there_is_not_is_refused_in_json(api, path):
-    status, told, _ = await ask(api, "GET", path)
+    status, body, _ = await ask(api, "GET", path)
 
-    assert (status, told["error"]["type"], told["error"]["allowed"]) == (404, "unknown", [])
-    assert told["error"]["reason"] == "no such path; GET /openapi.json lists all paths"
+    assert (status, body["error"]["type"], body["error"]["allowed"]) == (404, "unknown", [])
+    assert body["error"]["reason"] == "no such path; GET /openapi.json lists all paths"
 
 
 async def test_path_that_only_begins_like_one_of_the_apis_is_not_its_own(api):

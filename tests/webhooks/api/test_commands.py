@@ -21,9 +21,9 @@ from tests.webhooks.api.api_helpers import (
     published,
     put,
     refusal,
+    report_status,
     session,
     take_up,
-    tell,
 )
 
 pytestmark = pytest.mark.redis
@@ -83,12 +83,12 @@ def test_there_is_an_example_of_every_command():
 @pytest.mark.usefixtures("bridged")
 async def test_every_command_is_published_as_the_stream_takes_it(api, store):
     for name, fields in EXAMPLES.items():
-        status, told = await ask(api, COMMANDS, {"type": name, **fields})
+        status, answer = await ask(api, COMMANDS, {"type": name, **fields})
         entry = (await published(store))[-1]
 
         assert status == 202
-        assert entry["id"] == told["command"]
-        assert list(told) == ["command"]
+        assert entry["id"] == answer["command"]
+        assert list(answer) == ["command"]
         of_stream = {name: text.lower() if isinstance(text, bool) else text for name, text in entry.items()}
         assert parse(of_stream).values == parse({"type": name, "session": CALLER, **fields}).values
         assert parse(entry).session == CALLER
@@ -104,18 +104,18 @@ async def test_a_session_may_be_named_by_any_of_its_calls(api, store):
 
 @pytest.mark.parametrize("named", ["CS1", "14155550199"])
 async def test_unknown_session_accepts_no_command(api, store, named):
-    status, told = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
+    status, reported = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
 
-    assert (status, told["error"]["type"]) == (404, "unknown")
-    assert "5550199" not in told["error"]["reason"]
+    assert (status, reported["error"]["type"]) == (404, "unknown")
+    assert "5550199" not in reported["error"]["reason"]
     assert await store.keys() == []
 
 
 @pytest.mark.parametrize("named", ["%7B0%7D", "x" * 65])
 async def test_a_session_of_a_command_that_can_be_none_is_a_wrong_field(api, store, named):
-    status, told = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
+    status, body = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
 
-    assert (status, told["error"]["reason"]) == (422, "session must be 1 to 64 letters, digits, _ or -")
+    assert (status, body["error"]["reason"]) == (422, "session must be 1 to 64 letters, digits, _ or -")
     assert await store.keys() == []
 
 
@@ -143,9 +143,9 @@ async def test_a_wrong_field_is_refused_in_the_words_of_the_stream(api, store, f
     with pytest.raises(BadCommandError) as refused:
         parse({**fields, "session": CALLER})
 
-    status, told = await ask(api, COMMANDS, fields)
+    status, body = await ask(api, COMMANDS, fields)
 
-    assert (status, told["error"]) == (422, refusal("invalid", str(refused.value)))
+    assert (status, body["error"]) == (422, refusal("invalid", str(refused.value)))
     assert await published(store) == []
 
 
@@ -164,22 +164,22 @@ async def test_a_wrong_field_is_refused_in_the_words_of_the_stream(api, store, f
 )
 @pytest.mark.usefixtures("bridged")
 async def test_field_given_in_the_path_is_refused_in_the_body(api, store, path, fields, reason):
-    status, told = await ask(api, path, fields)
+    status, body = await ask(api, path, fields)
 
-    assert (status, told["error"]["reason"]) == (422, reason)
+    assert (status, body["error"]["reason"]) == (422, reason)
     assert await published(store) == []
 
 
 @pytest.mark.usefixtures("bridged")
 async def test_requested_address_is_neither_logged_nor_returned(api, lines):
-    told = [
+    reported = [
         await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "cold"}),
         await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "warm"}),
         await ask(api, COMMANDS, {"type": "end", "id": "14155550145"}),
     ]
 
     assert "5550145" not in str(lines)
-    assert "5550145" not in str(told)
+    assert "5550145" not in str(reported)
     assert [line["event"] for line in lines] == ["api_refused", "command_published", "api_refused"]
 
 
@@ -189,12 +189,12 @@ async def test_requested_address_is_neither_logged_nor_returned(api, lines):
 async def test_call_response_includes_the_future_session_id(api, store):
     body = {"agent": "client:alice", "customer": "+14155550199", "mode": "conference", "timeout": 40}
 
-    status, told = await ask(api, "/sessions", body)
+    status, answer = await ask(api, "/sessions", body)
 
     (entry,) = await published(store)
     assert status == 202
-    assert told == {"command": entry["id"], "session": command_stream.session_id_of(entry["id"])}
-    assert entry == {"type": "call", "id": told["command"], **body, "timeout": "40", "by": "api"}
+    assert answer == {"command": entry["id"], "session": command_stream.session_id_of(entry["id"])}
+    assert entry == {"type": "call", "id": answer["command"], **body, "timeout": "40", "by": "api"}
 
 
 async def test_a_call_may_name_its_session(api):
@@ -207,10 +207,10 @@ async def test_a_call_may_name_its_session(api):
 async def test_a_call_can_not_have_the_id_of_a_session_or_call_that_there_is(api, store):
     await store.set(KEYS.call(ALICE), CALLER)
     for named in (CALLER, ALICE):
-        status, told = await ask(api, "/sessions", {"agent": "client:a", "customer": "client:b", "session": named})
+        status, body = await ask(api, "/sessions", {"agent": "client:a", "customer": "client:b", "session": named})
 
-        assert (status, told["error"]["type"]) == (409, "taken")
-        assert told["error"]["reason"].startswith("session: this id is already in use")
+        assert (status, body["error"]["type"]) == (409, "taken")
+        assert body["error"]["reason"].startswith("session: this id is already in use")
     assert await published(store) == []
 
 
@@ -234,12 +234,12 @@ async def test_same_id_still_works_when_the_session_has_expired(api, store):
     body = {"type": "end", "id": "night-17"}
     await ask(api, COMMANDS, body)
     await take_up(store)
-    await tell(store, "night-17", "done")
+    await report_status(store, "night-17", "done")
     await store.delete(KEYS.session(CALLER))
 
-    status, told = await ask(api, f"{COMMANDS}?wait=5", body)
+    status, answer = await ask(api, f"{COMMANDS}?wait=5", body)
 
-    assert (status, told["status"]) == (200, "done")
+    assert (status, answer["status"]) == (200, "done")
 
 
 @pytest.mark.usefixtures("bridged")
@@ -250,10 +250,10 @@ async def test_another_command_under_that_id_is_refused(api, store, is_taken_up)
         await take_up(store)
     before = await published(store)
 
-    status, told = await ask(api, COMMANDS, {"type": "convert", "id": "night-17"})
+    status, body = await ask(api, COMMANDS, {"type": "convert", "id": "night-17"})
 
-    assert (status, told["error"]["type"]) == (409, "taken")
-    assert told["error"]["reason"] == "the id night-17 is already used by another command; nothing was done"
+    assert (status, body["error"]["type"]) == (409, "taken")
+    assert body["error"]["reason"] == "the id night-17 is already used by another command; nothing was done"
     assert await published(store) == before
 
 
@@ -287,21 +287,21 @@ async def test_command_that_failed_to_publish_is_published_when_sent_again(api, 
 
 @pytest.mark.usefixtures("bridged")
 async def test_a_command_is_known_from_the_moment_it_is_published(api, store):
-    _, told = await ask(api, COMMANDS, {"type": "end"})
+    _, body = await ask(api, COMMANDS, {"type": "end"})
 
-    empty = {"command": told["command"], "status": "", "reason": "", "session": "", "by": ""}
-    assert await asked(api, told["command"]) == (200, empty)
+    empty = {"command": body["command"], "status": "", "reason": "", "session": "", "by": ""}
+    assert await asked(api, body["command"]) == (200, empty)
 
     await take_up(store)
-    await tell(store, told["command"], "accepted")
-    assert await asked(api, told["command"]) == (200, empty | {"status": "accepted", "session": CALLER, "by": "api"})
+    await report_status(store, body["command"], "accepted")
+    assert await asked(api, body["command"]) == (200, empty | {"status": "accepted", "session": CALLER, "by": "api"})
 
 
 async def test_outcome_of_a_command_from_the_stream_is_also_returned(api, store):
     await put(store, session())
     command_id = await command_stream.publish(store, KEYS, {"type": "end", "session": CALLER, "by": "night shift"})
     await take_up(store)
-    await tell(store, command_id, "failed", "busy")
+    await report_status(store, command_id, "failed", "busy")
 
     assert await asked(api, command_id) == (
         200,
@@ -313,9 +313,9 @@ async def test_outcome_of_a_command_from_the_stream_is_also_returned(api, store)
     ("named", "shown"), [("c1", "c1"), ("14155550199", "(digits alone)"), ("a%20b", "with this id")]
 )
 async def test_unknown_command_is_not_found(api, named, shown):
-    status, told = await asked(api, named)
+    status, body = await asked(api, named)
 
-    assert (status, told["error"]["reason"]) == (404, f"no command {shown} found; outcomes are kept for 24 h")
+    assert (status, body["error"]["reason"]) == (404, f"no command {shown} found; outcomes are kept for 24 h")
 
 
 @pytest.mark.usefixtures("bridged")
@@ -323,8 +323,8 @@ async def test_unknown_command_is_not_found(api, named, shown):
 async def test_an_outcome_can_be_waited_for(api, store, outcome, reason):
     waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=30", {"type": "convert"}))
     (command_id,) = await eventually(lambda: take_up(store))
-    await tell(store, command_id, "accepted")
-    await tell(store, command_id, outcome, reason)
+    await report_status(store, command_id, "accepted")
+    await report_status(store, command_id, outcome, reason)
 
     assert await waiting == (
         200, {"command": command_id, "status": outcome, "reason": reason, "session": CALLER, "by": "api"},
@@ -335,13 +335,13 @@ async def test_an_outcome_can_be_waited_for(api, store, outcome, reason):
 async def test_a_rejection_names_what_the_session_takes_instead(api, store):
     waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=30", {"type": "merge"}))
     (command_id,) = await eventually(lambda: take_up(store))
-    await tell(store, command_id, "rejected", "no consult runs")
+    await report_status(store, command_id, "rejected", "no consult runs")
 
-    status, told = await waiting
+    status, body = await waiting
 
-    assert (status, told["error"]["type"], told["error"]["reason"]) == (409, "rejected", "no consult runs")
-    assert {"convert", "transfer", "end"} <= set(told["error"]["allowed"])
-    assert "merge" not in told["error"]["allowed"]
+    assert (status, body["error"]["type"], body["error"]["reason"]) == (409, "rejected", "no consult runs")
+    assert {"convert", "transfer", "end"} <= set(body["error"]["allowed"])
+    assert "merge" not in body["error"]["allowed"]
 
 
 @pytest.mark.parametrize("record", ["ended", "broken", "gone"])
@@ -353,20 +353,20 @@ async def test_a_rejection_names_nothing_where_nothing_is_taken(api, store, reco
         await store.hset(KEYS.session(CALLER), "version", "x")
     elif record == "gone":
         await store.delete(KEYS.session(CALLER))
-    await tell(store, command_id, "rejected", "it has ended")
+    await report_status(store, command_id, "rejected", "it has ended")
 
-    status, told = await waiting
+    status, body = await waiting
 
-    assert (status, told["error"]["allowed"]) == (409, [])
+    assert (status, body["error"]["allowed"]) == (409, [])
 
 
 @pytest.mark.usefixtures("bridged")
 async def test_when_the_time_is_up_the_command_is_only_named(api, store):
-    status, told = await ask(api, f"{COMMANDS}?wait=0.1", {"type": "end", "id": "c1"})
+    status, body = await ask(api, f"{COMMANDS}?wait=0.1", {"type": "end", "id": "c1"})
 
-    assert (status, told) == (202, {"command": "c1"})
+    assert (status, body) == (202, {"command": "c1"})
     await take_up(store)
-    await tell(store, "c1", "accepted")
+    await report_status(store, "c1", "accepted")
     assert await ask(api, f"{COMMANDS}?wait=0.1", {"type": "end", "id": "c1"}) == (202, {"command": "c1"})
 
 
@@ -389,7 +389,7 @@ async def test_requests_beyond_the_waiter_limit_return_at_once(api, store, monke
 
     async with asyncio.timeout(5):
         assert await ask(api, f"{COMMANDS}?wait=60", {"type": "convert", "id": "c2"}) == (202, {"command": "c2"})
-        await tell(store, "c1", "done")
+        await report_status(store, "c1", "done")
         assert (await waiting)[0] == 200
 
 
@@ -424,9 +424,9 @@ async def test_a_command_is_refused_while_too_many_wait_for_a_worker(api, store,
     assert (await ask(api, COMMANDS, {"type": "convert"}))[0] == 202
 
     async with api.post(COMMANDS, json={"type": "end", "id": "c2"}) as response:
-        told = (await response.json())["error"]
-        assert (response.status, told["type"], response.headers["Retry-After"]) == (503, "full", "5")
-        assert "commands are waiting to be routed" in told["reason"]
+        reported = (await response.json())["error"]
+        assert (response.status, reported["type"], response.headers["Retry-After"]) == (503, "full", "5")
+        assert "commands are waiting to be routed" in reported["reason"]
 
     assert len(await published(store)) == 1
     monkeypatch.setattr(command_stream, "COMMANDS_MAX", 2)

@@ -11,7 +11,7 @@ import pytest
 from conferral.runtime.web.json_requests import STATUS
 from conferral.webhooks.api.errors import PAGE as PAGE_OF_ERRORS
 from conferral.webhooks.api.errors import ErrorType
-from tests.webhooks.api.api_helpers import TOKEN, put, session, take_up, tell
+from tests.webhooks.api.api_helpers import TOKEN, put, report_status, session, take_up
 
 pytestmark = pytest.mark.redis
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,7 +58,7 @@ async def stranger(open_api):
 async def carry_out(store):
     while True:
         for command_id in await take_up(store):
-            await tell(store, command_id, "done", session_id=CALL)
+            await report_status(store, command_id, "done", session_id=CALL)
         await asyncio.sleep(0.005)
 
 
@@ -67,22 +67,22 @@ async def test_an_example_is_answered_as_the_page_says(stranger, store, line, sh
     await put(store, session(CALL))
     method, path, headers, body = parsed(line)
     if path.startswith("/commands/"):
-        await tell(store, path.rpartition("/")[2], "done", session_id=CALL)
+        await report_status(store, path.rpartition("/")[2], "done", session_id=CALL)
     worker = asyncio.create_task(carry_out(store))
 
     async with stranger.request(method, path, headers=headers, json=body) as response:
-        told = await response.json()
+        reported = await response.json()
     worker.cancel()
 
-    assert response.status in (200, 202), told
+    assert response.status in (200, 202), reported
     if shown is not None:
-        assert told.keys() == shown.keys()
+        assert reported.keys() == shown.keys()
         if "sessions" in shown:
-            assert shown["sessions"][0].items() <= told["sessions"][0].items()
+            assert shown["sessions"][0].items() <= reported["sessions"][0].items()
         if "status" in shown:
-            assert told == shown
+            assert reported == shown
         for name in ("session", "identity"):
-            assert told.get(name) == shown.get(name)
+            assert reported.get(name) == shown.get(name)
 
 
 def test_every_kind_of_refusal_is_explained_with_its_status():
@@ -99,9 +99,9 @@ def test_every_kind_of_refusal_is_explained_with_its_status():
 def test_every_refusal_leads_to_a_section_that_says_what_to_do():
     sections = (ROOT / PAGE_OF_ERRORS).read_text("utf-8").split("\n## ")[1:]
 
-    told = {section.partition("\n")[0]: section for section in sections}
-    assert set(told) == set(ErrorType)
-    for kind, section in told.items():
+    found = {section.partition("\n")[0]: section for section in sections}
+    assert set(found) == set(ErrorType)
+    for kind, section in found.items():
         assert f"HTTP {STATUS[ErrorType(kind)]}." in section
 
 

@@ -46,14 +46,14 @@ async def test_a_call_is_converted_and_ended_over_http(system, api):
     status, refused = await ask(api, "POST", commands, json={"type": "merge"})
     assert (status, refused["error"]["type"]) == (409, "rejected")
     assert "convert" in refused["error"]["allowed"]
-    status, told = await ask(api, "POST", commands, json={"type": "transfer", "to": "+19005550100", "mode": "warm"})
-    assert (status, told["error"]["type"]) == (409, "rejected")  # the allow-list is held against it where it is routed
+    status, body = await ask(api, "POST", commands, json={"type": "transfer", "to": "+19005550100", "mode": "warm"})
+    assert (status, body["error"]["type"]) == (409, "rejected")  # the allow-list is held against it where it is routed
 
     status, converted = await ask(api, "POST", commands, json={"type": "convert", "id": "night-17"})
     assert (status, converted["status"], converted["session"]) == (200, "done", caller.sid)
     assert await ask(api, "POST", commands, json={"type": "convert", "id": "night-17"}) == (200, converted)
-    status, told = await ask(api, "POST", commands, json={"type": "end", "id": "night-17"})
-    assert (status, told["error"]["type"]) == (409, "taken")
+    status, body = await ask(api, "POST", commands, json={"type": "end", "id": "night-17"})
+    assert (status, body["error"]["type"]) == (409, "taken")
 
     assert (await ask(api, "GET", f"/sessions/{caller.sid}"))[1]["state"] == "conferenced"
     assert [one["id"] for one in (await ask(api, "GET", "/sessions?state=conferenced"))[1]["sessions"]] == [caller.sid]

@@ -12,7 +12,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
-from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, session, settings, take_up, tell
+from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, report_status, session, settings, take_up
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
 
 pytestmark = pytest.mark.redis
@@ -35,7 +35,7 @@ async def carry_out(store):
     number = 0
     while True:
         for command_id in await take_up(store):
-            await tell(store, command_id, statuses[number % 3], "busy")
+            await report_status(store, command_id, statuses[number % 3], "busy")
             number += 1
         await asyncio.sleep(0.005)
 
@@ -90,19 +90,19 @@ async def run(url, folder, *options, long):
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder,
     )  # fmt: skip
     try:
-        told, _ = await program.communicate()
+        reported, _ = await program.communicate()
     finally:
         if program.returncode is None:
             program.kill()
             await program.wait()
-    return program.returncode, told.decode(errors="replace")
+    return program.returncode, reported.decode(errors="replace")
 
 
 async def fuzzed(store, metrics, folder, *, seed, examples, long=False):
     await put(store, session())
     await store.set(KEYS.call(ALICE), CALLER)
     await store.xadd(KEYS.log(CALLER), {"event": "call_received", "from": "bridged", "to": "bridged", "effects": "[]"})
-    await tell(store, "c1", "done")
+    await report_status(store, "c1", "done")
     worker = asyncio.create_task(carry_out(store))
     try:
         app = make_app(settings(), FakeIngest(), FakeTwilioQueries(), metrics, SystemClock())
@@ -115,9 +115,9 @@ async def fuzzed(store, metrics, folder, *, seed, examples, long=False):
 
 @pytest.mark.timeout(180)
 async def test_the_api_does_what_its_description_says(store, metrics, tmp_path):
-    code, told = await fuzzed(store, metrics, tmp_path, seed=20, examples=6)
+    code, body = await fuzzed(store, metrics, tmp_path, seed=20, examples=6)
 
-    assert code == 0, told
+    assert code == 0, body
     assert metrics.api_requests.labels("POST /sessions/{session}/commands", "202")._sum.get() > 0
 
 
@@ -125,6 +125,6 @@ async def test_the_api_does_what_its_description_says(store, metrics, tmp_path):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_whatever_is_sent_the_api_does_what_its_description_says(store, metrics, tmp_path, seed):
-    code, told = await fuzzed(store, metrics, tmp_path, seed=seed, examples=200, long=True)
+    code, answer = await fuzzed(store, metrics, tmp_path, seed=seed, examples=200, long=True)
 
-    assert code == 0, told
+    assert code == 0, answer

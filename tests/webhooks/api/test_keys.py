@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from multidict import CIMultiDict
 
-from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, refusal, session, take_up, tell
+from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, refusal, report_status, session, take_up
 
 pytestmark = pytest.mark.redis
 COMMANDS = f"/sessions/{CALLER}/commands"
@@ -45,11 +45,11 @@ async def test_one_of_several_concurrent_requests_with_the_same_key_is_executed(
 async def test_its_outcome_is_the_answer_as_often_as_it_is_waited_for(api, store):
     await ask(api, COMMANDS, {"type": "end"}, KEY)
     await take_up(store)
-    await tell(store, KEY, "rejected", "no consult runs")
+    await report_status(store, KEY, "rejected", "no consult runs")
 
     for _ in range(2):
-        status, told = await ask(api, f"{COMMANDS}?wait=5", {"type": "end"}, KEY)
-        assert (status, told["error"]["reason"]) == (409, "no consult runs")
+        status, answer = await ask(api, f"{COMMANDS}?wait=5", {"type": "end"}, KEY)
+        assert (status, answer["error"]["reason"]) == (409, "no consult runs")
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ async def test_the_key_of_one_command_is_no_others(api, store, path, body):
     await ask(api, COMMANDS, {"type": "end"}, KEY)
     before = await published(store)
 
-    status, told = await ask(api, path, body, KEY)
+    status, reported = await ask(api, path, body, KEY)
 
     reason = f"the id {KEY} is already used by another command; nothing was done"
-    assert (status, told["error"]) == (409, refusal("taken", reason))
+    assert (status, reported["error"]) == (409, refusal("taken", reason))
     assert await published(store) == before
 
 
 @pytest.mark.parametrize("key", ["a b", '"', '""', '"c1', "c1;a=1", "x" * 65, "+14155550199"])
 async def test_a_key_that_can_be_no_id_is_refused(api, store, key):
-    status, told = await ask(api, COMMANDS, {"type": "end"}, key)
+    status, body = await ask(api, COMMANDS, {"type": "end"}, key)
 
     reason = "Idempotency-Key must be 1 to 64 letters, digits, _ or -, with or without quotes"
-    assert (status, told["error"]) == (422, refusal("invalid", reason))
+    assert (status, body["error"]) == (422, refusal("invalid", reason))
     assert await published(store) == []
 
 
@@ -86,7 +86,7 @@ async def test_a_command_has_one_id(api, store):
     twice = await ask(api, COMMANDS, {"type": "end"}, "c1", "c1")
     other = await ask(api, COMMANDS, {"type": "end", "id": "c1"}, "c2")
 
-    assert [(status, told["error"]["reason"]) for status, told in (twice, other)] == [
+    assert [(status, body["error"]["reason"]) for status, body in (twice, other)] == [
         (422, "Idempotency-Key is given more than once"),
         (422, "id and the header Idempotency-Key differ; send only one"),
     ]

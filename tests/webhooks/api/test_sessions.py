@@ -34,10 +34,10 @@ async def all_pages(client, query):
 async def test_session_is_returned_as_stored_in_redis(api, store):
     await put(store, session())
 
-    status, told = await get(api, f"/sessions/{CALLER}")
+    status, body = await get(api, f"/sessions/{CALLER}")
 
-    assert (status, told) == (200, session_codec.encode(session()))
-    assert told["party.customer.address"] == CUSTOMER_NUMBER  # anyone with the token may know it
+    assert (status, body) == (200, session_codec.encode(session()))
+    assert body["party.customer.address"] == CUSTOMER_NUMBER  # anyone with the token may know it
 
 
 async def test_a_session_is_found_by_any_of_its_calls(api, store):
@@ -60,9 +60,9 @@ async def test_fields_of_a_later_version_are_returned_too(api, store):
     await put(store, session())
     await store.hset(KEYS.session(CALLER), mapping={"mood": "good", "party.customer.mood": "better"})
 
-    _, told = await get(api, f"/sessions/{CALLER}")
+    _, answer = await get(api, f"/sessions/{CALLER}")
 
-    assert (told["mood"], told["party.customer.mood"]) == ("good", "better")
+    assert (answer["mood"], answer["party.customer.mood"]) == ("good", "better")
 
 
 @pytest.mark.parametrize("path", ["/sessions/{}", "/sessions/{}/log"])
@@ -78,10 +78,10 @@ async def test_fields_of_a_later_version_are_returned_too(api, store):
     ],
 )
 async def test_unknown_session_is_not_found(api, path, named, shown):
-    status, told = await get(api, path.format(named))
+    status, reported = await get(api, path.format(named))
 
     assert status == 404
-    assert told["error"] == refusal("unknown", f"no call {shown} found")
+    assert reported["error"] == refusal("unknown", f"no call {shown} found")
 
 
 async def test_foreign_redis_key_is_not_a_session(api, store):
@@ -137,11 +137,11 @@ async def test_an_empty_list_has_no_next_page(api):
 
 
 def entry(number, **fields):
-    told = {
+    reported = {
         "at": "2026-11-20T08:24:07.123Z", "event": "call_progressed", "from": "bridged", "to": "bridged",
         "outcome": "stayed", "version": str(number), "reason": "", "effects": "[]",
     }  # fmt: skip
-    return told | fields
+    return reported | fields
 
 
 async def test_log_is_returned_page_by_page_oldest_first(api, store):
@@ -166,9 +166,9 @@ async def test_log_entry_is_returned_with_all_its_fields(api, store):
     lists["details"] = '{"party": "agent"}'
     entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, **tries, command="c1", mood="good"))
 
-    _, told = await get(api, f"/sessions/{CALLER}/log")
+    _, body = await get(api, f"/sessions/{CALLER}/log")
 
-    (one,) = told["entries"]
+    (one,) = body["entries"]
     assert one == entry(4, details={"party": "agent"}, command="c1", mood="good") | {
         "entry": entry_id.decode(), "other": "", "effects": [effects[0] | {"detail": ""}],
         "reports": [reports[0] | {"reason": ""}], "effect": "", "by": "", "changes": changes,
@@ -181,9 +181,9 @@ async def test_effects_that_cannot_be_understood_are_left_out(api, store, effect
     await put(store, session())
     await store.xadd(KEYS.log(CALLER), entry(4, effects=effects))
 
-    status, told = await get(api, f"/sessions/{CALLER}/log")
+    status, body = await get(api, f"/sessions/{CALLER}/log")
 
-    assert (status, told["entries"][0]["effects"]) == (200, [])
+    assert (status, body["entries"][0]["effects"]) == (200, [])
 
 
 async def test_effects_with_non_text_values_do_not_break_the_log(api, store):
@@ -202,5 +202,5 @@ async def test_the_cursor_of_one_list_is_none_of_another(api, store):
     _, log = await get(api, f"/sessions/{CALLER}/log?limit=1")
 
     for path in (f"/sessions?cursor={log['cursor']}", f"/sessions/{CALLER}/log?cursor={sessions['cursor']}"):
-        status, told = await get(api, path)
-        assert (status, told["error"]["reason"]) == (422, "cursor must be that of the page before")
+        status, body = await get(api, path)
+        assert (status, body["error"]["reason"]) == (422, "cursor must be that of the page before")

@@ -10,7 +10,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as app_module
 from conferral.webhooks.api.app import CONCURRENT_MAX
-from tests.webhooks.api.api_helpers import CALLER, KEYS, put, session, take_up, tell
+from tests.webhooks.api.api_helpers import CALLER, KEYS, put, report_status, session, take_up
 
 PATHS = ["/sessions", f"/sessions/{CALLER}", f"/sessions/{CALLER}/log", "/commands/c1"]
 
@@ -90,9 +90,9 @@ async def test_without_redis_the_answer_is_503(open_api, lines):
     asked.append(("POST", "/sessions", {"json": {"agent": "client:a", "customer": "client:b"}}))
     asked.append(("POST", f"/sessions/{CALLER}/commands?wait=60", {"json": {"type": "end"}}))
     for method, path, options in asked:
-        status, told = await read(client, method, path, **options)
+        status, body = await read(client, method, path, **options)
 
-        assert (status, told["error"]["type"]) == (503, "store")
+        assert (status, body["error"]["type"]) == (503, "store")
     assert {line["event"] for line in lines} == {"store_unreachable", "api_refused"}
     await away.aclose()
 
@@ -104,9 +104,9 @@ async def test_a_redis_that_does_not_answer_is_not_waited_for(open_api, redis_se
     with redis_server.client() as other:
         other.execute_command("CLIENT", "PAUSE", 600, "ALL")
     async with asyncio.timeout(0.5):
-        status, told = await read(client, "GET", "/sessions")
+        status, answer = await read(client, "GET", "/sessions")
 
-    assert (status, told["error"]["reason"]) == (503, "Redis did not answer in time")
+    assert (status, answer["error"]["reason"]) == (503, "Redis did not answer in time")
 
 
 @pytest.mark.redis
@@ -114,22 +114,22 @@ async def test_redis_refusal_is_reported_as_a_store_error(api, store):
     await store.set(KEYS.commands, "text")
     await put(store, session())
 
-    status, told = await read(api, "POST", f"/sessions/{CALLER}/commands", json={"type": "end"})
+    status, reported = await read(api, "POST", f"/sessions/{CALLER}/commands", json={"type": "end"})
 
-    assert (status, told["error"]["type"]) == (503, "store")
+    assert (status, reported["error"]["type"]) == (503, "store")
 
 
 @pytest.mark.redis
 async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, monkeypatch, lines):
     await put(store, session())
-    look, failures = CommandSubmitter.find_outcome, 3
+    find, failures = CommandSubmitter.find_outcome, 3
 
     async def fails_at_first(self, command_id):
         nonlocal failures
         if failures:
             failures -= 1
             raise StoreUnreachableError("away")
-        return await look(self, command_id)
+        return await find(self, command_id)
 
     monkeypatch.setattr(CommandSubmitter, "find_outcome", fails_at_first)
     path = f"/sessions/{CALLER}/commands?wait=30"
@@ -137,8 +137,8 @@ async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, mo
     async with asyncio.timeout(60):
         while not (taken := await take_up(store)):
             await asyncio.sleep(0.01)
-    await tell(store, taken[0], "done")
+    await report_status(store, taken[0], "done")
 
-    status, told = await waiting
-    assert (status, told["status"], failures) == (200, "done", 0)
+    status, body = await waiting
+    assert (status, body["status"], failures) == (200, "done", 0)
     assert [line["event"] for line in lines].count("store_unreachable") == 1

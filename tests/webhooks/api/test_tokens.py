@@ -15,10 +15,10 @@ async def ask(client, body):
 
 
 async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
-    status, told = await ask(api, {"identity": "alice_2"})
+    status, answer = await ask(api, {"identity": "alice_2"})
 
-    held = jwt.decode(told["token"], ENVIRON["TWILIO_API_SECRET"], algorithms=["HS256"], options={"require": ["exp"]})
-    head = jwt.get_unverified_header(told["token"])
+    held = jwt.decode(answer["token"], ENVIRON["TWILIO_API_SECRET"], algorithms=["HS256"], options={"require": ["exp"]})
+    head = jwt.get_unverified_header(answer["token"])
     assert status == 200
     # Source: Twilio docs, Access Tokens.
     assert (head["typ"], head["alg"], head["cty"]) == ("JWT", "HS256", "twilio-fpa;v=1")
@@ -30,7 +30,7 @@ async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
             "outgoing": {"application_sid": ENVIRON["TWILIO_TWIML_APP_SID"]},
         },
     }
-    assert (told["identity"], from_iso(told["expires_at"])) == ("alice_2", held["exp"] * 1000)
+    assert (answer["identity"], from_iso(answer["expires_at"])) == ("alice_2", held["exp"] * 1000)
     issued_s = int(held["jti"].rpartition("-")[2])
     assert 3600 <= held["exp"] - issued_s + 1 <= 3602
     assert "nbf" not in held
@@ -45,9 +45,9 @@ async def test_an_identity_is_letters_digits_and_underscores(api, identity):
     "identity", ["", "x" * 122, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True]
 )
 async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
-    status, told = await ask(api, {"identity": identity})
+    status, reported = await ask(api, {"identity": identity})
 
-    assert (status, told["error"]["reason"]) == (422, "identity must be 1 to 121 letters, digits or _")
+    assert (status, reported["error"]["reason"]) == (422, "identity must be 1 to 121 letters, digits or _")
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
     ],
 )
 async def test_token_request_accepts_only_an_identity(api, body, reason):
-    status, told = await ask(api, body)
+    status, answer = await ask(api, body)
 
-    assert (status, told["error"]["reason"]) == (422, reason)
+    assert (status, answer["error"]["reason"]) == (422, reason)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ async def test_token_request_accepts_only_an_identity(api, body, reason):
 async def test_settings_that_are_missing_are_named(open_api, without, named):
     client = await open_api(**dict.fromkeys(without))
 
-    status, told = await ask(client, {"identity": "alice"})
+    status, body = await ask(client, {"identity": "alice"})
 
-    assert (status, told["error"]["type"]) == (503, "not-set-up")
-    assert told["error"]["reason"] == f"access tokens need settings that are not set: {named}"
+    assert (status, body["error"]["type"]) == (503, "not-set-up")
+    assert body["error"]["reason"] == f"access tokens need settings that are not set: {named}"
 
 
 async def test_token_is_never_logged(api, lines):
-    _, told = await ask(api, {"identity": "alice"})
+    _, body = await ask(api, {"identity": "alice"})
 
-    assert told["token"] not in str(lines)
+    assert body["token"] not in str(lines)
     assert "alice" not in str(lines)

@@ -81,11 +81,16 @@ class SweepHarness:
                 pipeline.set(self.keys.call(party.call_sid), session.id)
         await pipeline.execute()
 
-    def session(self, name: str, *calls: str, room: str = "", **more: Any) -> Session:
+    def session(self, name: str, *calls: str, conference: str = "", **more: Any) -> Session:
         """One that has been quiet for a minute."""
         parties = {f"p{number}": Party(f"p{number}", f"p{number}-1", call_sid=sid) for number, sid in enumerate(calls)}
         updated_at_ms = self.store_clock.now_ms() - LONG_AGO_MS
-        values = {"state": State.CONFERENCED, "version": 1, "updated_at_ms": updated_at_ms, "conference_sid": room}
+        values = {
+            "state": State.CONFERENCED,
+            "version": 1,
+            "updated_at_ms": updated_at_ms,
+            "conference_sid": conference,
+        }
         return Session(name, parties=parties, **(values | more))
 
     def ended(self, name: str, *calls: str, ago_ms: int = LONG_AGO_MS, **more: Any) -> Session:
@@ -132,5 +137,5 @@ class SweepHarness:
         """What stands on the streams is decided, and leaves them."""
         await self.client.delete(*(self.keys.events(number) for number in range(PARTITIONS)))
 
-    async def told(self) -> set[tuple[str, str, str, str]]:
+    async def reported(self) -> set[tuple[str, str, str, str]]:
         return {(e.finding, e.session_id, e.call_sid, e.conference_sid) for e in await self.published()}

@@ -46,7 +46,7 @@ async def swept(sea: SweepHarness, fail: Any) -> tuple[int, list[Any]]:
 
 
 async def test_sweep_recovers_from_any_error_at_any_point(sea: SweepHarness) -> None:
-    await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2", room="CF2"))
+    await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2", conference="CF2"))
     sea.account.account = AccountSnapshot(calls=frozenset({"CA2"}), conferences={"CF3": "CA" + "0" * 32})
     sea.account.participants = {"CF3": []}
     errors: Iterator[tuple[str, Any]] = cycle(ANY_ERRORS.items())
@@ -62,9 +62,9 @@ async def test_sweep_recovers_from_any_error_at_any_point(sea: SweepHarness) -> 
         if place > asked // 2:
             break
         places += 1
-        told = [line for line in lines if line["event"] == "unexpected_error"]
-        assert len(told) == (0 if isinstance(make(), ConferralError) and not told else 1), (place, name)
-        assert all(line["where"] == "sweep" for line in told)
-        assert ("call-missing", "s1", "CA1", "") in await sea.told(), (place, name)
+        reported = [line for line in lines if line["event"] == "unexpected_error"]
+        assert len(reported) == (0 if isinstance(make(), ConferralError) and not reported else 1), (place, name)
+        assert all(line["where"] == "sweep" for line in reported)
+        assert ("call-missing", "s1", "CA1", "") in await sea.reported(), (place, name)
         await sea.decide_all()
     assert places >= 5

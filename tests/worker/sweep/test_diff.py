@@ -63,13 +63,13 @@ def test_session_that_has_just_changed_is_left_alone_but_its_calls_are_known() -
     assert (comparison.unmatched_calls, comparison.unmatched_conferences) == ({"CA9"}, {})
 
 
-@pytest.mark.parametrize("before, told", [(set(), []), ({"CA9"}, []), ({"CA2"}, ["CA2"])])
-def test_missing_call_is_reported_only_if_it_was_missing_before(before: set[str], told: list[str]) -> None:
+@pytest.mark.parametrize("before, reported", [(set(), []), ({"CA9"}, []), ({"CA2"}, ["CA2"])])
+def test_missing_call_is_reported_only_if_it_was_missing_before(before: set[str], reported: list[str]) -> None:
     comparison = AccountDiff(replace(IN_ORDER, calls=frozenset({"CA1"})), QUIET_MS, before)
 
     comparison.compare_live(replace(SESSION, updated_at_ms=QUIET_MS + 1))
 
-    assert [finding.sid for finding in comparison.findings] == told
+    assert [finding.sid for finding in comparison.findings] == reported
     assert comparison.unconfirmed == {"CA2"}
 
 
@@ -94,9 +94,9 @@ def test_second_conference_of_a_live_session_stays_strange() -> None:
     assert comparison.findings == []
 
 
-@pytest.mark.parametrize("ended_at_ms, is_told", [(QUIET_MS, True), (QUIET_MS + 1, False)])
+@pytest.mark.parametrize("ended_at_ms, is_reported", [(QUIET_MS, True), (QUIET_MS + 1, False)])
 def test_calls_outliving_their_session_are_reported_unless_the_end_is_in_progress(
-    ended_at_ms: int, is_told: bool
+    ended_at_ms: int, is_reported: bool
 ) -> None:
     comparison = compared(AccountSnapshot())
 
@@ -105,6 +105,6 @@ def test_calls_outliving_their_session_are_reported_unless_the_end_is_in_progres
     comparison.compare_ended("s1", over, conference_sid="CF1")
     comparison.compare_ended("s1", over, conference_sid="CF9")
 
-    told = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
-    assert comparison.findings == (told if is_told else [])
+    reported = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
+    assert comparison.findings == (reported if is_reported else [])
     assert all(finding.is_of_ended for finding in comparison.findings)

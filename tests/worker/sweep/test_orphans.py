@@ -46,7 +46,7 @@ async def test_unknown_bridge_at_our_number_is_left_alone(sea: SweepHarness) -> 
     """Nothing shows that our webhooks answered it: another program may use the same number."""
     sea.account.account = AccountSnapshot(frozenset({NAME, STRANGER.call_sid}), own_calls=OWN)
     await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
-    assert await sea.told() == set()
+    assert await sea.reported() == set()
     assert await adopted(sea) == []
 
 
@@ -148,24 +148,24 @@ def test_label_alone_and_number_alone_prove_nothing() -> None:
 
 
 def test_memory_forgets_what_is_known_or_over() -> None:
-    rooms = OrphanedConferences()
-    assert rooms.due(["CF1", "CF2"], 100, 50) == []
-    assert rooms.due(["CF1", "CF2"], 200, 100) == ["CF1", "CF2"]
-    rooms.ignore("CF1")
-    assert rooms.due(["CF1", "CF2"], 300, 200) == ["CF2"]
-    assert rooms.due(["CF2"], 400, 300) == ["CF2"]
-    assert rooms.due(["CF1", "CF2"], 500, 400) == ["CF2"]
-    assert rooms.due(["CF1", "CF2"], 600, 500) == ["CF2", "CF1"]
+    known = OrphanedConferences()
+    assert known.due(["CF1", "CF2"], 100, 50) == []
+    assert known.due(["CF1", "CF2"], 200, 100) == ["CF1", "CF2"]
+    known.ignore("CF1")
+    assert known.due(["CF1", "CF2"], 300, 200) == ["CF2"]
+    assert known.due(["CF2"], 400, 300) == ["CF2"]
+    assert known.due(["CF1", "CF2"], 500, 400) == ["CF2"]
+    assert known.due(["CF1", "CF2"], 600, 500) == ["CF2", "CF1"]
 
 
 def test_orphan_tracking_continues_where_the_previous_sweeper_stopped() -> None:
-    rooms = OrphanedConferences()
-    rooms.restore({"CF1": 10, "CF2": 900}, 100)
-    assert rooms.since_ms == {"CF1": 10, "CF2": 100}, "the clock was set back"
-    assert rooms.due(["CF2"], 200, 50, unchecked={"CF1", "CF3"}) == []
-    assert rooms.since_ms == {"CF1": 10, "CF2": 100}
-    assert rooms.due(["CF1"], 300, 50) == ["CF1"]
-    assert rooms.since_ms == {"CF1": 10}
+    known = OrphanedConferences()
+    known.restore({"CF1": 10, "CF2": 900}, 100)
+    assert known.since_ms == {"CF1": 10, "CF2": 100}, "the clock was set back"
+    assert known.due(["CF2"], 200, 50, unchecked={"CF1", "CF3"}) == []
+    assert known.since_ms == {"CF1": 10, "CF2": 100}
+    assert known.due(["CF1"], 300, 50) == ["CF1"]
+    assert known.since_ms == {"CF1": 10}
 
 
 async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_who_is_inside(

@@ -25,11 +25,11 @@ from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.session_recovery import ATTEMPTS_MAX, PAUSE_S, SETTLE_S, WAITING_MAX, SessionRecovery
 from tests.simulation.virtual_loop import VirtualLoop, run
 
-LOST, AGENT_CALL, ROOM = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
+LOST, AGENT_CALL, CONFERENCE = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
 CUSTOMER = ParticipantFound(LOST, "customer-1", address="+14155550123", came_in=True)
 AGENT = ParticipantFound(AGENT_CALL, "agent-1", address="client:alice")
-BOTH = LostConference(ROOM, LOST, True, (CUSTOMER, AGENT), frozenset({LOST}))
-LEFT = ParticipantLeft(session_id=LOST, token="1", conference_sid=ROOM, call_sid=LOST)
+BOTH = LostConference(CONFERENCE, LOST, True, (CUSTOMER, AGENT), frozenset({LOST}))
+LEFT = ParticipantLeft(session_id=LOST, token="1", conference_sid=CONFERENCE, call_sid=LOST)
 COMPLETED = CallProgressed(session_id=LOST, token="2", party="agent", call_sid=AGENT_CALL, status="completed")
 
 
@@ -86,13 +86,13 @@ class World:
             self.lost.record_unknown([Decision(event, step(unknown, event, 1), unknown)])
 
 
-def story(tell: Callable[[World], Coroutine[Any, Any, None]], found: LostConference | None = BOTH) -> None:
+def story(scenario: Callable[[World], Coroutine[Any, Any, None]], found: LostConference | None = BOTH) -> None:
     """Play it in virtual time."""
 
     async def main(loop: VirtualLoop) -> None:
         system, stop = World(loop, found), asyncio.Event()
         running = asyncio.ensure_future(system.lost.run(stop))
-        await tell(system)
+        await scenario(system)
         stop.set()
         await running
 
@@ -104,27 +104,27 @@ async def passes(seconds: float) -> None:
 
 
 def test_conference_that_a_callback_names_is_adopted_once() -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         system.arrives(LEFT, COMPLETED)
         await passes(10.0)
         (found,) = system.adopted
-        assert (found.session_id, found.conference_sid, found.conference_name) == (LOST, ROOM, LOST)
+        assert (found.session_id, found.conference_sid, found.conference_name) == (LOST, CONFERENCE, LOST)
         assert found.participants == (CUSTOMER, AGENT)
         ((at_s, asked),) = system.asked
-        assert asked == ROOM
+        assert asked == CONFERENCE
         assert SETTLE_S <= at_s <= SETTLE_S + 2 * PAUSE_S
 
-    story(tell)
+    story(scenario)
 
 
 def test_callback_that_names_no_conference_leads_to_the_one_of_the_name() -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         system.arrives(COMPLETED)
         await passes(10.0)
         assert [asked for _, asked in system.asked] == [LOST]
         assert [one.session_id for one in system.adopted] == [LOST]
 
-    story(tell)
+    story(scenario)
 
 
 @pytest.mark.parametrize(
@@ -142,56 +142,56 @@ def test_callback_that_names_no_conference_leads_to_the_one_of_the_name() -> Non
     ids=["another-name", "no-label", "over", "nobody-of-ours", "chosen-id", "waiting-caller"],
 )
 def test_everything_else_is_left_alone(event: Event, found: LostConference | None) -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         system.arrives(event)
         await passes(20.0)
         assert system.adopted == []
         assert len(system.asked) <= 1
 
-    story(tell, found)
+    story(scenario, found)
 
 
 def test_conference_with_the_name_of_a_chosen_id_is_adopted() -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         system.arrives(replace(LEFT, session_id="shop"))
         await passes(10.0)
         assert [one.conference_name for one in system.adopted] == ["shop-4a"]
 
-    story(tell, replace(BOTH, name="shop-4a"))
+    story(scenario, replace(BOTH, name="shop-4a"))
 
 
 @pytest.mark.parametrize("alone", [AGENT, replace(CUSTOMER, came_in=False)])
 def test_anyone_else_who_is_alone_is_not_left_so(alone: ParticipantFound) -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         system.arrives(LEFT)
         await passes(10.0)
         assert [one.participants for one in system.adopted] == [(alone,)]
 
-    story(tell, replace(BOTH, has_started=False, participants=(alone,)))
+    story(scenario, replace(BOTH, has_started=False, participants=(alone,)))
 
 
 def test_session_that_was_only_late_is_not_searched_for() -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         system.arrives(LEFT)
         system.known.add(LOST)
         await passes(10.0)
         assert system.asked == []
 
-    story(tell)
+    story(scenario)
 
 
 def test_commands_and_what_is_over_say_nothing_of_a_live_conference() -> None:
-    async def tell(system: World) -> None:
-        system.arrives(Convert(session_id=LOST), ConferenceEnded(session_id=LOST, token="3", conference_sid=ROOM))
+    async def scenario(system: World) -> None:
+        system.arrives(Convert(session_id=LOST), ConferenceEnded(session_id=LOST, token="3", conference_sid=CONFERENCE))
         await passes(10.0)
         assert system.asked == []
 
-    story(tell)
+    story(scenario)
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknownError(), StoreUnreachableError("away")])
 def test_search_that_fails_is_repeated_a_few_times(error: ProviderError | StoreUnreachableError) -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         system.errors = [error] * (ATTEMPTS_MAX - 1)
         system.arrives(LEFT)
         await passes(60.0)
@@ -201,11 +201,11 @@ def test_search_that_fails_is_repeated_a_few_times(error: ProviderError | StoreU
         await passes(60.0)
         assert (len(system.asked), len(system.adopted), len(system.errors)) == (2 * ATTEMPTS_MAX, 1, 0)
 
-    story(tell)
+    story(scenario)
 
 
 def test_many_are_searched_for_one_after_the_other() -> None:
-    async def tell(system: World) -> None:
+    async def scenario(system: World) -> None:
         for number in range(WAITING_MAX + 5):
             system.arrives(replace(LEFT, session_id=f"CA{number:032x}"))
         await passes(SETTLE_S + 100 * PAUSE_S)
@@ -213,4 +213,4 @@ def test_many_are_searched_for_one_after_the_other() -> None:
         await passes(WAITING_MAX * PAUSE_S * 1.1)
         assert len(system.asked) == WAITING_MAX
 
-    story(tell)
+    story(scenario)

@@ -15,11 +15,11 @@ INTERVAL_S = 10
 FOREIGN = 10_000
 #: What one sweep may ask for: ten pages of calls and one more for ours, a page for each other status, one of
 #: conferences; then a read of the one session that differs.
-PAGES_MAX, LOOK_MAX = 16, 8
+PAGES_MAX, READ_MAX = 16, 8
 
 
 async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_few_requests(
-    redis_server: RedisServer, tell_figure: Callable[[str], None]
+    redis_server: RedisServer, report_figure: Callable[[str], None]
 ) -> None:
     async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
         system.end_calls_in_test()
@@ -41,7 +41,7 @@ async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_few_re
         asked = system.sandbox.request_log.rest[before:]
         pages = [entry for entry in asked if entry.path in ("/Calls.json", "/Conferences.json") and entry.get("Status")]
         others = len(asked) - len(pages)
-        tell_figure(
+        report_figure(
             f"alone for {alone_s:.1f} s at an interval of {INTERVAL_S} s, {len(pages)} pages in {sweeps} sweeps and "
             f"{others} other requests among {FOREIGN:,} calls"
         )
@@ -49,7 +49,7 @@ async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_few_re
         assert sweeps <= 3
         assert len(pages) <= PAGES_MAX * (sweeps + 1)
         assert alone_s > 1, "something else than the sweep has found it"
-        assert others <= LOOK_MAX
+        assert others <= READ_MAX
         await system.settled()
         assert customer.status == "completed"
         assert sum(not call.is_final for call in system.sandbox.model.state.calls.values()) == FOREIGN

@@ -154,7 +154,7 @@ async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
     assert sea.sweeps("given-up") == 1
     (line,) = [line for line in lines if line["event"] == "sweep_given_up"]
     assert (line["error_type"], line["status"], line["code"]) == ("ProviderBusyError", 429, 20429)
-    assert ("call-missing", "s1", "CA1", "") in await sea.told()
+    assert ("call-missing", "s1", "CA1", "") in await sea.reported()
 
 
 async def test_redis_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
@@ -171,7 +171,7 @@ async def test_redis_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
     stop.set()
     await running
 
-    assert ("call-missing", "s1", "CA1", "") in await sea.told()
+    assert ("call-missing", "s1", "CA1", "") in await sea.reported()
 
 
 async def test_redis_that_is_away_for_a_while_is_waited_for(sea: SweepHarness) -> None:

@@ -27,9 +27,9 @@ pytestmark = pytest.mark.redis
 
 async def test_only_what_differs_is_published_to_its_sessions_partition(sea: SweepHarness) -> None:
     await sea.store(
-        sea.session("in-order", "CA1", "CA2", room="CF1"),
-        sea.session("call-gone", "CA3", "CA4", room="CF2"),
-        sea.session("room-gone", "CA5", "CA6", room="CF3"),
+        sea.session("in-order", "CA1", "CA2", conference="CF1"),
+        sea.session("call-gone", "CA3", "CA4", conference="CF2"),
+        sea.session("room-gone", "CA5", "CA6", conference="CF3"),
         sea.session("bridged", "CA7", "CA8"),
     )
     calls = frozenset(f"CA{number}" for number in range(1, 9)) - {"CA4"}
@@ -37,7 +37,7 @@ async def test_only_what_differs_is_published_to_its_sessions_partition(sea: Swe
 
     await sea.sweep()
 
-    assert await sea.told() == {
+    assert await sea.reported() == {
         ("call-missing", "call-gone", "CA4", ""),
         ("conference-missing", "room-gone", "", "CF3"),
     }
@@ -52,23 +52,23 @@ async def test_parties_that_have_left_are_not_missed(sea: SweepHarness) -> None:
 
     await sea.sweep()
 
-    assert await sea.told() == set()
+    assert await sea.reported() == set()
 
 
 async def test_call_and_conference_outliving_their_session_are_reported(sea: SweepHarness) -> None:
-    over = sea.ended("over", "CA1", "CA2", room="CF1")
-    await sea.store(over, sea.ended("just-over", "CA3", room="CF3", ago_ms=1_000))
+    over = sea.ended("over", "CA1", "CA2", conference="CF1")
+    await sea.store(over, sea.ended("just-over", "CA3", conference="CF3", ago_ms=1_000))
     conferences = {"CF1": "over", "CF2": "over", "CF3": "just-over"}  # CF2 only has the name of a session of ours
     sea.account.account = AccountSnapshot(calls=frozenset({"CA1", "CA3"}), conferences=conferences)
 
     await sea.sweep()
 
-    assert await sea.told() == {("call-live", "over", "CA1", ""), ("conference-live", "over", "", "CF1")}
+    assert await sea.reported() == {("call-live", "over", "CA1", ""), ("conference-live", "over", "", "CF1")}
 
 
 async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -> None:
     """Others use the account too; and a session that Redis does not know (yet) is none to be judged."""
-    await sea.store(sea.session("live", "CA1", room="CF1"))
+    await sea.store(sea.session("live", "CA1", conference="CF1"))
     await sea.client.set(sea.keys.call("CA8"), "not-decided-yet")
     # A live session's former leg, and a second conference of its name.
     await sea.client.set(sea.keys.call("CA7"), "live")
@@ -78,7 +78,7 @@ async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -
 
     await sea.sweep()
 
-    assert await sea.told() == set()
+    assert await sea.reported() == set()
 
 
 async def test_session_that_changed_a_moment_ago_is_left_alone(sea: SweepHarness) -> None:
@@ -89,7 +89,7 @@ async def test_session_that_changed_a_moment_ago_is_left_alone(sea: SweepHarness
 
     await sea.sweep()
 
-    assert await sea.told() == {("call-missing", "old", "CA2", "")}
+    assert await sea.reported() == {("call-missing", "old", "CA2", "")}
 
 
 async def test_continuously_active_session_is_reported_after_missing_a_call_long_enough(sea: SweepHarness) -> None:
@@ -100,7 +100,7 @@ async def test_continuously_active_session_is_reported_after_missing_a_call_long
     running = asyncio.create_task(sweeper.run(stop))
 
     async def speaks_until(moment_s: float) -> None:
-        while sea.clock.monotonic_s() < moment_s and not await sea.told():
+        while sea.clock.monotonic_s() < moment_s and not await sea.reported():
             await sea.store(sea.session("s1", "CA1", "CA2", updated_at_ms=sea.store_clock.now_ms()))
             await asyncio.sleep(0.01)
 
@@ -109,7 +109,7 @@ async def test_continuously_active_session_is_reported_after_missing_a_call_long
     stop.set()
     await running
 
-    assert await sea.told() == {("call-missing", "s1", "CA2", "")}
+    assert await sea.reported() == {("call-missing", "s1", "CA2", "")}
     assert sea.clock.monotonic_s() - began_s >= 0.5
 
 
@@ -126,7 +126,7 @@ async def test_records_that_make_no_sense_stop_nothing(sea: SweepHarness) -> Non
 
     await sea.sweep()
 
-    assert await sea.told() == {("call-missing", "good", "CA1", "")}
+    assert await sea.reported() == {("call-missing", "good", "CA1", "")}
 
 
 async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next(sea: SweepHarness) -> None:
@@ -152,9 +152,9 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
 
     await sea.sweep(times=day)
 
-    told = await sea.told()
-    assert len(told) == FINDINGS_MAX
-    assert ("call-live", "over", "CAx", "") in told
+    reported = await sea.reported()
+    assert len(reported) == FINDINGS_MAX
+    assert ("call-live", "over", "CAx", "") in reported
 
 
 async def test_calls_outliving_their_session_are_reported_less_and_less_often(sea: SweepHarness) -> None:
@@ -163,8 +163,8 @@ async def test_calls_outliving_their_session_are_reported_less_and_less_often(se
     missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
     sweeper = sea.sweeper()
 
-    told = [number for number in range(300) if live in sweeper._select_findings([missing, live], number)]
-    assert told == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
+    reported = [number for number in range(300) if live in sweeper._select_findings([missing, live], number)]
+    assert reported == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
     assert sweeper._select_findings([missing, live], 300) == [missing]
 
     assert sweeper._select_findings([], 301) == []
@@ -235,7 +235,7 @@ async def test_partition_whose_entries_wait_is_left_out_and_one_that_is_busy_is_
 
 async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea: SweepHarness) -> None:
     """Ten pages of calls, five of conferences of two, and one for each status in which nothing is."""
-    sessions = [sea.session(f"s{n}", f"CA{2 * n}", f"CA{2 * n + 1}", room=f"CF{n}") for n in range(5_000)]
+    sessions = [sea.session(f"s{n}", f"CA{2 * n}", f"CA{2 * n + 1}", conference=f"CF{n}") for n in range(5_000)]
     for start in range(0, len(sessions), 1_000):
         await sea.store(*sessions[start : start + 1_000])
     http = ListingHttp({
@@ -256,10 +256,12 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
         ("Calls", "queued"): 1, ("Calls", "ringing"): 1, ("Calls", "in-progress"): 10,
         ("Conferences", "init"): 1, ("Conferences", "in-progress"): 5,
     }  # fmt: skip
-    assert await sea.told() == set()
+    assert await sea.reported() == set()
     (line,) = [line for line in lines if line["event"] == "account_swept"]
-    told = {name: line[name] for name in ("calls", "conferences", "pages", "sessions", "findings", "behind", "reason")}
-    assert told == {
+    reported = {
+        name: line[name] for name in ("calls", "conferences", "pages", "sessions", "findings", "behind", "reason")
+    }
+    assert reported == {
         "calls": 10_000, "conferences": 5_000, "pages": 18, "sessions": 5_000, "findings": 0, "behind": 0, "reason": "",
     }  # fmt: skip
 
@@ -292,7 +294,7 @@ async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: S
     await sea.sweep(times=DAILY)
 
     assert (sea.sweeps("given-up"), sea.account.readings) == (1, 2)
-    assert await sea.told() == {("call-missing", "s1", "CA1", "")}
+    assert await sea.reported() == {("call-missing", "s1", "CA1", "")}
 
 
 async def test_refused_sweep_waits_for_its_interval(sea: SweepHarness) -> None:
@@ -316,14 +318,14 @@ async def test_partition_that_was_behind_is_swept_soon(sea: SweepHarness) -> Non
     stop = asyncio.Event()
     running = asyncio.create_task(sea.sweeper(times=DAILY).run(stop))
     await sea.until(lambda: sea.sweeps() == 1)
-    assert await sea.told() == set()
+    assert await sea.reported() == set()
 
     await sea.client.hset(key, "until", until)
     async with asyncio.timeout(60):
-        while not await sea.told():
+        while not await sea.reported():
             await asyncio.sleep(0.01)
 
-    assert await sea.told() == {("call-missing", "s1", "CA1", "")}
+    assert await sea.reported() == {("call-missing", "s1", "CA1", "")}
     stop.set()
     await running
 
@@ -341,7 +343,7 @@ async def test_answered_callee_is_reported_and_the_caller_is_not(sea: SweepHarne
     await sea.store(replace(session, parties=parties))
     sea.account.account = AccountSnapshot(frozenset({"CA1", "CA2"}), frozenset({"CA1"}))
     await sea.sweep()
-    assert await sea.told() == set()
+    assert await sea.reported() == set()
     sea.account.account = AccountSnapshot(frozenset({"CA1", "CA2"}), frozenset({"CA1", "CA2"}))
     await sea.sweep(sweeps=2)
-    assert await sea.told() == {("call-answered", "s1", "CA2", "")}
+    assert await sea.reported() == {("call-answered", "s1", "CA2", "")}
