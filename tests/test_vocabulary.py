@@ -39,7 +39,6 @@ REPLACEMENTS = {
     "rewound": "rolled_back",
     "room": "conference",
     "rooms": "conferences",
-    "scratch": "draft",
     "everybody": "everyone, or a word for what it holds",
     "somebody": "a word for who it is: party, caller, operator",
     "standing": "status, or summary",

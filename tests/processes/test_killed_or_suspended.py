@@ -1,4 +1,4 @@
-"""A killed worker is told from a suspended one by its connections to Redis: real processes on loopback.
+"""A killed worker differs from a suspended one in its connections to Redis: real processes on loopback.
 
 Leases last a minute here, so only closed connections can make another worker take over.
 """

@@ -56,7 +56,7 @@ def test_target_has_the_time_of_the_briefing_to_join_unless_it_was_heard_before_
 
 @pytest.mark.parametrize(("brief", "due_ms"), [("", 60_000), ("A new order.", 61_200)])
 def test_target_in_the_gate_has_a_minute_and_the_time_of_the_briefing(brief, due_ms):
-    story = dialling("warm", brief=brief, confirm=True).placed("target").call("target", "ringing").gate("target")
+    story = dialing("warm", brief=brief, confirm=True).placed("target").call("target", "ringing").gate("target")
     assert due_in_ms(story, "dial") == due_ms
 
 

@@ -168,7 +168,7 @@ async def test_requests_in_one_read_are_answered_in_order(metrics, direct):
 
 
 async def test_part_of_a_request_is_no_request_whatever_it_resembles(metrics, direct):
-    """The second read is the body of the first: whoever could send it must not reach a handler with it."""
+    """The second read is the body of the first: its sender must not reach a handler with it."""
     ingest, inner = FakeIngest(), request()
 
     async with serving(ingest, metrics) as (reader, writer):

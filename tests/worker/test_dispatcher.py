@@ -1,4 +1,4 @@
-"""What the dispatcher tells the executor about an effect that is new."""
+"""What the dispatcher passes to the executor about a new effect."""
 
 import math
 from types import SimpleNamespace

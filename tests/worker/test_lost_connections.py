@@ -1,4 +1,4 @@
-"""Killed workers are told from hung ones by their connections to Redis: in virtual time, on a Redis in memory."""
+"""Killed workers differ from hung ones in their connections to Redis: in virtual time, on a Redis in memory."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

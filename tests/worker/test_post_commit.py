@@ -60,7 +60,7 @@ async def test_write_that_redis_refuses_for_good_is_given_up():
     assert not access.errors
 
 
-async def test_chores_that_were_left_are_done_one_by_one():
+async def test_writes_that_were_left_are_done_one_by_one():
     access = Access()
     writes = writes_of(access)
     writes.start([ExpireCalls(f"s{number}", ("CA1",)) for number in range(500)])
