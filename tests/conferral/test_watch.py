@@ -249,14 +249,14 @@ async def test_sessions_that_do_not_fit_the_screen_are_counted(reader, redis):
         put(redis, make_session(f"S{number:02}"))
     changes = [Change("S29", LogEntry(f"{number}-0", log_entry("convert"))) for number in range(12)]
 
-    shown = drawn(await reader.all_sessions(None, with_ended=False), changes)
+    screen = drawn(await reader.all_sessions(None, with_ended=False), changes)
 
-    hidden = next(line for line in shown if line.startswith("and "))
-    shown = sum(line.startswith("S") for line in shown)
-    assert len(shown) <= 24
+    hidden = next(line for line in screen if line.startswith("and "))
+    shown = sum(line.startswith("S") for line in screen)
+    assert len(screen) <= 24
     assert shown > 2
     assert hidden == f"and {30 - shown} more (conferral sessions lists all)"
-    assert shown[-1] == "Ctrl-C stops it"
+    assert screen[-1] == "Ctrl-C stops it"
 
 
 @pytest.mark.parametrize("lines", [5, 10, 24, 60])
