@@ -417,6 +417,7 @@ def test_customer_left_by_the_lawyer_too_hears_that_no_one_was_reached():
 def test_parked_customer_talks_to_the_lawyer_when_no_fallback_is_configured():
     story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent")
     story.expect("conferenced", phase="parked").fires(ParkOverdue).expect("conferenced", "unhold customer", phase="")
+    assert story.session.parked_until_ms == 0
     story.confirms("customer").expect_timers()
 
 

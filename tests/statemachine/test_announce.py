@@ -87,6 +87,11 @@ def test_announcement_that_is_not_heard_of_fails_the_command():
     story.expect_no_orders()
 
 
+def test_command_given_during_an_announcement_is_overdue_before_it():
+    story = playing().mute("agent").fires(PendingCommandOverdue)
+    story.expect_command("mute-1", "accepted", "failed", reason=UNKNOWN).expect_command("announce-1", "accepted")
+
+
 def test_announcement_is_given_a_minute():
     story = playing()
     assert story.session.timers["pending_command"] - story.now_ms == 60_000

@@ -70,3 +70,15 @@ def test_hold_that_is_refused_before_the_start_waits_for_it():
     story.update_refused("agent", code=16099).expect("conferenced").expect_timers("pending_command")
     story.conference_starts().expect("conferenced", "hold agent").confirms("agent").expect_held("agent")
     story.expect_command("hold-1", "accepted", "done")
+
+
+def test_hold_that_is_refused_before_the_start_is_requested_again_once_two_are_there():
+    story = ordering(received).hold("agent").update_refused("agent", code=16099).expect("conferenced")
+    story.joins("customer", starts=False)
+    assert "hold agent" in story.words()
+
+
+def test_hold_that_is_refused_before_the_start_waits_while_one_is_alone():
+    story = ordering(received).hold("agent").update_refused("agent", code=16099).leaves("customer")
+    story.joins("agent", starts=False)
+    assert "hold agent" not in story.words()

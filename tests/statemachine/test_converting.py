@@ -124,6 +124,7 @@ def test_repair_is_tried_once_and_then_everyone_is_released():
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect(
         "converting", REDIRECT_CUSTOMER
     )
+    assert story.last.effects[0].attempt == 2
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect(
         "converting"
     )

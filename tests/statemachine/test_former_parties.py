@@ -58,6 +58,16 @@ def test_party_is_there_until_twenty_later_ones_have_left():
     story.call("first", "completed").expect("conferenced", outcome="stale")
 
 
+def test_party_whose_dial_was_refused_is_forgotten_too():
+    story = group()
+    story.add("refused", "add-refused").refused("refused")
+    assert story.session.parties["refused"].is_gone
+    assert not story.session.parties["refused"].call_sid
+    for number in range(LATER_DEPARTURES_MAX):
+        comes_and_goes(story, f"later{number}")
+    assert "refused" not in story.session.parties
+
+
 def test_party_that_something_open_names_stays():
     story = group()
     story.add("slow", "add-slow").unknown_outcome("slow").remove("slow")

@@ -28,6 +28,12 @@ async def test_free_lease_is_taken(client, clock):
     assert lease.is_valid(clock)
 
 
+async def test_lease_is_valid_for_its_whole_lifetime_from_before_the_request(client, clock):
+    lease = await take(client, clock, "one", duration_ms=5_000)
+    lease.note_request(100.0, 5_000)
+    assert lease.valid_until_s == 105.0
+
+
 async def test_held_lease_is_not_acquired_and_its_holder_is_returned(client, clock):
     await take(client, clock, "one")
     other = await take(client, clock, "two")

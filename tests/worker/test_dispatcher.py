@@ -37,10 +37,13 @@ async def test_dial_of_an_entry_added_soon_after_a_rollback_may_be_a_repeat(
     )  # fmt: skip
     lease = Lease("lease", "7:worker", 0, math.inf, expired_at_ms=0, acquired_at_ms=START_MS)
     none: Any = SimpleNamespace()
-    dispatcher = Dispatcher(0, lease, context, StoreClock(time), none, none, math.inf if verifies else 0.0)
+    clock = StoreClock(time, offset_ms=5_000)
+    clock.observe(START_MS)
+    dispatcher = Dispatcher(0, lease, context, clock, none, none, math.inf if verifies else 0.0)
     event = Transfer(session_id="S1", entry_id=f"{added_ms}-0", token="t", to="client:bob", mode="warm")
 
     dispatcher.dispatch(DecidedBatch([], effects=[(gated("d"), event)]))
 
     (job,) = jobs
+    assert job.sent_since_ms == added_ms + 5_000
     assert (job.mark_may_be_lost, job.may_have_been_sent) == (may_be_lost, verifies)

@@ -72,6 +72,16 @@ async def test_sweep_that_is_not_overdue_waits_for_its_new_holder_to_settle_in(
     assert sea.clock.monotonic_s() - began_s >= 0.3
 
 
+async def test_sweep_keeps_the_schedule_of_the_previous_holder(sea: SweepHarness) -> None:
+    await swept(sea, ago_s=10)
+    sweeper = sea.sweeper(times=SweepTimes(interval_s=60, first_after_s=3_600, quiet_s=5.0, settle_s=0.0))
+    seconds, _ = await sea.client.time()
+
+    await sweeper._plan_first_sweep(seconds * 1000)
+
+    assert 40 < sweeper._next_sweep_s - sea.clock.monotonic_s() <= 50
+
+
 async def swept(sea: SweepHarness, ago_s: int | None) -> None:
     """Someone has swept, so many seconds ago by Redis's clock."""
     seconds, _ = await sea.client.time()
