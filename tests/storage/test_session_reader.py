@@ -1,5 +1,7 @@
 """Sessions, logs and calls are read in pages that hold together while things change."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -217,7 +219,8 @@ def test_cursor_leads_back_to_its_place(place):
 @pytest.mark.parametrize("text", [
     "x", "=", "é", "a" * 300, "bnVsbA", "W10", cursors._encode(["live", -1, ""]), cursors._encode(["live", 0, "a b"]),
     cursors._encode(["live", "0", ""]), cursors._encode(["ended", None, "S1"]), cursors._encode(["ended", 1.5, "a"]),
-    cursors._encode(["ended", 2**60, "a"]), LogCursor("1-0").text,
+    cursors._encode(["ended", 2**60, "a"]), base64.urlsafe_b64encode(b'["live",0,""' + b" " * 300 + b"]").decode(),
+    LogCursor("1-0").text,
 ])  # fmt: skip
 def test_invalid_session_cursor_is_refused(text):
     with pytest.raises(BadCursorError, match=r"^cursor must be that of the page before$"):

@@ -1,10 +1,12 @@
 """What the metrics say of decisions: bounded words, whatever a session carries."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import StageOverdue
 from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.statemachine.transfer import Attempt
 from conferral.worker.consumer.batch import Decision
@@ -37,3 +39,12 @@ def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
 
 def test_end_of_a_session_is_no_transfer():
     assert metrics_of(OutcomeRecord("o1", "session", "s", "ended")).transfers.collect()[0].samples == []
+
+
+@pytest.mark.parametrize(("before", "level"), [(State.BRIDGED, "info"), (State.CONFERENCED, "debug")])
+def test_only_a_change_of_state_is_logged_for_operators(before, level):
+    step = Step(Session("s", state=State.CONFERENCED), Outcome.MOVED)
+    event = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
+    with capture_logs() as lines:
+        log_decisions([Decision(event, step, Session("s", state=before))], 0, Metrics(), 1_500)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("session_moved", level)]
