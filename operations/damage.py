@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from conferral.statemachine.states import State
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_codec import decode
+from conferral.storage.codecs.session_hash import DAMAGED, LOADED
 from conferral.storage.codecs.session_view import SessionView
 
 #: Repair instructions, the same on every surface.
-REPAIR = (
+_REPAIR = (
     "workers skip it until the field is repaired (then: conferral dead retry) or the session is erased "
     "(conferral forget SESSION); its calls continue until someone hangs up"
+)
+_RESTORE = (
+    "another program changed this field; workers do not read it, so the call goes on, but every program that reads "
+    "the hash is misled until a later event changes the field"
 )
 _STATES = frozenset(State)
 
@@ -18,16 +23,21 @@ _STATES = frozenset(State)
 def damaged_field(fields: Mapping[str, str]) -> str:
     """Return the first field of a session's hash that can't be decoded; empty if all can.
 
-    Workers use the same rule: they process no events of a session whose hash can't be decoded.
-
     Args:
-        fields: The session's hash.
+        fields: The session's fields, as `session_hash.all_fields` returns them.
     """
+    if DAMAGED in fields:
+        return fields[DAMAGED]
     try:
         decode(fields)
     except CorruptHashError as error:
         return error.field
     return ""
+
+
+def repair_of(field: str) -> str:
+    """Return what a damaged field means for the session, and how it is repaired."""
+    return _REPAIR if field in LOADED else _RESTORE
 
 
 def has_unknown_state(session: SessionView) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from conferral.operations import attention, pending, session_summary, wording
 from conferral.operations.command_submission import allowed_commands_of
-from conferral.operations.damage import REPAIR, damaged_field
+from conferral.operations.damage import damaged_field, repair_of
 from conferral.operations.history import timeline
 from conferral.operations.history.timeline import EffectRequest, TimelineEntry
 from conferral.operations.pending import Wait, changes_of
@@ -129,6 +129,7 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
     """Explain a session hash that can't be decoded; None if it can. No other field is reliable then."""
     if not (field := damaged_field(session.fields)):
         return None
+    repair = repair_of(field)
     helps = (
         Suggestion(
             "dead",
@@ -140,8 +141,8 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
         ),
     )
     return Explanation(
-        summary=(f"The stored state of this session is damaged: the field {field} can't be decoded.",
-                  f"{REPAIR[0].upper()}{REPAIR[1:]}."),
+        summary=(f"The stored state of this session is damaged: the field {field} is not what Conferral wrote.",
+                  f"{repair[0].upper()}{repair[1:]}."),
         waits=(), upcoming=(), first_failure=None, suggestions=helps,
     )  # fmt: skip
 

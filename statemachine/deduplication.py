@@ -21,8 +21,9 @@ SOURCES_MAX = 512
 class SeenEvents(BaseRecord, frozen=True):
     """Seen sequence numbers per call or conference (the highest and a window below it) and the last tokens."""
 
-    #: The highest SequenceNumber, and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest).
-    windows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: The highest SequenceNumber, and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest), as
+    #: little-endian bytes: most formats hold no integers of this size.
+    windows: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
 
     def contains(self, event: "Event") -> bool:
@@ -30,7 +31,7 @@ class SeenEvents(BaseRecord, frozen=True):
         if event.sequence is not None and event.source in self.windows:
             highest, bits = self.windows[event.source]
             behind = highest - event.sequence
-            return behind >= WINDOW_BITS or (behind >= 0 and bool(bits >> behind & 1))
+            return behind >= WINDOW_BITS or (behind >= 0 and bool(_integer_of(bits) >> behind & 1))
         return bool(event.token) and event.token in self.tokens
 
     def has_gap(self, source: str, after: int) -> bool:
@@ -40,13 +41,13 @@ class SeenEvents(BaseRecord, frozen=True):
             source: SID of the conference or call.
             after: Check only numbers above this one. Numbers that have left the window can't be checked.
         """
-        highest, bits = self.windows.get(source, (0, 0))
+        highest, bits = self.windows.get(source, (0, b""))
         count = highest - max(after, 0, highest - WINDOW_BITS)
-        return count > 0 and (bits & (1 << count) - 1) != (1 << count) - 1
+        return count > 0 and (_integer_of(bits) & (1 << count) - 1) != (1 << count) - 1
 
     def highest(self, source: str) -> int:
         """Return the highest sequence number seen of this conference or call, 0 for none."""
-        return self.windows.get(source, (0, 0))[0]
+        return self.windows.get(source, (0, b""))[0]
 
     def with_event(self, event: "Event") -> "SeenEvents":
         """Return a copy that contains this event.
@@ -63,17 +64,23 @@ class SeenEvents(BaseRecord, frozen=True):
         return self
 
     def _with_sequence(self, source: str, sequence: int) -> "SeenEvents":
-        highest, bits = self.windows.get(source, (sequence, 0))
+        highest, stored_bits = self.windows.get(source, (sequence, b""))
+        bits = _integer_of(stored_bits)
         if sequence > highest:
             bits = (bits << (sequence - highest)) & ((1 << WINDOW_BITS) - 1) if sequence - highest < WINDOW_BITS else 0
             highest = sequence
         if highest - sequence < WINDOW_BITS:
             bits |= 1 << (highest - sequence)
-        if self.windows.get(source) == (highest, bits):
+        window = (highest, bits.to_bytes(-(-bits.bit_length() // 8), "little"))
+        if self.windows.get(source) == window:
             return self
         windows = dict(self.windows)
         windows.pop(source, None)  # to the end: the oldest source is dropped first
-        windows[source] = (highest, bits)
+        windows[source] = window
         while len(windows) > SOURCES_MAX:
             del windows[next(iter(windows))]
         return SeenEvents(windows, self.tokens)
+
+
+def _integer_of(bits: bytes) -> int:
+    return int.from_bytes(bits, "little")

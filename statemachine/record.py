@@ -26,8 +26,8 @@ class _DataclassFields:
         return _fields_of(kind)
 
 
-class BaseRecord(msgspec.Struct, frozen=True):
-    """Base class of records."""
+class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base class of records. Their encoded form leaves out attributes that equal their defaults."""
 
     __dataclass_fields__: ClassVar[Any] = _DataclassFields()
 

@@ -19,6 +19,7 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import Keys
@@ -95,7 +96,7 @@ class SessionEraser:
             pipeline.sismember(keys.live(partition), session_id)
             pipeline.zscore(keys.ended(partition), session_id)
             fields_raw, log_entries, gates, is_live, ended_ms = await pipeline.execute()
-        fields = decode_fields(fields_raw)
+        fields = all_fields(fields_raw)
         calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
         names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
         outcomes = {

@@ -1,8 +1,8 @@
 """Schema version: every running process must be able to read what any of them writes.
 
 `schema` in `PREFIX:config` holds it. A newer release writes at the old schema version until `conferral upgrade` raises
-it, once no process below it runs. Within a schema version, changes only add fields; a process keeps fields that it does
-not know.
+it, once no process below it runs. Within a schema version, the attributes of sessions stay the same; other records may
+gain fields.
 """
 
 #: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.

@@ -1,7 +1,7 @@
 """Check that the live sessions in Redis can be decoded."""
 
 from conferral.check.result import CheckResult, fail, ok
-from conferral.operations.damage import REPAIR, damaged_field
+from conferral.operations.damage import damaged_field, repair_of
 from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
@@ -26,4 +26,4 @@ async def check_sessions(client: Client, keys: Keys) -> CheckResult:
         return ok("sessions", f"{len(checked)}{of} live sessions are readable")
     named = ", ".join(f"{name} (field {field})" for name, field in list(damaged.items())[:LISTED_MAX])
     more = f" and {len(damaged) - LISTED_MAX} more" if len(damaged) > LISTED_MAX else ""
-    return fail("sessions", f"the stored state is damaged: {named}{more}", REPAIR)
+    return fail("sessions", f"the stored state is damaged: {named}{more}", repair_of(next(iter(damaged.values()))))

@@ -14,8 +14,8 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallReceived, ClientCallReceived, Event
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
+from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
-from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.ingest.command_batcher import DEADLINE_S, CommandBatcher
@@ -177,4 +177,4 @@ class BatchingIngest:
 def _view_of(answer: Mapping[bytes, bytes] | list[bytes]) -> SessionView | None:
     """Decode a hash as returned by Redis; return None without a session."""
     record = answer if isinstance(answer, Mapping) else dict(zip(answer[::2], answer[1::2], strict=True))
-    return view_of(decode_fields(record)) if b"state" in record else None
+    return view_of(all_fields(record)) if b"state" in record else None

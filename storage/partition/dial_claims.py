@@ -7,8 +7,8 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.session_view import view_of
-from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
@@ -83,7 +83,7 @@ class DialClaims:
         """Return what the session knows about a dial."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
-        session = view_of(decode_fields(record))
+        session = view_of(all_fields(record))
         if not session.is_live:
             return DialStatus(is_wanted=False)
         known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}

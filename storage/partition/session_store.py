@@ -8,8 +8,9 @@ from operator import itemgetter
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
-from conferral.storage.codecs import session_codec
+from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.codecs.session_hash import LOADED, PACKED
 from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.connection.hot_requests import HotRequests
 from conferral.storage.keys import Keys
@@ -23,29 +24,19 @@ _NAMED = frozenset({"at", *LOG_FIELDS})
 _named_values = itemgetter(*LOG_FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSession:
-    """A session and its fields as stored in Redis, so that a commit writes only changes."""
-
-    #: Both hold addresses, so they are excluded from the repr.
-    session: Session = field(repr=False)
-    fields: Mapping[str, str] = field(repr=False)
-
-    def updated_to(self, session: Session) -> "StoredSession":
-        """Return a later version of the session with its new fields; encodes only what changed."""
-        if not self.fields:
-            return StoredSession(session, session_codec.encode(session))
-        return StoredSession(session, session_codec.encode_changes(session, self.session, self.fields))
-
-
 @dataclass(slots=True)
 class SessionChange:
     """What a batch changed in one session."""
 
-    before: StoredSession
-    after: StoredSession
+    before: Session
+    after: Session
     #: Entries for the session's log, oldest first. Each has `LOG_FIELDS`; its time is the batch's.
     log: list[dict[str, str]] = field(default_factory=list)
+    #: The new version, packed.
+    packed: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.packed = session_hash.pack(self.after)
 
 
 @dataclass(slots=True)
@@ -96,11 +87,6 @@ class WrongTypeError(StoreError):
     """One of the partition's own keys has the wrong type: another program writes under our prefix."""
 
 
-def new_session(session_id: str) -> StoredSession:
-    """Return a session that does not exist yet."""
-    return StoredSession(Session(session_id), {})
-
-
 class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
@@ -110,10 +96,12 @@ class SessionStore:
         self._keys = keys
         self._session_ttl_s = session_ttl_s
 
-    async def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession | CorruptHashError]:
+    async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
         """Load sessions by id, in one round trip; return new ones for missing ids, and the error for corrupt ones."""
-        records = await run_each(self._client, session_ids, lambda pipe, name: pipe.hgetall(self._keys.session(name)))
-        return {name: _decode_stored(name, record) for name, record in zip(session_ids, records, strict=True)}
+        records = await run_each(
+            self._client, session_ids, lambda pipe, name: pipe.hmget(self._keys.session(name), *LOADED)
+        )
+        return {name: _load(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
         """Store a batch under the lease's next commit number, whole or not at all.
@@ -139,7 +127,7 @@ class SessionStore:
             case CommitResult.WRONG_TYPE:
                 raise WrongTypeError("a key of the partition is of the wrong type")
             case CommitResult.CONFLICT:
-                raise CommitConflictError(tuple(batch.sessions[place - 1].after.session.id for place in places))
+                raise CommitConflictError(tuple(batch.sessions[place - 1].after.id for place in places))
             case CommitResult.OK | CommitResult.ALREADY:
                 lease.commit += 1
                 return result
@@ -171,7 +159,7 @@ class SessionStore:
         _add_list(arguments, [member for member, due in timers if due is None])
         _add_sessions(arguments, batch.sessions)
         for change in batch.sessions:
-            names += (keys.session(change.after.session.id), keys.log(change.after.session.id))
+            names += (keys.session(change.after.id), keys.log(change.after.id))
         return names, arguments
 
 
@@ -180,7 +168,7 @@ def _add_sessions(arguments: list[scripts.Argument], changes: Sequence[SessionCh
     ended: list[scripts.Argument] = []
     ended_places = []
     for place, change in enumerate(changes, 1):
-        before, after = change.before.session, change.after.session
+        before, after = change.before, change.after
         versions.append(before.version)
         if after.ended_at_ms and not before.ended_at_ms:
             ended += (after.ended_at_ms, after.id)
@@ -190,9 +178,13 @@ def _add_sessions(arguments: list[scripts.Argument], changes: Sequence[SessionCh
     for values in (opened, ended, ended_places, versions):
         _add_list(arguments, values)
     for change in changes:
-        old, new = change.before.fields, change.after.fields
-        _add_list(arguments, [part for pair in new.items() if old.get(pair[0]) != pair[1] for part in pair])
-        _add_list(arguments, [name for name in old if name not in new])
+        changed = session_codec.readable_changes(change.after, change.before)
+        written: list[scripts.Argument] = [PACKED, change.packed]
+        for name, value in changed.items():
+            if value is not None:
+                written += (name, value)
+        _add_list(arguments, written)
+        _add_list(arguments, [name for name, value in changed.items() if value is None])
         arguments.append(len(change.log))
         for entry in change.log:
             _add_list(arguments, [*_named_values(entry), *_other_fields(entry)])
@@ -207,18 +199,10 @@ def _add_list(arguments: list[scripts.Argument], values: Sequence[scripts.Argume
     arguments += values
 
 
-def _decode_stored(session_id: str, record: Mapping[bytes, bytes] | None) -> StoredSession | CorruptHashError:
+def _load(session_id: str, record: Sequence[bytes | None] | None) -> Session | CorruptHashError:
     if record is None:
         return CorruptHashError("(the key is of the wrong type)")
-    if not record:
-        return new_session(session_id)
     try:
-        fields = {name.decode(): value.decode() for name, value in record.items()}
-        session = session_codec.decode(fields)
-    except UnicodeDecodeError:
-        return CorruptHashError("(not UTF-8)")
+        return session_hash.load(session_id, record)
     except CorruptHashError as error:
         return error
-    # Later commits compare only fields that this version writes: a newer version's fields are never removed.
-    known = session_codec.encode(session)
-    return StoredSession(session, {name: fields[name] for name in known if name in fields})

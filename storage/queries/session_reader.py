@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import scripts
+from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
@@ -351,7 +352,7 @@ def _log_entry(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
 
 
 def _without_hidden(raw_fields: Mapping[bytes, bytes]) -> Fields:
-    return {name: value for name, value in decode_fields(raw_fields).items() if name not in HIDDEN}
+    return {name: value for name, value in all_fields(raw_fields).items() if name not in HIDDEN}
 
 
 def _parse_int(text: bytes | None) -> int:

@@ -21,7 +21,7 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.transfer import TransferState
-from conferral.storage.codecs import session_codec
+from conferral.storage.codecs import session_hash
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.keys import Keys
 from conferral.storage.schema import SCHEMA_VERSION
@@ -84,7 +84,7 @@ def set_up(redis):
 def put(redis, session, *, log=()):
     """A session with its log and the index of its calls, as a worker leaves them."""
     set_up(redis)
-    redis.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    redis.hset(KEYS.session(session.id), mapping=session_hash.encode(session))
     partition = KEYS.partition_of(session.id)
     if session.state is State.ENDED:
         redis.srem(KEYS.live(partition), session.id)
@@ -188,3 +188,9 @@ def _printed(program):
     program.kill()
     out, err = program.communicate()
     return shown(" ".join(program.args[2:]), exit_code, f"{out or ''}{err or ''}")
+
+
+def stored_fields(redis, session_id: str = CALL) -> dict[str, str]:
+    """Return all fields of a stored session."""
+    record = redis.hgetall(KEYS.session(session_id))
+    return session_hash.all_fields({name.encode(): value.encode() for name, value in record.items()})

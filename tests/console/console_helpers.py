@@ -9,10 +9,32 @@ from aiohttp.test_utils import TestClient, TestServer
 from conferral.console.app import make_app
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
-from conferral.storage.codecs import session_codec
-from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, ended, log_entry, make_session, put, set_up
+from conferral.storage.codecs import session_hash
+from tests.conferral.cli_helpers import (
+    CALL,
+    KEYS,
+    conferenced,
+    consult,
+    ended,
+    log_entry,
+    make_session,
+    put,
+    set_up,
+    stored_fields,
+)
 
-__all__ = ["CALL", "KEYS", "conferenced", "consult", "ended", "log_entry", "make_session", "put", "set_up"]
+__all__ = [
+    "CALL",
+    "KEYS",
+    "conferenced",
+    "consult",
+    "ended",
+    "log_entry",
+    "make_session",
+    "put",
+    "set_up",
+    "stored_fields",
+]
 
 TOKEN = "a-token.of~letters_and+1/2=="
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -45,7 +67,7 @@ def commit(redis, session, *log):
     """What a worker's commit does to be seen: the record, its log, and the lease's number."""
     partition = KEYS.partition_of(session.id)
     pipeline = redis.pipeline(transaction=True)
-    pipeline.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    pipeline.hset(KEYS.session(session.id), mapping=session_hash.encode(session))
     for entry in log:
         pipeline.xadd(KEYS.log(session.id), entry)
     if session.ended_at_ms:

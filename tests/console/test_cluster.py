@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.storage.codecs import session_codec
+from conferral.storage.codecs import session_hash
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from tests.console.console_helpers import BEARER, Page, app_of, conferenced, make_session, served
@@ -46,6 +46,6 @@ async def test_a_page_shows_sessions_of_all_nodes_their_changes_and_health(redis
 async def put(client, session):
     """A commit, as far as a reader sees it."""
     partition = KEYS.partition_of(session.id)
-    await client.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    await client.hset(KEYS.session(session.id), mapping=session_hash.encode(session))
     await client.sadd(KEYS.live(partition), session.id)
     await client.hincrby(KEYS.lease(partition), "commit", 1)

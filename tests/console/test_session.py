@@ -25,6 +25,7 @@ from tests.console.console_helpers import (
     log_entry,
     make_session,
     put,
+    stored_fields,
 )
 
 pytestmark = pytest.mark.redis
@@ -54,7 +55,7 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     assert (customer["name"], customer["held"], customer["hears"]) == ("customer", True, [])
     assert customer["words"] == "customer is on hold and hears music"
     assert (agent["hears"], target["hears"]) == (["target"], ["agent"])
-    expected = {one.type: one.allowed for one in command_forms(view_of(redis.hgetall(KEYS.session(CALL))))}
+    expected = {one.type: one.allowed for one in command_forms(view_of(stored_fields(redis)))}
     assert {one["type"]: one["allowed"] for one in reported["buttons"]} == expected
     assert expected["complete"]
     assert reported["summary"]

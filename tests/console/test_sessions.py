@@ -31,6 +31,7 @@ from tests.console.console_helpers import (
     make_session,
     put,
     served,
+    stored_fields,
 )
 from tests.support.redis_server import RedisServer
 
@@ -124,7 +125,7 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
 
     reported = await page.next("summary")
 
-    hashes = [redis.hgetall(KEYS.session(one)) for one in [CALL, *(name(number) for number in range(6))]]
+    hashes = [stored_fields(redis, one) for one in [CALL, *(name(number) for number in range(6))]]
     expected = statistics.count_sessions((view_of(one), None) for one in hashes)
     assert reported["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
     assert (reported["counts"]["live"], reported["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)

@@ -37,11 +37,11 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRecord
 from conferral.statemachine.transfer import Attempt, DialOptions, TransferState
-from conferral.storage.codecs import effect_codec, event_codec, hash_codec, session_codec
+from conferral.storage.codecs import effect_codec, event_codec, hash_codec, session_codec, session_hash
 from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.timestamps import from_iso, to_iso
-from conferral.storage.partition.session_store import StoredSession, new_session
+from conferral.storage.partition.session_store import SessionChange
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 NUMBER = "+14155550123"
@@ -93,7 +93,7 @@ BY_TYPE[tuple[PendingCommand, ...]] = st.lists(built(PendingCommand), max_size=3
 BY_TYPE[Recording | None] = st.none() | built(Recording)
 BY_TYPE[SeenEvents] = st.builds(
     SeenEvents,
-    windows=st.dictionaries(WORD, st.tuples(st.integers(0, 10**6), st.integers(0, 2**64 - 1)), max_size=3),
+    windows=st.dictionaries(WORD, st.tuples(st.integers(0, 10**6), st.binary(max_size=32)), max_size=3),
     tokens=st.lists(TEXT, max_size=4).map(tuple),
 )
 
@@ -160,9 +160,7 @@ def test_stored_types_hide_phone_numbers_when_shown():
                       agents=(NUMBER,), parked_by=NUMBER,
                       pending_commands=(PendingCommand("c", "add", to=NUMBER, url=NUMBER, say=NUMBER),))  # fmt: skip
     conclusion = OutcomeRecord("s:t1", "transfer", "s", "failed", to=NUMBER)
-    shown = repr(
-        [OutboxEntry(effect, 5), StoredSession(session, session_codec.encode(session)), PublishOutcome(conclusion)]
-    )
+    shown = repr([OutboxEntry(effect, 5), SessionChange(session, session), PublishOutcome(conclusion)])
     assert "5550123" not in shown
     assert token not in shown
 
@@ -201,9 +199,25 @@ def test_every_session_can_be_read_back(session, chance):
     assert list(found.parties) == list(session.parties)
 
 
+@given(sessions)
+def test_every_packed_session_can_be_unpacked(session):
+    found = session_hash.unpack(session_hash.pack(session))
+    assert found == session
+    assert list(found.parties) == list(session.parties)
+
+
+@given(sessions)
+def test_hash_shows_all_fields_and_is_not_damaged(session):
+    record = {name.encode(): value if isinstance(value, bytes) else value.encode()
+              for name, value in session_hash.encode(session).items()}  # fmt: skip
+    assert session_hash.all_fields(record) == session_codec.encode(session)
+    values = [record[name.encode()] for name in session_hash.LOADED]
+    assert session_hash.load(session.id, values) == session
+
+
 @given(sessions, sessions, st.data())
-def test_hash_derived_from_an_earlier_one_equals_a_fresh_encoding(before, other, data):
-    # What is not taken from the other is the very same object, as it is after a decision.
+def test_changes_lead_from_one_hash_to_the_next(before, other, data):
+    # Attributes not taken from the other session are the same objects, as after a decision.
     names = [field.name for field in dataclasses.fields(Session) if field.name not in {"id", "parties"}]
     taken = data.draw(st.lists(st.sampled_from(names), unique=True))
     parties = dict(before.parties)
@@ -213,30 +227,56 @@ def test_hash_derived_from_an_earlier_one_equals_a_fresh_encoding(before, other,
         parties.pop(name, None)
         if name in other.parties:
             parties[name] = other.parties[name]
-    session = dataclasses.replace(before, parties=parties, **{name: getattr(other, name) for name in taken})
-    fields = session_codec.encode(before)
-    unchanged = dict(fields)
-    assert session_codec.encode_changes(session, before, fields) == session_codec.encode(session)
-    assert fields == unchanged
-    stored = StoredSession(before, fields).updated_to(session)
-    assert (stored.session, stored.fields) == (session, session_codec.encode(session))
+    after = dataclasses.replace(before, parties=parties, **{name: getattr(other, name) for name in taken})
+    changes = session_codec.readable_changes(after, before)
+    changed = {**session_codec.encode_readable(before), **changes}
+    assert {name: value for name, value in changed.items() if value is not None} == session_codec.encode_readable(after)
 
 
 def test_session_that_did_not_exist_is_encoded_whole():
     session = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1")})
-    assert new_session("CA1").updated_to(session) == StoredSession(session, session_codec.encode(session))
+    assert session_codec.readable_changes(session, Session("CA1")) == session_codec.encode_readable(session)
 
 
 def test_only_what_has_changed_is_encoded_again():
     before = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1"), "customer": Party("customer", "c")})
-    fields = dict.fromkeys(session_codec.encode(before), "as it stands in Redis")
     after = dataclasses.replace(
         before, version=2, parties={**before.parties, "agent": dataclasses.replace(before.parties["agent"], held=True)}
     )
-    changed = session_codec.encode_changes(after, before, fields)
-    assert {name: value for name, value in changed.items() if fields.get(name) != value} == {
-        "version": "2", "party.agent.held": "true",
-    }  # fmt: skip
+    assert session_codec.readable_changes(after, before) == {"version": "2", "party.agent.held": "true"}
+
+
+@pytest.mark.parametrize("packed", [
+    b"", b"{}", b"[]", b"[1]", b"\xff", b'["1", {"id": "s"}]', b'[1, {"id": 7}]', b'[1, {"id": "s", "state": "flying"}]',
+    b'[0, {"id": "s"}]', b'[2, {"id": "s"}]',
+])  # fmt: skip
+def test_packed_session_that_is_damaged_or_of_another_layout_is_refused(packed):
+    with pytest.raises(session_codec.CorruptHashError) as error:
+        session_hash.unpack(packed)
+    assert error.value.field == "packed"
+
+
+@pytest.mark.parametrize("name, value", [("version", b"2"), ("state", b"ended"), ("packed", None), ("version", None)])
+def test_hash_whose_fields_contradict_each_other_is_not_loaded(name, value):
+    stored = {**session_hash.encode(Session("s", version=1)), name: value}
+    values = [one.encode() if isinstance(one, str) else one for one in map(stored.get, session_hash.LOADED)]
+    with pytest.raises(session_codec.CorruptHashError) as error:
+        session_hash.load("s", values)
+    assert error.value.field == name
+
+
+def test_packed_session_of_another_session_is_not_loaded():
+    stored = session_hash.encode(Session("s", version=1))
+    values = [one.encode() if isinstance(one, str) else one for one in map(stored.get, session_hash.LOADED)]
+    with pytest.raises(session_codec.CorruptHashError):
+        session_hash.load("other", values)
+
+
+def test_field_that_contradicts_the_packed_session_is_shown_and_named():
+    stored = {**session_hash.encode(FULL), "party.agent.held": "perhaps"}
+    found = session_hash.all_fields({name.encode(): one if isinstance(one, bytes) else one.encode()
+                                     for name, one in stored.items()})  # fmt: skip
+    assert (found["party.agent.held"], found["damaged"]) == ("perhaps", "party.agent.held")
 
 
 def test_order_of_parties_is_stored_only_where_it_is_unusual():

@@ -15,6 +15,7 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.model import Behavior
 from conferral.sandbox.service import Sandbox
+from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.connection.client import make_client, store_errors
@@ -240,8 +241,7 @@ class LocalSystem:
     # ---- what is to be seen --------------------------------------------------------------------------------------
 
     async def session(self, session_id: str) -> dict[str, str]:
-        record = await self.client.hgetall(self.keys.session(session_id))
-        return {name.decode(): value.decode() for name, value in record.items()}
+        return all_fields(await self.client.hgetall(self.keys.session(session_id)))
 
     async def log(self, session_id: str) -> list[dict[str, str]]:
         entries = await self.client.xrange(self.keys.log(session_id))

@@ -12,9 +12,8 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord, Step
-from conferral.storage.codecs import effect_codec, session_codec
+from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, PublishOutcome
-from conferral.storage.partition.session_store import StoredSession
 from conferral.worker.consumer import batch
 
 NOW_MS = 1_795_165_380_000
@@ -40,8 +39,7 @@ HOLD = UpdateParticipant(
 
 def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.DecidedBatch:
     decisions = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
-    stored = {"CA1": StoredSession(session, session_codec.encode(session))}
-    return batch.encode(decisions, stored, NOW_MS, lambda _: is_open or {})
+    return batch.encode(decisions, {"CA1": session}, NOW_MS, lambda _: is_open or {})
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from conferral.storage.codecs.effect_codec import (
 )
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.partition.partition_store import Entry
-from conferral.storage.partition.session_store import Batch, SessionChange, StoredSession
+from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
 
 #: The field in which an outcome entry names its effect.
@@ -77,14 +77,14 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
 
 def encode(
     decisions: list[Decision],
-    stored: Mapping[str, StoredSession],
+    sessions: Mapping[str, Session],
     now_ms: int,
     open_effects: Callable[[str], Mapping[str, Effect]],
 ) -> DecidedBatch:
     """Encode decisions for one commit.
 
     Args:
-        stored: The sessions concerned, as stored in Redis.
+        sessions: The sessions concerned, as stored in Redis.
         open_effects: Returns a session's effects in the outbox, by effect id.
     """
     decided = DecidedBatch(decisions, Batch(logged_at=to_iso(now_ms)))
@@ -98,8 +98,7 @@ def encode(
                 _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
     for session_id, of_session in changed.items():
         log = [log_entry(one.event, one.step, one.before, now_ms) for one in of_session]
-        before = stored[session_id]
-        decided.batch.sessions.append(SessionChange(before, before.updated_to(of_session[-1].step.session), log))
+        decided.batch.sessions.append(SessionChange(sessions[session_id], of_session[-1].step.session, log))
     return decided
 
 

@@ -16,13 +16,14 @@ from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Command, Event
+from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
-from conferral.storage.partition.session_store import Batch, CommitConflictError, StoredSession
+from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import DecidedBatch, decide, discard, encode, parse
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.post_commit import PAUSE_S
@@ -106,7 +107,7 @@ class BatchProcessor:
             self._cache.drop({event.session_id for _, event in events})
             await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
 
-    async def _decide_and_commit(self, events: Events, sessions: dict[str, StoredSession]) -> None:
+    async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
         if not events:
             return
         decided = self._decide([event for _, event in events], sessions)
@@ -115,24 +116,23 @@ class BatchProcessor:
         await self._context.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(decided)
         for change in decided.batch.sessions:
-            self._cache.put(change.after)
+            self._cache.put(change.after, change.packed)
 
-    def _decide(self, events: list[Event], stored: dict[str, StoredSession]) -> DecidedBatch:
+    def _decide(self, events: list[Event], sessions: dict[str, Session]) -> DecidedBatch:
         now_ms = self._clock.now_ms()
         with catch_unexpected() as deciding:
-            before = {session_id: one.session for session_id, one in stored.items()}
-            decisions = decide(events, before, now_ms, self._context.policy())
-            return encode(decisions, stored, now_ms, self._dispatcher.open_effects_of)
+            decisions = decide(events, sessions, now_ms, self._context.policy())
+            return encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of)
         assert deciding.unexpected is not None
         raise DecisionFailedError("deciding failed") from deciding.unexpected.error
 
-    async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, StoredSession]]:
+    async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Load the sessions, from the cache or in one round trip; dead-letter the entries of corrupt ones.
 
         Returns:
             The other entries, and their sessions.
         """
-        sessions: dict[str, StoredSession] = {}
+        sessions: dict[str, Session] = {}
         missing = []
         for session_id in dict.fromkeys(event.session_id for _, event in events):
             found = self._cache.get(session_id)

@@ -112,7 +112,7 @@ class Dispatcher:
 
     def dispatch(self, decided: DecidedBatch) -> None:
         """Submit effects first, because callers wait for them, then do the bookkeeping."""
-        sessions = {change.after.session.id: change.after.session for change in decided.batch.sessions}
+        sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
         for effect, event in decided.effects:

@@ -1,0 +1,107 @@
+"""Session hash: a session as Redis stores it, for programs in text fields, and for workers packed into one field.
+
+The text fields are those that the documentation names. The packed field holds the whole session as JSON, which is
+written in a tenth of the time that as many text fields take, and read in a third. JSON, because clients that decode
+every field as UTF-8 must be able to read the hash; MessagePack in base64 is larger. Its first element is the number of
+its layout. Each commit writes both. If they differ, another program has written to the hash: the session is damaged.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from conferral.statemachine.session import Session
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.schema import SCHEMA_VERSION
+
+#: The field that holds the packed session. Only Conferral reads it.
+PACKED = "packed"
+#: The fields that workers read. The packed session is not trusted if the other two contradict it.
+LOADED = (PACKED, "version", "state")
+#: The number of the layout that this version writes and reads: the schema version, since workers drop attributes that
+#: they do not know.
+LAYOUT = SCHEMA_VERSION
+#: In the fields of `all_fields`, the name of the first field that is damaged; absent if none is.
+DAMAGED = "damaged"
+
+_PACKED = PACKED.encode()
+_ENCODER = msgspec.json.Encoder()
+
+
+class _Packed(msgspec.Struct, array_like=True, frozen=True):
+    layout: int
+    session: Session
+
+
+_DECODER = msgspec.json.Decoder(_Packed)
+
+
+def pack(session: Session) -> bytes:
+    """Return the packed form of a session."""
+    return _ENCODER.encode(_Packed(LAYOUT, session))
+
+
+def unpack(packed: bytes) -> Session:
+    """Return the session of a packed form.
+
+    Raises:
+        CorruptHashError: It can't be decoded, or has another layout.
+    """
+    try:
+        found = _DECODER.decode(packed)
+    except msgspec.DecodeError:
+        raise CorruptHashError(PACKED) from None
+    if found.layout != LAYOUT:
+        raise CorruptHashError(PACKED)
+    return found.session
+
+
+def load(session_id: str, values: Sequence[bytes | None]) -> Session:
+    """Return a session from the fields that workers read; a new one if none exists.
+
+    Args:
+        session_id: The session's id.
+        values: Those of the fields `LOADED`.
+
+    Raises:
+        CorruptHashError: A field can't be decoded, or they are not of the same version of this session.
+    """
+    packed, version, state = values
+    if packed is None:
+        if version is None and state is None:
+            return Session(session_id)
+        raise CorruptHashError(PACKED)
+    session = unpack(packed)
+    if session.id != session_id:
+        raise CorruptHashError(PACKED)
+    if version != str(session.version).encode():
+        raise CorruptHashError("version")
+    if state != session.state.value.encode():
+        raise CorruptHashError("state")
+    return session
+
+
+def encode(session: Session) -> dict[str, str | bytes]:
+    """Return a session's complete hash."""
+    return {**session_codec.encode_readable(session), PACKED: pack(session)}
+
+
+def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return all fields of a session as text: those of the hash, and those that only the packed session holds.
+
+    Accepts any hash. If a field of the hash does not agree with the packed session, its own value is returned, and the
+    field `damaged` names it.
+    """
+    readable = decode_fields({name: value for name, value in record.items() if name != _PACKED})
+    if "id" not in readable or "state" not in readable:
+        return readable  # not a session's
+    try:
+        session = unpack(record.get(_PACKED, b""))
+    except CorruptHashError:
+        return {**readable, DAMAGED: PACKED}
+    expected = session_codec.encode_readable(session)
+    wrong = next((name for name, value in expected.items() if readable.get(name) != value), "")
+    found = {**session_codec.encode(session), **readable}
+    return {**found, DAMAGED: wrong} if wrong else found
