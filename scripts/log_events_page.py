@@ -73,7 +73,7 @@ MEANINGS = {
     "sandbox_stopped": "The sandbox has stopped.",
     "schema_too_new": "Redis holds a newer schema version than this release supports; the worker takes no leases.",
     "session_forgotten": "`conferral forget` erased a session.",
-    "session_hash_corrupt": "A session's stored state can't be read; `reason` names the field.",
+    "session_hash_corrupt": "A session's stored state is damaged; `reason` names the field.",
     "session_moved": "A session's state changed (`info`), or only its phase (`debug`).",
     "session_not_found": "A request names a session that Redis does not have, and the attempt to recover it failed.",
     "session_reopened": "A session that Redis had lost was reopened from its caller's request.",

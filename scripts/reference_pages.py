@@ -131,9 +131,15 @@ def redis_page() -> str:
     )
     sessions = _prose(
         "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` "
-        "returns one version of the session. An example:"
+        "returns one version of the session. The field `packed` holds the whole session as workers load it, with what "
+        "only they need; its format may change with every version, so do not read it: `conferral show ID --json` shows "
+        "all of it. Do not write to the hash either: workers do not read the other fields, except for `version` and "
+        "`state`, and treat a contradiction as damage. `conferral show` and `conferral check` compare all fields. An "
+        "example without `packed`:"
     )
-    example = "\n".join(f"{name:<29}{value}".rstrip() for name, value in session_codec.encode(_example()).items())
+    example = "\n".join(
+        f"{name:<29}{value}".rstrip() for name, value in session_codec.encode_readable(_example()).items()
+    )
     return _page(
         "storage/", "# Redis keys and scripts\n", intro, "## Keys\n", _keys_table(), *_also(),
         "## The session's fields\n", sessions, f"```text\n{example}\n```\n", *_fields(),
@@ -218,7 +224,7 @@ def _fields() -> tuple[str, ...]:
     shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_conference"}
     of_session = shown | {"parties", "transfer", "recording", "mode", "parked_until"}
     inner = _prose(
-        "Fields that only the worker needs are absent while they are empty, and may change from version to version. "
+        "Only the packed session has what only workers need; `conferral show ID --json` leaves out what is empty. "
         f"Of a session: {_inner(Session, of_session)}, `party_order`. Of a party: "
         f"{_inner(Party, shown | {'name', 'supervises', 'coaches'})}. Of a transfer: "
         f"{_inner(TransferState, set(about))}. Of a recording: "

@@ -4,6 +4,7 @@ Fields that other programs may read come first and are always present; the other
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -186,8 +187,18 @@ def decode_public_changes(text: str) -> dict[str, str | None]:
     return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
 
 
+@lru_cache(4_096)
+def is_readable(name: str) -> bool:
+    """Whether other programs may read a field of the hash."""
+    return _includes(_READABLE, name)
+
+
 def is_logged(name: str) -> bool:
     """Whether the log's `changes` includes a field of the hash."""
+    return _includes(_PUBLIC, name)
+
+
+def _includes(codecs: _Codecs, name: str) -> bool:
     kind, _, attribute = name.rpartition(".")
-    codec = _PUBLIC._asdict().get(kind.partition(".")[0] or "session")
+    codec = codecs._asdict().get(kind.partition(".")[0] or "session")
     return codec is not None and attribute in codec.names

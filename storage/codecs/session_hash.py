@@ -101,7 +101,8 @@ def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
         session = unpack(record.get(_PACKED, b""))
     except CorruptHashError:
         return {**readable, DAMAGED: PACKED}
-    expected = session_codec.encode_readable(session)
-    wrong = next((name for name, value in expected.items() if readable.get(name) != value), "")
-    found = {**session_codec.encode(session), **readable}
-    return {**found, DAMAGED: wrong} if wrong else found
+    expected = session_codec.encode(session)
+    wrong = [name for name, value in expected.items()
+             if readable.get(name) != value and session_codec.is_readable(name)]  # fmt: skip
+    found = {**expected, **readable}
+    return {**found, DAMAGED: wrong[0]} if wrong else found

@@ -247,8 +247,8 @@ def test_only_what_has_changed_is_encoded_again():
 
 
 @pytest.mark.parametrize("packed", [
-    b"", b"{}", b"[]", b"[1]", b"\xff", b'["1", {"id": "s"}]', b'[1, {"id": 7}]', b'[1, {"id": "s", "state": "flying"}]',
-    b'[0, {"id": "s"}]', b'[2, {"id": "s"}]',
+    b"", b"{}", b"[]", b"[1]", b"\xff", b'["1", {"id": "s"}]', b'[1, {"id": 7}]', b'[0, {"id": "s"}]',
+    b'[2, {"id": "s"}]', b'[1, {"id": "s", "state": "flying"}]',
 ])  # fmt: skip
 def test_packed_session_that_is_damaged_or_of_another_layout_is_refused(packed):
     with pytest.raises(session_codec.CorruptHashError) as error:

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
+import structlog
+
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import AccountSwept, ConferenceFound
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from conferral.statemachine.states import PartyStatus
+from conferral.storage.codecs.session_hash import DAMAGED
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.node_limits import grouped_by_node, node_of
@@ -17,6 +20,7 @@ from conferral.storage.partition.event_writer import append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
 
+log = structlog.get_logger()
 _T = TypeVar("_T")
 
 #: Age of a partition's oldest undecided entry from which its sessions count as behind, milliseconds.
@@ -115,8 +119,12 @@ class SweepStore:
         return sorted(name.decode(errors="replace") for name in names)
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
-        """Return live sessions; leave out those that have ended or can't be read."""
+        """Return live sessions; leave out those that have ended or can't be read. Report the damaged ones."""
         sessions = await self._reader.views(session_ids)
+        for name, session in sessions.items():
+            if field := session.fields.get(DAMAGED):
+                partition = self._keys.partition_of(name)
+                log.error("session_hash_corrupt", session_id=name, partition=partition, reason=field)
         live = {name: session for name, session in sessions.items() if session.is_live and session.updated_at_ms}
         return [_live_session(name, session, self._clock_offset_of(name)) for name, session in live.items()]
 

@@ -266,6 +266,17 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
     }  # fmt: skip
 
 
+async def test_field_that_another_program_changed_is_reported(sea: SweepHarness) -> None:
+    await sea.store(sea.session("s1", "CA1"), sea.session("s2", "CA2"))
+    await sea.client.hset(sea.keys.session("s2"), "party.p0.held", "true")
+
+    with capture_logs() as lines:
+        await sea.sweep(times=SweepTimes(86_400, 0.0, 5.0, 0.0))
+
+    found = [(line["session_id"], line["reason"]) for line in lines if line["event"] == "session_hash_corrupt"]
+    assert found == [("s2", "party.p0.held")]
+
+
 async def test_sweep_is_counted(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1", "CA2"))
     sea.account.account = AccountSnapshot(call_pages=12, conference_pages=6, has_all_conferences=False)
