@@ -249,7 +249,7 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
 
     with capture_logs() as lines:
         day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
-        await sea.sweep(account_lists=AccountListReader(client, sleep=no_pause), times=day)
+        await sea.sweep(account_lists=AccountListReader(client, sleep=no_pause), times=day, lease_ms=60_000)
 
     asked = [(kind, status) for kind, status, _ in http.asked]
     assert {one: asked.count(one) for one in asked} == {
