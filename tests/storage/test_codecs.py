@@ -37,7 +37,7 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRecord
 from conferral.statemachine.transfer import Attempt, DialOptions, TransferState
-from conferral.storage.codecs import effect_codec, event_codec, hash_codec, session_codec, session_hash
+from conferral.storage.codecs import effect_codec, event_codec, hash_codec, session_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.timestamps import from_iso, to_iso
@@ -199,22 +199,6 @@ def test_every_session_can_be_read_back(session, chance):
     assert list(found.parties) == list(session.parties)
 
 
-@given(sessions)
-def test_every_packed_session_can_be_unpacked(session):
-    found = session_hash.unpack(session_hash.pack(session))
-    assert found == session
-    assert list(found.parties) == list(session.parties)
-
-
-@given(sessions)
-def test_hash_shows_all_fields_and_is_not_damaged(session):
-    record = {name.encode(): value if isinstance(value, bytes) else value.encode()
-              for name, value in session_hash.encode(session).items()}  # fmt: skip
-    assert session_hash.all_fields(record) == session_codec.encode(session)
-    values = [record[name.encode()] for name in session_hash.LOADED]
-    assert session_hash.load(session.id, values) == session
-
-
 @given(sessions, sessions, st.data())
 def test_changes_lead_from_one_hash_to_the_next(before, other, data):
     # Attributes not taken from the other session are the same objects, as after a decision.
@@ -244,39 +228,6 @@ def test_only_what_has_changed_is_encoded_again():
         before, version=2, parties={**before.parties, "agent": dataclasses.replace(before.parties["agent"], held=True)}
     )
     assert session_codec.readable_changes(after, before) == {"version": "2", "party.agent.held": "true"}
-
-
-@pytest.mark.parametrize("packed", [
-    b"", b"{}", b"[]", b"[1]", b"\xff", b'["1", {"id": "s"}]', b'[1, {"id": 7}]', b'[0, {"id": "s"}]',
-    b'[2, {"id": "s"}]', b'[1, {"id": "s", "state": "flying"}]',
-])  # fmt: skip
-def test_packed_session_that_is_damaged_or_of_another_layout_is_refused(packed):
-    with pytest.raises(session_codec.CorruptHashError) as error:
-        session_hash.unpack(packed)
-    assert error.value.field == "packed"
-
-
-@pytest.mark.parametrize("name, value", [("version", b"2"), ("state", b"ended"), ("packed", None), ("version", None)])
-def test_hash_whose_fields_contradict_each_other_is_not_loaded(name, value):
-    stored = {**session_hash.encode(Session("s", version=1)), name: value}
-    values = [one.encode() if isinstance(one, str) else one for one in map(stored.get, session_hash.LOADED)]
-    with pytest.raises(session_codec.CorruptHashError) as error:
-        session_hash.load("s", values)
-    assert error.value.field == name
-
-
-def test_packed_session_of_another_session_is_not_loaded():
-    stored = session_hash.encode(Session("s", version=1))
-    values = [one.encode() if isinstance(one, str) else one for one in map(stored.get, session_hash.LOADED)]
-    with pytest.raises(session_codec.CorruptHashError):
-        session_hash.load("other", values)
-
-
-def test_field_that_contradicts_the_packed_session_is_shown_and_named():
-    stored = {**session_hash.encode(FULL), "party.agent.held": "perhaps"}
-    found = session_hash.all_fields({name.encode(): one if isinstance(one, bytes) else one.encode()
-                                     for name, one in stored.items()})  # fmt: skip
-    assert (found["party.agent.held"], found["damaged"]) == ("perhaps", "party.agent.held")
 
 
 def test_order_of_parties_is_stored_only_where_it_is_unusual():

@@ -227,7 +227,7 @@ async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatc
 
 
 async def _has_timer(held, name: str) -> bool:
-    return any(name in stored.session.timers for stored in held._batches._cache._sessions.values())
+    return any(name in session.timers for session in held._batches._cache._decoded.values())
 
 
 async def test_flapping_redis_makes_no_poison(system, monkeypatch):
