@@ -53,9 +53,9 @@ class Keys:
         """Hash: worker deaths per entry or effect id, and the last mark of an entry."""
         return self._in(partition, "suspects")
 
-    def scratch(self, partition: int) -> str:
+    def new_log(self, partition: int) -> str:
         """Stream that exists only while a commit runs."""
-        return self._in(partition, "scratch")
+        return self._in(partition, "new-log")
 
     def session(self, session_id: str) -> str:
         """Hash: the session."""

@@ -142,7 +142,7 @@ class SessionStore:
             keys.live(partition),
             keys.ended(partition),
             keys.suspects(partition),
-            keys.scratch(partition),
+            keys.new_log(partition),
         ]
         arguments: list[scripts.Argument] = [
             lease.holder,

@@ -8,7 +8,7 @@
   KEYS[5]  set of live sessions
   KEYS[6]  sorted set of ended sessions
   KEYS[7]  hash of suspected entries and effects
-  KEYS[8]  scratch stream, which exists only while the script runs
+  KEYS[8]  stream for a new log, which exists only while the script runs
   KEYS[9 ..]  for each session its hash and its log stream
 
   ARGV[1]  lease holder            text, in full
@@ -36,7 +36,7 @@
   Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
   Why it passes spans of ARGV: each value that Lua copies, and each command, costs Redis a tenth of a microsecond.
 ]]
-local events, lease, outbox, timers, live, ended, suspects, scratch =
+local events, lease, outbox, timers, live, ended, suspects, new_log =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local holder, number, ttl_s, log_max, logged_at = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local at = 6
@@ -93,17 +93,17 @@ write_span('XDEL', events, entries_first, entries_last)
 redis.call('HDEL', suspects, '', 'last')
 write_span('HDEL', suspects, entries_first, entries_last)
 redis.call('HSET', lease, 'commit', number)
-local is_scratch_used = false
+local is_new_log_used = false
 for i = 1, versions_last - versions_first + 1 do
   local hash, log = KEYS[7 + 2 * i], KEYS[8 + 2 * i]
   write_span('HSET', hash, skip_list())
   write_span('HDEL', hash, skip_list())
   -- Redis reserves 4 KiB for a new stream, but a copy takes only what it holds. So a new log is written elsewhere.
   local is_new = log_lengths[i] == 0
-  local target = is_new and scratch or log
+  local target = is_new and new_log or log
   if is_new then
-    redis.call('DEL', scratch)
-    is_scratch_used = true
+    redis.call('DEL', new_log)
+    is_new_log_used = true
   end
   local entries = tonumber(ARGV[at])
   at = at + 1
@@ -113,11 +113,11 @@ for i = 1, versions_last - versions_first + 1 do
       'to', ARGV[first + 2], 'outcome', ARGV[first + 3], 'version', ARGV[first + 4], 'reason', ARGV[first + 5],
       'effects', ARGV[first + 6], unpack(ARGV, first + 7, to))
   end
-  if is_new and entries > 0 then redis.call('COPY', scratch, log, 'REPLACE') end
+  if is_new and entries > 0 then redis.call('COPY', new_log, log, 'REPLACE') end
   -- Trimming to an exact length reads a part of the stream, so only a log that is full is trimmed, and once.
   if log_lengths[i] + entries > log_max then redis.call('XTRIM', log, 'MAXLEN', log_max) end
 end
-if is_scratch_used then redis.call('DEL', scratch) end
+if is_new_log_used then redis.call('DEL', new_log) end
 
 write_span('SADD', live, new_first, new_last)
 if ended_first <= ended_last then

@@ -335,7 +335,7 @@ async def test_young_log_takes_no_more_memory_than_it_needs(store, client, singl
     await store.commit(partition, lease, Batch(sessions=[later]))
     assert await client.xlen(keys.log(SESSION)) == 2
     assert await client.memory_usage(keys.log(SESSION)) < 3_000
-    assert not await client.exists(keys.scratch(partition))
+    assert not await client.exists(keys.new_log(partition))
 
 
 async def test_log_that_outlived_its_session_is_kept(store, client, keys, partition, lease):
@@ -344,8 +344,8 @@ async def test_log_that_outlived_its_session_is_kept(store, client, keys, partit
     assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"earlier", b"call_received"]
 
 
-async def test_value_under_the_scratch_key_is_not_copied(store, client, keys, partition, lease):
-    await client.xadd(keys.scratch(partition), {"event": "foreign"})
+async def test_value_under_the_key_of_new_logs_is_not_copied(store, client, keys, partition, lease):
+    await client.xadd(keys.new_log(partition), {"event": "foreign"})
     await store.commit(partition, lease, Batch(sessions=[opened()]))
     assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"call_received"]
 

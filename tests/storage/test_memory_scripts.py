@@ -105,7 +105,7 @@ def test_a_lease_is_taken_alike_on_whatever_server(real: redis.Redis) -> None:
 
 # ---- commits ---------------------------------------------------------------------------------------------------------
 
-OWN = [b"events", b"lease", b"outbox", b"timers", b"live", b"ended", b"suspects", b"scratch"]
+OWN = [b"events", b"lease", b"outbox", b"timers", b"live", b"ended", b"suspects", b"new-log"]
 SESSIONS = [b"s1", b"s2", b"s3"]
 
 
@@ -169,7 +169,7 @@ in_the_way = st.lists(st.sampled_from([
     ("SET", "outbox", "x"), ("SET", "session:s1", "x"), ("HSET", "session:s2", "version", "1"), ("SET", "log:s2", "x"),
     ("ZADD", "ended", 1, "old"), ("XGROUP", "CREATE", "events", "workers", "0"), ("CONFIG", "SET", "maxmemory", "1"),
     ("HSET", "lease", "holder", "8:you"), ("DEL", "events"), ("SADD", "live", "s1"), ("HSET", "suspects", "1-1", 2),
-    ("SET", "scratch", "x"), ("XADD", "log:s1", "1-1", "a", "b"),
+    ("SET", "new-log", "x"), ("XADD", "log:s1", "1-1", "a", "b"),
 ]), max_size=3)  # fmt: skip
 BEFORE_COMMITS: list[Words] = [
     ("HSET", "lease", "holder", "7:me"), ("XADD", "events", "1-1", "a", "b"), ("XADD", "events", "2-1", "a", "b"),
