@@ -59,8 +59,8 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     broken, _ = await system.talking()
     healthy, agent = await system.talking()
     key = system.keys.session(broken.sid)
-    version = await system.client.hget(key, "version")
-    await system.client.hset(key, "version", "the newest")
+    packed = await system.client.hget(key, "packed")
+    await system.client.hset(key, "packed", "{}")
     for worker in system.workers:
         assert worker.assigner is not None
         for held in worker.assigner.consumers.values():
@@ -72,7 +72,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "its entry is put aside")
     assert await dead_reasons(system) == ["the session's stored state is damaged"]
     assert system.redirects_of(agent) == 1
-    await system.client.hset(key, "version", version)
+    await system.client.hset(key, "packed", packed)
     assert (await system.command("convert", broken.sid)).status == "done"
     await all_hang_up(system, dead_lettered=1)
 
