@@ -1,10 +1,12 @@
 """Whom calls go to: numbers, browser clients and SIP addresses, and no one who is not on the allow-list."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from conferral.runtime.errors import SettingsError
+from conferral.storage.codecs import session_hash
 from conferral.storage.commands import command_stream
 from conferral.telephony.directory.model import resolve_agent, resolve_fallback
 from tests.flows.flow_helpers import (
@@ -218,7 +220,11 @@ async def test_agent_address_changed_by_hand_is_not_rung_again(redis_server):
         system.sandbox.phone(TARGET).script_in_turn(busy())
         customer, _ = await system.talking()
         await system.stop_worker()
-        await system.client.hset(system.keys.session(customer.sid), "party.agent.address", PREMIUM)
+        key = system.keys.session(customer.sid)
+        session = session_hash.unpack(await system.client.hget(key, session_hash.PACKED))
+        agent = replace(session.parties["agent"], address=PREMIUM)
+        session = replace(session, parties={**session.parties, "agent": agent})
+        await system.client.hset(key, mapping=session_hash.encode(session))
         system.start_worker()
         await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
         await everyone_is_gone(system, customer.sid, "recall-failed")

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from conferral.sandbox import CallHandle
+from conferral.storage.codecs.session_hash import all_fields
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
@@ -187,9 +188,9 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
         pipeline = system.client.pipeline(transaction=True)  # all of one moment
         pipeline.hlen(system.keys.outbox(partition))
         pipeline.xlen(system.keys.events(partition))
-        pipeline.hget(system.keys.session(session_id), "timers")
-        under_way, undecided, timers = await pipeline.execute()
-        names = {timer.partition("=")[0] for timer in timers.decode().split()}
+        pipeline.hgetall(system.keys.session(session_id))
+        under_way, undecided, record = await pipeline.execute()
+        names = {timer.partition("=")[0] for timer in all_fields(record)["timers"].split()}
         return not under_way and not undecided and names <= {"age", "park"}
 
     await system.eventually(does, f"{session_id} waits for nothing")

@@ -124,13 +124,16 @@ async def test_slow_connection_is_kept_as_long_as_replies_arrive(tmp_path: Path)
                 await asyncio.sleep(0.2)  # a delay: the server's
                 writer.write(b"+PONG\r\n")
         writer.close()
+        closed.set()
 
+    closed = asyncio.Event()
     listener = await asyncio.start_unix_server(answer_slowly, tmp_path / "redis.sock")
     client = make_client(f"unix://{tmp_path}/redis.sock")
     connection = PipeliningConnection(client, timeout_s=0.6)
     assert await asyncio.gather(*(exchange(connection, ("PING",)) for _ in range(6))) == [[b"PONG"]] * 6
     connection.close()
     await client.aclose()
+    await closed.wait()
     listener.close()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -471,8 +471,7 @@ async def test_read_of_a_call_unknown_to_twilio_shows_it_completed() -> None:
 
 
 async def test_effect_of_an_unknown_kind_is_a_fault_and_no_outcome() -> None:
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Whistle(Effect):
+    class Whistle(Effect, frozen=True, kw_only=True):
         kind: ClassVar[str] = "whistle"
 
     calls, _ = calls_with({})
