@@ -33,7 +33,7 @@ from conferral.statemachine.guards.ended_session import may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
 from conferral.statemachine.left_reasons import REDIRECTED_AWAY, has_left_guests
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, TransferMode
 from conferral.statemachine.step import CommandStatus, Outcome
 
 #: The final status of a call or `<Dial>`, as a word about the called party.
@@ -154,13 +154,17 @@ def end_by_read(draft: Draft, event: CallsRead) -> None:
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:
     """End the session: the customer left during a transfer. Hang up everyone else."""
-    agent_hung_up_bridge = (
-        draft.session.direction == OUTBOUND
-        and draft.session.first_to_leave == AGENT
-        and not draft.session.conference_sid
-    )
+    session = draft.session
     # An agent who hangs up before anyone is moved ends the customer's call as well: the agent's `<Dial>` carries it.
-    end_session(draft, EndReason.AGENT_LEFT if agent_hung_up_bridge else EndReason.CUSTOMER_LEFT)
+    ended_bridge = session.direction == OUTBOUND
+    # An agent who hangs up just before being removed for a park ends the conference.
+    ended_conference = (
+        session.transfer is not None and session.transfer.mode is TransferMode.PARK and bool(session.former_conferences)
+    )
+    agent_ended_call = (
+        session.first_to_leave == AGENT and not session.conference_sid and (ended_bridge or ended_conference)
+    )
+    end_session(draft, EndReason.AGENT_LEFT if agent_ended_call else EndReason.CUSTOMER_LEFT)
 
 
 def hang_up_after_failed_sentence(draft: Draft, event: EffectFailed | EffectUnknown) -> None:
