@@ -49,6 +49,7 @@ def parse_complete_post(data: bytes) -> CompletePost | None:
     length = headers.get("content-length", "")
     if (
         len(headers) != len(fields)  # a name was repeated
+        or "host" not in headers
         or not _LENGTH.fullmatch(length)
         or int(length) != len(body)
         or not _UNUSUAL.isdisjoint(headers)

@@ -159,6 +159,7 @@ async def test_two_talk_on_without_the_supervisor_and_leaving_ends_the_call_agai
     await crowd.talk("customer", "agent")
     assert gone.status == "completed"
     # Someone else may supervise then.
+    await crowd.party("supervisor", status="left")
     await crowd.supervise("barge", BOB)
     await is_heard_as(crowd, "barge")
     crowd["agent"].hang_up()
