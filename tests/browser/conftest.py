@@ -12,7 +12,7 @@ from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.browser_environment import BrowserEnvironment, Console
 from tests.browser.camera import Camera
-from tests.browser.windows import PATIENCE_MS, Windows
+from tests.browser.windows import PATIENCE_MS, Profiles, Windows
 from tests.conferral.cli_helpers import set_up
 from tests.support.redis_server import RedisServer
 
@@ -63,10 +63,15 @@ async def browser(browser_program: str) -> AsyncIterator[Browser]:
         await started.close()
 
 
+@pytest.fixture(scope="session")
+def profiles(browser: Browser) -> Profiles:
+    return Profiles(browser)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def windows(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Windows]:
+async def windows(profiles: Profiles, request: pytest.FixtureRequest) -> AsyncIterator[Windows]:
     """Windows of a browser that no one has used before; whatever is wrong in one of them fails the test."""
-    opened = Windows(browser)
+    opened = Windows(profiles)
     yield opened
     await opened.close()
     opened.report_errors()

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser import axe
-from tests.browser.windows import Windows
+from tests.browser.windows import Profiles, Windows
 
 BAD_PAGE = """<!doctype html><html><head><title></title></head><body>
 <p style="color: #aaa; background: #fff">hardly to be read</p><button></button><img src="data:,">
@@ -12,7 +12,7 @@ BAD_PAGE = """<!doctype html><html><head><title></title></head><body>
 
 
 async def test_errors_and_foreign_requests_in_a_window_are_noticed(browser):
-    windows = Windows(browser)
+    windows = Windows(Profiles(browser))
     page = await windows.open("about:blank")
     await page.set_content("""<title>a</title><script>
       console.error("said by a script");
