@@ -35,6 +35,7 @@ class PipeliningConnection:
         #: The running attempt to connect, which all exchanges share.
         self._opening: asyncio.Task[_Link] | None = None
         self._link: _Link | None = None
+        self._is_closed = False
 
     @staticmethod
     def can_serve(client: object) -> bool:
@@ -63,7 +64,8 @@ class PipeliningConnection:
         return await link.send(packed, count)
 
     def close(self) -> None:
-        """Close the connection; running exchanges fail."""
+        """Close the connection for good; running exchanges fail, and later ones do not open it again."""
+        self._is_closed = True
         if self._opening is not None:
             self._opening.cancel()
         if self._link is not None:
@@ -71,6 +73,8 @@ class PipeliningConnection:
             self._link = None
 
     async def _open(self) -> "_Link":
+        if self._is_closed:
+            raise RedisConnectionError("closed")
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect())
             self._opening.add_done_callback(self._on_opened)
@@ -147,7 +151,7 @@ class _Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Close; exchanges fail."""
-        self._writer.close()
+        self._transport.abort()  # it would first send what is in its buffer
         self._fail(RedisConnectionError("closed"))
 
     def data_received(self, data: bytes) -> None:
