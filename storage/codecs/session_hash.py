@@ -13,6 +13,7 @@ import msgspec
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.schema import SCHEMA_VERSION
 
@@ -95,8 +96,8 @@ def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
     field `damaged` names it.
     """
     readable = decode_fields({name: value for name, value in record.items() if name != _PACKED})
-    if "id" not in readable or "state" not in readable:
-        return readable  # not a session's
+    if not is_session(readable):
+        return readable
     try:
         session = unpack(record.get(_PACKED, b""))
     except CorruptHashError:

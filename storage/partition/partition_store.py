@@ -14,7 +14,6 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.client import Client, is_cluster, run_each, store_errors
-from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
@@ -202,7 +201,7 @@ class PartitionStore:
         Raises:
             StoreUnreachableError: Redis did not answer; any of the writes may be done.
         """
-        if isinstance(self._client, ClusterClient):
+        if self.is_cluster:
             return list(writes)
         commands: list[tuple[Any, ...]] = []
         #: For each command, its write.

@@ -122,5 +122,5 @@ class Windows:
 
     def report_errors(self) -> None:
         """Fails when something did."""
-        lines = [*self.wrong, *(f"somebody else's address: {url}" for url in self.foreign)]
+        lines = [*self.wrong, *(f"a foreign address: {url}" for url in self.foreign)]
         assert not lines, "\n".join(lines)

@@ -111,7 +111,7 @@ async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, 
         live = {call.sid for call in system.sandbox.live_calls()}
         restore(durable_redis, copy)
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "nobody is in silence")
+        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "no one is in silence")
         gone = live - {call.sid for call in system.sandbox.live_calls()}
         assert life.customer.sid not in gone, await system.report()
         assert dials_to(system, TARGET) <= 1

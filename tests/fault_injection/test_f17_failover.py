@@ -70,7 +70,7 @@ async def test_fault_17_failover_loses_what_was_acknowledged_last(pair, back, lo
         promote(replica)
         relay.lead_to(replica.socket)
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "nobody is in silence")
+        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "no one is in silence")
         assert life.customer.status == "in-progress", await system.report()
         assert dials_to(system, TARGET) <= 1
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)

@@ -87,7 +87,7 @@ async def test_fault_31_primary_dies_and_its_replica_is_promoted(cluster, step):
 
         await system.eventually(is_promoted, "the replica has taken over", timeout_s=2 * FAILOVER_S)
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "nobody is in silence")
+        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "no one is in silence")
         assert life.customer.status == "in-progress", await system.report()
         await life.go_to(Life.STEPS[Life.STEPS.index(step) + 1])
         assert dials_to(system, TARGET) <= 1

@@ -221,7 +221,7 @@ async def test_fault_44_callbacks_of_another_account_are_turned_away(system: Fau
     ours, version = system.sandbox.auth_token, (await system.session(customer.sid))["version"]
 
     assert await posted(seen.url, dict(seen.params), token=ours) == 204
-    assert await posted(seen.url, form, token="somebody else's") == 403
+    assert await posted(seen.url, form, token="another program's") == 403
     assert await posted(seen.url, form | {"AccountSid": "AC" + "f" * 32}, token=ours) == 403
 
     await system.until(customer.sid, version=str(int(version) + 1))

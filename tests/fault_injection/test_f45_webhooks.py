@@ -46,7 +46,7 @@ async def answered(session: aiohttp.ClientSession, base: str, target: str, body:
 
 async def test_fault_45_flood_with_wrong_signatures_stores_nothing_and_delays_no_one(system: FaultSystem) -> None:
     seen = await callback_of(system)
-    wrong = signed(system, seen.url, dict(seen.params), token="somebody else's")
+    wrong = signed(system, seen.url, dict(seen.params), token="another program's")
     stored = await appended(system)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
@@ -75,7 +75,7 @@ async def test_fault_45_thousand_wrong_signatures_a_second_beside_good_ones(
 ) -> None:
     """The program under a flood, and good callbacks in between; prints how long those took."""
     seen = await callback_of(system)
-    wrong = signed(system, seen.url, dict(seen.params), token="somebody else's")
+    wrong = signed(system, seen.url, dict(seen.params), token="another program's")
     good = signed(system, seen.url, dict(seen.params))
     with program(system, "webhooks", tmp_path / "webhooks.log", CONFERRAL_LOG_FORMAT="json") as webhooks:
         await until_ready(system, webhooks)

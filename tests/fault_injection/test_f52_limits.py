@@ -56,7 +56,7 @@ async def test_fault_52_webhooks_continue_when_their_log_cannot_be_written(
         seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
         with program(system, "webhooks", tmp_path / "full") as webhooks:
             await until_ready(system, webhooks)
-            for token, status in (("", 204), ("somebody else's", 403)):
+            for token, status in (("", 204), ("another program's", 403)):
                 assert await posted(webhooks, *signed(system, seen.url, dict(seen.params), token=token)) == status
             assert await stopped(webhooks) == 0
         await all_hang_up(system)

@@ -108,7 +108,7 @@ async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resum
         lease = system.keys.lease(system.keys.partition_of(customer.sid))
         pipeline = system.client.pipeline(transaction=True)
         pipeline.delete(lease)
-        pipeline.set(lease, "somebody else's")
+        pipeline.set(lease, "another program's")
         await pipeline.execute()
 
         async def is_reported() -> bool:
@@ -136,7 +136,7 @@ async def test_fault_59_readiness_names_the_unheld_partition(redis_server: Redis
             await until_ready(system, worker)
             number = system.keys.partition_of(customer.sid)
             await system.client.delete(system.keys.lease(number))
-            await system.client.set(system.keys.lease(number), "somebody else's")
+            await system.client.set(system.keys.lease(number), "another program's")
 
             async def is_named() -> bool:
                 async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/readyz") as response:

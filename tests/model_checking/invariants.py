@@ -75,10 +75,10 @@ def check(system: ModelInputs, place: Place) -> None:
     """Raises where a law is broken."""
     for sid, since_ms in place.lonely:
         if since_ms < NOW_MS - LONELY_MAX_MS:
-            raise BrokenLawError("nobody is stranded", f"{_who(system, place, sid)} has heard nobody for over 30 s")
+            raise BrokenLawError("no one is stranded", f"{_who(system, place, sid)} has heard nobody for over 30 s")
     doubled = system.exchanges.dialed_twice[place.exchange]
     if doubled:
-        raise BrokenLawError("nobody is dialed twice for one intent", doubled)
+        raise BrokenLawError("no one is dialed twice for one intent", doubled)
     if not place.was_rolled_back or (is_at_rest(system, place) and not place.down_until_ms):
         # Redis may have forgotten that the consult is over; the check of the session finds out.
         _check_consult(system, place)
@@ -121,7 +121,7 @@ def check_at_rest(system: ModelInputs, place: Place) -> None:
     if place.lonely:
         sid = place.lonely[0].sid
         raise BrokenLawError(
-            "nobody is stranded", f"{_who(system, place, sid)} hears nobody, and nothing happens any more"
+            "no one is stranded", f"{_who(system, place, sid)} hears nobody, and nothing happens any more"
         )
     if not session.version:
         if legs:

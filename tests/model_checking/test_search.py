@@ -58,7 +58,7 @@ def test_model_check_finds_a_dial_repeated_without_verification(begin: Begin, mo
 
     monkeypatch.setattr(entry_points, "verify", nothing_found)
     exploration, finding = found(begin, FLOWS["warm-room"], Left(1, 0, 0, 1), ("unknown",))
-    assert finding.broken.law == "nobody is dialed twice for one intent"
+    assert finding.broken.law == "no one is dialed twice for one intent"
     story = "\n".join(describe(exploration, finding))
     assert "the order create_participant target is sent, and its answer is lost after it has happened" in story
     assert len(finding.moves) < 10
@@ -68,7 +68,7 @@ def test_missing_lone_rule_is_found(begin: Begin) -> None:
     flow = FLOWS["remove"]
     flow = replace(flow, first="", policy=replace(flow.policy, lone_grace_ms=3_600_000))
     _, finding = found(begin, flow, Left(0, 0, 2, 2), ())
-    assert finding.broken.law == "nobody is stranded"
+    assert finding.broken.law == "no one is stranded"
     assert [move.how for move in finding.moves if move.kind == "person"] == ["hang up", "hang up"]
 
 
@@ -109,8 +109,8 @@ def test_flow_that_cannot_be_replayed_says_what_can_happen_there(begin: Begin) -
 def test_flow_that_breaks_no_law_is_not_reported(begin: Begin) -> None:
     exploration = begin(FLOWS["convert"], left=Left())
     sends = next(move for move, _ in exploration.moves.of(exploration.start) if move.kind == "send")
-    with pytest.raises(ValueError, match="'nobody is stranded' breaks None"):
-        describe(exploration, Finding(BrokenLawError("nobody is stranded", "planted"), (sends,)))
+    with pytest.raises(ValueError, match="'no one is stranded' breaks None"):
+        describe(exploration, Finding(BrokenLawError("no one is stranded", "planted"), (sends,)))
 
 
 #: The agent leaves as the call is parked, and the wait document of the customer's conference is lost.

@@ -282,7 +282,7 @@ def check_company(session: Session) -> None:
         # A removed party is waited for until the call is over; then it goes on.
         is_removed = any(party.is_leaving for party in session.parties.values())
         answered = any(party.answered for party in session.parties.values() if party.dial_id and not party.is_gone)
-        assert someone_is_being_dialed(session) or is_removed or answered, "nobody is dialed for whoever waits"
+        assert someone_is_being_dialed(session) or is_removed or answered, "no one is dialed for the party that waits"
     assert ("park" in session.timers) == (session.phase is Phase.PARKED)
 
 

@@ -113,14 +113,14 @@ def test_customer_who_came_alone_as_one_who_starts_is_moved_to_hear_the_music():
     ).expect_held()
 
 
+def parking() -> Scenario:
+    """The customer is on hold, and the agent is being hung up."""
+    story = as_conference(conferenced()).park().confirms("agent").confirms("customer")
+    return story.expect("transferring", "hang up agent")
+
+
 def test_agent_without_callbacks_is_hung_up_again_and_read():
-    story = (
-        as_conference(conferenced())
-        .park()
-        .confirms("agent")
-        .confirms("customer")
-        .expect("transferring", "hang up agent")
-    )
+    story = parking()
     story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").expect_timers("stage")
     story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
@@ -129,13 +129,7 @@ def test_agent_without_callbacks_is_hung_up_again_and_read():
 
 @pytest.mark.parametrize("comes_to_nothing", ["fails", "is_unknown"])
 def test_hang_up_is_not_ordered_again_while_it_waits_for_a_request_slot(comes_to_nothing: str):
-    story = (
-        as_conference(conferenced())
-        .park()
-        .confirms("agent")
-        .confirms("customer")
-        .expect("transferring", "hang up agent")
-    )
+    story = parking()
     waiting = story.session.parties["agent"].hang_up_effect_id
     assert waiting == story.last.effects[-1].effect_id
     story.fires(StageOverdue).expect("transferring", "look")

@@ -107,7 +107,7 @@ async def test_blocking_read_is_woken_by_an_appended_entry(alone: AnyServer, cli
         reads = [asyncio.ensure_future(one.xread({"y": "0", "x": "0"}, block=20_000)) for one in (blocking, other)]
         await asyncio.sleep(0.05)  # a delay: nothing shows that a blocked read has begun
         assert not any(read.done() for read in reads)
-        await client.set("x", "somebody else's")
+        await client.set("x", "another program's")
         await client.delete("x")
         await add()
         for answer in await asyncio.gather(*reads):

@@ -144,7 +144,7 @@ async def test_version_conflict_changes_nothing_and_names_the_sessions(store, cl
 async def test_session_key_of_a_wrong_type_is_a_conflict_and_changes_nothing(
     store, client, keys, partition, lease, key
 ):
-    await client.set(getattr(keys, key)(SESSION), "somebody else's")
+    await client.set(getattr(keys, key)(SESSION), "another program's")
     before = await everything(client, keys)
     with pytest.raises(CommitConflictError):
         await store.commit(partition, lease, Batch(sessions=[opened()], outbox_put={"e": b"1"}))
@@ -153,7 +153,7 @@ async def test_session_key_of_a_wrong_type_is_a_conflict_and_changes_nothing(
 
 @pytest.mark.parametrize("key", ["events", "outbox", "timers", "live", "ended", "suspects"])
 async def test_partition_key_of_a_wrong_type_changes_nothing(store, client, keys, partition, lease, key):
-    await client.set(getattr(keys, key)(partition), "somebody else's")
+    await client.set(getattr(keys, key)(partition), "another program's")
     before = await everything(client, keys)
     with pytest.raises(WrongTypeError):
         await store.commit(partition, lease, Batch(sessions=[opened()], outbox_put={"e": b"1"}))
@@ -431,7 +431,7 @@ async def test_effect_whose_outcome_can_not_be_written_is_not_marked_as_done(acc
 
     outcome = EffectSucceeded(session_id=SESSION, token="e:outcome", effect_id="e", kind="hang_up_call")
     await client.hset(keys.outbox(partition), "e", b"{}")
-    await client.set(keys.events(partition), "somebody else's")
+    await client.set(keys.events(partition), "another program's")
     with pytest.raises(StoreError):
         await access.finish_effect(partition, "e", outcome)
     assert await client.hget(keys.outbox(partition), "e") == b"{}"

@@ -314,7 +314,7 @@ async def test_lease_of_no_partition_has_no_time(client, clock):
 
 async def test_standings_are_read_in_one_go_and_senseless_ones_left_to_take(client, clock):
     await take(client, clock, "one")
-    await client.set("test:{1}:lease", "somebody else's")
+    await client.set("test:{1}:lease", "another program's")
     await client.hset("test:{2}:lease", mapping={"holder": "1:x", "until": "soon"})
     found = await leases.read_leases(client, [KEY, "test:{1}:lease", "test:{2}:lease", "test:{3}:lease"])
     assert found[0] == LeaseInfo("1:one", int(await client.hget(KEY, "until")))

@@ -120,7 +120,7 @@ async def test_outcome_stays_in_the_outbox_while_redis_is_full(ordered, access, 
 
 @pytest.mark.redis
 async def test_outcome_stays_in_the_outbox_when_the_key_is_foreign(ordered, access, client, keys):
-    await client.set(keys.outcomes, "somebody else's")
+    await client.set(keys.outcomes, "another program's")
     with pytest.raises(StoreError):
         await access.finish_write(0, PublishOutcome(TRANSFER), session_ttl_s=60)
     assert PublishOutcome(TRANSFER).write_id in await access.outbox(0)
@@ -180,7 +180,7 @@ async def test_writes_of_a_batch_are_finished_together(ordered, access, client, 
 
 @pytest.mark.redis
 async def test_refused_write_of_a_batch_stays_in_the_outbox_alone(ordered, access, client, keys):
-    await client.set(keys.outcomes, "somebody else's")
+    await client.set(keys.outcomes, "another program's")
     expiry = ExpireCalls("CA1", ("CA1",))
     await client.hset(keys.outbox(0), expiry.write_id, encode(OutboxEntry(expiry, 5)))
     left = await access.finish_writes(0, [PublishOutcome(SESSION), expiry], session_ttl_s=60)

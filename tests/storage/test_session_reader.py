@@ -286,7 +286,7 @@ async def test_live_sessions_are_read_with_their_versions(reader, client, keys, 
     for name in names:
         await client.hset(keys.session(name), "version", 7)
     await client.delete(keys.session("s3"))
-    await client.set(keys.session("s3"), "somebody else's")
+    await client.set(keys.session("s3"), "another program's")
     await client.delete(keys.session("s4"))
     found = await reader.live_versions(range(keys.partitions))
     assert {name: version for of in found.values() for name, version in of.items()} == {

@@ -51,7 +51,7 @@ async def test_every_timer_can_be_read_back(access, client, keys, lease, timer):
 
 async def test_timer_whose_entry_can_not_be_written_stays(access, client, keys, lease):
     await client.zadd(keys.timers(P), {"lone|s1": 1})
-    await client.set(keys.events(P), "somebody else's")
+    await client.set(keys.events(P), "another program's")
     with pytest.raises(StoreError):
         await access.fire_timers(P, lease, lease.acquired_at_ms)
     assert await client.zcard(keys.timers(P)) == 1

@@ -133,7 +133,7 @@ async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alon
     stuck, _ = await system.talking()
     healthy, _ = await system.talking()
     await system.client.delete(system.keys.log(stuck.sid))
-    await system.client.set(system.keys.log(stuck.sid), "somebody else's")
+    await system.client.set(system.keys.log(stuck.sid), "another program's")
     await system.client.xadd(system.keys.commands, {"type": "convert", "session": stuck.sid, "id": "s1"})
     assert (await system.command("convert", healthy.sid)).status == "done"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")

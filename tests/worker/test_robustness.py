@@ -140,7 +140,7 @@ async def test_command_whose_id_is_in_another_unit_is_as_good_as_any(system, ent
 
 async def test_command_with_a_foreign_key_blocks_no_other(system):
     customer, _ = await system.talking()
-    await system.client.set(system.keys.command("taken"), "somebody else's")
+    await system.client.set(system.keys.command("taken"), "another program's")
     await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "taken"})
     assert (await system.command("convert", customer.sid)).status == "done"
     assert await dead_reasons(system) == [b"Redis refuses one of its keys"]
@@ -154,7 +154,7 @@ async def test_outcome_that_can_not_be_written_stops_nothing(system):
     await system.until(customer.sid, state="converting")
     await system.eventually(lambda: system.client.hexists(system.keys.command("later"), "status"), "it was accepted")
     await system.client.delete(system.keys.command("later"))
-    await system.client.set(system.keys.command("later"), "somebody else's")
+    await system.client.set(system.keys.command("later"), "another program's")
     await system.until(customer.sid, state="conferenced")
     await system.client.delete(system.keys.command("later"))
     outcome = await system.command("end", customer.sid)

@@ -8,8 +8,7 @@ import structlog
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
-from conferral.storage.connection.client import Client
-from conferral.storage.connection.node_limits import node_of
+from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.connections import connection_name, own_name
 from conferral.storage.partition.lease import RENEW_EVERY_S, Renewal, disconnected_s
@@ -72,14 +71,14 @@ class LeaseRenewer:
             return
         # Without an own connection, or it may be broken while others are not.
         due = [consumer for consumer in held if consumer not in self._slow]
-        is_cluster = bool(held) and bool(node_of(self._client, held[0].lease.key))
+        wait_s = RENEWAL_WAIT_S if is_cluster(self._client) else None
         for start in range(0, len(due), CONCURRENCY_MAX):
             started = {
                 consumer: asyncio.get_running_loop().create_task(self._renew_tolerantly(consumer))
                 for consumer in due[start : start + CONCURRENCY_MAX]
             }
             self._slow |= started
-            await asyncio.wait(started.values(), timeout=RENEWAL_WAIT_S if is_cluster else None)
+            await asyncio.wait(started.values(), timeout=wait_s)
         for consumer, task in list(self._slow.items()):
             if task.done():
                 del self._slow[consumer]
