@@ -1,6 +1,7 @@
 """Wires the parts of one worker together, from the settings and the environment."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from conferral.runtime.clock import StoreClock
@@ -86,13 +87,14 @@ class Connections:
         return SessionStore(self.reserved, keys, session_ttl_s=session_ttl_s, hot=self.hot)
 
     async def close(self) -> None:
-        """Close all."""
-        await self.http.close()
-        self.hot.close()
-        self.reads.close()
-        for client in (self.client, self.blocking, self.reserved, self.own):
-            if client is not None:
-                await client.aclose()
+        """Close all, even if one of them fails."""
+        async with AsyncExitStack() as closing:
+            for client in (self.client, self.blocking, self.reserved, self.own):
+                if client is not None:
+                    closing.push_async_callback(client.aclose)
+            closing.push_async_callback(self.http.close)
+            closing.callback(self.hot.close)
+            closing.callback(self.reads.close)
 
 
 class WorkerParts:

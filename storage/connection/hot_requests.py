@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+
 from conferral.storage.connection.client import BLOCK_MS, BLOCK_TIMEOUT_S, Client
 from conferral.storage.connection.error_mapping import as_connection_error
 from conferral.storage.connection.pipelining import PipeliningConnection
@@ -67,12 +69,15 @@ class BlockingReads:
         self._client = client
         self._can_pipeline = pipelining and PipeliningConnection.can_serve(client)
         self._connections: dict[str, PipeliningConnection] = {}
+        self._is_closed = False
 
     async def read(self, stream: str, count: int) -> Entries:
         """Return the oldest entries of a stream; wait up to 2 s for one."""
         if not self._can_pipeline:
             answer = await self._client.xread({stream: "0"}, count=count, block=BLOCK_MS)
             return answer[0][1] if answer else []
+        if self._is_closed:
+            raise RedisConnectionError("closed")
         connection = self._connections.get(stream)
         if connection is None:
             connection = self._connections[stream] = PipeliningConnection(self._client, BLOCK_TIMEOUT_S)
@@ -90,7 +95,8 @@ class BlockingReads:
         return [(entry_id, _pairs(fields)) for entry_id, fields in reply[0][1]] if reply else []
 
     def close(self) -> None:
-        """Close all connections; running reads fail."""
+        """Close all connections; running reads fail, and later ones do not open them again."""
+        self._is_closed = True
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()

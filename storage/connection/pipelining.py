@@ -73,21 +73,33 @@ class PipeliningConnection:
             self._link = None
 
     async def _open(self) -> "_Link":
-        if self._is_closed:
-            raise RedisConnectionError("closed")
+        self._raise_if_closed()
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect())
             self._opening.add_done_callback(self._on_opened)
-        return await asyncio.shield(self._opening)
+        try:
+            return await asyncio.shield(self._opening)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                self._raise_if_closed()  # `close` canceled the attempt, not this exchange
+            raise
 
     async def _connect(self) -> "_Link":
         pool: Any = self._client.connection_pool
         connection = pool.make_connection()
         await connection.connect()
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
+        self._raise_if_closed()
         if self._link is not None:
             self._link.retire()
         self._link = _Link(connection, self._timeout_s)
         return self._link
+
+    def _raise_if_closed(self) -> None:
+        if self._is_closed:
+            raise RedisConnectionError("closed")
 
     def _on_opened(self, opening: "asyncio.Task[_Link]") -> None:
         self._opening = None

@@ -77,6 +77,14 @@ async def test_refusal_is_raised_for_a_command_and_a_value_in_a_pipeline(hot, cl
     assert text == b"text"
 
 
+async def test_reads_after_the_end_open_nothing(single, blocking, keys) -> None:
+    reads = BlockingReads(blocking, pipelining=True)
+    reads.close()
+    with pytest.raises(RedisConnectionError, match="closed"):
+        await reads.read(keys.events(0), 1)
+    assert not reads._connections
+
+
 async def test_read_after_a_canceled_one_gets_its_entries_at_once(single, blocking, client, pipelining) -> None:
     reads = BlockingReads(blocking, pipelining=pipelining)
     left = asyncio.ensure_future(reads.read("stream", 10))

@@ -198,6 +198,41 @@ async def test_closing_fails_what_waits(connection, relay) -> None:
     relay.go_on()
 
 
+async def test_closing_ends_an_attempt_to_connect(connection, relay, alone) -> None:
+    """Whether Redis has answered the attempt by then or not."""
+    with alone.client() as other:
+        connections = len(other.client_list())
+        relay.fall_silent()
+        waiting = asyncio.ensure_future(exchange(connection, ("PING",)))
+        while not relay.requests:
+            await asyncio.sleep(0.001)
+        connection.close()
+        assert isinstance(await broken(waiting), RedisConnectionError)
+        relay.go_on()
+        while len(other.client_list()) > connections:
+            await asyncio.sleep(0.001)
+
+
+async def test_connection_that_opens_after_the_end_is_closed(connection, alone, monkeypatch) -> None:
+    make, opened = connection._client.connection_pool.make_connection, []
+
+    def make_connection() -> object:
+        made = make()
+        connect = made.connect
+
+        async def connect_and_close() -> None:
+            await connect()
+            opened.append(made)
+            connection._is_closed = True  # and the cancellation came too late
+
+        made.connect = connect_and_close
+        return made
+
+    monkeypatch.setattr(connection._client.connection_pool, "make_connection", make_connection)
+    assert isinstance(await broken(exchange(connection, ("PING",))), RedisConnectionError)
+    assert [made.is_connected for made in opened] == [False]
+
+
 async def test_password_and_database_of_the_url_are_used(alone) -> None:
     with alone.client() as other:
         other.config_set("requirepass", "secret")
