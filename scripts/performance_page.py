@@ -47,7 +47,7 @@ def _spread(figure: Figure | None, unit: str, factor: float = 1.0) -> str:
     if figure is None:
         return UNMEASURED
     least, most = min(figure.rounds) * factor, max(figure.rounds) * factor
-    shown = f"{number(figure.median * factor)} {unit}"
+    shown = f"{number(figure.median * factor)} {unit}".strip()
     return shown if number(least) == number(most) else f"{shown} ({number(least)} to {number(most)})"
 
 
@@ -181,8 +181,8 @@ def _takeovers(results: Results) -> list[list[str]]:
 
 
 def _numbers(results: Results, benchmark: str, prefix: str) -> list[int]:
-    found = {re.match(rf"{prefix}_(\d+)\.", name) for name in results.names(benchmark)}
-    return sorted(int(match[1]) for match in found if match)
+    matches = (re.match(rf"{prefix}_(\d+)\.", name) for name in results.names(benchmark))
+    return sorted({int(match[1]) for match in matches if match})
 
 
 # ---- plots -------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def latency_plot() -> str:
 def _latencies(results: Results) -> str:
     columns = (("events_per_s", ""), ("p50_ms", "ms"), ("p99_ms", "ms"), ("cpu_us", "µs"), ("cpu_percent", "%"))
     rows = [
-        [f"{load} %", *(_spread(results.figure("busy", f"load_{load}.{name}"), unit).strip() for name, unit in columns)]
+        [f"{load} %", *(_spread(results.figure("busy", f"load_{load}.{name}"), unit) for name, unit in columns)]
         for load in _numbers(results, "busy", "load")
     ]
     header = ["Load", "Events per second", "Command to REST: p50", "p99", "CPU per event", "CPU of the worker"]

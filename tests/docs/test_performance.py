@@ -135,3 +135,12 @@ def test_plot_of_nothing_says_so():
 @pytest.mark.parametrize(("most", "ticks"), [(95, [0, 20, 40, 60, 80, 100]), (4, [0, 1, 2, 3, 4])])
 def test_plot_begins_at_zero_with_round_numbers(most, ticks):
     assert plots._ticks(most, 1, is_log=False) == ticks
+
+
+def test_each_size_has_one_row(measured):
+    busy = {f"load_{load}.{name}": [1.0] for load in (10, 50) for name in ("events_per_s", "p50_ms", "p99_ms")}
+    takeover = {f"live_{live}.{name}_s": [1.0] for live in (1_000, 50_000) for name in ("takeover", "p50", "p99")}
+    found = results(busy=busy, takeover=takeover)
+
+    assert [row.split(" | ")[0] for row in performance_page._latencies(found).splitlines()[2:]] == ["| 10 %", "| 50 %"]
+    assert re.findall(r"`kill -9`, ([\d,]+) live", performance_page._figures(found)) == ["1,000", "50,000"]
