@@ -226,8 +226,6 @@ def table_or_entries(
 
     Args:
         target: The console, whose width counts.
-        columns: The table's columns.
-        rows: The table's rows.
         entries: The same rows, for a narrow terminal.
         styled: Columns with colored words.
     """

@@ -67,9 +67,7 @@ def make_app(
     """Create the application.
 
     Args:
-        settings: The process's settings.
         client: A Redis client with at least twice `redis_access.CONCURRENT_MAX` connections. The caller closes it.
-        clock: This machine's clock.
         read_only: Whether to reject all changes.
         command_line: How to call this program, for commands that the page offers to copy.
         show_token: Whether copied commands contain the token; otherwise, they contain its variable. Never with

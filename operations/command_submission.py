@@ -127,8 +127,6 @@ class CommandSubmitter:
         """Wait until a command's outcome is final or the timeout expires; return the last outcome read.
 
         Args:
-            command: The command.
-            timeout_s: Seconds.
             is_gone: Whether the client has disconnected, which ends the wait.
 
         Raises:

@@ -100,7 +100,6 @@ def explain(
     """Explain a session.
 
     Args:
-        session: The session.
         log: Oldest first.
         now_ms: Unix milliseconds, by Redis's clock.
         open_effects: Requests to Twilio without an outcome; derived from the log by default.

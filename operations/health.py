@@ -98,7 +98,6 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     """Read the system's health.
 
     Args:
-        reader: Queries on Redis.
         now_ms: Unix milliseconds by Redis's clock; 0 to read the clock.
 
     Raises:

@@ -20,7 +20,6 @@ def addresses_in_use(sessions: Iterable[SessionView], *, full: bool = False) -> 
     """Return the addresses of agents, targets, and the like, most frequent first.
 
     Args:
-        sessions: The sessions.
         full: Whether to show full phone numbers; otherwise, numbers are left out.
     """
     found: Counter[str] = Counter()

@@ -23,7 +23,6 @@ class PartitionClocks:
         """Return the time for a session, in Unix milliseconds.
 
         Args:
-            session_id: The session's id.
             now_ms: Redis's current time; 0 for the time of this object.
         """
         return (now_ms or self.now_ms) + self.clock_offsets_ms[self.keys.partition_of(session_id)]

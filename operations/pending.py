@@ -59,7 +59,6 @@ def list_waits(session: SessionView, now_ms: int, pending: Sequence[EffectReques
     """Return what a session waits for: first Twilio and people, then timers, the soonest first.
 
     Args:
-        session: The session.
         now_ms: Unix milliseconds, by Redis's clock.
         pending: Requests to Twilio without an outcome.
     """
@@ -129,7 +128,6 @@ def commands_since(session: SessionView, log: Sequence[LogEntry]) -> dict[str, i
     """Return when each pending command was accepted, in Unix milliseconds, keyed by the wait's phrase.
 
     Args:
-        session: The session.
         log: Oldest first; 0 for commands from before its start.
     """
     commands = session_summary.pending_command_notes(session.pending_commands)
@@ -143,7 +141,6 @@ def held_since(session: SessionView, log: Sequence[LogEntry]) -> dict[str, int]:
     """Return when the first held party was put on hold, in Unix milliseconds, keyed by the wait's phrase.
 
     Args:
-        session: The session.
         log: Oldest first; 0 for holds from before its start.
     """
     if not (held := session_summary.held_parties(session)):

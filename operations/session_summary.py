@@ -154,7 +154,6 @@ def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> l
     """Return each dial attempt of the newest transfer, oldest first.
 
     Args:
-        session: The session.
         now_ms: Unix milliseconds; the end of a running attempt.
         full: Whether to show full phone numbers.
 

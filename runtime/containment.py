@@ -60,7 +60,6 @@ class contain(catch_unexpected):  # noqa: N801  # as above
 
         Args:
             where: The kind of item.
-            metrics: Counts the error.
             passing: Errors that the caller handles itself.
             fields: The item's details for the log line, under keys of `runtime.log.KEYS`.
         """
@@ -97,10 +96,8 @@ async def run_with_restarts(
     """Run a long-lived task; after an unexpected error, restart it with backoff until the process stops.
 
     Args:
-        stop: Set when the process must stop.
         name: The task's name, for the log.
         work: Starts the task; must be able to restart after a failure at any point.
-        metrics: Counts errors.
         passing: Errors that end the task.
     """
     loop = asyncio.get_running_loop()

@@ -124,7 +124,6 @@ def configure(
     Args:
         log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
         stream: Where lines go; standard error by default, so that standard output carries only results.
-        level: Minimum level.
         cache_loggers: Whether loggers keep the configuration of their first line; not in tests, which reconfigure it.
     """
     stream = stream or sys.stderr

@@ -48,7 +48,6 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
     """Count a failure; log it if it starts an outage, or if the outage was last logged a minute ago.
 
     Args:
-        error: The error from Redis or its connection.
         fields: The task that failed, under keys of `runtime.log.KEYS`.
     """
     if isinstance(error, StoreUnaskedError):

@@ -22,11 +22,9 @@ async def retry_unreachable(
     """Run a request until it succeeds.
 
     Args:
-        request: The request.
         pause_s: The first pause, seconds.
         pause_max_s: Up to which each pause doubles, seconds.
         deadline_s: When to give up, seconds of the loop's clock.
-        errors: The errors to retry.
         on_error: Called before each pause; may raise, to give up.
     """
     while True:

@@ -63,8 +63,6 @@ def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> 
     """Return the line about a setting with an invalid value.
 
     Args:
-        name: The setting's name.
-        given: Its value.
         field: Its field in the settings class; None if only the name is known.
         reason: The specific problem, if known.
     """

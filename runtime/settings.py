@@ -374,7 +374,6 @@ def load(
     """Load a process's settings from the environment and from `.env` in the working directory.
 
     Args:
-        kind: The settings class.
         environ: Read only these, for tests and for processes that set everything themselves.
         env_file: Read this file instead of `.env`.
 

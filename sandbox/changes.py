@@ -22,7 +22,6 @@ class Changes:
         """Wait until the predicate holds; it is evaluated after each change.
 
         Args:
-            predicate: The condition.
             timeout_s: Real seconds.
             what: Described in the error.
 

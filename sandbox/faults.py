@@ -177,7 +177,6 @@ class Faults:
             moment: For `status`: whether the request takes effect first (`after`).
             latency_s: Delay before anything happens, in real seconds.
             retry_after_s: `Retry-After` of a 429; 0 omits the header.
-            count: How many requests.
             code: Twilio's error code, if it isn't the usual one of `status`.
             mangled: `half`: the response is truncated, always after the effect. `html`: a proxy's page replaces it,
                 with

@@ -48,7 +48,6 @@ class RetentionEnforcer:
         """Prune finished calls and log entries beyond the limits.
 
         Args:
-            sandbox: The sandbox.
             referenced: Calls to keep in any case, because their phones' scripts are still running.
         """
         if self.retention is None:

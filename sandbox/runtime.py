@@ -181,7 +181,6 @@ class SandboxRuntime:
         """Call one of the account's numbers.
 
         Args:
-            from_: The caller.
             to: The number, or a browser application.
             custom: A browser's custom parameters.
             url: This call's voice URL, if it differs from the number's.

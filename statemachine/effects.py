@@ -15,10 +15,8 @@ def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str
     of doing it twice.
 
     Args:
-        session_id: The session's id.
         entry_id: Id of the stream entry whose step emits the effect.
         index: Position among the effects of that step, from 0.
-        kind: The effect's kind.
         target: SID of the resource it acts on, or another word that distinguishes it from its siblings.
     """
     text = "\n".join((session_id, entry_id, str(index), kind, target))

@@ -21,7 +21,6 @@ def next_name(session: Session, base: str, also: Collection[str] = ()) -> str:
     """Return the next numbered name, such as `agent-2`.
 
     Args:
-        session: The session.
         base: The name without its number.
         also: Names given in this step that the session does not have yet.
     """

@@ -55,7 +55,6 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
 
     Args:
         session: The session; version 0 if it does not exist yet.
-        event: What happened.
         now_ms: The time, Unix milliseconds; raised to the session's `updated_at_ms` if it is earlier.
         policy: Timeouts and choices from the settings.
 

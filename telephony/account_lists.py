@@ -160,7 +160,6 @@ class AccountListReader:
         """Return a conference's participants, including those that are ringing; empty if it is over.
 
         Args:
-            conference_sid: SID of the conference.
             own_calls: Known calls that it may hold.
 
         Raises:

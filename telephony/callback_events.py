@@ -169,7 +169,6 @@ def call_received(
     """Parse an inbound call's request. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
 
     Args:
-        fields: The form.
         agent_address: The first agent to ring.
         mode: `conference` if the caller waits in a conference and no `<Dial>` rings the agent.
         other_agents: The agents to ring next, in order, if that one fails.
@@ -206,7 +205,6 @@ def client_call_received(
     """Parse the request of a browser or app that calls someone.
 
     Args:
-        fields: The form.
         session_id: The result of `session_id_of`.
         customer_address: Address to call, already checked against the allow-list.
         attributes: The session's conference attributes.
@@ -231,7 +229,6 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     """Parse a call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
 
     Args:
-        fields: The form.
         callback: The fields of the URL.
         own_numbers: Conferral's numbers: a leg to the agent shows one of them if the caller has none to show.
 
@@ -272,7 +269,6 @@ def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
     """Return the callback for the status callback of a number or TwiML app, whose URL has no fields.
 
     Args:
-        fields: The form.
         session_id: Id of the session that the call belongs to; None if the call is its own session.
 
     Raises:

@@ -40,7 +40,6 @@ class ConferenceNames:
         """Return the conference name of a session with a chosen id; the same for the same opener.
 
         Args:
-            session_id: The id.
             opener: SID of the call or id of the command that opens the session.
         """
         which = hashlib.sha256(opener.encode()).hexdigest()[:8]

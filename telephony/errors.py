@@ -68,7 +68,6 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
     and a hangup would then count as done.
 
     Args:
-        http_status: Status of the response.
         code: Twilio's error code, 0 if the body has none.
         retry_after_s: Seconds that Twilio asks to wait, 0.0 if it does not say.
 
@@ -138,7 +137,6 @@ def retry_after_s(header: str | None, now_ms: int) -> float:
 
     Args:
         header: The header's text: seconds or an HTTP date; None if absent.
-        now_ms: Unix milliseconds.
 
     Returns:
         Seconds to wait, 0.0 if the header is absent, in the past, or invalid.

@@ -339,7 +339,6 @@ def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: 
     """Return Twilio's client over the pooled HTTP client, with the API key if set, else with the auth token.
 
     Args:
-        settings: The process's settings.
         http: Closed by the caller.
         by_token: Always use the auth token, for requests that API keys may not make.
     """

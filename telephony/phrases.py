@@ -181,7 +181,6 @@ def sentence_in(phrase: Phrase, language: str) -> str:
     """Return a phrase in a language, or in English if the language is not supported.
 
     Args:
-        phrase: The phrase.
         language: In the form of `CONFERRAL_LANGUAGE`, such as `en-US`; the part before the hyphen decides.
     """
     return _SENTENCES.get(language.partition("-")[0].lower(), _SENTENCES["en"])[phrase]

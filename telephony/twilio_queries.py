@@ -73,7 +73,6 @@ class TwilioQueries:
         Twilio's call list has no labels, so another app may have placed them.
 
         Args:
-            effect: The dial.
             since_ms: When it was emitted, Unix milliseconds.
         """
         with label_requests("verify"):
@@ -225,8 +224,6 @@ def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sid
 
     Args:
         conferences: Those of that name.
-        effect: The read.
-        call_sids: SIDs of the session's calls.
     """
     own = [
         (conference_sid, inside)

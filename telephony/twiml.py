@@ -58,7 +58,6 @@ class TwimlBuilder(PromptBuilder):
             agent: The address to ring.
             caller: The caller as Twilio names it; shown to the agent if it is a number.
             own_number: Shown otherwise, E.164.
-            ring_timeout_s: Ring timeout, seconds.
             agent_number: Index of the agent, from 0: action and callbacks carry it.
             own_number_from: Index of the first agent to whom only `own_number` is shown; 0 for none.
         """
@@ -91,10 +90,8 @@ class TwimlBuilder(PromptBuilder):
         The agent hears real ringing; the agent's own call is already answered.
 
         Args:
-            session_id: The session's id.
             customer: The address to ring, already checked against the allow-list.
             own_number: Shown to the customer, E.164.
-            ring_timeout_s: Ring timeout, seconds.
             brief: Said to the agent first; empty for nothing.
             conference_name: Name of the session's conference; empty if it equals the session's id.
         """
@@ -135,9 +132,6 @@ class TwimlBuilder(PromptBuilder):
         `EndConferenceOnExit` later. Every join names the same callbacks, because only the first participant's count.
 
         Args:
-            session_id: The session's id.
-            party: Name of the leg's party.
-            label: The leg's participant label.
             conference: Conference SID if known, so that a late leg can't open a second one; else the conference name.
             conference_name: The conference's name; empty if it equals the session's id.
             attempt: Attempt to join this leg, from 1 to 9.
@@ -150,7 +144,6 @@ class TwimlBuilder(PromptBuilder):
             with_greeting: Whether the greeting precedes the wait audio.
             opens_session: Whether it is the caller waiting for the first agent.
             supervises: Whether it joins muted and never starts the conference.
-            attributes: The session's attributes.
         """
         response = VoiceResponse()
         self._brief(response, brief, recall_reason)

@@ -27,7 +27,6 @@ def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str
     name `…`.
 
     Args:
-        fields: The form.
         known: Names that Conferral reads, or documented ones that it does not need.
     """
     if known >= fields.keys():

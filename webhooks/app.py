@@ -78,11 +78,9 @@ def make_app(
     """Return the webhooks application, ready to be served.
 
     Args:
-        settings: The process's settings.
         ingest: Where events go; opened and closed by the caller.
         twilio: Reads the other side of a bridge from Twilio; opened and closed by the caller.
         metrics: Counts requests; also served at `/metrics`.
-        clock: For durations.
         directory: Who answers which number; reloaded by the caller. By default it is loaded once, here.
         level: The schema version in force, for `/readyz`.
 
@@ -123,10 +121,7 @@ def signed_routes(
     """Return the handlers of Twilio's requests by path, for requests that passed authentication.
 
     Args:
-        settings: The process's settings.
-        ingest: Where events go.
         twilio: Reads the other side of a bridge from Twilio.
-        metrics: Counts requests and errors.
         directory: Who answers which number.
     """
     documents = TwimlBuilder.of(settings)

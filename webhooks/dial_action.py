@@ -74,13 +74,7 @@ class DialActionRoutes:
         return await self.answer(form, parse_dial_action(query), DIAL_ACTION_PATH)
 
     async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
-        """Return the TwiML for the party.
-
-        Args:
-            form: The request's fields.
-            action: The URL's parameters.
-            route: The requested path.
-        """
+        """Return the TwiML for the party."""
         event = dial_ended(form, action)
         event = replace(event, failed_with_callers_number=_failed_with_callers_number(form, action, event))
         outcome = DialOutcome(

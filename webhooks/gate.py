@@ -59,13 +59,7 @@ class GateRoutes:
         return await self.answer(form, parse_gate(query), GATE_PATH)
 
     async def answer(self, form: Form, gate: Gate, route: str) -> web.Response:
-        """Return the gate's TwiML.
-
-        Args:
-            form: The request's fields.
-            gate: The URL's parameters.
-            route: The requested path.
-        """
+        """Return the gate's TwiML."""
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S if gate.request_number == 1 else _STORE_AGAIN_DEADLINE_S):

@@ -73,9 +73,6 @@ class Rescue:
         """Return TwiML that keeps the caller connected; 500 for a request that only reports something.
 
         Args:
-            path: The request's path.
-            form: The request's fields.
-            query: Its raw query.
             passing: Errors to raise, as the handler does.
         """
         if path not in _RESCUED:

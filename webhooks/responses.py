@@ -13,13 +13,6 @@ def twiml_response(document: str) -> web.Response:
 
 
 def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception) -> None:
-    """Count a request that could not reach Redis; an outage is logged only now and then.
-
-    Args:
-        metrics: The counters.
-        route: The request's path.
-        event: The event that was not stored.
-        error: The error.
-    """
+    """Count a request that could not reach Redis; an outage is logged only now and then."""
     metrics.webhook_store_errors.labels(route).inc()
     log_unreachable(error, url_path=route, session_id=event.session_id, event_name=event.name)

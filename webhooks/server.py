@@ -29,13 +29,6 @@ async def serve(
     The stop first closes the port, then idle connections; open requests are answered. The application's dependencies
     (Redis, Twilio) stay open until this returns.
 
-    Args:
-        app: The application.
-        host: Address to listen on.
-        port: Port to listen on.
-        stop: Set when the process must stop.
-        metrics: Counts malformed requests.
-
     Raises:
         SettingsError: The port is taken.
     """

@@ -74,12 +74,7 @@ class ClientRoutes:
         return await self.answer(form, CLIENT_PATH)
 
     async def answer(self, form: Form, route: str) -> web.Response:
-        """Return the caller's TwiML.
-
-        Args:
-            form: The request's fields.
-            route: The requested path.
-        """
+        """Return the caller's TwiML."""
         call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
         try:
             customer, session_id = self._callee(form), _session_id(form, call_sid)

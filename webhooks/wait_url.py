@@ -75,8 +75,6 @@ class WaitRoutes:
         """Return the session; None if Redis does not know it, or does not answer in time.
 
         Args:
-            session_id: The session's id.
-            form: The waiting call's form.
             opens: Whether this is a caller who waits for the first agent.
         """
         try:

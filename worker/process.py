@@ -48,7 +48,6 @@ def make_policy(settings: ServiceSettings, directory: Directory | None = None) -
     """Return the timeouts and choices that drive sessions, from the settings.
 
     Args:
-        settings: The process's settings.
         directory: The people and destinations; loaded from the settings if omitted.
 
     Raises:
@@ -98,7 +97,6 @@ class Worker:
         """Run until the process is asked to stop; return the exit code.
 
         Args:
-            stop: Set when the process must stop.
             monitoring_port: Port for `/healthz`, `/readyz`, and `/metrics`; None serves none of them.
             host: Address to bind the monitoring port to.
 

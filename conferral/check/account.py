@@ -33,7 +33,6 @@ async def check_account(settings: ServiceSettings, number: str = "") -> list[Che
     """Check the Twilio account and one number with two read-only requests.
 
     Args:
-        settings: The processes' settings.
         number: The number in E.164; empty for `TWILIO_NUMBER`.
     """
     http = PooledHttpClient(

@@ -11,7 +11,6 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
     """Return the session if the user confirms, or if there is no terminal and they typed the full session id.
 
     Args:
-        command: The command's name.
         question: The prompt, with `{whom}` for the parties that it hangs up.
         session: The session as typed.
         party: The party to hang up: its name, or the SID of its call; empty for everyone.

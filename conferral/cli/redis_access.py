@@ -32,10 +32,6 @@ def redacted_url(url: str) -> str:
 def make_redis_client(url: str, max_connections: int = 8) -> Client:
     """Create a client for the configured URL.
 
-    Args:
-        url: `REDIS_URL`.
-        max_connections: Pool size.
-
     Raises:
         SettingsError: the URL is invalid.
     """
@@ -58,7 +54,6 @@ async def open_redis(settings: StoreSettings, *, is_partial: bool = False) -> As
     """Open the configured Redis with the stored key layout.
 
     Args:
-        settings: Name the Redis and the prefix.
         is_partial: Whether to leave out the sessions of a cluster's nodes that do not answer; see `require_complete`.
 
     Raises:

@@ -80,7 +80,6 @@ def table_row(session: "SessionView", now_ms: int = 0, *, full: bool = False) ->
     """Return a session as a table row.
 
     Args:
-        session: The session.
         now_ms: The partition's time, in Unix milliseconds; 0 for this machine's clock.
         full: Whether to show full phone numbers.
     """

@@ -45,7 +45,6 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
 
     Args:
         fields: As in the command stream, without the id; empty ones are left out.
-        options: How to submit it.
 
     Raises:
         BadParameter: the command is invalid for any session; nothing was published.

@@ -168,7 +168,6 @@ class Client(CommandMethods):
         While Redis is unreachable, nothing arrives; afterwards, the missed entries follow.
 
         Args:
-            session: The session.
             from_start: Whether to start with the entries that already exist.
             after: Start after the entry with this `id`.
 

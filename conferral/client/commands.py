@@ -90,7 +90,6 @@ class CommandMethods(ABC):
         Done when the target joins; for `blind`, when customer and target talk.
 
         Args:
-            session: The customer's session.
             to: Addresses to dial; several ring at once, and the first to answer gets the call.
             mode: `warm`: all three talk; `consult`: the customer is held while agent and target talk; `blind`: the
                 agent leaves at once.
@@ -127,7 +126,6 @@ class CommandMethods(ABC):
         """Dial another party into the call.
 
         Args:
-            session: The session to join.
             to: Address to dial.
             party: A new name for the party.
             **how: How to dial the party and submit the command.
@@ -160,7 +158,6 @@ class CommandMethods(ABC):
         """Add a supervisor who listens or helps the agent; a supervisor who is there already changes mode.
 
         Args:
-            session: The session to supervise.
             to: Address to dial.
             mode: `monitor`: hears all, unheard; `whisper`: heard by the agent only; `barge`: heard by all.
             **how: How to dial the supervisor and submit the command.

@@ -53,9 +53,6 @@ class Command:
     async def done(self, timeout_s: float = 30.0) -> "Command":
         """Wait until the command is done; return the command itself.
 
-        Args:
-            timeout_s: How long to wait, in seconds.
-
         Raises:
             CommandRejected: nothing happened.
             CommandFailed: it couldn't be done.

@@ -13,12 +13,7 @@ VARIABLES = "env"
 
 
 def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
-    """Return the closing message, folded to a standard terminal's width.
-
-    Args:
-        stage: The demo's URLs and paths.
-        pids: The workers' process ids.
-    """
+    """Return the closing message, folded to a standard terminal's width."""
     others = " or ".join(map(str, pids[1:]))
     return [
         "",

@@ -111,9 +111,6 @@ def settings_of(
     """Return every setting that a demo process reads; unneeded ones are empty, which counts as unset.
 
     Args:
-        redis_url: URL of Redis.
-        webhooks_url: URL of the webhooks.
-        sandbox_url: URL of the sandbox.
         changes: Settings that differ from the defaults.
     """
     variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
@@ -140,7 +137,6 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
     """Start everything and wait until it is ready.
 
     Args:
-        children: The demo's processes.
         survey_url: The `after` URL of the survey's number.
         changes: Settings that the story changes.
 

@@ -97,7 +97,6 @@ async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> As
     """Yield a narrator that runs until the end of the block, and then narrates the rest.
 
     Args:
-        follower: The session's change feed.
         line: The number that the customer calls.
     """
     narrator = Narrator(follower, line=line)
@@ -119,8 +118,6 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = charac
     """Return a log entry in the story's words; empty if it isn't worth a line.
 
     Args:
-        entry: From the session's log.
-        people: Names of the parties.
         line: The number that the customer calls.
     """
     if entry["event"] == "call_received":

@@ -51,7 +51,6 @@ class DemoPhones:
 
         Args:
             identity: The identity in the browser's access token.
-            to: The address called.
             params: Further custom parameters.
         """
         body = {"identity": identity, "to": to, "params": params}
@@ -61,9 +60,7 @@ class DemoPhones:
         """Configure a number in the account.
 
         Args:
-            number: The number.
             name: Its name on the phones' page.
-            webhooks_url: URL of the webhooks.
             route: Path of its voice URL.
         """
         urls = {

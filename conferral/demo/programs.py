@@ -72,9 +72,6 @@ def variables(redis_url: str, api_url: str, token: str, session_id: str, setting
     The settings apply to `conferral` only, so that they don't stay behind in the shell.
 
     Args:
-        redis_url: The demo's Redis.
-        api_url: The demo's control API.
-        token: The control API's token.
         session_id: The call that stays up.
         settings: The settings of the demo's processes, for commands such as `conferral check`.
     """

@@ -40,7 +40,6 @@ def draw(
     """Draw the screen.
 
     Args:
-        target: The terminal.
         sessions: The live sessions, in display order.
         changes: Oldest first.
         notice: A line at the end; empty for how to leave.
@@ -105,7 +104,6 @@ def draw_session(
     """Draw a single session: the content of `show`, with as many of its newest log entries as fit.
 
     Args:
-        target: The terminal.
         session: The session; empty if it is unknown.
         log: Oldest first.
         notice: A line at the end; empty for how to leave.

@@ -49,8 +49,6 @@ async def run_server(
     Leaving the block closes the port first, then idle connections; open requests are answered.
 
     Args:
-        app: The application.
-        host: Address to listen on.
         port: Port to listen on; 0 for any.
         shutdown_s: How long open requests may take: aiohttp waits for this time twice.
         metrics: Counts malformed requests and unexpected errors.

@@ -78,8 +78,6 @@ def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) ->
     """End the leg; the task `ended` informs related legs. False if it had ended before.
 
     Args:
-        transaction: The transaction.
-        call: The leg.
         status: Twilio's final status.
         sip_code: The SIP response code, if it isn't the usual one of that status.
     """

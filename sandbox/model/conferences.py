@@ -217,7 +217,6 @@ def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: boo
     """Remove a participant, joined or not; the conference may end with that. The leg itself is unchanged.
 
     Args:
-        transaction: The transaction.
         call: The leg, with its status after leaving.
         reason: Twilio's ReasonParticipantLeft; `participant_add_failed` if the participant never joined.
         was_removed: Whether the API removed it, which the conference's end reason mentions.

@@ -85,9 +85,7 @@ class TwilioModel:
         """Add another application's calls in the same account: listed by the API, but inactive.
 
         Args:
-            count: How many.
             now_s: The time, as for `handle`.
-            status: Their Twilio status.
             age_s: How long ago they started.
 
         Returns:

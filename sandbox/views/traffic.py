@@ -21,9 +21,7 @@ def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) ->
     """Return the view of one webhook request.
 
     Args:
-        sandbox: The sandbox.
         number: Its number in the request log, which identifies it for repeating.
-        entry: Its log entry.
     """
     url = urlsplit(entry.url)
     return {

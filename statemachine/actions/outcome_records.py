@@ -27,7 +27,6 @@ def conclude_transfer(draft: Draft, result: str) -> None:
     """Close the transfer and write its outcome record.
 
     Args:
-        draft: The draft.
         result: `completed`, `failed`, `recalled`, or `cancelled`.
     """
     for attempt in draft.transfer.attempts:

@@ -57,7 +57,6 @@ def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
     This is a safety net under the lone-participant rule.
 
     Args:
-        draft: The draft.
         agent: False if the agent must be able to leave without ending the conference.
     """
     pair = {CUSTOMER, AGENT}

@@ -164,9 +164,7 @@ def party_from_participant(
     """Return a party as Twilio shows it.
 
     Args:
-        draft: The draft.
         name: The party's new name.
-        one: The participant.
         waits_for_start: Whether it is in a conference that has not started.
         supervises: Whether it is a supervisor.
     """

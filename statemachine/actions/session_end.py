@@ -48,7 +48,6 @@ def end_reason_of(party: Party, status: str) -> EndReason:
     """Return the end reason of a session whose called party is gone.
 
     Args:
-        party: The party.
         status: Status of the call or the `<Dial>`, in Twilio's words.
     """
     word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")

@@ -59,7 +59,6 @@ class HashCodec:
     They follow from the class: a new attribute is stored automatically, and a type without a codec fails at import.
 
     Args:
-        kind: The class.
         codecs: Encoder and decoder by type or attribute, where they are not what the type says.
         always: Attributes whose fields people read: always present, and before the others.
         without: Attributes stored in another way.

@@ -63,7 +63,6 @@ def load(session_id: str, values: Sequence[bytes | None]) -> Session:
     """Return a session from the fields that workers read; a new one if none exists.
 
     Args:
-        session_id: The session's id.
         values: Those of the fields `LOADED`.
 
     Raises:

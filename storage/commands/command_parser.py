@@ -44,9 +44,7 @@ class ParsedCommand:
         """Return the event for the session to decide.
 
         Args:
-            session_id: The session's id.
             command_id: The id under which the outcome is stored.
-            published_at_ms: When the command was published, Unix milliseconds.
         """
         given: dict[str, object] = {
             "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by,
@@ -120,7 +118,6 @@ def schema_of(command: type[Command], *, without: Collection[str] = ()) -> dict[
     """Return a command's JSON Schema (2020-12); it accepts what `parse` does, as far as a schema can say.
 
     Args:
-        command: The command.
         without: Fields given in another way, such as `session` in a request's path.
     """
     properties: dict[str, Any] = {"type": {"type": "string", "const": command.name}}

@@ -55,7 +55,6 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     Args:
         url: `redis://`, `rediss://` or `unix://`; a cluster with `?cluster=true`.
         blocking: Whether it is for blocking reads; those need their own connections and timeouts.
-        max_connections: Size of the pool (count).
     """
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),

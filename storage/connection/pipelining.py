@@ -51,10 +51,6 @@ class PipeliningConnection:
     async def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send commands together; return their replies in order, with Redis's refusals as values.
 
-        Args:
-            packed: The commands, packed.
-            count: Their number.
-
         Raises:
             redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: There is no connection, or it broke.
         """

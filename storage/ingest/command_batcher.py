@@ -52,7 +52,6 @@ class CommandBatcher:
     """Runs commands in pipelines, each within a deadline.
 
     Args:
-        client: For commands.
         deadline_s: How long a caller waits for Redis, seconds.
         on_unreachable: Called when Redis does not answer.
     """

@@ -307,7 +307,6 @@ class SessionReader:
         """Return one page of a session's log, oldest first; empty if the session does not exist.
 
         Args:
-            session_id: The session's id.
             limit: Maximum items (count, 1 to `LIMIT_MAX`).
             cursor: The previous page's cursor; empty for the first page.
 

@@ -146,10 +146,6 @@ class _File(_Table):
 def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
     """Return the addresses by name, and the entries by number.
 
-    Args:
-        path: Path of the file.
-        allowed: The allow-list.
-
     Raises:
         SettingsError: the file can't be read or is invalid; one message per error, with its key.
     """

@@ -173,11 +173,6 @@ def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAt
 def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:
     """Return the address for an address or a directory name.
 
-    Args:
-        text: `+E.164`, `client:NAME`, `sip:URI`, or a directory name.
-        names: Addresses by name.
-        allowed: The allow-list.
-
     Raises:
         AddressError: the name is unknown, the address is invalid, or it is not allowed; the reason quotes no number.
     """

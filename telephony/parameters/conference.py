@@ -27,7 +27,6 @@ def conference_attributes(attributes: ConferenceAttributes, *, recording_url: st
     """Return attributes of `<Conference>` by the library's names, without Twilio's defaults except for beeps.
 
     Args:
-        attributes: The session's attributes.
         recording_url: Status callback URL of recordings.
     """
     named = _common_attributes(attributes)
@@ -47,7 +46,6 @@ def participant_attributes(attributes: ConferenceAttributes, *, recording_url: s
     """Return the same attributes as parameters of `Participants.create`.
 
     Args:
-        attributes: The session's attributes.
         recording_url: Status callback URL of recordings.
     """
     named = _common_attributes(attributes)

@@ -39,12 +39,8 @@ def add_api(
     """Mount the control API next to the application's other routes.
 
     Args:
-        app: The webhooks application.
-        settings: The process's settings.
         client: A Redis client of its own, not the callbacks', with at least `CONCURRENT_MAX` connections. Closed by the
             caller, after the application.
-        keys: Redis key names.
-        metrics: Counts requests.
         clock: For durations, and for the expiry of access tokens.
     """
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)

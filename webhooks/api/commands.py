@@ -62,8 +62,6 @@ class ApiCommands:
         """Return a command's outcome once it is final, or when the time is up.
 
         Args:
-            command: The command.
-            wait_s: Seconds.
             is_gone: Whether the client has disconnected.
 
         Returns:

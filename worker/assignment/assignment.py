@@ -115,7 +115,6 @@ class PartitionAssigner:
         Then release the partitions without jobs; `release` does the rest.
 
         Args:
-            stop: Set when the process must stop.
             around: Dependencies of the partitions.
             executor: Drops the unsent jobs of a lost partition.
         """

@@ -63,10 +63,6 @@ class Membership:
         """Know only this worker.
 
         Args:
-            client: For commands.
-            keys: Key names.
-            name: This worker's name.
-            clock: For durations.
             store_clock: Observes Redis's time; on a cluster always that of the same node.
             on_change: Called when partitions may have to be rebalanced.
             schema: The schema version in force; if this version can't read it, the worker is not a member.

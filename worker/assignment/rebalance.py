@@ -29,7 +29,6 @@ def target_counts(held: Mapping[str, int], names: Collection[str], partitions: i
     Args:
         held: Partitions that each worker holds (count); a missing worker holds none.
         names: The live workers.
-        partitions: Total number of partitions (count).
     """
     ranking = sorted(names, key=lambda name: (-held.get(name, 0), name))
     base, remainder = divmod(partitions, len(ranking))

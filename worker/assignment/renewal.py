@@ -32,7 +32,6 @@ class LeaseRenewer:
             client: For single renewals.
             own: A client with a single connection, which the leases name; None on a cluster, whose leases are on
                 several servers: there, only the time counts.
-            clock: For durations.
             lease_ms: Lifetime of a lease without renewal, milliseconds.
         """
         self._client = client

@@ -23,8 +23,6 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
 
     Args:
         decisions: Those of one commit.
-        partition: Their partition.
-        metrics: The counters to update.
         now_ms: Redis's time, Unix milliseconds.
     """
     outcomes: Counter[tuple[str, str]] = Counter()

@@ -34,10 +34,7 @@ async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, clock: C
     """Fire timers until the process stops, each in its partition's own time.
 
     Args:
-        stop: Set when the process must stop.
         assigner: The partitions held by this worker.
-        clock: This process's clock.
-        metrics: Counts unexpected errors.
     """
     polled_at_s = float("-inf")
     polling: asyncio.Task[None] | None = None

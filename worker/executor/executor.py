@@ -82,16 +82,12 @@ class Executor:
         """Bind the dependencies.
 
         Args:
-            twilio: Sends requests to Twilio.
             outbox: Stores each job's outcome once, and what else must be recorded. A `LeaseLostError` from it drops the
                 job.
             may_send: Whether this worker owns the partition; checked right before every request.
-            clock: For deadlines.
             now_ms: Returns a partition's time, Unix milliseconds.
-            metrics: Counts effects, attempts, and errors.
             policy: Timeouts and limits.
             rng: For jitter.
-            sleep: Waits for a duration.
             checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
             acquire_dial_permit: Returns when a dial may be sent; None leaves the rate to Twilio's own queue.
             share: Returns this worker's current share of requests to Twilio; None allows the whole budget.
@@ -241,7 +237,6 @@ class Executor:
         """Finish a partition's running jobs and drop the rest, which the next holder executes. It gets no new jobs.
 
         Args:
-            partition: The partition.
             timeout_s: Maximum duration, seconds of the loop's clock.
         """
         loop = asyncio.get_running_loop()

@@ -17,9 +17,7 @@ def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowe
     """Return the command with addresses instead of directory names.
 
     Args:
-        parsed: The command.
         names: The directory's current addresses by name.
-        allowed: Destinations that may be dialed.
 
     Raises:
         BadCommandError: A destination is unknown, not allowed, or does not support an option. The reason names the

@@ -99,7 +99,6 @@ class SweepStore:
         """Whether a partition has a holder and is not behind; otherwise its sessions are out of date.
 
         Args:
-            partition: The partition.
             now_ms: Redis's time, Unix milliseconds.
         """
         with store_errors():
@@ -184,7 +183,6 @@ class SweepStore:
         """Append findings to their sessions' partitions.
 
         Args:
-            findings: The differences.
             interval_number: Number of the sweep; deduplicates a finding within a sweep.
         """
         events = [

@@ -147,12 +147,10 @@ def list_page(
     """Return one page of a list, with links to its neighbors; `PageSize` is at most 1000.
 
     Args:
-        state: The model's state.
         path: The requested path, after the account's part.
         key: The list's name in the response.
         items: The whole list; only the page's items are rendered.
         show: Renders an item as a resource.
-        query: The request's query.
         age: A number that decreases along the list. With it, the link to the next page continues after the last item
             shown, even if the list changes; without it, pages are counted by offset.
 
