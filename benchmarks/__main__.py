@@ -30,6 +30,7 @@ NAMES = (
     "sessions",
     "takeover",
     "neighbours",
+    "libraries",
 )
 LONG = ("simulation", "endurance", "pauses")
 SIZES = ("full", "quick", "tiny")

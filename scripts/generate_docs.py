@@ -44,7 +44,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/performance-latency.svg": performance_page.latency_plot,
     errors.PAGE: lambda: errors_page.errors_page(_refusals()),
 }
-for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
+for page in ("README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)
 if reference_pages.has_command_line():
     PAGES["docs/reference/cli.md"] = reference_pages.cli_page

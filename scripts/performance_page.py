@@ -1,4 +1,4 @@
-"""Fill the marked blocks of docs/performance.md, the README, and docs/reliability.md from `benchmarks/results.json`.
+"""Fill the marked blocks of README, ARCHITECTURE.md, and pages in docs/ from `benchmarks/results.json`.
 
 A block is what stands between `<!-- figures: NAME -->` and `<!-- /figures -->`. Figures appear nowhere else.
 """
@@ -185,6 +185,19 @@ def _numbers(results: Results, benchmark: str, prefix: str) -> list[int]:
     return sorted({int(match[1]) for match in matches if match})
 
 
+def _libraries(results: Results) -> str:
+    rows = []
+    for what, library, ours, theirs in (
+        ("A decision (`statemachine/dispatch.py`)", "transitions", "compiled.step_us", "transitions.step_us"),
+        ("A pipeline of two commands (`storage/connection/pipelining.py`)", "redis-py", "pipelining.pipeline_us",
+         "redis_py.pipeline_us"),
+        ("A callback (`runtime/web/connection.py`)", "aiohttp", "direct.callback_us", "aiohttp.callback_us"),
+    ):  # fmt: skip
+        shown = (_median(results.figure("libraries", figure), "µs") for figure in (ours, theirs))
+        rows.append([what, library, *shown])
+    return _table(["CPU time", "Library", "Own code", "With the library"], rows)
+
+
 # ---- plots -------------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +315,7 @@ BLOCKS: dict[str, Callable[[Results], str | None]] = {
     "when": _when,
     "readme": _readme,
     "figures": _figures,
+    "libraries": _libraries,
     "latency": _latencies,
     "capacity": sizing.capacity,
     "scale": sizing.scale,
