@@ -1,6 +1,7 @@
 """What the tests of the documentation share: the Markdown files and the command line."""
 
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.docs.generated import ROOT, load_script
 
 
+@cache
 def markdown_files() -> list[Path]:
     """Every Markdown file that is tracked."""
     listed = subprocess.run(

@@ -5,19 +5,16 @@ every run are played in each reading, and the others in one.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Generator, Mapping
 
 import pytest
+from _pytest.python import CallSpec
 
 from tests.flows.twilio_variants import PREFIX, READINGS, chosen_for, example_of
 from tests.support import local_system
 
 #: Examples of one story in every run (count); `make soak` plays the others.
 EXAMPLES_MAX = 1
-
-#: The stories stand here, wherever the folder is moved.
-FOLDER = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True, params=READINGS, ids=lambda name: f"{PREFIX}{name}")
@@ -28,41 +25,41 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return name
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks what is left to the long run; drops its other examples in all readings but one."""
-    by_story: dict[str, dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
-    for item in items:
-        if FOLDER in item.path.parents:
-            by_story[item.nodeid.partition("[")[0]][example_of(item.nodeid)].append(item)
-    dropped: set[pytest.Item] = set()
-    for examples in by_story.values():
-        every_run = _in_every_run(examples)
-        for example, readings in examples.items():
-            for item in readings:
-                is_chosen = _reading_of(item) == chosen_for(example)
-                if (example in every_run) != is_chosen:
-                    item.add_marker(pytest.mark.soak)
-                elif not is_chosen:
-                    dropped.add(item)
-    if dropped:
-        config.hook.pytest_deselected(items=list(dropped))
-        items[:] = [item for item in items if item not in dropped]
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, object, object]:
+    """Marks what is left to the long run; drops its other examples in all readings but one.
+
+    Before there are tests of them: of a story with ten examples, fifty would be made and most of them dropped.
+    """
+    result = yield
+    story = metafunc.definition
+    by_example: dict[str, list[CallSpec]] = defaultdict(list)
+    for call in metafunc._calls:
+        by_example[example_of(f"{story.nodeid}[{call.id}]")].append(call)
+    every_run = _in_every_run(story, by_example)
+    dropped: set[int] = set()
+    for example, readings in by_example.items():
+        for call in readings:
+            is_chosen = call.params["reading"] == chosen_for(example)
+            if (example in every_run) != is_chosen:
+                call.marks.append(pytest.mark.soak.mark)
+            elif not is_chosen:
+                dropped.add(id(call))
+    metafunc._calls = [call for call in metafunc._calls if id(call) not in dropped]
+    return result
 
 
-def _in_every_run(examples: Mapping[str, list[pytest.Item]]) -> set[str]:
+def _in_every_run(story: pytest.Item, by_example: Mapping[str, list[CallSpec]]) -> set[str]:
     """The examples of one story that `make test` plays."""
+    if story.get_closest_marker("soak") is not None:
+        return set()
     # In an order that is the same in every process, whatever order the tests are run in.
-    names = sorted(name for name, items in examples.items() if items[0].get_closest_marker("soak") is None)
+    names = sorted(name for name, calls in by_example.items() if "soak" not in {mark.name for mark in calls[0].marks})
     if not names:
         return set()
-    marker = examples[names[0]][0].get_closest_marker("examples")
+    marker = story.get_closest_marker("examples")
     most = marker.args[0] if marker is not None else EXAMPLES_MAX
     last = len(names) - 1
     if last < most:
         return set(names)
     return {names[round(last * number / max(1, most - 1))] for number in range(most)}
-
-
-def _reading_of(item: pytest.Item) -> str:
-    assert isinstance(item, pytest.Function)
-    return str(item.callspec.params["reading"])
