@@ -11,6 +11,7 @@ from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
+from conferral.storage.connection.pipelining_client import over_one_connection
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
@@ -63,14 +64,14 @@ class Connections:
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
         """Return connections for this many partitions; each connects at first use."""
         url, partitions = settings.redis_url, settings.partitions
-        client = environment.redis(url, max_connections=256)
+        client = over_one_connection(environment.redis(url, max_connections=256))
         blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
-        reserved = environment.redis(url, max_connections=2 * partitions + 32)
+        reserved = over_one_connection(environment.redis(url, max_connections=2 * partitions + 32))
         return cls(
             client,
             blocking,
             reserved,
-            None if is_cluster(client) else environment.redis(url, max_connections=1),
+            None if is_cluster(client) else over_one_connection(environment.redis(url, max_connections=1)),
             HotRequests(reserved),
             BlockingReads(blocking),
             environment.http(settings, clock=environment.clock, metrics=metrics),

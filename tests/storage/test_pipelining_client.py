@@ -1,0 +1,96 @@
+"""A client over one connection: redis-py's answers and errors, however many commands run at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.pipelining_client import over_one_connection
+from tests.support.tcp_relay import Relay
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def shared(single) -> AsyncIterator[Client]:
+    client = over_one_connection(make_client(single.url))
+    yield client
+    await client.aclose()
+
+
+async def queue_all(pipeline: Any) -> list[Any]:
+    """Queues one command for each form of answer that a worker reads."""
+    pipeline.hset("hash", mapping={"a": "1", "b": "2"})
+    pipeline.hgetall("hash")
+    pipeline.hmget("hash", "a", "missing")
+    pipeline.zadd("zset", {"one": 1.5, "two": 2})
+    pipeline.zrange("zset", 0, 0, withscores=True)
+    pipeline.sadd("set", "member")
+    pipeline.smembers("set")
+    pipeline.set("text", "value", nx=True)
+    pipeline.set("text", "value", nx=True)
+    pipeline.xadd("stream", {"a": "b"}, id="5-1")
+    pipeline.xread({"stream": "0"}, count=2)
+    pipeline.xinfo_stream("stream")
+    pipeline.get("missing")
+    return list(await pipeline.execute())
+
+
+async def test_answers_are_those_of_redis_py(shared, client) -> None:
+    await client.flushall()
+    expected = await queue_all(client.pipeline(transaction=False))
+    await client.flushall()
+    assert await queue_all(shared.pipeline(transaction=False)) == expected
+    assert await shared.hgetall("hash") == {b"a": b"1", b"b": b"2"}
+    assert await shared.zrange("zset", 0, 0, withscores=True) == [(b"one", 1.5)]
+    assert (await shared.info("server"))["run_id"] == (await client.info("server"))["run_id"]
+    assert await shared.execute_command("CLIENT ID") == await shared.client_id()
+    await client.flushall()
+
+
+async def test_transactions_are_those_of_redis_py(shared) -> None:
+    async with shared.pipeline(transaction=True) as transaction:
+        await transaction.set("text", "value").get("text").delete("text").execute()
+    assert await shared.pipeline(transaction=False).execute() == []
+
+
+async def test_refusal_is_raised_for_a_command_and_a_value_in_a_pipeline(shared, keys) -> None:
+    await shared.set(keys.dead, "text")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await shared.hget(keys.dead, "field")
+    pipeline = shared.pipeline(transaction=False)
+    refused, text = await pipeline.hget(keys.dead, "field").get(keys.dead).execute(raise_on_error=False)
+    assert isinstance(refused, ResponseError)
+    assert text == b"text"
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await pipeline.hget(keys.dead, "field").execute()
+    await shared.delete(keys.dead)
+
+
+async def test_commands_that_run_at_once_share_a_connection(shared, client) -> None:
+    ids = await asyncio.gather(*(shared.client_id() for _ in range(20)))
+    assert len(set(ids)) == 1
+
+
+async def test_broken_connection_fails_everything_in_flight_and_is_opened_again(single) -> None:
+    async with Relay(single.socket) as relay:
+        client = over_one_connection(make_client(relay.url))
+        first = await client.client_id()
+        sent = relay.requests
+        relay.fall_silent()
+        pipeline = client.pipeline(transaction=False).incr("n").incr("n")
+        running = [asyncio.ensure_future(client.incr("n")), asyncio.ensure_future(pipeline.execute())]
+        while relay.requests == sent:
+            await asyncio.sleep(0.01)
+        relay.lead_to(single.socket)
+        results = await asyncio.gather(*running, return_exceptions=True)
+        assert [type(result) for result in results] == [RedisConnectionError] * 2
+        relay.go_on()
+        assert await client.client_id() != first
+        await client.aclose()
+        with pytest.raises(RedisConnectionError, match="closed"):
+            await client.get("n")
