@@ -1,7 +1,5 @@
 """Pending commands (accepted and unfinished, other than transfers), and the session's recording."""
 
-from msgspec import field
-
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.transfer import DialOptions
 
@@ -16,7 +14,7 @@ class PendingCommand(BaseRecord, frozen=True):
     party: str = ""
     #: The destination to dial.
     to: Hidden[str] = ""
-    options: DialOptions = field(default_factory=DialOptions)
+    options: DialOptions = DialOptions()
     #: `supervise` only: a `SuperviseMode`.
     mode: str = ""
     #: `record` only: a `RecordAction`.

@@ -228,7 +228,7 @@ class Session(BaseRecord, frozen=True):
     #: Id of the `call` command until customer and agent talk.
     call_command_id: str = ""
     #: How to dial the agent of a `call`.
-    options: DialOptions = field(default_factory=DialOptions)
+    options: DialOptions = DialOptions()
     #: SIDs of legs that were replaced or removed: their late callbacks are expected.
     former_calls: tuple[str, ...] = ()
     #: Id of the unanswered read of Twilio; empty if none is open.

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from msgspec import field
-
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
 
@@ -52,7 +50,7 @@ class TransferState(BaseRecord, frozen=True):
     #: Why it failed or was canceled, comma-separated: the target's reason, then those of the recalls.
     reason: str = ""
     stage: TransferStage = TransferStage.CONVERTING
-    options: DialOptions = field(default_factory=DialOptions)
+    options: DialOptions = DialOptions()
     #: Id of the `transfer` command; empty once its outcome was reported.
     command_id: str = ""
     #: Id of the `complete`, `cancel`, `swap`, or `merge` command in progress; empty if none is.

@@ -3,16 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import orjson
+import msgspec
 
 from conferral.statemachine.effects import EFFECTS, Effect
+from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.step import CommandReport, OutcomeRecord
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.json_codec import decoder, to_json, without_defaults
 
 
-@dataclass(frozen=True, slots=True)
-class ReportCommand:
+class ReportCommand(BaseRecord, frozen=True):
     """Post-commit write: store a command's outcome, which lives in another cluster slot than the partition."""
 
     kind: ClassVar[str] = "report_command"
@@ -26,8 +25,7 @@ class ReportCommand:
         return f"report:{self.report.command_id}:{self.report.status.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class ExpireCalls:
+class ExpireCalls(BaseRecord, frozen=True):
     """Post-commit write: let the call index of an ended session expire with it."""
 
     kind: ClassVar[str] = "expire_calls"
@@ -41,14 +39,12 @@ class ExpireCalls:
         return f"expire:{self.session_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class PublishOutcome:
+class PublishOutcome(BaseRecord, frozen=True):
     """Post-commit write: report a finished transfer or an ended session to other systems."""
 
     kind: ClassVar[str] = "publish_outcome"
 
-    #: Holds addresses, so it is excluded from the repr.
-    outcome_record: OutcomeRecord = field(repr=False)
+    outcome_record: Hidden[OutcomeRecord]
 
     @property
     def session_id(self) -> str:
@@ -77,18 +73,23 @@ class OutboxEntry:
     sent_at_ms: int | None = None
 
 
-_BY_KIND: dict[str, Any] = {
-    **{effect.kind: effect for effect in EFFECTS},
-    **{write.kind: write for write in (ReportCommand, ExpireCalls, PublishOutcome)},
-}
+class _Header(msgspec.Struct):
+    kind: str
+    committed_at_ms: int
+    sent_at_ms: int | None = None
+
+
+_HEADER = msgspec.json.Decoder(_Header)
+_KINDS: tuple[Any, ...] = (*EFFECTS, ReportCommand, ExpireCalls, PublishOutcome)
+_DECODERS = {kind.kind: msgspec.json.Decoder(kind) for kind in _KINDS}
 
 
 def encode(entry: OutboxEntry) -> bytes:
     """Return the JSON of an outbox entry."""
     # The mark comes first, where the `mark_sent` script puts it.
     mark = {} if entry.sent_at_ms is None else {"sent_at_ms": entry.sent_at_ms}
-    work = {"kind": entry.work.kind, **without_defaults(entry.work)}
-    return to_json({**mark, "committed_at_ms": entry.committed_at_ms, **work}).encode()
+    work = {"kind": entry.work.kind, **msgspec.to_builtins(entry.work)}
+    return msgspec.json.encode({**mark, "committed_at_ms": entry.committed_at_ms, **work})
 
 
 def decode(body: bytes) -> OutboxEntry | None:
@@ -100,9 +101,7 @@ def decode(body: bytes) -> OutboxEntry | None:
     if body == b"done":
         return None
     try:
-        record = orjson.loads(body)
-        sent_at_ms = record.get("sent_at_ms")
-        work = decoder(_BY_KIND[record["kind"]])(record)
-        return OutboxEntry(work, int(record["committed_at_ms"]), None if sent_at_ms is None else int(sent_at_ms))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        header = _HEADER.decode(body)
+        return OutboxEntry(_DECODERS[header.kind].decode(body), header.committed_at_ms, header.sent_at_ms)
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         raise BadEntryError("an outbox entry can't be decoded") from None

@@ -6,13 +6,11 @@ as absent.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import EVENTS, Event
-from conferral.storage.codecs.hash_codec import CorruptHashError, Decode, Encode, HashCodec
-from conferral.storage.codecs.json_codec import from_json, to_json
+from conferral.storage.codecs.hash_codec import CorruptHashError, Decode, Encode, HashCodec, json_codec_of
 
 
 class BadEntryError(StoreError):
@@ -30,7 +28,7 @@ class BadEntryError(StoreError):
 _BY_NAME: dict[str, type[Event]] = {event.name: event for event in EVENTS}
 #: Texts may contain spaces, and the script that fires timers writes milliseconds.
 _OVERRIDES: dict[Any, tuple[Encode, Decode]] = {
-    tuple[str, ...]: (to_json, partial(from_json, tuple[str, ...])),
+    tuple[str, ...]: json_codec_of(tuple[str, ...]),
     "due_ms": (str, int),
     "queue_ms": (str, int),
 }

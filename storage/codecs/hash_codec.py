@@ -5,25 +5,25 @@ the class's default.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, Field, is_dataclass
+from dataclasses import MISSING, Field
 from dataclasses import fields as fields_of
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, NamedTuple, get_origin, get_type_hints
 
+import msgspec
 from msgspec.structs import astuple
 
 from conferral.runtime.errors import StoreError
-from conferral.storage.codecs.json_codec import default_of, from_json, to_json
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
 #: Party names are few, and the same in every session.
 _PREFIXES_REMEMBERED = 256
 
 #: What decoders raise.
-INVALID = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+INVALID = (ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.DecodeError)
 
 Encode = Callable[[Any], str]
 Decode = Callable[[str], Any]
@@ -145,7 +145,7 @@ class HashCodec:
 
 
 def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encode, Decode]]) -> _Field:
-    name, default = field.name, default_of(field)
+    name, default = field.name, field.default if field.default_factory is MISSING else field.default_factory()
     if name not in codecs and kind is int and name.endswith("_ms"):
         return _Field(name.removesuffix("_ms"), name, default, to_iso, from_iso)
     encode, decode = codecs.get(name) or codecs.get(kind) or _PLAIN.get(kind) or _codec_of(kind)
@@ -155,9 +155,14 @@ def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encod
 def _codec_of(kind: Any) -> tuple[Encode, Decode]:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return str, kind
-    if not is_dataclass(kind) and get_origin(kind) is not tuple:
+    if get_origin(kind) is not tuple and not issubclass(kind, msgspec.Struct):
         raise TypeError(f"no codec for {kind}")
-    return to_json, partial(from_json, kind)
+    return json_codec_of(kind)
+
+
+def json_codec_of(kind: Any) -> tuple[Encode, Decode]:
+    """Return the codec of a record class or of a tuple of records or texts."""
+    return lambda value: msgspec.json.encode(value).decode(), msgspec.json.Decoder(kind).decode
 
 
 _PLAIN: dict[Any, tuple[Encode | None, Decode | None]] = {
