@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.results import Results
+from benchmarks.support import machine
+from benchmarks.support.results import Results
 from conferral.runtime import log
 from conferral.runtime.clock import SystemClock
 from conferral.storage.codecs.timestamps import to_iso

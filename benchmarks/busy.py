@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from benchmarks import backlog, latency
-from benchmarks.children import Child
-from benchmarks.fake_twilio import FakeTwilio
-from benchmarks.figures import Figures
-from benchmarks.redis_load import RedisMeter, pinned_redis
+from benchmarks import latency
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.fake_twilio import FakeTwilio
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import RedisMeter, pinned_redis
 from conferral.storage.connection.client import Client, make_client
 
 #: Sessions whose callbacks are the load; their numbers don't overlap with those of the commands.

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks.figures import Figures
-from benchmarks.redis_load import pinned_redis
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import pinned_redis
 from tests.support.local_system import LocalSystem
 
 TARGET = "client:dave"

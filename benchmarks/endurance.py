@@ -5,11 +5,12 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks import backlog, takeover
-from benchmarks.children import Child
-from benchmarks.figures import Figures
-from benchmarks.redis_load import pinned_redis
-from benchmarks.settings import KEYS
+from benchmarks import takeover
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.settings import KEYS
 from conferral.statemachine.events import Event
 from conferral.storage.connection.client import Client, make_client
 

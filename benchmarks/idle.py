@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks import backlog
-from benchmarks.children import Child
-from benchmarks.figures import Figures
-from benchmarks.machine import PEERS
-from benchmarks.redis_load import pinned_redis
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures
+from benchmarks.support.machine import PEERS
+from benchmarks.support.redis_load import pinned_redis
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks import backlog
-from benchmarks.children import Child
-from benchmarks.fake_twilio import FakeTwilio
-from benchmarks.figures import Figures
-from benchmarks.machine import OTHER_CORE, PEERS
-from benchmarks.redis_load import pinned_redis
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.fake_twilio import FakeTwilio
+from benchmarks.support.figures import Figures
+from benchmarks.support.machine import OTHER_CORE, PEERS
+from benchmarks.support.redis_load import pinned_redis
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client, make_client
 

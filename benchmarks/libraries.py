@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from benchmarks import backlog, load
-from benchmarks.children import Child
-from benchmarks.figures import Figures
-from benchmarks.redis_load import pinned_redis
+from benchmarks.support import backlog, load
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import pinned_redis
 from benchmarks.webhooks import CONNECTIONS, free_port, requests
 from conferral.statemachine import dispatch, machine
 from conferral.statemachine.draft import Draft

@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
-from benchmarks import backlog, webhooks
-from benchmarks.children import Child
-from benchmarks.figures import Figures, percentile
-from benchmarks.redis_load import pinned_redis
-from benchmarks.settings import ACCOUNT_SID, AUTH_TOKEN, KEYS, PUBLIC_URL
+from benchmarks import webhooks
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures, percentile
+from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.settings import ACCOUNT_SID, AUTH_TOKEN, KEYS, PUBLIC_URL
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import Client, make_client

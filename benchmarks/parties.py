@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks import backlog
-from benchmarks.children import Child
-from benchmarks.conferences import Conference, open_all
-from benchmarks.fake_twilio import FakeTwilio
-from benchmarks.figures import Figures
-from benchmarks.redis_load import RedisMeter, pinned_redis
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.conferences import Conference, open_all
+from benchmarks.support.fake_twilio import FakeTwilio
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import RedisMeter, pinned_redis
 from conferral.storage.connection.client import Client, make_client
 
 #: Numbers of the calls of each count of parties start at its multiple of this.

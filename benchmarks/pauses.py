@@ -5,10 +5,11 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks import backlog, takeover
-from benchmarks.children import Child
-from benchmarks.figures import Figures
-from benchmarks.redis_load import pinned_redis
+from benchmarks import takeover
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import pinned_redis
 from conferral.storage.connection.client import Client, make_client
 
 WORKERS = 3

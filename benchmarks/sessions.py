@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from benchmarks import backlog
-from benchmarks.children import Child
-from benchmarks.figures import Figures
-from benchmarks.redis_load import RedisMeter, pinned_redis
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import RedisMeter, pinned_redis
 from conferral.storage.connection.client import Client, make_client
 
 #: Sessions stored together, so that the streams stay short.

@@ -9,9 +9,9 @@ from random import Random
 import aiohttp
 from aiohttp import web
 
-from benchmarks.figures import Figures
-from benchmarks.redis_load import pinned_redis
-from benchmarks.settings import AGENT, CUSTOMER, NUMBER
+from benchmarks.support.figures import Figures
+from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.settings import AGENT, CUSTOMER, NUMBER
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.service import Sandbox
 from tests.support.local_system import LocalSystem

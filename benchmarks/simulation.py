@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from random import Random
 
-from benchmarks.figures import Figures, percentile
+from benchmarks.support.figures import Figures, percentile
 from tests.simulation.__main__ import play
 from tests.simulation.plan import CALM, Plan
 
@@ -47,7 +47,7 @@ async def _play(plan: Plan, name: str, figures: Figures) -> None:
     figures.add(f"{name}.call_hours", run.call_s / 3600)
     for kind, values_s in (("alone", run.lone_s), ("silent", run.silent_s), ("takeover", run.taken_over_s)):
         for share, unit in ((0.5, "p50_s"), (0.99, "p99_s"), (1.0, "longest_s")):
-            figures.add(f"{name}.{kind}_{unit}", percentile(values_s, share) if values_s else 0.0)
+            figures.add(f"{name}.{kind}_{unit}", percentile(values_s, share))
     for what in ("stranded", "double dials", "sessions left"):
         figures.add(f"{name}.{what.replace(' ', '_')}", run.counts[what])
     figures.problems += [f"seed {plan.seed}: {problem}" for problem in (*run.problems, *run.exceptions)]

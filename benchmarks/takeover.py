@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from benchmarks import backlog
-from benchmarks.children import Child
-from benchmarks.figures import Figures, percentile
-from benchmarks.redis_load import pinned_redis
-from benchmarks.settings import KEYS
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures, percentile
+from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.settings import KEYS
 from conferral.storage.connection.client import Client, make_client
 
 #: Workers that share the partitions.

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
-from benchmarks import load
-from benchmarks.children import Child
-from benchmarks.figures import Figures, percentile
-from benchmarks.redis_load import RedisMeter, pinned_redis
-from benchmarks.settings import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, PUBLIC_URL
+from benchmarks.support import load
+from benchmarks.support.children import Child
+from benchmarks.support.figures import Figures, percentile
+from benchmarks.support.redis_load import RedisMeter, pinned_redis
+from benchmarks.support.settings import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, PUBLIC_URL
 from conferral.storage.connection.client import Client, make_client
 
 CONNECTIONS = 32

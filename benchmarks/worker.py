@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks import backlog
-from benchmarks.children import Child
-from benchmarks.conferences import Conference, in_turn, open_all
-from benchmarks.fake_twilio import FakeTwilio
-from benchmarks.figures import Figures
-from benchmarks.machine import OTHER_CORE, PEERS
-from benchmarks.redis_load import RedisMeter, pinned_redis
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
+from benchmarks.support.conferences import Conference, in_turn, open_all
+from benchmarks.support.fake_twilio import FakeTwilio
+from benchmarks.support.figures import Figures
+from benchmarks.support.machine import OTHER_CORE, PEERS
+from benchmarks.support.redis_load import RedisMeter, pinned_redis
 from conferral.storage.connection.client import Client, make_client
 
 

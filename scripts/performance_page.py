@@ -12,7 +12,7 @@ from typing import Any
 import plots
 import sizing
 
-from benchmarks.results import Figure, Results
+from benchmarks.support.results import Figure, Results
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from benchmarks.results import Results
+from benchmarks.support.results import Results
 from conferral.runtime.settings import ServiceSettings
 
 #: Assumed: duration of a call in seconds, and the share of calls of each kind. Everything else is measured.

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from benchmarks.usage import Usage
+from benchmarks.support.usage import Usage
 
 usage = Usage()
 _STATES = {"initiated": "ringing", "ringing": "ringing", "in-progress": "connected", "completed": "ended"}

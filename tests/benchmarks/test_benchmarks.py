@@ -12,10 +12,11 @@ from statistics import median
 
 import pytest
 
-from benchmarks import endurance, machine, neighbours
+from benchmarks import endurance, neighbours
 from benchmarks.__main__ import LONG, NAMES, main
-from benchmarks.figures import Figures, percentile
-from benchmarks.results import Results
+from benchmarks.support import machine
+from benchmarks.support.figures import Figures, percentile
+from benchmarks.support.results import Results
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 #: Those that start few processes; the others are left to the long run.

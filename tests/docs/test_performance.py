@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.figures import Figures
-from benchmarks.results import Results
+from benchmarks.support.figures import Figures
+from benchmarks.support.results import Results
 from tests.docs.generated import ROOT, load_script
 
 performance_page = load_script("performance_page")

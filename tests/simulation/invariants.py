@@ -483,11 +483,6 @@ def without(span: Span, others: Iterable[Span]) -> list[Span]:
     return [one for one in left if one[1] > one[0]]
 
 
-def percentile(sorted_values: list[float], share: float) -> float:
-    """The value below which that share of the values lies; 0 where there are none."""
-    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))] if sorted_values else 0.0
-
-
 def share_above(sorted_values: list[float], bound: float) -> float:
     """Which share of the values is above a bound."""
     return 1 - bisect_left(sorted_values, bound) / len(sorted_values) if sorted_values else 0.0

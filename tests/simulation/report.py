@@ -1,7 +1,7 @@
 """What a run has shown, in words."""
 
+from benchmarks.support.figures import percentile
 from conferral.statemachine.table import TABLE
-from tests.simulation.invariants import percentile
 from tests.simulation.run_result import Run
 
 

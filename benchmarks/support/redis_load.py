@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.machine import OTHER_CORE, pin, redis_server
+from benchmarks.support.machine import OTHER_CORE, pin, redis_server
 from conferral.storage.connection.client import Client
 from tests.support.redis_server import RedisServer
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from benchmarks.children import Child
-from benchmarks.settings import AGENT, CUSTOMER, KEYS
+from benchmarks.support.children import Child
+from benchmarks.support.settings import AGENT, CUSTOMER, KEYS
 from conferral.statemachine.events import CallProgressed, CallReceived, DialEnded, Event
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import Client

@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
-from benchmarks.figures import Figures
+from benchmarks.support.figures import Figures
 
-PATH = Path(__file__).with_name("results.json")
+PATH = Path(__file__).parents[1] / "results.json"
 #: Significant digits kept; the spread is wider.
 _DIGITS = 4
 

@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer, found_programs
 MEASURED_CORE, OTHER_CORE = 0, 1
 #: Empty if the platform can't pin processes.
 _ALLOWED_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 #: Task queues to compare with, and their environments, which `make bench` creates.
 PEERS = ("taskiq", "arq")
 PEER_PROGRAMS = Path(sys.prefix) / "peers"

@@ -39,9 +39,9 @@ class Figures:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest-rank percentile: always a measured value."""
+    """Return the nearest-rank percentile: always a measured value; 0 without any."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))] if ordered else 0.0
 
 
 def shown(value: float) -> str:

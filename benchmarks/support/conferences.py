@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from itertools import count
 
-from benchmarks import backlog
-from benchmarks.children import Child
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
 from conferral.statemachine.events import (
     ConferenceEnded,
     ConferenceEventIgnored,

@@ -1,6 +1,6 @@
 """The measured processes: Conferral's, and for each a floor that does the minimum.
 
-Run as `python -m benchmarks.processes KIND ORDER`; `benchmarks.usage` answers the lines on standard input.
+Run as `python -m benchmarks.support.processes KIND ORDER`; `usage.py` answers the lines on standard input.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from benchmarks.settings import ENVIRON, KEYS
-from benchmarks.usage import Usage
+from benchmarks.support.settings import ENVIRON, KEYS
+from benchmarks.support.usage import Usage
 from conferral.runtime import lifecycle, log
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics

@@ -12,14 +12,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.machine import MEASURED_CORE, PEER_PROGRAMS, REPOSITORY, pin
+from benchmarks.support.machine import MEASURED_CORE, PEER_PROGRAMS, REPOSITORY, pin
 
 #: A process that doesn't answer for this long is stuck, in seconds.
 PATIENCE_S = 60.0
 
 
 class Child:
-    """One process of `benchmarks.processes`, or of a peer, controlled by lines on its standard input."""
+    """One process of `benchmarks.support.processes`, or of a peer, controlled by lines on its standard input."""
 
     def __init__(self, kind: str, *, peer: str = "", core: int = MEASURED_CORE, **order: Any) -> None:
         """Bind the process's parameters.
@@ -30,7 +30,7 @@ class Child:
             core: The core that it is pinned to.
             order: Parameters of that kind.
         """
-        module = f"benchmarks.peers.{peer}_peer" if peer else "benchmarks.processes"
+        module = f"benchmarks.peers.{peer}_peer" if peer else "benchmarks.support.processes"
         program = PEER_PROGRAMS / peer / "bin" / "python" if peer else Path(sys.executable)
         if not program.exists():
             raise SystemExit(f"{peer} is not installed: run `make bench`, which does that")

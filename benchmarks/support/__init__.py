@@ -1,0 +1,1 @@
+"""What benchmarks share: load, child processes, a fake Twilio, and the results file."""
