@@ -16,6 +16,7 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage.commands.command_parser import parse
 from conferral.webhooks.api.routes import ROUTES
 from tests.docs.generated import ROOT, load_script
+from tests.docs.markdown_files import each_page
 
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
@@ -77,6 +78,7 @@ def parsed(words: list[str]) -> None:
         context = command.make_context(name, list(rest), parent=context)
 
 
+@each_page
 def test_a_block_is_read_or_says_why_not(markdown: Path) -> None:
     if is_generated(markdown):
         return
@@ -86,16 +88,19 @@ def test_a_block_is_read_or_says_why_not(markdown: Path) -> None:
     assert unread == []
 
 
+@each_page
 def test_programs_to_be_typed_are_known(markdown: Path) -> None:
     assert {command[0] for command in typed(markdown)} <= PROGRAMS | {*OWN}
 
 
+@each_page
 def test_the_command_line_takes_what_is_to_be_typed(markdown: Path) -> None:
     for command in typed(markdown):
         if command[0] in OWN and not {"-h", "--help", "--version"} & {*command}:
             parsed([word for word in command[1:] if not re.match(r"\d?>", word)])
 
 
+@each_page
 def test_settings_to_be_exported_are_enough_to_begin_with(markdown: Path) -> None:
     exported = [word for command in typed(markdown) if command[0] == "export" for word in command[1:]]
     if exported:
@@ -111,6 +116,7 @@ def test_invalid_command_line_is_found(words: list[str]) -> None:
         parsed(words)
 
 
+@each_page
 def test_requests_that_are_to_be_typed_are_answered_by_the_api(markdown: Path) -> None:
     routes = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in ROUTES]
     for command in typed(markdown):
@@ -131,6 +137,7 @@ def _as_published(body: dict[str, object], session: str) -> dict[str, str]:
     return {"session": session, **fields}
 
 
+@each_page
 def test_programs_in_python_run_as_far_as_they_define_something(
     markdown: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

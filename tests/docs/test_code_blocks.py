@@ -26,6 +26,7 @@ from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.keys import Keys
 from conferral.telephony.directory.model import resolve_agent
 from tests.docs.generated import ROOT
+from tests.docs.markdown_files import each_page
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -59,10 +60,12 @@ def inline_commands(path):
         yield code.split()
 
 
+@each_page
 def test_every_block_says_what_it_is_written_in(markdown):
     assert "" not in [language for language, _ in BLOCK.findall(markdown.read_text("utf-8"))]
 
 
+@each_page
 def test_make_has_the_targets_that_are_named(markdown):
     for command in [*shell_lines(markdown), *inline_commands(markdown)]:
         if command[0] == "make":
@@ -70,6 +73,7 @@ def test_make_has_the_targets_that_are_named(markdown):
             assert asked <= TARGETS
 
 
+@each_page
 def test_the_command_line_has_the_commands_and_options_that_are_named(markdown, commands):
     for command in [*shell_lines(markdown), *inline_commands(markdown)]:
         words = [word for word in command if not re.fullmatch(r"[A-Z_]+=\S*", word)]
@@ -85,6 +89,7 @@ def test_the_command_line_has_the_commands_and_options_that_are_named(markdown, 
         assert options <= known | EVERYWHERE
 
 
+@each_page
 def test_commands_that_are_published_by_hand_are_valid(markdown):
     for command in shell_lines(markdown):
         if command[:3] != ["redis-cli", "XADD", "conferral:commands"]:
@@ -95,6 +100,7 @@ def test_commands_that_are_published_by_hand_are_valid(markdown):
         command_id_of(fields, "1-0")
 
 
+@each_page
 def test_keys_inspected_by_hand_exist(markdown):
     keys = Keys("conferral", 16)
     known = {
@@ -107,6 +113,7 @@ def test_keys_inspected_by_hand_exist(markdown):
             assert all(word in known or word.startswith("conferral:command:") for word in shown), shown
 
 
+@each_page
 def test_blocks_of_data_and_programs_can_be_read(markdown):
     for text in blocks(markdown, "json"):
         json.loads(text)
@@ -200,6 +207,7 @@ def test_defaults_in_the_example_are_those_of_the_code():
 FOR_TESTS = {"CONFERRAL_TEST_CHROMIUM", "CONFERRAL_TEST_REDIS_SERVERS"}
 
 
+@each_page
 def test_settings_that_pages_name_exist(markdown):
     if markdown.name == "CHANGELOG.md":
         return  # it names what there once was

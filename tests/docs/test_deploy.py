@@ -14,6 +14,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.states import State
 from tests.docs.generated import ROOT
 from tests.docs.test_links import anchors_of
+from tests.support.each import each
 
 DEPLOY = ROOT / "deploy"
 RUNBOOKS = "https://github.com/conferral/conferral/blob/main/"
@@ -105,7 +106,7 @@ def check_value(label: str, value: str, expected: str) -> None:
         assert known or re.search(rf"\b{re.escape(one)}\b", expected), f"no {label} is {one}"
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
+@each("expression", EXPRESSIONS)
 def test_expressions_are_made_of_metrics_and_labels_that_there_are(expression: str) -> None:
     check(expression)
     assert of_metrics(expression) or expression == "vector(0)"

@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote
 
 from tests.docs.generated import ROOT
+from tests.docs.markdown_files import each_page
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|(?:src|srcset|href)=\"([^\"]+)\"")
 
@@ -22,6 +23,7 @@ def anchors_of(path):
     return found
 
 
+@each_page
 def test_every_link_into_the_repository_leads_to_a_file_and_a_heading(markdown):
     broken = []
     for in_markdown, in_html in LINK.findall(without_code(markdown.read_text("utf-8"))):
@@ -39,6 +41,7 @@ def test_every_link_into_the_repository_leads_to_a_file_and_a_heading(markdown):
     assert broken == []
 
 
+@each_page
 def test_a_link_that_names_a_test_leads_to_the_file_that_has_it(markdown):
     """Of the failure table: a promise without its test is none."""
     for name, file in re.findall(r"\[(test_\w+)\]\(([^)]+)\)", markdown.read_text("utf-8")):
@@ -56,6 +59,7 @@ def test_every_page_of_the_docs_is_linked_from_the_readme_or_from_another_page()
     assert {path.relative_to(ROOT).as_posix() for path in set((ROOT / "docs").rglob("*.md")) - linked} == set()
 
 
+@each_page
 def test_a_page_begins_with_one_heading_of_the_first_level(markdown):
     text = re.sub(r"```.*?```", "", markdown.read_text("utf-8"), flags=re.DOTALL)
     if ".github" in markdown.parts:
@@ -63,6 +67,7 @@ def test_a_page_begins_with_one_heading_of_the_first_level(markdown):
     assert len(re.findall(r"^# ", text, re.MULTILINE)) + len(re.findall(r"<h1", text)) == 1
 
 
+@each_page
 def test_a_page_leaves_nothing_fetched_from_elsewhere_when_it_is_shown(markdown):
     pictures = re.findall(r"!\[[^\]]*\]\((https?:[^)]+)\)|src=\"(https?:[^\"]+)\"", markdown.read_text("utf-8"))
 

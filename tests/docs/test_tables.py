@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.markdown_files import each_page
+
 DELIMITER = re.compile(r"\|(?: *:?-+:? *\|)+")
 
 
@@ -22,6 +24,7 @@ def torn(text: str) -> list[str]:
     return found
 
 
+@each_page
 def test_every_row_of_a_table_has_a_header(markdown: Path) -> None:
     assert torn(markdown.read_text("utf-8")) == []
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.web import pages
+from tests.support.each import each
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {conference: ROOT / conference / "static" for conference in ("console", "sandbox")}
@@ -42,7 +43,7 @@ def served_as(path: Path) -> list[Path]:
     return [found] if found.exists() else []
 
 
-@pytest.mark.parametrize("path", [path for path in OWN if path.suffix == ".js"], ids=name_of)
+@each("path", [path for path in OWN if path.suffix == ".js"])
 def test_modules_ask_for_what_there_is(path: Path) -> None:
     missing = [
         wanted
@@ -52,7 +53,7 @@ def test_modules_ask_for_what_there_is(path: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("path", OWN, ids=name_of)
+@each("path", OWN)
 def test_text_never_becomes_markup_and_modules_are_short(path: Path) -> None:
     text = path.read_text("utf-8")
     assert not NEVER.findall(text)

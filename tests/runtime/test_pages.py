@@ -19,6 +19,7 @@ from conferral.runtime.web.pages import (
     page,
     static_routes,
 )
+from tests.support.each import each
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENDORED = (SHARED_FOLDER / "vendor", ROOT / "tests/browser/vendor")
@@ -50,7 +51,7 @@ def test_libraries_are_unchanged_copies_with_their_licences(folder):
         assert package["integrity"].startswith("sha512-")
 
 
-@pytest.mark.parametrize("path", [*OURS, *LIBRARIES], ids=lambda path: path.relative_to(ROOT).as_posix())
+@each("path", [*OURS, *LIBRARIES])
 def test_pages_load_nothing_from_other_hosts(path):
     if path.suffix not in (".js", ".mjs", ".css", ".svg", ".html"):
         pytest.fail(f"{path.suffix} is no kind of file that is served")

@@ -15,6 +15,7 @@ from conferral.statemachine.record import BaseRecord, replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import OutcomeRecord
 from conferral.statemachine.transfer import Attempt, TransferMode, TransferState
+from tests.support.each import each
 
 
 def kinds(of=BaseRecord):
@@ -28,7 +29,7 @@ PRIVATE = {"address", "customer_address", "agent_address", "agent", "customer", 
            "called_number", "other_agents", "agents", "parked_by", "to", "say", "greeting"}  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [*kinds()], ids=lambda kind: kind.__name__)
+@each("kind", [*kinds()])
 def test_no_repr_shows_a_private_field(kind):
     hidden = {field.name for field in fields(kind) if not field.repr}
 
@@ -55,7 +56,7 @@ def test_a_repr_shows_everything_but_what_is_private(record):
     assert all(f"{field.name}={getattr(record, field.name)!r}" in shown for field in fields(record) if field.repr)
 
 
-@pytest.mark.parametrize("kind", [*EVENTS, *EFFECTS, Session, Party], ids=lambda kind: kind.__name__)
+@each("kind", [*EVENTS, *EFFECTS, Session, Party])
 def test_dataclasses_knows_the_fields_of_a_record(kind):
     needed = {field.name: "x" for field in fields(kind) if field.default is field.default_factory is MISSING}
     record = kind(**needed)

@@ -15,6 +15,7 @@ from conferral.worker.consumer import batch
 from tests.simulation.__main__ import play
 from tests.simulation.plan import Plan
 from tests.statemachine.scenario import Scenario
+from tests.support.each import each
 
 LIBRARY = build_machine()
 COMPILED = compile_rows(LIBRARY)
@@ -35,7 +36,7 @@ def test_every_state_and_event_of_the_table_has_compiled_rows_and_no_others_have
     assert {(name, state) for name, states in COMPILED.items() for state in states} == ROWS.keys()
 
 
-@pytest.mark.parametrize("name, state", ROWS, ids=str)
+@each("name, state", ROWS)
 def test_the_compiled_rows_are_those_of_the_table_in_its_order(name, state):
     compiled = COMPILED[name][state]
 
@@ -46,7 +47,7 @@ def test_the_compiled_rows_are_those_of_the_table_in_its_order(name, state):
     ]
 
 
-@pytest.mark.parametrize("name, state", ROWS, ids=str)
+@each("name, state", ROWS)
 def test_the_last_action_of_a_compiled_row_enters_the_stages_to_which_it_leads(name, state):
     for row, written in zip(COMPILED[name][state], ROWS[name, state], strict=True):
         more = row.actions[len(written.actions) :]

@@ -27,6 +27,7 @@ from conferral.statemachine.step import Outcome
 from tests.statemachine import conference_scenarios
 from tests.statemachine.scenario import AGENT_CALL, BOB, CAROL, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, ringing, talking
+from tests.support.each import each
 
 STATUSES = st.sampled_from([status.value for status in CallStatus])
 CONFERENCES = st.sampled_from([CONFERENCE, CONFERENCE, CONFERENCE, OTHER_CONFERENCE])
@@ -337,8 +338,8 @@ SITUATIONS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-@pytest.mark.parametrize("situation", SITUATIONS)
+@each("command", COMMANDS)
+@each("situation", SITUATIONS)
 def test_every_command_is_answered_in_every_state(situation, command):
     story = SITUATIONS[situation]().command(command, "any", **FIELDS.get(command.name, {}))
 

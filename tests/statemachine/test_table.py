@@ -21,6 +21,7 @@ from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, ROWS, STAGES, TABLE, Transition
 from conferral.statemachine.table.stages import ENDS, TIMEOUTS
 from tests.docs.generated import ROOT, generated_page
+from tests.support.each import each
 
 ALL_ROWS: dict[tuple[State, type[Event]], list[Transition]] = defaultdict(list)
 for _row in TABLE:
@@ -42,8 +43,8 @@ def public_functions(module):
     }
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+@each("state", State)
+@each("event", EVENTS)
 def test_every_pair_of_state_and_event_is_either_decided_or_ignored_with_a_reason(state, event):
     is_decided = (state, event) in BY_PAIR
     is_ignored = (state, event) in IGNORED_PAIRS
@@ -59,7 +60,7 @@ def test_every_reason_for_ignoring_says_something():
     assert all(entry.reason.strip() for entry in IGNORED)
 
 
-@pytest.mark.parametrize("pair", BY_PAIR, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
+@each("pair", BY_PAIR)
 def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
     unguarded = [not row.conditions for row in BY_PAIR[pair]]
 
@@ -77,7 +78,7 @@ def test_nothing_is_requested_for_an_ended_session():
     assert AUTOMATIC_ROWS[State.ENDED] == ()
 
 
-@pytest.mark.parametrize("pair", ALL_ROWS, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
+@each("pair", ALL_ROWS)
 def test_no_guard_appears_twice_for_one_pair(pair):
     asked = [(row.stages, row.guard) for row in ALL_ROWS[pair]]
 
@@ -132,7 +133,7 @@ def _subclasses(kind):
     return {kind} | {below for child in kind.__subclasses__() for below in _subclasses(child)}
 
 
-@pytest.mark.parametrize("event", TIMERS, ids=lambda event: event.name)
+@each("event", TIMERS)
 def test_a_timers_event_is_named_after_the_timer(event):
     assert event.name == f"{event.timer}_overdue"
 
@@ -176,17 +177,13 @@ def test_every_guard_and_action_is_used(package, taken):
     assert taken <= defined
 
 
-@pytest.mark.parametrize(
-    "thing",
-    [*EVENTS, *GUARDS, *ACTIONS],
-    ids=lambda thing: thing.__name__,
-)
+@each("thing", [*EVENTS, *GUARDS, *ACTIONS])
 def test_every_event_guard_and_action_says_what_it_is(thing):
     assert thing.__doc__
     assert thing.__doc__.strip()
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
+@each("guard", GUARDS)
 def test_every_guard_puts_a_question(guard):
     assert guard.__doc__.startswith("Whether ")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conferral.storage.scripts import SCRIPTS
+from tests.support.each import each
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "storage" / "scripts"
 FILES = sorted(FOLDER.glob("*.lua"))
@@ -16,7 +17,7 @@ ENTRY = re.compile(r"^  (KEYS|ARGV)\[(\d+)( \.\.)?\]  +(\S.*)$", re.MULTILINE)
 #: Names that Redis gives to scripts next to Lua's own.
 GIVEN = ("redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit", "struct")
 
-each_script = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+each_script = each("path", FILES)
 
 
 def halves(path: Path) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.phrases import GATE_REJECTIONS, SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
+from tests.support.each import each
 
 SESSION = "CA" + "1" * 32
 URLS = CallbackUrls("https://example.com")
@@ -472,8 +473,8 @@ def test_hanging_up_says_nothing():
     assert [verb.tag for verb in ET.fromstring(DOCUMENTS.hang_up())] == ["Hangup"]
 
 
-@pytest.mark.parametrize("language", ["en-US", "en-GB", "de-DE", "es-MX", "fr", "it-IT"])
-@pytest.mark.parametrize("phrase", Phrase)
+@each("language", ["en-US", "en-GB", "de-DE", "es-MX", "fr", "it-IT"])
+@each("phrase", Phrase)
 def test_there_are_words_for_everything_in_every_language(phrase, language):
     assert sentence_in(phrase, language)
 

@@ -14,6 +14,7 @@ from conferral.webhooks.dial_action_policy import (
     first_waiting_party,
     party_of,
 )
+from tests.support.each import each
 from tests.webhooks.webhook_helpers import AGENT, CALLER, facts
 
 BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
@@ -128,20 +129,20 @@ def test_agent_of_an_outbound_session_hears_why_the_customer_was_not_reached(sta
     assert decide(outcome(BRIDGE, status, sid=AGENT, party="agent"), given, may_be_old=False) is expected
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("dial", DialKind)
-@pytest.mark.parametrize("status", ["completed", "busy", ""])
-@pytest.mark.parametrize("wait_audio", [WaitAudio.NONE, WaitAudio.MUSIC])
-@pytest.mark.parametrize("old", [True, False])
+@each("state", State)
+@each("dial", DialKind)
+@each("status", ["completed", "busy", ""])
+@each("wait_audio", [WaitAudio.NONE, WaitAudio.MUSIC])
+@each("old", [True, False])
 def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, wait_audio, old):
     given = facts(state, customer=customer(is_leaving=True, wait_audio=wait_audio))
 
     assert decide(outcome(dial, status), given, may_be_old=old) is HANG_UP
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("dial", DialKind)
-@pytest.mark.parametrize("call", ["completed", "busy", "failed", "no-answer", "canceled"])
+@each("state", State)
+@each("dial", DialKind)
+@each("call", ["completed", "busy", "failed", "no-answer", "canceled"])
 def test_a_party_that_is_gone_is_never_answered_with_more_than_a_hangup(state, dial, call):
     assert decide(outcome(dial, call=call), facts(state), may_be_old=True) is HANG_UP
     assert decide_without_redis(outcome(dial, call=call)) is HANG_UP

@@ -47,6 +47,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, TransferMode
 from conferral.statemachine.transfer import TransferState
 from conferral.worker.consumer.log_entry import command_type_of, details
+from tests.support.each import each
 
 NUMBER = "+14155550123"
 #: What is about a person, or lets someone dial.
@@ -240,7 +241,7 @@ def test_participant_is_logged_under_the_current_party_name(event, words):
     assert details(event, Session("s", parties=parties))["party"] == words
 
 
-@pytest.mark.parametrize("kind", EVENTS)
+@each("kind", EVENTS)
 def test_no_event_reveals_an_address_or_secret(kind):
     """Every field that holds an address or a secret is filled with a number; the words hold none of it."""
     values = {}

@@ -1,0 +1,61 @@
+"""Many small cases in one test.
+
+A test costs the processes of a run about 4 ms: each process makes it, one runs it and reports three times, and one
+reads that. A case that takes microseconds, of which there are hundreds, is better run in a loop.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+
+def each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Runs a test's function with each case, as `pytest.mark.parametrize` does, and tells which cases failed.
+
+    Args:
+        names: The parameters, with commas between them.
+        cases: A value for each run, or a tuple of values where there are several parameters.
+    """
+    taken = [name.strip() for name in names.split(",")]
+    every_case = [tuple(case) if len(taken) > 1 else (case,) for case in cases]
+
+    def decorate(check: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(check)
+        def test(**fixtures: Any) -> None:
+            assert every_case, "no case"
+            failures: list[Exception] = []
+            for case in every_case:
+                values = dict(zip(taken, case, strict=True))
+                with _Case(values, failures):
+                    check(**values, **fixtures)
+            if failures:
+                raise ExceptionGroup(f"{len(failures)} of {len(every_case)} cases failed", failures)
+
+        signature = inspect.signature(check)
+        fixtures = [parameter for name, parameter in signature.parameters.items() if name not in taken]
+        test.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]
+        return test
+
+    return decorate
+
+
+class _Case:
+    """Notes the case in what it raises, and keeps that if an assertion failed."""
+
+    def __init__(self, values: dict[str, Any], failures: list[Exception]) -> None:
+        self._values = values
+        self._failures = failures
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
+        if error is None:
+            return False
+        error.add_note(", ".join(f"{name}: {value}" for name, value in self._values.items()))
+        if isinstance(error, AssertionError | ExceptionGroup):
+            self._failures.append(error)
+            return True
+        return False

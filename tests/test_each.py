@@ -1,0 +1,53 @@
+"""Cases that share a test fail it, each by its name, and stop no other case."""
+
+import pytest
+
+from tests.support.each import each
+
+
+def test_every_case_runs_and_those_that_fail_are_named():
+    ran = []
+
+    @each("first", [1, 2])
+    @each("second, third", [("a", "b"), ("c", "d")])
+    def check(first, second, third, given):
+        ran.append((first, second, third, given))
+        assert first == 1 or second == "a"
+
+    with pytest.raises(ExceptionGroup) as raised:
+        check(given="a fixture")
+
+    assert ran == [(1, "a", "b", "a fixture"), (1, "c", "d", "a fixture"), (2, "a", "b", "a fixture"),
+                   (2, "c", "d", "a fixture")]  # fmt: skip
+    (group,) = raised.value.exceptions
+    assert group.__notes__ == ["first: 2"]
+    assert [error.__notes__ for error in group.exceptions] == [["second: c, third: d"]]
+
+
+def test_no_case_at_all_is_a_failure():
+    with pytest.raises(AssertionError, match="no case"):
+        each("case", [])(lambda case: None)()
+
+
+def test_what_no_assertion_says_ends_the_test():
+    ran = []
+
+    @each("case", [1, 2])
+    def check(case):
+        ran.append(case)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError) as raised:
+        check()
+
+    assert (ran, raised.value.__notes__) == ([1], ["case: 1"])
+
+
+@pytest.fixture
+def letter():
+    return "a"
+
+
+@each("number", [1, 2])
+def test_fixtures_are_those_that_are_no_case(number, letter):
+    assert (number > 0, letter) == (True, "a")
