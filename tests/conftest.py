@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.support.fair_time import FairLoop
 from tests.support.redis_server import RedisServer, found_programs
@@ -25,10 +24,6 @@ pytest_plugins = (
 _SCENARIOS = ("scenario", "transfer_scenarios", "conference_scenarios", "command_scenarios")
 # Rewrites the assertions of scenarios, so that they show differences. Here, because several packages use them.
 pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in _SCENARIOS))
-
-# No test may fail because the machine is busy: neither an example nor the making of examples is timed.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -6,10 +6,16 @@ import re
 import subprocess
 import tokenize
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
+import pytest
+
 from conferral.telephony.phrases import Phrase, sentence_in
-from tests.test_tidy import ROOT
+from tests.test_tidy import ROOT, nodes_of
+
+# In the process that has parsed all files for the other checks of them.
+pytestmark = pytest.mark.xdist_group("tidy")
 
 PRODUCT = (
     "conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage", "telephony", "webhooks",
@@ -100,9 +106,10 @@ def files(*folders: str) -> list[Path]:
     return sorted(path for name in folders for path in (ROOT / name).rglob("*.py") if "__pycache__" not in path.parts)
 
 
-def parts_of(name: str) -> list[str]:
+@cache
+def parts_of(name: str) -> tuple[str, ...]:
     """Return the words of a name: `HeldPartition` and `held_partition` have the same."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_")
+    return tuple(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_"))
 
 
 def names_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -120,8 +127,12 @@ def names_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def problems_in(path: Path, fine: Collection[str] = ()) -> list[str]:
     """Return a line for each private word in a file's name, and in the names that it defines."""
-    place = path.relative_to(ROOT).as_posix()
-    found = [(1, path.stem), *names_in(ast.parse(path.read_text("utf-8")))]
+    place, text = path.relative_to(ROOT).as_posix(), path.read_text("utf-8")
+    # Most files have no such word anywhere: only the others are parsed, which takes far longer than this.
+    private = REPLACEMENTS.keys() - set(fine)
+    if all(private.isdisjoint(parts_of(word)) for word in {path.stem, *re.findall(r"\w+", text)}):
+        return []
+    found = [(1, path.stem), *names_in(ast.parse(text))]
     return [
         f"{place}:{line}: {name}: not {part}, but {REPLACEMENTS[part]}"
         for line, name in found
@@ -156,24 +167,41 @@ def prose_in(path: Path) -> Iterator[tuple[int, str]]:
             yield from enumerate(re.sub(r"{[^{}]*}", "", token.string).splitlines(), token.start[0])
 
 
+def docstrings_in(path: Path) -> Iterator[ast.stmt]:
+    """Return the docstrings of a file."""
+    for node in nodes_of(str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)):
+        is_documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if is_documented and ast.get_docstring(node, clean=False) is not None:
+            yield node.body[0]
+
+
 def comments_in(path: Path) -> Iterator[tuple[int, str]]:
     """Return the comments and docstrings of a Python file, with their lines, without what stands in backticks."""
     text = path.read_text("utf-8")
-    docstrings = {
-        (node.body[0].lineno, node.body[0].col_offset)
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if ast.get_docstring(node, clean=False) is not None
-    }
+    docstrings = {(node.lineno, node.col_offset) for node in docstrings_in(path)}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT or token.start in docstrings:
             for line, words in enumerate(token.string.splitlines(), token.start[0]):
                 yield line, re.sub(r"`[^`]*`", "", words)
 
 
+def may_have_private_comments(path: Path) -> bool:
+    """Return whether a private word stands in a docstring, or on a line with a comment.
+
+    Without reading token by token, which takes far longer than parsing.
+    """
+    written = path.read_text("utf-8").splitlines()
+    lines = [line for line, words in enumerate(written, 1) if PRIVATE_IN_TESTS.search(words)]
+    if not lines:
+        return False
+    if any("#" in written[line - 1] for line in lines):
+        return True
+    return any(node.lineno <= line <= (node.end_lineno or 0) for node in docstrings_in(path) for line in lines)
+
+
 def private_words_in_comments(path: Path) -> list[str]:
     """Return a line for each private word in a test module's comments."""
-    if not PRIVATE_IN_TESTS.search(path.read_text("utf-8")):
+    if not may_have_private_comments(path):
         return []
     place = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
     return [

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+# In one process: the distribution is built once for all of these tests.
+pytestmark = pytest.mark.xdist_group("distribution")
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage"),

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Runs a test's function with each case, as `pytest.mark.parametrize` does, and tells which cases failed.
+    """Runs a test's function with each case, as `pytest.mark.parametrize` does, and names those that failed.
 
     Args:
         names: The parameters, with commas between them.
