@@ -46,7 +46,7 @@ class Policy:
     #: Delay between the read of an overdue dial and giving it up.
     dial_read_wait_ms: int = 3_000
     #: Delay between two recalls of an agent.
-    recall_pause_ms: int = 10_000
+    recall_pause_ms: int = 4_000
     #: Most recalls of an agent (count).
     recalls_max: int = 2
     #: What follows a failed blind transfer (`CONFERRAL_TRANSFER_FALLBACK`): `recall`, `end`, or a destination.

@@ -113,27 +113,26 @@ class TwilioQueries:
     async def read_calls(self, effect: ReadCalls) -> CallsRead:
         """Source: Twilio docs, Participants subresource: lists no ended calls, so only missing ones are read singly."""
         parent_call_sid = effect.parent_call_sid
-        parents, children, conferences = await gather(
-            self._calls([parent_call_sid] if parent_call_sid else []),
-            self._children_of(parent_call_sid),
-            self._conferences_of(effect),
-        )
-        calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
-        read = {seen.call_sid for seen in calls}
-        conference_sid, participants = _pick_conference(conferences, effect, {*read, *effect.call_sids})
-        there = {seen.call_sid for seen in participants} - set(effect.unproven_sids)
-        missing = [sid for sid in dict.fromkeys(effect.call_sids) if sid not in there | read]
+        if effect.with_conference and effect.conference_sid and not parent_call_sid:
+            # The search by name would be half of the requests of most reads. A second conference is rare: a live call
+            # is missing then.
+            known = (effect.conference_sid, await self.participants_in(effect.conference_sid))
+            missing = _missing_calls(effect, known, [])
+            calls = await self._calls(missing[:CALLS_READ_MAX])
+            if known[1] and all(seen.status != CallStatus.IN_PROGRESS for seen in calls):
+                return _calls_read(effect, known, calls, missing[CALLS_READ_MAX:])
+            conferences = await self._conferences_of(effect, known)
+        else:
+            parents, children, conferences = await gather(
+                self._calls([parent_call_sid] if parent_call_sid else []),
+                self._children_of(parent_call_sid),
+                self._conferences_of(effect),
+            )
+            calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
+        conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
+        missing = _missing_calls(effect, conference, calls)
         calls += await self._calls(missing[:CALLS_READ_MAX])
-        return CallsRead(
-            session_id=effect.session_id,
-            token=f"{effect.effect_id}:outcome",
-            effect_id=effect.effect_id,
-            read_version=effect.read_version,
-            calls=tuple(calls),
-            conference_sid=conference_sid,
-            participants=participants,
-            unread=tuple(missing[CALLS_READ_MAX:]),
-        )
+        return _calls_read(effect, conference, calls, missing[CALLS_READ_MAX:])
 
     # ---- parts of these --------------------------------------------------------------------------------------------
 
@@ -198,13 +197,15 @@ class TwilioQueries:
             return ()
         return tuple(parse_participant(seen) for seen in inside)
 
-    async def _conferences_of(self, effect: ReadCalls) -> list[_Conference]:
-        """Return the live conferences of the session's name, with their participants."""
+    async def _conferences_of(self, effect: ReadCalls, *known: _Conference) -> list[_Conference]:
+        """Return the live conferences of the session's name, with their participants; `known` ones are not read."""
         if not effect.with_conference:
             return []
+        before = dict(known)
         conferences = await self._live_conferences(effect.conference_name or effect.session_id)
-        inside = await gather(*(self.participants_in(conference) for conference in conferences))
-        return list(zip(conferences, inside, strict=True))
+        others = [conference for conference in conferences if conference not in before]
+        before |= zip(others, await gather(*(self.participants_in(conference) for conference in others)), strict=True)
+        return [(conference, before[conference]) for conference in conferences]
 
     async def _participants_after(self, effect: RedirectCall) -> list[ParticipantSeen]:
         """Return the participants of all conferences that the redirect could have led to."""
@@ -232,6 +233,25 @@ def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sid
         or any(seen.call_sid in call_sids or is_label(seen.label) for seen in inside)
     ]
     return max(own, key=lambda conference: len(conference[1]), default=("", ()))
+
+
+def _missing_calls(effect: ReadCalls, conference: _Conference, calls: list[CallSeen]) -> list[str]:
+    """Return the SIDs of calls that neither the conference nor other calls already read show."""
+    shown = {seen.call_sid for seen in conference[1]} - set(effect.unproven_sids) | {seen.call_sid for seen in calls}
+    return [sid for sid in dict.fromkeys(effect.call_sids) if sid not in shown]
+
+
+def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen], unread: list[str]) -> CallsRead:
+    return CallsRead(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        read_version=effect.read_version,
+        calls=tuple(calls),
+        conference_sid=conference[0],
+        participants=conference[1],
+        unread=tuple(unread),
+    )
 
 
 def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:

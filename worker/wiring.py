@@ -123,9 +123,7 @@ class WorkerParts:
         self.assigner = PartitionAssigner(
             reserved, keys, name, clock, store_clock, metrics, environment.lease_ms, schema, connections.own
         )
-        self.shares = RequestShares(
-            reserved, keys.request_shares, name, clock, ExecutorPolicy().budget, usage=lambda: self.executor.limiter
-        )
+        self.shares = self._make_shares(reserved)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
@@ -175,6 +173,17 @@ class WorkerParts:
     def _own_numbers(self) -> set[str]:
         return {self._settings.number, *self._directory.current.numbers}
 
+    def _make_shares(self, reserved: Client) -> RequestShares:
+        return RequestShares(
+            reserved,
+            self._keys.request_shares,
+            self._name,
+            self._environment.clock,
+            ExecutorPolicy().budget,
+            usage=lambda: self.executor.limiter,
+            dead=lambda: self.assigner.membership.dead,
+        )
+
     def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
         assigner = self.assigner
         return Executor(
@@ -205,6 +214,7 @@ class WorkerParts:
             times=SweepTimes.for_interval(self._settings.sweep_interval_s),
             schema=self._schema,
             lease_ms=self._environment.lease_ms,
+            is_dead=self.assigner.membership.is_dead,
         )
 
 

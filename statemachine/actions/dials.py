@@ -158,7 +158,12 @@ def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
 
 
 def _ring_due_ms(draft: Draft, party: Party) -> int:
-    """Return when a party that starts to ring now should have answered or failed."""
+    """Return when a party that starts to ring now should have answered or failed.
+
+    If the conference has reported that it could not be added, the end of its call is due, whatever is reported late.
+    """
+    if party.left_reason:
+        return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_check_ms
     return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
 
 

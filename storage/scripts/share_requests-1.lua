@@ -11,6 +11,7 @@
   ARGV[5]  the same for endings                       count
   ARGV[6]  lifetime of what it holds                  ms
   ARGV[7]  duration of a turn                         ms
+  ARGV[8…] names of workers that are known to have died
 
   Returns  {ordinary, endings, fair_ordinary, fair_endings, workers}
            what it may have in flight now; its fair share of each pool; how many workers share them
@@ -25,6 +26,8 @@ local lifetime, turn_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
+local dead = {}
+for i = 8, #ARGV do dead[ARGV[i]] = true end
 local place, count, others, gone = 0, 1, {0, 0}, {''}
 local fields = redis.call('HGETALL', shares)
 for i = 1, #fields, 2 do
@@ -33,7 +36,7 @@ for i = 1, #fields, 2 do
   till = tonumber(till)
   if other == name then
     -- its own holdings are in the arguments
-  elseif not till or till < now or till > now + 2 * lifetime then
+  elseif dead[other] or not till or till < now or till > now + 2 * lifetime then
     gone[#gone + 1] = other
   else
     count = count + 1

@@ -97,6 +97,16 @@ def test_busy_target_reported_only_by_the_conference_is_read():
     story.expect_transfer("failed", "busy")
 
 
+@pytest.mark.parametrize("late", ["ringing", "initiated", "placed"])
+def test_late_progress_does_not_put_off_the_read_of_a_target_that_could_not_be_added(late):
+    story = dialing("warm").placed("target") if late != "placed" else dialing("warm")
+    story.leaves("target", status="busy", reason="participant_add_failed")
+    due_ms = story.session.timers["dial"]
+    (story.placed("target") if late == "placed" else story.call("target", late)).expect("transferring")
+    assert story.session.timers["dial"] == due_ms
+    story.fires(DialOverdue).expect("transferring", "look").reads(target="busy").expect_transfer("failed", "busy")
+
+
 def test_answer_before_the_join_is_no_transfer_yet():
     story = dialing("warm").placed("target").call("target", "in-progress").expect_command("transfer-1", "accepted")
     story.joins("target").expect_command("transfer-1", "accepted", "done")
@@ -127,6 +137,13 @@ def test_read_older_than_an_answer_is_ignored():
     began = story.session.version
     story.call("target", "in-progress").reads(target="no-answer", version=began).expect("transferring")
     story.joins("target").expect_transfer("merged")
+
+
+def test_read_older_than_a_ringing_callback_still_shows_that_the_dial_has_failed():
+    story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
+    began = story.session.version
+    story.call("target", "ringing").reads(target="no-answer", version=began).expect("conferenced", "flag agent")
+    story.expect_transfer("failed", "no-answer")
 
 
 def test_callbacks_of_a_dial_may_come_before_its_answer():

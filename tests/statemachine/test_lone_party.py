@@ -5,7 +5,8 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LoneOverdue
 from tests.statemachine.command_scenarios import Orders
-from tests.statemachine.conference_scenarios import browser_talks, called_in, received, waiting
+from tests.statemachine.conference_scenarios import as_conference, browser_talks, called_in, received, waiting
+from tests.statemachine.scenario import CONFERENCE
 from tests.statemachine.transfer_scenarios import conferenced
 
 
@@ -110,3 +111,30 @@ def test_party_being_dialed_is_waited_for_until_the_dial_fails(begin):
     assert "lone" not in story.session.timers
     story.call("lawyer", "busy").expect("conferenced").fires(LoneOverdue).expect("ended", "end room")
     assert story.session.end_reason == "agent-left"
+
+
+# ---- reads that callbacks have overtaken -----------------------------------------------------------------------
+
+
+def missing_a_callback():
+    story = as_conference(conferenced())
+    story._sequences[CONFERENCE] += 1
+    return story
+
+
+def test_read_that_a_callback_has_overtaken_still_shows_that_a_lone_party_has_no_company():
+    story = missing_a_callback().leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+    began = story.session.version
+    story.legs["customer"].muted = True
+    story.changes("customer")
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer",), version=began)
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
+
+
+def test_read_that_a_callback_has_overtaken_and_that_shows_company_decides_nothing():
+    story = missing_a_callback().leaves("agent")
+    began = story.fires(LoneOverdue).expect("conferenced", "look").session.version
+    story.legs["customer"].muted = True
+    story.changes("customer")
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "agent"), version=began)
+    story.fires(LoneOverdue).expect("conferenced", "look")

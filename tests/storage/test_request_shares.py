@@ -174,3 +174,28 @@ async def test_worker_that_leaves_gives_its_share_back(client, keys, time):
     await first.shares.release()
     await second.ask()
     assert (first.shares.current, second.shares.current) == (Share(0, 0), BUDGET)
+
+
+async def test_share_of_a_dead_worker_is_free_before_it_expires(client, keys, time):
+    first, second = workers_of(client, keys, time, 2)
+    await first.ask()
+    await second.ask()
+    assert second.shares.current == Share(0, 0)
+    alone = RequestShares(client, keys.request_shares, "worker-1", time, BUDGET, usage=lambda: second,
+                          dead=lambda: {"worker-0"})  # fmt: skip
+    await alone.refresh()
+    assert alone.current == BUDGET
+    assert alone.workers == 1
+
+
+async def test_worker_that_was_only_thought_dead_gets_its_share_again(client, keys, time):
+    first, second = workers_of(client, keys, time, 2)
+    second.shares = RequestShares(client, keys.request_shares, "worker-1", time, BUDGET, usage=lambda: second,
+                                  dead=lambda: {"worker-0"})  # fmt: skip
+    await first.ask()
+    await second.ask()
+    second.shares = RequestShares(client, keys.request_shares, "worker-1", time, BUDGET, usage=lambda: second)
+    for _ in range(4):
+        await first.ask()
+        await second.ask()
+    assert first.shares.current == second.shares.current == Share(12, 4)

@@ -84,3 +84,53 @@ async def test_label_that_is_too_long_to_be_ours_is_left_out() -> None:
 
     assert isinstance(read, CallsRead)
     assert [seen.label for seen in read.participants] == [""]
+
+
+async def test_known_conference_that_holds_every_call_is_read_in_one_request() -> None:
+    calls, http = calls_with({INSIDE: _participants(2)})
+
+    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1"))
+
+    assert isinstance(read, CallsRead)
+    assert [name for name, _ in http.requests] == [INSIDE]
+    assert (read.conference_sid, len(read.participants), read.calls) == ("CF1", 2, ())
+
+
+async def test_call_that_has_ended_causes_no_search_for_another_conference() -> None:
+    calls, http = calls_with({INSIDE: _participants(1), f"GET Calls/{_sid(1)}": call(_sid(1), "busy")})
+
+    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1"))
+
+    assert isinstance(read, CallsRead)
+    assert len(http.requests) == 2
+    assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "busy"]
+
+
+async def test_live_call_outside_the_known_conference_causes_a_search_for_another_one() -> None:
+    other = page(
+        "participants", *({"call_sid": _sid(one), "label": f"p-{one}", "status": "connected"} for one in (1, 2))
+    )
+    calls, http = calls_with(
+        {"GET Conferences": page("conferences", CONFERENCE, CONFERENCE | {"sid": "CF2"})}
+        | {INSIDE: _participants(1), "GET Conferences/CF2/Participants": other}
+        | {f"GET Calls/{_sid(one)}": call(_sid(one), "in-progress") for one in range(3)}
+    )
+
+    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:3], conference_sid="CF1"))
+
+    assert isinstance(read, CallsRead)
+    assert read.conference_sid == "CF2"
+    assert [name for name, _ in http.requests].count(INSIDE) == 1
+    assert {read.status_of(sid) for sid in EVERYONE[:3]} == {"in-progress"}
+
+
+async def test_known_conference_that_is_over_is_not_the_last_word() -> None:
+    calls, _ = calls_with(
+        {"GET Conferences": page("conferences", CONFERENCE | {"sid": "CF2"}), INSIDE: page("participants")}
+        | {f"GET Calls/{_sid(0)}": call(_sid(0), "completed"), "GET Conferences/CF2/Participants": _participants(2)}
+    )
+
+    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:1], conference_sid="CF1"))
+
+    assert isinstance(read, CallsRead)
+    assert read.conference_sid == "CF2"

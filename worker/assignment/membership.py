@@ -106,6 +106,11 @@ class Membership:
             and self._clock.monotonic_s() - self._heartbeats[name].seen_at_s < 2 * self._heartbeat_every_s
         )
 
+    @property
+    def dead(self) -> Collection[str]:
+        """Names of workers that were found dead and have sent no heartbeat since."""
+        return self._dead.keys()
+
     def is_dead(self, name: str) -> bool:
         """Whether a worker was found dead and has sent no heartbeat since."""
         return name in self._dead

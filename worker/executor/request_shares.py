@@ -5,7 +5,7 @@ budget. Shares are requested ahead of time, so no request to Twilio waits for Re
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from conferral.runtime.clock import Clock
@@ -59,13 +59,27 @@ class RequestShares:
         budget: Share,
         *,
         usage: Callable[[], Usage],
+        dead: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        """Hold no share yet.
+
+        Args:
+            client: For commands.
+            key: Key of the shares.
+            name: This worker's name.
+            clock: For durations.
+            budget: What all workers share.
+            usage: Requests in flight.
+            dead: Names of workers known to have died. Their shares are free before they expire: 5 s with a third fewer
+                requests at a time delay every caller.
+        """
         self._client = client
         self._key = key
         self._name = name
         self._clock = clock
         self._budget = budget
         self._usage = usage
+        self._dead = dead
         self._share = Share(0, 0)
         #: The share in force after the current one expires.
         self._fallback = Share(0, 0)
@@ -107,7 +121,7 @@ class RequestShares:
         requested_at_s = self._clock.monotonic_s()
         # Until the answer arrives, no more than this can be in flight.
         holds = _maximum(self.current, self._by_pool(self._usage().under_way))
-        arguments: list[scripts.Argument] = [self._name, *self._budget, *holds, TTL_MS, TURN_MS]
+        arguments: list[scripts.Argument] = [self._name, *self._budget, *holds, TTL_MS, TURN_MS, *sorted(self._dead())]
         with store_errors():
             answer = await scripts.share_requests(self._client, [self._key], arguments)
         given, fair = Share(int(answer[0]), int(answer[1])), Share(int(answer[2]), int(answer[3]))

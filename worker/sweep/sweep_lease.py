@@ -41,6 +41,7 @@ class SweepLease:
         lease_ms: int,
         schema: SchemaVersion,
         on_acquired: Callable[[int], Awaitable[None]],
+        is_dead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -51,6 +52,8 @@ class SweepLease:
         self._schema = schema
         #: Called with Redis's time, Unix milliseconds, before the acquired lease counts as held.
         self._on_acquired = on_acquired
+        #: Whether a worker is known to have died, so that its lease need not expire.
+        self._is_dead = is_dead
         self._lease: Lease | None = None
         self._monitor = LeaseMonitor(lease_ms)
 
@@ -102,6 +105,9 @@ class SweepLease:
                 self._lease = None
                 self._monitor = LeaseMonitor(self._lease_ms)
         else:
+            holder = self._monitor.last_info
+            if holder is not None and self._is_dead(holder.worker_name):
+                self._monitor.expire(self._clock.monotonic_s())
             acquired, now_ms = await leases.acquire(
                 self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms, self._monitor
             )

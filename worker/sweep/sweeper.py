@@ -1,6 +1,7 @@
 """Account sweep: one worker at a time compares every interval, and publishes the differences."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -80,11 +81,19 @@ class SweepTimes:
     #: Between reading the lists and reading the sessions: the callback of a call that just ended may still be on its
     #: way.
     settle_s: float
+    #: Between the starts of two sweeps after the first has found lost callbacks.
+    after_loss_s: float = math.inf
 
     @classmethod
     def for_interval(cls, interval_s: float) -> "SweepTimes":
         """Return the standard intervals, scaled down for a short sweep interval."""
-        return cls(interval_s, min(10.0, interval_s), min(5.0, interval_s / 2), min(2.0, interval_s / 4))
+        return cls(
+            interval_s,
+            first_after_s=min(4.0, interval_s),
+            quiet_s=min(3.0, interval_s / 2),
+            settle_s=min(2.0, interval_s / 4),
+            after_loss_s=min(5.0, interval_s),
+        )
 
 
 class Sweeper:
@@ -104,6 +113,7 @@ class Sweeper:
         times: SweepTimes,
         lease_ms: int = LEASE_MS,
         schema: SchemaVersion | None = None,
+        is_dead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._keys = keys
         self._account_lists = account_lists
@@ -122,6 +132,7 @@ class Sweeper:
             lease_ms=lease_ms,
             schema=schema or SchemaVersion(),
             on_acquired=self._plan_first_sweep,
+            is_dead=is_dead,
         )
         #: When the next sweep starts, monotonic seconds.
         self._next_sweep_s = 0.0
@@ -224,6 +235,9 @@ class Sweeper:
             skipped += boundary.unexpected is not None
         if behind or skipped:
             self._sweep_again_soon()
+        elif any(not finding.is_of_ended for finding in findings):
+            # Callbacks are being lost. Someone may be alone because of the next one, and a list shows all of them.
+            self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         else:
             await self._save(self._store.save_last_sweep(store_started_ms))
         _report(

@@ -52,6 +52,7 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
+from conferral.statemachine.guards.waiting_party import is_alone
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -251,11 +252,16 @@ def apply_read(draft: Draft, event: CallsRead) -> None:
 
 
 def note_outdated_read(draft: Draft, event: CallsRead) -> None:
-    """Apply the one thing an outdated read proves: a completed call is over."""
+    """Apply what an outdated read proves: a call that has ended is over, and a party that is alone has no company."""
     for party in tuple(draft.session.parties.values()):
-        if party.call_sid and event.status_of(party.call_sid) == CallStatus.COMPLETED:
-            note_gone(draft, party.name, CallStatus.COMPLETED)
+        status = event.status_of(party.call_sid) if party.call_sid else ""
+        # A failure is final as well, unless the party has answered since.
+        if status == CallStatus.COMPLETED or (status in FINAL_CALL_STATUSES and not party.answered):
+            note_gone(draft, party.name, status)
     set_dial_timer(draft)
+    inside = {seen.call_sid for seen in event.participants}
+    if is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
+        note_verified(draft, event)  # who joins later is dialed by this session, which then knows of the dial
     if LeaveOverdue.timer in draft.session.timers:
         read_until_known(draft, event)  # a complete, current read is still owed
 

@@ -217,6 +217,27 @@ async def test_no_sweep_is_tried_under_a_lease_that_redis_could_not_renew(sea: S
         await running
 
 
+async def test_sweep_that_finds_a_lost_callback_is_followed_by_another_one_soon(sea: SweepHarness) -> None:
+    await sea.store(sea.session("S1", "CA1"))
+    once = sea.times(interval_s=86_400, after_loss_s=0.05)
+    await sea.sweep(sweeps=3, times=once)
+    assert sea.account.readings >= 3
+
+
+async def test_leftover_of_an_ended_session_is_no_lost_callback(sea: SweepHarness) -> None:
+    await sea.store(sea.ended("S1", "CA1"))
+    sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
+    await sea.sweep(times=sea.times(interval_s=86_400, after_loss_s=0.0))
+    assert sea.account.readings == 1
+
+
+async def test_lease_of_a_dead_sweeper_need_not_expire(sea: SweepHarness) -> None:
+    dead, _ = await leases.acquire(sea.client, sea.keys.sweep_lease, "dead", sea.clock, 3_600_000)
+    assert not isinstance(dead, LeaseInfo)
+    await sea.sweep(is_dead=lambda name: name == "dead")
+    assert sea.account.readings == 1
+
+
 def test_times_are_shorter_where_the_interval_is_short() -> None:
-    assert SweepTimes.for_interval(30) == SweepTimes(interval_s=30, first_after_s=10, quiet_s=5, settle_s=2)
-    assert SweepTimes.for_interval(1) == SweepTimes(interval_s=1, first_after_s=1, quiet_s=0.5, settle_s=0.25)
+    assert SweepTimes.for_interval(30) == SweepTimes(30, first_after_s=4, quiet_s=3, settle_s=2, after_loss_s=5)
+    assert SweepTimes.for_interval(1) == SweepTimes(1, first_after_s=1, quiet_s=0.5, settle_s=0.25, after_loss_s=1)
