@@ -4,7 +4,8 @@ Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Clien
 `<Gather>`, `<Say>`, `<Play>`, `<Pause>`, `<Redirect>`, `<Hangup>`.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypedDict, Unpack
 
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
@@ -13,6 +14,7 @@ from conferral.statemachine.effects import RedirectCall
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.telephony.addresses import Address, AddressKind, is_caller_id
 from conferral.telephony.callback_urls import (
+    CallbackUrls,
     CallCallback,
     ConferenceCallback,
     DialAction,
@@ -21,6 +23,7 @@ from conferral.telephony.callback_urls import (
     Wait,
     wait_audio_named,
 )
+from conferral.telephony.document_templates import DocumentTemplates
 from conferral.telephony.parameters.conference import conference_attributes
 from conferral.telephony.prompts import PromptBuilder
 
@@ -34,8 +37,35 @@ _ID_LENGTH_MAX, _CONFERENCE_LENGTH_MAX = 64, 128
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
 
+class JoinOptions(TypedDict, total=False):
+    """How a leg joins a conference."""
+
+    #: Attempt to join this leg, from 1 to 9.
+    attempt: int
+    #: Whether the leg starts the conference. If not, it waits until another leg starts it. By default, a leg that hears
+    #: wait audio does not, and every other one does.
+    start_on_enter: bool | None
+    #: What the leg hears while it is alone, `ringback` or `music`. Empty, by default, for silence.
+    wait_audio: str
+    #: Whether it hears Twilio's own music instead.
+    default_music: bool
+    #: Whether the greeting precedes the wait audio.
+    with_greeting: bool
+    #: Whether it is the caller waiting for the first agent.
+    opens_session: bool
+    #: Whether it joins muted and never starts the conference.
+    supervises: bool
+    attributes: ConferenceAttributes
+
+
 class TwimlBuilder(PromptBuilder):
     """Builds all TwiML documents: those that connect calls, and prompts."""
+
+    def __init__(
+        self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
+    ) -> None:
+        super().__init__(urls, language=language, voice=voice, with_speaker_events=with_speaker_events)
+        self._templates = DocumentTemplates()
 
     def bridge_to_agent(
         self,
@@ -115,16 +145,9 @@ class TwimlBuilder(PromptBuilder):
         label: str,
         conference: str,
         conference_name: str = "",
-        attempt: int = 1,
         brief: str = "",
         recall_reason: str = "",
-        start_on_enter: bool | None = None,
-        wait_audio: str = "",
-        default_music: bool = False,
-        with_greeting: bool = False,
-        opens_session: bool = False,
-        supervises: bool = False,
-        attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
+        **options: Unpack[JoinOptions],
     ) -> str:
         """Join a leg to the session's conference, after the briefing if there is one.
 
@@ -134,19 +157,41 @@ class TwimlBuilder(PromptBuilder):
         Args:
             conference: Conference SID if known, so that a late leg can't open a second one; else the conference name.
             conference_name: The conference's name; empty if it equals the session's id.
-            attempt: Attempt to join this leg, from 1 to 9.
             brief: The operator's text; empty for none, and once it was said.
             recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others, and once it was said.
-            start_on_enter: Whether the leg starts the conference. If not, it waits until another leg starts it. By
-                default, a leg that hears wait audio does not, and every other one does.
-            wait_audio: What the leg hears while it is alone, `ringback` or `music`. Empty for silence.
-            default_music: Whether it hears Twilio's own music instead.
-            with_greeting: Whether the greeting precedes the wait audio.
-            opens_session: Whether it is the caller waiting for the first agent.
-            supervises: Whether it joins muted and never starts the conference.
+            options: All else.
         """
-        response = VoiceResponse()
-        self._brief(response, brief, recall_reason)
+        other_name = [] if conference_name in ("", session_id) else [conference_name]
+        names = [session_id, label, conference, *other_name]
+
+        def build(names: Sequence[str]) -> str:
+            response = VoiceResponse()
+            self._brief(response, brief, recall_reason)
+            self._join(response, party, *names, **options)
+            return str(response)
+
+        if brief or recall_reason:
+            return build(names)
+        return self._templates.fill((party, len(names), *sorted(options.items())), names, build)
+
+    def _join(
+        self,
+        response: VoiceResponse,
+        party: str,
+        session_id: str,
+        label: str,
+        conference: str,
+        conference_name: str = "",
+        *,
+        attempt: int = 1,
+        start_on_enter: bool | None = None,
+        wait_audio: str = "",
+        default_music: bool = False,
+        with_greeting: bool = False,
+        opens_session: bool = False,
+        supervises: bool = False,
+        attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
+    ) -> None:
         wait_attributes = {} if default_music else {"wait_url": ""}
         if wait_audio:
             wait = Wait(session_id, party, wait_audio_named(wait_audio), with_greeting, opens_session)
@@ -165,7 +210,6 @@ class TwimlBuilder(PromptBuilder):
             status_callback_event=" ".join(self.conference_events),
             status_callback_method="POST",
         )
-        return str(response)
 
     def join_redirected(self, effect: RedirectCall) -> str:
         """Join a redirected call to the session's conference; sent inline in the REST update."""
