@@ -56,7 +56,7 @@ class Connections:
     own: Client | None
     #: For the commits and what follows them.
     hot: HotRequests
-    #: For the partitions' streams.
+    #: For the partitions' streams, and the commands'.
     reads: BlockingReads
     http: PooledHttpClient
 
@@ -145,7 +145,7 @@ class WorkerParts:
         self.sweeper = self._make_sweeper(client, lists)
         self.router = CommandRouter(
             client,
-            connections.blocking,
+            connections.reads,
             keys,
             name,
             clock,

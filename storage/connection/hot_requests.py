@@ -71,17 +71,17 @@ class BlockingReads:
         self._connections: dict[str, PipeliningConnection] = {}
         self._is_closed = False
 
-    async def read(self, stream: str, count: int) -> Entries:
-        """Return the oldest entries of a stream; wait up to 2 s for one."""
+    async def read(self, stream: str, count: int, after: str = "0") -> Entries:
+        """Return the oldest entries of a stream, or those after an entry; wait up to 2 s for one."""
         if not self._can_pipeline:
-            answer = await self._client.xread({stream: "0"}, count=count, block=BLOCK_MS)
+            answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
             return answer[0][1] if answer else []
         if self._is_closed:
             raise RedisConnectionError("closed")
         connection = self._connections.get(stream)
         if connection is None:
             connection = self._connections[stream] = PipeliningConnection(self._client, BLOCK_TIMEOUT_S)
-        command = ("XREAD", "COUNT", count, "BLOCK", BLOCK_MS, "STREAMS", stream, "0")
+        command = ("XREAD", "COUNT", count, "BLOCK", BLOCK_MS, "STREAMS", stream, after)
         try:
             with as_connection_error():
                 (reply,) = await connection.exchange(connection.pack((command,)), 1)

@@ -13,6 +13,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage import config
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.connection.hot_requests import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -57,7 +58,7 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         await client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     stop = asyncio.Event()
     router = CommandRouter(
-        client, blocking, KEYS, "router", SystemClock(), Metrics(),
+        client, BlockingReads(blocking), KEYS, "router", SystemClock(), Metrics(),
         allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
         conference_names=ConferenceNames(["secret"], "test"),
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),

@@ -106,3 +106,11 @@ async def test_read_waits_for_an_entry(single, blocking, client, pipelining) -> 
     await client.xadd("stream", {"a": "b"}, id="5-1")
     assert await waiting == [(b"5-1", {b"a": b"b"})]
     reads.close()
+
+
+async def test_read_after_an_entry_returns_only_later_ones(single, blocking, client, pipelining) -> None:
+    reads = BlockingReads(blocking, pipelining=pipelining)
+    await client.xadd("stream", {"a": "b"}, id="5-1")
+    await client.xadd("stream", {"c": "d"}, id="5-2")
+    assert await reads.read("stream", 10, after="5-1") == [(b"5-2", {b"c": b"d"})]
+    reads.close()

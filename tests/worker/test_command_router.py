@@ -13,6 +13,7 @@ from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
+from conferral.storage.connection.hot_requests import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -42,7 +43,8 @@ class Routing:
     async def run(self, until) -> None:
         """Routes until the condition holds."""
         router = CommandRouter(
-            self.client, self.blocking, self.keys, "router", SystemClock(), self.metrics, allowed=self.allowed,
+            self.client, BlockingReads(self.blocking, pipelining=False), self.keys, "router", SystemClock(),
+            self.metrics, allowed=self.allowed,
             names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids,
         )  # fmt: skip
         stop = asyncio.Event()

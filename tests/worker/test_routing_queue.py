@@ -13,6 +13,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
+from conferral.storage.connection.hot_requests import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -48,7 +49,7 @@ class Cluster:
 
     def router(self, name: str = "one") -> CommandRouter:
         return CommandRouter(
-            self.client, self.blocking, KEYS, name, ClusterClock(self.loop, 1_000.0), self.metrics,
+            self.client, BlockingReads(self.blocking), KEYS, name, ClusterClock(self.loop, 1_000.0), self.metrics,
             allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
             conference_names=ConferenceNames(["secret"], "test"),
             caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),

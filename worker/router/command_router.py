@@ -16,7 +16,8 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.commands import command_stream
-from conferral.storage.connection.client import BLOCK_MS, Client, store_errors
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.hot_requests import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LEASE_MS, Lease, LeaseInfo, LeaseMonitor, Renewal
@@ -48,7 +49,7 @@ class CommandRouter:
     def __init__(
         self,
         client: Client,
-        blocking: Client,
+        reads: BlockingReads,
         keys: Keys,
         name: str,
         clock: Clock,
@@ -67,7 +68,7 @@ class CommandRouter:
             is_dead: Whether a worker is known to have died, so that its lease need not expire.
         """
         self._client = client
-        self._blocking = blocking
+        self._reads = reads
         self._keys = keys
         self._name = name
         self._clock = clock
@@ -184,9 +185,7 @@ class CommandRouter:
             log.warning("command_limit_exceeded", count=waiting, task="router")
 
     async def _read_after(self, entry_id: str, stop: asyncio.Event) -> list[Entry]:
-        reading = asyncio.ensure_future(
-            self._blocking.xread({self._keys.commands: entry_id}, count=BATCH_MAX, block=BLOCK_MS)
-        )
+        reading = asyncio.ensure_future(self._reads.read(self._keys.commands, BATCH_MAX, after=entry_id))
         stopping = asyncio.ensure_future(stop.wait())
         with store_errors():
             await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -199,5 +198,5 @@ class CommandRouter:
                 if not reading.cancelled():
                     reading.exception()
                 return []
-            answer = reading.result()
-        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]] if answer else []
+            entries = reading.result()
+        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]

@@ -266,7 +266,7 @@ class RoutingQueue:
         stream = self._keys.events(self._keys.partition_of(session_id))
         async with self._node_permit(stream):
             await self._client.xadd(stream, event_codec.encode(event))
-        log.info("command_routed", command_id=command_id, command=event.name, session_id=session_id)
+        _log_routed(command_id, event)
         return False
 
     async def _route_at_once(self, entry: Entry, command_id: str, parsed: ParsedCommand) -> bool:
@@ -277,7 +277,8 @@ class RoutingQueue:
         async with self._node_permit(self._keys.commands):
             found = await route_at_once(self._client, self._keys, entry, command_id, event)
         if found is Routed.ROUTED:
-            log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
+            # After the partition's consumer, which reads the command at this moment.
+            asyncio.get_running_loop().call_soon(_log_routed, command_id, event)
         elif found is not Routed.NOT_FOUND:
             _log_repetition(entry, command_id, is_same=found is Routed.REPEATED)
         return found is not Routed.NOT_FOUND
@@ -334,6 +335,10 @@ class RoutingQueue:
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand(session, report))
         log.info("command_rejected", command_id=command_id, reason=reason)
+
+
+def _log_routed(command_id: str, event: Command) -> None:
+    log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
 
 
 def _log_repetition(entry: Entry, command_id: str, *, is_same: bool) -> None:
