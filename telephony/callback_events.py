@@ -1,7 +1,8 @@
 """Callback events: parses Twilio's form fields into events. All Twilio field names that Conferral reads are here.
 
 Unknown fields decide nothing; those of conferences and recordings are kept for the log. Words that Twilio may extend
-are kept as they are; ids, counts, and everything that becomes part of a response are validated.
+are kept as they are; ids, counts, and everything that becomes part of a response are validated. Every function
+may raise `MalformedCallbackError`, which names the field that is missing or malformed.
 """
 
 import re
@@ -101,20 +102,12 @@ _KNOWN_FIELDS = FIELDS_READ | {
 
 
 def call_sid_of(fields: Fields) -> str:
-    """Return the SID of the call that the request is about.
-
-    Raises:
-        MalformedCallbackError: CallSid is missing or not a SID.
-    """
+    """Return the SID of the call that the request is about."""
     return word(fields, "CallSid", CALL_SID)
 
 
 def conference_sid_of(fields: Fields) -> str:
-    """Return the SID of the conference that the request is about.
-
-    Raises:
-        MalformedCallbackError: ConferenceSid is missing or not a SID.
-    """
+    """Return the SID of the conference that the request is about."""
     return word(fields, "ConferenceSid", CONFERENCE_SID)
 
 
@@ -144,11 +137,7 @@ def callee_of(fields: Fields) -> str:
 
 
 def session_id_of(fields: Fields) -> str:
-    """Return the id of the session that a browser or app opens: its `SessionID`, else the CallSid.
-
-    Raises:
-        MalformedCallbackError: SessionID is not an id, or CallSid is not a SID.
-    """
+    """Return the id of the session that a browser or app opens: its `SessionID`, else the CallSid."""
     given = fields.get("SessionID", "")
     if not given:
         return call_sid_of(fields)
@@ -174,9 +163,6 @@ def call_received(
         other_agents: The agents to ring next, in order, if that one fails.
         attributes: The session's conference attributes.
         called_number: The called number, if it is not `TWILIO_NUMBER`.
-
-    Raises:
-        MalformedCallbackError: a field is missing or malformed.
     """
     call_sid, caller = call_sid_of(fields), caller_of(fields)
     return CallReceived(
@@ -209,9 +195,6 @@ def client_call_received(
         customer_address: Address to call, already checked against the allow-list.
         attributes: The session's conference attributes.
         conference_name: The conference's name; empty if it equals the session's id.
-
-    Raises:
-        MalformedCallbackError: CallSid is missing or not a SID.
     """
     call_sid = call_sid_of(fields)
     return ClientCallReceived(
@@ -231,9 +214,6 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     Args:
         callback: The fields of the URL.
         own_numbers: Conferral's numbers: a leg to the agent shows one of them if the caller has none to show.
-
-    Raises:
-        MalformedCallbackError: a field is missing or malformed.
     """
     call_sid = call_sid_of(fields)
     status = word(fields, "CallStatus")
@@ -270,9 +250,6 @@ def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
 
     Args:
         session_id: Id of the session that the call belongs to; None if the call is its own session.
-
-    Raises:
-        MalformedCallbackError: CallSid is missing or not a SID.
     """
     return CallCallback(session_id=session_id or call_sid_of(fields), party=CUSTOMER)
 
@@ -281,9 +258,6 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     """Parse the action request of a `<Dial>`. Source: Twilio docs, TwiML `<Dial>`, `action` parameters.
 
     Requests that follow a `<Redirect>` carry the same token: they report the same end.
-
-    Raises:
-        MalformedCallbackError: a field is missing or malformed.
     """
     call_sid = call_sid_of(fields)
     call_status = word(fields, "CallStatus")
@@ -309,11 +283,7 @@ def digits_of(fields: Fields, gate: Gate) -> str:
 
 
 def gate_reached(fields: Fields, gate: Gate) -> GateReached:
-    """Parse the request of an answered call that was placed by REST.
-
-    Raises:
-        MalformedCallbackError: CallSid is missing or not a SID.
-    """
+    """Parse the request of an answered call that was placed by REST."""
     call_sid = call_sid_of(fields)
     return GateReached(
         session_id=gate.session_id,
@@ -324,11 +294,7 @@ def gate_reached(fields: Fields, gate: Gate) -> GateReached:
 
 
 def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDecided:
-    """Return the event for the gate's decision.
-
-    Raises:
-        MalformedCallbackError: CallSid is missing or not a SID.
-    """
+    """Return the event for the gate's decision."""
     call_sid = call_sid_of(fields)
     return GateDecided(
         session_id=gate.session_id,
@@ -340,11 +306,7 @@ def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDeci
 
 
 def conference_event(fields: Fields, callback: ConferenceCallback) -> ConferenceEvent:
-    """Parse a conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters.
-
-    Raises:
-        MalformedCallbackError: a field is missing or malformed.
-    """
+    """Parse a conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters."""
     conference_sid = conference_sid_of(fields)
     kind = word(fields, "StatusCallbackEvent")
     sequence = number(fields, "SequenceNumber")
@@ -421,9 +383,6 @@ def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingC
     """Parse a recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`.
 
     It has no SequenceNumber. Twilio reports each status once, so recording and status identify the event.
-
-    Raises:
-        MalformedCallbackError: RecordingSid or RecordingStatus is missing or malformed, or another id is malformed.
     """
     recording_sid, status = word(fields, "RecordingSid", RECORDING_SID), word(fields, "RecordingStatus")
     call_sid = optional_word(fields, "CallSid", CALL_SID)

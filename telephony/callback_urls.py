@@ -1,4 +1,7 @@
-"""Callback URLs: the only place that builds the URLs given to Twilio, and parses them again."""
+"""Callback URLs: the only place that builds the URLs given to Twilio, and parses them again.
+
+Every parser raises `CallbackUrlError` if a field is missing, repeated, or malformed.
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -273,9 +276,6 @@ def parse_dial_action(query: str) -> DialAction:
 
     Args:
         query: The raw query, without the question mark.
-
-    Raises:
-        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     fields = _fields(query)
     dial = fields.get("dial", "")
@@ -302,11 +302,7 @@ def parse_dial_action(query: str) -> DialAction:
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_call(query: str) -> CallCallback:
-    """Parse the query of a call's status callback URL.
-
-    Raises:
-        CallbackUrlError: a field is missing, repeated, or malformed.
-    """
+    """Parse the query of a call's status callback URL."""
     fields = _fields(query)
     dial = _id(fields, "dial") if "dial" in fields else ""
     return CallCallback(_id(fields, "session"), _id(fields, "party"), dial, _agent_number(fields))
@@ -314,29 +310,17 @@ def parse_call(query: str) -> CallCallback:
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_conference(query: str) -> ConferenceCallback:
-    """Parse the query of a conference's status callback URL.
-
-    Raises:
-        CallbackUrlError: a field is missing, repeated, or malformed.
-    """
+    """Parse the query of a conference's status callback URL."""
     return ConferenceCallback(_id(_fields(query), "session"))
 
 
 def parse_recording(query: str) -> RecordingCallback:
-    """Parse the query of a recording's status callback URL.
-
-    Raises:
-        CallbackUrlError: a field is missing, repeated, or malformed.
-    """
+    """Parse the query of a recording's status callback URL."""
     return RecordingCallback(_id(_fields(query), "session"))
 
 
 def parse_gate(query: str) -> Gate:
-    """Parse the query of a gate URL.
-
-    Raises:
-        CallbackUrlError: a field is missing, repeated, or malformed.
-    """
+    """Parse the query of a gate URL."""
     fields = _fields(query)
     asked, key = fields.get("asked", "1"), fields.get("key", "")
     if not _QUESTION.fullmatch(asked):
@@ -359,11 +343,7 @@ def wait_audio_named(name: str) -> WaitAudio:
 
 
 def parse_wait(query: str) -> Wait:
-    """Parse the query of a wait URL.
-
-    Raises:
-        CallbackUrlError: a field is missing, repeated, or malformed.
-    """
+    """Parse the query of a wait URL."""
     fields = _fields(query)
     wait_audio = fields.get("audio", "")
     if wait_audio not in (WaitAudio.RINGBACK, WaitAudio.MUSIC):
@@ -373,11 +353,7 @@ def parse_wait(query: str) -> Wait:
 
 
 def parse_announcement(query: str) -> Announcement:
-    """Parse the query of an announcement URL.
-
-    Raises:
-        CallbackUrlError: a field is missing, repeated, or malformed.
-    """
+    """Parse the query of an announcement URL."""
     fields = _fields(query)
     return Announcement(_id(fields, "session"), _id(fields, "command"))
 

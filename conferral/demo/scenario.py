@@ -1,4 +1,7 @@
-"""Building blocks of the demo's stories: people call, submit commands, hang up, and hear each other."""
+"""Building blocks of the demo's stories: people call, submit commands, hang up, and hear each other.
+
+Each raises `CommandNotDoneError` if what it expects does not happen in time.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -100,11 +103,7 @@ class ScenarioRunner:
             yield play
 
     async def start_bridged_call(self, caller: str) -> str:
-        """Start a call without narrating it; return its session's id.
-
-        Raises:
-            CommandNotDoneError: the call didn't connect.
-        """
+        """Start a call without narrating it; return its session's id."""
         session_id = await self.phones.call(caller, characters.BUSINESS)
         await Scenario(
             self, session_id, Narrator(ChangeFeed(self.environment.reader, session_id))
@@ -117,11 +116,7 @@ class ScenarioRunner:
             yield Scenario(self, session_id, narrator)
 
     async def wait_until_idle(self) -> None:
-        """Wait until no call is left.
-
-        Raises:
-            CommandNotDoneError: some calls remain.
-        """
+        """Wait until no call is left."""
 
         async def are_over() -> bool:
             return not await self.phones.live_calls()
@@ -148,11 +143,7 @@ class Scenario:
         await asyncio.sleep(TALK_S / self.runner.pace)
 
     async def submit(self, kind: str, expected: str = "done", **fields: str) -> None:
-        """Submit a command to the session and wait for its outcome.
-
-        Raises:
-            CommandNotDoneError: the outcome isn't the expected one, `done` or a reason for failure.
-        """
+        """Submit a command to the session and wait for its outcome."""
         outcome = await self.read_outcome(await self.submit_without_waiting(kind, **fields))
         came = outcome.status if outcome.status == "done" else outcome.reason
         if came != expected:
@@ -181,9 +172,6 @@ class Scenario:
 
         Args:
             heard: Who or what each person hears, by name, with `customer` for `the customer`.
-
-        Raises:
-            CommandNotDoneError: they don't.
         """
         expected = {("the customer" if name == "customer" else name): what for name, what in heard.items()}
         hears: dict[str, str] = {}
@@ -227,27 +215,15 @@ class Scenario:
         await self.narrator.add_observation(f"calls left at the local Twilio: {await self.runner.phones.live_calls()}")
 
     async def wait_until_answered(self) -> None:
-        """Wait until the agent has answered.
-
-        Raises:
-            CommandNotDoneError: the agent didn't answer.
-        """
+        """Wait until the agent has answered."""
         await self.wait_until("the agent's answer", lambda it: it.phase == Phase.CONNECTED)
 
     async def wait_until_party_is(self, party: str, status: PartyStatus) -> None:
-        """Wait until a party has a status.
-
-        Raises:
-            CommandNotDoneError: it didn't get it in time.
-        """
+        """Wait until a party has a status."""
         await self.wait_until(f"{party} {status}", lambda it: it.parties.get(party, PartyView()).status == status)
 
     async def wait_until(self, what: str, holds: Callable[[SessionView], bool]) -> None:
-        """Wait until a condition holds for the session.
-
-        Raises:
-            CommandNotDoneError: it didn't hold in time.
-        """
+        """Wait until a condition holds for the session."""
 
         async def came() -> bool:
             return holds(await self._session())

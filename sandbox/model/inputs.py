@@ -21,67 +21,49 @@ class InboundCall:
 
 
 @dataclass(frozen=True, slots=True)
-class PhoneRings:
+class PhoneInput:
+    """Base class of what happens at a leg's phone."""
+
+    call_sid: str
+
+
+class PhoneRings(PhoneInput):
     """A dialed phone starts ringing."""
 
-    call_sid: str
 
-
-@dataclass(frozen=True, slots=True)
-class PhoneAnswers:
+class PhoneAnswers(PhoneInput):
     """A dialed phone is answered."""
 
-    call_sid: str
 
-
-@dataclass(frozen=True, slots=True)
-class PhoneBusy:
+class PhoneBusy(PhoneInput):
     """A dialed phone is busy (SIP 486)."""
 
-    call_sid: str
 
-
-@dataclass(frozen=True, slots=True)
-class PhoneRejects:
+class PhoneRejects(PhoneInput):
     """A dialed phone's user rejects the call (SIP 603)."""
 
-    call_sid: str
 
-
-@dataclass(frozen=True, slots=True)
-class PhoneFails:
+class PhoneFails(PhoneInput):
     """A dialed phone can't be reached (SIP 404)."""
 
-    call_sid: str
 
-
-@dataclass(frozen=True, slots=True)
-class PhoneHangsUp:
+class PhoneHangsUp(PhoneInput):
     """The leg's user hangs up; a caller may do so while ringing."""
 
-    call_sid: str
-
 
 @dataclass(frozen=True, slots=True)
-class PhonePresses:
+class PhonePresses(PhoneInput):
     """The leg's user presses keys."""
 
-    call_sid: str
     digits: str
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneSpeaks:
+class PhoneSpeaks(PhoneInput):
     """The leg's user starts speaking."""
 
-    call_sid: str
 
-
-@dataclass(frozen=True, slots=True)
-class PhoneFallsSilent:
+class PhoneFallsSilent(PhoneInput):
     """The leg's user stops speaking."""
-
-    call_sid: str
 
 
 @dataclass(frozen=True, slots=True)

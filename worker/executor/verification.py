@@ -1,6 +1,7 @@
 """Verification: whether a request whose outcome is unknown took effect, before a retry.
 
-A blind retry would pull a leg out of the conference it has just joined, ring a person twice, or record a call twice.
+A blind retry would pull a leg out of the conference it has just joined, ring a person twice, or record a call twice. A
+verification that fails raises `ProviderError`.
 """
 
 from dataclasses import dataclass
@@ -38,27 +39,15 @@ class Verifier(Protocol):
         ...
 
     async def find_dial(self, effect: CreateParticipant) -> str:
-        """Return the SID of the call with the dial's label in its conference, ringing or not; empty without one.
-
-        Raises:
-            ProviderError: The request failed.
-        """
+        """Return the SID of the call with the dial's label in its conference, ringing or not; empty without one."""
         ...
 
     async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """Return the SIDs of ended calls that may have come from the dial, emitted at this time in Unix milliseconds.
-
-        Raises:
-            ProviderError: The request failed.
-        """
+        """Return the SIDs of ended calls that may have come from the dial, emitted at this time (Unix milliseconds)."""
         ...
 
     async def find_recording(self, effect: StartRecording) -> str:
-        """Return the SID of the call's running API-started recording; empty without one.
-
-        Raises:
-            ProviderError: The request failed.
-        """
+        """Return the SID of the call's running API-started recording; empty without one."""
         ...
 
 
