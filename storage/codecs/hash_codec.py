@@ -4,7 +4,7 @@ A field has its attribute's name; times drop the `_ms` suffix and are ISO 8601. 
 the class's default.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field
 from dataclasses import fields as fields_of
 from enum import StrEnum
@@ -84,21 +84,26 @@ class HashCodec:
         columns = {name: _make_field(field, hints[name], codecs or {}) for name, field in stored.items()}
         columns |= {name: columns[name]._replace(default=MISSING) for name in first}
         columns |= {name: columns[name]._replace(name=called) for name, called in (names or {}).items()}
+        #: The attributes that have fields.
+        self.attributes = tuple(columns)
         #: The fields' names without prefix.
         self.names = frozenset(column.name for column in columns.values())
         #: Attribute and decoder by field name without prefix.
         self.decoders = {column.name: (column.attribute, column.decode or str) for column in columns.values()}
-        # Every commit encodes the sessions it changes, so this is optimized: C code reads all values at once, also
-        # those that are not stored (leaving them out takes longer), and finds the changed ones; text is used as it is.
+        # Commits encode sessions, so this is optimized: C code reads all values at once, also those that are not stored
+        # (leaving them out takes longer); text is used as it is.
         attributes = tuple(stored) if only else tuple(field.name for field in fields_of(kind))
         self._values = attrgetter(*attributes) if only else astuple
-        self._places = range(len(attributes))
         #: By place among the values, in the order of the hash's fields.
         self._columns = {attributes.index(name): columns[name] for name in {**first, **columns}}
         self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
 
     def _columns_under(self, prefix: str) -> dict[int, _Field]:
         return {place: column._replace(name=prefix + column.name) for place, column in self._columns.items()}
+
+    def columns(self, prefix: str) -> Iterable[_Field]:
+        """Return the fields under a prefix."""
+        return self._under(prefix).values()
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
         """Add the instance's fields."""
@@ -107,22 +112,6 @@ class HashCodec:
             value = values[place]
             if value is not default and (default is MISSING or value != default):
                 fields[name] = value if encode is None else encode(value)
-
-    def add_changes(self, instance: Any, previous: Any, found: dict[str, str | None], prefix: str = "") -> None:
-        """Add the fields that differ from an earlier version's; None for a field that was removed."""
-        if instance is previous:
-            return
-        if instance is None or previous is None:
-            fields: dict[str, str] = {}
-            self.encode(previous if instance is None else instance, fields, prefix)
-            found.update(dict.fromkeys(fields) if instance is None else fields)
-            return
-        columns, values, earlier = self._under(prefix), self._values(instance), self._values(previous)
-        for place in compress(self._places, map(is_not, values, earlier)):
-            value, column = values[place], columns.get(place)
-            if column is not None and value != earlier[place]:
-                name, _, default, encode, _ = column
-                found[name] = None if value == default else value if encode is None else encode(value)
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
         """Return the values by attribute; absent fields keep the class's default.
@@ -142,6 +131,45 @@ class HashCodec:
             except INVALID:
                 raise CorruptHashError(name) from None
         return values
+
+
+class ChangeFinder:
+    """Finds the changed fields of records for several codecs of their class at once.
+
+    Every event is compared, so this is optimized: C code reads the values of all codecs and finds the changed ones.
+    """
+
+    def __init__(self, *codecs: HashCodec) -> None:
+        self._codecs = codecs
+        self._attributes = tuple(dict.fromkeys(name for codec in codecs for name in codec.attributes))
+        self._values = attrgetter(*self._attributes)
+        self._places = range(len(self._attributes))
+        self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
+
+    def _columns_under(self, prefix: str) -> list[list[tuple[int, _Field]]]:
+        """Return the fields of each attribute, each with the number of its codec."""
+        by_codec = [{field.attribute: field for field in codec.columns(prefix)} for codec in self._codecs]
+        return [
+            [(number, fields[attribute]) for number, fields in enumerate(by_codec) if attribute in fields]
+            for attribute in self._attributes
+        ]
+
+    def add_changes(self, instance: Any, previous: Any, found: Sequence[dict[str, str | None]], prefix: str) -> None:
+        """Add, for each codec, the fields that differ from an earlier version's; None for a field that was removed."""
+        if instance is previous:
+            return
+        if instance is None or previous is None:
+            for codec, changes in zip(self._codecs, found, strict=True):
+                fields: dict[str, str] = {}
+                codec.encode(previous if instance is None else instance, fields, prefix)
+                changes.update(dict.fromkeys(fields) if instance is None else fields)
+            return
+        columns, values, earlier = self._under(prefix), self._values(instance), self._values(previous)
+        for place in compress(self._places, map(is_not, values, earlier)):
+            value = values[place]
+            if value != earlier[place]:
+                for number, (name, _, default, encode, _) in columns[place]:
+                    found[number][name] = None if value == default else value if encode is None else encode(value)
 
 
 def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encode, Decode]]) -> _Field:

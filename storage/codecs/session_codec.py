@@ -13,8 +13,8 @@ from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.transfer import TransferState
+from conferral.storage.codecs.hash_codec import ChangeFinder, HashCodec
 from conferral.storage.codecs.hash_codec import CorruptHashError as CorruptHashError
-from conferral.storage.codecs.hash_codec import HashCodec
 from conferral.storage.codecs.text_codec import parse_object
 
 
@@ -32,18 +32,28 @@ def encode_readable(session: Session) -> dict[str, str]:
     return _encode(_READABLE, session)
 
 
-def readable_changes(session: Session, before: Session) -> dict[str, str | None]:
-    """Return the fields of `encode_readable` that differ from an earlier version's; None for a removed field."""
-    return _changes(_READABLE, session, before)
+class Changes(NamedTuple):
+    """The fields that differ from an earlier version's; None for a removed field."""
+
+    #: Those of `encode_readable`.
+    readable: dict[str, str | None]
+    #: The publicly visible ones, which the log keeps. Applied in order from the start, they give the session at each
+    #: version. They exclude addresses, and what the log entry holds anyway: state, version, and time.
+    public: dict[str, str | None]
 
 
-def public_changes(session: Session, before: Session) -> dict[str, str | None]:
-    """Return the publicly visible fields that an event changed, as in the hash; None for a removed field.
-
-    Applied in order from the start, they give the session at each version. They exclude addresses, and what the log
-    entry holds anyway: state, version, and time.
-    """
-    return _changes(_PUBLIC, session, before)
+def changes(session: Session, before: Session) -> Changes:
+    """Return what an event changed. One comparison finds both kinds of fields."""
+    found = Changes({}, {})
+    _FINDERS.session.add_changes(session, before if before.version else None, found, "")
+    _FINDERS.transfer.add_changes(session.transfer, before.transfer, found, "transfer.")
+    _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
+    if session.parties is not before.parties:
+        for name in {**before.parties, **session.parties}:
+            party, was = session.parties.get(name), before.parties.get(name)
+            if party is not was:
+                _FINDERS.party.add_changes(party, was, found, f"party.{name}.")
+    return found
 
 
 def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
@@ -56,19 +66,6 @@ def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
     if session.recording is not None:
         codecs.recording.encode(session.recording, fields, "recording.")
     return fields
-
-
-def _changes(codecs: "_Codecs", session: Session, before: Session) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    codecs.session.add_changes(session, before if before.version else None, found)
-    codecs.transfer.add_changes(session.transfer, before.transfer, found, "transfer.")
-    codecs.recording.add_changes(session.recording, before.recording, found, "recording.")
-    if session.parties is not before.parties:
-        for name in {**before.parties, **session.parties}:
-            party, was = session.parties.get(name), before.parties.get(name)
-            if party is not was:
-                codecs.party.add_changes(party, was, found, f"party.{name}.")
-    return found
 
 
 def decode(fields: Mapping[str, str]) -> Session:
@@ -135,6 +132,13 @@ class _Codecs(NamedTuple):
     recording: HashCodec
 
 
+class _Finders(NamedTuple):
+    session: ChangeFinder
+    party: ChangeFinder
+    transfer: ChangeFinder
+    recording: ChangeFinder
+
+
 _TIMERS = {Mapping[str, int]: (_encode_timers, _decode_timers)}
 _SESSION_ALWAYS = ("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
                    "end_reason", "conference_sid", "conference_name", "by")  # fmt: skip
@@ -180,6 +184,8 @@ _PUBLIC = _Codecs(
         Recording, always=_RECORDING_ALWAYS, only=("recording_sid", "status", "pending_update"), names=_RECORDING_NAMES
     ),
 )  # fmt: skip
+#: For the fields of `Changes`, in their order.
+_FINDERS = _Finders(*map(ChangeFinder, _READABLE, _PUBLIC))
 
 
 def decode_public_changes(text: str) -> dict[str, str | None]:

@@ -212,14 +212,14 @@ def test_changes_lead_from_one_hash_to_the_next(before, other, data):
         if name in other.parties:
             parties[name] = other.parties[name]
     after = dataclasses.replace(before, parties=parties, **{name: getattr(other, name) for name in taken})
-    changes = session_codec.readable_changes(after, before)
+    changes = session_codec.changes(after, before).readable
     changed = {**session_codec.encode_readable(before), **changes}
     assert {name: value for name, value in changed.items() if value is not None} == session_codec.encode_readable(after)
 
 
 def test_session_that_did_not_exist_is_encoded_whole():
     session = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1")})
-    assert session_codec.readable_changes(session, Session("CA1")) == session_codec.encode_readable(session)
+    assert session_codec.changes(session, Session("CA1")).readable == session_codec.encode_readable(session)
 
 
 def test_only_what_has_changed_is_encoded_again():
@@ -227,7 +227,10 @@ def test_only_what_has_changed_is_encoded_again():
     after = dataclasses.replace(
         before, version=2, parties={**before.parties, "agent": dataclasses.replace(before.parties["agent"], held=True)}
     )
-    assert session_codec.readable_changes(after, before) == {"version": "2", "party.agent.held": "true"}
+    assert session_codec.changes(after, before) == (
+        {"version": "2", "party.agent.held": "true"},
+        {"party.agent.held": "true"},
+    )
 
 
 def test_order_of_parties_is_stored_only_where_it_is_unusual():

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from hypothesis import given
@@ -31,6 +32,7 @@ EXPRESSIONS = """
     tostring(1e15)      tostring(1797000000123)                       string.format('%.0f', 1797000000123456)
     1797000000123 / 1000            redis.REDIS_VERSION_NUM >= 0x70000                    math.floor(-1.5)
     #KEYS               KEYS[1]                 ARGV[2]               tonumber(nil)       ('x')()         unpack({1, 2})
+    cmsgpack.unpack('\\147\\161x\\160\\5')   cmsgpack.unpack('1')  cmsgpack.unpack('')   (cmsgpack.unpack(nil))
     pcall(redis.call, 'NONSENSE')   select(2, pcall(redis.call, 'GET'))                   select(2, pcall(error, 'x'))
 """
 
@@ -157,12 +159,22 @@ def commits(draw: st.DrawFn) -> Words:
         draw(st.sampled_from([b"1", b"5"])),
         b"2026-11-20T08:24:07.123Z",
     ]
+    values: list[Any] = []
     for some in (
         counted(entry, most=3), counted(effect, size=2), counted(effect),
         counted(st.sampled_from([b"5", b"7.5"]), size=2), counted(st.sampled_from([b"5", b"ring"])),
     ):  # fmt: skip
-        arguments += draw(some)
-    return ("EVAL", SCRIPTS["commit_batch"].text, len(OWN) + len(keys), *OWN, *keys, *arguments, *of_sessions)
+        values += draw(some)
+    values = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in [*values, *of_sessions]]
+    return (
+        "EVAL",
+        SCRIPTS["commit_batch"].text,
+        len(OWN) + len(keys),
+        *OWN,
+        *keys,
+        *arguments,
+        msgspec.msgpack.encode(values),
+    )
 
 
 in_the_way = st.lists(st.sampled_from([

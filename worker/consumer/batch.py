@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import CallsRead, EffectOutcome, Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Step
-from conferral.storage.codecs import effect_codec, event_codec
+from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.effect_codec import (
     ExpireCalls,
     OutboxEntry,
@@ -21,7 +21,7 @@ from conferral.storage.codecs.effect_codec import (
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange
-from conferral.worker.consumer.log_entry import log_entry
+from conferral.worker.consumer.log_entry import EFFECT_RESULTS, log_entry
 
 #: The field in which an outcome entry names its effect.
 _EFFECT_ID = b"effect_id"
@@ -97,9 +97,17 @@ def encode(
             if decision.step.session.state is State.ENDED and decision.before.state is not State.ENDED:
                 _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
     for session_id, of_session in changed.items():
-        log = [log_entry(one.event, one.step, one.before, now_ms) for one in of_session]
-        decided.batch.sessions.append(SessionChange(sessions[session_id], of_session[-1].step.session, log))
+        decided.batch.sessions.append(_session_change(sessions[session_id], of_session, now_ms))
     return decided
+
+
+def _session_change(before: Session, decisions: list[Decision], now_ms: int) -> SessionChange:
+    log, changed = [], dict[str, str | None]()
+    for one in decisions:
+        found = session_codec.changes(one.step.session, one.before)
+        changed |= found.readable
+        log.append(log_entry(one.event, one.step, one.before, now_ms, found.public))
+    return SessionChange(before, decisions[-1].step.session, log, changed)
 
 
 def discard(entries: Iterable[Entry]) -> Batch:
@@ -117,7 +125,7 @@ def discard(entries: Iterable[Entry]) -> Batch:
 
 def _collect(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
-    if isinstance(event, EffectOutcome | CallsRead):
+    if isinstance(event, EFFECT_RESULTS):
         batch.outbox_del.append(event.effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one. Reads can be queued for long, so each session keeps only one.

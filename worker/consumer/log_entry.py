@@ -1,7 +1,7 @@
 """Log entry: what a session's log keeps of one step, without phone numbers or personal names."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -39,6 +39,10 @@ from conferral.statemachine.step import CommandStatus, Step
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.timestamps import to_iso
 
+# Building a union for each `isinstance` takes longer than the check.
+_WITH_UNKNOWN_PARAMETERS = (ConferenceEvent, RecordingChanged)
+#: Events that answer an effect.
+EFFECT_RESULTS = (EffectOutcome, CallsRead)
 _KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SessionMode, *SuperviseMode, *RecordAction})
 #: A party name chosen by the app, or Twilio's words, without anything that could be a number.
 _SAFE_TEXT = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ,._-]{1,100}")
@@ -51,33 +55,45 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 }
 
 
-def log_entry(event: Event, step: Step, before: Session, now_ms: int) -> dict[str, str]:
-    """Return the fields of the session's log entry for an event."""
+def log_entry(
+    event: Event, step: Step, before: Session, now_ms: int, changed: Mapping[str, str | None] | None = None
+) -> dict[str, str]:
+    """Return the fields of the session's log entry for an event.
+
+    Args:
+        event: The event.
+        step: What it led to.
+        before: The session before it.
+        now_ms: The time of its batch, Unix milliseconds.
+        changed: The public fields that it changed, if they are known.
+    """
+    if changed is None:
+        changed = session_codec.changes(step.session, before).public
     entry = {
         "at": to_iso(now_ms),
         "event": event.name,
-        "from": before.state.value,
-        "to": step.session.state.value,
-        "outcome": step.outcome.value,
+        "from": str(before.state),
+        "to": str(step.session.state),
+        "outcome": str(step.outcome),
         "version": str(step.session.version),
         "reason": step.reason,
         "effects": _json([_effect(effect) for effect in step.effects]) if step.effects else "[]",
     }
     if found := details(event, before):
         entry["details"] = _json(found)
-    if isinstance(event, ConferenceEvent | RecordingChanged) and event.other:
+    if isinstance(event, _WITH_UNKNOWN_PARAMETERS) and event.other:
         entry["other"] = event.other
     if isinstance(event, Command):
         entry["command"] = event.command_id
         if event.by:
             entry["by"] = event.by
-    if isinstance(event, EffectOutcome | CallsRead):
+    if isinstance(event, EFFECT_RESULTS):
         entry["effect"] = event.effect_id
         if event.attempts is not None:
             entry["attempts"] = str(event.attempts)
         if event.failed_attempts:
             entry["failed_attempts"] = _json(event.failed_attempts)
-    if changed := session_codec.public_changes(step.session, before):
+    if changed:
         entry["changes"] = _json(changed)
     if reports := _reports(event, step, before):
         entry["reports"] = _json(reports)

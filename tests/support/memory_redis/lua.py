@@ -4,16 +4,17 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from lupa.lua51 import LuaRuntime, LuaSyntaxError, lua_type  # type: ignore[import-untyped]
 
 from tests.support.memory_redis.values import Refusal, Reply, Status, shown
 
 NO_ARGUMENTS = "ERR Please specify at least one argument for this redis lib call"
 ODD_ARGUMENTS = "ERR Lua redis lib command arguments must be strings or integers"
-#: What scripts see. Libraries that none of ours uses (cjson, cmsgpack, bit, struct) are missing, and said to be. Errors
+#: What scripts see. What none of ours uses (cjson, bit, struct, most of cmsgpack) is missing, and said to be. Errors
 #: travel as tables, as in Redis 7, with the place where the script was.
 _PRELUDE = b"""
-local call, try, explained, version, version_num = ...
+local call, try, explained, unpacked, version, version_num = ...
 local error, type, tostring, pcall_of_lua, xpcall, getinfo = error, type, tostring, pcall, xpcall, debug.getinfo
 local redis = {call = call, pcall = try, REDIS_VERSION = version, REDIS_VERSION_NUM = version_num}
 function redis.error_reply(text) return {err = text} end
@@ -48,6 +49,10 @@ for _, name in ipairs({'dofile', 'loadfile', 'print', 'io', 'os', 'package', 're
   'coroutine', 'getfenv', 'setfenv'}) do globals[name] = nil end
 globals.debug = false  -- asked for by the binding whenever something fails, so it can't be missing
 globals.pcall = function(...) return text_first(pcall_of_lua(...)) end
+globals.cmsgpack = {unpack = function(packed)
+  if type(packed) == 'string' then return unpacked(packed) end
+  error("bad argument #1 to 'unpack' (string expected, got " .. type(packed) .. ')', 2)
+end}
 globals.redis, globals.KEYS, globals.ARGV = redis, false, false
 setmetatable(globals, {
   __newindex = function(_, name)
@@ -82,7 +87,7 @@ class Scripts:
         number = version[0] << 16 | version[1] << 8 | version[2]
         text = b"%d.%d.%d" % version
         self._status = self._lua.eval(b"function(text) return {ok = text} end")
-        self._run = self._lua.execute(_PRELUDE, self._call_of, self._pcall_of, _explained, text, number)
+        self._run = self._lua.execute(_PRELUDE, self._call_of, self._pcall_of, _explained, self._unpacked, text, number)
         #: Compiled scripts by digest. A server that has forgotten them need not compile them again.
         self._compiled: dict[bytes, Any] = {}
         self._known: set[bytes] = set()
@@ -143,6 +148,12 @@ class Scripts:
             return self._call_of(*words)
         except Refusal as refusal:
             return self._table({b"err": str(refusal).encode()})
+
+    def _unpacked(self, packed: bytes) -> Any:
+        """`cmsgpack.unpack`: the first value; of lists, only those of texts and numbers."""
+        if not packed or not 0x80 <= packed[0] < 0xE0:
+            return packed[0] - (packed[0] >= 0xE0) * 0x100 if packed else None
+        return self._table([one.encode() if type(one) is str else one for one in msgspec.msgpack.decode(packed)])
 
     def _lua_of(self, reply: Reply) -> Any:
         if reply is None:
