@@ -50,7 +50,7 @@ class AccessControl:
         if until_s:  # signed in by a cookie, which the browser attaches to other sites' requests, too
             check_origin(request)
             if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
-                raise RequestError("foreign", f"with a cookie it needs the header {HEADER}: {VALUE}, and an Origin")
+                raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")
         if self.read_only:
             raise RequestError("read-only", "this console is read-only: nothing can be changed here")
 

@@ -47,7 +47,7 @@ SOCKETS_MAX = 256
 _TWILIO = "twilio.com"
 #: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
-_WRONG_HOST_HINT = "ask for it by an address of this machine, such as 127.0.0.1, or start it with --allow-host NAME"
+_WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.1, or start it with --allow-host NAME"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -68,14 +68,14 @@ class CommandRoutes:
 
 def _act_on_ids(letters: DeadLetters, act: str, ids: object) -> Coroutine[Any, Any, BulkResult]:
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise RequestError("invalid", "ids must be a list of letters' ids")
+        raise RequestError("invalid", "ids must be a list of dead-letter ids")
     return letters.retry(ids) if act == "retry" else letters.drop(ids)
 
 
 async def _act_on_reason(letters: DeadLetters, act: str, body: dict[str, Any]) -> BulkResult:
     reason, count = body.get("reason", ""), body.get("count")
     if not isinstance(reason, str) or not isinstance(count, int) or isinstance(count, bool):
-        raise RequestError("invalid", "needs ids, or reason and count: how many there are by what the page shows")
+        raise RequestError("invalid", "needs ids, or reason and count (the number that the page shows)")
     try:
         return await (letters.retry_all(reason, count) if act == "retry" else letters.drop_all(reason, count))
     except CountChanged as error:

@@ -26,7 +26,7 @@ class HistoryDownload:
         found = await self._redis.run(lambda reader: reader.find_exact(named)) if NAME_PATTERN.fullmatch(named) else ""
         session = await self._redis.run(lambda reader: reader.view(found)) if found else SessionView()
         if not session.is_known:
-            raise RequestError("unknown", "no session and no call of this id is known")
+            raise RequestError("unknown", "no session or call with this id is known")
         log = await self._redis.run(lambda reader: reader.log(found))
         entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
         body = replay.to_json(replay.SessionHistory(redact_fields(session.fields, full=full), entries))

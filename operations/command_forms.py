@@ -114,11 +114,11 @@ def _suggested_parties(kind: str, parties: Sequence[str], view: SessionView) -> 
 
 def _warning(kind: str, view: SessionView) -> str:
     if kind == "remove":
-        return "the party will be hung up; removing the customer ends the call"
+        return "Disconnects this party. Removing the customer ends the call"
     if kind != "end":
         return ""
     there = [f"the {name}" if name in _ROLES else name for name in view.present]
-    return f"{wording.join_names(there) or 'everyone'} will be hung up"
+    return f"Disconnects {wording.join_names(there) or 'everyone'}"
 
 
 _ROLES = frozenset({"customer", "agent", "target", "supervisor"})

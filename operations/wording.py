@@ -41,7 +41,7 @@ _STATUSES = _NOT_REACHED | {
 #: For statuses read from Twilio, which are states rather than changes.
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 #: Statuses of a party that is not connected yet.
-CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is asked to press 1"}
+CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
 #: Why a party is gone, if the word itself does not say it.
 LEFT_REASONS = {
     "rejected": "declined",

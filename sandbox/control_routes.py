@@ -129,7 +129,7 @@ class ControlRoutes:
         """Show a notice at the top of the phones' page instead of the last one; an empty `text` removes it."""
         text = (await read_json_object(request, allowed=("text",))).get("text")
         if not isinstance(text, str) or len(text) > NOTICE_LENGTH_MAX:
-            raise ControlError(422, f"text must be a text of at most {NOTICE_LENGTH_MAX} characters")
+            raise ControlError(422, f"text must be at most {NOTICE_LENGTH_MAX} characters")
         self._sandbox.request_log.notice = text
         self._sandbox.notify()
         return json_response({"text": text}, 201)

@@ -55,7 +55,7 @@ async def reject_cross_origin(request: web.Request, handler: Next) -> web.Stream
             return json_response({"error": "no page of a browser may ask for this"}, 403)
     else:
         if not is_loopback(request.headers.get(hdrs.HOST, "localhost")):
-            return json_response({"error": "ask for it by an address of this machine, such as 127.0.0.1"}, 403)
+            return json_response({"error": "open it at one of this machine's addresses, such as 127.0.0.1"}, 403)
         reads_only = request.method in {"GET", "HEAD"} and request.path != "/sandbox/live"
         if not reads_only and not is_same_origin(request):
             return json_response({"error": "this request comes from another site's page"}, 403)

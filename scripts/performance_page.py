@@ -79,7 +79,7 @@ def _caveats(run: dict[str, Any]) -> str:
     load = float(run["load_before"][0])
     found = "" if run["size"] == "full" else " **A short run, to be repeated in full.**"
     if load > QUIET_LOAD:
-        found += f" **The machine also did other work (load {load:.1f}), so durations are longer than on a quiet one.**"
+        found += f" **The machine also did other work (load {load:.1f}), so durations are longer than when idle.**"
     return found
 
 
@@ -195,7 +195,7 @@ def _libraries(results: Results) -> str:
     ):  # fmt: skip
         shown = (_median(results.figure("libraries", figure), "µs") for figure in (ours, theirs))
         rows.append([what, library, *shown])
-    return _table(["CPU time", "Library", "Own code", "With the library"], rows)
+    return _table(["CPU time", "Library", "Our code", "With the library"], rows)
 
 
 # ---- plots -------------------------------------------------------------------------------------------------------

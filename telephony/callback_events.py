@@ -171,7 +171,7 @@ def call_received(
         call_sid=call_sid,
         customer_address=caller,
         agent_address=agent_address,
-        # The token is useless without a number to show.
+        # Twilio accepts a call token only together with the caller's number as caller ID.
         call_token=_call_token(fields) if is_caller_id(caller) else "",
         called_number=called_number,
         mode=mode.value,

@@ -155,7 +155,7 @@ class Client(CommandMethods):
         session_id = await self._reader.find_exact(session)
         view = await self._reader.view(session_id) if session_id else SessionView()
         if not view.fields:
-            raise UnknownSession("no session and no call of this id is known")
+            raise UnknownSession("no session or call with this id is known")
         return view
 
     # ---- logs and outcomes ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ export const KEYS = [
   ["j, k, ↓, ↑", "next and previous row"],
   ["Home, End", "first and last row"],
   ["Enter", "open the row"],
-  ["Esc", "close, clear the search, or back to the list"],
+  ["Esc", "close, clear the search, or go back to the list"],
   ["g s", "go to calls"],
   ["g a", "go to agents"],
   ["g h", "go to health"],

@@ -50,7 +50,7 @@ function Page() {
 /** Scripts can't learn why a WebSocket was rejected, so this shows the possible reason after the first attempt. */
 function Connecting() {
   return html`<p class="nothing muted">
-    Connecting …
+    Connecting…
     ${link.value.retryMs
       ? " The console's server is not responding, or a proxy in front of it hides the Host header or blocks WebSockets."
       : null}

@@ -31,7 +31,7 @@ def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
     """
     value = message.get(name, "")
     if not isinstance(value, str) or len(value) > most:
-        raise BadMessageError(f"{name}: must be a text of at most {most} characters")
+        raise BadMessageError(f"{name}: must be text of at most {most} characters")
     return value
 
 
@@ -55,5 +55,5 @@ def read_count(message: Mapping[str, Any], name: str) -> int | None:
     """
     value = message.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
-        raise BadMessageError(f"{name}: must be a whole number from 0")
+        raise BadMessageError(f"{name}: must be a whole number, 0 or more")
     return value

@@ -90,7 +90,7 @@ function Link() {
     return null;
   }
   if (state === "connecting") {
-    return html`<p class="link" role="status">Connecting …</p>`;
+    return html`<p class="link" role="status">Connecting…</p>`;
   }
   now.value; // rerenders every second
   return html`<div class="link bad">

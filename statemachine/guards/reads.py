@@ -96,7 +96,7 @@ def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
 
 
 def _waits_for_answer_alone(draft: Draft) -> bool:
-    """Whether the customer, who lost the conference, must be in one when someone answers."""
+    """Whether the customer waits without an agent, and so must be in the conference when a target answers."""
     is_alone = draft.session.phase in WITHOUT_AGENT
     return is_alone and draft.transfer.stage in (
         TransferStage.DIALING,

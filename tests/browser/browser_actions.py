@@ -53,7 +53,7 @@ async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] =
         to: The destination.
         choices: Modes, parties: what is picked in the form.
     """
-    button = page.get_by_role("button", name=re.compile(rf"^{label}( …)?$"))
+    button = page.get_by_role("button", name=re.compile(rf"^{label}(…)?$"))
     await expect(button).not_to_have_attribute("aria-disabled", "true")
     await button.click()
     if not to and not choices:

@@ -85,7 +85,7 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int], panel
         await console.get_by_role("navigation", name="On this page").get_by_role("button", name="Timeline").click()
         await expect(console.get_by_role("heading", name="Timeline")).to_be_focused()
         await expect(console.get_by_role("heading", name="Timeline")).to_be_in_viewport()
-    await console.get_by_role("button", name="End …").click()
+    await console.get_by_role("button", name="End…").click()
     await expect(console.get_by_role("dialog")).to_be_visible()
     await check(console, "form")
     await console.keyboard.press("Escape")

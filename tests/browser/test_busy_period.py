@@ -28,9 +28,9 @@ async def test_sessions_with_problems_are_listed_first(redis_server, console, wi
     ):
         await expect(tiles.filter(has_text=label).first).to_contain_text(value)
     await camera.take(page, "console")
-    await page.get_by_label("sort by").select_option("longest in current state")
+    await page.get_by_label("Sort by").select_option("longest in current state")
     await expect(rows.first).to_have_attribute("data-id", min(live, key=lambda one: one.state_since_ms).id)
-    await page.get_by_label("sort by").select_option("needs attention")
+    await page.get_by_label("Sort by").select_option("needs attention")
 
     await tiles.filter(has_text="Needs attention").get_by_role("link").click()
     await expect(rows).to_have_count(2)

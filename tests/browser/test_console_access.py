@@ -130,7 +130,7 @@ async def test_a_reader_changes_nothing(redis_server, reader, windows):
     fill(redis_server, 1)
     page = await browser_actions.signed_in(windows, reader)
     await browser_actions.open_session(page, session_id(0))
-    for label in ("Transfer …", "Convert", "End …"):
+    for label in ("Transfer…", "Convert", "End…"):
         button = page.get_by_role("button", name=label)
         await expect(button).to_have_attribute("aria-disabled", "true")
         await expect(button).to_have_accessible_description("this console is read-only")

@@ -116,7 +116,7 @@ async def test_a_press_after_no_answer_is_the_same_command(redis_server, console
         await browser_actions.give(page, "Park")
         await expect(browser_actions.given(page, "park")).to_contain_text("sent")
 
-        await page.get_by_role("button", name="Announce …").click()
+        await page.get_by_role("button", name="Announce…").click()
         dialog = page.get_by_role("dialog")
         say = dialog.get_by_role("textbox", name="Say")
         for words in ("One.", "Two.", "One."):  # answered at last

@@ -64,7 +64,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
 
     await browser_actions.press(browser_actions.phone(phones, "customer"), "Hang up")
     await stands(console, "ended")
-    await expect(console.get_by_role("button", name="Transfer …")).to_have_attribute("aria-disabled", "true")
+    await expect(console.get_by_role("button", name="Transfer…")).to_have_attribute("aria-disabled", "true")
     await expect(console.get_by_role("region", name="Commands").get_by_text("the session has ended")).to_have_count(1)
     await expect(browser_actions.phone(phones, "dave")).to_contain_text("Not in a call")
     await take_moment(camera, console, phones)
@@ -114,7 +114,7 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     await console.evaluate("scrollTo(0, 0)")
     if camera.folder is not None:
         # For a moment a button takes no second press; the picture would show it as one that says no reason.
-        transfer = console.get_by_role("button", name="Transfer …")
+        transfer = console.get_by_role("button", name="Transfer…")
         await expect(transfer).not_to_have_attribute("aria-disabled", "true")
     await camera.take(console, "session")
 

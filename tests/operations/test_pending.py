@@ -150,8 +150,8 @@ def test_only_what_would_be_taken_can_be_chosen() -> None:
 def test_command_that_hangs_someone_up_warns_of_it() -> None:
     found = of(conferenced())
 
-    assert found["end"].danger == "the customer and the agent will be hung up"
-    assert "removing the customer ends the call" in found["remove"].danger
+    assert found["end"].danger == "Disconnects the customer and the agent"
+    assert "Removing the customer ends the call" in found["remove"].danger
     assert [one.type for one in found.values() if one.danger] == ["remove", "end"]
 
 

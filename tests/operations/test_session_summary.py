@@ -50,7 +50,7 @@ def parties(**statuses):
         ),
         (
             parties(customer="waits", agent="left", target="confirming"),
-            "customer is waiting; target is asked to press 1",
+            "customer is waiting; target is being asked to press 1",
         ),
         (parties(customer="connected", agent="connected", agent_1="left"), "customer and agent are talking"),
         (parties(customer="connected", agent="left"), "customer is alone"),

@@ -17,7 +17,7 @@ export function Banner() {
       ${link.value.state === "open" && redisError.value
         ? html`<p class="banner is-bad">
             <strong>No updates from Redis.</strong>
-            <span>Data as of ${clock(asOf.value) || "never"}. <${Text} value=${redisError.value} /></span>
+            <span>${asOf.value ? `Data as of ${clock(asOf.value)}.` : "No data received yet."} <${Text} value=${redisError.value} /></span>
           </p>`
         : null}
     </div>
@@ -46,7 +46,7 @@ function Takeover({ found }) {
     <strong>${gone} stopped: <${Text} value=${found.lost_workers.join(", ")} class="mono" />.</strong>
     <span>
       ${found.waiting.length
-        ? `${found.waiting.length} of ${all} are waiting for another worker.`
+        ? `${found.waiting.length} of ${all} ${found.waiting.length === 1 ? "is" : "are"} waiting for another worker.`
         : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} and all ${found.partitions.length === 1 ? "its" : "their"} calls.`}
     </span>
   </p>`;
@@ -60,7 +60,7 @@ function Lost() {
   const next = inMs > 0 ? `retrying in ${span(inMs + 999)}` : "trying now";
   return html`<p class="banner is-bad">
     <strong>Disconnected for ${span(nowMs - sinceMs)};</strong>
-    <span>data as of ${clock(asOf.value) || "never"}; ${next}</span>
+    <span>${asOf.value ? `data as of ${clock(asOf.value)}` : "no data received yet"}; ${next}</span>
     <button type="button" onClick=${retryNow}>Try now</button>
   </p>`;
 }

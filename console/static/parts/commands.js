@@ -118,7 +118,7 @@ function One({ id, type, button, isPast, isSaid }) {
       aria-haspopup=${needsForm ? "dialog" : undefined}
       onClick=${onClick}
     >
-      ${button?.label ?? labelOf(type)}${needsForm ? " …" : ""}
+      ${button?.label ?? labelOf(type)}${needsForm ? "…" : ""}
     </button>
     <span class="why small muted" id=${`why-${type}`}><${Text} value=${isSaid ? "" : why} /></span>
   </div>`;
@@ -175,7 +175,7 @@ const cameToNothing = ({ status }) => status === "failed" || status === "rejecte
 /** Reopens the form with the same values, to fix a typo. */
 function Again({ fields: { type, session, ...filledIn } }) {
   return html`<button type="button" class="small" aria-haspopup="dialog" onClick=${() => (open.value = { type, filledIn })}>
-    Edit and retry …
+    Edit and retry…
   </button>`;
 }
 

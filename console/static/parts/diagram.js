@@ -51,7 +51,7 @@ export function Diagram({ state, move }) {
   return html`
     ${drawing.value
       ? html`<div class="diagram" ref=${box}></div>`
-      : html`<p class="muted small">${failed.value || "Loading the diagram …"}</p>`}
+      : html`<p class="muted small">${failed.value || "Loading the diagram…"}</p>`}
     ${move
       ? html`<p class="small muted">
           ${move.state_before || "new"} → ${move.state_after} <${Time} at=${move.at} />: <${Text} value=${move.text} />

@@ -21,10 +21,10 @@ export function PendingList({ waits, isOver }) {
   }
   const [first, ...others] = waits;
   return html`<div class="waits">
-    <p>${first.for === CONVERSATION ? html`<strong>In conversation; nothing pending</strong>` : html`<strong>Waiting for</strong> <${One} wait=${first} />`}</p>
+    <p>${first.for === CONVERSATION ? html`<strong>In conversation; nothing pending</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${One} wait=${first} />`}</p>
     ${others.length
       ? html`<details>
-          <summary>also pending: ${others.length}</summary>
+          <summary>${others.length} more pending</summary>
           <ul>
             ${others.map((wait) => html`<li key=${wait.for}><${One} wait=${wait} /></li>`)}
           </ul>

@@ -34,7 +34,7 @@ export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
   const earlier = hidden
     ? html`<li key="earlier" class="moment-more">
         <button type="button" onClick=${() => (drawn.value += DRAWN)}>
-          Show ${Math.min(hidden, DRAWN)} earlier of ${counted(hidden, "event")}
+          Show ${Math.min(hidden, DRAWN)} earlier events (of ${hidden.toLocaleString("en")})
         </button>
       </li>`
     : null;

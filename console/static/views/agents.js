@@ -16,7 +16,7 @@ export function Agents() {
     <div class="view-head"><h1>Agents</h1><p class="small muted">Everyone on a live call except customers.</p></div>
     ${found.length
       ? html`<ul class="agents">${found.map((agent) => html`<${Agent} key=${agent.key} agent=${agent} />`)}</ul>`
-      : html`<p class="nothing muted">${rowsKnown.value ? "No one is on a call." : "Loading calls …"}</p>`}
+      : html`<p class="nothing muted">${rowsKnown.value ? "No one is on a call." : "Loading calls…"}</p>`}
   </div>`;
 }
 

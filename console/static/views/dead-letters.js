@@ -24,7 +24,7 @@ export function Dead() {
   const found = dead.value;
   const reason = route.value.choices.get("reason") ?? "";
   if (!found || found.reason !== reason) {
-    return html`<h1>Dead letters</h1><p class="muted">Loading …</p>`;
+    return html`<h1>Dead letters</h1><p class="muted">Loading…</p>`;
   }
   const why = hello.value.read_only ? "this console is read-only" : staleReason.value;
   return html`<div class=${isStale.value ? "is-blind" : ""}>
@@ -81,7 +81,7 @@ function Acts({ why, name, what, canRetry = true }) {
     title=${no}
     onClick=${() => !no && (asking.value = { act, ...what })}
   >
-    ${label} ${name} …
+    ${label} ${name}…
   </button>`;
   return html`<span class="acts">${canRetry ? button("retry", "Retry", why) : null}${button("drop", "Delete", why)}</span>`;
 }

@@ -19,7 +19,7 @@ const QUEUE = 100;
 export function Health() {
   const found = health.value;
   if (!found) {
-    return html`<h1>Health</h1><p class="muted">Loading …</p>`;
+    return html`<h1>Health</h1><p class="muted">Loading…</p>`;
   }
   return html`<div class=${isStale.value ? "is-blind" : ""}>
     <div class="view-head"><h1>Health</h1><p class="small muted">as of <${Time} at=${found.at} as="clock" /></p></div>
@@ -43,8 +43,8 @@ function Verdict({ health: of }) {
   const overdue = sum(partitions, "overdue_timers");
   const wrong = [
     of.unassigned.length && `${counted(of.unassigned.length, "partition")} unassigned: ${of.unassigned.join(", ")}`,
-    !of.router.name && "no worker routes commands",
-    !of.sweep.name && "no worker runs the sweep: lost callbacks are not detected",
+    !of.router.name && "no worker is routing commands",
+    !of.sweep.name && "no worker is running the sweep, so lost callbacks go undetected",
     overdue && `${counted(overdue, "timer")} overdue`,
     !processes.some((one) => one.kind === "worker") && "no worker is running",
     !processes.some((one) => one.kind === "webhooks") && "no webhooks process is running",

@@ -10,7 +10,7 @@ const STATES = {
   bridged: "customer and agent are connected directly, or about to be",
   converting: "both are being moved into the conference",
   conferenced: "everyone is in the conference",
-  transferring: "someone else is being dialed, being consulted, or taking over",
+  transferring: "someone else is being dialed or consulted, or is taking over",
   ended: "call finished",
 };
 

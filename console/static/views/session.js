@@ -35,7 +35,7 @@ export function Session() {
   const found = session.value;
   const isMine = found !== null && (found.id === id || found.asked === id);
   if (!isMine) {
-    return html`<${Back} /><h1><${Text} value=${id} class="mono" /></h1><p class="muted">Loading …</p>`;
+    return html`<${Back} /><h1><${Text} value=${id} class="mono" /></h1><p class="muted">Loading…</p>`;
   }
   if (!found.known) {
     return html`<${Back} />

@@ -95,7 +95,7 @@ function Filters() {
       </select>
     </label>
     <label class="only">
-      <span class="muted">sort by</span>
+      <span class="muted">Sort by</span>
       <select value=${filter.sort} onChange=${(event) => choose({ sort: event.target.value })}>
         <option value="">needs attention</option>
         ${Object.entries(SORTS).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
@@ -138,7 +138,7 @@ const HIDERS = {
 function matchLine(shown, total, hidden, filter) {
   const isSearchAlone = hidden.length === 1 && hidden[0].by === "find";
   const words = printable(filter.words.join(" "));
-  return isSearchAlone ? `${shown.toLocaleString("en")} of ${counted(total, "call")} match “${words}”` : undefined;
+  return isSearchAlone ? `${shown.toLocaleString("en")} of ${counted(total, "call")} ${shown === 1 ? "matches" : "match"} “${words}”` : undefined;
 }
 
 /** Says how many rows each filter hides, with a button to show all. */
@@ -165,7 +165,7 @@ function Nothing() {
   }
   const find = (route.value.choices.get("find") ?? "").trim();
   const text = !rowsKnown.value
-    ? "Loading calls …"
+    ? "Loading calls…"
     : total || find
       ? "No matching calls."
       : "No live calls. The next one appears here automatically.";

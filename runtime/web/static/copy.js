@@ -23,7 +23,7 @@ let timer = 0;
 export async function copy(text, what) {
   const done = await toClipboard(text);
   clearTimeout(timer);
-  copied.value = done ? `${what} is copied` : `the browser does not let ${what} be copied; select it instead`;
+  copied.value = done ? `Copied ${what}` : `The browser blocked copying; select ${what} and copy it yourself`;
   timer = setTimeout(() => {
     copied.value = "";
   }, TOLD_MS);
