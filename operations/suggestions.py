@@ -58,7 +58,7 @@ def result_word(fields: Mapping[str, str]) -> str:
     """Return a command's result in a word.
 
     >>> result_word({"type": "record", "action": "start"}), result_word({"type": "hold", "party": "bob"})
-    ('recording', 'held')
+    ('recording', 'on hold')
     """
     return _entry_for(_RESULT_WORDS, fields) or "done"
 

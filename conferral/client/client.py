@@ -201,11 +201,10 @@ class Client(CommandMethods):
             after: Start after the outcome with this `position`; `0` for all that Redis keeps; by default, only new
                 ones.
         """
-        position_ms = after or await self._retry_while_unreachable(self._reader.last_outcome_id)
+        position = after or await self._retry_while_unreachable(self._reader.last_outcome_id)
         while True:
-            found = await self._retry_while_unreachable(self._reader.outcomes, position_ms)
+            found = await self._retry_while_unreachable(self._reader.outcomes, position)
             for position, fields in found:
-                position_ms = position
                 yield OutcomeRecord.of(position, fields)
             if not found:
                 await asyncio.sleep(POLL_EVERY_S)

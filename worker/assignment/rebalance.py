@@ -139,7 +139,7 @@ class PeerLeases:
         self.free = sorted(free, key=lambda number: (number - first) % self._keys.partitions)
 
     async def _expire_disconnected(self, now_s: float) -> None:
-        """Expire the leases that were not renewed in time and whose holders' connections are closed."""
+        """Begin takeovers of dead workers: expire leases not renewed in time whose holders' connections are closed."""
         known = {number: monitor for number, monitor in self._monitors.items() if _connection(monitor)}
         overdue = {number: one for number, one in known.items() if one.disconnected_at_s() <= now_s}
         closed = await self._connections.find_closed(
