@@ -15,10 +15,11 @@ from conferral.demo.phones import DemoPhones, ScriptValue
 from conferral.demo.polling import poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
+from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.history.change_feed import ChangeFeed
 from conferral.statemachine.states import PartyStatus, Phase
 from conferral.storage.codecs.session_view import PartyView, SessionView
-from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_stream import CommandOutcome
 
 #: Timeout of one step, in seconds.
 STEP_S = 15.0
@@ -150,17 +151,17 @@ class Scenario:
             raise CommandNotDoneError(f"{kind} {outcome.status or 'was not processed'}: {outcome.reason}")
         await self.narrator.narrate_new()
 
-    async def submit_without_waiting(self, kind: str, **fields: str) -> str:
-        """Submit a command to the session; return the command's id."""
-        reader = self.runner.environment.reader
-        return await command_stream.publish(
-            reader.client, reader.keys, {"type": kind, "session": self.session_id, **fields}
-        )
+    @property
+    def _submitter(self) -> CommandSubmitter:
+        return CommandSubmitter(self.runner.environment.reader)
 
-    async def read_outcome(self, command_id: str) -> command_stream.CommandOutcome:
+    async def submit_without_waiting(self, kind: str, **fields: str) -> SubmittedCommand:
+        """Submit a command to the session."""
+        return await self._submitter.submit({"type": kind, "session": self.session_id, **fields})
+
+    async def read_outcome(self, command: SubmittedCommand) -> CommandOutcome:
         """Return a command's outcome."""
-        reader = self.runner.environment.reader
-        return await command_stream.wait_for_outcome(reader.client, reader.keys, command_id, STEP_S)
+        return await self._submitter.wait_for_outcome(command, STEP_S)
 
     async def set_people(self, **people: str) -> None:
         """Narrate what came before, then rename the parties."""

@@ -1,6 +1,5 @@
 """Command stream: publishing commands, and reading their outcomes."""
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -174,25 +173,3 @@ async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOu
     fields = decode_fields(record)
     kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry", "by"))
     return CommandOutcome(command_id, *kept)
-
-
-#: Polling interval for an outcome, seconds.
-POLL_EVERY_S = 0.05
-
-
-async def wait_for_outcome(
-    client: Client, keys: Keys, command_id: str, timeout_s: float, *, digest: str = ""
-) -> CommandOutcome:
-    """Wait until a command's outcome is final, or the time is up; return what is known.
-
-    Args:
-        digest: Digest of the request, if the id may have been used before: do not wait for another command's outcome.
-    """
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + timeout_s
-    found = await read_outcome(client, keys, command_id)
-    # Check the clock instead of canceling: on Python 3.11, a cancellation can get lost inside the Redis client.
-    while not (found.is_final or found.is_of_another_command(digest)) and loop.time() < deadline_s:
-        await asyncio.sleep(POLL_EVERY_S)
-        found = await read_outcome(client, keys, command_id)
-    return found

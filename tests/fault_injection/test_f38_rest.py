@@ -9,10 +9,10 @@ import pytest
 
 from conferral.sandbox import CallHandle, RestHookEvent
 from conferral.sandbox.request_log import RestEntry
-from conferral.storage.commands import command_stream
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET, begins, dial_requests, outcome_of
+from tests.support.outcomes import wait_for_outcome
 from tests.support.phones import answers
 from tests.support.redis_server import RedisServer
 
@@ -175,7 +175,7 @@ async def test_fault_40_two_hundred_requests_that_hang_cost_their_commands_and_n
         assert (await system.command("end", ended.sid)).status == "done"
         assert not [entry for _, agent in stuck for entry in redirects(system, agent) if entry.applied]
 
-        wait = partial(command_stream.wait_for_outcome, system.client, system.keys, timeout_s=60.0)
+        wait = partial(wait_for_outcome, system.client, system.keys, timeout_s=60.0)
         outcomes = await few_at_a_time(partial(wait, command_id) for command_id in ids)
         system.sandbox.faults.clear()
         words = {outcome.status for outcome in outcomes}

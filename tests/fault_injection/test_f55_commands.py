@@ -10,6 +10,7 @@ from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER
+from tests.support.outcomes import wait_for_outcome
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -43,7 +44,7 @@ async def plays(system: FaultSystem, chance: Random) -> None:
             pipeline.xadd(system.keys.commands, command)
     await pipeline.execute()
 
-    found = {name: await command_stream.wait_for_outcome(system.client, system.keys, name, 15.0) for name in given}
+    found = {name: await wait_for_outcome(system.client, system.keys, name, 15.0) for name in given}
 
     for name, outcome in found.items():
         assert outcome.is_final, f"{given[name]}: {outcome}\n{await system.report()}"
@@ -96,7 +97,7 @@ async def test_fault_56_ids_that_are_none_are_turned_away_and_become_no_key(syst
             given.append(entry_id if command["id"] == bad else command["id"])
 
     for name in given:
-        outcome = await command_stream.wait_for_outcome(system.client, system.keys, name, 15.0)
+        outcome = await wait_for_outcome(system.client, system.keys, name, 15.0)
         assert (outcome.status, bool(outcome.reason)) == ("rejected", True), f"{name}: {outcome}"
 
     added = {*await system.client.keys("*")} - known

@@ -13,13 +13,13 @@ from conferral import Client
 from conferral.operations.errors import CommandError
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import ID_PATTERN
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.flows.test_redis_cli import redis_cli
 from tests.support.command_line import CommandLine
 from tests.support.local_system import DEADLINE_S, LocalSystem
+from tests.support.outcomes import wait_for_outcome
 from tests.webhooks.api.api_helpers import BEARER
 from tests.webhooks.api.api_helpers import TOKEN as TOKEN
 
@@ -55,7 +55,7 @@ class RedisChannel:
         entry_id = await self._add(fields)
         named = fields.get("id", "")
         command_id = named if ID_PATTERN.fullmatch(named) else entry_id
-        outcome = await command_stream.wait_for_outcome(self._world.client, self._world.keys, command_id, DEADLINE_S)
+        outcome = await wait_for_outcome(self._world.client, self._world.keys, command_id, DEADLINE_S)
         return ReportedOutcome(outcome.status, outcome.reason)
 
     async def publish(self, fields: Fields) -> None:

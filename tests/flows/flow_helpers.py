@@ -8,6 +8,7 @@ from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, LocalSystem
+from tests.support.outcomes import wait_for_outcome
 from tests.support.phones import answers
 
 #: Whom calls are transferred to.
@@ -95,7 +96,7 @@ async def begins(system: LocalSystem, kind: str, session: str, **fields: str) ->
 
 async def outcome_of(system: LocalSystem, command_id: str) -> CommandOutcome:
     """Waits until a command's status is final."""
-    return await command_stream.wait_for_outcome(system.client, system.keys, command_id, DEADLINE_S)
+    return await wait_for_outcome(system.client, system.keys, command_id, DEADLINE_S)
 
 
 async def outcomes(system: LocalSystem) -> list[dict[str, str]]:

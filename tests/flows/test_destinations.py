@@ -7,7 +7,6 @@ import pytest
 
 from conferral.runtime.errors import SettingsError
 from conferral.storage.codecs import session_hash
-from conferral.storage.commands import command_stream
 from conferral.telephony.directory.model import resolve_agent, resolve_fallback
 from tests.flows.flow_helpers import (
     CAROL,
@@ -23,6 +22,7 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
+from tests.support.outcomes import wait_for_outcome
 from tests.support.phones import answers, busy, dialed, rings
 
 pytestmark = pytest.mark.redis
@@ -206,7 +206,7 @@ async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, addre
     stream = system.keys.events(system.keys.partition_of(customer.sid))
     event = {"type": "transfer", "session": customer.sid, "token": "by-hand", "to": address, "mode": "warm", **options}
     await system.client.xadd(stream, event)
-    outcome = await command_stream.wait_for_outcome(system.client, system.keys, "by-hand", 5)
+    outcome = await wait_for_outcome(system.client, system.keys, "by-hand", 5)
     assert (outcome.status, outcome.reason) == ("failed", "failed")
     assert not system.sandbox.calls_of(address)
     assert not dial_requests(system, address)

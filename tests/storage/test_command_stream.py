@@ -1,8 +1,6 @@
 """Commands: which ones are valid, and outcomes that only move forward."""
 
-import asyncio
 import re
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,9 +14,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
-from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import report_command
-from tests.simulation.virtual_loop import VirtualLoop, run
 
 NUMBER = "+14155550123"
 TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
@@ -198,38 +194,10 @@ async def test_command_can_be_claimed_for_no_session(client, keys):
 
 
 @pytest.mark.redis
-async def test_waiting_ends_with_the_outcome_or_with_the_time(client, keys):
-    assert (await command_stream.wait_for_outcome(client, keys, "c", 0.01)).status == ""
-    await report(client, keys, "done")
-    assert (await command_stream.wait_for_outcome(client, keys, "c", 1)).status == "done"
-
-
-def test_outcome_is_read_20_times_per_second_until_it_is_final():
-    class Outcomes:
-        def __init__(self, loop: VirtualLoop) -> None:
-            self.loop = loop
-            self.reads = 0
-
-        async def hgetall(self, _key: str) -> dict[bytes, bytes]:
-            self.reads += 1
-            assert self.reads < 100, "it polls without a pause"
-            return {b"status": b"done"} if self.loop.time() >= 1.0 else {}
-
-    async def main(loop: VirtualLoop) -> None:
-        client: Any = Outcomes(loop)
-        assert (await command_stream.wait_for_outcome(client, Keys("test", 4), "c", 5.0)).status == "done"
-        assert loop.time() < 1.1
-        assert 20 <= client.reads <= 22
-
-    run(main)
-
-
-@pytest.mark.redis
-async def test_outcome_of_another_command_is_not_waited_for(client, keys):
+async def test_outcome_of_another_command_is_recognized(client, keys):
     await scripts.claim_command(client, [keys.command("c")], ["1-0", "s", command_stream.digest_of(TRANSFER), 100])
     digest = command_stream.digest_of(CALL)
-    async with asyncio.timeout(5):
-        found = await command_stream.wait_for_outcome(client, keys, "c", 60, digest=digest)
+    found = await command_stream.read_outcome(client, keys, "c")
     assert found.is_of_another_command(digest)
     assert not found.is_of_another_command(command_stream.digest_of({**TRANSFER, "id": "c"}))
 

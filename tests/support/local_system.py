@@ -30,6 +30,7 @@ from conferral.worker.process import Worker, make_policy
 from tests.support import process_reports
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline
+from tests.support.outcomes import wait_for_outcome
 
 NUMBER = "+14155550100"
 CUSTOMER = "+14155550123"
@@ -229,7 +230,7 @@ class LocalSystem:
             while True:
                 # Some faults restart Redis meanwhile: the outcome is read from the one that is there then.
                 with contextlib.suppress(StoreUnreachableError):
-                    return await command_stream.wait_for_outcome(self.client, self.keys, command_id, timeout_s)
+                    return await wait_for_outcome(self.client, self.keys, command_id, timeout_s)
                 await asyncio.sleep(0.01)
 
     async def converted(self) -> tuple[CallHandle, CallHandle]:

@@ -9,9 +9,9 @@ import pytest
 from conferral.operations.dead_letters import DeadLetters
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.effects import HangUpCall, ReadCalls
-from conferral.storage.commands import command_stream
 from conferral.worker.executor.execution import Job
 from tests.support.local_system import LocalSystem
+from tests.support.outcomes import wait_for_outcome
 
 pytestmark = pytest.mark.redis
 
@@ -49,7 +49,7 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, mo
     assert (await system.command("convert", healthy.sid)).status == "done"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     assert await dead_reasons(system) == [b"processing failed"]
-    reported = await command_stream.wait_for_outcome(system.client, system.keys, "c1", 5)
+    reported = await wait_for_outcome(system.client, system.keys, "c1", 5)
     assert (reported.status, reported.reason) == ("failed", "dead-lettered: processing failed")
     monkeypatch.undo()
     assert (await system.command("convert", customer.sid)).status == "done"
@@ -78,7 +78,7 @@ async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypat
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter again")
     monkeypatch.undo()
     assert (await letters.retry_all()).done == 1
-    assert (await command_stream.wait_for_outcome(system.client, system.keys, "c1", 10)).status == "done"
+    assert (await wait_for_outcome(system.client, system.keys, "c1", 10)).status == "done"
     assert system.redirects_of(agent) == 1
     assert await letters.count() == 0
     await ends_well(system, customer)

@@ -52,9 +52,9 @@ async def blind(theatre: ScenarioRunner) -> None:
     async with theatre.call_in() as play:
         await play.announce("alice transfers the customer blind: transfer --to client:bob --mode blind")
         await play.set_people(target="bob")
-        command_id = await play.submit_without_waiting("transfer", to=characters.BOB, mode="blind")
+        command = await play.submit_without_waiting("transfer", to=characters.BOB, mode="blind")
         await play.expect_heard(customer="a phone ringing")
-        await play.read_outcome(command_id)
+        await play.read_outcome(command)
         await play.expect_heard(customer="bob", bob="the customer")
         await play.set_people(agent="bob")
         await play.announce("the customer hangs up")
@@ -88,14 +88,14 @@ async def several(theatre: ScenarioRunner) -> None:
     async with theatre.call_in() as play:
         await play.announce("alice adds bob or carol: transfer --to client:bob,client:carol --mode warm --confirm")
         await play.set_people(**{"target-1": "bob", "target-2": "carol"})
-        command_id = await play.submit_without_waiting(
+        command = await play.submit_without_waiting(
             "transfer", to=f"{characters.BOB},{characters.CAROL}", mode="warm", confirm="true"
         )
         question = '"Press 1 to take the call."'
         await play.expect_heard(customer="alice", alice="the customer", bob=question, carol=question)
         await play.narrator.announce("carol presses 1 before bob does")
         await play.press("target-2", "1")
-        await play.read_outcome(command_id)
+        await play.read_outcome(command)
         await play.expect_heard(
             customer="alice and carol", alice="carol and the customer", carol="alice and the customer"
         )

@@ -126,9 +126,9 @@ async def announce(theatre: ScenarioRunner) -> None:
     async with theatre.call_in() as play:
         sentence = "This call ends in two minutes."
         await play.announce(f"command: announce --say '{sentence}'")
-        command_id = await play.submit_without_waiting("announce", say=sentence)
+        command = await play.submit_without_waiting("announce", say=sentence)
         await play.expect_heard(customer=f'"{sentence}"', alice=f'"{sentence}"')
-        await play.read_outcome(command_id)
+        await play.read_outcome(command)
         await play.expect_heard(customer="alice", alice="the customer")
         await play.announce("alice hangs up")
         await play.hang_up("agent")

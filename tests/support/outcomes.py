@@ -1,0 +1,17 @@
+"""Waits for the outcome of a command."""
+
+import asyncio
+
+from conferral.storage.commands.command_stream import CommandOutcome, read_outcome
+from conferral.storage.connection.client import Client
+from conferral.storage.keys import Keys
+
+
+async def wait_for_outcome(client: Client, keys: Keys, command_id: str, timeout_s: float) -> CommandOutcome:
+    """Return a command's outcome once it is final, or what is known when the time is up."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    # Check the clock instead of canceling: on Python 3.11, a cancellation can get lost inside the Redis client.
+    while not (found := await read_outcome(client, keys, command_id)).is_final and loop.time() < deadline_s:
+        await asyncio.sleep(0.05)
+    return found
