@@ -1,5 +1,6 @@
 """AsyncAPI description of the Redis streams that other programs write and read, generated from the models."""
 
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -152,6 +153,7 @@ def _message(schema: str, about: str) -> dict[str, Any]:
     return {"name": schema, "summary": about.split("\n")[0], "description": _STREAM, "payload": {"$ref": _REF + schema}}
 
 
+@cache  # depends on the code alone
 def _schemas() -> dict[str, Any]:
     _, records = models_json_schema(
         [(OutcomeRecord, "serialization"), (LogRecord, "serialization")], ref_template=_REF + "{model}"

@@ -1,5 +1,6 @@
 """OpenAPI description of the control API, generated from its route table and models."""
 
+from functools import cache
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -119,6 +120,7 @@ def _response(answer: ResponseSpec) -> dict[str, Any]:
     return {"description": answer.description, "content": {answer.content_type: {"schema": schema}}}
 
 
+@cache  # depends on the code alone
 def _schemas() -> dict[str, Any]:
     answered = {answer.model for route in ROUTES for answer in route.answers.values() if answer.model is not None}
     described = sorted(answered | {models.ErrorAnswer}, key=lambda model: model.__name__)
