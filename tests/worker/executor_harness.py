@@ -287,10 +287,10 @@ class FakeRecords:
 class ExecutorHarness:
     """An executor with everything around it."""
 
-    def __init__(self, policy: ExecutorPolicy | None = None, **more: Any) -> None:
+    def __init__(self, policy: ExecutorPolicy | None = None, metrics: Metrics | None = None, **more: Any) -> None:
         self.time = FakeTime()
         self.calls = FakeCalls()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.records = FakeRecords()
         self.outcomes = self.records.outcomes
         self.lost: set[int] = set()
