@@ -45,6 +45,9 @@ IGNORED_BECAUSE: dict[tuple[State, str], str] = {
     (state, event.name): entry.reason for entry in IGNORED for state in entry.states for event in entry.events
 }
 DEFAULT_POLICY = Policy()
+# Building a union for each `isinstance` takes longer than the check.
+_EFFECT_RESULTS = (CallsRead, EffectOutcome)
+_OPENING = (CallReceived, ClientCallReceived, Call, ConferenceFound)
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
@@ -70,7 +73,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     if isinstance(event, Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
         return replace(_ignored(session, event, Outcome.REFUSED, event.refused), reports=(report,))
-    if isinstance(event, CallsRead | EffectOutcome) and event.effect_id == session.open_read_id:
+    if isinstance(event, _EFFECT_RESULTS) and event.effect_id == session.open_read_id:
         return _decide(_close_read(session, event), event, now_ms, policy, before=session)
     if isinstance(event, EffectOutcome) and event.kind == HangUpCall.kind:
         return _decide(_close_hang_up(session, event), event, now_ms, policy, before=session)
@@ -148,7 +151,7 @@ def _close_hang_up(session: Session, event: EffectOutcome) -> Session:
 
 
 def _opens_session(session: Session, event: Event) -> bool:
-    if isinstance(event, CallReceived | ClientCallReceived | Call | ConferenceFound):
+    if isinstance(event, _OPENING):
         return True
     return isinstance(event, CallProgressed) and opens_session_by_callback(
         Draft(session, event, 0, DEFAULT_POLICY), event

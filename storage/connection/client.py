@@ -124,12 +124,19 @@ async def run_each(client: Client, items: Iterable[_T], append_command: Callable
             pipeline = client.pipeline(transaction=False)
             for one in wanted[start : start + CHUNK]:
                 append_command(pipeline, one)
-            for answer in await pipeline.execute(raise_on_error=False):
-                is_refused = isinstance(answer, Exception)
-                if is_refused and not ("WRONGTYPE" in str(answer) or "no such key" in str(answer)):
-                    raise answer
-                answers.append(None if is_refused else answer)
+            answers += unless_refused(await pipeline.execute(raise_on_error=False))
     return answers
+
+
+def unless_refused(answers: Iterable[Any]) -> list[Any]:
+    """Return answers, None for a missing key or a foreign type; raise any other refusal."""
+    found = []
+    for answer in answers:
+        is_refused = isinstance(answer, Exception)
+        if is_refused and not ("WRONGTYPE" in str(answer) or "no such key" in str(answer)):
+            raise answer
+        found.append(None if is_refused else answer)
+    return found
 
 
 def is_transient(answer: object) -> bool:

@@ -45,7 +45,7 @@ class Entry:
         if sum(map(len, self.fields)) + sum(map(len, self.fields.values())) > ENTRY_BYTES_MAX:
             raise BadEntryError("larger than 64 KiB")
         try:
-            return {name.decode(): value.decode() for name, value in self.fields.items()}
+            return dict(zip(map(bytes.decode, self.fields), map(bytes.decode, self.fields.values()), strict=True))
         except UnicodeDecodeError:
             raise BadEntryError("not UTF-8") from None
 

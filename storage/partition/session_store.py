@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_hash import LOADED, PACKED
-from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.connection.client import Client, store_errors, unless_refused
 from conferral.storage.connection.hot_requests import HotRequests
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
@@ -101,16 +101,15 @@ class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
     def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int, hot: HotRequests | None = None) -> None:
-        self._client = client
         self._hot = hot or HotRequests(client, pipelining=False)
         self._keys = keys
         self._session_ttl_s = session_ttl_s
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
         """Load sessions by id, in one round trip; return new ones for missing ids, and the error for corrupt ones."""
-        records = await run_each(
-            self._client, session_ids, lambda pipe, name: pipe.hmget(self._keys.session(name), *LOADED)
-        )
+        commands = [("HMGET", self._keys.session(name), *LOADED) for name in session_ids]
+        with store_errors():
+            records = unless_refused(await self._hot.execute_all(commands))
         return {name: _load(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
