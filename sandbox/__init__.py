@@ -4,9 +4,8 @@ from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults
 from conferral.sandbox.model import Behavior, NoSubscriberError, UnknownNumberError
 from conferral.sandbox.phones import Phone, PhoneScript
-from conferral.sandbox.rest_hooks import RestHookEvent
 from conferral.sandbox.retention import Retention
-from conferral.sandbox.runtime import ACCOUNT_SID, AUTH_TOKEN
+from conferral.sandbox.runtime import ACCOUNT_SID, AUTH_TOKEN, RestHookEvent
 from conferral.sandbox.server import make_app
 from conferral.sandbox.service import Sandbox
 

@@ -18,8 +18,7 @@ from conferral.sandbox.faults import RestPlan
 from conferral.sandbox.model import RestAnswer, RestRequest
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.request_log import RestEntry
-from conferral.sandbox.rest_hooks import RestHookEvent
-from conferral.sandbox.runtime import SandboxRuntime
+from conferral.sandbox.runtime import RestHookEvent, SandboxRuntime
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"

@@ -6,6 +6,8 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -27,6 +29,7 @@ from conferral.sandbox.model import (
     PhoneRings,
     Recording,
     ReleasePhone,
+    RestAnswer,
     Result,
     RingPhone,
     TimePassed,
@@ -37,13 +40,23 @@ from conferral.sandbox.model import (
 from conferral.sandbox.phone_scripts import PhoneScripts
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import RequestLog
-from conferral.sandbox.rest_hooks import RestHookEvent
 from conferral.sandbox.retention import Retention, RetentionEnforcer
 
 log = structlog.get_logger()
 
 ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
+
+
+@dataclass(frozen=True, slots=True)
+class RestHookEvent:
+    """A REST request at one of its steps: about to take effect, or right after it."""
+
+    step: Literal["before", "after"]
+    method: str
+    path: str
+    params: Params
+    answer: RestAnswer | None = None
 
 
 class SandboxRuntime:

@@ -8,10 +8,10 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -27,6 +27,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import errors
 
 log = structlog.get_logger()
+_T = TypeVar("_T")
 
 #: A TLS connection takes tenths of a second; after three seconds, a new attempt is more likely to succeed.
 CONNECT_TIMEOUT_S = 3.0
@@ -49,24 +50,30 @@ _TWILIO_CODES = range(10_000, 100_000)
 
 _API_HOST = "api.twilio.com"
 _label: ContextVar[str] = ContextVar("kind_of_request", default="other")
-
-
 _send_allowed: ContextVar[Callable[[], bool]] = ContextVar("may_go", default=lambda: True)
+#: Codes not counted as failures, besides those for missing resources; None if all count.
+_expected_codes: ContextVar[frozenset[int] | None] = ContextVar("fine_codes", default=None)
 
 
 @contextmanager
-def send_guard(holds: Callable[[], bool]) -> Iterator[None]:
+def _set(variable: ContextVar[_T], value: _T) -> Iterator[None]:
+    """Set a variable inside the block."""
+    before = variable.get()
+    variable.set(value)
+    try:
+        yield
+    finally:
+        # Not by a token: an abandoned request may be closed in another context.
+        variable.set(before)
+
+
+def send_guard(holds: Callable[[], bool]) -> AbstractContextManager[None]:
     """Send requests made inside only if `holds()` is true at that moment; otherwise raise `ProviderUnreachableError`.
 
     Connecting takes time, and the process may be paused meanwhile: the permission to send (the lease) may be gone by
     then.
     """
-    before = _send_allowed.get()
-    _send_allowed.set(holds)
-    try:
-        yield
-    finally:
-        _send_allowed.set(before)
+    return _set(_send_allowed, holds)
 
 
 class _SendCancelledError(ProviderUnreachableError):
@@ -91,24 +98,12 @@ class _GuardedRequest(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
-@contextmanager
-def label_requests(kind: str) -> Iterator[None]:
+def label_requests(kind: str) -> AbstractContextManager[None]:
     """Label the requests made inside, for metrics and the log: the kind of the effect, or another word."""
-    before = _label.get()
-    _label.set(kind)
-    try:
-        yield
-    finally:
-        # Not by a token: an abandoned request may be closed in another context.
-        _label.set(before)
+    return _set(_label, kind)
 
 
-#: Codes not counted as failures, besides those for missing resources; None if all count.
-_expected_codes: ContextVar[frozenset[int] | None] = ContextVar("fine_codes", default=None)
-
-
-@contextmanager
-def ignore_not_found(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
+def ignore_not_found(*, also: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
     """Don't count "not found" responses to requests made inside as failures.
 
     For a request that ends something, it is the desired state; for a read, it is the answer. `ProviderGoneError` is
@@ -117,12 +112,7 @@ def ignore_not_found(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
     Args:
         also: Other expected codes; their errors are raised as usual.
     """
-    before = _expected_codes.get()
-    _expected_codes.set(also)
-    try:
-        yield
-    finally:
-        _expected_codes.set(before)
+    return _set(_expected_codes, also)
 
 
 @dataclass(frozen=True, slots=True)

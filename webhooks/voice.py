@@ -25,7 +25,7 @@ from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
-from conferral.webhooks.responses import record_unstored, twiml_response
+from conferral.webhooks.responses import read_undecided, record_unstored, twiml_response
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 
 log = structlog.get_logger()
@@ -34,9 +34,8 @@ INBOUND_PATH = "/voice/inbound"
 CONFERENCE_START_PATH = "/voice/conference"
 #: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
 _STORE_DEADLINE_S = 2.2
-#: How often, and at what interval in seconds, the fallback reads a session that is not decided yet.
-_RETRIES_MAX = 5
-_RETRY_AFTER_S = 0.1
+#: Interval at which the fallback reads a session that is not decided yet, seconds.
+_READ_EVERY_S = 0.1
 
 
 class VoiceRoutes:
@@ -127,12 +126,7 @@ class VoiceRoutes:
         decision: a caller who is bridged while the session waits in a conference can't be transferred.
         """
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
-        for _ in range(_RETRIES_MAX):
-            if view is not None:
-                break
-            await asyncio.sleep(_RETRY_AFTER_S)
-            view = await self._ingest.read(event.session_id)
-        return view
+        return view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
 
     def _bridge(self, event: CallReceived, agent: Address) -> str:
         return self._documents.bridge_to_agent(

@@ -24,7 +24,7 @@ from conferral.webhooks.audio_files import PATHS
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import twiml_response
+from conferral.webhooks.responses import read_undecided, twiml_response
 
 log = structlog.get_logger()
 
@@ -32,9 +32,8 @@ log = structlog.get_logger()
 _STORE_DEADLINE_S = 0.5
 #: Timeout for reopening a lost session, seconds; retried each time the caller's music ends.
 _OPENING_DEADLINE_S = 3.0
-#: A new call's session may not be decided yet: how often it is read again, and at what interval in seconds.
-_RETRIES_MAX = 5
-_RETRY_AFTER_S = 0.05
+#: Interval at which a session that may not be decided yet is read again, seconds.
+_READ_EVERY_S = 0.05
 #: The event's `finding` for music that plays in an unknown session.
 UNKNOWN = "session-unknown"
 
@@ -80,11 +79,7 @@ class WaitRoutes:
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 view = await self._ingest.read(session_id)
-                for _ in range(_RETRIES_MAX):
-                    if view is not None:
-                        break
-                    await asyncio.sleep(_RETRY_AFTER_S)
-                    view = await self._ingest.read(session_id)
+                view = view or await read_undecided(self._ingest, session_id, _READ_EVERY_S)
         except (StoreError, TimeoutError) as error:
             self._metrics.webhook_store_errors.labels(WAIT_PATH).inc()
             log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)

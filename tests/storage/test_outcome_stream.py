@@ -15,9 +15,8 @@ from conferral.storage.codecs.effect_codec import (
     encode,
 )
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.outcome_stream import encode_outcome
+from conferral.storage.outcome_stream import encode_outcome, trim
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.retention import trim
 
 START_MS = 1_795_165_380_000
 NUMBER = "+14155550123"

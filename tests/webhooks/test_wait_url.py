@@ -174,7 +174,7 @@ async def test_the_greeting_comes_first_and_leads_to_the_music(open_client, inge
 async def test_a_session_that_is_decided_upon_a_moment_later_is_greeted_in_its_own_words(
     open_client, ingest, monkeypatch
 ):
-    monkeypatch.setattr(wait_url, "_RETRY_AFTER_S", 0)
+    monkeypatch.setattr(wait_url, "_READ_EVERY_S", 0)
     client = await open_client(CONFERRAL_GREETING="Welcome.")
     known = facts("conferenced", attributes=ConferenceAttributes(greeting="Good morning."))
     read = ingest.read
@@ -194,7 +194,7 @@ async def test_a_session_that_is_decided_upon_a_moment_later_is_greeted_in_its_o
 async def test_a_session_that_does_not_turn_up_is_greeted_in_the_words_of_the_settings(
     open_client, ingest, metrics, monkeypatch
 ):
-    monkeypatch.setattr(wait_url, "_RETRY_AFTER_S", 0)
+    monkeypatch.setattr(wait_url, "_READ_EVERY_S", 0)
     client = await open_client(CONFERRAL_GREETING="Welcome.")
 
     _, document = await get(client, GREETING)
@@ -268,7 +268,7 @@ OPENING = waiting("music") + "&opens=1"
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(wait_url, "_RETRY_AFTER_S", 0)
+    monkeypatch.setattr(wait_url, "_READ_EVERY_S", 0)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -25,8 +25,7 @@ from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.redirect_check import RedirectResult
 from conferral.worker.executor import retry
-from conferral.worker.executor.job import Job, JobOutcome, OutboxPort, TwilioPort
-from conferral.worker.executor.outcomes import failed, succeeded, unknown
+from conferral.worker.executor.job import Job, JobOutcome, OutboxPort, TwilioPort, failed, succeeded, unknown
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, verify

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from conferral.runtime.errors import ConferralError
+from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError
 from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from conferral.storage.partition.dial_claims import DialStatus
@@ -93,3 +93,34 @@ class OutboxPort(Protocol):
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return what the session knows about a dial."""
         ...
+
+
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
+    """Return a success, with the call or the recording that it made."""
+    return EffectSucceeded(**_about(effect), call_sid=call_sid, queue_ms=queue_ms, recording_sid=recording_sid)
+
+
+def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
+    """Return a failure, with Twilio's last answer; without one, nothing was sent."""
+    return EffectFailed(
+        **_about(effect),
+        http_status=error.http_status if error else 0,
+        code=error.code if error else 0,
+        gone=isinstance(error, ProviderGoneError),
+    )
+
+
+def unknown(effect: Effect) -> EffectUnknown:
+    """Return that a request may have taken effect."""
+    return EffectUnknown(**_about(effect))
+
+
+def _about(effect: Effect) -> dict[str, Any]:
+    return {
+        "session_id": effect.session_id,
+        "token": f"{effect.effect_id}:outcome",  # deduplicates an outcome that is written twice
+        "effect_id": effect.effect_id,
+        "kind": effect.kind,
+        "party": effect.party,
+        "detail": effect.detail,
+    }

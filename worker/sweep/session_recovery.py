@@ -23,7 +23,7 @@ from conferral.statemachine.step import Outcome
 from conferral.telephony.lost_conferences import LostConference
 from conferral.telephony.parameters.participant import is_label
 from conferral.worker.consumer.batch import Decision
-from conferral.worker.sweep.adoption import Adopter, adopt_conference
+from conferral.worker.sweep.diff import Difference
 from conferral.worker.sweep.orphans import has_own_name
 
 log = structlog.get_logger()
@@ -40,6 +40,31 @@ PAUSE_S = 0.2
 IDLE_PAUSE_S = 0.5
 #: Sessions queued for a search, count; the sweep finds the others.
 WAITING_MAX = 1_000
+
+
+class Adopter(Protocol):
+    """Publishes a recovered conference; implemented by `worker.sweep.store.SweepStore`."""
+
+    async def recover(self, found: ConferenceFound) -> bool:
+        """Publish the conference of a lost session; return False if that is not possible now."""
+        ...
+
+
+async def adopt_conference(records: Adopter, found: ConferenceFound, metrics: Metrics) -> None:
+    """Publish a conference, then count and log it. Do nothing if it can't be published now.
+
+    Raises:
+        StoreError: Redis failed.
+    """
+    if not await records.recover(found):
+        return
+    metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+    log.warning(
+        "conference_recovered",
+        session_id=found.session_id,
+        conference_sid=found.conference_sid,
+        count=len(found.participants),
+    )
 
 
 class ConferenceFinder(Protocol):

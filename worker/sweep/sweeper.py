@@ -30,9 +30,9 @@ from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
-from conferral.worker.sweep.adoption import adopt_conference
 from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
+from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import SweepStore, chunks
 from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 
