@@ -285,4 +285,4 @@ def says(kind: str) -> Act:
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers process events one by one, and poll for answers more often."""
     monkeypatch.setattr("conferral.worker.consumer.partition_consumer.BATCH_MAX", 1)
-    monkeypatch.setattr("conferral.storage.commands.command_stream.POLL_EVERY_S", 0.01)
+    monkeypatch.setattr("tests.support.outcomes.POLL_EVERY_S", 0.01)

@@ -54,7 +54,7 @@ async def read_by_sweep(system: LocalSystem, session: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_full_conference_is_read_in_two_requests_and_who_is_left_alone_there_is_found(redis_server, size) -> None:
+async def test_full_conference_is_read_in_one_request_and_who_is_left_alone_there_is_found(redis_server, size) -> None:
     async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=3600) as system:
         talk = await talking(system, conferenced=True)
         system.sandbox.faults.lose_callbacks("*", count=100_000)
@@ -69,7 +69,7 @@ async def test_full_conference_is_read_in_two_requests_and_who_is_left_alone_the
             return sum(name.endswith(".in_conference") and value == "true" for name, value in record.items()) == size
 
         await system.eventually(all_are_parties, "a read has shown everyone")
-        assert [entry.method for entry in system.sandbox.request_log.rest[before:]].count("GET") == 2
+        assert [entry.method for entry in system.sandbox.request_log.rest[before:]].count("GET") == 1
         conference = await system.sandbox_conference()
 
         async def no_one_ends_it() -> bool:

@@ -6,6 +6,9 @@ from conferral.storage.commands.command_stream import CommandOutcome, read_outco
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 
+#: Interval between two reads of an outcome, seconds.
+POLL_EVERY_S = 0.05
+
 
 async def wait_for_outcome(client: Client, keys: Keys, command_id: str, timeout_s: float) -> CommandOutcome:
     """Return a command's outcome once it is final, or what is known when the time is up."""
@@ -13,5 +16,5 @@ async def wait_for_outcome(client: Client, keys: Keys, command_id: str, timeout_
     deadline_s = loop.time() + timeout_s
     # Check the clock instead of canceling: on Python 3.11, a cancellation can get lost inside the Redis client.
     while not (found := await read_outcome(client, keys, command_id)).is_final and loop.time() < deadline_s:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(POLL_EVERY_S)
     return found
