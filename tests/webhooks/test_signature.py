@@ -1,3 +1,5 @@
+import base64
+import hmac
 from urllib.parse import urlencode
 
 import pytest
@@ -7,7 +9,7 @@ from twilio.request_validator import RequestValidator
 
 from conferral.runtime.errors import SettingsError
 from conferral.webhooks.form import parse_form
-from conferral.webhooks.signature import SignatureCheck
+from conferral.webhooks.signature import SignatureCheck, _Signer
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 #: The example of Twilio's documentation, "Webhooks security".
@@ -98,3 +100,11 @@ def test_a_public_url_with_an_impossible_port_stops_the_start():
         SignatureCheck("https://mycompany.com:port", ["12345"])
 
     assert caught.value.problems[0].startswith("CONFERRAL_PUBLIC_URL: ")
+
+
+def test_signer_computes_the_hmac() -> None:
+    for length in (1, 5, 32, 63, 64, 65, 200):
+        key = bytes(range(length))
+        signer = _Signer(key)
+        for text in (b"", b"text", b"text", b"\xff" * 5_000):  # a signature leaves the prepared states as they were
+            assert base64.b64decode(signer.sign(text)) == hmac.digest(key, text, "sha1")
