@@ -5,13 +5,15 @@ every run are played in each reading, and the others in one.
 """
 
 from collections import defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 
 import pytest
 from _pytest.python import CallSpec
 
 from tests.flows.twilio_variants import PREFIX, READINGS, chosen_for, example_of
 from tests.support import local_system
+from tests.support.local_system import LocalSystem
+from tests.support.redis_server import RedisServer
 
 #: Examples of one story in every run (count); `make soak` plays the others.
 EXAMPLES_MAX = 1
@@ -23,6 +25,13 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     name: str = request.param
     monkeypatch.setattr(local_system, "READING", READINGS[name])
     return name
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[LocalSystem]:
+    """The whole system with the usual settings; a file whose stories need others has its own."""
+    async with LocalSystem(redis_server.url) as system:
+        yield system
 
 
 @pytest.hookimpl(wrapper=True)

@@ -35,12 +35,6 @@ STARTS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 @STARTS
 async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_answers(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)

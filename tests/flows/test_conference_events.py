@@ -11,12 +11,6 @@ from tests.support.phones import answers, dialed
 pytestmark = pytest.mark.redis
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def log_entries(
     system: LocalSystem, session: str, event: str, count: int = 1, having: str = "event"
 ) -> list[dict[str, str]]:

@@ -34,12 +34,6 @@ pytestmark = pytest.mark.redis
 BEFORE_HOLD = {"bridged": ["move agent"], "conferenced": ["move agent", "free agent", "free customer"]}
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def talks_again(trio: ThreePartyCall) -> None:
     """Customer and agent go on as before the transfer, and it can be tried again."""
     session = await trio.until(state="conferenced")

@@ -52,12 +52,6 @@ NEVER = {
 }
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 # ---- every kind of address ---------------------------------------------------------------------------------------
 
 

@@ -18,12 +18,6 @@ CHANGES = {
 }
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 def asked(crowd: GroupCall, kind: str) -> int:
     """How often Twilio was asked for that, and did it (count)."""
     name, value, _ = CHANGES[kind]

@@ -10,12 +10,6 @@ from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 pytestmark = pytest.mark.redis
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def test_inbound_call_is_bridged_converted_and_cleaned_up_when_the_agent_hangs_up(system):
     customer, agent = await system.talking()
     session = await system.session(customer.sid)

@@ -27,12 +27,6 @@ FIELDS = ["id", "kind", "session", "by", "result", "reason", "mode", "to", "atte
 ATTEMPT = ["to", "party", "result", "started_at", "answered_at", "ended_at", "waited_s", "talked_s"]
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def published(system):
     """The published entries, oldest first, once everything is over; without repetitions."""
     entries = {}

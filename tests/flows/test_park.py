@@ -40,12 +40,6 @@ STARTS = pytest.mark.parametrize(
 BOTH_PLACES = pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def parked(system: LocalSystem, direction: str = "inbound", *, conferenced: bool = False) -> Talk:
     """A call that the agent has parked: the customer hears music, the agent's call is over."""
     talk = await talking(system, direction, conferenced=conferenced)

@@ -11,12 +11,6 @@ from tests.support.phones import answers, busy, dialed, presses, refuses, rings,
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def no_one_ends_it(crowd: GroupCall) -> bool:
     """Whether no one's leaving ends the conference by itself."""
     conference = await crowd.system.sandbox_conference()

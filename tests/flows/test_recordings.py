@@ -29,13 +29,6 @@ STARTS = pytest.mark.parametrize(
 
 
 @pytest.fixture
-async def system(redis_server):
-    """Nothing is recorded unless someone asks for it."""
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
-@pytest.fixture
 async def of_customer(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_RECORD="customer") as system:
         yield system

@@ -27,12 +27,6 @@ def pairs(lines: list[str]) -> dict[str, str]:
     return dict(zip(lines[::2], lines[1::2], strict=True))
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def test_call_is_moved_inspected_and_ended_with_redis_cli_alone(system):
     customer, agent = await system.talking()
     entry = await redis_cli(system, "XADD", "conferral:commands", "*", "type", "convert", "session", agent.sid)

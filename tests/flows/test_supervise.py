@@ -23,12 +23,6 @@ ASKED = {
 }
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def is_heard_as(crowd: GroupCall, mode: str) -> None:
     """Waits until each of the three hears whom they should in that mode."""
     also = {"monitor": (), "whisper": ("agent",), "barge": ("agent", "customer")}[mode]

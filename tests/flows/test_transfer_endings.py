@@ -16,12 +16,6 @@ BEFORE_ANSWER = [(mode, phase) for mode, phase in EVERYWHERE if phase not in TOG
 AFTER_ANSWER = [(mode, phase) for mode, phase in EVERYWHERE if phase in TOGETHER]
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 def go_on(halt: Halt | None) -> None:
     """Lets the request that was kept back take effect."""
     if halt is not None:

@@ -1,7 +1,7 @@
 """Twilio refuses our credentials, is away, or has enough of us: no one who talks notices, and it goes on by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,16 +10,9 @@ from conferral.sandbox.call_handle import CallHandle
 from conferral.worker.executor import adaptive_limit
 from tests.flows.test_redis_errors import readiness, talk, worker_lacks
 from tests.support.local_system import LocalSystem
-from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
 REFUSED = "twilio: credentials refused (20003)"
-
-
-@pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[LocalSystem]:
-    async with LocalSystem(redis_server.url) as system:
-        yield system
 
 
 def held_back(system: LocalSystem, reason: str) -> float | None:

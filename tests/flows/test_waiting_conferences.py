@@ -23,12 +23,6 @@ pytestmark = pytest.mark.redis
 OUTCOMES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 @by_way("waiting")
 async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_start(redis_server, way):
     """Twilio's page on 16099 says so; the dial is placed once more, as a call whose document joins."""

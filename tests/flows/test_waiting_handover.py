@@ -11,12 +11,6 @@ from tests.support.phones import answers, busy, dialed
 pytestmark = pytest.mark.redis
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def starts(system, way):
     opening, leg = await in_conference(system, way)
     return opening.trio(leg)

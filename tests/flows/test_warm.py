@@ -33,12 +33,6 @@ pytestmark = pytest.mark.redis
 BEFORE_DIAL = {"bridged": ["move agent"], "conferenced": ["move agent", "free agent"]}
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
-
-
 async def talk_on(trio: ThreePartyCall, **transfer: str) -> None:
     """Customer and agent continue as before the transfer, which has this status; leaving ends the conference again."""
     fields = {f"transfer.{name}": value for name, value in transfer.items()}

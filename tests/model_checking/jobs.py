@@ -15,14 +15,14 @@ from conferral.statemachine.effects import (
     ReadCalls,
     effect_id,
 )
-from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.redirect_check import RedirectResult
-from conferral.worker.executor.job import JobOutcome
+from conferral.worker.executor.job import JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Verification
 from tests.model_checking.canonical_values import NOW_MS, OLD, since
@@ -203,45 +203,6 @@ def later(order: Job, effect: Effect, by_ms: int) -> Job:
 
 
 # ---- outcomes ----------------------------------------------------------------------------------------------------
-
-
-def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
-    return EffectSucceeded(
-        session_id=effect.session_id,
-        token=f"{effect.effect_id}:outcome",
-        effect_id=effect.effect_id,
-        kind=effect.kind,
-        party=effect.party,
-        detail=effect.detail,
-        call_sid=call_sid,
-        queue_ms=queue_ms,
-        recording_sid=recording_sid,
-    )
-
-
-def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
-    return EffectFailed(
-        session_id=effect.session_id,
-        token=f"{effect.effect_id}:outcome",
-        effect_id=effect.effect_id,
-        kind=effect.kind,
-        party=effect.party,
-        detail=effect.detail,
-        http_status=error.http_status if error else 0,
-        code=error.code if error else 0,
-        gone=isinstance(error, ProviderGoneError),
-    )
-
-
-def unknown(effect: Effect) -> EffectUnknown:
-    return EffectUnknown(
-        session_id=effect.session_id,
-        token=f"{effect.effect_id}:outcome",
-        effect_id=effect.effect_id,
-        kind=effect.kind,
-        party=effect.party,
-        detail=effect.detail,
-    )
 
 
 def with_old_read(order: Job) -> Job:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 
 import pytest
 from structlog.testing import capture_logs
@@ -28,14 +27,6 @@ from tests.worker.executor_harness import (
     redirect,
     update,
 )
-
-
-@pytest.fixture
-async def system() -> AsyncIterator[ExecutorHarness]:
-    system = ExecutorHarness()
-    yield system
-    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
-
 
 # ---- order -----------------------------------------------------------------------------------------------------------
 

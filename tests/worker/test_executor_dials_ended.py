@@ -1,7 +1,6 @@
 """A dial that no one waits for any more is not sent, or hung up where it was under way."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,13 +19,6 @@ from tests.worker.executor_harness import (
 )
 
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
-
-
-@pytest.fixture
-async def system() -> AsyncIterator[ExecutorHarness]:
-    system = ExecutorHarness()
-    yield system
-    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
 
 
 @both_ways

@@ -1,9 +1,6 @@
 """Endings overtake everything of their session, and nothing is sent without the lease."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
@@ -20,14 +17,6 @@ from tests.worker.executor_harness import (
     redirect,
     update,
 )
-
-
-@pytest.fixture
-async def system() -> AsyncIterator[ExecutorHarness]:
-    system = ExecutorHarness()
-    yield system
-    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
-
 
 # ---- endings ---------------------------------------------------------------------------------------------------------
 

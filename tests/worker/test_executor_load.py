@@ -53,13 +53,6 @@ def review(system: ExecutorHarness, *sessions: Session) -> None:
 
 
 @pytest.fixture
-async def system() -> AsyncIterator[ExecutorHarness]:
-    system = ExecutorHarness()
-    yield system
-    assert (system.executor.in_flight, system.executor.waiting, system.executor._out_of_band) == (0, 0, {})
-
-
-@pytest.fixture
 async def paced() -> AsyncIterator[Paced]:
     system = Paced()
     yield system

@@ -1,7 +1,6 @@
 """Recordings, announcements and customers who are sent away: what is verified, what is repeated, and what never is."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -28,14 +27,6 @@ from tests.worker.executor_harness import (
     succeeded,
     update,
 )
-
-
-@pytest.fixture
-async def system() -> AsyncIterator[ExecutorHarness]:
-    system = ExecutorHarness()
-    yield system
-    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
-
 
 # ---- the start of a recording: verified before it is repeated --------------------------------------------------------
 

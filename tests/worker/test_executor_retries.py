@@ -1,7 +1,6 @@
 """What is repeated, for how long, and how a redirect with an unknown outcome is verified before a retry."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -28,14 +27,6 @@ from tests.worker.executor_harness import (
     read,
     redirect,
 )
-
-
-@pytest.fixture
-async def system() -> AsyncIterator[ExecutorHarness]:
-    system = ExecutorHarness()
-    yield system
-    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
-
 
 # ---- retries ---------------------------------------------------------------------------------------------------------
 
