@@ -1,6 +1,6 @@
 """Batch of decisions: steps every event in order and gathers the changes for one commit."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from conferral.statemachine.effects import Effect
@@ -18,6 +18,7 @@ from conferral.storage.codecs.effect_codec import (
     PublishOutcome,
     ReportCommand,
 )
+from conferral.storage.codecs.session_codec import Changes
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange
@@ -27,7 +28,16 @@ from conferral.worker.consumer.log_entry import EFFECT_RESULTS, log_entry
 _EFFECT_ID = b"effect_id"
 
 
-@dataclass(frozen=True, slots=True)
+#: Most weight of one commit, in values that its script handles. Bounds its time in Redis, which serves no one else
+#: meanwhile: a value costs it at most half a microsecond.
+WEIGHT_MAX = 2_000
+#: Values of every decision: those of its log entry, and the keys and numbers of its session.
+_OWN_WEIGHT = 15
+#: What the end of a session adds: its index moves, and its keys get an expiry.
+_END_WEIGHT = 15
+
+
+@dataclass(slots=True)
 class Decision:
     """One event and the step it led to."""
 
@@ -35,11 +45,24 @@ class Decision:
     step: Step
     #: The session before the event.
     before: Session
+    #: What the event changed.
+    changes: Changes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.changes = session_codec.changes(self.step.session, self.before)
 
     @property
     def is_stored(self) -> bool:
         """Whether there is anything to store; not if the event belongs to no known session."""
         return self.step.session.version != self.before.version
+
+    @property
+    def weight(self) -> int:
+        """About how many values a commit stores for it (count)."""
+        step = self.step
+        writes = len(step.effects) + len(step.timers) + len(step.reports) + len(step.outcome_records)
+        ends = step.session.state is State.ENDED and self.before.state is not State.ENDED
+        return _OWN_WEIGHT + 2 * (len(self.changes.readable) + writes) + ends * _END_WEIGHT
 
 
 @dataclass(slots=True)
@@ -64,7 +87,7 @@ def parse(entry: Entry) -> Event:
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
-    """Step the events in order, at Redis's time. It touches neither Redis nor codecs."""
+    """Step the events in order, at Redis's time. It does not touch Redis."""
     sessions, decisions = dict(sessions), []
     for event in events:
         before = sessions[event.session_id]
@@ -73,6 +96,20 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
         if decision.is_stored:
             sessions[event.session_id] = decision.step.session
     return decisions
+
+
+def split(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
+    """Split decisions into those of one commit each, in order."""
+    together: list[Decision] = []
+    weight = 0
+    for decision in decisions:
+        weight += decision.weight
+        if together and weight > WEIGHT_MAX:
+            yield together
+            together, weight = [], decision.weight
+        together.append(decision)
+    if together:
+        yield together
 
 
 def encode(
@@ -104,9 +141,8 @@ def encode(
 def _session_change(before: Session, decisions: list[Decision], now_ms: int) -> SessionChange:
     log, changed = [], dict[str, str | None]()
     for one in decisions:
-        found = session_codec.changes(one.step.session, one.before)
-        changed |= found.readable
-        log.append(log_entry(one.event, one.step, one.before, now_ms, found.public))
+        changed |= one.changes.readable
+        log.append(log_entry(one.event, one.step, one.before, now_ms, one.changes.public))
     return SessionChange(before, decisions[-1].step.session, log, changed)
 
 

@@ -6,7 +6,8 @@ An entry that can't be parsed or decided is dead-lettered; it does not stop the 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
@@ -24,7 +25,7 @@ from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import DecidedBatch, decide, discard, encode, parse
+from conferral.worker.consumer.batch import decide, discard, encode, parse, split
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
@@ -38,6 +39,15 @@ Events = list[tuple[Entry, Event]]
 
 class DecisionFailedError(ConferralError):
     """An unexpected error while deciding a batch (see its cause). Decide the batch's entries one by one."""
+
+
+@contextmanager
+def _deciding() -> Iterator[None]:
+    """Convert an unexpected error into a `DecisionFailedError`."""
+    with catch_unexpected() as deciding:
+        yield
+    if deciding.unexpected is not None:
+        raise DecisionFailedError("deciding failed") from deciding.unexpected.error
 
 
 class BatchProcessor:
@@ -108,23 +118,21 @@ class BatchProcessor:
             await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
-        if not events:
-            return
-        decided = self._decide([event for _, event in events], sessions)
-        await self._context.checkpoint("before_commit", self._partition)
-        await self._commit(decided.batch)
-        await self._context.checkpoint("after_commit", self._partition)
-        self._dispatcher.dispatch(decided)
-        for change in decided.batch.sessions:
-            self._cache.put(change.after, change.packed)
-
-    def _decide(self, events: list[Event], sessions: dict[str, Session]) -> DecidedBatch:
+        """Decide events together, and commit them in parts that are not too heavy; remove each part from the list."""
         now_ms = self._clock.now_ms()
-        with catch_unexpected() as deciding:
-            decisions = decide(events, sessions, now_ms, self._context.policy())
-            return encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of)
-        assert deciding.unexpected is not None
-        raise DecisionFailedError("deciding failed") from deciding.unexpected.error
+        with _deciding():
+            decisions = decide([event for _, event in events], sessions, now_ms, self._context.policy())
+        for together in split(decisions):
+            with _deciding():
+                decided = encode(together, sessions, now_ms, self._dispatcher.open_effects_of)
+            await self._context.checkpoint("before_commit", self._partition)
+            await self._commit(decided.batch)
+            del events[: len(together)]
+            await self._context.checkpoint("after_commit", self._partition)
+            self._dispatcher.dispatch(decided)
+            for change in decided.batch.sessions:
+                self._cache.put(change.after, change.packed)
+                sessions[change.after.id] = change.after
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Load the sessions, from the cache or in one round trip; dead-letter the entries of corrupt ones.

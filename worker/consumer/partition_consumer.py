@@ -27,8 +27,7 @@ from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-#: Entries decided in one batch, count. Bounds the commit's time in Redis, which serves no one else meanwhile: 80 new
-#: calls take about 1.5 ms.
+#: Entries decided in one batch, count. Those that store much are committed in parts; see `batch.WEIGHT_MAX`.
 BATCH_MAX = 80
 #: Entries decided one by one after a worker's death, count: the largest batch of any version, since workers of several
 #: versions may run.

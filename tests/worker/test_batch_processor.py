@@ -1,0 +1,96 @@
+"""Batches whose commits are split: the parts, and what happens when a later part fails."""
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import CallReceived
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.storage.codecs import event_codec
+from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
+from conferral.worker.consumer import batch
+from conferral.worker.consumer.batch_processor import BatchProcessor
+from conferral.worker.executor.executor import no_checkpoint
+
+
+def received(number: int) -> CallReceived:
+    name = f"CA{number:032x}"
+    return CallReceived(
+        session_id=name, entry_id=f"{number}-0", token="t", call_sid=name, customer_address="+14155550123",
+        agent_address="client:alice",
+    )  # fmt: skip
+
+
+def decided(count: int) -> list[batch.Decision]:
+    events = [received(number) for number in range(1, count + 1)]
+    return batch.decide(events, {event.session_id: Session(event.session_id) for event in events}, 1_000, Policy())
+
+
+def test_commits_of_much_weight_are_split_in_order():
+    decisions = decided(80)
+    parts = list(batch.split(decisions))
+    assert len(parts) > 1
+    assert list(itertools.chain.from_iterable(parts)) == decisions
+    assert all(sum(one.weight for one in part) <= batch.WEIGHT_MAX for part in parts)
+
+
+def test_decision_of_too_much_weight_is_committed_alone(monkeypatch):
+    monkeypatch.setattr(batch, "WEIGHT_MAX", 1)
+    assert [len(part) for part in batch.split(decided(3))] == [1, 1, 1]
+
+
+def test_weight_is_about_what_a_commit_stores():
+    """A new call stores its whole hash; a callback that changes nothing stores its log entry."""
+    (opened,) = decided(1)
+    again = received(1)
+    (repeated,) = batch.decide([again], {again.session_id: opened.step.session}, 2_000, Policy())
+    assert opened.weight > 3 * repeated.weight
+
+
+class Store:
+    """Commits everything, except for the first commit of one entry."""
+
+    def __init__(self, conflicting: str) -> None:
+        self.commits: list[list[str]] = []
+        self._conflicting = conflicting
+
+    async def load(self, session_ids: list[str]) -> dict[str, Session]:
+        return {name: Session(name) for name in session_ids}
+
+    async def commit(self, _partition: int, _lease: object, one: Batch) -> CommitResult:
+        self.commits.append(one.entry_ids)
+        if self._conflicting in one.entry_ids:
+            self._conflicting = ""
+            raise CommitConflictError((one.sessions[0].after.id,))
+        return CommitResult.OK
+
+
+@pytest.mark.parametrize("conflicting", ["1-0", "2-0", "3-0"])
+async def test_committed_parts_are_not_decided_again_when_a_later_one_fails(monkeypatch, conflicting):
+    monkeypatch.setattr(batch, "WEIGHT_MAX", 1)
+    store: Any = Store(conflicting)
+    context: Any = SimpleNamespace(
+        session_store=store, metrics=Metrics(), policy=Policy, checkpoint=no_checkpoint, sessions_max=10
+    )
+    dispatched: list[str] = []
+    dispatcher: Any = SimpleNamespace(
+        open_effects_of=lambda _: {},
+        dispatch=lambda one: dispatched.extend(decision.event.entry_id for decision in one.decisions),
+    )
+    lease: Any = None
+    processor = BatchProcessor(0, lease, context, StoreClock(SystemClock()), dispatcher)
+    entries = [
+        Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})
+        for event in map(received, (1, 2, 3))
+    ]
+    await processor.process(entries)
+    assert dispatched == ["1-0", "2-0", "3-0"]
+    done = ["1-0", "2-0", "3-0"]
+    at = done.index(conflicting)
+    assert store.commits == [[one] for one in (*done[: at + 1], *done[at:])]
