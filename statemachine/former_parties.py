@@ -7,6 +7,7 @@ from typing import Any
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.states import PartyStatus
 
 #: A party is pruned once this many others have left after it (count).
 LATER_DEPARTURES_MAX = 20
@@ -51,7 +52,9 @@ def prune(session: Session, before: Session) -> dict[str, Any]:
             numbers = _highest(session.name_numbers, parties)
             if numbers != session.name_numbers:
                 changes["name_numbers"] = numbers
-        gone = [party for party in parties.values() if _may_be_pruned(session, party, departures)]
+        gone = [
+            party for party in parties.values() if party.departure_number and _may_be_pruned(session, party, departures)
+        ]
         former += tuple(party.call_sid for party in gone if party.call_sid)
         if gone:
             parties = {name: party for name, party in parties.items() if party not in gone}
@@ -70,17 +73,18 @@ def _number_departures(session: Session) -> tuple[Mapping[str, Party], int]:
     """Return the parties, numbered in the order of leaving, and the count of departures."""
     changed, departures = {}, session.departures
     for name, party in session.parties.items():
-        if party.is_gone and not party.departure_number:
+        is_gone = party.status is PartyStatus.LEFT
+        if is_gone and not party.departure_number:
             departures += 1
             changed[name] = replace(party, departure_number=departures)
-        elif party.departure_number and not party.is_gone:
+        elif party.departure_number and not is_gone:
             changed[name] = replace(party, departure_number=0)
     return ({**session.parties, **changed} if changed else session.parties), departures
 
 
 def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
     """Whether a party left long ago and nothing open refers to it."""
-    if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
+    if departures - party.departure_number < LATER_DEPARTURES_MAX:
         return False
     transfer = session.running_transfer
     dials = {one.dial_id for one in transfer.attempts} if transfer is not None else set()

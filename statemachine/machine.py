@@ -252,13 +252,14 @@ def _has_new_facts(before: Session, after: Session) -> bool:
     if after.parties is before.parties:
         return False
     return after.parties.keys() != before.parties.keys() or any(
-        _facts_differ(before.parties[name], party) for name, party in after.parties.items()
+        party is not before.parties[name] and _facts_differ(before.parties[name], party)
+        for name, party in after.parties.items()
     )
 
 
 def _facts_differ(before: Party, after: Party) -> bool:
     """Whether the known facts about a party changed. When to check its dial or hangup is not such a fact."""
-    if after is before or after == before:
+    if after == before:
         return False
     return (
         replace(

@@ -43,10 +43,8 @@ def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None
         return ParticipantUpdate.UNHOLD
     if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):
         return ParticipantUpdate.HOLD if party.desired_hold else ParticipantUpdate.UNHOLD
-    if whispers_to_leaving_agent(session, party):
-        return ParticipantUpdate.MONITOR
     if party.pending_update:
-        return None
+        return ParticipantUpdate.MONITOR if whispers_to_leaving_agent(session, party) else None
     if party.end_on_exit != party.desired_end_on_exit and not party.held:
         return ParticipantUpdate.SET_END_ON_EXIT if party.desired_end_on_exit else ParticipantUpdate.CLEAR_END_ON_EXIT
     if party.is_supervisor:

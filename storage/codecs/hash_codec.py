@@ -156,8 +156,6 @@ class ChangeFinder:
 
     def add_changes(self, instance: Any, previous: Any, found: Sequence[dict[str, str | None]], prefix: str) -> None:
         """Add, for each codec, the fields that differ from an earlier version's; None for a field that was removed."""
-        if instance is previous:
-            return
         if instance is None or previous is None:
             for codec, changes in zip(self._codecs, found, strict=True):
                 fields: dict[str, str] = {}

@@ -46,8 +46,10 @@ def changes(session: Session, before: Session) -> Changes:
     """Return what an event changed. One comparison finds both kinds of fields."""
     found = Changes({}, {})
     _FINDERS.session.add_changes(session, before if before.version else None, found, "")
-    _FINDERS.transfer.add_changes(session.transfer, before.transfer, found, "transfer.")
-    _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
+    if session.transfer is not before.transfer:
+        _FINDERS.transfer.add_changes(session.transfer, before.transfer, found, "transfer.")
+    if session.recording is not before.recording:
+        _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
     if session.parties is not before.parties:
         for name in {**before.parties, **session.parties}:
             party, was = session.parties.get(name), before.parties.get(name)
