@@ -305,6 +305,23 @@ def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDeci
     )
 
 
+def participant_waits(fields: Fields, session_id: str, label: str) -> ParticipantJoined:
+    """Return the event for a request of wait audio, which shows that the call is in a conference that has not started.
+
+    Raises:
+        MalformedCallbackError: CallSid or ConferenceSid is missing or not a SID.
+    """
+    conference_sid, call_sid = conference_sid_of(fields), call_sid_of(fields)
+    return ParticipantJoined(
+        session_id=session_id,
+        token=f"waits:{conference_sid}:{call_sid}",
+        conference_sid=conference_sid,
+        call_sid=call_sid,
+        label=label,
+        start_on_enter=False,
+    )
+
+
 def conference_event(fields: Fields, callback: ConferenceCallback) -> ConferenceEvent:
     """Parse a conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters."""
     conference_sid = conference_sid_of(fields)

@@ -35,7 +35,7 @@ CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 TOTAL_TIMEOUT_S = 10.0
 #: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
-#: executor's limits stay below this one (its reads send up to three requests at once), so no request waits here.
+#: executor's limits stay below this one (its reads send up to two requests at once), so no request waits here.
 REQUESTS_MAX = 96
 #: Idle connections close before a load balancer may close them: the outcome of a POST on a closing connection is
 #: unknown.

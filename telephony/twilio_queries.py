@@ -22,8 +22,8 @@ _Conference = tuple[str, tuple[ParticipantSeen, ...]]
 
 #: Most children of one call that are read: one per agent that rang.
 CHILDREN_MAX = 50
-#: Calls read concurrently by SID, as many as a read has other parts.
-CONCURRENT_READS_MAX = 3
+#: Calls read concurrently by SID, as many as a read has other parts at the same time.
+CONCURRENT_READS_MAX = 2
 #: Most calls that one read fetches by SID: at half a second each, they fit into its time.
 CALLS_READ_MAX = 21
 #: Most calls to one address that a search reads, newest first.
@@ -123,11 +123,10 @@ class TwilioQueries:
                 return _calls_read(effect, known, calls, missing[CALLS_READ_MAX:])
             conferences = await self._conferences_of(effect, known)
         else:
-            parents, children, conferences = await gather(
-                self._calls([parent_call_sid] if parent_call_sid else []),
-                self._children_of(parent_call_sid),
-                self._conferences_of(effect),
+            parents, children = await gather(
+                self._calls([parent_call_sid] if parent_call_sid else []), self._children_of(parent_call_sid)
             )
+            conferences = await self._conferences_of(effect)
             calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
         conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
         missing = _missing_calls(effect, conference, calls)

@@ -15,11 +15,16 @@ from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import SILENCE
 from conferral.statemachine.events import AccountSwept
-from conferral.statemachine.states import SessionMode, WaitAudio
+from conferral.statemachine.states import Opening, SessionMode, WaitAudio
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import ReplayedCallError
-from conferral.telephony.callback_events import MalformedCallbackError, conference_sid_of
-from conferral.telephony.callback_urls import WAIT_PATH, parse_wait
+from conferral.telephony.callback_events import (
+    MalformedCallbackError,
+    call_sid_of,
+    conference_sid_of,
+    participant_waits,
+)
+from conferral.telephony.callback_urls import WAIT_PATH, Wait, parse_wait
 from conferral.webhooks.audio_files import PATHS
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Dependencies
@@ -58,6 +63,8 @@ class WaitRoutes:
         """Return what the party hears now."""
         params = parse_wait(query)
         view = await self._load_view(params.session_id, form, opens=params.opens_session)
+        if view is not None and view.opening == Opening.ARRIVING:
+            await self._report_arrival(params, view, form)
         if params.with_greeting:
             text = view.attributes.greeting if view else ""
             return twiml_response(self._documents.greeting(params, text or self._greeting))
@@ -89,6 +96,21 @@ class WaitRoutes:
         elif view is None:
             await self._report_unknown(session_id, form)
         return view
+
+    async def _report_arrival(self, params: Wait, view: SessionView, form: Form) -> None:
+        """Publish that the awaited party is in the conference: its callback may be late or lost, and no one is dialed
+        before.
+        """
+        party = view.parties.get(params.party)
+        if party is None or party.in_conference or party.is_gone or party.call_sid != call_sid_of(form):
+            return
+        try:
+            async with asyncio.timeout(_STORE_DEADLINE_S):
+                await self._ingest.publish(participant_waits(form, params.session_id, party.label))
+        except MalformedCallbackError:
+            return  # the party is in no conference
+        except (StoreError, TimeoutError) as error:
+            log_unreachable(error, url_path=WAIT_PATH, session_id=params.session_id)
 
     async def _report_unknown(self, session_id: str, form: Form) -> None:
         """Publish that a party hears music in an unknown session; the workers then search for its conference."""

@@ -61,6 +61,16 @@ def note_join(draft: Draft, event: ParticipantJoined) -> None:
     set_dial_timer(draft)
 
 
+def note_reported_join(draft: Draft, event: ParticipantJoined) -> None:
+    """Record the number of a join that was known: what was requested or confirmed since stays."""
+    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    assert party is not None  # the guard has found it
+    if event.sequence is not None:
+        draft.change_party(party, conference_sequence=event.sequence)
+    if event.start_on_enter:
+        mark_conference_started(draft)
+
+
 def mark_conference_started(draft: Draft) -> None:
     """Record that a participant who starts the conference has joined: no one hears wait music anymore."""
     for party in tuple(draft.session.parties.values()):

@@ -68,6 +68,14 @@ def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
     return is_another_conference(draft, event) and bool(draft.session.participants)
 
 
+def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
+    """Whether a request for wait audio, or a read, has shown this join before."""
+    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    is_in = party is not None and party.in_conference and party.conference_sequence < 0
+    takes_part = party is not None and (party.answered or not party.dial_id)
+    return is_in and takes_part and event.conference_sid == draft.session.conference_sid
+
+
 def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the party that joined is no longer expected."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)

@@ -42,6 +42,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(BEFORE_DIAL, ParticipantJoined,                     when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
     Row(T,           ParticipantJoined,                     when.customer_waits_in_another_conference,    STAY,              (do.await_customer_rejoin, do.note_join)),
     Row(C|T,         ParticipantJoined,                     when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
+    Row(C|T,         ParticipantJoined,                     when.is_known_to_have_joined,                 STAY,              do.note_reported_join),
     Row(V|C|T,       ParticipantJoined,                     None,                                         STAY,              do.note_join),
 
     Row(C|T,         ParticipantChanged,                    when.precedes_pending_update,                 STAY,              do.ignore_late),

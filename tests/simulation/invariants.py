@@ -81,7 +81,8 @@ class InvariantChecker:
         stranded: Times that someone was alone for too long (count).
         dead_lettered: Entries that were dead-lettered because workers had died over them, by chance (count).
         left: Sessions that went on when the run was over, or whose calls did (count).
-        lone_s: The longest time that someone of a session was alone, for each session that is over, seconds.
+        lone_s: The longest time that someone of a session was alone, for each session that is over, seconds; without
+            the time in which our gate or our last sentence speaks to them.
         silent_s: The longest time that someone of a session who was not alone heard no one and nothing, likewise;
             without sessions in which someone was put on hold, muted and so on by command.
         judged: Sessions that were judged (count).
@@ -315,7 +316,8 @@ class InvariantChecker:
             if began_s is None:
                 continue
             company = [span for sid, span in live.items() if sid != call.sid] + parked
-            alone = without((began_s, ended_s), company)
+            # As the contract's `alone_s`: who hears our gate or our last sentence is in no conference.
+            alone = without((began_s, ended_s), company + self._spans(call.sid, "speech", now_s))
             for since_s, until_s in alone:
                 longest_s = max(longest_s, until_s - since_s)
                 self._note_wait(Wait(ALONE, session.session_id, call.sid, since_s, until_s))
@@ -325,7 +327,7 @@ class InvariantChecker:
                         session.session_id,
                         f"{call.sid} was alone for {until_s - since_s:.1f} s from {since_s:.3f} s on",
                     )
-            for silence in [] if self._quieted(session.session_id) else self._silences(call.sid, now_s):
+            for silence in [] if self._quieted(session.session_id) else self._spans(call.sid, "silence", now_s):
                 for since_s, until_s in without(silence, alone):
                     silent_s = max(silent_s, until_s - since_s)
                     self._note_wait(Wait(SILENT, session.session_id, call.sid, since_s, until_s))
@@ -346,12 +348,10 @@ class InvariantChecker:
 
         self.waits.note(wait, moments)
 
-    def _silences(self, sid: str, now_s: float) -> list[Span]:
+    def _spans(self, sid: str, kind: str, now_s: float) -> list[Span]:
         intervals = self._twilio.model.audibility.intervals(sid)
         return [
-            (one.since_s, now_s if one.until_s is None else one.until_s)
-            for one in intervals
-            if one.sound.kind == "silence"
+            (one.since_s, now_s if one.until_s is None else one.until_s) for one in intervals if one.sound.kind == kind
         ]
 
     # ---- the end of the run ---------------------------------------------------------------------------------------

@@ -60,14 +60,13 @@ class Plan:
     #: Commands next to those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7
 
-    #: Intervals of the sweep in which someone who is alone has to be found (count). The rule is one. If the worker that
-    #: sweeps lives for fifteen seconds on average it is two: a sweep takes four seconds, and one that dies with its
-    #: worker is made up for when its lease has run out.
-    lone_sweeps: int = 2
+    #: Intervals of the sweep in which someone who is alone has to be found (count). After lost callbacks sweeps follow
+    #: each other every few seconds, so one is enough, although many die with their workers.
+    lone_sweeps: int = 1
 
     #: How long someone who is not alone may hear no one and nothing, seconds: while a leg is moved, its worker
     #: dies and is replaced, twice; then a read and a repair follow, whose requests fail and are repeated.
-    silent_max_s: float = 45.0
+    silent_max_s: float = 30.0
 
     #: One session in so many is decided again from its log (count); 0 for none.
     replayed_every: int = 20

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.statemachine.conference_scenarios import received, waiting
-from tests.statemachine.scenario import BOB, OTHER_CONFERENCE
+from tests.statemachine.conference_scenarios import called, received, waiting
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS
 
 TWO = {"other_agents": (BOB,)}
@@ -49,3 +49,25 @@ def test_leave_of_someone_who_talks_is_a_hang_up_though_the_call_is_still_in_pro
     """The dial action is answered with a hang-up then."""
     story = received().leaves("agent", status="in-progress").expect("conferenced").expect_timers("lone")
     assert story.session.parties["agent"].is_gone
+
+
+# ---- a request of wait audio shows the join ------------------------------------------------------------------
+
+
+def test_request_of_wait_audio_is_enough_to_dial_the_agent():
+    story = called().joins("customer", starts=False, sequence=None, token="waits")
+    story.expect("conferenced", "dial agent", phase="ringing").expect_timers()
+    story._sequences[CONFERENCE] = 1
+    story.placed("agent").call("agent", "in-progress").joins("agent").expect("conferenced", *FLAGS, phase="")
+    # The callback of the first join comes last, and undoes nothing.
+    story.joins("customer", starts=False, sequence=1).expect("conferenced", outcome="stayed")
+    assert story.session.parties["customer"].pending_update == "set-end-on-exit"
+    assert story.session.parties["customer"].conference_sequence == 1
+
+
+def test_join_after_the_party_has_left_is_a_new_one():
+    story = called().joins("customer", starts=False, sequence=None, token="waits")
+    story._sequences[CONFERENCE] = 1
+    story.leaves("customer", status="in-progress").joins("customer", starts=False).expect("conferenced")
+    assert story.session.parties["customer"].in_conference
+    assert story.session.parties["customer"].conference_sequence == 3

@@ -343,14 +343,14 @@ async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_name
 
 async def test_independent_reads_run_side_by_side() -> None:
     calls, http = calls_with(PICTURE)
-    three_are_in = asyncio.Event()
+    two_are_in = asyncio.Event()
 
     class Meeting(ScriptedHttp):
         async def request(self, method: str, uri: str, *arguments: Any, **others: Any) -> Response:
             answer = await super().request(method, uri, *arguments, **others)
-            if len(self.requests) == 3:
-                three_are_in.set()
-            await three_are_in.wait()
+            if len(self.requests) == 2:
+                two_are_in.set()
+            await two_are_in.wait()
             return answer
 
     http.__class__ = Meeting

@@ -109,7 +109,8 @@ async def test_the_greeting_is_the_first_thing_to_hear_and_then_the_music(open_c
 
     assert (verbs(greeting), ET.fromstring(greeting).find("Say").text) == (["Say", "Redirect"], "Welcome.")
     assert ET.fromstring(music).find("Play").text == f"{PUBLIC_URL}/media/music.wav"
-    assert [event.name for event in ingest.events] == ["call_received"]
+    assert [event.name for event in ingest.events] == ["call_received", "participant_joined", "participant_joined"]
+    assert ingest.events[1] == ingest.events[2]  # the session ignores the second
 
 
 async def test_repeated_request_gets_the_same_answer_and_no_new_event(client, ingest):

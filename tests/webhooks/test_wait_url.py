@@ -339,3 +339,49 @@ async def test_session_is_not_opened_again_where_no_agent_is_configured(open_cli
 
     assert (status, played(document)) == (200, MUSIC)
     assert ingest.events == []
+
+
+# ---- the request shows who is in the conference ----------------------------------------------------------------------
+
+
+async def test_request_of_an_awaited_party_reports_that_it_has_joined(client, ingest):
+    ingest.facts = facts("conferenced", mode="conference", opening="arriving")
+
+    status, document = await post(client, waiting("music"), FORM)
+
+    assert (status, played(document)) == (200, MUSIC)
+    (joined,) = ingest.events
+    assert (joined.name, joined.session_id, joined.call_sid) == ("participant_joined", CALLER, CALLER)
+    assert (joined.conference_sid, joined.label, joined.sequence) == (CONFERENCE, "customer-1", None)
+    assert not joined.start_on_enter
+    await post(client, waiting("music"), FORM)
+    assert ingest.events[1].token == joined.token
+
+
+@pytest.mark.parametrize(
+    ("known", "changes"),
+    [
+        ({"customer": PartyView(CALLER, in_conference=True)}, {}),
+        ({"customer": PartyView(CALLER, status="left")}, {}),
+        ({"opening": "dialing-party"}, {}),
+        ({}, {"CallSid": "CA" + "9" * 32}),
+        ({}, {"ConferenceSid": ""}),
+    ],
+    ids=["known to be in", "gone", "not awaited", "other call", "no conference"],
+)
+async def test_request_that_shows_nothing_new_reports_nothing(client, ingest, known, changes):
+    ingest.facts = facts("conferenced", **({"mode": "conference", "opening": "arriving"} | known))
+
+    status, document = await post(client, waiting("music"), FORM | changes)
+
+    assert (status, played(document)) == (200, MUSIC)
+    assert ingest.events == []
+
+
+async def test_awaited_party_hears_music_even_if_its_arrival_can_not_be_stored(client, ingest, monkeypatch):
+    ingest.facts = facts("conferenced", mode="conference", opening="arriving")
+    monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError))
+
+    status, document = await post(client, waiting("music"), FORM)
+
+    assert (status, played(document)) == (200, MUSIC)

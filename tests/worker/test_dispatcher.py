@@ -8,12 +8,15 @@ import pytest
 
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import Transfer
+from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
 from conferral.storage.partition.lease import Lease
 from conferral.worker.consumer.batch import DecidedBatch
 from conferral.worker.consumer.dispatcher import REDELIVERY_WINDOW_MS, Dispatcher
 from conferral.worker.executor.job import Job
 from tests.worker.executor_harness import START_MS, FakeTime, gated
+
+#: An entry that was added long after a rollback.
+NEW: dict[str, Any] = {"session_id": "S1", "entry_id": f"{START_MS + 35_000}-0", "token": "t"}
 
 
 @pytest.mark.parametrize(
@@ -29,21 +32,48 @@ async def test_dial_of_an_entry_added_soon_after_a_rollback_may_be_a_repeat(
     verifies: bool, added_ms: int, may_be_lost: bool
 ) -> None:
     """Commands are routed again and timers fire again then; an entry added later is new."""
+    lease = Lease("lease", "7:worker", 0, math.inf, expired_at_ms=0, acquired_at_ms=START_MS)
+    event = Transfer(session_id="S1", entry_id=f"{added_ms}-0", token="t", to="client:bob", mode="warm")
+
+    job = dispatched(lease, event, verifies=verifies)
+
+    assert job.sent_since_ms == added_ms + 5_000
+    assert (job.mark_may_be_lost, job.may_have_been_sent) == (may_be_lost, verifies)
+
+
+@pytest.mark.parametrize(
+    ("event", "may_be_lost"),
+    [
+        (StageOverdue(**NEW, due_ms=START_MS + 5_000 + REDELIVERY_WINDOW_MS), True),
+        (StageOverdue(**NEW, due_ms=START_MS + 5_001 + REDELIVERY_WINDOW_MS), False),
+        (Park(**NEW, occurred_at_ms=START_MS + REDELIVERY_WINDOW_MS), True),
+        (Park(**NEW, occurred_at_ms=START_MS + REDELIVERY_WINDOW_MS + 1), False),
+        (CallsRead(**NEW, effect_id="r", read_version=1, calls=()), True),
+    ],
+    ids=["old timer", "new timer", "old command", "new command", "result"],
+)
+async def test_dial_of_a_later_holder_is_no_repeat_if_its_cause_is_younger_than_the_rollback(
+    event: Event, may_be_lost: bool
+) -> None:
+    lease = Lease("lease", "8:worker", 0, math.inf, expired_at_ms=START_MS + 30_000, acquired_at_ms=START_MS + 30_000)
+    lease.rolled_back_at_ms = START_MS
+
+    assert dispatched(lease, event, verifies=True).mark_may_be_lost is may_be_lost
+
+
+def dispatched(lease: Lease, event: Event, *, verifies: bool) -> Job:
+    """The job of a dial that the event caused."""
     time, jobs = FakeTime(), list[Job]()
     executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
     context: Any = SimpleNamespace(
         executor=executor, partition_store=None, clock=time, metrics=Metrics(), session_ttl_s=60,
         on_committed=lambda _decisions: None,
     )  # fmt: skip
-    lease = Lease("lease", "7:worker", 0, math.inf, expired_at_ms=0, acquired_at_ms=START_MS)
     none: Any = SimpleNamespace()
     clock = StoreClock(time, offset_ms=5_000)
     clock.observe(START_MS)
     dispatcher = Dispatcher(0, lease, context, clock, none, none, math.inf if verifies else 0.0)
-    event = Transfer(session_id="S1", entry_id=f"{added_ms}-0", token="t", to="client:bob", mode="warm")
-
     dispatcher.dispatch(DecidedBatch([], effects=[(gated("d"), event)]))
 
     (job,) = jobs
-    assert job.sent_since_ms == added_ms + 5_000
-    assert (job.mark_may_be_lost, job.may_have_been_sent) == (may_be_lost, verifies)
+    return job

@@ -12,8 +12,8 @@ async def test_many_workers_together_stay_within_the_budget_of_requests(redis_se
 
         async def all_have_their_share() -> bool:
             slots = [worker.executor.adaptive_limit.ordinary_slots for worker in system.workers]
-            assert sum(worker.executor.adaptive_limit.slots for worker in system.workers) <= 32
-            return sorted(slots) == [2] * 6 + [3] * 4
+            assert sum(worker.executor.adaptive_limit.slots for worker in system.workers) <= 48
+            return slots == [4] * 10
 
         await system.eventually(all_have_their_share, "each worker has its share")
         first, *others = system.workers
@@ -21,7 +21,7 @@ async def test_many_workers_together_stay_within_the_budget_of_requests(redis_se
             await system.stop_worker(index)
 
         async def first_has_everything() -> bool:
-            return first.executor.adaptive_limit.slots == 32
+            return first.executor.adaptive_limit.slots == 48
 
         await system.eventually(first_has_everything, "the last worker has the whole budget")
         assert all(worker.executor.adaptive_limit.slots == 0 for worker in others)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
 from conferral.statemachine.effects import Effect, FindCall
-from conferral.statemachine.events import Command, Event
+from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -172,7 +172,16 @@ class Dispatcher:
         return self._must_verify or (not self._lease.was_released and self._predates_takeover(event))
 
     def _may_be_redelivered(self, event: Event) -> bool:
-        """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery."""
+        """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery.
+
+        A timer that is due well after the rollback, and a command given then, are of no lost history. After a restart
+        of Redis workers may come and go for a minute, and each dial reported as unknown leaves a caller waiting.
+        """
+        new_from_ms = (self._lease.rolled_back_at_ms or self._lease.acquired_at_ms) + REDELIVERY_WINDOW_MS
+        if isinstance(event, TimerExpired) and event.due_ms - self._clock.offset_ms > new_from_ms:
+            return False
+        if isinstance(event, Command) and event.occurred_at_ms > new_from_ms:
+            return False
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 

@@ -81,10 +81,10 @@ class ExecutorPolicy:
             deadline_s=3600, request_timeout_s=10, wait_max_s=ENDING_WAIT_MAX_S, retries_denied=True
         )
     )
-    #: Concurrent effects of all workers together, however many workers there are. A read sends up to three requests at
+    #: Concurrent effects of all workers together, however many workers there are. A read sends up to two requests at
     #: once, so that together they stay below what an account may have in flight; see
     #: `telephony.http_client.REQUESTS_MAX`.
-    requests_max: int = 32
+    requests_max: int = 48
     #: How many of them are reserved for endings, so hung requests never keep a caller in a conference.
     reserved_for_endings: int = 8
     #: Interval between two verifications of an effect whose outcome is unknown.
