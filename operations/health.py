@@ -6,6 +6,7 @@ from typing import Any
 
 from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import CHUNK, SessionQueries
+from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
@@ -178,7 +179,7 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
 
     def append_count(pipe: Any, place: int) -> None:
         # Timers run on the partition's own clock.
-        own_now_ms = now_ms + _number(leases[place][3])
+        own_now_ms = now_ms + int_of(leases[place][3])
         pipe.zcount(keys.timers(numbers[place]), "-inf", own_now_ms - OVERDUE_AFTER_MS)
 
     answers = await run_each(client, numbers, append_reads)
@@ -194,7 +195,7 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
                 holder=lease_holder(holder, until, now_ms),
                 undecided=undecided or 0,
                 lag=_lag(groups or []),
-                commit=_number(commit),
+                commit=int_of(commit),
                 live=live or 0,
                 outbox=outbox or 0,
                 overdue_timers=overdue[place] or 0,
@@ -206,9 +207,9 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
 def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> LeaseHolder:
     """Return the holder of a lease with these fields at this time."""
     epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
-    left_ms = _number(until) - now_ms
+    left_ms = int_of(until) - now_ms
     # An expired lease has no holder.
-    return LeaseHolder(name if left_ms > 0 else "", _number(epoch.encode()), max(0, left_ms))
+    return LeaseHolder(name if left_ms > 0 else "", int_of(epoch.encode()), max(0, left_ms))
 
 
 def _lag(groups: list[dict[str, Any]]) -> int | None:
@@ -216,10 +217,3 @@ def _lag(groups: list[dict[str, Any]]) -> int | None:
         if group.get("name") == GROUP.encode() and isinstance(lag := group.get("lag"), int):
             return lag
     return None
-
-
-def _number(text: bytes | None) -> int:
-    try:
-        return int(text or 0)
-    except ValueError:
-        return 0  # another program wrote it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -23,6 +22,11 @@ NOTICE_LENGTH_MAX = 500
 """Maximum length of the notice at the top of the phones' page (characters)."""
 
 
+ONE_SHOT_FAULTS = (
+    "lose_callbacks", "duplicate_callbacks", "delay_callbacks", "hold_back_callbacks",
+    "next_rest", "fail_fetches", "delay_fetches",
+)  # fmt: skip
+"""Methods of `Faults`."""
 DURATION_FIELDS = frozenset({"by_s", "latency_s"})
 COUNT_FIELDS = frozenset({"count", "copies", "status", "code", "retry_after_s"})
 
@@ -313,19 +317,9 @@ class ControlRoutes:
         return json_response(conferences.fault_view(self._sandbox))
 
     def _add_one_shot(self, wish: dict[str, Any]) -> None:
-        faults = self._sandbox.faults
-        single: dict[str, Callable[..., None]] = {
-            "lose_callbacks": faults.lose_callbacks,
-            "duplicate_callbacks": faults.duplicate_callbacks,
-            "delay_callbacks": faults.delay_callbacks,
-            "hold_back_callbacks": faults.hold_back_callbacks,
-            "next_rest": faults.next_rest,
-            "fail_fetches": faults.fail_fetches,
-            "delay_fetches": faults.delay_fetches,
-        }
         what = wish.pop("what", "")
-        if what not in single:
-            raise ControlError(422, f"no fault {what!r}; there are {', '.join(single)}")
+        if what not in ONE_SHOT_FAULTS:
+            raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")
         for names, kind, words in ((DURATION_FIELDS, int | float, "seconds"), (COUNT_FIELDS, int, "a whole number")):
             wrong = [
                 name for name in names & set(wish) if isinstance(wish[name], bool) or not _has_kind(wish[name], kind)
@@ -333,7 +327,7 @@ class ControlRoutes:
             if wrong:
                 raise ControlError(422, f"{', '.join(sorted(wrong))} must be {words}, 0 or more")
         try:
-            single[what](**wish)
+            getattr(self._sandbox.faults, what)(**wish)
         except TypeError as error:
             raise ControlError(422, f"{what}: {error}") from error
 

@@ -137,19 +137,19 @@ class Faults:
 
         `event` is Twilio's name (`participant-join`, `completed`), `status=busy` for a call's status, or `*`.
         """
-        self._add_callback_fault(event, count, params, CallbackPlan(copies=0))
+        self._add_one_shot(event, count, params, CallbackPlan(copies=0))
 
     def duplicate_callbacks(self, event: str, count: int = 1, *, copies: int = 2, **params: str) -> None:
         """Send the next callbacks of this event several times."""
-        self._add_callback_fault(event, count, params, CallbackPlan(copies=copies))
+        self._add_one_shot(event, count, params, CallbackPlan(copies=copies))
 
     def delay_callbacks(self, event: str, by_s: float, count: int = 1, **params: str) -> None:
         """Delay the next callbacks of this event, in real seconds."""
-        self._add_callback_fault(event, count, params, CallbackPlan(delay_s=by_s))
+        self._add_one_shot(event, count, params, CallbackPlan(delay_s=by_s))
 
     def hold_back_callbacks(self, event: str, count: int = 1, **params: str) -> None:
         """Reorder the next callbacks of this event: send each after the callback that follows."""
-        self._add_callback_fault(event, count, params, CallbackPlan(is_held_back=True))
+        self._add_one_shot(event, count, params, CallbackPlan(is_held_back=True))
 
     def next_rest(
         self,
@@ -179,8 +179,7 @@ class Faults:
             retry_after_s: `Retry-After` of a 429; 0 omits the header.
             code: Twilio's error code, if it isn't the usual one of `status`.
             mangled: `half`: the response is truncated, always after the effect. `html`: a proxy's page replaces it,
-                with
-                `status`, or with 200 if that is 0.
+                with `status`, or with 200 if that is 0.
             params: Values of the request's parameters. `*` matches any value that is sent; an empty value matches a
                 missing parameter: `Hold="true"`, `CallToken="*"`, `EndConferenceOnExit=""`.
         """
@@ -269,9 +268,6 @@ class Faults:
                 self._use_up(shot)
                 return plan
         return FetchPlan(delay_s=self._draw(self.fetch_delay_s))
-
-    def _add_callback_fault(self, event: str, count: int, params: dict[str, str], plan: CallbackPlan) -> None:
-        self._add_one_shot(event, count, params, plan)
 
     def _add_one_shot(
         self,

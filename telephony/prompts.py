@@ -21,6 +21,8 @@ _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 _KEY_TIMEOUT_S = 5
 #: Length of a silence before Twilio requests the wait document again, seconds.
 _SILENCE_S = 10
+#: Length of a pause before a document is requested again because Redis did not answer, seconds.
+_RETRY_AFTER_S = 1
 
 
 class PromptBuilder:
@@ -82,17 +84,9 @@ class PromptBuilder:
         self._say(gather, sentence_in(Phrase.PRESS_ONE, self._language))
         return str(response)
 
-    def retry_gate(self, gate: Gate, *, wait_s: int = 1) -> str:
-        """Pause for some seconds, then request the same gate document again.
-
-        Args:
-            gate: The fields of the URL, with `request_number` already incremented.
-            wait_s: Seconds of silence.
-        """
-        response = VoiceResponse()
-        response.pause(length=wait_s)
-        response.redirect(self._urls.gate(gate), method="POST")
-        return str(response)
+    def retry_gate(self, gate: Gate) -> str:
+        """Pause, then request the same gate document again; `gate.request_number` is already incremented."""
+        return _retry(self._urls.gate(gate))
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
         """Play audio to a waiting or held party, for `waitUrl` and HoldUrl.
@@ -172,12 +166,9 @@ class PromptBuilder:
         """
         return self.say_and_hang_up(SENTENCE_PHRASES[Sentence(sentence)])
 
-    def retry_dial_action(self, action: DialAction, *, wait_s: int = 1) -> str:
-        """Pause for some seconds, then request the same dial action again."""
-        response = VoiceResponse()
-        response.pause(length=wait_s)
-        response.redirect(self._urls.dial_action(action), method="POST")
-        return str(response)
+    def retry_dial_action(self, action: DialAction) -> str:
+        """Pause, then request the same dial action again."""
+        return _retry(self._urls.dial_action(action))
 
     def hang_up(self) -> str:
         """Hang up."""
@@ -191,6 +182,13 @@ class PromptBuilder:
 
     def _say(self, verbs: VoiceResponse | Gather, text: str) -> None:
         verbs.say(text, language=self._language, voice=self._voice)
+
+
+def _retry(url: str) -> str:
+    response = VoiceResponse()
+    response.pause(length=_RETRY_AFTER_S)
+    response.redirect(url, method="POST")
+    return str(response)
 
 
 def _hang_up() -> str:

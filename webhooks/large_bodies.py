@@ -21,8 +21,8 @@ _SOON_S = 1.0
 class LargeBodyLimiter:
     """Slots for large bodies."""
 
-    def __init__(self, limit: int = BODIES_MAX) -> None:
-        self._slots = asyncio.Semaphore(limit)
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(BODIES_MAX)
         #: Deadlines of the bodies being read, and when each read started, seconds, oldest first.
         self._reads: dict[asyncio.Timeout, float] = {}
         self._parse_lock = asyncio.Lock()

@@ -194,8 +194,8 @@ class Client(CommandMethods):
     async def outcomes(self, *, after: str = "") -> AsyncIterator[OutcomeRecord]:
         """Yield finished transfers and ended sessions as they arrive, without end.
 
-        Each arrives at least once; deduplicate by `id`. Redis keeps about the last 10,000. While Redis is unreachable,
-        nothing arrives; afterwards, the missed ones follow.
+        Each arrives at least once; deduplicate by `id`. Redis keeps about the last `CONFERRAL_OUTCOMES_KEPT`. While
+        Redis is unreachable, nothing arrives; afterwards, the missed ones follow.
 
         Args:
             after: Start after the outcome with this `position`; `0` for all that Redis keeps; by default, only new

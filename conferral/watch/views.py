@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Self
 
 from conferral import output
 from conferral.watch.keys import HELP, Selection
@@ -19,26 +20,29 @@ if TYPE_CHECKING:
     from conferral.storage.codecs.session_view import SessionView
 
 
-class View(Protocol):
+class View(ABC):
     """Shows sessions and their changes."""
 
-    def __enter__(self) -> View: ...
-    def __exit__(self, *_error: object) -> None: ...
+    def __enter__(self) -> Self:
+        return self
 
-    async def show_initial(self, sessions: list[SessionView]) -> None:
+    def __exit__(self, *_error: object) -> None:
+        return
+
+    async def show_initial(self, _sessions: list[SessionView]) -> None:
         """Show the sessions at the start."""
-        ...
+        await self.show_changes([])
 
+    @abstractmethod
     async def show_changes(self, changes: list[Change]) -> None:
         """Show the changes since the last poll."""
-        ...
 
     def show_notice(self, news: str) -> None:
-        """Report that Redis is unreachable or back."""
-        ...
+        """Report that Redis is unreachable or back, by default on standard error."""
+        output.print_note(news)
 
 
-class LineView:
+class LineView(View):
     """One line, or one JSON object, per change."""
 
     def __init__(self, choice: Selection, *, full: bool, as_json: bool, with_session: bool) -> None:
@@ -46,12 +50,6 @@ class LineView:
         self._full = full
         self._as_json = as_json
         self._with_session = with_session
-
-    def __enter__(self) -> LineView:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        return
 
     async def show_initial(self, sessions: list[SessionView]) -> None:
         """Print a line per session; nothing with JSON, which reports only changes."""
@@ -69,10 +67,6 @@ class LineView:
                 output.print_json_line(change_json(change))
             elif change.entry["outcome"] != "stale":
                 output.print_line(line_of(change, full=self._full, with_session=self._with_session))
-
-    def show_notice(self, news: str) -> None:
-        """Print the notice on standard error."""
-        output.print_note(news)
 
 
 def session_line(session: SessionView, *, full: bool) -> str:
@@ -101,7 +95,7 @@ def change_json(change: Change) -> dict[str, Any]:
     return fields
 
 
-class AttentionView:
+class AttentionView(View):
     """One line, or one JSON object, whenever a session starts or stops needing attention, or its problem changes."""
 
     def __init__(self, reader: SessionQueries, choice: Selection, *, as_json: bool) -> None:
@@ -109,16 +103,6 @@ class AttentionView:
         self._selection = choice
         self._as_json = as_json
         self._last_shown: dict[str, Attention] = {}
-
-    def __enter__(self) -> AttentionView:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        return
-
-    async def show_initial(self, _sessions: list[SessionView]) -> None:
-        """Print the sessions that need attention now."""
-        await self.show_changes([])
 
     async def show_changes(self, _changes: list[Change]) -> None:
         """Check all sessions, because a session may need attention precisely when nothing happens."""
@@ -150,12 +134,8 @@ class AttentionView:
                 )
         self._last_shown = found
 
-    def show_notice(self, news: str) -> None:
-        """Print the notice on standard error."""
-        output.print_note(news)
 
-
-class ScreenView:
+class ScreenView(View):
     """A redrawn list, sessions that need attention first, with the newest changes below."""
 
     def __init__(self, reader: SessionQueries, choice: Selection, *, full: bool) -> None:
@@ -180,16 +160,12 @@ class ScreenView:
         self._console = output.console()
         self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._drawn)
 
-    def __enter__(self) -> ScreenView:
+    def __enter__(self) -> Self:
         self._live.start(refresh=False)
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._live.stop()
-
-    async def show_initial(self, _sessions: list[SessionView]) -> None:
-        """Draw the initial list."""
-        await self.show_changes([])
 
     async def show_changes(self, changes: list[Change]) -> None:
         """Read all live sessions and redraw."""

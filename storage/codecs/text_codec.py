@@ -41,3 +41,11 @@ def _parse(text: str) -> Any:
         return orjson.loads(text) if text else None
     except orjson.JSONDecodeError:
         return None
+
+
+def int_of(raw: bytes | None) -> int:
+    """Return a number; 0 if it is missing, or another program wrote something else."""
+    try:
+        return int(raw or 0)
+    except ValueError:
+        return 0

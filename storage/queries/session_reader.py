@@ -13,7 +13,7 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
-from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.codecs.text_codec import decode_fields, int_of
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.connection.node_limits import node_of
 from conferral.storage.connection.partial_reads import run_each_answering
@@ -170,7 +170,7 @@ class SessionReader:
         answers = await self._for_each(
             partitions, lambda pipeline, number: pipeline.hget(self.keys.lease(number), "clock_offset")
         )
-        return [_parse_int(one) for one in answers]
+        return [int_of(one) for one in answers]
 
     async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
         """Return the live sessions of some partitions with their versions; leave out those without a version."""
@@ -352,10 +352,3 @@ def _log_entry(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
 
 def _without_hidden(raw_fields: Mapping[bytes, bytes]) -> Fields:
     return {name: value for name, value in all_fields(raw_fields).items() if name not in HIDDEN}
-
-
-def _parse_int(text: bytes | None) -> int:
-    try:
-        return int(text or 0)
-    except ValueError:
-        return 0  # written by another program

@@ -4,7 +4,7 @@ The API descriptions are generated from these models, and every answer except a 
 that descriptions and answers match.
 """
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -97,7 +97,14 @@ class SessionPage(BaseModel):
     cursor: str = Field(description="pass it as `cursor` to get the next page; empty on the last page")
 
 
-class LogEffect(BaseModel):
+class _LogPart(BaseModel):
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Self:
+        """Build it from a log record; leave out invalid fields."""
+        return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
+
+
+class LogEffect(_LogPart):
     """An effect that was emitted."""
 
     id: str = ""
@@ -106,24 +113,14 @@ class LogEffect(BaseModel):
     target: str = Field("", description="the SID or label of its object; empty if it creates one")
     detail: str = ""
 
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> "LogEffect":
-        """Build an effect from a log record; leave out invalid fields."""
-        return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
 
-
-class LogReport(BaseModel):
+class LogReport(_LogPart):
     """A change in a command's status."""
 
     command: str = Field("", description="the command's id")
     type: str = Field("", description="the command's type")
     status: str = Field("", description="done, failed or rejected")
     reason: str = Field("", description="why")
-
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> "LogReport":
-        """Build a report from a log record; leave out invalid fields."""
-        return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
 
 
 class LogEntry(BaseModel):
