@@ -219,12 +219,14 @@ class Worker:
         self._stop_by_s = self._clock.monotonic_s() + STOP_S
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
-        trimmed_s = self._clock.monotonic_s()
+        trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied in the meantime.
                 await self._ensure_config(client)
-                await process_registry.register(client, keys, replace(self._process, stats=stats_of(self.metrics)))
+                if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
+                    registered_s = self._clock.monotonic_s()
+                    await process_registry.register(client, keys, replace(self._process, stats=stats_of(self.metrics)))
                 if self._clock.monotonic_s() - trimmed_s >= outcome_stream.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
                     now_ms = self._store_clock.store_now_ms()

@@ -3,6 +3,7 @@
 It also submits the effects that a previous holder of the partition left in the outbox.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -129,7 +130,10 @@ class Dispatcher:
             self._drop_open_effect(effect_id, sessions)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._timers.note_set(min(due))
-        log_decisions(decided.decisions, self._partition, self._context.metrics, self._clock.store_now_ms())
+        # Soon, but after the first requests of these effects: a caller may be waiting for one.
+        asyncio.get_running_loop().call_soon(
+            log_decisions, decided.decisions, self._partition, self._context.metrics, self._clock.store_now_ms()
+        )
 
     def _job(self, effect: Effect, event: Event, *, ends_session: bool) -> Job:
         # Convert partition time to Redis's own time.
