@@ -89,7 +89,9 @@ class FairLoop(asyncio.SelectorEventLoop):
             paid_s = min(self._owed_s, passed_s * (1 - _LEAST))
             self._owed_s -= paid_s
             self._behind_s += paid_s
-        self._latest_s = max(self._latest_s, now_s - self._behind_s)
+        time_s = now_s - self._behind_s
+        if time_s > self._latest_s:
+            self._latest_s = time_s
         return self._latest_s
 
     def _others_more_s(self) -> float:

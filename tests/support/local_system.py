@@ -262,7 +262,7 @@ class LocalSystem:
         try:
             async with asyncio.timeout(timeout_s):
                 while not await _holds(condition):
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.report()}") from None
 
