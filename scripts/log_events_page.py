@@ -1,6 +1,7 @@
 """Generate the reference page of the log events: what each one means, its level, and which modules log it."""
 
 from collections import defaultdict
+from functools import cache
 
 from reference_pages import _page, _prose, _table
 from source_notes import ROOMS, ROOT, log_calls, modules
@@ -99,6 +100,7 @@ MEANINGS = {
 }
 
 
+@cache  # reads all modules; a test and the page ask for it
 def levels_and_places() -> dict[str, tuple[set[str], set[str]]]:
     """Return each event that the code logs, with its levels and the modules that log it."""
     found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))

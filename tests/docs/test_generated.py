@@ -9,6 +9,9 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.storage.keys import Keys
 from tests.docs.generated import ROOT, generated_names, generated_page, load_script
 
+# In one process, which makes each page once.
+pytestmark = pytest.mark.xdist_group("generated")
+
 
 @pytest.mark.parametrize("name", generated_names())
 def test_a_generated_page_is_up_to_date(name):

@@ -14,8 +14,8 @@ from tests.model_checking.traces import describe
 WHOLE = ("inbound", "three")
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
 BEGUN = ("convert", "warm", "consulting", "blind", "park", "waiting")
-#: Places that are searched then (count): about 1 s each.
-PLACES_MAX = 600
+#: Places that are searched then (count): about half a second each. `make soak` searches the whole of each for 30 s.
+PLACES_MAX = 300
 #: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
 ROLLED_BACK = ("inbound", "hold")
 
