@@ -6,8 +6,7 @@ from typing import Any
 
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
-from conferral.statemachine.states import PartyStatus
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session, changed_parties
 
 #: A party is pruned once this many others have left after it (count).
 LATER_DEPARTURES_MAX = 20
@@ -47,7 +46,7 @@ def prune(session: Session, before: Session) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:
-        parties, departures = _number_departures(session)
+        parties, departures = _number_departures(session, before)
         if parties.keys() != before.parties.keys():
             numbers = _highest(session.name_numbers, parties)
             if numbers != session.name_numbers:
@@ -69,15 +68,18 @@ def prune(session: Session, before: Session) -> dict[str, Any]:
     return changes
 
 
-def _number_departures(session: Session) -> tuple[Mapping[str, Party], int]:
-    """Return the parties, numbered in the order of leaving, and the count of departures."""
+def _number_departures(session: Session, before: Session) -> tuple[Mapping[str, Party], int]:
+    """Return the parties, numbered in the order of leaving, and the count of departures.
+
+    An earlier step has numbered those that did not change.
+    """
     changed, departures = {}, session.departures
-    for name, party in session.parties.items():
-        is_gone = party.status is PartyStatus.LEFT
-        if is_gone and not party.departure_number:
+    for name in changed_parties(session, before):
+        party = session.parties[name]
+        if party.is_gone and not party.departure_number:
             departures += 1
             changed[name] = replace(party, departure_number=departures)
-        elif party.departure_number and not is_gone:
+        elif party.departure_number and not party.is_gone:
             changed[name] = replace(party, departure_number=0)
     return ({**session.parties, **changed} if changed else session.parties), departures
 

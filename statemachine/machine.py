@@ -35,7 +35,7 @@ from conferral.statemachine.former_parties import prune
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import SUPERVISOR, Party, Session
+from conferral.statemachine.session import SUPERVISOR, Party, Session, changed_parties
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED
@@ -252,8 +252,7 @@ def _has_new_facts(before: Session, after: Session) -> bool:
     if after.parties is before.parties:
         return False
     return after.parties.keys() != before.parties.keys() or any(
-        party is not before.parties[name] and _facts_differ(before.parties[name], party)
-        for name, party in after.parties.items()
+        _facts_differ(before.parties[name], after.parties[name]) for name in changed_parties(after, before)
     )
 
 

@@ -1,7 +1,9 @@
 """Session: everything known about one conversation. Immutable; each change makes a new one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from itertools import compress
+from operator import is_not
 
 from msgspec import field
 from msgspec.structs import force_setattr
@@ -323,3 +325,11 @@ class Session(BaseRecord, frozen=True):
     def participants(self) -> tuple[Party, ...]:
         """The parties in the conference."""
         return tuple(party for party in self.parties.values() if party.in_conference)
+
+
+def changed_parties(session: Session, before: Session) -> Iterator[str]:
+    """Return the names of the parties that are new or differ from those of an earlier version.
+
+    An unchanged party is the same object, so C code finds the few others among hundreds.
+    """
+    return compress(session.parties, map(is_not, session.parties.values(), map(before.parties.get, session.parties)))

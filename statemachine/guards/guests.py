@@ -120,7 +120,10 @@ def losing_targets(session: Session) -> tuple[Party, ...]:
     targets = [
         party
         for party in session.parties.values()
-        if party.dial_id == recovered_dial_id(party.call_sid) and name_from_label(party) == TARGET and not party.is_gone
+        if party.dial_id
+        and party.dial_id == recovered_dial_id(party.call_sid)
+        and name_from_label(party) == TARGET
+        and not party.is_gone
     ]
     if not any(target.takes_part for target in targets):
         return ()

@@ -9,13 +9,26 @@ from conferral.statemachine.session import END_ON_EXIT_UPDATES, ParticipantUpdat
 def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
     """Whether a party that is being removed can be hung up now."""
     session = draft.session
-    return any(party.is_leaving and may_hang_up(session, party) for party in session.parties.values())
+    return any(may_hang_up(session, party) for party in [one for one in session.parties.values() if one.is_leaving])
 
 
 def differs_from_desired(draft: Draft, _event: Event) -> bool:
     """Whether a participant differs from the desired state and no update is open."""
     session = draft.session
-    return any(party.in_conference and next_update(session, party) for party in session.parties.values())
+    # After most events, no one differs; with up to 250 parties, asking `next_update` about each would take too long.
+    may_differ = [
+        party
+        for party in session.parties.values()
+        if party.in_conference
+        and (
+            party.pending_update
+            or party.supervises
+            or party.held is not party.desired_hold
+            or party.muted is not party.desired_mute
+            or party.end_on_exit is not party.desired_end_on_exit
+        )
+    ]
+    return any(next_update(session, party) for party in may_differ)
 
 
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:

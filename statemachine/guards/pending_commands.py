@@ -13,7 +13,7 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.statemachine.guards.supervision import confirmed_supervise_mode
-from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
+from conferral.statemachine.guards.waiting_party import iterate_present, present_parties, someone_is_being_dialed
 from conferral.statemachine.left_reasons import reported_reason
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
@@ -78,10 +78,12 @@ def is_only_unheld(session: Session, party: Party) -> bool:
 def all_are_held(draft: Draft, _event: Event) -> bool:
     """Whether all remaining parties are held by command, so that none of them can unhold the others."""
     session = draft.session
-    left = present_parties(session)
-    if len(left) < 2 or not all(party.desired_hold for party in left):
-        return False
-    return session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
+    count = 0
+    for party in iterate_present(session):
+        if not party.desired_hold:
+            return False
+        count += 1
+    return count > 1 and session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
 
 
 def is_parked(draft: Draft, _event: Event) -> bool:

@@ -1,5 +1,8 @@
 """Guards on who is in the conference with whom, and on the waiting party."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateParticipant, UpdateParticipant
 from conferral.statemachine.events import (
@@ -29,16 +32,18 @@ _PRESENCE_READS_MAX = 15
 
 def present_parties(session: Session) -> tuple[Party, ...]:
     """Return the participants who count for the lone-participant rule: all but supervisors and muted guests."""
-    # Several automatic rows ask for every event, about each of up to 250 parties: no calls, no generator.
-    return tuple(
-        [
-            party
-            for party in session.parties.values()
-            if party.in_conference
+    return tuple(iterate_present(session))
+
+
+def iterate_present(session: Session) -> Iterator[Party]:
+    """Iterate over `present_parties`, for guards that are asked for every event and need only the first few."""
+    for party in session.parties.values():
+        if (
+            party.in_conference
             and party.status is not PartyStatus.LEFT
             and not (party.supervises or (party.is_muted_guest and party.muted))
-        ]
-    )
+        ):
+            yield party
 
 
 def someone_is_being_dialed(session: Session) -> bool:
@@ -101,13 +106,14 @@ def expected_party(draft: Draft) -> Party:
 
 def is_empty(draft: Draft, _event: Event) -> bool:
     """Whether the conference is empty, except for supervisors."""
-    return waiting_party(draft) is None and not present_parties(draft.session)
+    return waiting_party(draft) is None and next(iterate_present(draft.session), None) is None
 
 
 def is_alone(draft: Draft) -> bool:
     """Whether a lone party, or no one, is in the conference, and no one is being dialed."""
     session = draft.session
-    return waiting_party(draft) is None and len(present_parties(session)) < 2 and not someone_is_being_dialed(session)
+    present = tuple(islice(iterate_present(session), 2))
+    return waiting_party(draft) is None and len(present) < 2 and not someone_is_being_dialed(session)
 
 
 def is_newly_alone(draft: Draft, _event: Event) -> bool:

@@ -11,7 +11,7 @@ import orjson
 
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.pending_command import PendingCommand, Recording
-from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, changed_parties
 from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs.hash_codec import ChangeFinder, HashCodec
 from conferral.storage.codecs.hash_codec import CorruptHashError as CorruptHashError
@@ -51,10 +51,10 @@ def changes(session: Session, before: Session) -> Changes:
     if session.recording is not before.recording:
         _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
     if session.parties is not before.parties:
-        for name in {**before.parties, **session.parties}:
-            party, was = session.parties.get(name), before.parties.get(name)
-            if party is not was:
-                _FINDERS.party.add_changes(party, was, found, f"party.{name}.")
+        for name in [name for name in before.parties if name not in session.parties]:
+            _FINDERS.party.add_changes(None, before.parties[name], found, f"party.{name}.")
+        for name in changed_parties(session, before):
+            _FINDERS.party.add_changes(session.parties[name], before.parties.get(name), found, f"party.{name}.")
     return found
 
 
