@@ -1,10 +1,10 @@
 # Every target makes its own virtual environment in .venv and installs what it needs, pinned by version and hash.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-ROOMS  := conferral console operations runtime sandbox statemachine storage telephony webhooks worker
-CODE   := $(ROOMS) tests benchmarks scripts examples
+PYTHON   ?= python3
+VENV     := .venv
+BIN      := $(VENV)/bin
+PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PACKAGES := conferral console operations runtime sandbox statemachine storage telephony webhooks worker
+CODE     := $(PACKAGES) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test soak soak-long simulate lint format docs pictures bench bench-quick bench-simulation lock clean

@@ -4,7 +4,7 @@ from collections import defaultdict
 from functools import cache
 
 from reference_pages import _page, _prose, _table
-from source_notes import ROOMS, ROOT, log_calls, modules
+from source_notes import PACKAGES, ROOT, log_calls, modules
 
 from conferral.runtime import log
 
@@ -104,7 +104,7 @@ MEANINGS = {
 def levels_and_places() -> dict[str, tuple[set[str], set[str]]]:
     """Return each event that the code logs, with its levels and the modules that log it."""
     found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
-    for path in modules(*ROOMS):
+    for path in modules(*PACKAGES):
         for call in log_calls(path):
             if call.name is not None:
                 levels, places = found[call.name]

@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The packages that ship.
-ROOMS = (
+PACKAGES = (
     "conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage", "telephony", "webhooks",
     "worker",
 )  # fmt: skip
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 
-def modules(*rooms: str) -> Iterator[Path]:
+def modules(*packages: str) -> Iterator[Path]:
     """Yield the packages' Python files in order."""
-    for room in rooms or ROOMS:
-        yield from sorted((ROOT / room).rglob("*.py"))
+    for package in packages or PACKAGES:
+        yield from sorted((ROOT / package).rglob("*.py"))
 
 
 def notes_of(path: Path, class_name: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ class Behavior:
     """
     early_media_counts_as_join: bool = False
     """Whether a ringing participant with early media already causes participant-join."""
-    late_answer: Literal["hang-up", "new-room"] = "hang-up"
+    late_answer: Literal["hang-up", "new-conference"] = "hang-up"
     """What happens to a participant who answers after the conference has ended."""
     recording_processing_s: float = 0.0
     """Time from the end of a recording to its callback `completed`."""

@@ -316,7 +316,7 @@ def remove_participant(transaction: Transaction, call: Call) -> None:
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
     """Handle a participant who answers after the conference has ended."""
     call.conference_sid = ""
-    if transaction.rules.late_answer == "new-room" and not CONFERENCE_SID.match(settings.name):
+    if transaction.rules.late_answer == "new-conference" and not CONFERENCE_SID.match(settings.name):
         reserve(transaction, call, settings, by_rest=True)
         enter(transaction, call)
     else:

@@ -279,7 +279,7 @@ async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system,
 @pytest.mark.parametrize("options", [{}, {"brief": "Mrs Weber."}], ids=["straight", "gated"])
 async def test_target_answering_after_everyone_left_opens_no_second_conference(redis_server, options):
     """The hang-up is held up at Twilio, so the target picks up, or comes out of our gate, after the end."""
-    async with LocalSystem(redis_server.url, rules=Behavior(late_answer="new-room")) as system:
+    async with LocalSystem(redis_server.url, rules=Behavior(late_answer="new-conference")) as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())
         customer, _ = await system.converted()
         await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)

@@ -150,7 +150,7 @@ def test_no_order_of_events_breaks_it(seed: int) -> None:
             old_action_on_redirect=random.random() < 0.5,
             old_action_on_conference_redirect=random.random() < 0.5,
             early_media_counts_as_join=random.random() < 0.5,
-            late_answer=random.choice(("hang-up", "new-room")),
+            late_answer=random.choice(("hang-up", "new-conference")),
             calls_per_second=random.choice((0.0, 1.0)),
             wait_documents_loop=random.random() < 0.5,
             orphaned_coach=random.choice(("heard", "unheard")),

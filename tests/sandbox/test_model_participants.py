@@ -292,7 +292,7 @@ def test_participant_who_answers_after_the_end_is_hung_up() -> None:
 
 
 def test_participant_answering_after_the_end_can_open_a_new_conference() -> None:
-    story = ModelScenario(Behavior(late_answer="new-room"))
+    story = ModelScenario(Behavior(late_answer="new-conference"))
     story.member()
     story.member()
     ringing = story.participant("client:dan")
