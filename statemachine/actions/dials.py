@@ -401,6 +401,8 @@ def hang_up_party(draft: Draft, party: Party) -> None:
         # No call is known, so there is nothing to wait for; if one shows up or is found, it is hung up.
         find_dialed_call(draft, party)
         note_gone(draft, party.name, "cancelled")
+    elif party.dial_check == "refused" and not party.call_sid:
+        note_gone(draft, party.name, "cancelled")  # Twilio did not dial
     set_dial_timer(draft)
 
 

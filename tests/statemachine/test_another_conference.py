@@ -33,6 +33,24 @@ def test_target_dialed_into_the_first_conference_is_given_up_when_the_customer_w
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
+def refused_by_ended_conference(story):
+    dial = story.legs["target"].dial
+    return story.fails("create_participant", "target", gone=True, code=16022, effect_id=dial)
+
+
+def test_target_that_twilio_did_not_dial_is_not_waited_for_when_the_customer_waits_in_another_conference():
+    """No call will come that could be hung up."""
+    story = refused_by_ended_conference(blind_from_bridge()).expect("transferring", "look")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.expect("transferring", "dial agent to the gate", phase="recall")
+
+
+def test_target_that_twilio_did_not_dial_is_not_waited_for_after_a_cancel():
+    story = refused_by_ended_conference(dialing("warm")).expect("transferring", "look").cancel()
+    assert story.session.parties["target"].is_gone
+    assert story.session.state == "conferenced"
+
+
 def test_agent_at_the_gate_talks_to_a_customer_who_waits_in_another_conference():
     story = retrieving(parked_from_bridge).placed("agent").gate("agent")
     story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", phase="retrieve")

@@ -332,6 +332,8 @@ def await_customer_rejoin(draft: Draft, event: Event) -> None:
     for party in tuple(draft.session.parties.values()):
         if party.dial_id and not party.is_gated and not party.is_gone:
             draft.change_party(party, is_leaving=True)
+            if party.dial_check == "refused":
+                note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
     set_dial_timer(draft)
     if StageOverdue.timer not in draft.session.timers:
         draft.set_timer(StageOverdue.timer, draft.policy.arrive_timeout_ms)
