@@ -11,6 +11,7 @@ import pytest
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_conference
+from conferral.telephony.document_templates import DocumentTemplates
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
@@ -86,6 +87,13 @@ def traced(on_call):
         yield
     finally:
         sys.settrace(before)
+
+
+@pytest.fixture(autouse=True)
+def no_document_is_kept(monkeypatch):
+    """Each document is built as the first of its kind: by all of its functions."""
+    nothing = property(lambda _self: {}, lambda _self, _kept: None)
+    monkeypatch.setattr(DocumentTemplates, "_kept", nothing, raising=False)
 
 
 def _forget_urls():
