@@ -10,8 +10,9 @@ from conferral.storage.codecs.session_view import SessionView
 
 #: Repair instructions, the same on every surface.
 _REPAIR = (
-    "workers skip it until the field is repaired (then: conferral dead retry) or the session is erased "
-    "(conferral forget SESSION); its calls continue until someone hangs up"
+    "a worker that has the session in memory may carry on and overwrite the field; otherwise, workers skip the session "
+    "until the field is repaired (then: conferral dead retry --all) or the session is erased (conferral forget "
+    "SESSION); its calls continue until someone hangs up"
 )
 _RESTORE = (
     "another program changed this field; workers do not read it, so the call goes on, but every program that reads "

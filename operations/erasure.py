@@ -1,4 +1,4 @@
-"""Erase one ended session from Redis (right to erasure), and report what was removed."""
+"""Erase one ended or damaged session from Redis (right to erasure), and report what was removed."""
 
 import re
 from dataclasses import dataclass
@@ -82,13 +82,13 @@ class SessionErasure:
 
     async def _check(self, traces: ErasureReport) -> None:
         session_id = traces.session_id
-        if traces.is_live:
+        if traces.is_live and not traces.is_damaged:
             raise ErasureRefused(
                 f"{session_id} is live; end it first (conferral end {session_id}), or name one that has ended by its id"
             )
         if traces.pending_work:
             raise ErasureRefused(f"{session_id} can't be forgotten yet: {traces.pending_work}. Is a worker running?")
-        if not traces.ended_at_ms:
+        if not traces.ended_at_ms or traces.is_damaged:
             return
         times = await read_partition_clocks(self._reader)
         rested_s = (times.now_of(session_id) - traces.ended_at_ms) / 1000

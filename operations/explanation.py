@@ -133,7 +133,7 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
         Suggestion(
             "dead",
             "processes what has arrived in the meantime, once the field is repaired",
-            f"{command_line} dead retry",
+            f"{command_line} dead retry --all",
         ),
         Suggestion(
             "forget", "erases the session; its calls continue", f"{command_line} forget {session.id or 'SESSION'}"
@@ -182,7 +182,7 @@ def _ended_by(by: TimelineEntry, reason: str) -> str:
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
         return f"Ended by: {by.text}"
-    return f"Cause: {wording.END_REASONS.get(reason, reason)}. First signal received: {by.text}"
+    return f"Cause: {wording.END_REASONS.get(reason, reason)}. The state changed with: {by.text}"
 
 
 def _transfer_with_status(transfer: str, status: str) -> str:

@@ -86,7 +86,7 @@ def suggest_next(
     full_command = " ".join(filter(None, (command_line, first, session_id, more)))
     if not others:
         return full_command
-    return f"{full_command}; also: {', '.join(others)}{' (no options needed)' if more else ''}"
+    return f"{full_command}; also: {', '.join(others)}"
 
 
 def _entry_for(table: Mapping[str, T], fields: Mapping[str, str]) -> T | None:

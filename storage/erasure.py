@@ -1,4 +1,4 @@
-"""Erasure of one ended session: removes everything that Redis holds about it (`conferral forget`).
+"""Erasure of one ended or damaged session: removes everything that Redis holds about it (`conferral forget`).
 
 The eraser writes from outside, not through the worker that holds the partition. A session still has one writer at a
 time: one script removes the keys in the partition, and compares the version as each commit does. A worker that decides
@@ -19,7 +19,8 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.session_hash import all_fields
+from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.codecs.session_hash import LOADED, all_fields, load
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import Keys
@@ -43,6 +44,8 @@ class ErasureReport:
     #: Empty if the session's hash is already gone.
     version: str
     is_live: bool
+    #: Whether workers can't load it. Then it never ends, and may be erased though it is live.
+    is_damaged: bool = False
     #: The unfinished work that still needs the session, in words; empty if there is none.
     pending_work: str = ""
     #: When the session ended, Unix milliseconds of partition time; 0 if unknown.
@@ -109,6 +112,7 @@ class SessionEraser:
             session_id=session_id,
             version=fields.get("version", ""),
             is_live=bool(is_live) or fields.get("state", State.ENDED) != State.ENDED,
+            is_damaged=_is_damaged(session_id, fields_raw),
             pending_work=await self._pending_work(session_id, names),
             ended_at_ms=int(ended_ms or 0),
             log_entries=int(log_entries),
@@ -132,7 +136,8 @@ class SessionEraser:
             keys.ended(partition),
         ]  # fmt: skip
         with store_errors():
-            if not int(await scripts.erase_session(self._client, of_partition, [session_id, report.version])):
+            arguments: list[str | int] = [session_id, report.version, int(report.is_damaged)]
+            if not int(await scripts.erase_session(self._client, of_partition, arguments)):
                 return False
         await run_each(self._client, report.outcomes, lambda pipe, entry_id: pipe.xdel(keys.outcomes, entry_id))
         await DeadLetterStore(self._client, keys).remove(report.dead_letters)
@@ -211,6 +216,14 @@ class SessionEraser:
                     some = []
         if some:
             yield some, await run_each(self._client, some, append_command)
+
+
+def _is_damaged(session_id: str, fields: Mapping[bytes, bytes]) -> bool:
+    try:
+        load(session_id, [fields.get(name.encode()) for name in LOADED])
+    except CorruptHashError:
+        return True
+    return False
 
 
 def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""`forget`: erase everything that Redis holds about one ended session."""
+"""`forget`: erase everything that Redis holds about one ended or damaged session."""
 
 import asyncio
 import sys
@@ -31,7 +31,7 @@ def forget(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase everything that Redis holds about an ended session. Asks first on a terminal.
+    """Erase everything that Redis holds about an ended or damaged session. Asks first on a terminal.
 
     \b
     Examples:
@@ -42,8 +42,8 @@ def forget(
     Without a terminal, it always needs --yes, unless --dry-run is given.
 
     Erases the session record, log, index of calls, outcomes, the dead letters that name it, and the content of its
-    command records; command ids are kept so that no command runs twice. Refuses a live session and one that ended less
-    than a minute ago. Run it again to erase anything left. Recordings stay at Twilio.
+    command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged,
+    and one that ended less than a minute ago. Run it again to erase anything left. Recordings stay at Twilio.
     """
     from conferral.runtime import log
     from conferral.runtime.settings import StoreSettings, load
@@ -73,7 +73,8 @@ def _plan_lines(plan: "ErasurePlan") -> str:
     traces, customer = plan.traces, plan.session.parties.get("customer")
     address = wording.display_address(customer.address) if customer else ""
     ended_at = plan.session.fields.get("ended_at", "")
-    about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "")))
+    damaged = "damaged; its calls continue" if traces.is_damaged else ""
+    about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", damaged)))
     counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in traces.counts.items() if count]
     return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"
 

@@ -26,7 +26,7 @@ START_S = 30.0
 ATTEMPTS = 5
 PORT_SHIFTS = 500
 #: What Conferral's processes log when they can't listen.
-PORT_IN_USE = ("can't be had",)
+PORT_IN_USE = ("is unavailable",)
 ReadyCheck = Callable[[], Awaitable[bool]]
 
 #: An account SID that can't exist, and its token; the same in every demo.

@@ -47,10 +47,10 @@ class DemoWorkers:
             pause_s = RESTART_AFTER_S if others else RESTART_ALONE_AFTER_S
             await self._report(
                 f"{worker.name} (process {pid}) {_exit_reason(worker.process.returncode)}; "
-                f"{' and '.join(others) or 'no other worker'} takes over. It starts again in {pause_s:g} s."
+                f"{' and '.join(others) or 'no other worker'} takes over. {worker.name} restarts in {pause_s:g} s."
             )
             if others and await poll_until(partial(self._is_taken_over, pid), pause_s):
-                await self._report(f"Every call has a worker again, {clock() - died_s:.1f} s after the end of {pid}.")
+                await self._report(f"Every call has a worker again, {clock() - died_s:.1f} s after process {pid} died.")
             await asyncio.sleep(max(0.0, pause_s - (clock() - died_s)))
             worker.restart()
             await self._report(f"{worker.name} runs again (process {worker.process.pid}).")

@@ -31,7 +31,7 @@ MALFORMED_LOG_EVERY_S = 60.0
 def port_unavailable(host: str, port: int, error: OSError) -> SettingsError:
     """Return the error about a port that is taken, or needs privileges."""
     reason = (error.strerror or type(error).__name__).lower()
-    return SettingsError((f"port {port} on {host} can't be had ({reason}); choose another with --port",))
+    return SettingsError((f"port {port} on {host} is unavailable ({reason}); choose another with --port",))
 
 
 @asynccontextmanager

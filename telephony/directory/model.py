@@ -180,7 +180,7 @@ def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> 
         # A name with digits may be a mistyped phone number.
         is_safe = re.fullmatch("[A-Za-z_-]+", text)
         unknown = f"no destination is named {text}" if is_safe else "no destination has that name"
-        addresses = "an address is +, country code and number, client:NAME or sip:URI"
+        addresses = "an address is +, country code, and number; client:NAME; or sip:URI"
         raise AddressError(f"{unknown} in the directory; {addresses}")
     address = parse_address(names.get(text, text))
     allowed.check(address)

@@ -187,6 +187,36 @@ def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
     refused(run, redis, "a command for it has not been processed yet")
 
 
+def test_damaged_live_session_is_erased_though_it_is_live(run, redis):
+    """It would never end: workers can't load it, so `end` fails as well."""
+    put(redis, make_session())
+    redis.sadd(KEYS.live(KEYS.partition_of(CALL)), CALL)
+    refused = run("forget", CALL, "--yes")
+    assert (refused.code, "is live; end it first" in refused.err) == (1, True)
+
+    redis.hset(KEYS.session(CALL), "state", "nonsense")
+    asked = run("forget", CALL, "--dry-run")
+    assert "damaged; its calls continue" in asked.out
+    assert run("forget", CALL, "--yes").code == 0
+
+    assert not redis.exists(KEYS.session(CALL))
+    assert not redis.sismember(KEYS.live(KEYS.partition_of(CALL)), CALL)
+
+
+def test_session_that_is_repaired_during_the_question_is_not_erased(run, redis, monkeypatch):
+    put(redis, make_session())
+    redis.hset(KEYS.session(CALL), "version", "nonsense")
+    erase = SessionEraser.erase
+
+    async def repair_first(self, report):
+        redis.hset(KEYS.session(CALL), "version", "1")
+        return await erase(self, report)
+
+    monkeypatch.setattr(SessionEraser, "erase", repair_first)
+    assert run("forget", CALL, "--yes").code == 1
+    assert redis.exists(KEYS.session(CALL))
+
+
 def test_command_routed_during_the_check_prevents_erasure(run, redis, monkeypatch):
     put(redis, over(redis))
     redis.xadd(KEYS.commands, {"type": "end", "session": CALL})

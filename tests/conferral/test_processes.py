@@ -114,7 +114,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(redis, redis_server, tmp
             out, err = program.communicate(timeout=60)
 
     assert (program.returncode, out) == (2, "")
-    assert err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
+    assert err == f"port {port} on 127.0.0.1 is unavailable (address already in use); choose another with --port\n"
 
 
 @pytest.mark.parametrize("command", [pytest.param("webhooks", marks=pytest.mark.soak), "worker"])

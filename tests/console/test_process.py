@@ -147,7 +147,7 @@ def test_a_port_that_is_taken_is_named(refused):
         code, body = refused("--port", str(port), token=TOKEN)
 
     assert code == 2
-    assert body.err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
+    assert body.err == f"port {port} on 127.0.0.1 is unavailable (address already in use); choose another with --port\n"
 
 
 @pytest.mark.parametrize(

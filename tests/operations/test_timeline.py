@@ -403,7 +403,7 @@ def test_suggestions_are_commands_the_session_would_accept() -> None:
 @pytest.mark.parametrize(
     ("reason", "recorded"),
     [
-        ("customer-left", "Cause: the customer hung up. First signal received: agent left the conference"),
+        ("customer-left", "Cause: the customer hung up. The state changed with: agent left the conference"),
         ("agent-left", "Ended by: agent left the conference"),
         ("command", "Ended by: agent left the conference"),
     ],

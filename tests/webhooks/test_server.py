@@ -248,7 +248,7 @@ async def test_a_port_that_is_taken_is_said_so(app, lines):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
 
-        with pytest.raises(SettingsError, match=r"^port \d+ on 127.0.0.1 can't be had \(address already in use\)"):
+        with pytest.raises(SettingsError, match=r"^port \d+ on 127.0.0.1 is unavailable \(address already in use\)"):
             await serve(app, "127.0.0.1", taken.getsockname()[1], asyncio.Event())
 
     assert lines == []

@@ -21,7 +21,7 @@ export function PendingList({ waits, isOver }) {
   }
   const [first, ...others] = waits;
   return html`<div class="waits">
-    <p>${first.for === CONVERSATION ? html`<strong>In conversation; nothing pending</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${One} wait=${first} />`}</p>
+    <p>${first.for === CONVERSATION ? html`<strong>${others.length ? "In conversation" : "In conversation; nothing pending"}</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${One} wait=${first} />`}</p>
     ${others.length
       ? html`<details>
           <summary>${others.length} more pending</summary>
