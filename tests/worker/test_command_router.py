@@ -193,7 +193,7 @@ async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkey
     await is_turned_away(routing, name, "caller_id: not a number in the account")
 
 
-ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
+ADDRESSES = "an address is +, country code, and number; client:NAME; or sip:URI"
 DIALING = {
     "call": CALL,
     "transfer": TRANSFER,

@@ -21,7 +21,7 @@ ALLOWED = AllowList.from_setting("US,client:,sip:example.com", "+14155550100")
 NUMBER = "+14155550123"
 
 
-ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
+ADDRESSES = "an address is +, country code, and number; client:NAME; or sip:URI"
 NAMES = {"billing": "+14155550144", "bob": "client:bob", "jamaica": "+18765550123", "office": NUMBER}
 
 
