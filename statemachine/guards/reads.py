@@ -87,12 +87,15 @@ def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
 
 
 def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent's hangup has not ended the bridge yet; when it does, the customer joins the conference.
+    """Whether the agent's hangup has not ended the bridge yet, or only just; then the customer joins the conference.
 
-    A redirect that crosses with it would take the customer out of the conference again.
+    A redirect that crosses with it would take the customer out of the conference again. The hangup and the read are
+    sent together, so the read may show the agent's call as completed while the customer is still on the way.
     """
     agent = draft.session.parties[AGENT]
-    return bool(agent.hang_up_effect_id) and event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
+    if agent.hang_up_effect_id:
+        return event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
+    return agent.hang_up_requested and not agent.is_gone and draft.transfer.stage is TransferStage.MOVING_CUSTOMER
 
 
 def _waits_for_answer_alone(draft: Draft) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.statemachine.conference_scenarios import called, received, waiting
-from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS
 
 TWO = {"other_agents": (BOB,)}
@@ -62,6 +62,14 @@ def test_request_of_wait_audio_is_enough_to_dial_the_agent():
     # The callback of the first join comes last, and undoes nothing.
     story.joins("customer", starts=False, sequence=1).expect("conferenced", outcome="stayed")
     assert story.session.parties["customer"].pending_update == "set-end-on-exit"
+    assert story.session.parties["customer"].conference_sequence == 1
+
+
+def test_late_callback_of_a_join_undoes_nothing_during_a_transfer():
+    story = Scenario().answered().transfer("blind").call("agent", "completed").dial_ends("completed")
+    story.joins("customer", starts=False, sequence=None, token="waits").expect("transferring", "dial target")
+    story._sequences[CONFERENCE] = 1
+    story.joins("customer", starts=False, sequence=1).expect("transferring", outcome="stayed")
     assert story.session.parties["customer"].conference_sequence == 1
 
 

@@ -202,6 +202,17 @@ def test_customer_is_moved_where_the_bridge_is_over_although_the_hang_up_has_no_
     story.reads(customer="in-progress", agent="completed").expect("transferring", "move customer")
 
 
+def test_customer_is_not_moved_while_the_ended_bridge_leads_them_to_the_conference():
+    story = as_conference(Scenario().answered()).park()
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id).fires(StageOverdue)
+    story.expect("transferring", "look", "hang up agent")
+    # The read was sent together with the hangup: it shows its effect, but not yet the customer's arrival.
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
+    story.reads(customer="in-progress", agent="completed").expect("transferring")
+    story.fires(StageOverdue).expect("transferring", "look")
+    story.reads(customer="in-progress", agent="completed").expect("transferring", "move customer")
+
+
 def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
     story = (
         as_conference(Scenario().answered())
