@@ -7,10 +7,9 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.states import State
-from conferral.statemachine.step import Outcome
 from conferral.storage.commands.command_parser import schema_of
 from conferral.storage.keys import Keys
+from conferral.webhooks.api import models
 from conferral.webhooks.api.openapi import VERSION, command_name
 
 _REF = "#/components/schemas/"
@@ -19,6 +18,8 @@ _STREAM = "The fields of an entry of a Redis stream; all are text."
 
 # ---- entries of the streams that other programs read: all fields are text -------------------------------------------
 
+#: The fields of every log entry; the others are absent where they would be empty.
+_ALWAYS_STORED = ("at", "event", "from", "to", "outcome", "version", "reason", "effects")
 _TIME = "ISO 8601, UTC; empty if there is none"
 
 
@@ -42,28 +43,6 @@ class OutcomeRecord(BaseModel):
     )
     started_at: str = Field(description=_TIME)
     ended_at: str = Field(description=_TIME)
-
-
-class LogRecord(BaseModel):
-    """An event of a session, and what was decided."""
-
-    at: str = Field(description=_TIME)
-    event: str = Field(description="the type of event")
-    state_before: str = Field(alias="from", json_schema_extra={"enum": [state.value for state in State]})
-    state_after: str = Field(alias="to", json_schema_extra={"enum": [state.value for state in State]})
-    outcome: str = Field(json_schema_extra={"enum": [outcome.value for outcome in Outcome]})
-    version: str = Field(description="the session's version after it")
-    reason: str = Field(description="why it was refused or ignored")
-    effects: str = Field(description="JSON, a list of its effects: `id`, `kind`, `party`, `target`, `detail`")
-    details: str = Field("", description="JSON, the event's own fields, such as `party` and `status`")
-    other: str = Field("", description="JSON, Twilio's parameters that this version does not know")
-    command: str = Field("", description="of a command: its id")
-    by: str = Field("", description="of a command: who gave it, if the command said so")
-    reports: str = Field(
-        "", description="JSON, a list of the results of commands that it decided: `command`, `type`, `status`, `reason`"
-    )
-    effect: str = Field("", description="of an effect's outcome: the effect's id")
-    changes: str = Field("", description="JSON, the session's fields that the event changed; null for a removed field")
 
 
 # ---- the description ---------------------------------------------------------------------------------------------
@@ -122,7 +101,7 @@ def document(keys: Keys) -> dict[str, Any]:
             "messages": {
                 **{name: _message(name, command.__doc__ or "") for name, command in commands.items()},
                 "Outcome": _message(OutcomeRecord.__name__, OutcomeRecord.__doc__ or ""),
-                "LogEntry": _message(LogRecord.__name__, LogRecord.__doc__ or ""),
+                "LogEntry": _message(models.LogEntry.__name__, models.LogEntry.__doc__ or ""),
             },
             "schemas": _schemas(),
         },
@@ -156,9 +135,27 @@ def _message(schema: str, about: str) -> dict[str, Any]:
 @cache  # depends on the code alone
 def _schemas() -> dict[str, Any]:
     _, records = models_json_schema(
-        [(OutcomeRecord, "serialization"), (LogRecord, "serialization")], ref_template=_REF + "{model}"
+        [(OutcomeRecord, "serialization"), (models.LogEntry, "serialization")], ref_template=_REF + "{model}"
     )
-    return {**{command_name(command): _as_text(schema_of(command)) for command in COMMANDS}, **records["$defs"]}
+    schemas: dict[str, Any] = records["$defs"]
+    name = models.LogEntry.__name__
+    return {
+        **{command_name(command): _as_text(schema_of(command)) for command in COMMANDS},
+        **schemas,
+        name: _as_stored(schemas[name]),
+    }
+
+
+def _as_stored(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a log entry's schema as in a stream: all text, lists and objects as JSON."""
+    fields = {name: field for name, field in schema["properties"].items() if name != "entry"}
+    for name, field in fields.items():
+        if field["type"] != "string":
+            content = {key: value for key, value in field.items() if key not in ("title", "default", "description")}
+            description = f"JSON: {field['description']}"
+            media_type = {"contentMediaType": "application/json", "contentSchema": content}
+            fields[name] = {"type": "string", "description": description, **media_type}
+    return {**schema, "properties": fields, "required": list(_ALWAYS_STORED)}
 
 
 def _as_text(schema: dict[str, Any]) -> dict[str, Any]:

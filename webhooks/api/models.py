@@ -4,6 +4,7 @@ The API descriptions are generated from these models, and every answer except a 
 that descriptions and answers match.
 """
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.session import INBOUND, OUTBOUND
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Outcome
 from conferral.webhooks.api.errors import ErrorType
 
 
-def _one_of(words: type[Any]) -> dict[str, Any]:
-    return {"enum": [word.value for word in words]}
+def _one_of(words: Iterable[str], *more: str) -> dict[str, Any]:
+    return {"enum": [*more, *(str(word) for word in words)]}
 
 
 class Problem(BaseModel):
@@ -51,7 +52,7 @@ class CommandOutcome(CommandAccepted):
 
     status: str = Field(
         description="empty until a worker has processed it; `accepted` is followed by `done` or `failed`",
-        json_schema_extra={"enum": ["", *(status.value for status in CommandStatus)]},
+        json_schema_extra=_one_of(CommandStatus, ""),
     )
     reason: str = Field(description="why it was rejected or failed, or additional information")
     session: str = Field(description="the command's session; empty until it is known")
@@ -69,7 +70,7 @@ class Session(BaseModel):
     state: str = Field(json_schema_extra=_one_of(State))
     phase: str = Field("", json_schema_extra=_one_of(Phase))
     version: str = Field("", description="grows by one with each decision")
-    direction: str = Field(INBOUND, json_schema_extra={"enum": [INBOUND, OUTBOUND]})
+    direction: str = Field(INBOUND, json_schema_extra=_one_of((INBOUND, OUTBOUND)))
     created_at: str = Field("", description="ISO 8601, UTC; as all times")
     updated_at: str = ""
     ended_at: str = Field("", description="empty while the session is live")
@@ -132,9 +133,9 @@ class LogEntry(BaseModel):
     entry: str = Field(description="the entry's id in the stream")
     at: str = Field("", description="when it was decided")
     event: str = Field("", description="the type of event")
-    state_before: str = Field("", alias="from", description="the state before")
-    state_after: str = Field("", alias="to", description="the state after")
-    outcome: str = Field("", description="moved, stayed, refused, stale, or unexpected")
+    state_before: str = Field("", alias="from", description="the state before", json_schema_extra=_one_of(State, ""))
+    state_after: str = Field("", alias="to", description="the state after", json_schema_extra=_one_of(State, ""))
+    outcome: str = Field("", description="what the event led to", json_schema_extra=_one_of(Outcome, ""))
     version: str = Field("", description="the session's version after it")
     reason: str = Field("", description="why it was refused or ignored")
     effects: list[LogEffect] = Field(default=[], description="the effects that it caused")
@@ -146,7 +147,7 @@ class LogEntry(BaseModel):
     effect: str = Field("", description="of an effect's outcome: the effect's id")
     attempts: str = Field("", description="of an effect's outcome: the number of requests, if some failed")
     failed_attempts: str = Field(
-        "", description='JSON, the results of the failed requests: `["503 x2"]`, `429 code 20429 x1`'
+        "", description='JSON, the results of the failed requests, such as `["503 x2", "429 code 20429 x1"]`'
     )
     changes: dict[str, str | None] = Field(
         default={}, description="the session's fields that it changed; null for a removed field"

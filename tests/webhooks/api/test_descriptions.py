@@ -8,7 +8,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from conferral.runtime.clock import SystemClock
-from conferral.statemachine.events import CallReceived
+from conferral.statemachine.events import CallReceived, EffectFailed
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
@@ -230,14 +230,22 @@ def test_an_outcome_is_what_its_schema_says(kind):
 
 
 def test_an_entry_of_a_log_is_what_its_schema_says():
-    event = CallReceived(
+    received = CallReceived(
         session_id=CALLER, token="t", call_sid=CALLER, customer_address="+14155550123", agent_address="client:a"
     )
+    failed = EffectFailed(
+        session_id=CALLER, token="e", effect_id="e-1", kind="end_call", attempts=2, failed_attempts=("503 x2",)
+    )
     before = Session(CALLER)
+    judge, described = validator(STREAMS, "LogEntry"), STREAMS["components"]["schemas"]["LogEntry"]["properties"]
 
-    entry = log_entry(event, step(before, event, 1_000), before, 1_000)
+    for event in (received, failed):
+        entry = log_entry(event, step(before, event, 1_000), before, 1_000)
 
-    judge = validator(STREAMS, "LogRecord")
-    judge.validate(entry)
-    assert entry.keys() - STREAMS["components"]["schemas"]["LogRecord"]["properties"].keys() == set()
-    assert not judge.is_valid(entry | {"to": "lost"})
+        judge.validate(entry)
+        assert entry.keys() - described.keys() == set()
+        assert not judge.is_valid(entry | {"to": "lost"})
+        for name, text in entry.items():
+            if "contentSchema" in described[name]:
+                content = {**described[name]["contentSchema"], "components": STREAMS["components"]}
+                jsonschema.Draft202012Validator(content).validate(json.loads(text))
