@@ -39,9 +39,8 @@ def describe_attempts(entry: LogEntry) -> str:
 
 def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
     """Whether no request succeeded, and a check after one with an unknown outcome found that it had worked."""
-    has_unknown_outcome = any(
-        not word.startswith("429") for word, _ in failed_attempts
-    )  # a request answered with 429 had no effect
+    # A request answered with 429 had no effect.
+    has_unknown_outcome = any(not word.startswith("429") for word, _ in failed_attempts)
     is_done = entry["event"] == "effect_succeeded"
     return is_done and has_unknown_outcome and sum(int(times) for _, times in failed_attempts) == count
 

@@ -107,8 +107,8 @@ def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view
 def _suggested_parties(kind: str, parties: Sequence[str], view: SessionView) -> tuple[str, ...]:
     """Return the parties in the usual order, without those already in the desired state, unless all are."""
     ordered = [name for name in view.parties if name in parties]
-    attribute, so = _ALREADY_IN_EFFECT.get(kind, ("name", ""))
-    useful = [name for name in ordered if getattr(view.parties[name], attribute) != so]
+    attribute, value = _ALREADY_IN_EFFECT.get(kind, ("name", ""))
+    useful = [name for name in ordered if getattr(view.parties[name], attribute) != value]
     return tuple(useful or ordered)
 
 

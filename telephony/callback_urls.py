@@ -200,9 +200,9 @@ class CallbackUrls:
         if action.own_number_from:
             fields["own"] = str(action.own_number_from)
         if action.conference != action.session_id:
-            fields["room"] = action.conference
+            fields["conference"] = action.conference
         if action.request_number > 1:
-            fields |= {"asked": str(action.request_number), "status": action.dial_call_status}
+            fields |= {"request": str(action.request_number), "status": action.dial_call_status}
         return f"{self._base}{DIAL_ACTION_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def call(self, callback: CallCallback) -> str:
@@ -224,9 +224,9 @@ class CallbackUrls:
 
     def gate(self, gate: Gate) -> str:
         """Return the URL at which a call placed by REST fetches its document."""
-        fields = {"session": gate.session_id, "dial": gate.dial, "asked": str(gate.question)}
+        fields = {"session": gate.session_id, "dial": gate.dial, "question": str(gate.question)}
         if gate.request_number > 1:
-            fields |= {"waited": str(gate.request_number), "key": gate.key}
+            fields |= {"request": str(gate.request_number), "key": gate.key}
         if gate.briefed:
             fields["briefed"] = "1"
         return f"{self._base}{GATE_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
@@ -284,15 +284,15 @@ def parse_dial_action(query: str) -> DialAction:
     status = fields.get("status", "")
     if not _WORD.fullmatch(status):
         raise CallbackUrlError("status")
-    conference = fields.get("room", "")
+    conference = fields.get("conference", "")
     if not _CONFERENCE_NAME.fullmatch(conference):
-        raise CallbackUrlError("room")
+        raise CallbackUrlError("conference")
     return DialAction(
         session_id=_id(fields, "session"),
         party=_id(fields, "party"),
         dial=DialKind(dial),
         attempt=_count(fields, "attempt"),
-        request_number=_count(fields, "asked"),
+        request_number=_count(fields, "request"),
         dial_call_status=status,
         agent_number=_agent_number(fields),
         own_number_from=_agent_number(fields, "own"),
@@ -322,16 +322,16 @@ def parse_recording(query: str) -> RecordingCallback:
 def parse_gate(query: str) -> Gate:
     """Parse the query of a gate URL."""
     fields = _fields(query)
-    asked, key = fields.get("asked", "1"), fields.get("key", "")
-    if not _QUESTION.fullmatch(asked):
-        raise CallbackUrlError("asked")
+    question, key = fields.get("question", "1"), fields.get("key", "")
+    if not _QUESTION.fullmatch(question):
+        raise CallbackUrlError("question")
     if not _KEY.fullmatch(key):
         raise CallbackUrlError("key")
     return Gate(
         session_id=_id(fields, "session"),
         dial=_id(fields, "dial"),
-        question=int(asked),
-        request_number=_count(fields, "waited"),
+        question=int(question),
+        request_number=_count(fields, "request"),
         key=key,
         briefed=_flag(fields, "briefed"),
     )

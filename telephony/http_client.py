@@ -49,10 +49,10 @@ FAILURES_MAX = 50
 _TWILIO_CODES = range(10_000, 100_000)
 
 _API_HOST = "api.twilio.com"
-_label: ContextVar[str] = ContextVar("kind_of_request", default="other")
-_send_allowed: ContextVar[Callable[[], bool]] = ContextVar("may_go", default=lambda: True)
+_label: ContextVar[str] = ContextVar("request_label", default="other")
+_send_allowed: ContextVar[Callable[[], bool]] = ContextVar("send_allowed", default=lambda: True)
 #: Codes not counted as failures, besides those for missing resources; None if all count.
-_expected_codes: ContextVar[frozenset[int] | None] = ContextVar("fine_codes", default=None)
+_expected_codes: ContextVar[frozenset[int] | None] = ContextVar("expected_codes", default=None)
 
 
 @contextmanager

@@ -4,8 +4,6 @@ The message is in the session, not in a URL. If it can't be read, the answer is 
 announcement as failed instead of playing nothing.
 """
 
-import asyncio
-
 import structlog
 from aiohttp import web
 
@@ -17,12 +15,9 @@ from conferral.telephony import probe
 from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, parse_announcement
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import twiml_response
+from conferral.webhooks.responses import store_deadline, twiml_response
 
 log = structlog.get_logger()
-
-#: Timeout in case Redis's own deadline of 2 s fails, seconds.
-_STORE_DEADLINE_S = 2.2
 
 
 class AnnouncementRoutes:
@@ -37,7 +32,7 @@ class AnnouncementRoutes:
         """Return an `announce` command's message; 404 if it is no longer pending, 503 without Redis."""
         announcement = parse_announcement(query)
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S):
+            async with store_deadline():
                 view = await self._ingest.read(announcement.session_id)
         except (StoreError, TimeoutError) as error:
             self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()

@@ -73,7 +73,7 @@ def make_app(
     metrics: Metrics,
     clock: Clock,
     directory: DirectoryFile | None = None,
-    level: SchemaVersion | None = None,
+    schema: SchemaVersion | None = None,
 ) -> web.Application:
     """Return the webhooks application, ready to be served.
 
@@ -82,7 +82,7 @@ def make_app(
         twilio: Reads the other side of a bridge from Twilio; opened and closed by the caller.
         metrics: Counts requests; also served at `/metrics`.
         directory: Who answers which number; reloaded by the caller. By default it is loaded once, here.
-        level: The schema version in force, for `/readyz`.
+        schema: The schema version in force, for `/readyz`.
 
     Raises:
         SettingsError: The directory, the agent, the allow-list, or the public URL is invalid.
@@ -91,7 +91,7 @@ def make_app(
     authenticator = RequestAuthenticator(settings)
     directory = directory or DirectoryFile(settings)
     signed = signed_routes(settings, ingest, twilio, metrics, directory)
-    health = HealthRoutes(ingest, metrics, level or SchemaVersion())
+    health = HealthRoutes(ingest, metrics, schema or SchemaVersion())
     documents = TwimlBuilder.of(settings)
     without_store = signed_routes(settings, NoRedisIngest(), twilio, metrics, directory)
     rescue = Rescue(settings, documents, CallRouting(settings, directory), metrics, without_store)

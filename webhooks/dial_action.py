@@ -34,14 +34,10 @@ from conferral.webhooks.dial_action_policy import (
     party_of,
 )
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import record_unstored, twiml_response
+from conferral.webhooks.responses import STORE_AGAIN_DEADLINE_S, record_unstored, store_deadline, twiml_response
 
 log = structlog.get_logger()
 
-#: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
-_STORE_DEADLINE_S = 2.2
-#: Timeout of a repeated action, seconds: three attempts, with the pauses between them, take about 6 s at most.
-_STORE_AGAIN_DEADLINE_S = 1.0
 #: Together with Redis's deadline, this must fit into the read timeout in the action's URL, seconds.
 _LOOKUP_DEADLINE_S = 1.5
 
@@ -91,7 +87,7 @@ class DialActionRoutes:
         view: SessionView | None = None
         to_publish = bool(event.dial_call_status) and may_be_old
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S if action.request_number == 1 else _STORE_AGAIN_DEADLINE_S):
+            async with store_deadline(action.request_number):
                 # The fallback URL carries no dial status, so there is nothing to publish. If Redis may have lost data,
                 # publish only later, together with what Twilio reports.
                 if event.dial_call_status and not may_be_old:
@@ -128,7 +124,7 @@ class DialActionRoutes:
     async def _publish(self, event: DialEnded, route: str) -> None:
         """Publish an event whose answer does not depend on storing it."""
         try:
-            async with asyncio.timeout(_STORE_AGAIN_DEADLINE_S):
+            async with asyncio.timeout(STORE_AGAIN_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except (StoreError, TimeoutError) as error:
             record_unstored(self._metrics, route, event, error)

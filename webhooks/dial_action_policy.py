@@ -40,7 +40,7 @@ class DialActionAnswer(StrEnum):
     #: Dial the next agent, with another `<Dial>`.
     DIAL_NEXT_AGENT = "dial-next-agent"
     #: Continue with the TwiML that the directory names for a customer who was left alone.
-    CONTINUE = "go-on"
+    CONTINUE = "continue"
     #: Say that the other side is busy, then hang up; likewise the next two.
     SAY_BUSY = "say-busy"
     SAY_NO_ANSWER = "say-no-answer"

@@ -7,8 +7,6 @@ Redis is unreachable, the call waits and asks again. Then it is hung up with a m
 another party has taken the call.
 """
 
-import asyncio
-
 import structlog
 from aiohttp import web
 
@@ -27,14 +25,10 @@ from conferral.telephony.phrases import Phrase
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_targets, route_of
-from conferral.webhooks.responses import record_unstored, twiml_response
+from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
 
 log = structlog.get_logger()
 
-#: Timeout in case Redis's own deadline of 2 s fails, for one whole request, seconds.
-_STORE_DEADLINE_S = 2.2
-#: Timeout of a repeated request, seconds: the called party hears silence meanwhile.
-_STORE_AGAIN_DEADLINE_S = 1.0
 #: How often one gate document reads Redis before giving up.
 _RETRIES_MAX = 3
 
@@ -62,7 +56,7 @@ class GateRoutes:
         """Return the gate's TwiML."""
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S if gate.request_number == 1 else _STORE_AGAIN_DEADLINE_S):
+            async with store_deadline(gate.request_number):
                 outcome, document = await self._decide(form, gate, pressed)
         except (StoreError, TimeoutError) as error:
             record_unstored(self._metrics, route, gate_reached(form, gate), error)

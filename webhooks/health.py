@@ -22,7 +22,7 @@ class HealthRoutes:
     def __init__(self, ingest: Ingest, metrics: Metrics, schema: SchemaVersion) -> None:
         self._ingest = ingest
         self._metrics = metrics
-        self._level = schema
+        self._schema = schema
         # Anyone may poll as often as they like, so Redis and the metrics are read at most once a second.
         self._redis_error = SharedResult(self._check)
         self._exposition = SharedResult(self._render)
@@ -35,8 +35,8 @@ class HealthRoutes:
         """Return whether callbacks can be stored; if not, list the problems."""
         redis_error = await self._redis_error()
         missing = [f"redis: {redis_error}"] if redis_error else []
-        if self._level.problem:
-            missing.append(self._level.problem)
+        if self._schema.problem:
+            missing.append(self._schema.problem)
         return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:

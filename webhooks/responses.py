@@ -10,6 +10,10 @@ from conferral.statemachine.events import Event
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import Ingest
 
+#: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
+STORE_DEADLINE_S = 2.2
+#: Timeout of a repeated request, seconds: three attempts, with the pauses between them, take about 6 s at most.
+STORE_AGAIN_DEADLINE_S = 1.0
 #: How often a session that is not decided yet is read again.
 _READS_MAX = 5
 
@@ -23,6 +27,15 @@ def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception
     """Count a request that could not reach Redis; an outage is logged only now and then."""
     metrics.webhook_store_errors.labels(route).inc()
     log_unreachable(error, url_path=route, session_id=event.session_id, event_name=event.name)
+
+
+def store_deadline(request_number: int = 1) -> asyncio.Timeout:
+    """Return the timeout for all that one request reads from Redis and writes to it.
+
+    Args:
+        request_number: How often Twilio has requested the same document, from 1.
+    """
+    return asyncio.timeout(STORE_DEADLINE_S if request_number == 1 else STORE_AGAIN_DEADLINE_S)
 
 
 async def read_undecided(ingest: Ingest, session_id: str, every_s: float) -> SessionView | None:

@@ -4,8 +4,6 @@ If Redis is unreachable or refuses writes, the caller is bridged to the first ag
 dial an agent into a conference. The event is lost until a callback or a read from Twilio replaces it.
 """
 
-import asyncio
-
 import structlog
 from aiohttp import web
 
@@ -25,15 +23,13 @@ from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
-from conferral.webhooks.responses import read_undecided, record_unstored, twiml_response
+from conferral.webhooks.responses import read_undecided, record_unstored, store_deadline, twiml_response
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 
 log = structlog.get_logger()
 
 INBOUND_PATH = "/voice/inbound"
 CONFERENCE_START_PATH = "/voice/conference"
-#: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
-_STORE_DEADLINE_S = 2.2
 #: Interval at which the fallback reads a session that is not decided yet, seconds.
 _READ_EVERY_S = 0.1
 
@@ -84,7 +80,7 @@ class VoiceRoutes:
         mode = inbound.mode or mode
         event = call_received_event(form, inbound, mode)
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S):
+            async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except (StoreError, TimeoutError) as error:
             record_unstored(self._metrics, route, event, error)
@@ -102,20 +98,18 @@ class VoiceRoutes:
         event = call_received_event(form, inbound, SessionMode.BRIDGE)
         view: SessionView | None = None
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S):
+            async with store_deadline():
                 view = await self._store_and_read(event)
         except (StoreError, TimeoutError) as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
         if view is None or view.state == State.BRIDGED:
             return twiml_response(self._bridge(event, agent))
         if view.state == State.ENDED:
-            return twiml_response(
-                self._documents.hang_up()
-            )  # the TwiML that followed the session has failed, and it is not ours
+            # The TwiML that followed the session has failed, and it is not ours.
+            return twiml_response(self._documents.hang_up())
         if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:
-            return twiml_response(
-                self._wait_for_agent(event.session_id, view.attributes)
-            )  # the TwiML that the caller did not get
+            # The caller did not get this TwiML.
+            return twiml_response(self._wait_for_agent(event.session_id, view.attributes))
         left = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
         return await self._actions.answer(form, left, FALLBACK_PATH)
 

@@ -8,7 +8,6 @@ have that id. The session's conference gets a name of our own, since the id coul
 If Redis is unreachable, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
 """
 
-import asyncio
 import re
 from contextlib import suppress
 
@@ -31,13 +30,11 @@ from conferral.telephony.callback_events import (
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import record_unstored, twiml_response
+from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
 
 log = structlog.get_logger()
 
 CLIENT_PATH = "/voice/client"
-#: Timeout in case Redis's own deadline of 2 s fails, for one whole request, seconds.
-_STORE_DEADLINE_S = 2.2
 #: The dial id under which a call claims a session's id.
 _CLAIM = "client"
 #: Ids that Twilio assigns. Source: Twilio docs, "What is a String Identifier (SID)?".
@@ -107,7 +104,7 @@ class ClientRoutes:
             ReplayedCallError: The call is not new.
         """
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S):
+            async with store_deadline():
                 await self._check_limit(event)
                 try:
                     await self._open(event)

@@ -86,7 +86,7 @@ async def _webhooks(
             metrics=metrics,
         )
         twilio = TwilioQueries(rest_client(settings, http), settings.number)
-        app = make_app(settings, publisher, twilio, metrics, clock, directory=directory, level=schema)
+        app = make_app(settings, publisher, twilio, metrics, clock, directory=directory, schema=schema)
         add_api(app, settings, api_client, keys, metrics, clock)
         code = await lifecycle.run_until_stopped(
             stop,

@@ -99,9 +99,8 @@ def _apply_desired(draft: Draft, command: PendingCommand) -> None:
     if party is None or party.is_gone:
         return  # left during the conversion; finish_commands reports that
     if command.name == Hold.name and is_only_unheld(draft.session, party):
-        finish_command(
-            draft, command, CommandStatus.FAILED, LAST_UNHELD
-        )  # an earlier command leaves no one else off hold
+        # An earlier command leaves no one else off hold.
+        finish_command(draft, command, CommandStatus.FAILED, LAST_UNHELD)
         return
     if command.name == Hold.name:
         draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.MUSIC)

@@ -136,7 +136,7 @@ def test_a_conference_callback_is_read_back_as_it_was_built(session_id):
     assert parse_conference(urlsplit(url).query) == ConferenceCallback(session_id)
 
 
-@given(st.text() | st.text(alphabet="&=%+session party dial attempt asked 123 bridge waited key tune music command"))
+@given(st.text() | st.text(alphabet="&=%+session party dial attempt request 123 bridge question key music command"))
 @pytest.mark.parametrize("parse", [
     parse_dial_action, parse_call, parse_conference, parse_gate, parse_wait, parse_announcement, parse_recording,
 ])  # fmt: skip
@@ -158,7 +158,7 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         ("session=a&party=customer&dial=other", "dial"),
         ("session=a&party=customer&dial=bridge&attempt=0", "attempt"),
         ("session=a&party=customer&dial=bridge&attempt=10", "attempt"),
-        ("session=a&party=customer&dial=bridge&asked=x", "asked"),
+        ("session=a&party=customer&dial=bridge&request=x", "request"),
         ("session=a&party=customer&dial=bridge&status=<b>", "status"),
         ("session=a&party=customer&dial=bridge&agent=", "agent"),
         ("session=a&party=customer&dial=bridge&agent=100", "agent"),
@@ -182,10 +182,10 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
         (parse_gate, "dial=d", "session"),
         (parse_gate, "session=a", "dial"),
         (parse_gate, "session=a&dial=d%0A", "dial"),
-        (parse_gate, "session=a&dial=d&asked=0", "asked"),
-        (parse_gate, "session=a&dial=d&asked=4", "asked"),
-        (parse_gate, "session=a&dial=d&waited=0", "waited"),
-        (parse_gate, "session=a&dial=d&waited=10", "waited"),
+        (parse_gate, "session=a&dial=d&question=0", "question"),
+        (parse_gate, "session=a&dial=d&question=4", "question"),
+        (parse_gate, "session=a&dial=d&request=0", "request"),
+        (parse_gate, "session=a&dial=d&request=10", "request"),
         (parse_gate, "session=a&dial=d&key=*", "key"),
         (parse_gate, "session=a&dial=d&key=12", "key"),
         (parse_gate, "session=a&dial=d&briefed=0", "briefed"),

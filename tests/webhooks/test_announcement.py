@@ -7,7 +7,7 @@ import pytest
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.webhooks import announcement
+from conferral.webhooks import responses
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, facts, post, signed
 
 FORM = {"AccountSid": ACCOUNT, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
@@ -50,7 +50,7 @@ async def test_unexpected_announcement_gets_an_error_so_that_twilio_reports_the_
 
 @pytest.mark.parametrize("fault", ["away", "hangs", "refuses"])
 async def test_announcement_is_requested_again_without_redis(client, ingest, metrics, lines, monkeypatch, fault):
-    monkeypatch.setattr(announcement, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
     ingest.error = StoreError if fault == "refuses" else ingest.error
     setattr(ingest, "hangs" if fault == "hangs" else "away", True)
 

@@ -11,7 +11,7 @@ from conferral.statemachine.states import SessionMode
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action, parse_wait
 from conferral.telephony.directory.model import DirectoryFile
-from conferral.webhooks import voice
+from conferral.webhooks import responses
 from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, facts, fields, post, settings
 
 DIRECTORY = """
@@ -124,7 +124,7 @@ async def test_repeated_request_gets_the_same_answer_and_no_new_event(client, in
 async def test_without_redis_the_caller_is_bridged_to_the_first_agent(
     open_client, ingest, metrics, lines, monkeypatch, write_directory, fault
 ):
-    monkeypatch.setattr(voice, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
     client = await open_client(**write_directory(DIRECTORY))
     setattr(ingest, fault, True)
 

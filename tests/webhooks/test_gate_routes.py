@@ -10,7 +10,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import GateDecided, GateReached
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action, parse_gate
-from conferral.webhooks import gate as gate_module
+from conferral.webhooks import responses
 from tests.webhooks.gate_helpers import (
     GATE,
     OTHER,
@@ -329,7 +329,7 @@ async def test_no_one_is_admitted_when_the_gate_decision_cannot_be_stored(client
 
 
 async def test_a_redis_that_hangs_costs_no_more_than_the_deadline(client, ingest, monkeypatch):
-    monkeypatch.setattr(gate_module, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
     ingest.hangs = True
 
     _, document = await post(client, GATE, answered())

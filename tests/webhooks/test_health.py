@@ -88,9 +88,9 @@ async def test_concurrent_health_checks_query_redis_and_the_metrics_once(client,
 
 
 async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest):
-    level = SchemaVersion(supported=1)
-    level.written = 2
-    ready = await health.HealthRoutes(ingest, Metrics(), level).ready(make_mocked_request("GET", "/readyz"))
+    schema = SchemaVersion(supported=1)
+    schema.written = 2
+    ready = await health.HealthRoutes(ingest, Metrics(), schema).ready(make_mocked_request("GET", "/readyz"))
 
     assert ready.status == 503
     assert json.loads(ready.text) == {

@@ -7,7 +7,7 @@ import pytest
 
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_dial_action
-from conferral.webhooks import dial_action
+from conferral.webhooks import responses
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
 
 AGENTS = ("client:alice", "client:bob", "+14155550124")
@@ -99,7 +99,7 @@ async def test_no_one_else_rings_if_the_session_knows_no_other_agent(open_client
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 async def test_without_redis_the_directory_says_who_follows(open_client, ingest, monkeypatch, write_directory, fault):
-    monkeypatch.setattr(dial_action, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
     client = await open_client(**write_directory(DIRECTORY))
     setattr(ingest, fault, True)
 

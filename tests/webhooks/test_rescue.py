@@ -33,7 +33,7 @@ HANDLERS = {
         *("replies", "routing", "voice", "wait"),
     )
 } | {str(path) for path in (ROOT / "conferral" / "telephony").glob("*.py")}
-GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&asked=1"
+GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1"
 WAIT = f"/voice/wait?session={CALLER}&party=customer&audio=music"
 
 AGENTS = ("+14155550123", "+14155550124")

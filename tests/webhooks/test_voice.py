@@ -9,7 +9,7 @@ from conferral.statemachine.events import CallReceived, DialEnded
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action
-from conferral.webhooks import voice
+from conferral.webhooks import responses
 from tests.webhooks.webhook_helpers import (
     ACCOUNT,
     AGENT,
@@ -68,7 +68,7 @@ async def test_without_redis_the_caller_is_bridged_all_the_same(client, ingest, 
 
 
 async def test_the_caller_does_not_wait_longer_for_redis_than_the_deadline(client, ingest, monkeypatch):
-    monkeypatch.setattr(voice, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
     ingest.hangs = True
 
     status, document = await post(client, "/voice/inbound", fields("call_arrives"))
@@ -287,9 +287,9 @@ async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, in
 
 async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis(client, ingest, child_lookup):
     ingest.away, child_lookup.status = True, "in-progress"
-    action = "/voice/dial-action?session=order-7&party=agent&dial=bridge&attempt=1&room=order-7-00ff&asked=3&status="
+    query = "session=order-7&party=agent&dial=bridge&attempt=1&conference=order-7-00ff&request=3&status="
 
-    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+    _, document = await post(client, f"/voice/dial-action?{query}", fields("dial_ends_answered", CallSid=AGENT))
 
     assert conference_of(document).text == "order-7-00ff"
     again = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)

@@ -10,7 +10,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ClientCallReceived
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_dial_action, parse_wait
-from conferral.webhooks import voice_client
+from conferral.webhooks import responses
 from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, facts, fields, post
 
 NUMBER = "+14155550177"
@@ -296,7 +296,7 @@ async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(c
 async def test_callee_is_dialed_by_a_plain_dial_without_redis(
     client, ingest, metrics, lines, monkeypatch, fault, session_id
 ):
-    monkeypatch.setattr(voice_client, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
     setattr(ingest, fault, True)
 
     status, document = await post(client, "/voice/client", calls(SessionID=session_id))

@@ -135,7 +135,8 @@ async def transferring(store):
 
 async def at_gate(client, call_sid, asked, key="", *, dial=""):
     form = fields("target_presses_a_key", CallSid=call_sid, Digits=key)
-    _, document = await post(client, f"/voice/gate?session={CALLER}&dial={dial or DIALS[call_sid]}&asked={asked}", form)
+    query = f"session={CALLER}&dial={dial or DIALS[call_sid]}&question={asked}"
+    _, document = await post(client, f"/voice/gate?{query}", form)
     return document
 
 

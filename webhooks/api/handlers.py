@@ -163,11 +163,11 @@ class Handlers:
         """Issue an access token for a browser agent."""
         return _response(200, self._tokens.make(models.TokenRequest.of(dict(request.body))))
 
-    async def describe_http(self, _asked: ApiRequest) -> web.Response:
+    async def describe_http(self, _request: ApiRequest) -> web.Response:
         """Describe this API."""
         return _response(200, self._openapi)
 
-    async def describe_streams(self, _asked: ApiRequest) -> web.Response:
+    async def describe_streams(self, _request: ApiRequest) -> web.Response:
         """Describe the Redis streams."""
         return _response(200, self._asyncapi)
 
