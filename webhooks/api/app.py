@@ -1,7 +1,7 @@
 """The control API inside the webhooks application: authorizes requests, dispatches them, and reports errors as JSON."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -58,11 +58,7 @@ def add_api(
             # Accept any text between two slashes; the handler rejects invalid ids.
             pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
             app.router.add_route(hdrs.METH_ANY, prefix + pattern, _make_handler(path, answers, bearer, metrics, clock))
-        # A mistyped path also gets JSON, with a hint where the paths are listed.
-        with_token = [path for path, routes in paths.items() if any(route.needs_token for route in routes.values())]
-        for root in dict.fromkeys("/" + path.split("/")[1] for path in with_token):
-            unknown = _make_handler(f"{root}/...", {}, bearer, metrics, clock)
-            app.router.add_route(hdrs.METH_ANY, prefix + root + "{rest:(/.*)?}", unknown)
+    app.middlewares.append(_answer_unmatched)
 
     async def stop_waiting(_app: web.Application) -> None:
         routes_handlers.commands.stop_waiting()
@@ -82,9 +78,7 @@ def _make_handler(
     clock: Clock,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def wrong_method(_request: ApiRequest) -> web.Response:
-        if not answers:
-            raise RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
-        raise RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(answers)}", tuple(answers))
+        raise _wrong_method(answers)
 
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
@@ -104,6 +98,25 @@ def _make_handler(
         return response
 
     return handle
+
+
+@web.middleware
+async def _answer_unmatched(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer a request that matches no route in JSON. Anyone can send any number of these: they aren't logged."""
+    unmatched = request.match_info.http_exception
+    if unmatched is None:
+        return await handler(request)
+    if isinstance(unmatched, web.HTTPMethodNotAllowed):
+        error = _wrong_method(sorted(unmatched.allowed_methods))
+    else:
+        error = RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
+    return error.response(docs=f"{PAGE}#{error.type}")
+
+
+def _wrong_method(allowed: Iterable[str]) -> RequestError:
+    return RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(allowed)}", tuple(allowed))
 
 
 async def _parse_request(request: web.Request, route: Route | None, bearer: BearerAuthenticator | None) -> ApiRequest:

@@ -12,6 +12,7 @@ from conferral.runtime.web.bearer import WrongTokenLimiter
 from conferral.runtime.web.json_requests import BODY_BYTES_MAX, STATUS
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.routes import ROUTES
+from conferral.webhooks.health import HealthRoutes
 from tests.webhooks.api.api_helpers import BEARER, TOKEN, app_of, refusal
 
 pytestmark = pytest.mark.redis
@@ -247,17 +248,25 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch
     never.set()
 
 
-@pytest.mark.parametrize("path", ["/sessions/", "/sessions/CS1/logs", "/sessions/CS1/log/2", "/commands", "/tokens/x"])
-async def test_path_that_there_is_not_is_refused_in_json(api, path):
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/nosuch", "/sessionsome", "/sessions/", "/sessions/CS1/logs", "/commands", "/tokens/x", "/voice/nosuch"],
+)
+async def test_path_that_there_is_not_is_refused_in_json(api, lines, path):
     status, body, _ = await ask(api, "GET", path)
 
     assert (status, body["error"]["type"], body["error"]["allowed"]) == (404, "unknown", [])
     assert body["error"]["reason"] == "no such path; GET /openapi.json lists all paths"
+    assert not lines  # anyone can send any number of these
 
 
-async def test_path_that_only_begins_like_one_of_the_apis_is_not_its_own(api):
-    async with api.get("/sessionsome") as response:
-        assert (response.status, response.content_type) == (404, "text/plain")
+async def test_a_method_that_another_route_of_the_process_lacks_is_refused_in_json(store, metrics):
+    app = app_of(store, metrics)
+    app.router.add_get("/healthz", HealthRoutes(None, metrics, None).alive)
+    async with TestClient(TestServer(app)) as client:
+        status, body, headers = await ask(client, "POST", "/healthz")
+
+    assert (status, body["error"]["type"], headers["Allow"]) == (405, "method", "GET, HEAD")
 
 
 # ---- what is written down ----------------------------------------------------------------------------------------
