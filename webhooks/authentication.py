@@ -1,7 +1,7 @@
 """Request authentication: accepts requests signed by Twilio and rejects all others before anything is published.
 
-Checks run from cheap to expensive: method, size, content type, body, signature, account, fields. An oversized body is
-never hashed. Of an unsigned one, only the form is checked.
+Checks run from cheap to expensive: method, presence of a signature, size, content type, body, signature, account,
+fields. An oversized body is never hashed. The body of an unsigned request is never read.
 """
 
 import asyncio
@@ -123,7 +123,6 @@ class RequestAuthenticator:
         return form
 
     async def _large_form(self, request: web.Request, head: Head, body: bytearray, rules: Rules) -> Form:
-        _signature(head)  # an unsigned body is not worth the memory
         async with self._large_bodies.slot():
             await _read(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
             if len(body) > VOICE_BODY_BYTES_MAX:
@@ -192,6 +191,7 @@ async def _read(
 def _check_head(head: Head, bytes_max: int) -> None:
     if head.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
+    _signature(head)
     headers = head.headers
     if int(headers.get("content-length", 0)) > bytes_max:  # the parser accepts only digits
         raise RejectedError(413, Rejection.TOO_LARGE)

@@ -367,9 +367,17 @@ async def test_a_packed_body_is_not_unpacked(client, ingest, lines, encoding):
 
 @pytest.mark.parametrize("body", [b"CallSid=\xff", b"CallSid=%FF", b"&".join([b"a=1"] * 600)])
 async def test_malformed_form_body_gets_400_before_signature_check(client, ingest, lines, body):
-    status, _ = await send(client, AGENT_CALL, body, {"Content-Type": FORM})
+    status, _ = await send(client, AGENT_CALL, body, {"Content-Type": FORM, "X-Twilio-Signature": "forged"})
 
     assert (status, rejections(lines)) == (400, [(400, "malformed-body")])
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json"}, {"Content-Type": FORM}])
+@pytest.mark.parametrize("body", [b"", b"{}", b"CallSid=%FF", b"x" * 100_000])
+async def test_unsigned_request_gets_403_whatever_else_is_wrong_with_it(client, ingest, lines, headers, body):
+    status, _ = await send(client, AGENT_CALL, body, headers)
+
+    assert (status, rejections(lines), ingest.events) == (403, [(403, "unsigned")], [])
 
 
 @pytest.mark.parametrize("name", ["CallSid", "CallStatus", "From", "AccountSid"])

@@ -85,7 +85,9 @@ def chunk(data):
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-CHUNKED = [("Content-Type", FORM), ("Transfer-Encoding", "chunked")]
+#: Headers that only a verified signature can refuse.
+FORGED = [("Content-Type", FORM), ("X-Twilio-Signature", "forged")]
+CHUNKED = [*FORGED, ("Transfer-Encoding", "chunked")]
 
 
 async def test_a_chunked_body_is_read_like_any_other(app, ingest):
@@ -115,7 +117,7 @@ async def test_a_chunked_body_above_the_limit_that_comes_at_once_gets_413(app):
 
 
 async def test_a_length_above_the_limit_gets_413_before_any_body(app):
-    headers = [("Content-Type", FORM), ("Content-Length", str(authentication.BODY_BYTES_MAX + 1))]
+    headers = [*FORGED, ("Content-Length", str(authentication.BODY_BYTES_MAX + 1))]
 
     async with serving(app) as (port, _, _):
         assert await ask(port, head(headers)) == 413
@@ -123,7 +125,7 @@ async def test_a_length_above_the_limit_gets_413_before_any_body(app):
 
 async def test_a_small_body_that_would_unpack_into_a_huge_one_is_refused(app, ingest):
     packed = gzip.compress(b"x" * 50_000_000)
-    headers = [("Content-Type", FORM), ("Content-Encoding", "gzip"), ("Content-Length", str(len(packed)))]
+    headers = [*FORGED, ("Content-Encoding", "gzip"), ("Content-Length", str(len(packed)))]
 
     async with serving(app) as (port, _, _):
         assert await ask(port, head(headers)) == 400
@@ -151,14 +153,14 @@ async def test_two_hosts_are_refused(app, ingest):
 
 async def test_a_body_that_trickles_in_is_given_up(app, ingest, monkeypatch):
     monkeypatch.setattr(authentication, "_READ_DEADLINE_S", 0.05)
-    headers = [("Content-Type", FORM), ("Content-Length", "100")]
+    headers = [*FORGED, ("Content-Length", "100")]
 
     async with serving(app) as (port, _, _):
         assert await ask(port, head(headers), b"CallSid=") == 408
 
 
 async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):
-    headers = [("Content-Type", FORM), ("Content-Length", "100")]
+    headers = [*FORGED, ("Content-Length", "100")]
 
     async with serving(app) as (port, _, _):
         _, writer = await connect(port)
