@@ -36,7 +36,7 @@ class CommandRoutes:
                 parsed.entry() | {"by": TOKEN_NAME}, parsed.id, check_session=True
             )
         except (CommandIdConflict, SessionExists) as error:
-            raise RequestError("taken", error.reason) from None
+            raise RequestError("id-conflict", error.reason) from None
         except CommandStreamFull as error:
             raise RequestError("full", error.reason) from None
         except UnknownSession as error:

@@ -75,7 +75,7 @@ TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REAC
     "hung-up": "target hung up",
     "customer-left": END_REASONS["customer-left"],
     "hold-limit": "hold limit reached",
-    "flag": "Twilio did not confirm that the agent can leave",
+    "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
 }
 _EVENTS = {
     "conference_started": "conference started",

@@ -16,12 +16,12 @@ _FIXES = {
         its end; a command's outcome is kept for a day. `GET /sessions` lists the sessions. Nothing was done.""",
     ErrorType.METHOD: """
         Use one of the methods in `allowed` and in the header `Allow`.""",
-    ErrorType.TOO_SLOW: """
+    ErrorType.TIMEOUT: """
         Send the whole body within 5 seconds. The connection is closed: open a new one. Nothing was done.""",
     ErrorType.REJECTED: """
         Read `reason`, and send one of the commands in `allowed`, which the session accepted at that moment. The answer
         under the same id stays the same, so a new attempt needs a new id. Nothing was done.""",
-    ErrorType.TAKEN: """
+    ErrorType.ID_CONFLICT: """
         Either another command was sent with this `id` or `Idempotency-Key`. Use a new one for each command, and the
         same one only to repeat a command unchanged. Or a `call` names an existing session: omit `session`, or choose
         another id. Nothing was done.""",

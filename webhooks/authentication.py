@@ -181,7 +181,7 @@ async def _read(
             while len(body) <= bytes_max and not content.at_eof():
                 body += await content.readany()
     except TimeoutError:
-        raise RejectedError(408, Rejection.TOO_SLOW) from None
+        raise RejectedError(408, Rejection.TIMEOUT) from None
     except (web.RequestPayloadError, OSError):
         # Broken chunks, or the sender is gone and may never read the answer.
         raise RejectedError(400, Rejection.MALFORMED_BODY) from None

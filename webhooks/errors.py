@@ -10,7 +10,7 @@ class Rejection(StrEnum):
 
     METHOD = "method"
     TOO_LARGE = "too-large"
-    TOO_SLOW = "too-slow"
+    TIMEOUT = "timeout"
     #: Too many large bodies at once.
     BUSY = "busy"
     CONTENT_TYPE = "content-type"

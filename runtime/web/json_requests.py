@@ -25,9 +25,9 @@ STATUS = {
     "read-only": 403,
     "unknown": 404,
     "method": 405,
-    "too-slow": 408,
+    "timeout": 408,
     "rejected": 409,
-    "taken": 409,
+    "id-conflict": 409,
     #: The target has changed since.
     "changed": 409,
     "too-large": 413,
@@ -77,7 +77,7 @@ class RequestError(ConferralError):
             response.headers[hdrs.ALLOW] = ", ".join(self.allowed)
         if self.retry_after_s:
             response.headers[hdrs.RETRY_AFTER] = str(self.retry_after_s)
-        if self.type in ("too-large", "too-slow"):
+        if self.type in ("too-large", "timeout"):
             response.force_close()  # do not wait for the rest of the body
         return response
 
@@ -118,7 +118,7 @@ async def _read_body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:
-        raise RequestError("too-slow", f"the body did not arrive within {_READ_DEADLINE_S:g} s") from None
+        raise RequestError("timeout", f"the body did not arrive within {_READ_DEADLINE_S:g} s") from None
     except (web.RequestPayloadError, OSError):
         # Broken chunks, or the sender is gone and may never read the answer.
         raise RequestError("malformed", "the body is malformed") from None

@@ -284,7 +284,7 @@ def fail_overdue_commands(draft: Draft, event: PendingCommandOverdue) -> None:
 
 def _overdue_reason(draft: Draft, command: PendingCommand) -> str:
     if command.awaits_end_on_exit:
-        return "flag"
+        return "end-flag-unconfirmed"
     party = draft.session.parties.get(command.party)
     if command.name == Hold.name and party is not None and not party.held:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)

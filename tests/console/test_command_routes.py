@@ -67,7 +67,7 @@ async def test_a_call_that_opens_a_session_needs_none(console, redis):
         (
             {"type": "call", "session": CALL, "agent": "client:a", "customer": "client:b"},
             409,
-            "taken",
+            "id-conflict",
             "session: this id is already in use; leave it out to generate one",
         ),
         ([], 422, "invalid", "JSON object"),
@@ -106,7 +106,7 @@ async def test_the_same_id_is_no_other_command(console, redis):
 
     status, error = await refusal(await console.post("/commands", json=end))
 
-    assert (status, error["type"]) == (409, "taken")
+    assert (status, error["type"]) == (409, "id-conflict")
     assert published(redis) == []
 
 

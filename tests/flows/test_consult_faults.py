@@ -93,8 +93,8 @@ async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(sy
     """Without that flag cleared, letting the agent go later would end the conference for all."""
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", HOLDS, EndConferenceOnExit="false", count=20, status=500)
-    await failed(system, "flag", "transfer", trio.id, to=TARGET, mode="consult")
-    await trio.until(state="conferenced", transfer_status="failed", transfer_reason="flag")
+    await failed(system, "end-flag-unconfirmed", "transfer", trio.id, to=TARGET, mode="consult")
+    await trio.until(state="conferenced", transfer_status="failed", transfer_reason="end-flag-unconfirmed")
     assert dials_to(system, TARGET) == 0
     assert "hold customer" not in trio.asked()
     await trio.hear(customer=trio.agent)

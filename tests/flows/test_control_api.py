@@ -90,9 +90,9 @@ async def test_session_requested_again_under_the_same_id_is_opened_once(system, 
     assert await api.ask("POST", "/sessions", json=body) == answered[0]
 
     status, reported = await api.ask("POST", "/sessions", json={**body, "id": "job-8"})
-    assert (status, reported["error"]["type"]) == (409, "taken")
+    assert (status, reported["error"]["type"]) == (409, "id-conflict")
     status, reported = await api.ask("POST", "/sessions", json={**body, "session": "order-8"})
-    assert (status, reported["error"]["type"]) == (409, "taken")
+    assert (status, reported["error"]["type"]) == (409, "id-conflict")
 
     assert dials_to(system, AGENT) == 1
     assert (await system.command("end", "order-7")).status == "done"

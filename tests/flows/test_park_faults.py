@@ -104,7 +104,7 @@ async def test_flag_that_is_not_cleared_parks_nothing(system):
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
     )
-    await failed(system, "flag", "park", talk.session)
+    await failed(system, "end-flag-unconfirmed", "park", talk.session)
     await system.until(talk.session, state="conferenced", phase="")
     await until_hears(system, talk.customer, [talk.agent])
     await ended_by_command(system, talk.session)

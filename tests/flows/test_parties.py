@@ -160,7 +160,7 @@ async def test_party_is_dialed_only_after_no_leave_can_end_the_conference(system
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
     )
-    await crowd.failed("flag", "add", to=BOB, party="bob")
+    await crowd.failed("end-flag-unconfirmed", "add", to=BOB, party="bob")
     assert dials_to(system, BOB) == 0
     await crowd.talk("customer", "agent")
     system.sandbox.faults.clear()
@@ -386,7 +386,7 @@ async def test_agent_is_hung_up_in_time_although_the_flag_cannot_be_cleared(redi
         agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"
         system.sandbox.faults.next_rest("POST", agents, EndConferenceOnExit="false", status=400, count=99)
         added, removed = await crowd.say("add", to=BOB, party="bob"), await crowd.say("remove", party="agent")
-        assert await crowd.outcome(added) == ("failed", "flag")
+        assert await crowd.outcome(added) == ("failed", "end-flag-unconfirmed")
         assert await crowd.outcome(removed) == ("done", "")
         await crowd.ends("agent-left")
         assert dials_to(system, BOB) == 0

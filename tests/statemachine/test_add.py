@@ -105,14 +105,14 @@ def test_ring_time_of_the_command_holds():
 
 def test_flag_not_cleared_by_twilio_fails_add_and_no_one_is_dialed():
     story = clearing().fires(ConfirmOverdue).expect("conferenced", "look").fires(PendingCommandOverdue)
-    story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
+    story.expect_command("add-1", "accepted", "failed", reason="end-flag-unconfirmed").expect_no_orders()
     story.confirms("customer", "agent").expect("conferenced").expect_timers()
     assert "lawyer" not in story.session.parties
 
 
 def test_flag_of_one_that_is_not_cleared_fails_it():
     story = clearing().confirms("customer").fires(PendingCommandOverdue)
-    story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
+    story.expect_command("add-1", "accepted", "failed", reason="end-flag-unconfirmed").expect_no_orders()
 
 
 def test_flags_with_lost_callbacks_are_found_by_a_read():

@@ -151,7 +151,8 @@ def test_agent_of_an_outbound_bridge_who_lingers_is_hung_up():
 
 def test_flag_not_cleared_in_time_fails_park_and_both_keep_talking():
     story = as_conference(conferenced()).park().fires(StageOverdue).expect("conferenced", phase="")
-    story.expect_command("park-1", "accepted", "failed", reason="flag").expect_concluded(("transfer", "failed", "flag"))
+    story.expect_command("park-1", "accepted", "failed", reason="end-flag-unconfirmed")
+    story.expect_concluded(("transfer", "failed", "end-flag-unconfirmed"))
 
 
 def test_unconfirmed_hold_fails_the_park_and_no_one_is_hung_up():

@@ -146,7 +146,7 @@ def test_supervisor_no_longer_in_the_conference_is_searched_for():
 
 def test_uncleared_flag_fails_supervise_and_no_one_is_dialed():
     story = ordering().supervise().fires(PendingCommandOverdue)
-    story.expect_command("supervise-1", "accepted", "failed", reason="flag").expect_no_orders()
+    story.expect_command("supervise-1", "accepted", "failed", reason="end-flag-unconfirmed").expect_no_orders()
     assert "supervisor" not in story.session.parties
 
 

@@ -157,8 +157,8 @@ def test_flag_not_confirmed_by_twilio_fails_the_transfer_and_no_one_is_dialed():
     story = conferenced().transfer("warm").fires(ConfirmOverdue).expect("transferring", "look")
     story.is_unknown("read_calls").fires(ConfirmOverdue).expect("transferring", "look")
     story.fires(StageOverdue).expect("conferenced")
-    story.expect_command("transfer-1", "accepted", "failed", reason="flag").expect_attempts()
-    story.expect_concluded(("transfer", "failed", "flag"))
+    story.expect_command("transfer-1", "accepted", "failed", reason="end-flag-unconfirmed").expect_attempts()
+    story.expect_concluded(("transfer", "failed", "end-flag-unconfirmed"))
 
 
 def test_flag_with_lost_callback_is_found_by_a_read():

@@ -45,7 +45,7 @@ class ApiCommands:
         try:
             return await self._submitter.submit(parsed.entry() | {"by": TOKEN_NAME}, parsed.id, check_session=True)
         except (CommandIdConflict, SessionExists) as error:
-            raise RequestError(ErrorType.TAKEN, error.reason) from None
+            raise RequestError(ErrorType.ID_CONFLICT, error.reason) from None
         except CommandStreamFull as error:
             raise RequestError(ErrorType.FULL, error.reason) from None
         except UnknownSession as error:
@@ -79,7 +79,7 @@ class ApiCommands:
             _log_unreachable(error)
             return None
         except CommandIdConflict as error:
-            raise RequestError(ErrorType.TAKEN, error.reason) from None
+            raise RequestError(ErrorType.ID_CONFLICT, error.reason) from None
         finally:
             self._waiting -= 1
 

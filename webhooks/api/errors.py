@@ -15,11 +15,11 @@ class ErrorType(StrEnum):
     #: The path does not support this method.
     METHOD = "method"
     #: The body did not arrive in time.
-    TOO_SLOW = "too-slow"
+    TIMEOUT = "timeout"
     #: The session does not accept the command; `allowed` lists what it accepts.
     REJECTED = "rejected"
     #: The id was already used for something else.
-    TAKEN = "taken"
+    ID_CONFLICT = "id-conflict"
     #: The body is too large.
     TOO_LARGE = "too-large"
     #: A field or parameter is missing or invalid.

@@ -54,7 +54,7 @@ class Route:
         """Add the error types that follow from the kind of route."""
         kinds = [*self.more_error_types]
         if self.body:
-            kinds += (ErrorType.MALFORMED, ErrorType.TOO_SLOW, ErrorType.TOO_LARGE, ErrorType.INVALID)
+            kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE, ErrorType.INVALID)
         if self.is_ours:
             kinds += (ErrorType.INVALID,)
         if self.needs_token:
@@ -89,7 +89,7 @@ ROUTES = (
         {202: ResponseSpec(models.SessionAccepted, "The call has been requested")},
         body=(Call,),
         body_without=("type",),
-        more_error_types=(ErrorType.TAKEN, ErrorType.FULL),
+        more_error_types=(ErrorType.ID_CONFLICT, ErrorType.FULL),
     ),
     Route(
         hdrs.METH_GET,
@@ -132,7 +132,7 @@ ROUTES = (
         query=(WAIT,),
         body=tuple(command for command in COMMANDS if command is not Call),
         body_without=("session",),
-        more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.TAKEN, ErrorType.FULL),
+        more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.ID_CONFLICT, ErrorType.FULL),
     ),
     Route(
         hdrs.METH_GET,

@@ -134,7 +134,10 @@ def note_no_target_reached(draft: Draft, event: Event) -> None:
 
 
 #: Failure reasons by the stage that Twilio did not confirm.
-_UNCONFIRMED = {TransferStage.CLEARING_END_ON_EXIT: "flag", TransferStage.PAUSING_RECORDING: "recording-failed"}
+_UNCONFIRMED = {
+    TransferStage.CLEARING_END_ON_EXIT: "end-flag-unconfirmed",
+    TransferStage.PAUSING_RECORDING: "recording-failed",
+}
 
 
 def fail_unconfirmed(draft: Draft, event: StageOverdue) -> None:

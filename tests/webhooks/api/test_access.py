@@ -244,7 +244,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch
         await never.wait()
 
     async with client.post("/tokens", data=stalled()) as response:
-        assert (response.status, (await response.json())["error"]["type"]) == (408, "too-slow")
+        assert (response.status, (await response.json())["error"]["type"]) == (408, "timeout")
     never.set()
 
 

@@ -209,7 +209,7 @@ async def test_a_call_can_not_have_the_id_of_a_session_or_call_that_there_is(api
     for named in (CALLER, ALICE):
         status, body = await ask(api, "/sessions", {"agent": "client:a", "customer": "client:b", "session": named})
 
-        assert (status, body["error"]["type"]) == (409, "taken")
+        assert (status, body["error"]["type"]) == (409, "id-conflict")
         assert body["error"]["reason"].startswith("session: this id is already in use")
     assert await published(store) == []
 
@@ -252,7 +252,7 @@ async def test_another_command_under_that_id_is_refused(api, store, is_taken_up)
 
     status, body = await ask(api, COMMANDS, {"type": "convert", "id": "night-17"})
 
-    assert (status, body["error"]["type"]) == (409, "taken")
+    assert (status, body["error"]["type"]) == (409, "id-conflict")
     assert body["error"]["reason"] == "the id night-17 is already used by another command; nothing was done"
     assert await published(store) == before
 

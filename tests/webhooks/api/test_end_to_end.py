@@ -53,7 +53,7 @@ async def test_a_call_is_converted_and_ended_over_http(system, api):
     assert (status, converted["status"], converted["session"]) == (200, "done", caller.sid)
     assert await ask(api, "POST", commands, json={"type": "convert", "id": "night-17"}) == (200, converted)
     status, body = await ask(api, "POST", commands, json={"type": "end", "id": "night-17"})
-    assert (status, body["error"]["type"]) == (409, "taken")
+    assert (status, body["error"]["type"]) == (409, "id-conflict")
 
     assert (await ask(api, "GET", f"/sessions/{caller.sid}"))[1]["state"] == "conferenced"
     assert [one["id"] for one in (await ask(api, "GET", "/sessions?state=conferenced"))[1]["sessions"]] == [caller.sid]

@@ -65,7 +65,7 @@ async def test_the_key_of_one_command_is_no_others(api, store, path, body):
     status, reported = await ask(api, path, body, KEY)
 
     reason = f"the id {KEY} is already used by another command; nothing was done"
-    assert (status, reported["error"]) == (409, refusal("taken", reason))
+    assert (status, reported["error"]) == (409, refusal("id-conflict", reason))
     assert await published(store) == before
 
 
