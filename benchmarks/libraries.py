@@ -15,8 +15,8 @@ from conferral.statemachine import dispatch, machine
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
-from conferral.storage.connection.client import Client, make_client
-from conferral.storage.connection.hot_requests import HotRequests
+from conferral.storage.connection.client import make_client, run_all
+from conferral.storage.connection.pipelining_client import over_one_connection
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ def _decide_call(events: Sequence[Event]) -> None:
         session = machine.step(session, event, now_ms).session
 
 
-async def _pipeline(client: Client, count: int, *, pipelining: bool) -> float:
+async def _pipeline(url: str, count: int, *, pipelining: bool) -> float:
     """Send pipelines of two commands, one after another; return the CPU microseconds of this process for each."""
-    hot = HotRequests(client, pipelining=pipelining)
+    client = over_one_connection(make_client(url)) if pipelining else make_client(url)
     commands = [("HSET", "hash", "field", "value"), ("HGET", "hash", "field")]
-    await hot.execute_all(commands)
+    await run_all(client, commands)
     began_s = time.process_time()
     for _ in range(count):
-        await hot.execute_all(commands)
+        await run_all(client, commands)
     spent_s = time.process_time() - began_s
-    hot.close()
+    await client.aclose()
     return spent_s / count * 1e6
 
 
@@ -101,8 +101,8 @@ async def measure(size: Size, _chance: Random) -> Figures:
             measured: dict[str, Callable[[], Awaitable[float]]] = {
                 "direct.callback_us": lambda: _callbacks(direct, ports["direct"], callbacks, size.callbacks_s),
                 "aiohttp.callback_us": lambda: _callbacks(aiohttp, ports["aiohttp"], callbacks, size.callbacks_s),
-                "pipelining.pipeline_us": lambda: _pipeline(client, size.pipelines, pipelining=True),
-                "redis_py.pipeline_us": lambda: _pipeline(client, size.pipelines, pipelining=False),
+                "pipelining.pipeline_us": lambda: _pipeline(redis.url, size.pipelines, pipelining=True),
+                "redis_py.pipeline_us": lambda: _pipeline(redis.url, size.pipelines, pipelining=False),
             }
             for _ in range(size.rounds):
                 for name, run in measured.items():

@@ -9,8 +9,8 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster
-from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
 from conferral.storage.connection.pipelining_client import over_one_connection
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
@@ -54,8 +54,6 @@ class Connections:
     #: A single connection, which the leases name, so that others can tell when this worker was killed; None on a
     #: cluster, whose leases are on several servers.
     own: Client | None
-    #: For the commits and what follows them.
-    hot: HotRequests
     #: For the partitions' streams, and the commands'.
     reads: BlockingReads
     http: PooledHttpClient
@@ -72,20 +70,17 @@ class Connections:
             blocking,
             reserved,
             None if is_cluster(client) else over_one_connection(environment.redis(url, max_connections=1)),
-            HotRequests(reserved),
             BlockingReads(blocking),
             environment.http(settings, clock=environment.clock, metrics=metrics),
         )
 
     def partition_store(self, keys: Keys, outcomes_kept: int) -> PartitionStore:
         """Return the store of the partitions."""
-        return PartitionStore(
-            self.client, self.blocking, keys, outcomes_kept=outcomes_kept, hot=self.hot, reads=self.reads
-        )
+        return PartitionStore(self.client, self.blocking, keys, outcomes_kept=outcomes_kept, reads=self.reads)
 
     def session_store(self, keys: Keys, session_ttl_s: int) -> SessionStore:
         """Return the store of the sessions."""
-        return SessionStore(self.reserved, keys, session_ttl_s=session_ttl_s, hot=self.hot)
+        return SessionStore(self.reserved, keys, session_ttl_s=session_ttl_s)
 
     async def close(self) -> None:
         """Close all, even if one of them fails."""
@@ -94,7 +89,6 @@ class Connections:
                 if client is not None:
                     closing.push_async_callback(client.aclose)
             closing.push_async_callback(self.http.close)
-            closing.callback(self.hot.close)
             closing.callback(self.reads.close)
 
 

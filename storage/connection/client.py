@@ -4,7 +4,7 @@ A client that retries after a timeout may execute the command twice: observed wi
 Here, only the caller retries, because it knows whether a repetition is recognized.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -113,6 +113,14 @@ def _without_cluster(url: str) -> tuple[str, bool]:
     is_cluster = ("cluster", "true") in query
     rest = urlencode([(name, value) for name, value in query if name != "cluster"])
     return urlunsplit(parts._replace(query=rest)), is_cluster
+
+
+async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any]:
+    """Run commands in one pipeline; return their answers, with Redis's refusals as values."""
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return list(await pipeline.execute(raise_on_error=False))
 
 
 async def run_each(client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:

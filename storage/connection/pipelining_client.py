@@ -78,5 +78,5 @@ def _words(command: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def over_one_connection(client: Client) -> Client:
-    """Return a client that sends over one connection, in place of this one; on a cluster, this one."""
+    """Return a client that sends this one's commands over one connection; a cluster's client is returned as it is."""
     return PipeliningClient(client) if PipeliningConnection.can_serve(client) else client

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, is_transient, store_errors, to_store_error
+from conferral.storage.connection.client import Client, is_transient, run_all, store_errors, to_store_error
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.pipelining import PipeliningConnection
 
@@ -207,10 +207,7 @@ class CommandBatcher:
         commands = [command for operation in batch for command in operation.commands]
         if isinstance(self._client, ClusterClient):
             return await self._client.exchange(commands, _make_settler(batch))
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        return list(await pipeline.execute(raise_on_error=False))
+        return await run_all(self._client, commands)
 
     async def _retry(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
         """Put operations that still have a waiting caller back to the front of the queue."""

@@ -13,8 +13,8 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.connection.client import Client, is_cluster, run_each, store_errors
-from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
+from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import Client, is_cluster, run_all, run_each, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
@@ -70,11 +70,9 @@ class PartitionStore:
         keys: Keys,
         *,
         outcomes_kept: int = OUTCOMES_KEPT,
-        hot: HotRequests | None = None,
         reads: BlockingReads | None = None,
     ) -> None:
         self._client = client
-        self._hot = hot or HotRequests(client, pipelining=False)
         self._reads = reads or BlockingReads(blocking, pipelining=False)
         self._keys = keys
         self._outcomes_kept = outcomes_kept
@@ -218,7 +216,7 @@ class PartitionStore:
         outbox = self._keys.outbox(partition)
         async with self._write_limits.permit(outbox):
             with store_errors():
-                answers = await self._hot.execute_all(commands)
+                answers = await run_all(self._client, commands)
                 refused = {
                     owner.write_id
                     for owner, answer in zip(owners, answers, strict=True)
@@ -226,7 +224,7 @@ class PartitionStore:
                 }
                 done = {owner.write_id for owner in owners} - refused
                 if done:
-                    await self._hot.execute_command("HDEL", outbox, *done)
+                    await self._client.hdel(outbox, *done)
         return [write for write in writes if write.write_id not in done]
 
     async def finish_write(self, partition: int, write: effect_codec.PostCommitWrite, *, session_ttl_s: int) -> None:

@@ -13,8 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_hash import LOADED, PACKED
-from conferral.storage.connection.client import Client, store_errors, unless_refused
-from conferral.storage.connection.hot_requests import HotRequests
+from conferral.storage.connection.client import Client, run_all, store_errors, unless_refused
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 from conferral.storage.scripts import Argument
@@ -100,8 +99,8 @@ class WrongTypeError(StoreError):
 class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
-    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int, hot: HotRequests | None = None) -> None:
-        self._hot = hot or HotRequests(client, pipelining=False)
+    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int) -> None:
+        self._client = client
         self._keys = keys
         self._session_ttl_s = session_ttl_s
 
@@ -109,7 +108,7 @@ class SessionStore:
         """Load sessions by id, in one round trip; return new ones for missing ids, and the error for corrupt ones."""
         commands = [("HMGET", self._keys.session(name), *LOADED) for name in session_ids]
         with store_errors():
-            records = unless_refused(await self._hot.execute_all(commands))
+            records = unless_refused(await run_all(self._client, commands))
         return {name: _load(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
@@ -126,7 +125,7 @@ class SessionStore:
         """
         keys, arguments = self._arguments(partition, lease, batch)
         with store_errors():
-            code, *places = map(int, await scripts.commit_batch(self._hot, keys, arguments))
+            code, *places = map(int, await scripts.commit_batch(self._client, keys, arguments))
         match result := CommitResult(code):
             case CommitResult.LOST:
                 lease.valid_until_s = 0.0

@@ -11,9 +11,9 @@ from twilio.rest import Client as TwilioClient
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage import config
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.connection.hot_requests import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames

@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from conferral.runtime.clock import SystemClock
-from conferral.storage.connection.hot_requests import BlockingReads, HotRequests
+from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.pipelining_client import over_one_connection
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -112,26 +113,27 @@ async def blocking(server) -> AsyncIterator[Any]:
 
 @pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"])
 def pipelining(request: pytest.FixtureRequest) -> bool:
-    """Both ways to send a worker's hot requests to a single server."""
+    """Both ways to send a worker's requests to a single server."""
     return bool(request.param)
 
 
 @pytest.fixture
-def hot(client, pipelining) -> Iterator[HotRequests]:
-    requests = HotRequests(client, pipelining=pipelining)
-    yield requests
-    requests.close()
+async def of_worker(server, pipelining) -> AsyncIterator[Any]:
+    """A worker's client."""
+    client = over_one_connection(client_of(server)) if pipelining else client_of(server)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture
-def store(client, keys, hot) -> SessionStore:
-    return SessionStore(client, keys, session_ttl_s=3600, hot=hot)
+def store(of_worker, keys) -> SessionStore:
+    return SessionStore(of_worker, keys, session_ttl_s=3600)
 
 
 @pytest.fixture
-def access(client, blocking, keys, hot, pipelining) -> Iterator[PartitionStore]:
+def access(of_worker, blocking, keys, pipelining) -> Iterator[PartitionStore]:
     reads = BlockingReads(blocking, pipelining=pipelining)
-    yield PartitionStore(client, blocking, keys, hot=hot, reads=reads)
+    yield PartitionStore(of_worker, blocking, keys, reads=reads)
     reads.close()
 
 

@@ -8,8 +8,12 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.pipelining_client import over_one_connection
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
 from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
@@ -94,3 +98,22 @@ async def test_broken_connection_fails_everything_in_flight_and_is_opened_again(
         await client.aclose()
         with pytest.raises(RedisConnectionError, match="closed"):
             await client.get("n")
+
+
+async def test_commit_whose_answer_is_lost_is_sent_again_only_by_its_caller(single, client, keys, pipelining) -> None:
+    lease, _ = await leases.acquire(client, keys.lease(0), "one", SystemClock())
+    entry_id = (await client.xadd(keys.events(0), {"type": "x"})).decode()
+    async with Relay(single.socket) as relay:
+        relayed = make_client(relay.url)
+        relayed = over_one_connection(relayed) if pipelining else relayed
+        store, batch = SessionStore(relayed, keys, session_ttl_s=60), Batch(entry_ids=[entry_id])
+        assert await store.commit(0, lease, Batch()) is CommitResult.OK  # Redis knows the script
+
+        relay.cut_reply(b"EVALSHA", count=1)
+        with pytest.raises(StoreUnreachableError):
+            await store.commit(0, lease, batch)
+
+        assert await client.hget(keys.lease(0), "commit") == b"2"
+        assert await store.commit(0, lease, batch) is CommitResult.ALREADY
+        assert await client.xlen(keys.events(0)) == 0
+        await relayed.aclose()

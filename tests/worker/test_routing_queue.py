@@ -13,7 +13,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
-from conferral.storage.connection.hot_requests import BlockingReads
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames

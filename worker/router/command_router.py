@@ -16,8 +16,8 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.commands import command_stream
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.hot_requests import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LEASE_MS, Lease, LeaseInfo, LeaseMonitor, Renewal

@@ -1,12 +1,9 @@
-"""Hot requests: those that a worker sends for every batch, past redis-py where the server allows it.
+"""Blocking reads of streams. On a single server, each stream is read over a pipelining connection of its own.
 
-A single server gets them over pipelining connections. A cluster, whose client knows the nodes, and platforms without
-hiredis get them from redis-py. Neither way sends a command twice.
+A cluster, whose client knows the nodes, and platforms without hiredis get the reads from redis-py.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -18,51 +15,12 @@ from conferral.storage.connection.pipelining import PipeliningConnection
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
-class HotRequests:
-    """Commands and pipelines over one connection. Errors are redis-py's.
-
-    Args:
-        client: Knows the address; runs the commands where there is no pipelining connection.
-        pipelining: Whether to use a pipelining connection if possible; then close it at the end.
-    """
-
-    def __init__(self, client: Client, *, pipelining: bool = True) -> None:
-        self._client = client
-        can_serve = pipelining and PipeliningConnection.can_serve(client)
-        self._connection = PipeliningConnection(client) if can_serve else None
-
-    async def execute_command(self, *command: Any) -> Any:
-        """Run one command; return the reply as Redis sent it."""
-        if self._connection is None:
-            return await self._client.execute_command(*command)
-        with as_connection_error():
-            (reply,) = await self._connection.exchange(self._connection.pack((command,)), 1)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
-    async def execute_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Run commands in one pipeline; return their replies, with Redis's refusals as values."""
-        if self._connection is None:
-            pipeline = self._client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            return list(await pipeline.execute(raise_on_error=False))
-        with as_connection_error():
-            return await self._connection.exchange(self._connection.pack(commands), len(commands))
-
-    def close(self) -> None:
-        """Close the connection; running requests fail."""
-        if self._connection is not None:
-            self._connection.close()
-
-
 class BlockingReads:
     """Reads of streams that wait for an entry, each stream over a connection of its own.
 
     Args:
         client: For blocking reads.
-        pipelining: See `HotRequests`.
+        pipelining: Whether to use pipelining connections if possible.
     """
 
     def __init__(self, client: Client, *, pipelining: bool = True) -> None:

@@ -1,0 +1,49 @@
+"""Blocking reads of streams, both ways."""
+
+import asyncio
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from conferral.storage.connection.blocking_reads import BlockingReads
+
+pytestmark = pytest.mark.redis
+
+
+async def test_reads_after_the_end_open_nothing(single, blocking, keys) -> None:
+    reads = BlockingReads(blocking, pipelining=True)
+    reads.close()
+    with pytest.raises(RedisConnectionError, match="closed"):
+        await reads.read(keys.events(0), 1)
+    assert not reads._connections
+
+
+async def test_read_after_a_canceled_one_gets_its_entries_at_once(single, blocking, client, pipelining) -> None:
+    reads = BlockingReads(blocking, pipelining=pipelining)
+    left = asyncio.ensure_future(reads.read("stream", 10))
+    while not (await client.info("clients"))["blocked_clients"]:
+        await asyncio.sleep(0.01)
+    left.cancel()
+    await asyncio.wait([left])
+    await client.xadd("stream", {"a": "b", "c": ""}, id="5-1")
+    async with asyncio.timeout(1):  # the canceled one would block for 2 s
+        assert await reads.read("stream", 10) == [(b"5-1", {b"a": b"b", b"c": b""})]
+    reads.close()
+
+
+async def test_read_waits_for_an_entry(single, blocking, client, pipelining) -> None:
+    reads = BlockingReads(blocking, pipelining=pipelining)
+    waiting = asyncio.ensure_future(reads.read("stream", 10))
+    while not (await client.info("clients"))["blocked_clients"]:
+        await asyncio.sleep(0.01)
+    await client.xadd("stream", {"a": "b"}, id="5-1")
+    assert await waiting == [(b"5-1", {b"a": b"b"})]
+    reads.close()
+
+
+async def test_read_after_an_entry_returns_only_later_ones(single, blocking, client, pipelining) -> None:
+    reads = BlockingReads(blocking, pipelining=pipelining)
+    await client.xadd("stream", {"a": "b"}, id="5-1")
+    await client.xadd("stream", {"c": "d"}, id="5-2")
+    assert await reads.read("stream", 10, after="5-1") == [(b"5-2", {b"c": b"d"})]
+    reads.close()
