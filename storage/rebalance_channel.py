@@ -56,6 +56,7 @@ class RebalanceChannel:
                 await pause(stop, RETRY_REFUSED_S)
 
     async def _subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
+        """Subscribe once; report each notification of another worker until the process stops."""
         stopping = asyncio.ensure_future(stop.wait())
         channel = await self._open_pubsub()
         try:

@@ -276,13 +276,14 @@ def fail_overdue_commands(draft: Draft, event: PendingCommandOverdue) -> None:
             due_ms = draft.now_ms + draft.policy.command_timeout_ms
             change_command(draft, command, calls_were_read=True, due_ms=due_ms)
         else:
-            finish_command(draft, command, CommandStatus.FAILED, _overdue_reason(draft, command))
+            finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command))
     set_command_timer(draft)
     # The callback of a departure may be lost: verify that no one is alone.
     read_calls(draft, event)
 
 
-def _overdue_reason(draft: Draft, command: PendingCommand) -> str:
+def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
+    """Undo an overdue hold or supervise mode in the session; return the reason of the failure."""
     if command.awaits_end_on_exit:
         return "end-flag-unconfirmed"
     party = draft.session.parties.get(command.party)

@@ -26,7 +26,7 @@ class Address:
         self._since_s = float("-inf")
 
     def report_read_only(self, generation: int) -> None:
-        """Note that a server answered READONLY over a connection of this generation."""
+        """Start a new generation of connections: a server answered READONLY over one of this generation."""
         # The loop's clock, like all other waits here, so that simulated time works.
         now_s = asyncio.get_running_loop().time()
         if generation == self.generation and not 0 <= now_s - self._since_s < REFRESH_EVERY_S:
@@ -64,7 +64,7 @@ class _ReconnectMixin:
         return self._generation != self._address.generation
 
     def note_refusal(self, error: ResponseError) -> None:
-        """Note a READONLY error."""
+        """Make all connections to the address reconnect if the error is READONLY; ignore other errors."""
         if error_word(error) == "READONLY":
             self._address.report_read_only(self._generation)
 
@@ -76,7 +76,7 @@ class _ReconnectMixin:
         await behind.connect()
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Read one answer; note READONLY errors."""
+        """Read one answer; a READONLY error makes all connections to the address reconnect."""
         behind: Any = super()
         try:
             return await behind.read_response(*arguments, **options)

@@ -327,10 +327,10 @@ class SessionReader:
             after: Id of the last entry seen, by session id; empty for all.
         """
 
-        def ask(pipeline: Any, name: str) -> None:
+        def queue_read(pipeline: Any, name: str) -> None:
             pipeline.xrange(self.keys.log(name), f"({after[name]}" if after[name] else "-", "+")
 
-        answers = await self._for_each(list(after), ask)
+        answers = await self._for_each(list(after), queue_read)
         return {name: [_log_entry(one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
 
     async def last_log_ids(self, session_ids: Iterable[str]) -> dict[str, str]:

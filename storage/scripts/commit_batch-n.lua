@@ -1,5 +1,6 @@
 --[[
-  Stores the result of a batch of entries and removes the entries, or writes nothing.
+  Stores the result of a batch of entries and removes the entries, or writes nothing. The lease's holder and commit
+  number are the fence: a worker that has lost the partition can't commit.
 
   KEYS[1]  event stream of the partition
   KEYS[2]  lease hash of the partition

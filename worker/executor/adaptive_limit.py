@@ -1,4 +1,4 @@
-"""Back-off after a 429 (rate limit, by an adaptive concurrency limit) and circuit breaker for requests to Twilio.
+"""Backoff after a 429 (rate limit, by an adaptive concurrency limit) and circuit breaker for requests to Twilio.
 
 The limit is this worker's share of the account's budget. A 429 halves it; each round of successes adds one, as in TCP
 (additive increase, multiplicative decrease; source: RFC 5681, section 3.1). The breaker opens while Twilio is

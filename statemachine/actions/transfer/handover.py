@@ -26,7 +26,7 @@ from conferral.statemachine.transfer import DialOptions
 
 
 def hand_over(draft: Draft, event: Event) -> None:
-    """Hand over to the dialed party that answered first; hang up the others that ring."""
+    """Hand over to the dialed party that answered first; stop the other phones of its ring group."""
     winner = answering_party(draft)
     assert winner is not None  # the guard has found it
     transfer = draft.transfer
