@@ -119,9 +119,8 @@ def pause_for_consult(draft: Draft) -> bool:
         return False
     if recording.status == RecordingStatus.PAUSED and not recording.pending_update:
         return False
-    if (
-        recording.pending_update != RecordAction.PAUSE
-    ):  # otherwise a command requested the pause, which outlasts the consult
+    # A pause that a command requested outlasts the consult.
+    if recording.pending_update != RecordAction.PAUSE:
         _change(draft, is_paused_for_consult=True)
         _request_change(draft, RecordAction.PAUSE)
     return True
