@@ -8,13 +8,11 @@ from aiohttp import web
 
 from conferral.console.access import AccessControl
 from conferral.console.redis_access import RedisAccess
-from conferral.operations.command_submission import TOKEN_NAME, CommandSubmitter
+from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import BulkResult, CountChanged, DeadLetters
-from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
+from conferral.operations.http_commands import parse_command, submit_command
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
-from conferral.storage.commands import command_parser, command_stream
-from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 
 log = structlog.get_logger()
 
@@ -29,24 +27,9 @@ class CommandRoutes:
     async def submit_command(self, request: web.Request) -> web.Response:
         """Publish a command; the WebSocket reports its status from Redis."""
         self._access.require_write(request)
-        parsed = _parsed_command(await read_json_object(request))
-        reader = await self._redis.run(_identity)
-        try:
-            submitted = await CommandSubmitter(reader, self._redis.limiter).submit(
-                parsed.entry() | {"by": TOKEN_NAME}, parsed.id, check_session=True
-            )
-        except (CommandIdConflict, SessionExists) as error:
-            raise RequestError("id-conflict", error.reason) from None
-        except CommandStreamFull as error:
-            raise RequestError("full", error.reason) from None
-        except UnknownSession as error:
-            raise RequestError("unknown", str(error)) from None
-        log.info(
-            "command_published",
-            command=submitted.kind,
-            command_id=command_stream.safe_id(submitted.command_id),
-            session_id=command_stream.safe_id(submitted.session),
-        )
+        parsed = parse_command(await read_json_object(request))
+        submitter = CommandSubmitter(await self._redis.run(_identity), self._redis.limiter)
+        submitted = await submit_command(submitter, parsed)
         return json_response({"command": submitted.command_id}, 202)
 
     async def act_on_dead_letters(self, request: web.Request) -> web.Response:
@@ -84,10 +67,3 @@ async def _act_on_reason(letters: DeadLetters, act: str, body: dict[str, Any]) -
 
 async def _identity(reader: SessionQueries) -> SessionQueries:
     return reader
-
-
-def _parsed_command(fields: dict[str, Any]) -> ParsedCommand:
-    try:
-        return command_parser.parse(fields)
-    except BadCommandError as error:
-        raise RequestError("invalid", str(error)) from None

@@ -159,7 +159,7 @@ class SessionFeed:
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             # A bug: let the process stop, as for every task that no one awaits.
-            asyncio.get_running_loop().call_exception_handler({"message": "looking failed", "exception": error})
+            asyncio.get_running_loop().call_exception_handler({"message": "session feed failed", "exception": error})
 
     # ---- queries -------------------------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class SessionFeed:
             try:
                 await self._poll()
             except StoreError as error:
-                log_unreachable(error, task="look")
+                log_unreachable(error, task="session_feed")
                 self.redis_error = str(error)
                 self._redis.reload_config()
                 pause_s = back_off_s = min(BACK_OFF_MAX_S, back_off_s * 2)

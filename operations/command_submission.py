@@ -16,9 +16,6 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
 
-#: Name of the submitter for commands authorized by `CONFERRAL_API_TOKEN`.
-TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
-
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
 POLL_INITIAL_S = 0.05
 POLL_MAX_S = 0.25

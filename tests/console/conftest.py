@@ -3,6 +3,7 @@ import pytest
 from conferral.console import app as app_module
 from conferral.console import command_routes, session_feed, websocket
 from conferral.console.redis_access import CONCURRENT_MAX
+from conferral.operations import http_commands
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from tests.console.console_helpers import BEARER, app_of, served, set_up
@@ -58,5 +59,5 @@ def quick_ticks(monkeypatch):
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, app_module, bearer, session_feed, command_routes) as captured:
+    with lines_of(monkeypatch, app_module, bearer, session_feed, command_routes, http_commands) as captured:
         yield captured

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-import structlog
-
 import conferral.statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
-from conferral.operations.command_submission import TOKEN_NAME, CommandSubmitter, SubmittedCommand
-from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
+from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.operations.errors import CommandIdConflict
+from conferral.operations.http_commands import submit_command
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -15,8 +14,6 @@ from conferral.runtime.web.json_requests import RequestError
 from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.webhooks.api.errors import ErrorType
-
-log = structlog.get_logger()
 
 #: Requests that may wait for an outcome at the same time (count); others are answered at once.
 WAITERS_MAX = 500
@@ -35,21 +32,8 @@ class ApiCommands:
         self._is_closing = True
 
     async def submit(self, parsed: ParsedCommand) -> SubmittedCommand:
-        """Publish a command; a repetition with the same id is not published again.
-
-        Raises:
-            RequestError: The id was used for another command, the session is unknown (for `call`: exists already), or
-                too many commands wait for a worker.
-            StoreError: The result is unknown.
-        """
-        try:
-            return await self._submitter.submit(parsed.entry() | {"by": TOKEN_NAME}, parsed.id, check_session=True)
-        except (CommandIdConflict, SessionExists) as error:
-            raise RequestError(ErrorType.ID_CONFLICT, error.reason) from None
-        except CommandStreamFull as error:
-            raise RequestError(ErrorType.FULL, error.reason) from None
-        except UnknownSession as error:
-            raise RequestError(ErrorType.UNKNOWN, str(error)) from None
+        """Publish a command; raises as `submit_command`."""
+        return await submit_command(self._submitter, parsed)
 
     async def find_outcome(self, command_id: str) -> CommandOutcome | None:
         """Return a command's outcome so far; None if the command is unknown."""

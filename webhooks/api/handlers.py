@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from aiohttp import web
 from pydantic import BaseModel
 
-from conferral.operations.command_submission import SubmittedCommand
+from conferral.operations.http_commands import parse_command
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
@@ -18,8 +17,8 @@ from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_public_changes
 from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
-from conferral.storage.commands import command_parser, command_stream
-from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import LogEntry
 from conferral.webhooks.api import asyncapi, models, openapi
@@ -27,8 +26,6 @@ from conferral.webhooks.api.access_tokens import AccessTokens
 from conferral.webhooks.api.commands import ApiCommands
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import KEY_HEADER, is_id
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ class Handlers:
         if "type" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "type": this path takes the fields of call')
         model = _parsed_command(request, type="call")
-        command = await self._submit(model)
+        command = await self.commands.submit(model)
         session_id = command.session or command_stream.session_id_of(command.command_id)
         return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
@@ -126,7 +123,7 @@ class Handlers:
         if request.body.get("type") == "call":
             raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
         model = _parsed_command(request, session=named)
-        command = await self._submit(model)
+        command = await self.commands.submit(model)
         if not request.query["wait"]:
             return _response(202, models.CommandAccepted(command=command.command_id))
         outcome = await self.commands.wait_for_outcome(command, request.query["wait"], request.is_gone)
@@ -137,16 +134,6 @@ class Handlers:
                 ErrorType.REJECTED, outcome.reason, await self.commands.allowed_commands(outcome.session or named)
             )
         return _response(200, _outcome(outcome))
-
-    async def _submit(self, parsed: ParsedCommand) -> SubmittedCommand:
-        command = await self.commands.submit(parsed)
-        log.info(
-            "command_published",
-            command=command.kind,
-            command_id=command_stream.safe_id(command.command_id),
-            session_id=command_stream.safe_id(command.session),
-        )
-        return command
 
     async def show_command(self, request: ApiRequest) -> web.Response:
         """Show a command's outcome."""
@@ -187,10 +174,7 @@ def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
         if fields.get("id", "") not in ("", request.key):
             raise RequestError(ErrorType.INVALID, f"id and the header {KEY_HEADER} differ; send only one")
         fields["id"] = request.key
-    try:
-        return command_parser.parse(fields)
-    except BadCommandError as error:
-        raise RequestError(ErrorType.INVALID, str(error)) from None
+    return parse_command(fields)
 
 
 def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:

@@ -1,0 +1,55 @@
+"""Commands over HTTP: validates, publishes, and logs them, for the control API and the console."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
+from conferral.runtime.web.json_requests import RequestError
+from conferral.storage.commands import command_parser, command_stream
+from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
+
+log = structlog.get_logger()
+
+#: Name of the submitter for commands authorized by `CONFERRAL_API_TOKEN`.
+TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
+
+
+def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
+    """Return the command in a request's body.
+
+    Raises:
+        RequestError: A field is missing or invalid.
+    """
+    try:
+        return command_parser.parse(fields)
+    except BadCommandError as error:
+        raise RequestError("invalid", str(error)) from None
+
+
+async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand) -> SubmittedCommand:
+    """Publish a command; a repetition with the same id is not published again.
+
+    Raises:
+        RequestError: The id was used for another command, the session is unknown (for `call`: exists already), or too
+            many commands wait for a worker.
+        StoreError: The result is unknown.
+    """
+    fields = parsed.entry() | {"by": TOKEN_NAME}
+    try:
+        submitted = await submitter.submit(fields, parsed.id, check_session=True)
+    except (CommandIdConflict, SessionExists) as error:
+        raise RequestError("id-conflict", error.reason) from None
+    except CommandStreamFull as error:
+        raise RequestError("full", error.reason) from None
+    except UnknownSession as error:
+        raise RequestError("unknown", str(error)) from None
+    log.info(
+        "command_published",
+        command=submitted.kind,
+        command_id=command_stream.safe_id(submitted.command_id),
+        session_id=command_stream.safe_id(submitted.session),
+    )
+    return submitted
