@@ -4,7 +4,7 @@ import time
 from typing import Protocol
 
 #: Minimum difference that counts as a step of Redis's clock, milliseconds; smaller ones are drift and are followed.
-#: `renew_lease-1.lua` uses the same number.
+#: `renew_leases-n.lua` uses the same number.
 CLOCK_JUMP_MS = 1_000
 #: The clock that includes suspended time; None if the system has none.
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)

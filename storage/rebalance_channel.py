@@ -19,8 +19,8 @@ log = structlog.get_logger()
 #: Pause before subscribing again, seconds: after the connection broke, and after Redis refused the subscription.
 RECONNECT_PAUSE_S = 1.0
 RETRY_REFUSED_S = 60.0
-#: Timeout of one wait for a message, seconds.
-WAIT_S = 1.0
+#: Timeout of one wait for a message, seconds; a message and the stop end it at once.
+WAIT_S = 60.0
 
 
 class RebalanceChannel:

@@ -114,7 +114,7 @@ class Worker:
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks = self._with_restarts(stop, {
                 "leases": lambda: parts.assigner.run(stop, parts.context, parts.executor),
-                "timers": lambda: fire_timers(stop, parts.assigner, self._clock, self.metrics),
+                "timers": lambda: fire_timers(stop, parts.assigner, self.metrics),
                 "router": lambda: parts.router.run(stop),
                 "heartbeat": lambda: parts.assigner.membership.heartbeat(stop),
                 "rebalance_channel": lambda: parts.assigner.membership.listen(stop),
@@ -248,13 +248,11 @@ class Worker:
             for number in labelled - assigner.consumers.keys():
                 self.metrics.partition_lag.remove(str(number))
             labelled &= assigner.consumers.keys()
+            for number, consumer in assigner.consumers.items():
+                self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
+                labelled.add(number)
             try:
-                numbers = list(assigner.consumers)
-                counts = await parts.partition_store.pending_counts(numbers)
-                for number, pending in zip(numbers, counts, strict=True):
-                    self.metrics.partition_lag.labels(str(number)).set(pending)
-                    labelled.add(number)
-                await parts.coverage.refresh()
+                await parts.coverage.refresh(assigner.consumers)
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             await pause(stop, GAUGES_EVERY_S)

@@ -1,6 +1,6 @@
 """Readiness checks: the problems that `/readyz` reports and the metrics show."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -34,13 +34,18 @@ class PartitionCoverage:
         #: When each unassigned partition lost its holder, monotonic seconds.
         self._unassigned_since_s: dict[int, float] = {}
 
-    async def refresh(self) -> None:
-        """Read the leases of all partitions and update the gauge; a lease that can't be read stays as last read.
+    async def refresh(self, held: Collection[int] = ()) -> None:
+        """Read the leases of other workers and update the gauge; a lease that can't be read stays as last read.
+
+        Args:
+            held: The partitions that this worker holds.
 
         Raises:
             StoreError: Redis failed.
         """
-        numbers = list(self._monitors)
+        numbers = [number for number in self._monitors if number not in held]
+        for number in held:
+            self._unassigned_since_s.pop(number, None)
         infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
         now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
         for number, info in zip(numbers, infos, strict=True):

@@ -18,11 +18,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from redis.exceptions import NoScriptError
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors, to_store_error
 from conferral.storage.connection.node_limits import grouped_by_node
@@ -87,6 +88,12 @@ class Lease:
     connection: str = ""
     #: How long the lease lasts even if that connection is gone, by the worker's monotonic clock in seconds.
     disconnected_until_s: float = 0.0
+    #: For a partition's lease, its timers and its stream, which each renewal reads; empty for a task's lease.
+    partition_keys: Sequence[str] = ()
+    #: As of the last renewal: when the partition's next timer is due, Unix milliseconds, None without timers; and its
+    #: undecided entries, count.
+    next_due_ms: int | None = None
+    waiting: int = 0
 
     @property
     def was_released(self) -> bool:
@@ -215,12 +222,14 @@ async def acquire(
     duration_ms: int = LEASE_MS,
     monitor: LeaseMonitor | None = None,
     connection: str = "",
+    partition_keys: Sequence[str] = (),
 ) -> tuple[Lease | LeaseInfo, int]:
     """Acquire a free lease, or take over an expired one (the takeover from a dead worker).
 
     Args:
         monitor: This worker's earlier readings of the lease; notes the new one. Without it, Redis's clock decides.
         connection: The connection over which this worker will renew the lease; empty if unknown.
+        partition_keys: For a partition's lease, its timers and its stream.
 
     Returns:
         The lease, or its holder; and Redis's time, Unix milliseconds.
@@ -261,6 +270,7 @@ async def acquire(
         redis=answer[7].decode(errors="replace"),
         redis_up_s=int(answer[8]) if answer[8] else None,
         connection=connection,
+        partition_keys=partition_keys,
     )
     lease.note_request(requested_at_s, duration_ms)
     lease.rolled_back_at_ms = _rolled_back_at_ms(lease)
@@ -350,13 +360,11 @@ async def renew(
         own_now_ms: For a partition's lease its time, Unix milliseconds: the next holder continues from it, and compares
             the server stored with it.
     """
-    requested_at_s = clock.monotonic_s()
-    commits_before = lease.commit
+    request = _RenewalRequest([(lease, own_now_ms)], clock, duration_ms)
     with store_errors():
-        answer = await scripts.renew_lease(
-            client, [lease.key], _renewal_arguments(lease, requested_at_s, duration_ms, own_now_ms)
-        )
-    return _renewed(lease, answer, clock, requested_at_s, duration_ms, commits_before)
+        answer = await scripts.renew_leases(client, request.keys, request.arguments)
+    results, now_ms = request.note(answer)
+    return results[0], now_ms
 
 
 async def renew_many(
@@ -365,78 +373,71 @@ async def renew_many(
     clock: Clock,
     duration_ms: int,
     connection: str,
-) -> tuple[list[tuple[Renewal, int] | StoreError], str]:
-    """Renew leases in one round trip, over one connection.
+) -> tuple[list[Renewal], int, str]:
+    """Renew partitions' leases in one round trip, over one connection.
 
     Args:
         client: A client with a single connection.
-        held: Partitions' leases, each with the partition's time, Unix milliseconds.
+        held: The leases, each with the partition's time, Unix milliseconds.
         connection: That connection as known so far; stored in the leases.
 
     Returns:
-        Each lease's result and Redis's time, or its error; and the connection's id, empty if Redis refuses to tell it.
+        Each lease's result; Redis's time; and the connection's id, empty if Redis refuses to tell it.
 
     Raises:
-        StoreUnreachableError: Redis did not answer.
+        StoreError: Redis did not answer, or refused; any of the leases may be renewed.
     """
-    requested_at_s = clock.monotonic_s()
-    commits_before = [lease.commit for lease, _ in held]
+    request = _RenewalRequest(held, clock, duration_ms, connection)
     with store_errors():
         pipeline = client.pipeline(transaction=False)
         pipeline.execute_command("CLIENT ID")
-        for position, (lease, own_now_ms) in enumerate(held):
-            lease.connection = connection or lease.connection
-            # All over one connection, so on one server: it is named once.
-            arguments = _renewal_arguments(
-                lease, requested_at_s, duration_ms, own_now_ms, connection, asks_server=position == 0
-            )
-            scripts.renew_lease.append_to(pipeline, [lease.key], arguments)
-        client_id, *answers = await pipeline.execute(raise_on_error=False)
-    found: list[tuple[Renewal, int] | StoreError] = []
-    server = b""
-    for (lease, own_now_ms), answer, commits in zip(held, answers, commits_before, strict=True):
+        scripts.renew_leases.append_to(pipeline, request.keys, request.arguments)
+        client_id, answer = await pipeline.execute(raise_on_error=False)
         if isinstance(answer, NoScriptError):
-            found.append(await renew(client, lease, clock, duration_ms, own_now_ms))
+            answer = await scripts.renew_leases(client, request.keys, request.arguments)
         elif isinstance(answer, Exception):
-            found.append(to_store_error(answer))
-        else:
-            server = server or b"".join(answer[3:])
-            found.append(_renewed(lease, [*answer[:3], server], clock, requested_at_s, duration_ms, commits))
-    return found, "" if isinstance(client_id, Exception) else str(client_id)
+            raise answer
+    return *request.note(answer), "" if isinstance(client_id, Exception) else str(client_id)
 
 
-def _renewal_arguments(
-    lease: Lease,
-    requested_at_s: float,
-    duration_ms: int,
-    own_now_ms: int | None,
-    connection: str = "",
-    *,
-    asks_server: bool = True,
-) -> list[scripts.Argument]:
-    own_ms = own_now_ms if own_now_ms is not None else ""
-    return [
-        lease.holder,
-        duration_ms,
-        own_ms,
-        _server_to_note(lease, requested_at_s),
-        connection,
-        int(asks_server and own_now_ms is not None),
-    ]
+class _RenewalRequest:
+    """A renewal of leases on one server, from its arguments to its answer."""
 
+    def __init__(
+        self, held: Sequence[tuple[Lease, int | None]], clock: Clock, duration_ms: int, connection: str = ""
+    ) -> None:
+        self._held = [lease for lease, _ in held]
+        self._clock = clock
+        self._duration_ms = duration_ms
+        self._requested_at_s = clock.monotonic_s()
+        self._commits_before = [lease.commit for lease in self._held]
+        self.keys = [key for lease in self._held for key in (lease.key, *lease.partition_keys)]
+        self.arguments: list[scripts.Argument] = [duration_ms, connection]
+        for lease, own_now_ms in held:
+            lease.connection = connection or lease.connection
+            server = _server_to_note(lease, self._requested_at_s)
+            self.arguments += [lease.holder, own_now_ms if own_now_ms is not None else "", server]
 
-def _renewed(
-    lease: Lease, answer: Sequence[bytes], clock: Clock, requested_at_s: float, duration_ms: int, commits_before: int
-) -> tuple[Renewal, int]:
-    if int(answer[0]) == 0:
-        lease.valid_until_s = 0.0
-        return Renewal.LOST, int(answer[1])
-    lease.note_redis(answer[3].decode(errors="replace"), clock.monotonic_s(), int(answer[1]))
-    if int(answer[2]) < commits_before:
-        lease.valid_until_s = 0.0
-        return Renewal.ROLLED_BACK, int(answer[1])
-    lease.note_request(requested_at_s, duration_ms)
-    return Renewal.RENEWED, int(answer[1])
+    def note(self, answer: Sequence[Any]) -> tuple[list[Renewal], int]:
+        """Note Redis's answer in the leases; return the results, and Redis's time."""
+        now_ms, redis = int(answer[0]), answer[1].decode(errors="replace")
+        return [
+            self._note(*found, now_ms, redis)
+            for found in zip(self._held, self._commits_before, answer[2:], strict=True)
+        ], now_ms
+
+    def _note(self, lease: Lease, commits_before: int, found: Sequence[Any], now_ms: int, redis: str) -> Renewal:
+        if not found:
+            lease.valid_until_s = 0.0
+            return Renewal.LOST
+        commit, next_due_ms, lease.waiting = found
+        lease.next_due_ms = int(float(next_due_ms)) if next_due_ms else None
+        lease.note_redis(redis, self._clock.monotonic_s(), now_ms)
+        if int(commit) < commits_before:
+            lease.valid_until_s = 0.0
+            return Renewal.ROLLED_BACK
+        lease.note_request(self._requested_at_s, self._duration_ms)
+        return Renewal.RENEWED
 
 
 def _server_to_note(lease: Lease, now_s: float) -> str:

@@ -14,7 +14,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, is_cluster, run_all, run_each, store_errors
+from conferral.storage.connection.client import Client, is_cluster, run_all, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
@@ -78,7 +78,7 @@ class PartitionStore:
         self._outcomes_kept = outcomes_kept
         self._write_limits = NodeLimits(client, POST_COMMIT_WRITES_MAX)
         #: Whether partitions are on several servers, so that one round trip would wait for the slowest of them.
-        self.is_cluster = is_cluster(client)
+        self._is_cluster = is_cluster(client)
 
     async def read(self, partition: int, count: int, *, block: bool) -> list[Entry]:
         """Return the oldest undecided entries; with `block`, wait up to 2 s for one."""
@@ -122,20 +122,6 @@ class PartitionStore:
             pipeline.scard(self._keys.live(partition))
             pipeline.zcard(self._keys.timers(partition))
             return not any(await pipeline.execute())
-
-    async def pending_counts(self, partitions: Sequence[int]) -> list[int]:
-        """Return the number of undecided entries in each partition."""
-        counts = await run_each(self._client, partitions, lambda pipe, number: pipe.xlen(self._keys.events(number)))
-        return [int(count or 0) for count in counts]
-
-    async def next_due_times(self, partitions: Sequence[int]) -> list[int | None]:
-        """Return when each partition's next timer is due, Unix milliseconds; None without timers."""
-        found = await run_each(
-            self._client,
-            partitions,
-            lambda pipe, number: pipe.zrange(self._keys.timers(number), 0, 0, withscores=True),
-        )
-        return [int(first[0][1]) if first else None for first in found]
 
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
@@ -199,7 +185,7 @@ class PartitionStore:
         Raises:
             StoreUnreachableError: Redis did not answer; any of the writes may be done.
         """
-        if self.is_cluster:
+        if self._is_cluster:
             return list(writes)
         commands: list[tuple[Any, ...]] = []
         #: For each command, its write.

@@ -73,7 +73,7 @@ def _load() -> dict[str, Script]:
 SCRIPTS = _load()
 commit_batch = SCRIPTS["commit_batch"]
 acquire_lease = SCRIPTS["acquire_lease"]
-renew_lease = SCRIPTS["renew_lease"]
+renew_leases = SCRIPTS["renew_leases"]
 release_lease = SCRIPTS["release_lease"]
 fire_timers = SCRIPTS["fire_timers"]
 finish_effect = SCRIPTS["finish_effect"]

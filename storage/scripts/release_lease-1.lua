@@ -4,7 +4,7 @@
   KEYS[1]  lease hash: holder, until, commit; for a partition's lease also clock_offset, at, redis
 
   ARGV[1]  holder                text, in full
-  ARGV[2]  the partition's time  ms, from the holder, see `renew_lease-1`; empty: not a partition's lease
+  ARGV[2]  the partition's time  ms, from the holder, see `renew_leases-n`; empty: not a partition's lease
 
   Returns  1  released
            0  it was no longer held

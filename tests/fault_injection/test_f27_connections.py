@@ -58,7 +58,7 @@ class Desk:
         return [
             *(session_of(name) for name in NAMES),
             (lambda: self.access.outbox(1), lambda answer: answer == {"one": b"1" * 600}),
-            (lambda: self.access.pending_counts([2]), lambda answer: answer == [3]),
+            (lambda: self.access.is_idle(0), lambda answer: answer is False),
             (lambda: self.access.live_sessions(0), lambda answer: answer == NAMES),
             (lambda: self.access.read(2, 1, block=True), is_first_entry),
             (taken, lambda answer: getattr(answer, "holder", "") == "9:other"),

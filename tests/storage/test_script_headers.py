@@ -117,7 +117,7 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
         assert path.stem.partition("-")[0] in {
             "share_requests",
             "acquire_lease",
-            "renew_lease",
+            "renew_leases",
             "release_lease",
             "acquire_dial_permit",
             "count_call",

@@ -7,6 +7,7 @@ import pytest
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage.codecs import event_codec
+from conferral.storage.connection.client import is_cluster
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.partition_store import Entry
 
@@ -140,13 +141,43 @@ async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access,
     assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX + 3
 
 
-async def test_next_timers_and_lengths_of_several_partitions_are_read_together(access, client, keys):
-    await client.zadd(keys.timers(1), {"lone|s1": 300, "ring|s2": 200})
+async def acquire(client, keys, clock, partition):
+    partition_keys = (keys.timers(partition), keys.events(partition))
+    return (await leases.acquire(client, keys.lease(partition), "one", clock, partition_keys=partition_keys))[0]
+
+
+async def renewed(client, held, clock):
+    together = [(lease, lease.acquired_at_ms) for lease in held]
+    if is_cluster(client):  # the partitions are on several servers
+        results = [(await leases.renew(client, lease, clock, 5_000, now_ms))[0] for lease, now_ms in together]
+    else:
+        results, _, _ = await leases.renew_many(client, together, clock, 5_000, "")
+    return results, [(lease.next_due_ms, lease.waiting) for lease in held]
+
+
+async def test_renewal_of_several_leases_reads_their_next_timers_and_lengths(client, keys, clock):
+    held = [await acquire(client, keys, clock, number) for number in (0, 1, P)]
+    await client.zadd(keys.timers(1), {"lone|s1": 300, "ring|s2": 1_795_165_380_677})
     await client.xadd(keys.events(P), {"type": "nothing"})
-    assert await access.next_due_times([0, 1]) == [None, 200]
-    assert await access.pending_counts([0, P]) == [0, 1]
+    kept = [leases.Renewal.RENEWED] * 3
+    assert await renewed(client, held, clock) == (kept, [(None, 0), (300, 0), (None, 1)])
+    await client.zrem(keys.timers(1), "lone|s1")
+    assert await renewed(client, held, clock) == (kept, [(None, 0), (1_795_165_380_677, 0), (None, 1)])
+
+    # A lost one in the middle does not shift the others' answers; a single renewal reads the same.
+    await client.hset(keys.lease(1), "holder", "9:other")
+    await client.zadd(keys.timers(P), {"lone|s1": 200})
+    results, (_, _, (due_ms, _)) = await renewed(client, held, clock)
+    assert results == [leases.Renewal.RENEWED, leases.Renewal.LOST, leases.Renewal.RENEWED]
+    assert due_ms == 200
+    await client.zadd(keys.timers(0), {"lone|s1": 100})
+    await leases.renew(client, held[0], clock, 5_000, held[0].acquired_at_ms)
+    assert held[0].next_due_ms == 100
 
 
-async def test_foreign_type_at_timers_is_none(access, client, keys):
-    await client.set(keys.timers(1), "foreign")
-    assert await access.next_due_times([0, 1]) == [None, None]
+async def test_renewal_reads_foreign_types_as_empty(client, keys, clock):
+    held = [await acquire(client, keys, clock, number) for number in (0, 1)]
+    await client.set(keys.timers(0), "foreign")
+    await client.set(keys.events(0), "foreign")
+    await client.zadd(keys.timers(1), {"lone|s1": 300})
+    assert await renewed(client, held, clock) == ([leases.Renewal.RENEWED] * 2, [(None, 0), (300, 0)])

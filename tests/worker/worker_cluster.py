@@ -135,7 +135,7 @@ class WorkerCluster:
         works: list[Any] = [
             keeper.run(stop, around, work),  # type: ignore[arg-type]
             keeper.membership.heartbeat(stop),
-            fire_timers(stop, keeper, clock, metrics),
+            fire_timers(stop, keeper, metrics),
         ]
         if hears_hints:
             works.append(keeper.membership.listen(stop))

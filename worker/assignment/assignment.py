@@ -279,6 +279,7 @@ class PartitionAssigner:
             self._lease_ms,
             monitor,
             self._renewer.connection,
+            (self._keys.timers(partition), self._keys.events(partition)),
         )
         if not isinstance(lease, LeaseInfo):
             outcome = self._peer_leases.end_of(partition) if not lease.was_released else "clean"

@@ -108,17 +108,14 @@ class LeaseRenewer:
         before = self.connection
         requested_at_s = self._clock.monotonic_s()
         try:
-            results, client_id = await leases.renew_many(
+            results, now_ms, client_id = await leases.renew_many(
                 own, [(one.lease, one.clock.now_ms()) for one in held], self._clock, self._lease_ms, before
             )
         except StoreError as error:
             log_unreachable(error, task="leases")
             return False
         for consumer, result in zip(held, results, strict=True):
-            if isinstance(result, StoreError):
-                log_unreachable(result, partition=consumer.number)
-            else:
-                _note(consumer, *result, requested_at_s)
+            _note(consumer, result, now_ms, requested_at_s)
         run_id = next((one.lease.redis for one in held if not one.is_lost), "")
         self.connection = connection_name(run_id, client_id)
         if self.connection and self.connection != before:
@@ -137,3 +134,6 @@ def _note(consumer: PartitionConsumer, renewal: Renewal, now_ms: int, requested_
         log.error("redis_rollback_detected", partition=consumer.number, holder=consumer.lease.holder)
         consumer.was_rolled_back = True
         consumer.mark_lost()
+    elif consumer.lease.next_due_ms is not None:
+        # A rollback may have restored timers that this worker does not know.
+        consumer.timers.note_set(consumer.lease.next_due_ms)

@@ -1,7 +1,7 @@
 """Timers of one partition: fires the due ones, and knows when the next one is due."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from conferral.runtime.clock import StoreClock
 from conferral.storage.partition.lease import Lease
@@ -19,9 +19,9 @@ class PartitionTimers:
         clock: StoreClock,
         on_changed: Callable[[], None],
     ) -> None:
-        self.partition = partition
+        self._partition = partition
         self._lease = lease
-        self.access = access
+        self._access = access
         self._clock = clock
         #: Called when a new timer is due before all known ones.
         self._on_changed = on_changed
@@ -37,29 +37,11 @@ class PartitionTimers:
     async def fire(self) -> None:
         """Move due timers onto the stream and note when the next one is due."""
         self._set_while_firing_ms = None
-        _, next_due_ms = await self.access.fire_timers(self.partition, self._lease, self._clock.now_ms())
+        _, next_due_ms = await self._access.fire_timers(self._partition, self._lease, self._clock.now_ms())
         # The script's answer misses timers that were committed after it ran.
         due_times_ms = [due_ms for due_ms in (next_due_ms, self._set_while_firing_ms) if due_ms is not None]
         self._next_ms = min(due_times_ms, default=None)
         self._on_changed()
-
-    @classmethod
-    async def poll(cls, together: "Sequence[PartitionTimers]") -> None:
-        """Note the next timers of partitions on one server, in one round trip.
-
-        Raises:
-            StoreError: Redis failed.
-        """
-        access = together[0].access
-        due_times_ms = await access.next_due_times([one.partition for one in together])
-        for one, due_ms in zip(together, due_times_ms, strict=True):
-            if due_ms is not None:
-                one.note_set(due_ms)
-
-    @property
-    def is_on_cluster(self) -> bool:
-        """Whether other partitions may be on other servers."""
-        return self.access.is_cluster
 
     def note_set(self, due_ms: int) -> None:
         """Note a timer that was committed, or found in Redis."""

@@ -36,8 +36,8 @@ RETRY_AFTER_S = 3.0
 ATTEMPTS_MAX = 4
 #: Pause between two searches, seconds: after a complete data loss, all sessions are unknown at once.
 PAUSE_S = 0.2
-#: The same while no session is waiting, seconds.
-IDLE_PAUSE_S = 0.5
+#: The same while no session is waiting, seconds; none is due before.
+IDLE_PAUSE_S = SETTLE_S
 #: Sessions queued for a search, count; the sweep finds the others.
 WAITING_MAX = 1_000
 

@@ -38,8 +38,9 @@ from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 
 log = structlog.get_logger()
 
-#: Polling interval for a lost lease or a due sweep, seconds.
+#: Polling interval for a lost lease, and for a due sweep while this worker holds it, seconds.
 TICK_S = 0.5
+HELD_TICK_S = 2.0
 #: Sessions, calls, and findings processed between two lease checks, count.
 CHUNK = 200
 #: Findings published per sweep, count. Each leads to a read from Twilio, and a wrong list must not lead to thousands.
@@ -173,7 +174,7 @@ class Sweeper:
         while not stop.is_set():
             wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._lease.is_valid else TICK_S
             if wait_s > 0:
-                await pause(stop, min(TICK_S, wait_s))
+                await pause(stop, min(HELD_TICK_S, wait_s))
                 continue
             started_s = self._clock.monotonic_s()
             self._next_sweep_s = started_s + self._times.interval_s
