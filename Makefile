@@ -49,6 +49,8 @@ demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leav
 # The processes of the tests share what the first one has compiled, even where the environment forbids it.
 test soak: export PYTHONDONTWRITEBYTECODE =
 test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
+# pip compiles every module of every library, 20 s of one core; Python compiles those that the tests import.
+test soak: export PIP_COMPILE = 0
 
 test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
 	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests
