@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.wheel import build_wheel
+
 # In one process: the distribution is built once for all of these tests.
 pytestmark = pytest.mark.xdist_group("distribution")
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,12 +47,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
         ["tar", "-c", "--null", "-T", "-", "-f", str(folder / "files.tar")], cwd=ROOT, input=listed, check=True
     )
     subprocess.run(["tar", "-x", "-f", str(folder / "files.tar"), "-C", str(source)], check=True)
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps", "--no-build-isolation",
-         "--no-index", "-w", str(folder), str(source)],
-        check=True,
-    )  # fmt: skip
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as built:
+    with zipfile.ZipFile(build_wheel(source, folder)) as built:
         yield built
 
 
