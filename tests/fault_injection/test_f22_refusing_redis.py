@@ -15,6 +15,9 @@ import pytest
 
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.sandbox import CallHandle
+from conferral.sandbox.connection_overrides import Target
+from conferral.sandbox.request_log import DeliveryEntry
+from conferral.sandbox.webhook_delivery import WebhookResponse
 from conferral.storage.commands import command_stream
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up
@@ -102,9 +105,13 @@ async def test_fault_22_redis_is_full(own_redis):
     await call_goes_on(own_redis, configured(maxmemory="100kb"), configured(maxmemory=0), "full (OOM)", lasts_s=0.2)
 
 
-async def test_fault_22_backlog_drains_while_redis_is_full(own_redis):
-    """What was stored before is decided, effects are carried out, and their outcomes are written."""
-    is_held, may_go = asyncio.Event(), asyncio.Event()
+async def test_fault_22_backlog_drains_while_redis_is_full(own_redis, monkeypatch):
+    """What was stored before is decided, effects are carried out, and their outcomes are written.
+
+    Twilio's requests arrive when Redis takes writes again. Twilio repeats a refused callback three times at once; if
+    Redis refuses these too, the conversion waits for its timer.
+    """
+    is_held, may_go, takes_writes = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def hold(point: str, _partition: int) -> None:
         if point == "after_read" and is_held.is_set():
@@ -120,6 +127,14 @@ async def test_fault_22_backlog_drains_while_redis_is_full(own_redis):
         )
         stream = system.keys.events(system.keys.partition_of(customer.sid))
         await system.eventually(lambda: system.client.xlen(stream), "the command is on the stream")
+        twilio = system.sandbox.dispatcher.webhooks
+        send_at_once = twilio.send
+
+        async def send_later(target: Target, entry: DeliveryEntry) -> WebhookResponse:
+            await takes_writes.wait()
+            return await send_at_once(target, entry)
+
+        monkeypatch.setattr(twilio, "send", send_later)
         configured(maxmemory="100kb")(own_redis)
         may_go.set()
 
@@ -128,6 +143,7 @@ async def test_fault_22_backlog_drains_while_redis_is_full(own_redis):
 
         await system.eventually(is_drained, "the backlog is drained though Redis is full")
         configured(maxmemory=0)(own_redis)
+        takes_writes.set()
         assert (await outcome_of(system, converting)).status == "done"
         await all_hang_up(system, outage_s=TROUBLE_S)
 
