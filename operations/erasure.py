@@ -77,7 +77,9 @@ class SessionErasure:
         """
         traces = plan.traces
         if not await self._eraser.erase(traces):
-            raise ErasureRefused(f"{traces.session_id} has changed meanwhile; nothing was done, say it again")
+            raise ErasureRefused(
+                f"{traces.session_id} changed in the meantime; nothing was erased. Run the command again"
+            )
         log.info("session_forgotten", session_id=traces.session_id, count=sum(traces.counts.values()))
 
     async def _check(self, traces: ErasureReport) -> None:
@@ -87,13 +89,13 @@ class SessionErasure:
                 f"{session_id} is live; end it first (conferral end {session_id}), or name one that has ended by its id"
             )
         if traces.pending_work:
-            raise ErasureRefused(f"{session_id} can't be forgotten yet: {traces.pending_work}. Is a worker running?")
+            raise ErasureRefused(f"{session_id} can't be erased yet: {traces.pending_work}. Is a worker running?")
         if not traces.ended_at_ms or traces.is_damaged:
             return
         times = await read_partition_clocks(self._reader)
         rested_s = (times.now_of(session_id) - traces.ended_at_ms) / 1000
         if rested_s < QUIET_PERIOD_S:
             raise ErasureRefused(
-                f"{session_id} has only just ended, and Twilio may still send callbacks: try again in "
+                f"{session_id} has only just ended, and Twilio may still send callbacks; try again in "
                 f"{QUIET_PERIOD_S - max(0, int(rested_s))} s"
             )

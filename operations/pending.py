@@ -78,7 +78,7 @@ def list_waits(session: SessionView, now_ms: int, pending: Sequence[EffectReques
 def timer_effect(timer: str, session: SessionView) -> str:
     """Describe what happens when a timer fires."""
     if timer == "stage" and session.transfer.stage == TransferStage.WAITING_TO_RECALL:
-        return "the agent is rung again"
+        return "Conferral calls the agent back"
     return _TIMER_EFFECTS.get(timer, f"the timer {timer}")
 
 

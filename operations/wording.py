@@ -299,7 +299,7 @@ def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
     """Describe a transfer step's timeout by the effects that followed."""
     if dialed := [who for kind, who, _ in ordered if kind in _DIALS]:
         # The timeout was the scheduled time of the dial: nothing is late.
-        return f"time to {'ring the agent again' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
+        return f"time to {'call the agent back' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
     if all(kind in _READ_EFFECTS for kind, _, _ in ordered):
         return "time to check on the transfer"
     return "a step of the transfer timed out"

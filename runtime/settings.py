@@ -286,14 +286,14 @@ class ServiceSettings(CommandSettings):
         validation_alias="CONFERRAL_OUTCOMES_KEPT",
         ge=100,
         le=100_000_000,
-        description="how many entries the outcomes stream keeps, about",
+        description="approximate number of entries that the outcomes stream keeps",
     )
     outcomes_ttl_s: int = Field(
         default=2_592_000,
         validation_alias="CONFERRAL_OUTCOMES_TTL",
         ge=60,
         le=315_360_000,
-        description="for how many seconds outcomes and dead letters are kept, about",
+        description="seconds that outcomes and dead letters are kept, approximately",
     )
     replay_window_s: int = Field(
         default=604_800,

@@ -9,8 +9,8 @@ _FIXES = {
     ErrorType.MALFORMED: """
         Send one JSON object in UTF-8, uncompressed, with the header `Content-Type: application/json`.""",
     ErrorType.UNAUTHORIZED: """
-        Send `Authorization: Bearer` and the webhooks' `CONFERRAL_API_TOKEN`, which they read at start. If the header
-        gets lost, check your proxy.""",
+        Send `Authorization: Bearer TOKEN` with the webhooks' `CONFERRAL_API_TOKEN`, which they read at startup. If the
+        token is right, check whether your proxy removes the header.""",
     ErrorType.UNKNOWN: """
         Check the path and its id. A session exists once a worker has opened it, and until `CONFERRAL_SESSION_TTL` after
         its end; a command's outcome is kept for a day. `GET /sessions` lists the sessions. Nothing was done.""",
@@ -19,12 +19,12 @@ _FIXES = {
     ErrorType.TIMEOUT: """
         Send the whole body within 5 seconds. The connection is closed: open a new one. Nothing was done.""",
     ErrorType.REJECTED: """
-        Read `reason`, and send one of the commands in `allowed`, which the session accepted at that moment. The answer
-        under the same id stays the same, so a new attempt needs a new id. Nothing was done.""",
+        Read `reason`, and send one of the commands in `allowed`, which the session accepted at that moment. A
+        retry with the same id gets the same answer, so use a new id. Nothing was done.""",
     ErrorType.ID_CONFLICT: """
-        Either another command was sent with this `id` or `Idempotency-Key`. Use a new one for each command, and the
-        same one only to repeat a command unchanged. Or a `call` names an existing session: omit `session`, or choose
-        another id. Nothing was done.""",
+        If another command already used this `id` or `Idempotency-Key`: use a new one for each command, and reuse it
+        only to retry the same command. If a `call` names an existing session: omit `session`, or choose another id.
+        Nothing was done.""",
     ErrorType.TOO_LARGE: """
         Send at most 64 KiB; no command needs more. The connection is closed: open a new one. Nothing was done.""",
     ErrorType.INVALID: """
@@ -34,15 +34,15 @@ _FIXES = {
         Set what `reason` names (see [settings](settings.md)), and restart the webhooks. A retry does not help. Nothing
         was done.""",
     ErrorType.TOO_MANY: """
-        Send the right token: it always works. A wrong one is compared again after the seconds in `Retry-After`.
-        Nothing was done.""",
+        Send the right token: it always works. Wrong tokens get 429 until the seconds in `Retry-After` have
+        passed. Nothing was done.""",
     ErrorType.FULL: """
-        Start a worker, or find out with `conferral check` why none routes commands. Then send the command again, with
-        the same `id` or `Idempotency-Key`. Nothing was done.""",
+        Start a worker, or run `conferral check` to find out why no worker routes commands. Then send the command again,
+        with the same `id` or `Idempotency-Key`. Nothing was done.""",
     ErrorType.STORE: """
         Retry after a second, with the same `id` or `Idempotency-Key`: the command then runs once, whether or not it was
-        accepted before. If it had neither, read the session first. `GET /readyz` shows when Redis is back. If it
-        doesn't come back, see [operating](../operating.md#what-readyz-says).""",
+        accepted before. If your request had neither, check the session first. `GET /readyz` shows when Redis is back.
+        If it doesn't come back, see [operating](../operating.md#what-readyz-says).""",
 }
 
 

@@ -156,14 +156,14 @@ class SessionEraser:
         partition = self._keys.partition_of(session_id)
         async for _, entry in self._entries(self._keys.commands):
             if _names_session(entry, names):
-                return "a command for it has not been processed yet"
+                return "one of its commands has not been processed yet"
         with store_errors():
             outbox = await self._client.hgetall(self._keys.outbox(partition))
         if any(_is_work_for(session_id, body) for body in outbox.values()):
-            return "something is still being done for it, such as a hang-up that Twilio has not confirmed"
+            return "one of its requests is still pending, such as a hang-up that Twilio has not confirmed"
         async for _, entry in self._entries(self._keys.events(partition)):
             if _names_session(entry, names):
-                return "an event of it is not decided yet"
+                return "one of its events has not been processed yet"
         return ""
 
     async def _calls_of(self, session_id: str) -> AsyncIterator[str]:

@@ -16,9 +16,9 @@ def check_sources() -> list[CheckResult]:
     }
     sources = [f"{place}: {', '.join(sorted(names))}" for place, names in places.items() if names]
     lines = [ok("sources", "; ".join([*sources, "all others: default"]))]
-    if overruled := [name for name in both if environment[name] != file[name]]:
-        found = f"{', '.join(overruled)}: set differently in .env; the environment wins"
-        lines.append(warn("overruled", found, "remove one of the two"))
+    if overridden := [name for name in both if environment[name] != file[name]]:
+        found = f"{', '.join(overridden)}: set differently in .env; the environment wins"
+        lines.append(warn("overridden", found, "remove one of the two"))
     if unknown := unknown_settings(KNOWN_SETTINGS):
         named = ", ".join(f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in unknown.items())
         found = f"{named}: not a setting of this version"

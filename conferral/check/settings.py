@@ -62,7 +62,7 @@ def _audio(settings: ServiceSettings) -> CheckResult:
     if local:
         found = f"{' and '.join(local)}: a loopback URL, which Twilio can't reach"
         return fail(
-            "audio", found, "use a URL that Twilio can reach, none for silence, or no setting for the built-in file"
+            "audio", found, "use a URL that Twilio can reach, none for silence, or unset it for the built-in file"
         )
     shown = (f"{name}: {_source(url)}" for name, url in named.items())
     return ok("audio", f"{', '.join(shown)} (not fetched)")

@@ -77,4 +77,4 @@ async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:
     found = f"{waiting:,} commands wait to be routed"
     if waiting > COMMANDS_MAX:
         found += f", more than Conferral's own limit of {COMMANDS_MAX:,}: a program publishes with XADD"
-    return [warn("backlog", found, "check that a worker is running, and which programs publish commands")]
+    return [warn("backlog", found, "make sure that a worker is running, and find out which programs publish commands")]

@@ -61,7 +61,7 @@ Examples:
 Dead letters are messages that could not be processed. They don't block anything. Retry puts them back in their
 queue. The newest come first.
 """
-_RETRY_HELP = """Put entries back where they came from, oldest first.
+_RETRY_HELP = """Put dead letters back into their queue, oldest first.
 
 \b
 Examples:
@@ -174,7 +174,7 @@ def retry_letters(
     if ids:
         done = asyncio.run(_with_dead_letters(lambda dead: dead.retry(ids)))
     else:
-        count = _confirm("Put {count} back where they came from?", reason or "", yes=yes)
+        count = _confirm("{count} will be processed again. Continue?", reason or "", yes=yes)
         done = asyncio.run(_with_dead_letters(lambda dead: dead.retry_all(reason or "", count)))
     _print_result("retried", done, as_json=as_json)
 
@@ -223,7 +223,7 @@ def _confirm(question: str, reason: str, *, yes: bool) -> int | None:
 
 
 def _count_text(count: int) -> str:
-    return f"{count} entr{'y' if count == 1 else 'ies'}"
+    return f"{count} dead letter{'' if count == 1 else 's'}"
 
 
 def _print_result(what: str, done: "BulkResult", *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ def forget(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase all that Redis holds about an ended or damaged session. Asks first on a terminal.
+    """Erase everything stored about an ended or damaged session. Asks first on a terminal.
 
     \b
     Examples:

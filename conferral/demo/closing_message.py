@@ -58,7 +58,7 @@ def _manual_phone_lines() -> list[str]:
         "  3. console:  press Complete. The customer and dave talk; hang up either phone",
         "To start over, press Call on the customer's phone, and answer alice's phone.",
         *textwrap.wrap(
-            f"{answering} answer after a second and press 1 where a key is asked for. Every other phone rings until "
+            f"{answering} answer after a second and press 1 when they are asked to. Every other phone rings until "
             "you answer it or its time is up.",
             WIDTH_MIN,
         ),

@@ -44,7 +44,7 @@ def configure_log(settings: StoreSettings) -> None:
     """Configure logging, and log each name that looks like a setting but isn't: a misspelled setting has no effect."""
     logging_setup.configure(settings.log_format)
     for name, nearest in unknown_settings(KNOWN_SETTINGS).items():
-        reason = f"no setting has this name; meant: {nearest}?" if nearest else "no setting has this name"
+        reason = f"no setting has this name; did you mean {nearest}?" if nearest else "no setting has this name"
         log.warning("setting_unknown", setting=name, reason=reason)
 
 

@@ -52,7 +52,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
         output.print_note(f"console: {page_url(host, port)}#token={settings.api_token.get_secret_value()}")
     if not is_loopback(host):
         output.print_note(
-            f"{host} is reached from elsewhere and speaks no TLS: put a proxy with TLS before the console"
+            f"{host} is reachable from other machines, without TLS: put a TLS proxy in front of the console"
         )
     return lifecycle.run(lambda stop: _console(settings, host, port, stop, options))
 

@@ -9,16 +9,22 @@ class SandboxSettings(StoreSettings):
     """The sandbox's settings; it needs no others."""
 
     account_sid: str | None = Field(
-        default=None, validation_alias="TWILIO_ACCOUNT_SID", pattern=r"^AC[0-9a-fA-F]{32}$", description="the account"
+        default=None,
+        validation_alias="TWILIO_ACCOUNT_SID",
+        pattern=r"^AC[0-9a-fA-F]{32}$",
+        description="the account's SID",
     )
     auth_token: SecretStr | None = Field(
-        default=None, validation_alias="TWILIO_AUTH_TOKEN", min_length=1, description="the key of the signatures"
+        default=None,
+        validation_alias="TWILIO_AUTH_TOKEN",
+        min_length=1,
+        description="signs the requests to the webhooks",
     )
     api_key: str | None = Field(
         default=None,
         validation_alias="TWILIO_API_KEY",
         pattern=r"^SK[0-9a-fA-F]{32}$",
-        description="an API key that is accepted besides the token",
+        description="an API key, accepted as well as the auth token",
     )
     api_secret: SecretStr | None = Field(
         default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
@@ -27,21 +33,23 @@ class SandboxSettings(StoreSettings):
         default=None,
         validation_alias="TWILIO_NUMBER",
         pattern=r"^\+[1-9]\d{6,14}$",
-        description="a number to be called",
+        description="the number that callers dial",
     )
     public_url: HttpUrl | None = Field(
-        default=None, validation_alias="CONFERRAL_PUBLIC_URL", description="whose webhooks number and app have"
+        default=None,
+        validation_alias="CONFERRAL_PUBLIC_URL",
+        description="the webhooks that the number and the TwiML app use",
     )
     twiml_app_sid: str | None = Field(
         default=None,
         validation_alias="TWILIO_TWIML_APP_SID",
         pattern=r"^AP[0-9a-fA-F]{32}$",
-        description="the app through which browsers call",
+        description="the TwiML app of browser agents",
     )
     api_url: HttpUrl | None = Field(
         default=None,
         validation_alias="TWILIO_API_URL",
-        description="the sandbox's own URL; with a `TWILIO_AUTH_TOKEN`, it starts with no other",
+        description="the sandbox's own URL; required with a `TWILIO_AUTH_TOKEN`",
     )
 
 

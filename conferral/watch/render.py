@@ -116,11 +116,11 @@ def draw_session(
     status = (
         output.table_cell(notice, "yellow")
         if notice
-        else output.table_cell("q leads back, j and k to the next one", "dim")
+        else output.table_cell("q goes back; j and k show the next or previous one", "dim")
     )
     if not session.fields:
         return Group(
-            output.table_cell("nothing is known of it; it may have ended long ago", "none"),
+            output.table_cell("not in Redis; it may have ended long ago", "none"),
             output.table_cell(""),
             status,
         )

@@ -30,7 +30,8 @@ from conferral.storage.connection.node_limits import grouped_by_node
 
 #: Lifetime of a lease without renewal, milliseconds: a killed worker's calls wait at most this long, plus a poll.
 LEASE_MS = 5_000
-#: Renewal interval, seconds: three attempts before the lease expires.
+#: Longest renewal interval, seconds: three attempts before the lease expires. It is shorter while Redis knows the
+#: holder's connection; see `worker.assignment.renewal.LeaseRenewer.every_s`.
 RENEW_EVERY_S = 1.5
 #: Lifetime of a lease without renewal once its holder's connection is gone, milliseconds; for short leases, a fraction
 #: of their lifetime. A live holder whose connection was cut has this long to reconnect.

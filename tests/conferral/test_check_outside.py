@@ -260,6 +260,6 @@ def test_sources_of_settings_are_shown_and_never_their_values(run, redis, tmp_pa
     environment, _, rest = lines["sources"]["found"].partition("; .env: ")
     assert environment.startswith("environment: CONFERRAL_AGENT, CONFERRAL_PREFIX, ")
     assert rest == "CONFERRAL_API_TOKEN; all others: default"
-    assert (lines["overruled"]["status"], "CONFERRAL_PREFIX" in lines["overruled"]["found"]) == ("warn", True)
+    assert (lines["overridden"]["status"], "CONFERRAL_PREFIX" in lines["overridden"]["found"]) == ("warn", True)
     assert lines["unknown"]["found"].startswith("CONFERRAL_RING_TMEOUT (did you mean CONFERRAL_RING_TIMEOUT?): ")
     assert "hidden" not in ran.out

@@ -125,9 +125,9 @@ def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_
     assert run("dead", "drop", "--all", "--reason", "odd\x1b[31m").err == "nothing was changed\n"
     assert run("dead", "retry", "--all").code == run("dead", "drop", "3-0").code == 1
     assert questions == [
-        "2 entries (odd\x1b[31m) will be deleted permanently. Continue?",
-        "Put 3 entries back where they came from?",
-        "1 entry will be deleted permanently. Continue?",
+        "2 dead letters (odd\x1b[31m) will be deleted permanently. Continue?",
+        "3 dead letters will be processed again. Continue?",
+        "1 dead letter will be deleted permanently. Continue?",
     ]
     assert redis.xlen(KEYS.dead) == 3
     assert run("dead", "drop", "--all", "--reason", "nothing").err == "no dead letters (nothing)\n"

@@ -173,7 +173,7 @@ def test_session_for_which_something_is_still_done_is_refused(run, redis):
     effect = HangUpCall(effect_id="e1", session_id=CALL, party="agent", call_sid=AGENT_CALL)
     body = effect_codec.encode(effect_codec.OutboxEntry(effect, 1))
     redis.hset(KEYS.outbox(KEYS.partition_of(CALL)), mapping={"e0": "done", "e1": body})
-    refused(run, redis, "something is still being done for it")
+    refused(run, redis, "one of its requests is still pending")
 
 
 def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
@@ -181,10 +181,10 @@ def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
     event = CallProgressed(session_id=CALL, token="t", party="agent", call_sid=AGENT_CALL, status="completed")
     stream = KEYS.events(KEYS.partition_of(CALL))
     redis.xadd(stream, event_codec.encode(event))
-    refused(run, redis, "an event of it is not decided yet")
+    refused(run, redis, "one of its events has not been processed yet")
     redis.delete(stream)
     redis.xadd(KEYS.commands, {"type": "end", "session": AGENT_CALL})
-    refused(run, redis, "a command for it has not been processed yet")
+    refused(run, redis, "one of its commands has not been processed yet")
 
 
 def test_damaged_live_session_is_erased_though_it_is_live(run, redis):
@@ -244,7 +244,7 @@ def test_session_changed_during_confirmation_is_not_erased(run, redis, monkeypat
     monkeypatch.setattr(output, "confirm", decide)
     ran = run("forget", CALL)
     assert (ran.code, ran.out) == (1, "")
-    assert "has changed meanwhile" in ran.err
+    assert "changed in the meantime" in ran.err
     assert redis.hget(KEYS.session(CALL), "version") == "5"
     assert redis.xlen(KEYS.log(CALL)) == 2
     assert redis.xlen(KEYS.outcomes) == redis.xlen(KEYS.dead) - 1 == 2

@@ -33,8 +33,8 @@ def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch
 
     found = [line for line in lines if line["event"] == "setting_unknown"]
     assert [(line["setting"], line["reason"]) for line in found] == [
-        ("CONFERRAL_RING_TMEOUT", "no setting has this name; meant: CONFERRAL_RING_TIMEOUT?"),
-        ("CONFERRAL_SESION_TTL", "no setting has this name; meant: CONFERRAL_SESSION_TTL?"),
+        ("CONFERRAL_RING_TMEOUT", "no setting has this name; did you mean CONFERRAL_RING_TIMEOUT?"),
+        ("CONFERRAL_SESION_TTL", "no setting has this name; did you mean CONFERRAL_SESSION_TTL?"),
         ("CONFERRAL_XYZ", "no setting has this name"),
     ]
     assert all(line.keys() - {"event", "log_level"} <= KEYS for line in found)

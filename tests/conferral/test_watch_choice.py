@@ -164,7 +164,7 @@ async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_ent
     await screen.show_changes([])
     shown = drawn(screen)
     assert [
-        word for word in ("session         S2", "party", "convert requested", "q leads back") if word not in shown
+        word for word in ("session         S2", "party", "convert requested", "q goes back") if word not in shown
     ] == []
     assert "S3" not in shown
 

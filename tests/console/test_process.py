@@ -97,7 +97,7 @@ def test_terminal_shows_the_sign_in_url(redis_server, tmp_path):
     assert [line for line in reported.splitlines() if TOKEN in line] == [
         f"console: http://127.0.0.1:{port}/#token={TOKEN}"
     ]
-    assert "0.0.0.0 is reached from elsewhere and speaks no TLS" in reported
+    assert "0.0.0.0 is reachable from other machines, without TLS" in reported
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_former_agent_is_not_described_as_the_agent():
 @pytest.mark.parametrize(
     ("ordered", "shown"),
     [
-        ([("create_call", "agent")], "time to ring the agent again"),
+        ([("create_call", "agent")], "time to call the agent back"),
         ([("hang_up_call", "agent"), ("create_participant", "target")], "time to dial target"),
         ([("create_call", "target-1"), ("create_call", "target-2")], "time to dial target-1 and target-2"),
         ([("update_participant", "customer")], "a step of the transfer timed out"),

@@ -178,8 +178,8 @@ class Dispatcher:
     def _may_be_redelivered(self, event: Event) -> bool:
         """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery.
 
-        A timer that is due well after the rollback, and a command given then, are of no lost history. After a restart
-        of Redis workers may come and go for a minute, and each dial reported as unknown leaves a caller waiting.
+        A timer that is due well after the rollback, or a command submitted then, can't repeat anything that was lost.
+        The distinction matters: each dial reported as unknown leaves a caller waiting.
         """
         new_from_ms = (self._lease.rolled_back_at_ms or self._lease.acquired_at_ms) + REDELIVERY_WINDOW_MS
         if isinstance(event, TimerExpired) and event.due_ms - self._clock.offset_ms > new_from_ms:

@@ -1,4 +1,4 @@
-// The health strip: seven numbers, each a link to rows. For the last hour's transfers, the rows differ from what was
+// The health strip: numbers, each a link to rows. For the last hour's transfers, the rows differ from what was
 // counted (a session may have had several transfers, or have expired), and the tile says so.
 
 import { html } from "htm/preact";
