@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from conferral.statemachine.states import State
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_codec import decode
-from conferral.storage.codecs.session_hash import DAMAGED, LOADED
+from conferral.storage.codecs.session_hash import DAMAGED, LOADED, WRONG_TYPE
 from conferral.storage.codecs.session_view import SessionView
 
 #: Repair instructions, the same on every surface.
@@ -18,11 +18,15 @@ _RESTORE = (
     "another program changed this field; workers do not read it, so the call continues, but programs that read "
     "the hash see a wrong value until a later event changes the field"
 )
+_ERASE = (
+    "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its calls "
+    "continue until someone hangs up"
+)
 _STATES = frozenset(State)
 
 
 def damaged_field(fields: Mapping[str, str]) -> str:
-    """Return the first field of a session's hash that can't be decoded; empty if all can.
+    """Return the first field of a session's hash that can't be decoded, or `WRONG_TYPE`; empty if all can.
 
     Args:
         fields: The session's fields, as `session_hash.all_fields` returns them.
@@ -36,8 +40,15 @@ def damaged_field(fields: Mapping[str, str]) -> str:
     return ""
 
 
+def describe_damage(field: str) -> str:
+    """Name what is damaged."""
+    return "the Redis type of the key" if field == WRONG_TYPE else f"field {field}"
+
+
 def repair_of(field: str) -> str:
     """Return what a damaged field means for the session, and how it is repaired."""
+    if field == WRONG_TYPE:
+        return _ERASE
     return _REPAIR if field in LOADED else _RESTORE
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from conferral.operations import attention, pending, session_summary, wording
 from conferral.operations.command_submission import allowed_commands_of
-from conferral.operations.damage import damaged_field, repair_of
+from conferral.operations.damage import damaged_field, describe_damage, repair_of
 from conferral.operations.history import timeline
 from conferral.operations.history.timeline import EffectRequest, TimelineEntry
 from conferral.operations.pending import Wait, changes_of
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
+from conferral.storage.codecs.session_hash import WRONG_TYPE
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import parse_rows
 
@@ -129,20 +130,19 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
     if not (field := damaged_field(session.fields)):
         return None
     repair = repair_of(field)
-    helps = (
-        Suggestion(
-            "dead",
-            "processes what has arrived in the meantime, once the field is repaired",
-            f"{command_line} dead retry --all",
-        ),
-        Suggestion(
-            "forget", "erases the session; its calls continue", f"{command_line} forget {session.id or 'SESSION'}"
-        ),
+    retry = Suggestion(
+        "dead",
+        "processes what has arrived in the meantime, once the field is repaired",
+        f"{command_line} dead retry --all",
+    )
+    forget = Suggestion(
+        "forget", "erases the session; its calls continue", f"{command_line} forget {session.id or 'SESSION'}"
     )
     return Explanation(
-        summary=(f"The stored state of this session is damaged: the field {field} is not what Conferral wrote.",
+        summary=(f"The stored state of this session is damaged: {describe_damage(field)} is not what Conferral wrote.",
                   f"{repair[0].upper()}{repair[1:]}."),
-        waits=(), upcoming=(), first_failure=None, suggestions=helps,
+        waits=(), upcoming=(), first_failure=None,
+        suggestions=(forget,) if field == WRONG_TYPE else (retry, forget),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_hash import LOADED, all_fields, load
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.connection.client import Client, run_each, store_errors, unless_refused
 from conferral.storage.keys import Keys
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
@@ -98,8 +98,9 @@ class SessionEraser:
             pipeline.hgetall(keys.gates(session_id))
             pipeline.sismember(keys.live(partition), session_id)
             pipeline.zscore(keys.ended(partition), session_id)
-            fields_raw, log_entries, gates, is_live, ended_ms = await pipeline.execute()
-        fields = all_fields(fields_raw)
+            answers = unless_refused(await pipeline.execute(raise_on_error=False))
+        fields_raw, log_entries, gates, is_live, ended_ms = answers
+        fields, gates = all_fields(fields_raw or {}), gates or {}
         calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
         names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
         outcomes = {
@@ -115,7 +116,7 @@ class SessionEraser:
             is_damaged=_is_damaged(session_id, fields_raw),
             pending_work=await self._pending_work(session_id, names),
             ended_at_ms=int(ended_ms or 0),
-            log_entries=int(log_entries),
+            log_entries=int(log_entries or 0),
             gates=len(gates),
             calls=calls,
             commands=tuple(dict.fromkeys([key async for key in self._commands_of(names)])),
@@ -218,7 +219,9 @@ class SessionEraser:
             yield some, await run_each(self._client, some, append_command)
 
 
-def _is_damaged(session_id: str, fields: Mapping[bytes, bytes]) -> bool:
+def _is_damaged(session_id: str, fields: Mapping[bytes, bytes] | None) -> bool:
+    if fields is None:  # another Redis type
+        return True
     try:
         load(session_id, [fields.get(name.encode()) for name in LOADED])
     except CorruptHashError:

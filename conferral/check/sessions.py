@@ -1,7 +1,7 @@
 """Check that the live sessions in Redis can be decoded."""
 
 from conferral.check.result import CheckResult, fail, ok
-from conferral.operations.damage import damaged_field, repair_of
+from conferral.operations.damage import damaged_field, describe_damage, repair_of
 from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
@@ -24,6 +24,6 @@ async def check_sessions(client: Client, keys: Keys) -> CheckResult:
     if not damaged:
         of = "" if len(checked) == len(live) else f" of {len(live)}"
         return ok("sessions", f"{len(checked)}{of} live sessions are readable")
-    named = ", ".join(f"{name} (field {field})" for name, field in list(damaged.items())[:LISTED_MAX])
+    named = ", ".join(f"{name} ({describe_damage(field)})" for name, field in list(damaged.items())[:LISTED_MAX])
     more = f" and {len(damaged) - LISTED_MAX} more" if len(damaged) > LISTED_MAX else ""
     return fail("sessions", f"the stored state is damaged: {named}{more}", repair_of(next(iter(damaged.values()))))

@@ -189,9 +189,11 @@ def field_lines(session: "SessionView", *, full: bool, is_stored: bool = True) -
         is_stored: Whether these are all fields of the stored hash, which may be damaged. A replay has only public ones.
     """
     from conferral.operations import session_summary, wording
-    from conferral.operations.damage import damaged_field, repair_of
+    from conferral.operations.damage import damaged_field, describe_damage, repair_of
 
     fields = session.fields
+    field = damaged_field(fields) if is_stored else ""
+    damage = f"{describe_damage(field)}: {repair_of(field)}" if field else ""
     shown = {
         "session": session.id,
         "state": session_summary.state_label(session),
@@ -202,7 +204,7 @@ def field_lines(session: "SessionView", *, full: bool, is_stored: bool = True) -
         "notes": "; ".join(session_summary.session_notes(session)),
         "recording": f"{session.recording.sid} {session.recording.url}".strip(),
         "version": fields.get("version", ""),
-        "damaged": f"field {field}: {repair_of(field)}" if is_stored and (field := damaged_field(fields)) else "",
+        "damaged": damage,
     }
     return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
 

@@ -204,7 +204,7 @@ def _add_list(values: list[Value], some: Sequence[Value]) -> None:
 
 def _load(session_id: str, record: Sequence[bytes | None] | None) -> Session | CorruptHashError:
     if record is None:
-        return CorruptHashError("(the key is of the wrong type)")
+        return CorruptHashError(session_hash.WRONG_TYPE)
     try:
         return session_hash.load(session_id, record)
     except CorruptHashError as error:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import scripts
-from conferral.storage.codecs.session_hash import all_fields
+from conferral.storage.codecs.session_hash import DAMAGED, WRONG_TYPE, all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields, int_of
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
@@ -86,10 +86,17 @@ class SessionReader:
         return (await self.read_hashes([session_id])).get(session_id, {})
 
     async def read_hashes(self, session_ids: Iterable[str]) -> dict[str, Fields]:
-        """Return sessions' hashes by id, without hidden fields; leave out missing ones."""
+        """Return sessions' hashes by id, without hidden fields; leave out missing ones.
+
+        Of a session whose key holds another Redis type, return only the id and the damage.
+        """
         wanted = list(session_ids)
         answers = await self._for_each(wanted, lambda pipeline, name: pipeline.hgetall(self.keys.session(name)))
-        return {name: _without_hidden(record) for name, record in zip(wanted, answers, strict=True) if record}
+        return {
+            name: {"id": name, DAMAGED: WRONG_TYPE} if record is None else _without_hidden(record)
+            for name, record in zip(wanted, answers, strict=True)
+            if record or (record is None and node_of(self.client, self.keys.session(name)) not in self.silent)
+        }
 
     async def view(self, session_id: str) -> SessionView:
         """Return one session; empty if it does not exist."""

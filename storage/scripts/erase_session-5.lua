@@ -19,7 +19,8 @@
 local hash, log, gates, live, ended = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local session, version, is_damaged = ARGV[1], ARGV[2], ARGV[3] == '1'
 
-local found = redis.call('HMGET', hash, 'version', 'state')
+local found = redis.pcall('HMGET', hash, 'version', 'state')
+if found.err then found = {} end  -- not a hash
 if (found[1] or '') ~= version then return 0 end
 if not is_damaged and version ~= '' and found[2] ~= 'ended' then return 0 end
 if not is_damaged and redis.call('SISMEMBER', live, session) == 1 then return 0 end

@@ -50,3 +50,21 @@ def test_sessions_marks_it_first(damaged, redis, run):
 
     assert rows[0].startswith(CALL)
     assert "damaged" in rows[0]
+
+
+def test_a_key_of_another_type_is_damage_that_only_forget_removes(redis, run):
+    put(redis, make_session(), log=[log_entry("call_received", version="1")])
+    redis.delete(KEYS.session(CALL))
+    redis.set(KEYS.session(CALL), "text")
+
+    for command in ("show", "explain"):
+        out = " ".join(run(command, CALL).out.split())
+        assert "the Redis type of the key" in out
+        assert f"{'conferral forget' if command == 'show' else 'forget ' + CALL}" in out
+        assert "dead retry" not in out
+    assert "damaged" in run("sessions").out.splitlines()[1]
+    (line,) = [line for line in run("check", "--json", "--offline", **SERVICE).json if line["name"] == "sessions"]
+    assert (line["status"], "(the Redis type of the key)" in line["found"]) == ("fail", True)
+    assert run("forget", CALL, "--yes").code == 0
+    assert not redis.exists(KEYS.session(CALL), KEYS.log(CALL))
+    assert "no call" in run("show", CALL).err
