@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from conferral.operations import wording
-from conferral.operations.session_summary import next_dialed_party
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND
+from conferral.operations.session_summary import is_ringing_caller, next_dialed_party
+from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import PartyStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 
@@ -42,12 +42,6 @@ def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
         else _audible_to(party, there)
         for name, party in there.items()
     )
-
-
-def is_ringing_caller(session: SessionView, party: PartyView) -> bool:
-    """Whether this is an inbound caller whose call still rings because no one has answered."""
-    came_in = party.name == CUSTOMER and session.direction == INBOUND
-    return came_in and party.status == PartyStatus.RINGING and not party.dial_id
 
 
 def _audible_to(party: PartyView, there: Mapping[str, PartyView]) -> AudibleParties:

@@ -41,7 +41,7 @@ _PLAIN_ADDRESS = re.compile(r"(client|sip):")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The first thing that went wrong."""
+    """The first thing that went wrong, or the last refused command."""
 
     #: Id of the log entry.
     entry_id: str
@@ -253,7 +253,7 @@ def _first_failure(
 ) -> Failure | None:
     """Return the newest transfer's first failure; without one, the first of the last transfer that had one.
 
-    A refused command changes nothing and causes nothing, so it counts only if nothing else failed.
+    A refused command changes nothing and causes nothing: only if nothing else failed, the last one is returned.
     """
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
     begins = [timeline.version_of(entry) for entry in log if session.transfer.mode and _begins_transfer(entry)]
@@ -262,7 +262,7 @@ def _first_failure(
     for are_refused in (False, True):
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
             begin = max((version for version in begins if version <= some[-1][1].version), default=0)
-            entry, moment = next(pair for pair in some if pair[1].version >= begin)
+            entry, moment = some[-1] if are_refused else next(pair for pair in some if pair[1].version >= begin)
             return replace(_failure(entry, moment, full=full), is_earlier=moment.version < newest)
     return None
 

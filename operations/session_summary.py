@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from conferral.operations import wording
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.codecs.timestamps import to_iso
@@ -22,7 +22,7 @@ _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retriev
 
 def state_label(session: SessionView) -> str:
     """Return state and phase as one label."""
-    return " ".join(filter(None, (session.state or "?", session.phase)))
+    return f"{session.state or '?'} ({session.phase})" if session.phase else session.state or "?"
 
 
 def next_dialed_party(session: SessionView) -> str:
@@ -42,7 +42,7 @@ def participants_line(session: SessionView, *, full: bool = False) -> str:
         who = f"{name} {wording.display_address(party.address, full=full)}".strip()
         if name == later:
             following.append(f"{who} {_NEXT_NOTE}")
-        elif doing := _activity_note(party):
+        elif doing := _activity_note(session, party):
             apart.append(f"{who} {doing}")
         else:
             together.append(who)
@@ -62,8 +62,16 @@ def held_parties(session: SessionView) -> list[str]:
     return [name for name, party in session.connected.items() if party.held]
 
 
-def _activity_note(party: PartyView) -> str:
+def is_ringing_caller(session: SessionView, party: PartyView) -> bool:
+    """Whether this is an inbound caller whose call still rings because no one has answered."""
+    came_in = party.name == CUSTOMER and session.direction == INBOUND
+    return came_in and party.status == PartyStatus.RINGING and not party.dial_id
+
+
+def _activity_note(session: SessionView, party: PartyView) -> str:
     """Describe a party that doesn't talk; empty for one that does."""
+    if is_ringing_caller(session, party):
+        return "is waiting for an answer"
     if not party.is_connected:
         return wording.CONNECTING.get(party.status, party.status or "?")
     if party.supervises:
@@ -86,11 +94,13 @@ def party_notes(session: SessionView, party: PartyView) -> list[str]:
     if party.is_gone:  # earlier hold and mute no longer matter
         former = ["former agent"] if party.name.startswith(f"{AGENT}-") else []
         left_reason = wording.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
+        if party.is_leaving and left_reason == wording.HUNG_UP:
+            left_reason = wording.LEFT_REASONS["released"]
         return [*former, *filter(None, (left_reason,))]
     if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
     if party.supervises and party.is_connected:
-        return [_activity_note(party)]
+        return [_activity_note(session, party)]
     found = [mark for mark, is_set in (("on hold", party.held), ("muted", party.muted)) if is_set]
     if party.wait_audio and (party.held or party.waits_for_start):
         found.append(f"hears {party.wait_audio}")
@@ -104,7 +114,8 @@ def short_notes(session: SessionView) -> list[str]:
         is_usual = name in (CUSTOMER, AGENT) or name.partition("-")[0] == TARGET
         if is_usual and not party.is_connected:
             continue
-        if doing := _activity_note(party) or ("is muted" if party.muted else "" if is_usual else "is connected"):
+        other = "is muted" if party.muted else "" if is_usual else "is connected"
+        if doing := _activity_note(session, party) or other:
             found.append(f"{name} {doing}")
     return wording.limit_notes(found, SHORT_NOTES_MAX) + session_notes(session)
 

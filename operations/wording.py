@@ -42,13 +42,12 @@ _STATUSES = _NOT_REACHED | {
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 #: Statuses of a party that is not connected yet.
 CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
+#: Said of a party whose call ended, unless Conferral was disconnecting it.
+HUNG_UP = "hung up"
 #: Why a party is gone, if the word itself does not say it.
 LEFT_REASONS = {
     "rejected": "declined",
-    "completed": "hung up",
-    "answered": "hung up",
-    "in-progress": "hung up",
-    "participant_hung_up": "hung up",
+    **dict.fromkeys(("completed", "answered", "in-progress", "participant_hung_up"), HUNG_UP),
     "released": "disconnected by Conferral",
     "redirected-away": "continues with your app",
     "not-ours": "continues outside this session",

@@ -89,7 +89,7 @@ def _print_failure(failure: Failure) -> None:
     output.print_line()
     line = f"  {wording.format_clock(failure.at_ms)} UTC  {failure.text}"
     if failure.is_refusal:  # a refused command is not a failure
-        output.print_heading("Refused (nothing failed)")
+        output.print_heading("Last refused command (nothing failed)")
         output.print_line(f"{line}: {failure.guard}" if failure.guard else line)
         return
     output.print_heading("Earlier failure (none since)" if failure.is_earlier else "First failure")

@@ -18,7 +18,7 @@ def _check_session(value: str) -> str:
     import re
 
     if not re.fullmatch(SESSION_PATTERN, value):
-        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -, or an address such as client:alice")
+        raise typer.BadParameter("must be 1 to 64 letters, digits, _, or -, or an address such as client:alice")
     return value
 
 
@@ -46,7 +46,7 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     for session in reversed(read_in_time(lambda reader: reader.all_sessions(None, with_ended=False)) or []):
         if session.id.startswith(incomplete) and ID_PATTERN.fullmatch(session.id):
             addresses = (session_summary.connected_address(session, name) for name in ("customer", "agent"))
-            about = ", ".join(filter(None, (session_summary.state_label(session), *addresses)))
+            about = ", ".join(filter(None, (f"{session.state} {session.phase}".strip(), *addresses)))
             offered.append((session.id, re.sub(UNSAFE_IN_SHELL, "?", about)))
     return offered
 

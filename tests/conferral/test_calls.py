@@ -122,7 +122,7 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
     ran = run("transfer", CALL, "--to", "+14155550145", "--mode", "consult", "--id", "mine")
 
     assert ran.out.splitlines() == [
-        f"consulting; {CALL} is now transferring consult",
+        f"consulting; {CALL} is now transferring (consult)",
         "agent client:alice and target +…45 are talking; customer +…23 is on hold",
     ]
     assert ran.err.endswith(f"conferral complete {CALL}; also: merge, swap, cancel, end, watch\n")
@@ -163,7 +163,7 @@ def test_every_command_that_is_done_says_so_in_a_word(run, redis, typed, word):
     ran = run(*typed, "--id", "mine")
 
     assert ran.code == 0
-    assert ran.out.startswith(f"{word}; {CALL} is now bridged connected\n")
+    assert ran.out.startswith(f"{word}; {CALL} is now bridged (connected)\n")
 
 
 def test_reason_of_a_done_command_is_shown(run, redis):

@@ -57,7 +57,7 @@ async def test_typed_command_shows_who_hears_whom_and_what_comes_next(redis_serv
         assert (await typed("remove", sid, "--party", "supervisor")).code == 0
         assert (await typed("remove", sid, "--party", "expert")).code == 0
         parked = await typed("park", sid)
-        assert parked.out.startswith(f"parked; {sid} is now conferenced parked\ncustomer +…23 ")
+        assert parked.out.startswith(f"parked; {sid} is now conferenced (parked)\ncustomer +…23 ")
         assert "\nparked until " in parked.out
         assert f"retrieve {sid} --to ADDRESS; also: end, watch" in parked.err
         retrieved = await typed("retrieve", sid, "--to", EXPERT)

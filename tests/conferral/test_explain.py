@@ -53,7 +53,7 @@ def test_refused_command_is_shown_as_refused_not_failed(run: Run, redis: Any) ->
 
     recorded = run("explain", CUSTOMER_CALL).out
 
-    assert "Refused (nothing failed)\n" in recorded
+    assert "Last refused command (nothing failed)\n" in recorded
     assert "UTC  swap was refused: no consult is in progress: all parties are talking\n" in recorded
     assert "  refused  swap requested" in run("show", CUSTOMER_CALL).out
 
@@ -149,7 +149,7 @@ def test_replay_shows_the_session_as_it_was(run: Run, redis: Any, named_by: str)
     ran = run("replay", CUSTOMER_CALL, "--as-of", str(last[named_by]))
 
     assert ran.code == 0
-    assert "state           transferring consult" in ran.out
+    assert "state           transferring (consult)" in ran.out
     assert "damaged" not in ran.out
     assert "Who heard whom\n  customer is on hold and hears music\n  agent hears target\n" in ran.out
     assert "Waiting for\n  the agent to complete, cancel, swap, or merge\n" in ran.out

@@ -75,7 +75,7 @@ def test_live_sessions_are_listed_with_what_there_is_to_be_said_of_them(run, red
     assert ran.code == 0
     heading, first, second = ran.out.splitlines()
     assert heading.split() == ["session", "state", "duration", "customer", "agent"], "empty columns are left out"
-    assert first.split()[:3] == [CALL, "bridged", "connected"]
+    assert first.split()[:3] == [CALL, "bridged", "(connected)"]
     assert second.split()[:2] == [OTHER, "conferenced"]
 
 
@@ -320,13 +320,13 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
     shown = run("sessions").out.splitlines()
 
     assert max(map(len, shown)) <= 80
-    assert shown[0].startswith(f"{CALL}  transferring consult  ")
+    assert shown[0].startswith(f"{CALL}  transferring (consult)  ")
     assert shown[1:3] == [
         "  agent client:alice and target +…45 are talking; customer +…23 is on hold",
         "  consult to +…45 consulting",
     ]
     assert shown[3] == "s" * 64 + "  conferenced"
-    assert shown[4].startswith("parked  ")
+    assert shown[4].startswith("(parked)  ")
     assert shown[-1] == "  parked until 08:05:00 UTC; recording in progress"
 
 

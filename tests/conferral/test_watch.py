@@ -172,7 +172,7 @@ def test_watching_an_unknown_session_is_refused(run, redis):
 def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_server, tmp_path):
     put(redis, make_session())
     with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
-        assert program.stdout.readline() == f"{CALL}  is bridged connected: +…23 and client:alice\n"
+        assert program.stdout.readline() == f"{CALL}  is bridged (connected): +…23 and client:alice\n"
         redis.xadd(KEYS.log(CALL), log_entry("convert", after="converting"))
         assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert requested  -> converting\n"
 
@@ -192,7 +192,7 @@ def test_watch_reports_a_transfer_already_running_at_start(redis, redis_server, 
         program.communicate(timeout=60)
 
     stands = (
-        f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting; customer is on hold\n"
+        f"{CALL}  is transferring (consult): +…23 and client:alice; consult to +…45 consulting; customer is on hold\n"
     )
     assert (program.returncode, shown) == (0, stands)
 

@@ -33,6 +33,14 @@ def parties(**statuses):
         (parties(customer="connected", agent="connected"), "customer and agent are talking"),
         (parties(customer="connected", agent="ringing"), "customer is waiting; agent is ringing"),
         (
+            parties(customer="ringing", agent="ringing") | {"direction": "inbound"},
+            "customer is waiting for an answer; agent is ringing",
+        ),
+        (
+            parties(customer="ringing", agent="connected") | {"direction": "outbound"},
+            "agent is waiting; customer is ringing",
+        ),
+        (
             parties(customer="held", agent="connected", target="connected"),
             "agent and target are talking; customer is on hold",
         ),
@@ -260,6 +268,13 @@ def test_party_notes_show_what_it_hears_and_why_it_left():
         "former agent", "hung up",
     ]  # fmt: skip
     assert party_notes(fields, "supervisor") == ["is monitoring"]
+
+
+def test_party_that_conferral_disconnected_did_not_hang_up():
+    fields = parties(agent_1="left") | {"party.agent-1.left_reason": "completed", "party.agent-1.is_leaving": "true"}
+
+    assert party_notes(fields, "agent-1") == ["former agent", "disconnected by Conferral"]
+    assert party_notes({**fields, "party.agent-1.left_reason": "busy"}, "agent-1") == ["former agent", "busy"]
 
 
 def test_agents_tried_before_the_current_one_are_shown_with_their_position():

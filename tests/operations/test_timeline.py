@@ -280,8 +280,8 @@ def test_first_failure_is_never_a_refused_command() -> None:
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
 
 
-def test_refused_command_is_reported_when_nothing_else_failed() -> None:
-    found = explained(lambda: talking("warm").swap("no consult"))
+def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
+    found = explained(lambda: talking("warm").transfer("warm", command_id="second").swap("no consult"))
 
     assert found.first_failure is not None
     assert (found.first_failure.text, found.first_failure.is_refusal) == ("swap was refused", True)

@@ -129,7 +129,7 @@ function FirstFailure({ failure }) {
     return null;
   }
   const isRefusal = failure.is_refusal;
-  const what = isRefusal ? "Refused:" : failure.is_earlier ? "Earlier failure (none since):" : "First failure:";
+  const what = isRefusal ? "Last refused command:" : failure.is_earlier ? "Earlier failure (none since):" : "First failure:";
   return html`<p class=${isRefusal ? "first-failure is-refusal" : "first-failure"}>
     <strong>${what}</strong>
     <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
