@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from conferral.operations import wording
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.redaction import mask_numbers
+from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.connection.client import CHUNK, Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import BadCursorError
@@ -23,6 +24,8 @@ from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 
 #: Fields whose values are never shown.
 _HIDDEN_FIELDS = frozenset({"call_token"})
+#: Fields that hold a command's id, which never contains a phone number.
+_ID_FIELDS = frozenset({"id", "token"})
 #: SIDs, times, and entry ids: digits that aren't phone numbers.
 _ID_OR_TIME = re.compile(
     r"((?<![A-Za-z0-9])(?:[A-Z]{2}[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.]+Z|1\d{12}-\d{1,6})(?![A-Za-z0-9]))", re.ASCII
@@ -215,7 +218,9 @@ class DeadLetters:
             session=_mask(_name(fields.get("session", ""), full=full)),
             not_retryable_reason=self._store.retry_problem(letter),
             fields={
-                _mask(_mask_numbers(name, full=full)): _mask(_mask_numbers(value, full=full))
+                _mask(_mask_numbers(name, full=full)): _mask(
+                    value if name in _ID_FIELDS and ID_PATTERN.fullmatch(value) else _mask_numbers(value, full=full)
+                )
                 for name, value in [*fields.items()][:_FIELDS_MAX]
                 if name not in _HIDDEN_FIELDS
             },

@@ -50,6 +50,15 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     assert whole.fields["to"] == NUMBER
 
 
+async def test_command_id_is_shown_whole_whatever_digits_it_has(client, letters):
+    await put_letter(client, 5, "odd", id="c-1234567890ab12345678", token="night-2026-11-22", to="c-1234567890")
+    await put_letter(client, 6, "odd", id="14155550123", token="call 14155550123")
+    without, one = (await letters.list()).letters
+    assert (one.fields["id"], one.fields["token"]) == ("c-1234567890ab12345678", "night-2026-11-22")
+    assert one.fields["to"] == "c-+…90"
+    assert "4155550123" not in str(without.fields)
+
+
 async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
     """Who is shown a reason asks for its letters by what was shown."""
     await put_letter(client, 1, "a" * 501)
