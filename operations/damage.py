@@ -19,8 +19,8 @@ _RESTORE = (
     "the hash see a wrong value until a later event changes the field"
 )
 _ERASE = (
-    "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its calls "
-    "continue until someone hangs up"
+    "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its "
+    "calls continue until someone hangs up"
 )
 _STATES = frozenset(State)
 

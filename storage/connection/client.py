@@ -53,7 +53,7 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     """Return a client for commands, or for blocking reads.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`; a cluster with `?cluster=true`.
+        url: `redis://`, `rediss://`, or `unix://`; a cluster with `?cluster=true`.
         blocking: Whether it is for blocking reads; those need their own connections and timeouts.
     """
     options: dict[str, Any] = {
@@ -184,6 +184,8 @@ def to_store_error(error: Exception) -> StoreError:
         ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
     elif word == "MOVED":
         ours = StoreError(CLUSTER_SETTING_MISSING)
+    elif word == "DB":  # "DB index is out of range"
+        ours = StoreError("Redis has no database with the number in REDIS_URL")
     elif isinstance(error, ResponseError):
         ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
     elif word in LOGIN_WORDS:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MaxConnectionsError, MovedError
+from redis.exceptions import MaxConnectionsError, MovedError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
@@ -63,6 +63,11 @@ async def test_server_that_is_not_there_is_described(url: Callable[[Path], str],
     finally:
         await client.aclose()
     assert str(raised.value) == f"Redis can't be reached ({reason})"
+
+
+def test_database_that_does_not_exist_is_described() -> None:
+    ours = to_store_error(ResponseError("DB index is out of range"))
+    assert str(ours) == "Redis has no database with the number in REDIS_URL"
 
 
 def test_redirection_names_the_missing_setting() -> None:
