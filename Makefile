@@ -20,7 +20,7 @@ $(VENV)/python.done:
 	@touch $@
 
 $(VENV)/runtime.done: requirements.lock pyproject.toml $(VENV)/python.done
-	@echo "installing the libraries (about 20 s) ..." >&2
+	@echo "installing the libraries ..." >&2
 	@$(BIN)/python scripts/install.py requirements.lock || exit 2
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable . || exit 2
 	@touch $@
@@ -36,7 +36,7 @@ $(VENV)/demo.done: $(VENV)/runtime.done
 	@touch $@
 
 $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
-	@echo "installing the tools for tests (about 20 s) ..." >&2
+	@echo "installing the tools for tests ..." >&2
 	@$(BIN)/python scripts/install.py requirements-dev.lock || exit 2
 	@touch $@
 

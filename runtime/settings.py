@@ -40,7 +40,7 @@ def _http_url(value: str) -> str:
 
 def _redis_url(value: str) -> str:
     if not re.match(r"(redis|rediss|unix)://", value):
-        raise ValueError("must start with redis://, rediss:// or unix://")
+        raise ValueError("must start with redis://, rediss://, or unix://")
     return value
 
 
@@ -109,7 +109,7 @@ class StoreSettings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         default="redis://localhost:6379/0",
         validation_alias="REDIS_URL",
-        description="`redis://`, `rediss://` or `unix://`; a Redis Cluster with `?cluster=true`",
+        description="`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`",
     )
     prefix: str = Field(
         default="conferral",

@@ -10,7 +10,7 @@ ID_PATTERN = re.compile(r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,64}")
 #: The format that new ids must not have.
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 #: Error messages; they follow the field's name.
-ID_RULE = "must be 1 to 64 letters, digits, _ or -"
+ID_RULE = "must be 1 to 64 letters, digits, _, or -"
 NO_PHONE_NUMBER_RULE = "must not be 7 to 15 digits alone, which could be a phone number"
 
 

@@ -98,7 +98,7 @@ async def load(client: Client, prefix: str) -> Keys:
     with store_errors():
         found = await client.hget(config_key(prefix), "partitions")
     if found is None:
-        raise NotInitializedError(f"nothing is set up under the prefix {prefix}: no worker has run on this Redis")
+        raise NotInitializedError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
     return Keys(prefix, int(found))
 
 
@@ -111,7 +111,7 @@ async def read_schema_version(client: Client, prefix: str) -> int:
     with store_errors():
         found = _number(await client.hget(config_key(prefix), "schema"))
     if found is None:
-        raise NotInitializedError(f"nothing is set up under the prefix {prefix}: no worker has run on this Redis")
+        raise NotInitializedError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
     return found
 
 

@@ -106,7 +106,7 @@ def parse_address(text: str) -> Address:
         if _valid(text) is not None:  # some countries have complete numbers this short
             return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialed")
-    raise AddressError(f"must be +, country code and number, such as {EXAMPLE}, client:NAME or sip:URI")
+    raise AddressError(f"must be +, country code, and number, such as {EXAMPLE}, client:NAME, or sip:URI")
 
 
 def _check_sip(*, user: str, port: str | None) -> None:
@@ -260,7 +260,7 @@ class AllowList:
             return
         if not _E164.fullmatch(user):
             raise AddressError(
-                "the part before the @ of a sip: address is a number, but not +, country code and number; short and "
+                "the part before the @ of a sip: address is a number, but not +, country code, and number; short and "
                 "emergency numbers are never dialed"
             )
         self._check_number(user)

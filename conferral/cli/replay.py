@@ -84,7 +84,9 @@ def _read_history(named: str) -> SessionHistory:
     if named == "-" or named.endswith(".json") or "/" in named:
         return read_history_file(named)
     if not re.fullmatch(SESSION_PATTERN, named):
-        reason = "must be 1 to 64 letters, digits, _ or -, an address such as client:alice, or a file's name with .json"
+        reason = (
+            "must be 1 to 64 letters, digits, _, or -, an address such as client:alice, or a file's name with .json"
+        )
         raise typer.BadParameter(reason, param_hint="SESSION")
 
     async def read() -> SessionHistory:

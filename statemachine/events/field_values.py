@@ -42,13 +42,14 @@ _RESERVED = (CUSTOMER, AGENT, TARGET, SUPERVISOR)
 _RESERVED_WITH_NUMBER = (AGENT, TARGET, "guest")
 
 
-def join_with_or(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str], conjunction: str) -> str:
     """Join words for a sentence.
 
-    >>> join_with_or(["warm", "consult", "blind"])
-    'warm, consult or blind'
+    >>> join_words(["warm", "consult", "blind"], "or")
+    'warm, consult, or blind'
     """
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    *others, last = words
+    return f"{', '.join(others)}, {conjunction} {last}" if others[1:] else f" {conjunction} ".join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +167,7 @@ def _destinations(text: str) -> str:
 
 def _choice(words: Sequence[StrEnum]) -> _Choice:
     texts = tuple(word.value for word in words)
-    return _Choice(form="choice", words=texts, metavar="|".join(texts), format=join_with_or(texts))
+    return _Choice(form="choice", words=texts, metavar="|".join(texts), format=join_words(texts, "or"))
 
 
 _ONE = rf"[^,{_NO_TEXT}]"
@@ -207,7 +208,7 @@ CALLER_ID = _Text(
 NEW_PARTY = _Text(
     # Names appear in logs and in participants' labels, where phone numbers must not.
     rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})[a-z][a-z0-9_-]{{0,31}}",
-    "must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _ or -, and no phone number; "
+    "must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _, or -, and no phone number; "
     f"reserved: {_TAKEN}",
     metavar="NAME",
 )

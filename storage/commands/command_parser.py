@@ -18,6 +18,7 @@ from conferral.statemachine.events.commands import (
     fields_of,
     own_fields,
 )
+from conferral.statemachine.events.field_values import join_words
 
 Value = str | bool | int
 
@@ -73,8 +74,8 @@ def parse(fields: Mapping[str, Any]) -> ParsedCommand:
     session, *others = fields_of(command)
     values = _parse_fields(command, [session], fields)
     if unknown := fields.keys() - {"type", *(one.name for one in fields_of(command))}:
-        takes = ", ".join(("session", *(one.name for one in own_fields(command))))
-        raise BadCommandError(f"{command.name} has no field {_safe_repr(min(unknown))}; it takes {takes} and id")
+        takes = join_words(("session", *(one.name for one in own_fields(command)), "id"), "and")
+        raise BadCommandError(f"{command.name} has no field {_safe_repr(min(unknown))}; it takes {takes}")
     values |= _parse_fields(command, others, fields)
     if command.one_of and sum(name in values for name in command.one_of) != 1:
         raise BadCommandError(f"{command.name} needs one of the fields {' and '.join(command.one_of)}, and not both")

@@ -57,7 +57,7 @@ def _context(info: ValidationInfo) -> _Context:
 
 def _name(text: str) -> str:
     if not is_name(text):
-        raise ValueError("a name is 1 to 64 letters, digits, _ or -, with at least one letter")
+        raise ValueError("a name is 1 to 64 letters, digits, _, or -, with at least one letter")
     if text in _RESERVED:
         raise ValueError("means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name")
     return text
@@ -65,7 +65,7 @@ def _name(text: str) -> str:
 
 def _number(text: str) -> str:
     if not _NUMBER.fullmatch(text):
-        raise ValueError("must be the number that is called, +, country code and number, in quotes")
+        raise ValueError("must be the number that is called, +, country code, and number, in quotes")
     return text
 
 

@@ -38,7 +38,7 @@ def test_each_command_is_taken_with_what_it_needs(name):
 
 
 NEW_NAME = (
-    "party must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _ or -, and no phone "
+    "party must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _, or -, and no phone "
     "number; reserved: customer, agent, target, supervisor, agent-NUMBER, target-NUMBER, guest-NUMBER"
 )
 ANNOUNCE = {"type": "announce", "session": "s"}
@@ -59,17 +59,17 @@ NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
     ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
-     "add has no field 'mode'; it takes session, to, party, brief, confirm, timeout, digits, caller_id and id"),
-    ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _ or -"),
+     "add has no field 'mode'; it takes session, to, party, brief, confirm, timeout, digits, caller_id, and id"),
+    ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _, or -"),
     ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),
     *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")
       for party in (NUMBER, NUMBER[1:], "a b", "a" * 65)),
     ({"type": "supervise", "session": "s", "to": NUMBER},
-     'supervise: missing field "mode" (monitor, whisper or barge)'),
-    ({"type": "supervise", "session": "s", "to": NUMBER, "mode": "listen"}, "mode must be monitor, whisper or barge"),
+     'supervise: missing field "mode" (monitor, whisper, or barge)'),
+    ({"type": "supervise", "session": "s", "to": NUMBER, "mode": "listen"}, "mode must be monitor, whisper, or barge"),
     ({"type": "retrieve", "session": "s"}, 'retrieve: missing field "to" (address to dial)'),
-    ({"type": "record", "session": "s"}, 'record: missing field "action" (start, pause, resume or stop)'),
-    ({"type": "record", "session": "s", "action": "rewind"}, "action must be start, pause, resume or stop"),
+    ({"type": "record", "session": "s"}, 'record: missing field "action" (start, pause, resume, or stop)'),
+    ({"type": "record", "session": "s", "action": "rewind"}, "action must be start, pause, resume, or stop"),
     (ANNOUNCE, ONE_OF_TWO),
     ({**ANNOUNCE, "url": "", "say": ""}, ONE_OF_TWO),
     ({**ANNOUNCE, "url": "https://example.com/a.mp3", "say": "Hello"}, ONE_OF_TWO),
@@ -88,7 +88,7 @@ NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
     *(({**ADD, "confirm": confirm}, "confirm must be true or false") for confirm in (1, 0, None, "yes", [], {})),
     *(({**ADD, "timeout": timeout}, "timeout must be whole seconds, 5 to 600")
       for timeout in (4, 601, 30.5, True, None, [], 10**400, -30, float("inf"), float("nan"))),
-    ({"type": "supervise", "session": "s", "to": NUMBER, "mode": ["barge"]}, "mode must be monitor, whisper or barge"),
+    ({"type": "supervise", "session": "s", "to": NUMBER, "mode": ["barge"]}, "mode must be monitor, whisper, or barge"),
     *(({**named, "session": "s"}, f"missing field \"type\" (the command); one of: {NAMES}")
       for named in ({}, {"type": ""})),
     ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),

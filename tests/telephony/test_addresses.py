@@ -64,7 +64,7 @@ def test_everything_else_is_refused_in_words_without_the_address(text):
 
 @pytest.mark.parametrize("text", ["5551234", "4155550123", "14155550123", "+0123456"])
 def test_incomplete_number_error_explains_the_format(text):
-    with pytest.raises(AddressError, match=r"^must be \+, country code and number, such as \+12025550145, "):
+    with pytest.raises(AddressError, match=r"^must be \+, country code, and number, such as \+12025550145, "):
         parse_address(text)
 
 

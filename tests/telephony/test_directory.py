@@ -179,9 +179,9 @@ def test_name_or_address(text, found):
     ("sales", "no destination is named sales in the directory; an address is"),
     ("desk-4155550123", "no destination has that name in the directory; an address is"),
     ("jamaica", "country JM is not on the allow-list"),
-    ("4155550123", "must be +, country code and number"),
+    ("4155550123", "must be +, country code, and number"),
     ("911", "short and emergency numbers are never dialed"),
-    ("two words", "must be +, country code and number"),
+    ("two words", "must be +, country code, and number"),
 ])  # fmt: skip
 def test_reason_repeats_no_number(text, reason):
     with pytest.raises(AddressError) as refused:
@@ -222,7 +222,7 @@ agents = "client:x"
     )
     assert faults(text) == [
         "destinations.billing: country JM is not on the allow-list",
-        'destinations."…11": a name is 1 to 64 letters, digits, _ or -, with at least one letter',
+        'destinations."…11": a name is 1 to 64 letters, digits, _, or -, with at least one letter',
         "destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
         "destinations.number: must be text, in quotes",
         'inbound."+…70".agents, entry 2: no such name in [destinations]',
@@ -230,7 +230,7 @@ agents = "client:x"
         'inbound."+…70".beep: must be true, false, onEnter or onExit',
         'inbound."+…70".max_participants: must be at most 250',
         f'inbound."+…70".bep: no such key; known are {known}',
-        'inbound."…70": must be the number that is called, +, country code and number, in quotes',
+        'inbound."…70": must be the number that is called, +, country code, and number, in quotes',
         'inbound."…70".agents: must have at least 1 entry',
         'inbound."+…71".agents: must be an array, such as ["client:alice"]',
         'inbound."+…72".greeting: must be text, in quotes',
@@ -273,7 +273,7 @@ def test_a_value_is_held_against_what_twilio_takes(faults, key, value, words):
     ('inbound = ["+14155550100"]\n', "inbound: must be a table"),
     ('[inbound]\n"+14155550170" = 1\n', 'inbound."+…70": must be a table'),
     ("[[destinations]]\n", "destinations: must be a table"),
-    ("[inbound.a]\n", "inbound.a: must be the number that is called, +, country code and number, in quotes"),
+    ("[inbound.a]\n", "inbound.a: must be the number that is called, +, country code, and number, in quotes"),
     (f"a = {'1' * 5000}\n", "not valid TOML"),
     (b"# caf\xc3\xa9\nb = 1\n# caf\xe9\n", "line 3: must be UTF-8"),
     (f"a = {'[' * 20_000}", ": tables and arrays lie too deep in each other"),

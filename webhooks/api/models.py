@@ -120,7 +120,7 @@ class LogReport(_LogPart):
 
     command: str = Field("", description="the command's id")
     type: str = Field("", description="the command's type")
-    status: str = Field("", description="done, failed or rejected")
+    status: str = Field("", description="done, failed, or rejected")
     reason: str = Field("", description="why")
 
 
@@ -192,7 +192,7 @@ class TokenRequest(BaseModel):
             raise RequestError(ErrorType.INVALID, "an access token takes the field identity and no other")
         if "missing" in kinds:
             raise RequestError(ErrorType.INVALID, 'missing field "identity"')
-        raise RequestError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits or _")
+        raise RequestError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits, or _")
 
 
 class IssuedToken(BaseModel):

@@ -111,7 +111,7 @@ def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict
 #: The command's id as a header. Source: IETF, draft-ietf-httpapi-idempotency-key-header-06, section 2.1: in quotes, but
 #: many clients omit them.
 KEY_HEADER = "Idempotency-Key"
-_KEY_RULE = "must be 1 to 64 letters, digits, _ or -, with or without quotes"
+_KEY_RULE = "must be 1 to 64 letters, digits, _, or -, with or without quotes"
 KEY_DESCRIPTION = f"the command's id, instead of `id` in the body; {_KEY_RULE}"
 KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN.pattern}")?$'}
 

@@ -73,7 +73,7 @@ async def test_the_key_of_one_command_is_no_others(api, store, path, body):
 async def test_a_key_that_can_be_no_id_is_refused(api, store, key):
     status, body = await ask(api, COMMANDS, {"type": "end"}, key)
 
-    reason = "Idempotency-Key must be 1 to 64 letters, digits, _ or -, with or without quotes"
+    reason = "Idempotency-Key must be 1 to 64 letters, digits, _, or -, with or without quotes"
     assert (status, body["error"]) == (422, refusal("invalid", reason))
     assert await published(store) == []
 

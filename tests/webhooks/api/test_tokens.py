@@ -47,7 +47,7 @@ async def test_an_identity_is_letters_digits_and_underscores(api, identity):
 async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
     status, reported = await ask(api, {"identity": identity})
 
-    assert (status, reported["error"]["reason"]) == (422, "identity must be 1 to 121 letters, digits or _")
+    assert (status, reported["error"]["reason"]) == (422, "identity must be 1 to 121 letters, digits, or _")
 
 
 @pytest.mark.parametrize(
