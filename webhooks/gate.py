@@ -1,5 +1,7 @@
 """The gate (call screening): TwiML for an answered call that was placed by REST, before it joins.
 
+A party may have to press 1, so that no voicemail takes the call.
+
 Redis decides two questions first: which call belongs to a dial, and which dial of a ring group wins. The decision is
 stored before the call hears it. Winning and joining happen in one request: a party in a ring group first hears the
 brief from a separate document and then requests the gate again, so that one who hangs up meanwhile has not won. If

@@ -101,7 +101,7 @@ def note_parent_ended(draft: Draft, event: CallProgressed) -> None:
 
 
 def note_dial_ended(draft: Draft, event: DialEnded) -> None:
-    """Record that the two never talked; the child's own callback may still distinguish a refusal from busy."""
+    """Record that no one answered the `<Dial>`; wait for the child's callback, which tells a refusal from busy."""
     draft.change(dial_call_status=event.dial_call_status)
     draft.cancel_timer(RingOverdue.timer)
     draft.set_timer(LeaveOverdue.timer, draft.policy.leave_check_ms)

@@ -1,4 +1,4 @@
-"""Account sweep: one worker at a time compares every interval, and publishes the differences."""
+"""Account sweep (reconciliation with Twilio): one worker at a time compares, and publishes the differences."""
 
 import asyncio
 import math
