@@ -1,5 +1,7 @@
 """Generate the control API's reference page from its routes and command models."""
 
+import inspect
+
 from reference_pages import _page, _prose, _table
 
 from conferral.runtime.web.json_requests import STATUS
@@ -85,4 +87,5 @@ def _command(command: type[Command]) -> str:
         for field in fields_of(command)
         if field.name != "id" and (field.name != "session" or command.name == "call")
     ]
-    return f"### {command.name}\n\n{_prose(command.__doc__ or '')}\n{_table(('Field', 'Meaning', 'Required'), rows)}"
+    about = "\n".join(_prose(one) for one in inspect.cleandoc(command.__doc__ or "").split("\n\n"))
+    return f"### {command.name}\n\n{about}\n{_table(('Field', 'Meaning', 'Required'), rows)}"

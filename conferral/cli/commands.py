@@ -58,11 +58,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         '--say "This call is being recorded."',
         "--url https://media.example.com/closing.mp3",
     ),
-    "record": ("Record the customer's call in two channels.", "--action start", "--action pause"),
+    "record": ("Start, pause, resume, or stop recording the customer.", "--action start", "--action pause"),
 }
 _SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
 #: Commands that ask first, with the question.
-_QUESTIONS = {"end": "{whom} will be hung up. End the call?", "remove": "{whom} will be hung up. Continue?"}
+_QUESTIONS = {"end": "{whom} will be disconnected. End the call?", "remove": "{whom} will be disconnected. Continue?"}
 _ASKS_FIRST = "Asks first on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
 
 

@@ -28,8 +28,8 @@ def upgrade(
 
     After an update, Conferral keeps writing the previous schema version, so that old and new processes can run side by
     side. Run this once every process is updated. It raises the schema version in PREFIX:config and can't be undone.
-    Refused while a running process does not support it: such a worker would stop processing, and such webhooks would
-    miss what they can't read.
+    Conferral refuses while a running process does not support that version: a worker would stop processing, and
+    webhooks would not see what they can't read.
     """
     from conferral.storage.schema import SCHEMA_VERSIONS
 

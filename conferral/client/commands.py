@@ -173,7 +173,7 @@ class CommandMethods(ABC):
     async def record(
         self, session: SessionRef, *, action: Literal["start", "pause", "resume", "stop"], **how: Unpack[CommandOptions]
     ) -> Command:
-        """Record the customer's call in two channels, or the conference if it is recorded from its start."""
+        """Start, pause, resume, or stop recording the customer's call, or a conference recorded from its start."""
         return await self._submit("record", session, {"action": action}, how)
 
     async def end(self, session: SessionRef, **how: Unpack[CommandOptions]) -> Command:

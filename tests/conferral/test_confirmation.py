@@ -38,7 +38,7 @@ def test_end_asks_on_a_terminal_and_names_the_parties_it_hangs_up(run, redis, an
 
     ran = run("end", CALL)
 
-    assert asked == ["customer +…23 and agent client:alice will be hung up. End the call?"]
+    assert asked == ["customer +…23 and agent client:alice will be disconnected. End the call?"]
     assert (ran.code, ran.err) == (1, "nothing was changed\n")
     assert published(redis) == []
 
@@ -62,7 +62,7 @@ def test_remove_asks_on_a_terminal_and_names_the_party_it_hangs_up(run, redis, a
 
     ran = run("remove", CALL, "--party", party)
 
-    assert asked == [f"{whom} will be hung up. Continue?"]
+    assert asked == [f"{whom} will be disconnected. Continue?"]
     assert (ran.code, ran.err) == (1, "nothing was changed\n")
     assert published(redis) == []
 
