@@ -40,6 +40,7 @@ from conferral.telephony.parameters.dial import (
 )
 from conferral.telephony.parameters.participant import (
     announcement_parameters,
+    shows_update,
     update_parameters,
 )
 from conferral.telephony.parameters.recording import StartedRecording
@@ -57,12 +58,12 @@ class TwilioApi(TwilioQueries):
         super().__init__(client, setup.own_number)
         self._setup = setup
 
-    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | None:
+    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | bool | None:
         """Execute an effect with one attempt.
 
         Returns:
-            The result of a read, the call that was placed or found, or the recording that started; None for all other
-            effects, which then have happened.
+            The result of a read, the call that was placed or found, the recording that started, or whether the response
+            shows a participant as requested; None for all other effects, which then have happened.
 
         Raises:
             ProviderError: the family says what to do next.
@@ -80,6 +81,8 @@ class TwilioApi(TwilioQueries):
                     return await self._find_call(effect)
                 case StartRecording():
                     return await self._start_recording(effect)
+                case UpdateParticipant():
+                    return await self._update_participant(effect)
                 case _:
                     await self._perform_update(effect)
         return None
@@ -89,8 +92,6 @@ class TwilioApi(TwilioQueries):
         match effect:
             case RedirectCall():
                 await self._redirect(effect)
-            case UpdateParticipant():
-                await self._update_participant(effect)
             case PlayAnnouncement():
                 await self._play_announcement(effect)
             case ChangeRecording():
@@ -162,11 +163,11 @@ class TwilioApi(TwilioQueries):
         found = await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
         return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
 
-    async def _update_participant(self, effect: UpdateParticipant) -> None:
+    async def _update_participant(self, effect: UpdateParticipant) -> bool:
         """Source: Twilio docs, Participants subresource, "Update a Participant"."""
         changes = update_parameters(effect, self._setup.urls)
         inside = self._client.conferences(effect.conference_sid).participants
-        await send(inside(effect.call_sid).update_async(**changes))
+        return shows_update(effect, await send(inside(effect.call_sid).update_async(**changes)))
 
     async def _play_announcement(self, effect: PlayAnnouncement) -> None:
         """Source: Twilio docs, Conference resource and Participants subresource, `AnnounceUrl`."""

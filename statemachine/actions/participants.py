@@ -15,6 +15,7 @@ from conferral.statemachine.events import (
     ConfirmOverdue,
     EffectFailed,
     EffectOutcome,
+    EffectSucceeded,
     Event,
     ParticipantChanged,
     ParticipantSeen,
@@ -27,6 +28,13 @@ from conferral.statemachine.states import WaitAudio
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
 _END_ON_EXIT_READS_MAX = 3
+#: What is known of a participant once a response has confirmed an update.
+_SHOWN = {
+    ParticipantUpdate.HOLD: {"held": True},
+    ParticipantUpdate.UNHOLD: {"held": False},
+    ParticipantUpdate.MUTE: {"muted": True},
+    ParticipantUpdate.UNMUTE: {"muted": False},
+}
 _SUPERVISES = frozenset({ParticipantUpdate.MONITOR, ParticipantUpdate.WHISPER, ParticipantUpdate.BARGE})
 
 
@@ -151,10 +159,13 @@ def _cancel_end_on_exit(draft: Draft) -> None:
 
 
 def note_update_result(draft: Draft, event: EffectOutcome) -> None:
-    """Record the update's outcome; a callback or a read shows whether it worked."""
+    """Record the update's outcome; the response, a callback, or a read shows whether it worked."""
     party = _party_updated(draft, event)
-    if party is not None:
-        draft.change_party(party, update_effect_id="")
+    if party is None:
+        return
+    shown = _SHOWN.get(party.pending_update) if isinstance(event, EffectSucceeded) and event.is_confirmed else None
+    changes = {**shown, "pending_update": "", "refused_updates": 0} if shown else {}
+    draft.change_party(party, update_effect_id="", **changes)
 
 
 def await_conference_start(draft: Draft, event: EffectFailed) -> None:

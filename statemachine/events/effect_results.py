@@ -39,6 +39,8 @@ class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     queue_ms: int = 0
     #: Recording starts: SID of the recording.
     recording_sid: str = ""
+    #: Holds, mutes, and their opposites: the response shows the participant as requested.
+    is_confirmed: bool = False
 
 
 class EffectFailed(EffectOutcome, frozen=True, kw_only=True):

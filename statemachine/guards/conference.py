@@ -43,14 +43,15 @@ def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft
     return party is not None and event.sequence is not None and event.sequence < party.conference_sequence
 
 
-def precedes_pending_update(draft: Draft, event: ParticipantChanged) -> bool:
+def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
     """Whether it happened before the latest update was requested, so it says nothing about that update.
 
-    Twilio reports whole seconds. If its clock is behind, a read replaces the callback.
+    Twilio reports whole seconds. If its clock is behind, a read or the response replaces the callback.
     """
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    known = party is not None and bool(party.pending_update) and bool(event.occurred_at_ms)
-    return known and party is not None and event.occurred_at_ms + _WHOLE_SECOND_MS <= party.pending_since_ms
+    if party is None or not event.occurred_at_ms:
+        return False
+    return event.occurred_at_ms + _WHOLE_SECOND_MS <= party.pending_since_ms
 
 
 def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:

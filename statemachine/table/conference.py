@@ -45,7 +45,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,         ParticipantJoined,                     when.is_known_to_have_joined,                 STAY,              do.note_reported_join),
     Row(V|C|T,       ParticipantJoined,                     None,                                         STAY,              do.note_join),
 
-    Row(C|T,         ParticipantChanged,                    when.precedes_pending_update,                 STAY,              do.ignore_late),
+    Row(C|T,         ParticipantChanged,                    when.precedes_update,                         STAY,              do.ignore_late),
     Row(V|C|T,       ParticipantChanged,                    None,                                         STAY,              do.note_participant_changed),
 
     Row(V,           ParticipantLeft,                       when.agent_leaves_during_conversion,          STAY,              do.note_left),

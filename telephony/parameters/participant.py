@@ -51,6 +51,17 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
     return changes
 
 
+def shows_update(effect: UpdateParticipant, answer: Any) -> bool:
+    """Whether the response to a hold, a mute, or their opposites shows the participant as requested.
+
+    It shows an `EndConferenceOnExit` even if that had no effect, so it confirms neither flags nor coaching.
+    Source: twilio/twilio-go, issue 259.
+    """
+    if effect.supervises or effect.end_on_exit is not None:
+        return False
+    return (answer.hold is effect.hold) if effect.hold is not None else (answer.muted is effect.muted)
+
+
 def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
     """Mute and coach in one request, so that no one hears what is meant for another party in between."""
     if mode is SuperviseMode.WHISPER:

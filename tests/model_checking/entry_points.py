@@ -242,7 +242,9 @@ class ServicePath:
 
     # ---- out -------------------------------------------------------------------------------------------------------
 
-    def perform(self, effect: Effect, visit: Visit) -> CallsRead | PlacedCall | StartedRecording | ProviderError | None:
+    def perform(
+        self, effect: Effect, visit: Visit
+    ) -> CallsRead | PlacedCall | StartedRecording | ProviderError | bool | None:
         """Carries an effect out, in one try; an error is returned."""
         try:
             return self._run(self.calls.perform(effect), visit)

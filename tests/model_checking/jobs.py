@@ -102,7 +102,9 @@ def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) 
     return None
 
 
-def outcome_of(order: Job, result: CallsRead | PlacedCall | StartedRecording | ProviderError | None) -> JobOutcome:
+def outcome_of(
+    order: Job, result: CallsRead | PlacedCall | StartedRecording | ProviderError | bool | None
+) -> JobOutcome:
     """The outcome that follows from Twilio's answer."""
     effect = order.effect
     match result:
@@ -120,8 +122,8 @@ def outcome_of(order: Job, result: CallsRead | PlacedCall | StartedRecording | P
             )
         case OutcomeUnknownError():  # its label is in use, and reads do not show it in time
             return unknown(effect)
-        case None:
-            return succeeded(effect)
+        case bool() | None:
+            return succeeded(effect, is_confirmed=bool(result))
         case _:
             raise AssertionError(f"Twilio's model does not answer so: {result!r}")
 

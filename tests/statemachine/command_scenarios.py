@@ -117,6 +117,12 @@ class Orders(Scenario):
         self.fails(effect.kind, name, gone=gone, status=status, code=code, effect_id=effect.effect_id)
         return self
 
+    def update_answered(self, name: str) -> "Orders":
+        """Twilio's response confirms what was asked about a participant last; its callbacks are late or lost."""
+        self.does(name)
+        effect = self.last_of(UpdateParticipant, party=name)
+        return cast("Orders", self.succeeds(effect.kind, name, effect.effect_id, is_confirmed=True))
+
     def update_unconfirmed(self, name: str) -> "Orders":
         """No one knows what came of what was asked about a participant last; it has not happened."""
         effect = self.last_of(UpdateParticipant, party=name)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import ConfirmOverdue, LoneOverdue, PendingCommandOverdue, StageOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
 from tests.statemachine.scenario import CONFERENCE, Scenario
@@ -44,6 +45,32 @@ def test_party_is_held_with_music_and_let_back(name):
 def test_party_is_muted_and_heard_again(name):
     story = muted(name).unmute(name).expect("conferenced", f"unmute {name}").confirms(name).expect_muted()
     story.expect_command("unmute-1", "accepted", "done").expect_timers()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_response_confirms_a_hold_and_an_unhold_whose_callbacks_are_late(name):
+    story = ordering().hold(name).update_answered(name).expect("conferenced").expect_held(name).expect_timers()
+    story.expect_command("hold-1", "accepted", "done")
+    story.later(3_000).unhold(name).expect("conferenced", f"unhold {name}").update_answered(name).expect_held()
+    story.expect_command("unhold-1", "accepted", "done")
+    story.legs[name].held = True
+    story.changes(name, kind="participant-hold", occurred_at_ms=story.now_ms - 2_000)
+    story.expect("conferenced", outcome="stale").expect_held()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_response_confirms_a_mute_and_an_unmute(name):
+    story = ordering().mute(name).update_answered(name).expect("conferenced").expect_muted(name).expect_timers()
+    story.unmute(name).update_answered(name).expect("conferenced").expect_muted().expect_timers()
+    story.expect_command("mute-1", "accepted", "done").expect_command("unmute-1", "accepted", "done")
+
+
+def test_response_to_an_earlier_update_confirms_nothing():
+    story = ordering().hold("customer")
+    hold = story.last_of(UpdateParticipant, party="customer")
+    story.unhold("customer").expect("conferenced", "unhold customer")
+    story.succeeds(hold.kind, "customer", hold.effect_id, is_confirmed=True).expect("conferenced").expect_held()
+    story.expect_timers("confirm", "pending_command")
 
 
 def test_party_is_named_by_its_call_too():

@@ -359,9 +359,28 @@ async def test_ended_calls_that_may_belong_to_a_dial_are_listed() -> None:
 async def test_participant_update_changes_only_named_attributes(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"}}, SETUP)
 
-    assert await calls.perform(replace(UPDATE, **changes)) is None
+    assert await calls.perform(replace(UPDATE, **changes)) is False
 
     assert http.requests == [("POST Conferences/CF1/Participants/CA1", sent)]
+
+
+@pytest.mark.parametrize("changes, shown, is_confirmed", [
+    ({"hold": True}, {"hold": True}, True),
+    ({"hold": True}, {"hold": False}, False),
+    ({"hold": False}, {"hold": False, "muted": True}, True),
+    ({"hold": False}, {"hold": "false"}, False),
+    ({"muted": True}, {"hold": True, "muted": True}, True),
+    ({"muted": False}, {"hold": False}, False),
+    # Twilio shows a flag even if the update had no effect.
+    ({"end_on_exit": True}, {"hold": False, "end_conference_on_exit": True}, False),
+    ({"supervises": "barge"}, {"muted": False, "coaching": False}, False),
+])  # fmt: skip
+async def test_response_to_an_update_confirms_a_hold_or_a_mute_alone(
+    changes: dict[str, Any], shown: dict[str, Any], is_confirmed: bool
+) -> None:
+    calls, _ = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"} | shown}, SETUP)
+
+    assert await calls.perform(replace(UPDATE, **changes)) is is_confirmed
 
 
 async def test_a_participant_that_is_gone_was_not_changed() -> None:

@@ -97,7 +97,7 @@ async def test_hold_and_flag_are_confirmed_by_a_callback_and_by_a_read(line: San
         effect_id="u1", session_id=SESSION, party="customer", call_sid=line.caller.sid, conference_sid=conference
     )
 
-    await line.calls.perform(replace(update, hold=True, wait_audio="music"))
+    assert await line.calls.perform(replace(update, hold=True, wait_audio="music")) is True
     await line.until(lambda: line.of(ParticipantChanged) and line.waits[-1].wait_audio == callback_urls.WaitAudio.MUSIC)
     held = line.of(ParticipantChanged)[0]
     inside = (await line.read()).participants

@@ -179,7 +179,7 @@ class FakeCalls:
         self.at_once = 0
         self.at_once_max = 0
 
-    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | None:
+    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | bool | None:
         check_send_allowed()
         self.asked.append(effect.effect_id)
         step = await self._play(self.script[effect.effect_id])

@@ -156,7 +156,7 @@ class Execution:
             self._count_request()
             self.state = ExecutionState.SENDING
             error: ProviderError | None = None
-            found: CallsRead | PlacedCall | StartedRecording | None = None
+            found: CallsRead | PlacedCall | StartedRecording | bool | None = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(self._may_send_now):
@@ -174,8 +174,10 @@ class Execution:
                 return await self._succeeded_with_call(found.call_sid, found.queue_ms)
             case StartedRecording():
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
+            case CallsRead():
+                return found
             case _:
-                return found or succeeded(self.job.effect)
+                return succeeded(self.job.effect, is_confirmed=bool(found))
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
         """Check in Redis whether a dial is still wanted, and mark an at-most-once effect as sent."""

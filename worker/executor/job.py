@@ -59,7 +59,7 @@ class Job:
 class TwilioPort(Verifier, Protocol):
     """What an execution needs from Twilio; implemented by `telephony.twilio_api.TwilioApi`."""
 
-    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | None:
+    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | bool | None:
         """Execute an effect in one attempt; raise `ProviderError` on failure."""
         ...
 
@@ -95,9 +95,13 @@ class OutboxPort(Protocol):
         ...
 
 
-def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
-    """Return a success, with the call or the recording that it made."""
-    return EffectSucceeded(**_about(effect), call_sid=call_sid, queue_ms=queue_ms, recording_sid=recording_sid)
+def succeeded(
+    effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "", *, is_confirmed: bool = False
+) -> EffectSucceeded:
+    """Return a success, with the call or the recording that it made, or with the response's confirmation."""
+    return EffectSucceeded(
+        **_about(effect), call_sid=call_sid, queue_ms=queue_ms, recording_sid=recording_sid, is_confirmed=is_confirmed
+    )
 
 
 def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
