@@ -9,7 +9,11 @@ import pytest
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State, TransferMode
+from conferral.statemachine.transfer import TransferState
 from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.session_store import SessionChange
 from conferral.worker.consumer.batch import DecidedBatch
 from conferral.worker.consumer.dispatcher import REDELIVERY_WINDOW_MS, Dispatcher
 from conferral.worker.executor.job import Job
@@ -61,7 +65,26 @@ async def test_dial_of_a_later_holder_is_no_repeat_if_its_cause_is_younger_than_
     assert dispatched(lease, event, verifies=True).mark_may_be_lost is may_be_lost
 
 
-def dispatched(lease: Lease, event: Event, *, verifies: bool) -> Job:
+@pytest.mark.parametrize(
+    ("started_at_ms", "may_be_lost"),
+    [
+        (START_MS + 5_001 + 2 * REDELIVERY_WINDOW_MS, False),
+        (START_MS + 5_000 + 2 * REDELIVERY_WINDOW_MS, True),
+    ],
+)
+async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
+    started_at_ms: int, may_be_lost: bool
+) -> None:
+    lease = Lease("lease", "8:worker", 0, math.inf, expired_at_ms=START_MS + 30_000, acquired_at_ms=START_MS + 30_000)
+    lease.rolled_back_at_ms = START_MS
+    transfer = TransferState(number=1, mode=TransferMode.CONSULT, to="client:bob", started_at_ms=started_at_ms)
+    event = CallsRead(**NEW, effect_id="r", read_version=1, calls=())
+    session = Session(id="S1", state=State.TRANSFERRING, transfer=transfer)
+
+    assert dispatched(lease, event, verifies=True, session=session).mark_may_be_lost is may_be_lost
+
+
+def dispatched(lease: Lease, event: Event, *, verifies: bool, session: Session | None = None) -> Job:
     """The job of a dial that the event caused."""
     time, jobs = FakeTime(), list[Job]()
     executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
@@ -69,11 +92,14 @@ def dispatched(lease: Lease, event: Event, *, verifies: bool) -> Job:
         executor=executor, partition_store=None, clock=time, metrics=Metrics(), session_ttl_s=60,
         on_committed=lambda _decisions: None,
     )  # fmt: skip
-    none: Any = SimpleNamespace()
+    none: Any = SimpleNamespace(update=lambda *_given: None)
     clock = StoreClock(time, offset_ms=5_000)
     clock.observe(START_MS)
     dispatcher = Dispatcher(0, lease, context, clock, none, none, math.inf if verifies else 0.0)
-    dispatcher.dispatch(DecidedBatch([], effects=[(gated("d"), event)]))
+    decided = DecidedBatch([], effects=[(gated("d"), event)])
+    if session is not None:
+        decided.batch.sessions.append(SessionChange(session, session))
+    dispatcher.dispatch(decided)
 
     (job,) = jobs
     return job

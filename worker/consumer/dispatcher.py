@@ -11,6 +11,7 @@ from dataclasses import replace
 from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
 from conferral.statemachine.effects import Effect, FindCall
 from conferral.statemachine.events import Command, Event, TimerExpired
+from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -119,7 +120,7 @@ class Dispatcher:
         for effect, event in decided.effects:
             self._open_effects[effect.session_id][effect.effect_id] = effect
             self._context.executor.submit(
-                self._job(effect, event, ends_session=event.session_id in decided.ended_session_ids)
+                self._job(effect, event, sessions.get(event.session_id), event.session_id in decided.ended_session_ids)
             )
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
@@ -135,7 +136,7 @@ class Dispatcher:
             log_decisions, decided.decisions, self._partition, self._context.metrics, self._clock.store_now_ms()
         )
 
-    def _job(self, effect: Effect, event: Event, *, ends_session: bool) -> Job:
+    def _job(self, effect: Effect, event: Event, session: Session | None, ends_session: bool) -> Job:
         # Convert partition time to Redis's own time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         return Job(
@@ -148,7 +149,7 @@ class Dispatcher:
             sent_until_ms=self._lease.sent_until_ms,
             # Lower bound in any history: nothing was sent before its entry existed.
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
-            mark_may_be_lost=self._must_verify and self._may_be_redelivered(event),
+            mark_may_be_lost=self._must_verify and self._may_be_redelivered(event, session),
         )
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
@@ -175,16 +176,21 @@ class Dispatcher:
         """
         return self._must_verify or (not self._lease.was_released and self._predates_takeover(event))
 
-    def _may_be_redelivered(self, event: Event) -> bool:
+    def _may_be_redelivered(self, event: Event, session: Session | None) -> bool:
         """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery.
 
-        A timer that is due well after the rollback, or a command submitted then, can't repeat anything that was lost.
-        The distinction matters: each dial reported as unknown leaves a caller waiting.
+        A timer that is due well after the rollback, or a command submitted then, can't repeat anything that was lost. Nor
+        can a transfer that began so late that its lost command or timer would have been decided again before. The
+        distinction matters: each dial reported as unknown leaves a caller waiting.
         """
         new_from_ms = (self._lease.rolled_back_at_ms or self._lease.acquired_at_ms) + REDELIVERY_WINDOW_MS
         if isinstance(event, TimerExpired) and event.due_ms - self._clock.offset_ms > new_from_ms:
             return False
         if isinstance(event, Command) and event.occurred_at_ms > new_from_ms:
+            return False
+        transfer = session.running_transfer if session is not None else None
+        began_ms = transfer.started_at_ms - self._clock.offset_ms if transfer is not None else 0
+        if began_ms > new_from_ms + REDELIVERY_WINDOW_MS:
             return False
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
