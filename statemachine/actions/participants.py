@@ -48,6 +48,11 @@ def hold_customer_for_audio(draft: Draft, _event: Event) -> None:
     request_hold(draft, CUSTOMER, draft.session.parties[CUSTOMER].wait_audio)
 
 
+def unhold_waiting_customer(draft: Draft, _event: Event) -> None:
+    """Request an unhold for as long as the customer has company; the wait audio stays, for when they are alone again."""
+    draft.change_party(draft.session.parties[CUSTOMER], desired_hold=False)
+
+
 def request_unhold(draft: Draft, name: str) -> None:
     """Request an unhold."""
     draft.change_party(draft.session.parties[name], desired_hold=False, wait_audio=WaitAudio.NONE)

@@ -35,6 +35,8 @@ _AFTER_DIAL = (
     TransferStage.CANCELLING,
     TransferStage.RETURNING_CUSTOMER,
 )
+#: Stages in which a customer without an agent waits for an answer.
+_WAITS_FOR_ANSWER = (TransferStage.DIALING, TransferStage.WAITING_TO_RECALL)
 #: Phases in which the agent is being dialed.
 AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
 
@@ -63,6 +65,12 @@ def others_are_present(draft: Draft) -> bool:
         one for one in present_parties(session) if one.name not in (CUSTOMER, AGENT) and one not in session.targets
     )
     return session.is_group and any(not one.is_leaving and (one.answered or not one.dial_id) for one in beside)
+
+
+def customer_is_kept_from_others(draft: Draft, _event: Event) -> bool:
+    """Whether the customer waits on hold for someone who is dialed, while an added party could talk to them."""
+    waits = draft.session.phase in WITHOUT_AGENT and draft.transfer.stage in _WAITS_FOR_ANSWER
+    return waits and _customer(draft).desired_hold and others_are_present(draft)
 
 
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:

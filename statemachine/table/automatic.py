@@ -58,6 +58,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,           Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
     Row(C|T,         Automatic, when.customer_waits_in_silence,    STAY,                   do.hold_customer_for_audio),
+    Row(T,           Automatic, when.customer_is_kept_from_others, STAY,                   do.unhold_waiting_customer),
     Row(C|T,         Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
     Row(C|T,         Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
 )

@@ -429,3 +429,12 @@ def test_parked_customer_hears_that_no_one_was_reached_after_the_lawyer_left():
 def test_options_are_those_of_the_command():
     story = ordering(Scenario().answered).add(brief="a case", timeout_s=9, digits="w1", confirm=True)
     assert story.session.pending_commands[0].options == DialOptions("a case", True, 9, "w1")
+
+
+def test_customer_of_a_blind_transfer_talks_to_an_added_party_until_the_target_answers():
+    """On hold, they would leave the added party in silence."""
+    story = added().transfer("blind").expect("transferring", "hold customer").confirms("customer")
+    story.expect("transferring", "hang up agent", "dial target", "unhold customer").confirms("customer").expect_held()
+    story.leaves("agent").leaves("lawyer").expect("transferring", "hold customer")
+    assert story.last.effects[-1].wait_audio == "ringback"
+    story.confirms("customer").takes_part("target").expect("transferring", "unhold customer")
