@@ -18,7 +18,7 @@ from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase,
 #: unreadable. Source: W3C, XML 1.0, section 2.2.
 _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: How long the gate waits for a key after its prompt, seconds.
-_KEY_TIMEOUT_S = 5
+_KEY_TIMEOUT_S = 4
 #: Length of a silence before Twilio requests the wait document again, seconds.
 _SILENCE_S = 10
 #: Length of a pause before a document is requested again because Redis did not answer, seconds.

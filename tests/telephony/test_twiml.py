@@ -370,7 +370,7 @@ def test_gate_takes_one_key_and_is_also_notified_of_none():
     (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE))
 
     assert gather.attrib | {"action": ""} == {
-        "action": "", "method": "POST", "numDigits": "1", "timeout": "5", "finishOnKey": "",
+        "action": "", "method": "POST", "numDigits": "1", "timeout": "4", "finishOnKey": "",
         "actionOnEmptyResult": "true",
     }  # fmt: skip
 
