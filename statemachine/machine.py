@@ -264,6 +264,7 @@ def _facts_differ(before: Party, after: Party) -> bool:
         replace(
             after,
             dial_check_at_ms=before.dial_check_at_ms,
+            dial_read_at_ms=before.dial_read_at_ms,
             dial_check=before.dial_check,
             hang_up_effect_id=before.hang_up_effect_id,
         )

@@ -43,6 +43,8 @@ class Policy:
     dial_slack_ms: int = 10_000
     #: How long a call that was answered may stay in the gate.
     gate_timeout_ms: int = 60_000
+    #: After how long a dial that no one has answered is read, in case its failure was not reported.
+    ring_read_ms: int = 6_000
     #: Delay between the read of an overdue dial and giving it up.
     dial_read_wait_ms: int = 3_000
     #: Delay between two recalls of an agent.

@@ -102,6 +102,8 @@ class Party(BaseRecord, frozen=True):
     answered_at_ms: int = 0
     #: When the dial was emitted, Unix milliseconds.
     dialed_at_ms: int = 0
+    #: When to read the dial although it may still ring, Unix milliseconds; 0 for never.
+    dial_read_at_ms: int = 0
     #: When to check the dial if nothing was heard of it, Unix milliseconds; 0 for never.
     dial_check_at_ms: int = 0
     #: State of that check: `unknown` if the dial's outcome is unknown, `searched` once a search was emitted,

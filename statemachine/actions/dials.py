@@ -22,7 +22,7 @@ from conferral.statemachine.guards.ended_session import is_unknown_dial
 from conferral.statemachine.guards.supervision import may_hang_up
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
-from conferral.statemachine.states import CallStatus, PartyStatus, Phase, TransferStage, TransferStatus
+from conferral.statemachine.states import CallStatus, PartyStatus, Phase, State, TransferStage, TransferStatus
 from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: Source: Twilio docs, "Format phone numbers" (E.164).
@@ -153,7 +153,9 @@ def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
         )  # fmt: skip
     # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; the request
     # always gets an outcome.
-    draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
+    draft.change_party(
+        party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_read_at_ms=0, dial_check=""
+    )
     set_dial_timer(draft)
 
 
@@ -194,7 +196,13 @@ def note_dial_placed(draft: Draft, event: EffectSucceeded) -> None:
     due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
-    draft.change_party(party, call_sid=party.call_sid or event.call_sid, dial_check="", dial_check_at_ms=due_ms)
+    draft.change_party(
+        party,
+        call_sid=party.call_sid or event.call_sid,
+        dial_check="",
+        dial_check_at_ms=due_ms,
+        dial_read_at_ms=draft.now_ms + event.queue_ms + draft.policy.ring_read_ms,
+    )
     set_dial_timer(draft)
 
 
@@ -339,18 +347,22 @@ def update_transfer_status(draft: Draft) -> None:
 def set_dial_timer(draft: Draft) -> None:
     """Set the timer to the earliest check of a dialed party."""
     due = [
-        party.dial_check_at_ms
+        due_ms
         for party in draft.session.parties.values()
-        if party.dial_id
-        and party.dial_check_at_ms
-        and not party.is_gone
-        and not party.takes_part
-        and not party.is_leaving
+        if party.dial_id and not party.is_gone and not party.takes_part and not party.is_leaving
+        for due_ms in (party.dial_check_at_ms, early_read_at_ms(draft, party))
+        if due_ms
     ]
     if not due:
         draft.cancel_timer(DialOverdue.timer)
     elif draft.session.timers.get(DialOverdue.timer) != min(due):
         draft.set_timer(DialOverdue.timer, max(0, min(due) - draft.now_ms))
+
+
+def early_read_at_ms(draft: Draft, party: Party) -> int:
+    """Return when to read a dial that may still ring; 0 for never. In a bridge, other callbacks show its failure."""
+    waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not (party.answered or party.dial_check)
+    return party.dial_read_at_ms if waits and party.call_sid else 0
 
 
 def find_dialed_call(draft: Draft, party: Party) -> None:

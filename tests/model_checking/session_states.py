@@ -243,6 +243,7 @@ def _normal_party(party: Party) -> Party:
         held_since_ms=merely(party.held_since_ms),
         dialed_at_ms=since(party.dialed_at_ms),
         dial_check_at_ms=_due(party.dial_check_at_ms),
+        dial_read_at_ms=_due(party.dial_read_at_ms),
         pending_since_ms=since(party.pending_since_ms),
         repair_moved_at_ms=party.repair_moved_at_ms and max(party.repair_moved_at_ms, NOW_MS - 60_000),
     )

@@ -63,6 +63,8 @@ ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
 _ABOUT_TRANSFERS = frozenset(kind.name for kind in (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End))
 
 
+#: Phones ring for their whole time before they are read: the earlier reads have stories of their own.
+UNREAD = Policy(ring_read_ms=600_000)
 #: StatusCallbackEvent by what was asked for; Twilio has no other word for flags and coaching.
 _KINDS = {word: f"participant-{word}" for word in ("hold", "unhold", "mute", "unmute")}
 
@@ -73,7 +75,7 @@ class Scenario:
     decides_twice = True
 
     def __init__(self, policy: Policy | None = None, *, session_id: str = CUSTOMER_CALL) -> None:
-        self.policy = policy or Policy()
+        self.policy = policy or UNREAD
         self.session = Session(session_id)
         self.now_ms = 1_000_000
         self.legs = Legs()

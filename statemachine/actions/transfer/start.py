@@ -13,6 +13,7 @@ from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
     dialed_party,
+    early_read_at_ms,
     find_dialed_call,
     hang_up,
     hang_up_leaving_parties,
@@ -279,7 +280,13 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
     for party in tuple(draft.session.parties.values()):
         # The time starts with the first callback or outcome.
         is_due = 0 < party.dial_check_at_ms <= draft.now_ms
-        if not party.dial_id or party.is_gone or party.takes_part or not is_due:
+        if not party.dial_id or party.is_gone or party.takes_part:
+            continue
+        if not is_due:
+            # A failed call rings no one, whatever is reported late: its caller would wait for the whole ring time.
+            if 0 < early_read_at_ms(draft, party) <= draft.now_ms:
+                reads = True
+                draft.change_party(party, dial_read_at_ms=draft.now_ms + 2 * (draft.now_ms - party.dialed_at_ms))
             continue
         if party.dial_check == "unknown":
             find_dialed_call(draft, party)
