@@ -49,7 +49,7 @@ def hold_customer_for_audio(draft: Draft, _event: Event) -> None:
 
 
 def unhold_waiting_customer(draft: Draft, _event: Event) -> None:
-    """Request an unhold for as long as the customer has company; the wait audio stays, for when they are alone again."""
+    """Request an unhold while the customer has company; the wait audio stays, for when they are alone again."""
     draft.change_party(draft.session.parties[CUSTOMER], desired_hold=False)
 
 

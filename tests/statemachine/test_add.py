@@ -390,9 +390,10 @@ def test_agent_who_leaves_while_it_converts_for_a_transfer_fails_the_add():
 
 
 def handing_over_blindly(policy: Policy | None = None) -> Orders:
-    """The agent has left the customer, on hold, and the lawyer, and the target rings."""
+    """The agent has left the customer and the lawyer, who talk while the target rings."""
     story = added(policy).transfer("blind").expect("transferring", "hold customer").confirms("customer")
-    return story.expect("transferring", "hang up agent", "dial target").leaves("agent").placed("target")
+    story.expect("transferring", "hang up agent", "dial target", "unhold customer").confirms("customer")
+    return story.expect_held().leaves("agent").placed("target")
 
 
 @pytest.mark.parametrize("fallback, tried", [("end", 0), ("recall", 2)])
@@ -402,16 +403,15 @@ def test_customer_and_lawyer_continue_although_no_one_answers(fallback, tried):
         story.placed("agent").call("agent", "no-answer")
         if number + 1 < tried:
             story.fires(StageOverdue)
-    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", phase="").expect_held()
+    story.expect("conferenced", phase="").expect_held()
     reason = "busy" + tried * ", recall no-answer"
     story.expect_concluded(("transfer", "failed", reason)).expect_transfer("failed", reason)
     story.leaves("lawyer").fires(LoneOverdue).expect("ended", "end room")
 
 
 def test_customer_left_by_the_lawyer_too_hears_that_no_one_was_reached():
-    story = handing_over_blindly(Policy(fallback="end")).call("target", "busy")
-    story.expect("transferring", "unhold customer").leaves("lawyer")
-    story.expect("ended", "say goodbye to customer", reason="transfer-failed")
+    story = handing_over_blindly(Policy(fallback="end")).leaves("lawyer").expect("transferring", "hold customer")
+    story.call("target", "busy").expect("ended", "say goodbye to customer", reason="transfer-failed")
 
 
 def test_parked_customer_talks_to_the_lawyer_when_no_fallback_is_configured():
@@ -433,8 +433,6 @@ def test_options_are_those_of_the_command():
 
 def test_customer_of_a_blind_transfer_talks_to_an_added_party_until_the_target_answers():
     """On hold, they would leave the added party in silence."""
-    story = added().transfer("blind").expect("transferring", "hold customer").confirms("customer")
-    story.expect("transferring", "hang up agent", "dial target", "unhold customer").confirms("customer").expect_held()
-    story.leaves("agent").leaves("lawyer").expect("transferring", "hold customer")
+    story = handing_over_blindly().leaves("lawyer").expect("transferring", "hold customer")
     assert story.last.effects[-1].wait_audio == "ringback"
     story.confirms("customer").takes_part("target").expect("transferring", "unhold customer")
