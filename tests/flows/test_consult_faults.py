@@ -105,7 +105,7 @@ async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(sy
 async def test_swap_refused_by_twilio_leaves_everyone_where_they_were(system):
     trio = await three(system, "consult")
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
-    halt = Halt(trio, "look")
+    halt = Halt(trio, "unhold target")
     await failed(system, "hold-failed", "swap", trio.id)
     await rejected(system, "a swap is still being reverted; allowed now: ", "swap", trio.id)
     halt.go()

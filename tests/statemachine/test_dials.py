@@ -60,7 +60,9 @@ def test_ringing_phone_is_read_less_and_less_often_and_given_up_after_its_ring_t
         story.reads(target="ringing", conference=CONFERENCE, inside=("customer", "agent")).expect("transferring")
     story.fires(DialOverdue).expect("transferring", "look")
     assert story.now_ms - dialed_ms == 40_000
-    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer("failed", "no-answer")
+    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
+        "failed", "no-answer"
+    )
 
 
 def test_answered_phone_and_a_bridged_one_are_not_read_early():

@@ -179,8 +179,8 @@ class Dispatcher:
     def _may_be_redelivered(self, event: Event, session: Session | None) -> bool:
         """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery.
 
-        A timer that is due well after the rollback, or a command submitted then, can't repeat anything that was lost. Nor
-        can a transfer that began so late that its lost command or timer would have been decided again before. The
+        A timer that is due well after the rollback, or a command submitted then, can't repeat anything that was lost.
+        Nor can a transfer that began so late that its lost command or timer would have been decided again before. The
         distinction matters: each dial reported as unknown leaves a caller waiting.
         """
         new_from_ms = (self._lease.rolled_back_at_ms or self._lease.acquired_at_ms) + REDELIVERY_WINDOW_MS
