@@ -29,7 +29,7 @@ from conferral.statemachine.states import WaitAudio
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
 _END_ON_EXIT_READS_MAX = 3
 #: What is known of a participant once a response has confirmed an update.
-_SHOWN = {
+_SHOWN: dict[str, dict[str, bool]] = {
     ParticipantUpdate.HOLD: {"held": True},
     ParticipantUpdate.UNHOLD: {"held": False},
     ParticipantUpdate.MUTE: {"muted": True},
