@@ -42,36 +42,6 @@ def test_ring_time_is_the_commands_or_that_of_the_settings():
     assert story.placed("target").session.timers["dial"] - story.now_ms == 22_000
 
 
-@pytest.mark.parametrize("options", [{}, {"confirm": True}])
-def test_failure_that_no_callback_reports_is_read_while_the_phone_should_still_ring(options):
-    story = dialing("warm", policy=Policy(), **options).placed("target").expect_timers("dial")
-    assert story.session.timers["dial"] - story.now_ms == 6_000
-    story.call("target", "ringing").fires(DialOverdue).expect("transferring", "look")
-    story.reads(target="busy", conference=CONFERENCE, inside=("customer", "agent"))
-    story.expect("conferenced", "flag agent").expect_transfer("failed", "busy").expect_attempts((BOB, "busy"))
-
-
-def test_ringing_phone_is_read_less_and_less_often_and_given_up_after_its_ring_time():
-    story = dialing("warm", policy=Policy(), confirm=True).placed("target")
-    dialed_ms = story.now_ms
-    for after_ms in (6_000, 18_000):
-        story.fires(DialOverdue).expect("transferring", "look")
-        assert story.now_ms - dialed_ms == after_ms
-        story.reads(target="ringing", conference=CONFERENCE, inside=("customer", "agent")).expect("transferring")
-    story.fires(DialOverdue).expect("transferring", "look")
-    assert story.now_ms - dialed_ms == 40_000
-    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
-        "failed", "no-answer"
-    )
-
-
-def test_answered_phone_and_a_bridged_one_are_not_read_early():
-    story = dialing("blind", policy=Policy(), confirm=True).placed("target").gate("target")
-    assert story.session.timers["dial"] - story.now_ms == 60_000
-    called = Scenario(Policy(), session_id="out").calls_out().placed("agent")
-    assert called.session.timers["dial"] - called.now_ms == 40_000
-
-
 def test_status_shows_the_ringing_and_the_confirming():
     story = dialing("warm", confirm=True).placed("target").call("target", "ringing").expect_transfer("ringing")
     story.gate("target").expect_transfer("confirming").expect_parties(
