@@ -83,7 +83,7 @@ class Handlers:
         """List sessions, optionally in one state."""
         page = await self._limiter(self._reader.list_sessions(**request.query))
         sessions = [models.Session.model_validate(fields) for fields in page.items if is_session(fields)]
-        return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor))
+        return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 
     async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
@@ -95,7 +95,7 @@ class Handlers:
     async def show_log(self, request: ApiRequest) -> web.Response:
         """Show one session's log, oldest first."""
         page = await self._limiter(self._reader.read_log(await self._session_id(request), **request.query))
-        return _response(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor))
+        return _response(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
         """Return the id of the session that the path names by its id or by one of its calls."""

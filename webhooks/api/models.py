@@ -95,7 +95,7 @@ class SessionPage(BaseModel):
     """One page of sessions."""
 
     sessions: list[Session]
-    cursor: str = Field(description="pass it as `cursor` to get the next page; empty on the last page")
+    cursor: str | None = Field(description="pass it as `cursor` to get the next page; null on the last page")
 
 
 class _LogPart(BaseModel):
@@ -158,7 +158,7 @@ class LogPage(BaseModel):
     """One page of a session's log, oldest first."""
 
     entries: list[LogEntry]
-    cursor: str = Field(description="pass it as `cursor` to get the next page; empty on the last page")
+    cursor: str | None = Field(description="pass it as `cursor` to get the next page; null on the last page")
 
 
 #: Maximum identity (characters): with the `client:` prefix, an address of 128.

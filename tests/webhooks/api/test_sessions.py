@@ -130,7 +130,7 @@ async def test_a_record_that_is_no_session_costs_the_list_nothing_else(api, stor
 
 
 async def test_an_empty_list_has_no_next_page(api):
-    assert await get(api, "/sessions") == (200, {"sessions": [], "cursor": ""})
+    assert await get(api, "/sessions") == (200, {"sessions": [], "cursor": None})
 
 
 # ---- logs --------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ async def test_log_is_returned_page_by_page_oldest_first(api, store):
     _, second = await get(api, f"/sessions/{CALLER}/log?limit=4&cursor={first['cursor']}")
 
     assert [one["version"] for one in first["entries"] + second["entries"]] == [str(number) for number in range(7)]
-    assert (len(first["entries"]), second["cursor"]) == (4, "")
+    assert (len(first["entries"]), second["cursor"]) == (4, None)
 
 
 async def test_log_entry_is_returned_with_all_its_fields(api, store):
