@@ -10,6 +10,7 @@ from conferral.operations import wording
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.redaction import mask_numbers
 from conferral.statemachine.ids import ID_PATTERN
+from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK, Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import BadCursorError
@@ -23,7 +24,7 @@ from conferral.storage.queries.dead_letters import (
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 
 #: Fields whose values are never shown.
-_HIDDEN_FIELDS = frozenset({"call_token"})
+_HIDDEN_FIELDS = frozenset({"call_token", event_codec.PACKED})
 #: Fields that hold a command's id, which never contains a phone number.
 _ID_FIELDS = frozenset({"id", "token"})
 #: SIDs, times, and entry ids: digits that aren't phone numbers.

@@ -1,12 +1,20 @@
 """Event codec: events to and from the fields of a stream entry.
 
-Every entry consists of text fields: `type`, `session`, and the event's attributes under the names of the classes in
-`statemachine/events/`. Those that equal the class's default are omitted. An empty number, boolean, or JSON text counts
-as absent.
+An entry has the fields `type`, `session`, `effect_id` if the event answers an effect, and `packed`: the whole event as
+JSON. Every event passes through Redis twice and through a worker once; as one field, it takes them a third of the time
+that as many fields as attributes take.
+
+The text form has a field for each attribute instead, under the names of the classes in `statemachine/events/`. Dead
+letters are shown in this form, and the script that fires timers writes it. Attributes that equal the class's
+default are omitted. An empty number, boolean, or JSON text counts as absent.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import EVENTS, Event
@@ -25,6 +33,8 @@ class BadEntryError(StoreError):
         self.reason = reason
 
 
+#: The field that holds the whole event as JSON.
+PACKED = "packed"
 _BY_NAME: dict[str, type[Event]] = {event.name: event for event in EVENTS}
 #: Texts may contain spaces, and the script that fires timers writes milliseconds.
 _OVERRIDES: dict[Any, tuple[Encode, Decode]] = {
@@ -47,15 +57,32 @@ _TEXT_FIELDS = {
 }
 
 
+_ENCODER = msgspec.json.Encoder()
+_DECODERS = {name: msgspec.json.Decoder(event) for name, event in _BY_NAME.items()}
+
+
 def encode(event: Event) -> dict[str, str]:
     """Return the fields of the event's entry."""
-    entry = {"type": event.name}
-    _CODECS[event.name].encode(event, entry)
+    entry = {"type": _BY_NAME[event.name].name, "session": event.session_id}
+    if effect_id := getattr(event, "effect_id", ""):
+        entry["effect_id"] = effect_id
+    entry[PACKED] = _ENCODER.encode(event).decode()
     return entry
 
 
+def as_text(entry: Mapping[str, str]) -> dict[str, str]:
+    """Return an entry's fields in text form; other fields, and a packed event that is invalid, as they are."""
+    text = dict(entry)
+    if PACKED in entry:
+        with contextlib.suppress(BadEntryError):
+            event = decode(entry, "")
+            del text[PACKED]
+            _CODECS[event.name].encode(event, text)
+    return text
+
+
 def decode(entry: Mapping[str, str], entry_id: str) -> Event:
-    """Decode an entry's event; ignore unknown fields.
+    """Decode an entry's event, packed or in text form; ignore unknown fields.
 
     Raises:
         BadEntryError: The type is missing or unknown, or a field is missing or invalid.
@@ -63,9 +90,16 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     name = entry.get("type", "")
     if not name:
         raise BadEntryError("missing field type")
-    event = _BY_NAME.get(name)
-    if event is None:
+    kind = _BY_NAME.get(name)
+    if kind is None:
         raise BadEntryError("unknown type")
+    if PACKED in entry:
+        try:
+            event = _DECODERS[name].decode(entry[PACKED])
+        except msgspec.DecodeError:
+            raise BadEntryError(f"invalid field {PACKED}") from None
+        force_setattr(event, "entry_id", entry_id)  # no one else has the event yet
+        return event
     if "" in entry.values():
         texts = _TEXT_FIELDS[name]
         entry = {field: text for field, text in entry.items() if text or field in texts}
@@ -74,4 +108,4 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     except CorruptHashError as error:
         raise BadEntryError(f"{'invalid' if error.field in entry else 'missing'} field {error.field}") from None
     values["entry_id"] = entry_id
-    return event(**values)
+    return kind(**values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from conferral.statemachine.events import Command
 from conferral.storage import scripts
-from conferral.storage.codecs.event_codec import BadEntryError, decode
+from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
@@ -63,8 +63,8 @@ class DeadLetter:
         return int(self.letter_id.partition("-")[0])
 
     def decoded_fields(self) -> dict[str, str]:
-        """Return the entry's own fields as text; invalid UTF-8 is escaped."""
-        return {_text(name): _text(value) for name, value in self.fields.items()}
+        """Return the entry's own fields in text form; invalid UTF-8 is escaped."""
+        return as_text({_text(name): _text(value) for name, value in self.fields.items()})
 
 
 class DeadLetterStore:

@@ -17,6 +17,7 @@ from tests.fault_injection.calls import all_hang_up, many_talk, nothing_waits
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import program, signed, until_ready
 from tests.flows.flow_helpers import begins, outcome_of
+from tests.support.entries import event_in
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(240)]
@@ -85,7 +86,7 @@ async def stored_calls(system: FaultSystem) -> set[str]:
     found: set[str] = set()
     for number in range(system.keys.partitions):
         entries = await system.client.xrange(system.keys.events(number))
-        found |= {fields[b"call_sid"].decode() for _, fields in entries if b"call_sid" in fields}
+        found |= {getattr(event_in(fields), "call_sid", "") for _, fields in entries}
     return found
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonGroup
-from conferral.statemachine.events import Convert
+from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
@@ -57,6 +57,22 @@ async def test_command_id_is_shown_whole_whatever_digits_it_has(client, letters)
     assert (one.fields["id"], one.fields["token"]) == ("c-1234567890ab12345678", "night-2026-11-22")
     assert one.fields["to"] == "c-+…90"
     assert "4155550123" not in str(without.fields)
+
+
+async def test_packed_event_is_shown_by_field_and_never_whole(client, letters):
+    secret = "a secret"
+    event = CallReceived(
+        session_id="s", token="t1", call_sid="CA1", customer_address=NUMBER, agent_address="client:a", call_token=secret
+    )
+    fields = event_codec.encode(event)
+    await put_letter(client, 1, "odd", **fields)
+    await put_letter(client, 2, "odd", **{**fields, "type": "call_of_tomorrow"})
+    unknown, known = (await letters.list(full=True)).letters
+    assert known.fields["customer_address"] == NUMBER
+    for letter in (known, unknown):
+        assert letter.fields["session"] == "s"
+        assert not {"call_token", event_codec.PACKED} & letter.fields.keys()
+        assert secret not in repr(letter)
 
 
 async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):

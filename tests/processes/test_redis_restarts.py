@@ -10,6 +10,7 @@ from conferral.statemachine.events import CallProgressed
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from tests.support.entries import event_in
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
 
@@ -52,7 +53,7 @@ async def test_everything_acknowledged_is_there_after_redis_was_killed(durable_r
     await asyncio.gather(*publishing)
     stored = set()
     for partition in range(keys.partitions):
-        stored |= {fields[b"token"].decode() for _, fields in await client.xrange(keys.events(partition))}
+        stored |= {event_in(fields).token for _, fields in await client.xrange(keys.events(partition))}
     assert len(acknowledged) > 900
     assert acknowledged <= stored
     await publisher.close()

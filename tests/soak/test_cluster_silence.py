@@ -20,6 +20,7 @@ from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
 from tests.soak.soak_environment import ALONE
+from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
@@ -70,7 +71,7 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         found = set()
         for partition in {KEYS.partition_of(session) for session in well}:
             for _, fields in await client.xrange(KEYS.events(partition)):
-                found.add(fields[b"token"].decode())
+                found.add(event_in(fields).token)
         return found
 
     try:

@@ -25,6 +25,7 @@ from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
 from conferral.storage.queries.session_reader import SessionReader
+from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import found_programs
 
@@ -112,7 +113,7 @@ async def test_only_partitions_of_a_dead_primary_wait_for_failover(
             break
     await eventually(lambda: publisher.publish(event(theirs[0], "after")))
     assert replica.is_primary()
-    tokens = [fields[b"token"] for _, fields in await client.xrange(KEYS.events(others[0]))]
+    tokens = [event_in(fields).token for _, fields in await client.xrange(KEYS.events(others[0]))]
     assert len(tokens) == len(set(tokens)), "what a node has stored is not sent to it again because another one is dead"
 
 
@@ -362,7 +363,7 @@ async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
     assert await commits[0] is CommitResult.OK
     await publisher.publish(event(partition, "after"))
     entries = await client.xrange(KEYS.events(partition))
-    assert [fields[b"token"] for _, fields in entries] == [b"before", b"meanwhile", b"after"]
+    assert [event_in(fields).token for _, fields in entries] == ["before", "meanwhile", "after"]
     assert cluster.owner_of(KEYS.lease(partition)) is target
     await asyncio.to_thread(cluster.move_slot, slot, target, source)
 

@@ -18,6 +18,7 @@ from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.connection.reconnect import REFRESH_EVERY_S
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from tests.support.entries import event_in
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 
@@ -33,7 +34,7 @@ def event(number: int) -> CallProgressed:
 
 async def stored(client: Client, keys: Keys) -> set[int]:
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
-    return {int(fields[b"sequence"]) for _, fields in entries}
+    return {event_in(fields).sequence for _, fields in entries}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.ingest.command_batcher import PIPELINES_IN_FLIGHT_MAX, _make_settler, _Operation
 from conferral.storage.ingest.port import ReplayedCallError
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S, IDENTITY_WINDOW_S, NEW_CALL_S, BatchingIngest
+from tests.support.entries import event_in
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -140,7 +141,7 @@ async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher,
     await asyncio.gather(*(publisher.publish(event(n)) for n in range(100)))
     assert flights == [100]
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
-    assert [int(fields[b"sequence"]) for _, fields in entries] == list(range(100))
+    assert [event_in(fields).sequence for _, fields in entries] == list(range(100))
 
 
 async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, client, keys):
@@ -222,7 +223,7 @@ async def test_event_is_stored_though_the_connection_broke_in_between(single, pu
                 other.client_kill_filter(_id=connection["id"])
     await publisher.publish(event(1))
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
-    assert {fields[b"sequence"] for _, fields in entries} == {b"0", b"1"}
+    assert {event_in(fields).sequence for _, fields in entries} == {0, 1}
 
 
 async def test_restart_of_redis_is_noticed(single, keys, clock):

@@ -17,6 +17,7 @@ from conferral.storage.ingest import command_batcher, load_shedding
 from conferral.storage.ingest.load_shedding import LoadShedding, Reason, SessionRates
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from tests.support.entries import event_in
 from tests.support.redis_clients import AnyServer, client_of
 
 SESSION = "CA" + "1" * 32
@@ -198,7 +199,7 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
     await publisher.publish(deciding(31))
     await publisher.publish(noted(2))
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
-    sequences = sorted(int(fields[b"sequence"]) for _, fields in entries)
+    sequences = sorted(event_in(fields).sequence for _, fields in entries)
     assert sequences == [1, 2, *range(10, 20), 31]
 
 
@@ -234,4 +235,4 @@ async def test_abandoned_operations_do_not_block_those_behind_them(
         task.cancel()
     await asyncio.gather(*given_up, publisher.publish(deciding(9)), return_exceptions=True)
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
-    assert b"9" in {fields[b"sequence"] for _, fields in entries}
+    assert 9 in {event_in(fields).sequence for _, fields in entries}

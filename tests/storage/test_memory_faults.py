@@ -16,6 +16,7 @@ from conferral.storage import scripts
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from tests.support.entries import event_in
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
 
 NOW_MS = 1_797_000_000_000
@@ -278,7 +279,7 @@ async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memor
     memory.fault = once(Fault.UNREACHABLE, "XADD")
     await publisher.publish(event, call_sid="CA2")
     entries: Any = await memory.client().xrange(keys.events(keys.partition_of("s")))
-    assert [fields[b"sequence"] for _, fields in entries] == [b"1"]
+    assert [event_in(fields).sequence for _, fields in entries] == [1]
     assert not publisher._server._is_unknown or publisher.restarted_recently()
     memory.restart()
     await publisher._server._check()

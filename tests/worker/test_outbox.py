@@ -19,6 +19,7 @@ from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import OutboxWriter
+from tests.support.entries import event_in
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.executor_harness import announcement, find, gated, read, straight
 
@@ -108,7 +109,7 @@ async def test_outcome_is_written_once_also_when_the_first_answer_is_lost(desk: 
     assert await desk.recorder(*flaky).finish(straight("d"), outcome(straight("d"))) is None
 
     (entry,) = await desk.stored()
-    assert (entry[b"type"], entry[b"call_sid"]) == (b"effect_succeeded", b"CA7")
+    assert (entry[b"type"], event_in(entry).call_sid) == (b"effect_succeeded", "CA7")
     assert await desk.outbox() == {"d": None}
 
 
