@@ -57,9 +57,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join((*NAMES, *LONG))}")
-    parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random; by default, a fresh one")
+    names = f"any of {', '.join((*NAMES, *LONG))}; by default, all but the last {len(LONG)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    parser.add_argument("--size", choices=SIZES, default="full", help="how much to measure")
+    parser.add_argument("--seed", type=int, default=0, help="random seed; by default, a new one")
     parser.add_argument("--write", action="store_true", help="write the figures to benchmarks/results.json")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.names if name not in (*NAMES, *LONG)]

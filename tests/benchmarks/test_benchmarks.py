@@ -1,4 +1,4 @@
-"""Every benchmark runs, in a tiny size, so that none breaks unnoticed; the results file keeps what it is given."""
+"""Run every benchmark in a tiny size (`make test` two, `make soak` all others), and test the results file."""
 
 import importlib
 import math
@@ -19,7 +19,7 @@ from benchmarks.support.figures import Figures, percentile
 from benchmarks.support.results import Results
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
-#: Those that start few processes; the others are left to the long run.
+#: Benchmarks that start few processes; `make soak` runs the others.
 SHORT = {"webhooks", "silence"}
 WITH_PEERS = {"worker", "latency", "idle"}
 
