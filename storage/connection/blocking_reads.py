@@ -27,13 +27,17 @@ class BlockingReads:
         self._client = client
         self._can_pipeline = pipelining and PipeliningConnection.can_serve(client)
         self._connections: dict[str, PipeliningConnection] = {}
+        #: Running reads of redis-py.
+        self._tasks: dict[str, asyncio.Task[Entries]] = {}
         self._is_closed = False
 
     async def read(self, stream: str, count: int, after: str = "0") -> Entries:
-        """Return the oldest entries of a stream, or those after an entry; wait up to 2 s for one."""
+        """Return the oldest entries of a stream, or those after an entry; wait up to 2 s for one.
+
+        One read at a time of each stream. It has no task of its own: each costs a caller's command a loop iteration.
+        """
         if not self._can_pipeline:
-            answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
-            return answer[0][1] if answer else []
+            return await self._read_with_client(stream, count, after)
         if self._is_closed:
             raise RedisConnectionError("closed")
         connection = self._connections.get(stream)
@@ -45,19 +49,44 @@ class BlockingReads:
                 (reply,) = await connection.exchange(connection.pack((command,)), 1)
         except asyncio.CancelledError:
             # Otherwise the next read would wait for this one.
-            self._connections.pop(stream, None)
-            connection.close()
+            self.interrupt(stream)
             raise
+        except RedisConnectionError:
+            if self._connections.get(stream) is connection:
+                raise
+            return []  # interrupted
         if isinstance(reply, Exception):
             raise reply
         return [(entry_id, _pairs(fields)) for entry_id, fields in reply[0][1]] if reply else []
+
+    def interrupt(self, stream: str) -> None:
+        """End the running read of a stream, if any, without entries; it has taken none."""
+        if (connection := self._connections.pop(stream, None)) is not None:
+            connection.close()
+        if (task := self._tasks.get(stream)) is not None:
+            task.cancel()
+
+    async def _read_with_client(self, stream: str, count: int, after: str) -> Entries:
+        async def read() -> Entries:
+            answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
+            return answer[0][1] if answer else []
+
+        task = self._tasks[stream] = asyncio.ensure_future(read())
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is None or current.cancelling():
+                raise
+            return []  # interrupted
+        finally:
+            del self._tasks[stream]
 
     def close(self) -> None:
         """Close all connections; running reads fail, and later ones do not open them again."""
         self._is_closed = True
         for connection in self._connections.values():
             connection.close()
-        self._connections.clear()
 
 
 def _pairs(fields: list[bytes] | None) -> dict[bytes, bytes]:

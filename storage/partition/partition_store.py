@@ -91,6 +91,10 @@ class PartitionStore:
                 entries = answer[0][1] if answer else []
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
 
+    def stop_reading(self, partition: int) -> None:
+        """End the running `read` of a partition without entries; it has taken none."""
+        self._reads.interrupt(self._keys.events(partition))
+
     async def ensure_group(self, partition: int) -> None:
         """Create the consumer group that shows operators position and lag, from the start of the stream.
 

@@ -31,6 +31,32 @@ async def test_read_after_a_canceled_one_gets_its_entries_at_once(single, blocki
     reads.close()
 
 
+async def test_interrupted_read_returns_nothing_and_the_next_one_its_entries(
+    single, blocking, client, pipelining
+) -> None:
+    reads = BlockingReads(blocking, pipelining=pipelining)
+    reads.interrupt("stream")  # none is running
+    waiting = asyncio.ensure_future(reads.read("stream", 10))
+    while not (await client.info("clients"))["blocked_clients"]:
+        await asyncio.sleep(0.01)
+    reads.interrupt("stream")
+    async with asyncio.timeout(1):
+        assert await waiting == []
+        await client.xadd("stream", {"a": "b"}, id="5-1")
+        assert await reads.read("stream", 10) == [(b"5-1", {b"a": b"b"})]
+    reads.close()
+
+
+async def test_read_fails_when_all_are_closed(single, blocking, client) -> None:
+    reads = BlockingReads(blocking)
+    waiting = asyncio.ensure_future(reads.read("stream", 10))
+    while not (await client.info("clients"))["blocked_clients"]:
+        await asyncio.sleep(0.01)
+    reads.close()
+    with pytest.raises(RedisConnectionError, match="closed"):
+        await waiting
+
+
 async def test_read_waits_for_an_entry(single, blocking, client, pipelining) -> None:
     reads = BlockingReads(blocking, pipelining=pipelining)
     waiting = asyncio.ensure_future(reads.read("stream", 10))

@@ -3,12 +3,12 @@
 It also submits the effects that a previous holder of the partition left in the outbox.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
 from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
+from conferral.runtime.lifecycle import call_after_requests
 from conferral.statemachine.effects import Effect, FindCall
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
@@ -131,10 +131,8 @@ class Dispatcher:
             self._drop_open_effect(effect_id, sessions)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._timers.note_set(min(due))
-        # Soon, but after the first requests of these effects: a caller may be waiting for one.
-        asyncio.get_running_loop().call_soon(
-            log_decisions, decided.decisions, self._partition, self._context.metrics, self._clock.store_now_ms()
-        )
+        now_ms = self._clock.store_now_ms()
+        call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
 
     def _job(self, effect: Effect, event: Event, session: Session | None, ends_session: bool) -> Job:
         # Convert partition time to Redis's own time.

@@ -68,7 +68,6 @@ class PartitionConsumer:
         self.timers = PartitionTimers(number, lease, context.partition_store, self.clock, on_timers_changed)
         self._context = context
         self._has_recovered = False
-        self._read_task: asyncio.Task[list[Entry]] | None = None
         self._renew_lease = renew_lease
         self._dispatcher = Dispatcher(
             number, lease, context, self.clock, self.timers, self.session_gauge, verify_until_s
@@ -108,17 +107,15 @@ class PartitionConsumer:
         await self._dispatcher.wait_finished()
 
     def stop(self) -> None:
-        """Stop after the current batch. A blocked read has taken no entry, so it is canceled."""
+        """Stop after the current batch; a read that still waits for entries ends."""
         self.is_stopping = self._batches.is_stopping = True
         self._dispatcher.stop()
-        if self._read_task is not None:
-            self._read_task.cancel()
+        self._context.partition_store.stop_reading(self.number)
 
     def mark_lost(self) -> None:
         """Note that another worker has the lease."""
         self.is_lost = True
-        if self._read_task is not None:
-            self._read_task.cancel()
+        self._context.partition_store.stop_reading(self.number)
 
     async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
         """Run an action on Redis; if Redis is unreachable, log it and pause."""
@@ -151,7 +148,7 @@ class PartitionConsumer:
 
     async def _run_once(self) -> None:
         count = 1 if self._suspects_left else BATCH_MAX
-        entries = await self._read(count)
+        entries = await self._context.partition_store.read(self.number, count, block=True)
         if not entries or not self.is_active:
             self._suspects_left = 0
             if self.is_active and abs(self.clock.offset_ms) >= CLOCK_JUMP_MS:
@@ -163,17 +160,6 @@ class PartitionConsumer:
                 return
         await self._context.checkpoint("after_read", self.number)
         await self._batches.process(entries)
-
-    async def _read(self, count: int) -> list[Entry]:
-        self._read_task = asyncio.ensure_future(self._context.partition_store.read(self.number, count, block=True))
-        try:
-            return await self._read_task
-        except asyncio.CancelledError:
-            if self.is_active:
-                raise
-            return []
-        finally:
-            self._read_task = None
 
     async def _resync_clock(self) -> None:
         """Resync partition time with Redis's clock once nothing is timed by it. No batch is in progress here."""

@@ -91,6 +91,21 @@ class CommandRouter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route commands until the process stops, then release the lease."""
+        stopping = asyncio.ensure_future(stop.wait())
+        stopping.add_done_callback(lambda _: self._reads.interrupt(self._keys.commands))
+        try:
+            await self._route(stop)
+        finally:
+            stopping.cancel()
+        if self._queue is not None:
+            await self._queue.close()
+        if self._lease is not None:
+            try:
+                await leases.release(self._client, self._lease)
+            except StoreError as error:
+                log_unreachable(error, task="router")
+
+    async def _route(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 queue = await self._current_queue(stop)
@@ -103,13 +118,6 @@ class CommandRouter:
             except StoreError as error:
                 log_unreachable(error, task="router")
                 await pause(stop, PAUSE_S)
-        if self._queue is not None:
-            await self._queue.close()
-        if self._lease is not None:
-            try:
-                await leases.release(self._client, self._lease)
-            except StoreError as error:
-                log_unreachable(error, task="router")
 
     async def _current_queue(self, stop: asyncio.Event) -> RoutingQueue | None:
         """Return this worker's queue; None while another worker routes."""
@@ -185,18 +193,8 @@ class CommandRouter:
             log.warning("command_limit_exceeded", count=waiting, task="router")
 
     async def _read_after(self, entry_id: str, stop: asyncio.Event) -> list[Entry]:
-        reading = asyncio.ensure_future(self._reads.read(self._keys.commands, BATCH_MAX, after=entry_id))
-        stopping = asyncio.ensure_future(stop.wait())
+        if stop.is_set():
+            return []
         with store_errors():
-            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not reading.done():
-                # A blocked read has taken nothing, so it may be canceled. Wait for it anyway: on Python 3.11, a
-                # cancellation can get lost inside the Redis client.
-                reading.cancel()
-                await asyncio.wait({reading})
-                if not reading.cancelled():
-                    reading.exception()
-                return []
-            entries = reading.result()
+            entries = await self._reads.read(self._keys.commands, BATCH_MAX, after=entry_id)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]

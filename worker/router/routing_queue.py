@@ -13,7 +13,7 @@ import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import call_after_requests, pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Call, Command
@@ -277,8 +277,8 @@ class RoutingQueue:
         async with self._node_permit(self._keys.commands):
             found = await route_at_once(self._client, self._keys, entry, command_id, event)
         if found is Routed.ROUTED:
-            # After the partition's consumer, which reads the command at this moment.
-            asyncio.get_running_loop().call_soon(_log_routed, command_id, event)
+            # The partition's consumer reads the command at this moment.
+            call_after_requests(_log_routed, command_id, event)
         elif found is not Routed.NOT_FOUND:
             _log_repetition(entry, command_id, is_same=found is Routed.REPEATED)
         return found is not Routed.NOT_FOUND
