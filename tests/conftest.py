@@ -21,6 +21,7 @@ pytest_plugins = (
     "tests.support.open_connections",
     "tests.support.plain_log",
     "tests.support.row_coverage",
+    "tests.support.script_errors",
     "tests.support.short_reports",
     "tests.support.soak_summary",
 )
