@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis.internal.conjecture import providers
 
 #: Examples of a property in `make test` (count). `make soak` tries 100 of the same properties.
 _EXAMPLES = 25
@@ -19,7 +20,11 @@ def pytest_configure(config: pytest.Config) -> None:
     untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("untimed", untimed)
     settings.register_profile("untimed-short", untimed, max_examples=_EXAMPLES)
-    settings.load_profile("untimed-short" if config.option.markexpr == _SHORT else "untimed")
+    is_short = config.option.markexpr == _SHORT
+    settings.load_profile("untimed-short" if is_short else "untimed")
+    if is_short:
+        # Hypothesis tries constants of our code as values. Each process would parse every module for them.
+        providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.hookimpl(tryfirst=True)
