@@ -55,7 +55,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     #      in                      command                        when                               to                      do, or the reason
     Refuse(E,                      ANY,                           None,                              refusals.session_has_ended),
     Refuse(B,                      NEEDS_ANSWER,                  when.is_ringing,                   "no one has answered yet"),
-    Refuse(T,                      Convert,                       when.customer_waits_without_agent, "the agent is already being disconnected"),
+    Refuse(T,                      Convert,                       when.customer_waits_without_agent, "the agent has left or is leaving"),
     Refuse(OPENING,                NEEDS_CONFERENCE,              None,                              "no one has answered yet"),
     Refuse(C,                      NEEDS_AGENT,                   when.is_parked,                    "the call is parked"),
     Refuse(T,                      (Transfer, Park, Retrieve),    None,                              "another transfer is in progress"),
@@ -97,7 +97,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(B|V|C,                  Retrieve,                      None,                              "the call is not parked"),
     Row(   LIVE,                   Remove,                        when.names_customer,               E,                      do.end_by_command),
     Row(   T,                      Remove,                        when.transfer_continues_without,   STAY,                   do.remove_party),
-    Refuse(T,                      (*STEPS_OR_REMOVE, Supervise), when.agent_was_released,           "the agent is already being disconnected"),
+    Refuse(T,                      (*STEPS_OR_REMOVE, Supervise), when.agent_was_released,           "the agent has left or is leaving"),
     Refuse(ENDING,                 STEPS_OR_REMOVE,               None,                              "the transfer is already ending"),
     Refuse(BEFORE_ANSWER,          (Swap, Merge),                 None,                              "the target has not answered yet"),
     Refuse(T,                      (Swap, Merge),                 when.is_not_consult,               "no consult is in progress: all parties are talking"),

@@ -140,7 +140,7 @@ async def test_nothing_of_a_running_one_can_be_undone_and_the_sentence_says_so(s
     await system.until(talk.session, **{"transfer.status": "ringing"})
     before = await system.session(talk.session)
     for kind in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "the agent is already being disconnected; allowed now: ", kind, talk.session)
+        await rejected(system, "the agent has left or is leaving; allowed now: ", kind, talk.session)
     await rejected(
         system, "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
     )

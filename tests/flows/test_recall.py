@@ -205,7 +205,7 @@ async def test_nothing_but_the_end_is_allowed_while_the_agent_is_rung_again(syst
     await fails(system, talk, "busy")
     await system.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
     for kind in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "the agent is already being disconnected; allowed now: ", kind, talk.session)
+        await rejected(system, "the agent has left or is leaving; allowed now: ", kind, talk.session)
     await rejected(
         system, "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
     )

@@ -220,7 +220,7 @@ def test_agent_who_left_is_not_hung_up():
                          ids=["on-the-way", "dialed", "clearing"])  # fmt: skip
 def test_steps_are_refused_while_the_agent_is_being_released(story, command):
     story = getattr(story(), command)("late")
-    story.expect_refused("late", "the agent is already being disconnected", "end")
+    story.expect_refused("late", "the agent has left or is leaving", "end")
 
 
 def test_second_transfer_is_refused_while_a_blind_one_runs():

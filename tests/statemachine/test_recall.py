@@ -106,7 +106,7 @@ def test_agent_who_is_rung_again_may_be_removed():
 
 
 def test_steps_are_refused_while_the_agent_is_rung_again():
-    failed_from_bridge().complete("late").expect_refused("late", "the agent is already being disconnected", "end")
+    failed_from_bridge().complete("late").expect_refused("late", "the agent has left or is leaving", "end")
 
 
 # ---- what leads there --------------------------------------------------------------------------------------------

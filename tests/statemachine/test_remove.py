@@ -221,7 +221,7 @@ def test_all_of_several_who_are_removed_fail_the_transfer():
 @pytest.mark.parametrize("name", ["agent", "target"])
 def test_only_the_customer_is_removed_after_the_agent_was_released(name):
     story = ordering(blind_from_bridge).placed("target").remove(name)
-    why = "no such party; parties: customer, target" if name == "agent" else "the agent is already being disconnected"
+    why = "no such party; parties: customer, target" if name == "agent" else "the agent has left or is leaving"
     refused_because(story, "remove-1", why)
 
 

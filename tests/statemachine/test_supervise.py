@@ -341,7 +341,7 @@ def test_no_one_supervises_before_the_agent_has_answered():
 
 
 def test_no_one_supervises_while_the_agent_is_being_released():
-    refused_because(ordering(blind_from_bridge).supervise(), "supervise-1", "the agent is already being disconnected")
+    refused_because(ordering(blind_from_bridge).supervise(), "supervise-1", "the agent has left or is leaving")
 
 
 def test_supervisor_may_be_removed_in_each_state():

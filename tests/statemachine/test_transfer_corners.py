@@ -153,7 +153,7 @@ def test_target_who_answers_while_the_customer_is_being_held_is_not_kept_waiting
 
 def test_convert_is_refused_while_the_customer_waits_alone():
     story = blind_from_bridge().convert("late")
-    story.expect_refused("late", "the agent is already being disconnected", "end")
+    story.expect_refused("late", "the agent has left or is leaving", "end")
 
 
 def test_agent_ending_the_conference_is_detected_without_a_named_participant():

@@ -109,4 +109,4 @@ def test_customer_left_alone_by_a_guest_before_the_target_answers_is_held_to_hea
 def test_retriever_who_is_being_removed_is_not_removed_again():
     story = retrieving().placed("agent").call("agent", "ringing").remove("agent")
     story.expect("transferring", "hang up agent").remove("agent", "remove-2")
-    story.expect_refused("remove-2", "the agent is already being disconnected", "end")
+    story.expect_refused("remove-2", "the agent has left or is leaving", "end")

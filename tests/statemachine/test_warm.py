@@ -245,7 +245,7 @@ def test_swap_and_merge_are_refused_when_all_three_talk(command):
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
 def test_refused_when_the_agent_is_on_the_way_out(command):
     story = getattr(talking("warm").complete(), command)("late")
-    story.expect_refused("late", "the agent is already being disconnected", *ANY_TIME)
+    story.expect_refused("late", "the agent has left or is leaving", *ANY_TIME)
 
 
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
