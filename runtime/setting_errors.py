@@ -84,7 +84,7 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
     if field.annotation is bool:
         words = ["true", "false"]
     if words:
-        return " or ".join(filter(None, (", ".join(words[:-1]), words[-1]))), words[0]
+        return (", or " if words[2:] else " or ").join(filter(None, (", ".join(words[:-1]), words[-1]))), words[0]
     limits = {name: value for rule in field.metadata for name in ("ge", "gt", "le") if (value := _limit(rule, name))}
     least, most = limits.get("ge") or limits.get("gt", ""), limits.get("le", "")
     kind = "a whole number" if field.annotation is int else "a number"

@@ -200,7 +200,7 @@ SPOKEN = _Text(
 FLAG = _Flag(form="flag")
 RING_TIME = _Seconds(form="seconds", metavar="SECONDS")
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
-DIGITS = _Text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the signs 0-9 * # w W", metavar="DIGITS")
+DIGITS = _Text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
 #: A number of the account; the router verifies that it is one.
 CALLER_ID = _Text(
     r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number", metavar="NUMBER"

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
 from conferral.runtime.settings import sentence
+from conferral.statemachine.events.field_values import join_words
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
 
 #: Most agents per number (count).
@@ -105,7 +106,7 @@ def _one_of(*words: str) -> BeforeValidator:
     def word(value: object) -> object:
         text = str(value).lower() if isinstance(value, bool) else value
         if text not in words:
-            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
+            raise ValueError(f"must be {join_words(words, 'or')}")
         return text
 
     return BeforeValidator(word)
