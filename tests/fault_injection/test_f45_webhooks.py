@@ -174,11 +174,12 @@ async def test_fault_46_sly_requests_are_refused_and_cost_no_memory(system: Faul
     fields = b"&".join(b"a%d=" % number for number in range(10_000))
     trailers = b"0\r\n" + b"".join(b"X-T%d: %s\r\n" % (number, b"x" * 4_000) for number in range(2_000)) + b"\r\n"
     requests: dict[str, tuple[tuple[bytes, ...], set[int]]] = {
-        "10 MiB said": ((head(target, f"Content-Length: {10 * MIB}"),), {413}),
-        "10 MiB sent": ((head(target, f"Content-Length: {10 * MIB}"), bytes(10 * MIB)), {413}),
-        "10 MiB in chunks": ((head(target, chunked), *[chunk(bytes(65_536))] * 160), {413}),
-        "bomb": ((head(target, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}"), bomb), {400, 413}),
-        "10,000 fields": ((head(target, f"Content-Length: {len(fields)}"), fields), {400, 413}),
+        "10 MiB said": ((head(target, signature, f"Content-Length: {10 * MIB}"),), {413}),
+        "10 MiB sent": ((head(target, signature, f"Content-Length: {10 * MIB}"), bytes(10 * MIB)), {413}),
+        "10 MiB in chunks": ((head(target, signature, chunked), *[chunk(bytes(65_536))] * 160), {413}),
+        "bomb": ((head(target, signature, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}"), bomb), {400, 413}),
+        "10 MiB without a signature": ((head(target, f"Content-Length: {10 * MIB}"), bytes(10 * MIB)), {403}),
+        "10,000 fields": ((head(target, signature, f"Content-Length: {len(fields)}"), fields), {400, 413}),
         "two hosts": ((head(target, "Host: evil.example", signature, length), body), {400}),
         "two lengths": ((head(target, signature, length, "Content-Length: 3"), body), {400}),
         "length and chunks": ((head(target, signature, length, chunked), chunk(body), b"0\r\n\r\n"), {400}),
@@ -191,7 +192,7 @@ async def test_fault_46_sly_requests_are_refused_and_cost_no_memory(system: Faul
         assert await raw(webhooks, head(target, signature, length) + body) == 204
         memory_kib = [webhooks.memory_kib()]
         # What trickles in goes on next to all the others.
-        slow_body = asyncio.create_task(raw(webhooks, head(target, length), *[b"a"] * 20, pause_s=0.5))
+        slow_body = asyncio.create_task(raw(webhooks, head(target, signature, length), *[b"a"] * 20, pause_s=0.5))
         slow_heads = [asyncio.create_task(raw(webhooks, *[b"P"] * 60, pause_s=2.0)) for _ in range(50)]
         for _ in range(ROUNDS):
             for name, (parts, statuses) in requests.items():
