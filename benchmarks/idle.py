@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks.support import backlog
 from benchmarks.support.children import Child
+from benchmarks.support.fake_twilio import FakeTwilio
 from benchmarks.support.figures import Figures
 from benchmarks.support.machine import PEERS
 from benchmarks.support.redis_load import pinned_redis
@@ -35,9 +35,10 @@ async def measure(size: Size, _chance: Random) -> Figures:
     figures = Figures()
     async with AsyncExitStack() as stack:
         children = {}
+        twilio = await stack.enter_async_context(FakeTwilio(is_idle=True))
         for name in ("worker", *PEERS):
             redis = stack.enter_context(pinned_redis())
-            child = Child("worker", peer="" if name == "worker" else name, redis_url=redis.url, api_url=backlog.NO_API)
+            child = Child("worker", peer="" if name == "worker" else name, redis_url=redis.url, api_url=twilio.url)
             children[name] = await stack.enter_async_context(child)
         await asyncio.sleep(size.warm_up_s)
         for _ in range(size.rounds):
