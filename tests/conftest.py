@@ -22,6 +22,7 @@ pytest_plugins = (
     "tests.support.plain_log",
     "tests.support.row_coverage",
     "tests.support.script_errors",
+    "tests.support.shared_compiling",
     "tests.support.short_reports",
     "tests.support.soak_summary",
 )
