@@ -14,12 +14,16 @@ import pytest
 from _pytest.nodeid import coerce_node_id
 from xdist.scheduler import LoadGroupScheduling
 
+#: Folders of tests that take seconds each. Those come first, so that no process ends the run with one alone.
+_LONG = {"model_checking", "processes", "simulation"}
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Writes what xdist has meant to, in its worker processes."""
     if not hasattr(config, "workerinput"):
         return
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
     for item in items:
         meant = getattr(item, "_nodeid", item.nodeid)
         if meant != item.nodeid:
