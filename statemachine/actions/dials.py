@@ -20,6 +20,8 @@ from conferral.statemachine.events import (
 from conferral.statemachine.guards.calls import party_of_call, party_of_dial, searched_party
 from conferral.statemachine.guards.ended_session import is_unknown_dial
 from conferral.statemachine.guards.supervision import may_hang_up
+from conferral.statemachine.guards.transfer import someone_holds_for
+from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, State, TransferStage, TransferStatus
@@ -284,8 +286,9 @@ def note_answered(draft: Draft, name: str) -> None:
     status = PartyStatus.CONNECTED if party.in_conference else party.status
     if party.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
-    # A party in the gate may take as long as the gate does; all others join at once.
-    wait_ms = draft.policy.arrive_timeout_ms
+    # A party in the gate may take as long as the gate does; all others join at once, and hear no one if the customer is
+    # on hold.
+    wait_ms = draft.policy.leave_check_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     if party.is_gated:
         wait_ms = draft.policy.gate_timeout_ms + _briefing_ms(party)
     answered_at_ms = party.answered_at_ms or draft.now_ms
@@ -312,6 +315,10 @@ def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
     draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
     set_dial_timer(draft)
+    if someone_holds_for(draft, party.name) and not briefing_ms:
+        # They join at once, but its callback may take seconds: who waits on hold would not hear them meanwhile.
+        waiting = draft.session.parties[AGENT if draft.session.phase is Phase.CONSULT else CUSTOMER]
+        draft.change_party(waiting, desired_hold=False)
 
 
 def _briefing_ms(party: Party) -> int:

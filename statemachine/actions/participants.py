@@ -107,8 +107,12 @@ def reconcile(draft: Draft, _event: Event) -> None:
         update = next_update(draft.session, party)
         if update is not None:
             _request_update(draft, party, update)
-    if ConfirmOverdue.timer not in draft.session.timers:
-        draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
+    # No one waits for the flags of a settled conference, which are only a safety net.
+    pending = {party.pending_update for party in draft.session.parties.values()}
+    is_urgent = not pending <= {"", ParticipantUpdate.SET_END_ON_EXIT}
+    wait_ms = draft.policy.confirm_ms if is_urgent else draft.policy.flag_confirm_ms
+    if draft.session.timers.get(ConfirmOverdue.timer, draft.now_ms + wait_ms + 1) > draft.now_ms + wait_ms:
+        draft.set_timer(ConfirmOverdue.timer, wait_ms)
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:

@@ -34,9 +34,9 @@ def differs_from_desired(draft: Draft, _event: Event) -> bool:
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
     """Return the next update to request for a participant; None if it matches or an update is open.
 
-    A hold that is no longer desired is undone without waiting for its confirmation, and holds and unholds overtake
-    `EndConferenceOnExit`: requests of one session are sent in order. The flag of a held party is left alone, because
-    Twilio ignores changes to it. Twilio updates no one before the conference starts.
+    A hold or a flag that is no longer desired is undone without waiting for its confirmation, and holds and unholds
+    overtake `EndConferenceOnExit`: requests of one session are sent in order. The flag of a held party is left alone,
+    because Twilio ignores changes to it. Twilio updates no one before the conference starts.
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
@@ -56,6 +56,8 @@ def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None
         return ParticipantUpdate.UNHOLD
     if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):
         return ParticipantUpdate.HOLD if party.desired_hold else ParticipantUpdate.UNHOLD
+    if party.pending_update == ParticipantUpdate.SET_END_ON_EXIT and not party.desired_end_on_exit:
+        return ParticipantUpdate.CLEAR_END_ON_EXIT
     if party.pending_update:
         return ParticipantUpdate.MONITOR if whispers_to_leaving_agent(session, party) else None
     if party.end_on_exit != party.desired_end_on_exit and not party.held:

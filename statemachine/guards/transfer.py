@@ -78,6 +78,14 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
     return (_agent(draft),) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
 
 
+def someone_holds_for(draft: Draft, name: str) -> bool:
+    """Whether a transfer without the customer's agent, or a consult, waits for the party of that name."""
+    transfer, phase = draft.session.running_transfer, draft.session.phase
+    waits = transfer is not None and transfer.stage is TransferStage.DIALING
+    is_held = phase in WITHOUT_AGENT or phase is Phase.CONSULT
+    return waits and is_held and any(one.name == name for one in dialed_parties(draft))
+
+
 def answering_party(draft: Draft) -> Party | None:
     """Return the party that took the call: answered, in the conference, and not being removed."""
     return next((party for party in dialed_parties(draft) if party.takes_part and not party.is_leaving), None)

@@ -48,9 +48,9 @@ ENDING_MAX_S = 1_800.0
 #: How often this is checked, seconds.
 CHECK_EVERY_S = 5.0
 #: How long someone may be alone next to the grace and the sweeps, seconds: 5 for a callback that is late; 7 until a
-#: dead worker's partition has another holder, twice; 10 for a read whose requests fail, until it is given up and
-#: repeated; and a second for what is asked of Twilio in the end.
-LONE_SLACK_S = 30.0
+#: dead worker's partition has another holder; 7 for a read whose requests fail, until it is repeated; and a second for
+#: what is asked of Twilio in the end.
+LONE_SLACK_S = 20.0
 
 
 class VirtualClock:

@@ -130,9 +130,11 @@ def test_flag_that_twilio_refused_to_clear_is_requested_again_after_a_read():
 
 def test_flag_that_is_just_being_set_is_cleared_before_the_dial():
     story = ordering(Scenario().answered().convert).joins("agent").joins("customer")
-    story.expect("conferenced", "flag customer", "flag agent").add().expect("conferenced")
-    story.confirms("customer").expect("conferenced", "unflag customer").confirms("agent")
-    story.expect("conferenced", "unflag agent").confirms("customer", "agent").expect("conferenced", "dial lawyer")
+    story.expect("conferenced", "flag customer", "flag agent")
+    assert story.session.timers["confirm"] - story.now_ms == 5_000
+    story.add().expect("conferenced", "unflag customer", "unflag agent")
+    assert story.session.timers["confirm"] - story.now_ms == 1_000
+    story.confirms("customer").expect("conferenced").confirms("agent").expect("conferenced", "dial lawyer")
 
 
 def test_customer_leaving_before_the_dial_ends_conference_and_command():

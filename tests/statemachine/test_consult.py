@@ -3,9 +3,10 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LeaveOverdue, StageOverdue
+from tests.statemachine.command_scenarios import supervised
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, ringing, talking
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, ringing, talking
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -21,6 +22,59 @@ def swapped() -> Scenario:
 
 
 # ---- to the target and together ----------------------------------------------------------------------------------
+
+
+def at_gate(mode: str, **options: object) -> Scenario:
+    """Who waits for the target hears ringing, and the target has answered at the gate."""
+    return dialing(mode, **options).placed("target").gate("target").expect("transferring")
+
+
+def test_agent_hears_ringing_while_the_target_is_dialed_to_the_gate():
+    story = conferenced().transfer("consult", confirm=True).confirms("agent")
+    story.expect("transferring", "hold customer", "hold agent")
+    assert [effect.wait_audio for effect in story.last.effects if effect.hold] == ["music", "ringback"]
+    story.confirms("customer").expect("transferring", "dial target to the gate").confirms("agent").placed("target")
+    story.expect_held("customer", "agent").gate("target").expect("transferring")
+    # The callback of the join may come late; they would not hear each other.
+    story.gate("target", "accepted").expect("transferring", "unhold agent").confirms("agent").joins("target")
+    story.expect("transferring").expect_transfer("consulting").expect_held("customer")
+
+
+def test_agent_hears_ringing_until_the_target_has_heard_the_brief():
+    story = at_gate("consult", brief="an invoice").gate("target", "accepted").expect("transferring")
+    story.joins("target").expect("transferring", "unhold agent").expect_transfer("consulting")
+
+
+@pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
+def test_agent_and_customer_talk_again_when_the_target_is_turned_away_at_the_gate(decision):
+    story = at_gate("consult", confirm=True).gate("target", decision)
+    story.expect("transferring", "unhold customer", "unhold agent").confirms("customer", "agent")
+    story.expect("conferenced", "flag agent").expect_held().expect_transfer("failed", decision)
+
+
+def test_agent_whom_a_supervisor_hears_is_not_held():
+    """No one can whisper to a party on hold."""
+    story = supervised().transfer("consult", confirm=True)
+    story.expect("transferring", "hold customer").confirms("customer")
+    story.expect("transferring", "dial target to the gate")
+
+
+def test_customer_is_off_hold_when_the_target_leaves_the_gate():
+    story = at_gate("blind", confirm=True).gate("target", "accepted").expect("transferring", "unhold customer")
+    story.confirms("customer").leaves("agent").joins("target").expect("conferenced", *FLAGS)
+
+
+def test_customer_hears_music_again_if_the_target_never_arrives_from_the_gate():
+    story = at_gate("blind", confirm=True).leaves("agent").gate("target", "accepted").confirms("customer")
+    story.call("target", "completed").expect("transferring", "dial agent to the gate", "hold customer")
+    assert story.last.effects[-1].wait_audio == "music"
+
+
+def test_answer_without_a_join_is_read_soon_if_the_customer_is_on_hold():
+    story = dialing("blind").placed("target").call("target", "in-progress")
+    assert story.session.timers["dial"] - story.now_ms == 2_000
+    story = dialing("consult").placed("target").call("target", "in-progress")
+    assert story.session.timers["dial"] - story.now_ms == 5_000
 
 
 def test_customer_is_held_before_the_target_is_dialed():

@@ -46,7 +46,9 @@ def dialing(mode: str, *to: str, policy: Policy | None = None, **options: Any) -
     story = conferenced(policy).transfer(mode, *to, **options).expect("transferring", "unflag agent", phase=mode)
     story.confirms("agent")
     if mode != "warm":
-        story.expect("transferring", "hold customer").confirms("customer")
+        story.confirms("customer")
+    if any(effect.party == "agent" and effect.hold for effect in story.unconfirmed):
+        story.confirms("agent")  # hears ringing: the target is dialed to the gate
     return story.expect_transfer("dialing")
 
 

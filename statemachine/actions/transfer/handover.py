@@ -38,6 +38,7 @@ def hand_over(draft: Draft, event: Event) -> None:
         _rename_parties(draft, {winner.name: TARGET})
     set_dial_timer(draft)
     if draft.session.phase in (Phase.WARM, Phase.CONSULT):
+        request_unhold(draft, AGENT)  # who heard ringing
         consult = draft.session.phase is Phase.CONSULT
         draft.change_transfer(status=TransferStatus.CONSULTING if consult else TransferStatus.MERGED)
         report_transfer(draft, CommandStatus.DONE)

@@ -54,7 +54,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.guards.waiting_party import is_alone
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, SUPERVISOR, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions, TransferState
@@ -153,6 +153,10 @@ def hold_customer(draft: Draft) -> None:
     """Hold the customer, who hears music during a consult, or ringing while the target is dialed."""
     needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
     request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
+    supervisor = draft.session.parties.get(SUPERVISOR)
+    if draft.session.phase is Phase.CONSULT and _dials_at_gate(draft) and (supervisor is None or supervisor.is_gone):
+        # The agent does not hear a phone ring that is dialed to the gate. No one can whisper to a party on hold.
+        request_hold(draft, AGENT, WaitAudio.RINGBACK)
     draft.change_transfer(stage=TransferStage.HOLDING_CUSTOMER)
 
 
@@ -181,6 +185,12 @@ def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
         dial_targets(draft, event)
 
 
+def _dials_at_gate(draft: Draft) -> bool:
+    """Whether the targets pass the gate: several, or one who hears a brief, presses a key, or is reached by digits."""
+    to, options = draft.transfer.to, draft.transfer.options
+    return "," in to or bool(options.brief or options.confirm or options.digits) or must_confirm(draft, to)
+
+
 def release_agent(draft: Draft, _event: Event) -> None:
     """Release the agent."""
     agent = draft.session.parties[AGENT]
@@ -194,10 +204,10 @@ def dial_targets(draft: Draft, _event: Event) -> None:
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
     options = transfer.options
+    gated = _dials_at_gate(draft)
     # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
     early_media = draft.session.phase in (Phase.WARM, Phase.CONSULT)
     for number, address in enumerate(addresses, start=draft.session.name_numbers.get(TARGET, 0) + 1):
-        gated = several or bool(options.brief or options.confirm or options.digits) or must_confirm(draft, address)
         dial(
             draft,
             f"{TARGET}-{number}" if several else TARGET,
