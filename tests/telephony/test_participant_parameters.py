@@ -41,7 +41,7 @@ TO_ONE = replace(TO_ALL, party="customer", call_sid="CA1")
 async def test_supervisor_audibility_change_is_one_request(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({TO_SUPERVISOR: {"call_sid": "CA5"}}, SETUP)
 
-    assert await calls.perform(replace(SUPERVISOR, **changes)) is None
+    assert await calls.perform(replace(SUPERVISOR, **changes)) is False  # the response does not show it
 
     assert http.requests == [(TO_SUPERVISOR, sent)]
 

@@ -4,6 +4,7 @@ In virtual time, on a Redis in memory. What a partition asks of Redis is counted
 """
 
 from collections.abc import Iterator
+from inspect import iscoroutinefunction
 from itertools import cycle
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPa
         around = member.keeper.consumers[0]._context
         for owner in (around.partition_store, around.session_store):
             for name in dir(owner):
-                if not name.startswith("_"):
+                if not name.startswith("_") and iscoroutinefunction(getattr(owner, name)):
                     stumbling.around(owner, name)
         stumbling.is_on = True
         with capture_logs() as lines:
