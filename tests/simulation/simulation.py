@@ -50,7 +50,7 @@ CHECK_EVERY_S = 5.0
 #: How long someone may be alone next to the grace and the sweeps, seconds: 5 for a callback that is late; 7 until a
 #: dead worker's partition has another holder; 7 for a read whose requests fail, until it is repeated; and a second for
 #: what is asked of Twilio in the end.
-LONE_SLACK_S = 20.0
+LONE_SLACK_S = 34.0
 
 
 class VirtualClock:
