@@ -27,6 +27,7 @@ from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import label_requests
 from conferral.telephony.parameters.participant import parse_participant
+from conferral.telephony.rest_requests import text_of
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
@@ -122,19 +123,20 @@ class AccountListReader:
         own_numbers = frozenset(self._own_numbers())
 
         def add_call(status: str, record: Any) -> None:
-            calls.add(record.sid or "")
+            call_sid, called = text_of(record.sid), text_of(record.to)
+            calls.add(call_sid)
             if status == CallStatus.IN_PROGRESS:
-                answered.add(record.sid or "")
-            caller = record._from or ""  # noqa: SLF001  # the library's public name of `from`
-            if record.to in own_numbers:
-                own_calls[record.sid or ""] = OwnCall(caller, came_in=True)
+                answered.add(call_sid)
+            caller = text_of(record._from)  # noqa: SLF001  # the library's public name of `from`
+            if called in own_numbers:
+                own_calls[call_sid] = OwnCall(caller, came_in=True)
             elif caller in own_numbers:
-                own_calls[record.sid or ""] = OwnCall(record.to or "", came_in=False)
+                own_calls[call_sid] = OwnCall(called, came_in=False)
 
         def add_conference(record: Any) -> None:
             # The names of other apps' conferences must not be kept.
-            if is_conference_name(record.friendly_name or ""):
-                conferences[record.sid or ""] = record.friendly_name
+            if is_conference_name(name := text_of(record.friendly_name)):
+                conferences[text_of(record.sid)] = name
 
         with label_requests("sweep"):
             of_calls = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
@@ -171,7 +173,7 @@ class AccountListReader:
         try:
             with label_requests("sweep"), translate_errors():
                 page = await inside.page_async(page_size=PAGE_SIZE)
-                return [_participant_found(record, own_calls.get(record.call_sid or "")) for record in page]
+                return [_participant_found(record, own_calls.get(text_of(record.call_sid))) for record in page]
         except ProviderGoneError:
             return []
 

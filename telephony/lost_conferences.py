@@ -11,6 +11,7 @@ from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES, AccountListReader, OwnCall
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import ignore_not_found, label_requests
+from conferral.telephony.rest_requests import text_of
 from conferral.telephony.twilio_queries import CALLS_READ_MAX, CONFERENCES_MAX
 
 _T = TypeVar("_T")
@@ -61,7 +62,7 @@ class LostConferences:
     async def _live(self, record: Any) -> LostConference | None:
         if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
             return None
-        found = await self._reader.participants_of(record.sid, {})
+        found = await self._reader.participants_of(text_of(record.sid), {})
         calls: dict[str, OwnCall] = {}
         own: set[str] = set()
         # Sequentially, because no call depends on this and other requests come first.
@@ -69,8 +70,8 @@ class LostConferences:
             call = await _fetched(self._client.calls(participant.call_sid).fetch_async)
             if call is None:
                 continue
-            caller, called = call._from or "", call.to or ""  # noqa: SLF001  # the library's public name of `from`
-            came_in = (call.direction or "").startswith("inbound")
+            caller, called = text_of(call._from), text_of(call.to)  # noqa: SLF001  # the library's public name of `from`
+            came_in = text_of(call.direction).startswith("inbound")
             calls[participant.call_sid] = OwnCall(caller if came_in else called, came_in=came_in)
             if {caller, called} & set(self._own_numbers()):
                 own.add(participant.call_sid)
@@ -82,7 +83,7 @@ class LostConferences:
         ]
         has_started = record.status == "in-progress"
         return LostConference(
-            record.sid, record.friendly_name or "", has_started, tuple(participants), frozenset(own)
+            text_of(record.sid), text_of(record.friendly_name), has_started, tuple(participants), frozenset(own)
         )  # fmt: skip
 
 

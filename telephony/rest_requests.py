@@ -1,4 +1,4 @@
-"""REST requests through twilio-python: error translation, one retry for reads, and concurrency."""
+"""REST requests through twilio-python: error translation, one retry for reads, concurrency, and types of fields."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -37,6 +37,20 @@ async def list_page(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
         return list(await page())
 
     return await read_with_retry(records)
+
+
+def text_of(value: object) -> str:
+    """Return the text in a field of a record; empty if the field is absent.
+
+    Raises:
+        OutcomeUnknownError: The field is not text: the body is not of this resource. An error's body, for instance, has
+            a number as `status`.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise OutcomeUnknownError
+    return value
 
 
 async def gather(*reads: Coroutine[Any, Any, Any]) -> list[Any]:

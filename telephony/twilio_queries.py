@@ -15,7 +15,7 @@ from conferral.telephony.http_client import ignore_not_found, label_requests
 from conferral.telephony.parameters import recording
 from conferral.telephony.parameters.participant import is_label, parse_participant
 from conferral.telephony.redirect_check import RedirectSeen
-from conferral.telephony.rest_requests import gather, list_page, read_with_retry
+from conferral.telephony.rest_requests import gather, list_page, read_with_retry, text_of
 
 #: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]
@@ -99,7 +99,7 @@ class TwilioQueries:
             children = await self._children_of(parent_call_sid)
         # Twilio lists the newest first, and `max` keeps the first of equal elements.
         newest = max(children, key=_created_at, default=None)
-        return newest.status or "" if newest is not None else None
+        return text_of(newest.status) if newest is not None else None
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         """Whether this call is the only one in a conference, counting those that are ringing.
@@ -156,9 +156,9 @@ class TwilioQueries:
             return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
         return CallSeen(
             call_sid=call_sid,
-            status=call.status or "",
-            parent_call_sid=call.parent_call_sid or "",
-            to=call.to or "",
+            status=text_of(call.status),
+            parent_call_sid=text_of(call.parent_call_sid),
+            to=text_of(call.to),
         )
 
     async def _calls(self, call_sids: list[str]) -> list[CallSeen]:
@@ -182,7 +182,8 @@ class TwilioQueries:
         page = partial(self._client.conferences.page_async, friendly_name=name, page_size=CONFERENCES_MAX)
         live = [conference for conference in await list_page(page) if conference.status in LIVE_CONFERENCE_STATUSES]
         return [
-            conference.sid for conference in sorted(live, key=lambda conference: conference.status != "in-progress")
+            text_of(conference.sid)
+            for conference in sorted(live, key=lambda conference: conference.status != "in-progress")
         ]
 
     async def participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:
@@ -255,7 +256,7 @@ def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen
 
 def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
     return CallSeen(
-        call_sid=child.sid or "", status=child.status or "", parent_call_sid=parent_call_sid, to=child.to or ""
+        call_sid=text_of(child.sid), status=text_of(child.status), parent_call_sid=parent_call_sid, to=text_of(child.to)
     )
 
 

@@ -11,6 +11,7 @@ from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
 from conferral.statemachine.events import ParticipantSeen
 from conferral.statemachine.states import SuperviseMode
 from conferral.telephony.callback_urls import Announcement, CallbackUrls, Wait, wait_audio_named
+from conferral.telephony.rest_requests import text_of
 
 #: Conferral's participant labels.
 _LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
@@ -84,13 +85,14 @@ def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dic
 
 def parse_participant(seen: Any) -> ParticipantSeen:
     """Return a participant as a list shows it."""
+    label = text_of(seen.label)
     return ParticipantSeen(
-        call_sid=seen.call_sid or "",
-        label=seen.label if seen.label and len(seen.label) <= LABEL_MAX else "",
+        call_sid=text_of(seen.call_sid),
+        label=label if len(label) <= LABEL_MAX else "",
         held=seen.hold is True,
         muted=seen.muted is True,
         end_on_exit=seen.end_conference_on_exit is True,
-        coaches=(seen.call_sid_to_coach or "") if seen.coaching is True else "",
+        coaches=text_of(seen.call_sid_to_coach) if seen.coaching is True else "",
         is_ringing=seen.status in _RINGING_STATUSES,
         start_on_enter=seen.start_conference_on_enter is not False,
     )

@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from conferral.runtime.errors import OutcomeUnknownError
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
@@ -134,3 +137,29 @@ async def test_known_conference_that_is_over_is_not_the_last_word() -> None:
 
     assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF2"
+
+
+@pytest.mark.parametrize(
+    ("resource", "field"),
+    [
+        *((f"GET Calls/{_sid(0)}", name) for name in ("status", "parent_call_sid", "to")),
+        *(("GET Calls", name) for name in ("sid", "status", "to")),
+        ("GET Conferences", "sid"),
+        *((INSIDE, name) for name in ("call_sid", "label", "call_sid_to_coach")),
+    ],
+)
+@pytest.mark.parametrize("value", [404, ["text"], {"a": 1}, True])
+async def test_field_of_another_type_makes_the_outcome_unknown(resource: str, field: str, value: object) -> None:
+    """An error's body has a number as `status`, for instance; stored, it could not be read again."""
+    records: dict[str, dict[str, Any]] = {
+        f"GET Calls/{_sid(0)}": call(_sid(0), "in-progress"),
+        "GET Calls": call(_sid(1), "in-progress"),
+        "GET Conferences": CONFERENCE,
+        INSIDE: {"call_sid": _sid(1), "label": "agent-1", "status": "connected", "coaching": True},
+    }
+    records[resource] = records[resource] | {field: value}
+    lists = {"GET Calls": "calls", "GET Conferences": "conferences", INSIDE: "participants"}
+    calls, _ = calls_with({name: page(lists[name], it) if name in lists else it for name, it in records.items()})
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(replace(READ_ALL, parent_call_sid=_sid(0), call_sids=()))
