@@ -59,7 +59,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--url https://media.example.com/closing.mp3",
     ),
     "record": (
-        "Start, pause, resume, or stop the recording of the customer's call, in two channels.",
+        "Start, pause, resume, or stop a recording.",
         "--action start",
         "--action pause",
     ),

@@ -238,9 +238,10 @@ class Announce(Command, frozen=True, kw_only=True):
 
 
 class Record(Command, frozen=True, kw_only=True):
-    """Start, pause, resume, or stop the recording of the customer's call, in two channels.
+    """Start, pause, resume, or stop a recording.
 
-    If the conference is recorded from its start, the command controls that recording.
+    It records the customer's call in two channels. If the conference is recorded from its start, the command controls
+    that recording.
     """
 
     name: ClassVar[str] = "record"
