@@ -41,7 +41,7 @@ async def play(redis_url: str, folder: Any, way: str, step: Any, *, is_busy: boo
             keys = system.keys
             await system.eventually(lambda: system.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
             await system.eventually(lambda: system.client.hexists(keys.commands_lease, "holder"), "and the router's")
-            await system.eventually(lambda: system.client.hexists(keys.lease(0), "redis"), "and knows which Redis it is")
+            await system.eventually(lambda: system.client.hexists(keys.lease(0), "redis"), "and knows its Redis")
             second = processes.enter_context(start(system, folder, "second"))
             system.sandbox.phone(WAYS[way].phone).script_in_turn(busy() if is_busy else answers())
             first.arm()
