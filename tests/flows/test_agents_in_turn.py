@@ -50,7 +50,8 @@ async def talks_with(system, customer, address):
 
     async def is_shown():
         session = await system.session(customer.sid)
-        return (session.get("party.agent.call_sid"), session.get("party.agent.address")) == (agent.sid, address)
+        shown = tuple(session.get(f"party.agent.{name}") for name in ("call_sid", "address", "status"))
+        return shown == (agent.sid, address, "connected")
 
     await system.eventually(is_shown, "the session shows who answers")
     await system.until(customer.sid, **{"party.agent.status": "connected"})

@@ -185,6 +185,7 @@ async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however
         customer = await system.customer_calls()
         agent = await dialed(system.sandbox, AGENT)
         await until_hears(system, customer, [agent])
+        await system.until(customer.sid, phase="connected" if mode == "bridge" else "")
         await done(system, "add", customer.sid, to="billing", party="dora")
         await done(system, "add", customer.sid, to="expert", party="emil", brief="Hello.")
         conference = await system.sandbox_conference()
@@ -276,6 +277,7 @@ async def test_customer_continues_elsewhere_after_the_agent_leaves(redis_server,
         agent = await dialed(system.sandbox, AGENT)
         await until_hears(system, customer, [agent])
         if mode == "converted":
+            await system.until(customer.sid, phase="connected")
             await done(system, "convert", customer.sid)
         agent.hang_up()
         await hears_the_survey(system, survey, customer, [agent])
