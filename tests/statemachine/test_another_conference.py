@@ -57,3 +57,12 @@ def test_agent_at_the_gate_talks_to_a_customer_who_waits_in_another_conference()
     story.gate("agent", "accepted").joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", *FLAGS, phase="")
     assert [party.name for party in story.session.participants] == ["customer", "agent"]
     story.expect_command("retrieve-1", "accepted", "done")
+
+
+def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is_reported():
+    """The agent hung up before Twilio knew that this must not end the conference; the join comes first."""
+    story = conferenced().transfer("warm").joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.expect("transferring", "hang up agent", "dial target", phase="blind")
+    assert (story.session.conference_sid, story.session.former_conferences) == (OTHER_CONFERENCE, (CONFERENCE,))
+    story.conference_ends(by="agent").expect("transferring", phase="blind")
+    assert [party.name for party in story.session.participants] == ["customer"]
