@@ -39,7 +39,7 @@ async def test_caller_waits_with_music_until_the_key_is_pressed(system):
     agent = await dialed(system.sandbox, PHONE)
     await system.until(customer.sid, **{"party.agent.status": "confirming"})
     await until_hears(system, customer, "music")
-    await system.sandbox.wait_until(lambda: agent.record.gather)
+    await system.sandbox.wait_until(lambda: agent.record.gather and QUESTION in sounds(system, agent))
     agent.press("1")
     await until_hears(system, customer, [agent])
     await until_hears(system, agent, [customer])
