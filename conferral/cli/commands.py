@@ -58,11 +58,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         '--say "This call is being recorded."',
         "--url https://media.example.com/closing.mp3",
     ),
-    "record": (
-        "Start, pause, resume, or stop a recording.",
-        "--action start",
-        "--action pause",
-    ),
+    "record": ("Start, pause, resume, or stop a recording.", "--action start", "--action pause"),
 }
 _SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
 #: Commands that ask first, with the question.

@@ -97,6 +97,11 @@ def next_label(draft: Draft, name: str) -> str:
     return f"{name}-{number}"
 
 
+def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
+    """Whether a party passes the gate: it hears a brief, presses a key, or is reached by digits."""
+    return bool(options.brief or options.confirm or options.digits) or must_confirm(draft, to)
+
+
 def must_confirm(draft: Draft, to: str) -> bool:
     """Whether the settings make this destination press 1."""
     return draft.policy.confirm_phones and to.startswith("+")

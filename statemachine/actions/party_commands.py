@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, must_confirm
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, needs_gate
 from conferral.statemachine.actions.guests import vacate_name
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.pending_commands import (
@@ -135,7 +135,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
                 command.to,
                 label=f"{command.party}-{draft.session.dials + 1}",
                 options=options,
-                gated=bool(options.brief or options.confirm or options.digits) or must_confirm(draft, command.to),
+                gated=needs_gate(draft, command.to, options),
                 supervises=command.mode,
                 is_attempt=False,
             )

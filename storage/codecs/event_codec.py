@@ -63,6 +63,7 @@ _DECODERS = {name: msgspec.json.Decoder(event) for name, event in _BY_NAME.items
 
 def encode(event: Event) -> dict[str, str]:
     """Return the fields of the event's entry."""
+    # By the registry: an event that nothing could decode is never stored.
     entry = {"type": _BY_NAME[event.name].name, "session": event.session_id}
     if effect_id := getattr(event, "effect_id", ""):
         entry["effect_id"] = effect_id

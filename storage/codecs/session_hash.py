@@ -26,7 +26,7 @@ LOADED = (PACKED, "version", "state")
 LAYOUT = SCHEMA_VERSION
 #: In the fields of `all_fields`, the name of the first field that is damaged; absent if none is.
 DAMAGED = "damaged"
-#: In place of a field's name: the session's key holds another Redis type.
+#: Stands in for the name of a damaged field when the session's key is not a hash.
 WRONG_TYPE = "(the key is of the wrong type)"
 
 _PACKED = PACKED.encode()

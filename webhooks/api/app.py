@@ -1,7 +1,7 @@
 """The control API inside the webhooks application: authorizes requests, dispatches them, and reports errors as JSON."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -115,7 +115,7 @@ async def _answer_unmatched(
     return error.response(docs=f"{PAGE}#{error.type}")
 
 
-def _wrong_method(allowed: Iterable[str]) -> RequestError:
+def _wrong_method(allowed: Collection[str]) -> RequestError:
     return RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(allowed)}", tuple(allowed))
 
 

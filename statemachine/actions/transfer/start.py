@@ -17,7 +17,7 @@ from conferral.statemachine.actions.dials import (
     find_dialed_call,
     hang_up,
     hang_up_leaving_parties,
-    must_confirm,
+    needs_gate,
     note_answered,
     set_dial_timer,
     update_transfer_status,
@@ -186,9 +186,8 @@ def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
 
 
 def _dials_at_gate(draft: Draft) -> bool:
-    """Whether the targets pass the gate: several, or one who hears a brief, presses a key, or is reached by digits."""
-    to, options = draft.transfer.to, draft.transfer.options
-    return "," in to or bool(options.brief or options.confirm or options.digits) or must_confirm(draft, to)
+    """Whether the targets pass the gate: several always do, so that one of them wins."""
+    return "," in draft.transfer.to or needs_gate(draft, draft.transfer.to, draft.transfer.options)
 
 
 def release_agent(draft: Draft, _event: Event) -> None:
