@@ -91,7 +91,8 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
         r"alice consults bob first: transfer --to client:bob --mode consult",
         r"consult transfer requested \(1 target\)  \[transferring\]",
         r"the customer is on hold",
-        r"bob's phone rings",
+        # At this pace he may answer before the worker has read that his phone rings, as with Twilio.
+        r"bob's phone rings|bob answers",
         r"the customer hears music; alice hears bob; bob hears alice",
         r"swap requested",
         r"the customer hears alice; alice hears the customer; bob hears music",
