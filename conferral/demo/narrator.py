@@ -131,7 +131,13 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = charac
         # On this line, the customer isn't hung up with the others: the survey follows.
         goes_on = line == characters.AFTER_CALL_LINE and entry["reason"] == "agent-left"
         return f"{'the conference ends, and the survey begins' if goes_on else 'the call ends for everyone'}  {state}"
-    return f"{_line(entry, people) or wording.describe_entry(entry)}  {state}"
+    return f"{_line(entry, people) or _departure(entry, people) or wording.describe_entry(entry)}  {state}"
+
+
+def _departure(entry: LogEntry, people: Mapping[str, str]) -> str:
+    # Narrated only where it comes before the end of the call and so changes the state itself.
+    party = wording.details(entry)["party"]
+    return f"{people.get(party, party)} leaves the conference" if entry["event"] == "participant_left" else ""
 
 
 def _line(entry: LogEntry, people: Mapping[str, str]) -> str:

@@ -120,3 +120,9 @@ def test_stale_events_are_not_narrated():
     late = entry("call_progressed", "agent completed", outcome="stale", version="9")
 
     assert narrate_entry(late, {"agent": "alice"}) == ""
+
+
+def test_departure_that_changes_the_state_names_the_person():
+    left = entry("participant_left", {"party": "agent"}, version="9", to="conferenced", reason="")
+
+    assert narrate_entry(left, {"agent": "alice"}) == "alice leaves the conference  [conferenced]"
