@@ -18,9 +18,10 @@ _HEAD = """\
 
 What can go wrong around Conferral, what must follow, and the tests that prove it: with a real Redis, real signals, a
 proxy that drops, cuts, and delays, and faults injected into the local Twilio. After each test, the same invariants are
-checked ([invariants.py](../../tests/fault_injection/invariants.py)): no one is dialed twice for one command; Redis is
-empty after the calls; the log replays to the stored state, without a gap in its versions; no one was alone for longer
-than the grace period and a sweep. Tests marked with * run in `make soak`, the others in `make test`.
+checked ([invariants.py](../../tests/fault_injection/invariants.py)): no one is dialed twice for one command; after
+the calls, no stream entry, outbox, timer, or live session is left; the log replays to the stored state, without a gap
+in its versions; no one was alone for longer than the grace period and a sweep. Tests marked with * run in `make soak`,
+the others in `make test`.
 
 | No. | Fault | Required result | Tests |
 | --- | --- | --- | --- |

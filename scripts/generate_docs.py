@@ -22,8 +22,9 @@ from conferral.webhooks.api import errors  # noqa: E402
 
 
 def _states_page() -> str:
-    notes = notes_of(ROOT / "statemachine" / "states.py", "State")
-    return diagram.page({state: notes[state.name] for state in State})
+    path = ROOT / "statemachine" / "states.py"
+    notes = notes_of(path, "State")
+    return diagram.page({state: notes[state.name] for state in State}, notes_of(path, "TransferStage"))
 
 
 def _refusals() -> dict[str, str]:

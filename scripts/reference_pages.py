@@ -57,8 +57,9 @@ def settings_page() -> str:
         "Every process reads its settings once, at start, from the environment and from a file `.env` in the working "
         "directory; the environment wins. An empty value counts as absent. If settings are missing or invalid, the "
         "process prints one line for each and exits with code 2. Conflicts between settings, such as an agent that is "
-        "not on the allow-list, are reported after each setting is valid. To change a setting, restart the process. "
-        "Only the [directory](../directory.md) can be reloaded. Start from [`.env.example`](../../.env.example)."
+        "not on the allow-list, are reported once each setting is valid by itself. To change a setting, restart the "
+        "process. Only the [directory](../directory.md) can be reloaded. Start from "
+        "[`.env.example`](../../.env.example)."
     )
     store = _settings_table(StoreSettings, set())
     service = _settings_table(ServiceSettings, set(StoreSettings.model_fields))
@@ -112,7 +113,7 @@ def metrics_page() -> str:
         "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "
         "over processes. [Operating](../operating.md#alerts) says what to watch, and what to do."
     )
-    outro = "In addition, there are Prometheus's own `process_*` and `python_info`.\n"
+    outro = "Each process also exports the Prometheus client's own `process_*` and `python_info`.\n"
     return _page("runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro)
 
 
@@ -141,7 +142,7 @@ def redis_page() -> str:
         f"{name:<29}{value}".rstrip() for name, value in session_codec.encode_readable(_example()).items()
     )
     return _page(
-        "storage/", "# Redis keys and scripts\n", intro, "## Keys\n", _keys_table(), *_also(),
+        "storage/", "# Redis keys and scripts\n", intro, "## Keys\n", _keys_table(), _log_fields(),
         "## The session's fields\n", sessions, f"```text\n{example}\n```\n", *_fields(),
         "## Scripts\n\nOnly these write sessions, leases, and effects. Each is one file in `storage/scripts/`.\n",
         *scripts,
@@ -168,22 +169,19 @@ def _keys_table() -> str:
     return _table(("Key", "Content"), rows)
 
 
-def _also() -> tuple[str, str]:
-    return (
-        "`PREFIX:probe` is written by readiness checks, to test whether Redis accepts writes; nothing reads it.\n",
-        _prose(
-            "An entry of a session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason`, "
-            "and `effects` (JSON). Where they apply, it also has `details` (JSON: the event's own fields, "
-            "such as `party` and `status`, without addresses); `command`; `reports` (JSON: the results of commands "
-            "that it decided, each with `command`, `type`, `status`, and `reason`); `effect` (the id of the "
-            "effect whose outcome it is) with `attempts` (the number of requests) and `failed_attempts` (JSON: the "
-            'results of the failed requests in order, such as `["429 code 20429 x1", "503 x2"]`); `changes` (JSON: the '
-            "session's public fields that the event changed, null for a removed one; without addresses, and without "
-            "the entry's own fields; applied in order from the first entry, they give the session at each version); "
-            "and `other` (JSON: unknown parameters of a conference's or recording's callback, at most 1 KB, without "
-            "phone numbers). A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, "
-            "and `dead_entry`."
-        ),
+def _log_fields() -> str:
+    return _prose(
+        "An entry of a session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason`, "
+        "and `effects` (JSON). Where they apply, it also has `details` (JSON: the event's own fields, "
+        "such as `party` and `status`, without addresses); `command`; `reports` (JSON: the results of commands "
+        "that it decided, each with `command`, `type`, `status`, and `reason`); `effect` (the id of the "
+        "effect whose outcome it is) with `attempts` (the number of requests) and `failed_attempts` (JSON: the "
+        'results of the failed requests in order, such as `["429 code 20429 x1", "503 x2"]`); `changes` (JSON: the '
+        "session's public fields that the event changed, null for a removed one; without addresses, and without "
+        "the entry's own fields; applied in order from the first entry, they give the session at each version); "
+        "and `other` (JSON: unknown parameters of a conference's or recording's callback, at most 1 KB, without "
+        "phone numbers). A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, "
+        "and `dead_entry`."
     )
 
 
@@ -224,7 +222,7 @@ def _fields() -> tuple[str, ...]:
     shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_conference"}
     of_session = shown | {"parties", "transfer", "recording", "mode", "parked_until"}
     inner = _prose(
-        "Only the packed session has what only workers need; `conferral show ID --json` leaves out what is empty. "
+        "These fields are only in `packed`; `conferral show ID --json` omits those that are empty. "
         f"Of a session: {_inner(Session, of_session)}, `party_order`. Of a party: "
         f"{_inner(Party, shown | {'name', 'supervises', 'coaches'})}. Of a transfer: "
         f"{_inner(TransferState, set(about))}. Of a recording: "

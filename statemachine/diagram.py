@@ -11,7 +11,8 @@ from itertools import product
 from typing import NamedTuple
 
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
-from conferral.statemachine.states import Opening, State
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, TABLE, Transition
 from conferral.statemachine.table.row import Stage
 
@@ -195,15 +196,16 @@ def _draw_box(state: State, box: Box) -> str:
 # ---- the page ----------------------------------------------------------------------------------------------------
 
 
-def page(meanings: Mapping[State, str]) -> str:
+def page(meanings: Mapping[State, str], stages: Mapping[str, str]) -> str:
     """Return the table as a Markdown page.
 
     Args:
         meanings: What each state means, one sentence each.
+        stages: What each stage of a transfer waits for, by the stage's name.
     """
     parts = [_HEAD, "```mermaid\n" + mermaid() + "```\n", _LEGEND]
     parts += [_section(state, meanings[state]) for state in State]
-    parts += [_stages(), _events()]
+    parts += [_stages(stages), _events()]
     return "\n".join(parts)
 
 
@@ -227,9 +229,12 @@ How to read the tables:
 - Rows under *as soon as* need no event of their own. They are tested after every processed event, from top to bottom,
   and again after each row that applied, until none holds. The diagram shows them in brackets.
 - Stages divide `transferring`, and `conferenced` while a party waits for the first answer. A row that names stages
-  applies only there; one that leads to a stage leads to its state, and starts the time that the stage may last.
+  applies only in them. A row that goes to a stage also goes to the stage's state, and starts its time limit.
 - An event that a state ignores is still written to the session's log, with the reason, and `version` grows by one.
 - Duplicates are detected before the table is used: a repeated event is `stale` in every state.
+- In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. Twilio requests the
+  `<Dial>`'s *action* when the `<Dial>` ends; the *document* is the TwiML that Conferral answers. The
+  [glossary](glossary.md) has the other terms.
 """
 
 
@@ -267,11 +272,15 @@ def _name(stage: Stage) -> str:
     return f"opening `{stage.name.lower()}`" if isinstance(stage, Opening) else f"`{stage}`"
 
 
-def _stages() -> str:
-    lines = ["## Stages", "", "```mermaid", stages_mermaid() + "```", ""]
-    lines += ["A stage without a limit waits for an event.", "", "| Stage | At most |", "| --- | --- |"]
-    for stage, timeout in LIMITS.items():
-        lines.append(f"| `{stage}` | {_summary(timeout) if callable(timeout) else f'`{timeout}`'} |")
+def _stages(meanings: Mapping[str, str]) -> str:
+    lines = ["## Stages", "", "The stages of a transfer, and the opening of a call that starts in a conference:", ""]
+    lines += ["```mermaid", stages_mermaid() + "```", "", "| Stage | Waits until | At most |", "| --- | --- | --- |"]
+    for stage in TransferStage:
+        if stage in LIMITS or stage is TransferStage.TALKING:
+            limit = LIMITS.get(stage, "")
+            most = _summary(limit) if callable(limit) else f"`{limit}`" if limit else "no limit"
+            most = re.sub(r"`(\w+)`", lambda found: f"{getattr(Policy(), found[1]) / 1000:g} s", most).rstrip(".")
+            lines.append(f"| `{stage}` | {_cell(meanings[stage.name].rstrip('.'))} | {most} |")
     return "\n".join([*lines, ""])
 
 

@@ -9,7 +9,7 @@ RECORDING_CANT_RESTART = "the conference's recording was stopped and can't be re
 
 
 def session_has_ended(draft: Draft) -> str:
-    """the session has ended, and why."""
+    """the session has ended; the reason says why."""
     return f"the session has ended ({draft.session.end_reason})"
 
 
@@ -20,12 +20,12 @@ def one_side_is_gone(draft: Draft) -> str:
 
 
 def party_is_unknown(draft: Draft) -> str:
-    """no party has that name, and who takes part."""
+    """no party has that name; the reason lists the parties."""
     names = [party.name for party in draft.session.parties.values() if not party.is_gone]
     return f"no such party; parties: {', '.join(names)}"
 
 
 def step_is_under_way(draft: Draft) -> str:
-    """which step of the transfer is in progress."""
+    """another step is in progress, which the reason names."""
     name = draft.transfer.step_name
     return f"{name} is still in progress" if name else "a swap is still being reverted"

@@ -8,9 +8,9 @@ class State(StrEnum):
 
     #: Customer and agent are in an ordinary `<Dial>`, ringing or talking; no conference exists.
     BRIDGED = "bridged"
-    #: Conferral has committed to moving both into a conference; at least one of them has not joined yet.
+    #: Conferral is moving both parties into a conference; at least one of them has not joined yet.
     CONVERTING = "converting"
-    #: The parties are in the conference.
+    #: The parties are in the conference, or one waits there until the other answers.
     CONFERENCED = "conferenced"
     #: A transfer is running.
     TRANSFERRING = "transferring"
@@ -152,7 +152,7 @@ class TransferStage(StrEnum):
     MOVING_CUSTOMER = "moving-customer"
     #: A dialed target joins.
     DIALING = "dialing"
-    #: The agent's next command; the target has joined.
+    #: The target has joined, and the agent completes, cancels, swaps, or merges.
     TALKING = "talking"
     #: The agent who parks the call leaves.
     PARKING = "parking"
@@ -172,7 +172,7 @@ class TransferStage(StrEnum):
     CANCELLING = "cancelling"
     #: The target has left; Twilio confirms that the customer is off hold.
     RETURNING_CUSTOMER = "returning-customer"
-    #: The pause before the agent is called back once more.
+    #: The pause before the next recall is over.
     WAITING_TO_RECALL = "waiting-to-recall"
     #: Nothing: the transfer is over.
     OVER = "over"

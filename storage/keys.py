@@ -50,7 +50,7 @@ class Keys:
         return self._in(partition, "ended")
 
     def suspects(self, partition: int) -> str:
-        """Hash: worker deaths per entry or effect id, and the last mark of an entry."""
+        """Hash: how many workers died on an entry or effect, by its id, and which death was counted last."""
         return self._in(partition, "suspects")
 
     def new_log(self, partition: int) -> str:

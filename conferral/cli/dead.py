@@ -58,7 +58,7 @@ Examples:
   conferral dead retry 1800000000123-0
   conferral dead drop --all --reason "missing field type"
 
-Dead letters are messages that could not be processed. They don't block anything. Retry puts them back in their
+Dead letters are messages that could not be processed. They don't block anything. `retry` puts them back in their
 queue. The newest come first.
 """
 _RETRY_HELP = """Put dead letters back into their queue, oldest first.

@@ -111,8 +111,8 @@ def console(
 
     On loopback, it accepts only this machine's host names and those of --allow-host.
 
-    Needs REDIS_URL, CONFERRAL_PREFIX, and CONFERRAL_API_TOKEN. On a terminal, it prints a sign-in link; otherwise, the
-    page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.
+    Needs CONFERRAL_API_TOKEN; also reads REDIS_URL and CONFERRAL_PREFIX. On a terminal, it prints a sign-in link;
+    otherwise, the page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.
     """
     from conferral.processes.console import ConsoleOptions, run_console
     from conferral.runtime.web.pages import host_name

@@ -78,7 +78,7 @@ def find_agent_later(draft: Draft, _event: EffectOutcome) -> None:
 
 
 def read_agent_dial(draft: Draft, event: DialOverdue) -> None:
-    """Read Twilio: nothing was heard of the agent's dial for too long. Give it up after that."""
+    """Read Twilio: no callback about the agent's dial came for too long. If the read has no result, give it up."""
     agent = draft.session.parties[AGENT]
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
     draft.change_party(agent, dial_check="read", dial_check_at_ms=due_ms)
@@ -101,7 +101,7 @@ def note_parent_ended(draft: Draft, event: CallProgressed) -> None:
 
 
 def note_dial_ended(draft: Draft, event: DialEnded) -> None:
-    """Record that no one answered the `<Dial>`; wait for the child's callback, which tells a refusal from busy."""
+    """Record that no one answered the `<Dial>`; the child's callback, still expected, tells busy from declined."""
     draft.change(dial_call_status=event.dial_call_status)
     draft.cancel_timer(RingOverdue.timer)
     draft.set_timer(LeaveOverdue.timer, draft.policy.leave_check_ms)

@@ -62,7 +62,7 @@ def note_join(draft: Draft, event: ParticipantJoined) -> None:
 
 
 def note_reported_join(draft: Draft, event: ParticipantJoined) -> None:
-    """Record the number of a join that was known: what was requested or confirmed since stays."""
+    """Record the sequence number of a known join; what was requested or confirmed since stays."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     assert party is not None  # the guard has found it
     if event.sequence is not None:
@@ -135,7 +135,7 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
 
 
 def leave_conference(draft: Draft, _event: Event) -> None:
-    """Record that no one is in a conference anymore. A leg that still arrives opens a new one."""
+    """Record that no one is in a conference anymore. A leg that arrives later opens a new one."""
     _switch_conference(draft, "")
     for party in tuple(draft.session.parties.values()):
         draft.change_party(

@@ -121,7 +121,7 @@ def note_redirected(draft: Draft, event: EffectOutcome) -> None:
 
 
 def note_redirect_ended(draft: Draft, event: EffectOutcome) -> None:
-    """Record that the redirect ended, either failed or with an unknown outcome."""
+    """Record that the redirect failed or that its outcome is unknown."""
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
     for party in tuple(draft.session.parties.values()):
         if party.repair_moved_at_ms:

@@ -191,7 +191,7 @@ def _party_updated(draft: Draft, event: EffectOutcome) -> Party | None:
 
 
 def note_participant_changed(draft: Draft, event: ParticipantChanged) -> None:
-    """Record that a hold is confirmed, or an unhold, a mute, an unmute, or a modification of a participant."""
+    """Record a participant's confirmed hold, mute, and other attributes."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return

@@ -73,7 +73,7 @@ def check_session(draft: Draft, event: AccountSwept) -> None:
 
 
 def read_until_known(draft: Draft, event: Event) -> None:
-    """Read Twilio until a read arrives that is not older than what is known."""
+    """Read Twilio, repeatedly until a read is as new as the known facts."""
     read_calls(draft, event)
     draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
 

@@ -48,7 +48,7 @@ def begin_recording_change(draft: Draft, event: Record) -> None:
 
 
 def keep_recording_paused(draft: Draft, event: Record) -> None:
-    """Keep the recording, paused for a consult, paused after it too."""
+    """Keep the recording paused after the consult."""
     _change(draft, is_paused_for_consult=False)
     draft.report(event.command_id, CommandStatus.DONE)
 

@@ -226,7 +226,7 @@ class Supervise(DialCommand, frozen=True, kw_only=True):
 class Announce(Command, frozen=True, kw_only=True):
     """Play audio or say a sentence to everyone.
 
-    Needs one of the fields url and say. Done when it has been played to its end. Parties on hold don't hear it. A
+    Needs exactly one of the fields url and say. Done when the audio has ended. Parties on hold don't hear it. A
     bridged call is converted first.
     """
 

@@ -16,7 +16,7 @@ class ConferenceEvent(Event, frozen=True, kw_only=True):
 
 
 class ConferenceStarted(ConferenceEvent, frozen=True, kw_only=True):
-    """The conference has started: two are in. Informational; decisions rely on joins."""
+    """The conference has started: two participants are in it."""
 
     name: ClassVar[str] = "conference_started"
 

@@ -72,7 +72,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
 
 
 class EffectUnknown(EffectOutcome, frozen=True, kw_only=True):
-    """It is unknown whether the effect happened: its time ran out, and verification did not help."""
+    """It is unknown whether the effect happened: its deadline passed, and verification showed nothing."""
 
     name: ClassVar[str] = "effect_unknown"
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail")
@@ -141,7 +141,7 @@ class CallsRead(Event, frozen=True, kw_only=True):
 
 
 class AccountSwept(Event, frozen=True, kw_only=True):
-    """The sweep found that the account's live calls and conferences differ from this session.
+    """The account's live calls and conferences may differ from this session: the sweep or a rollback says so.
 
     Only a suspicion, since Twilio's lists may lag: a read follows.
     """
@@ -149,7 +149,7 @@ class AccountSwept(Event, frozen=True, kw_only=True):
     name: ClassVar[str] = "account_swept"
     logged: ClassVar[tuple[str, ...]] = ("finding", "call_sid", "conference_sid")
 
-    #: The difference: `call-missing`, `conference-missing`; for an ended session `call-live`, `conference-live`.
+    #: `call-missing` or `conference-missing`; for an ended session `call-live` or `conference-live`; `rolled-back`.
     finding: str
     #: SID of the call concerned; empty for a conference.
     call_sid: str = ""

@@ -37,7 +37,7 @@ class ConvertOverdue(TimerExpired, frozen=True, kw_only=True):
 
 
 class RepairOverdue(TimerExpired, frozen=True, kw_only=True):
-    """The repair of a conversion did not help."""
+    """The repair of a conversion did not bring both parties in."""
 
     name: ClassVar[str] = "repair_overdue"
 

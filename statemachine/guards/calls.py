@@ -61,7 +61,7 @@ def is_of_unknown_call(draft: Draft, event: CallProgressed) -> bool:
 
 
 def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
-    """Whether it is about a leg that was replaced, which is over or will be.
+    """Whether it is about a call that was replaced and has ended or is ending.
 
     The end of a dial may be the first callback about it, after its party was replaced.
     """
@@ -87,12 +87,12 @@ def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
 
 
 def child_rings(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the phone that the `<Dial>` calls is being dialed or rings."""
+    """Whether the child's call is being dialed or is ringing."""
     return _is_child(draft, event) and event.status in _RINGING_STATUSES
 
 
 def child_answers(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the party that the `<Dial>` calls answered."""
+    """Whether the child answered."""
     return _is_child(draft, event) and event.status == CallStatus.IN_PROGRESS
 
 
@@ -102,7 +102,7 @@ def child_ended_after_dial(draft: Draft, event: CallProgressed) -> bool:
 
 
 def child_ended(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the call that the `<Dial>` made is over."""
+    """Whether the child's call is over."""
     return _is_child(draft, event) and event.is_final
 
 
@@ -113,7 +113,7 @@ def parent_ended(draft: Draft, event: CallProgressed) -> bool:
 
 
 def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
-    """Whether both calls are over, so that only who hung up first is open."""
+    """Whether both calls are over; only who hung up first is still unknown."""
     child = draft.session.child
     return parent_ended(draft, event) and child.is_gone
 
@@ -129,17 +129,17 @@ def _is_child(draft: Draft, event: CallProgressed) -> bool:
 
 
 def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:
-    """Whether the `<Dial>` between customer and agent ended and the party is still there."""
+    """Whether the `<Dial>` between customer and agent ended and the parent is still connected."""
     return event.dial == "bridge" and not event.party_is_gone
 
 
 def is_other_dial(_draft: Draft, event: DialEnded) -> bool:
-    """Whether another `<Dial>` than the one between customer and agent ended."""
+    """Whether a `<Dial>` other than the one between customer and agent ended."""
     return event.dial != "bridge"
 
 
 def dialing_party_is_gone(_draft: Draft, event: DialEnded) -> bool:
-    """Whether the party whose `<Dial>` ended had hung up first."""
+    """Whether the parent had hung up first."""
     return event.party_is_gone
 
 
@@ -149,9 +149,9 @@ def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
 
 
 def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
-    """Whether the end of the `<Dial>` leaves nothing open.
+    """Whether the `<Dial>` ended after a conversation, or the child's own callback has come.
 
-    After a conversation, nothing is open. If no one answered, the child's own callback may still distinguish a refusal
+    If no one answered, the child's own callback may still distinguish a refusal
     from busy, so Conferral waits for it.
     """
     child = draft.session.child
@@ -200,7 +200,7 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
 
 
 def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
-    """Whether it is about an agent who has since been given up."""
+    """Whether it is about an earlier agent, whose dial was given up."""
     earlier = event.agent_number < draft.session.agent_number
     if isinstance(event, DialEnded):
         return earlier and event.dial == "bridge" and not event.party_is_gone
@@ -208,7 +208,7 @@ def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the action's document is already ringing a later agent."""
+    """Whether the `<Dial>` action's document is already ringing a later agent."""
     session = draft.session
     later = event.party == AGENT and session.agent_number < event.agent_number < len(session.agents)
     return later and session.phase is Phase.RINGING
@@ -232,7 +232,7 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | GateReached | Gat
 
 
 def is_own_live_leg(draft: Draft, event: CallProgressed) -> bool:
-    """Whether a call dialed by REST is live although the session has ended without knowing of it."""
+    """Whether a call dialed by REST is live, although the session ended without knowing of it."""
     return bool(event.dial) and not event.is_final and not _is_released(draft, event.call_sid)
 
 
@@ -259,7 +259,7 @@ def shows_live_leg(draft: Draft, event: EffectSucceeded) -> bool:
 
 
 def is_of_current_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> bool:
-    """Whether this dial is bringing in a party that is not gone."""
+    """Whether the dialed party is still expected."""
     return party_of_dial(draft, event) is not None
 
 
@@ -288,7 +288,7 @@ def call_was_not_found(draft: Draft, event: EffectSucceeded) -> bool:
 
 
 def finds_nothing_of_talk(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the search did not find the call of an agent who talks, so there must be one."""
+    """Whether the search found no call, although the agent is talking, so there must be one."""
     found = isinstance(event, EffectSucceeded) and event.call_sid
     return is_find_call_result(draft, event) and draft.session.phase is Phase.CONNECTED and not found
 
@@ -319,5 +319,5 @@ def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
 
 
 def dial_was_read(draft: Draft, _event: Event) -> bool:
-    """Whether the agent's overdue dial was read without a result."""
+    """Whether a read of the agent's overdue dial gave no result."""
     return draft.session.parties[AGENT].dial_check in ("read", "searched")

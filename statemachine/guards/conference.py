@@ -60,7 +60,7 @@ def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_another_conference(draft: Draft, event: ConferenceEvent) -> bool:
-    """Whether it is about another conference than the session's."""
+    """Whether it is about a conference other than the session's."""
     return bool(draft.session.conference_sid) and event.conference_sid != draft.session.conference_sid
 
 
@@ -70,7 +70,7 @@ def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether a request for wait audio, or a read, has shown this join before."""
+    """Whether a request for wait audio, or a read, already showed this join."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     is_in = party is not None and party.in_conference and party.conference_sequence < 0
     takes_part = party is not None and (party.answered or not party.dial_id)

@@ -13,7 +13,7 @@ def was_moved_recently(draft: Draft, _event: Event) -> bool:
 
 
 def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
-    """Whether nothing shows that a leg has left the bridge, so both parties talk as before."""
+    """Whether nothing shows that a leg has left the bridge, so both parties are still talking."""
     session = draft.session
     return not (session.participants or session.dial_call_status or session.conference_sid or session.moved_at_ms)
 

@@ -39,14 +39,14 @@ def is_dial_result(draft: Draft, event: EffectOutcome) -> bool:
 
 
 def is_of_replaced_dial(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether a call was placed whose party has been dialed again meanwhile."""
+    """Whether a call was placed for a party that has been dialed again since."""
     session = draft.session
     is_new = session.find_party(call_sid=event.call_sid) is None and event.call_sid not in session.former_calls
     return event.kind in _DIALS and bool(event.call_sid) and is_new and not is_of_current_dial(draft, event)
 
 
 def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
-    """Whether Twilio refused a dial with another caller ID than Conferral's own, so that its own may work."""
+    """Whether Twilio refused a dial whose caller ID is not Conferral's own, which may still work."""
     party = party_of_dial(draft, event) if event.kind in _DIALS else None
     client_error = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
     # If a callback has shown the call, it was placed, whatever the response says; it is not placed again.

@@ -92,7 +92,7 @@ def is_parked(draft: Draft, _event: Event) -> bool:
 
 
 def name_is_in_use(draft: Draft, event: Add) -> bool:
-    """Whether the name is in use or about to be."""
+    """Whether a party or a pending `add` has the name."""
     party = draft.session.parties.get(event.party)
     is_there = party is not None and not party.is_gone
     return is_there or any(

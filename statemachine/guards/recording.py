@@ -117,7 +117,7 @@ def consult_is_private(draft: Draft) -> bool:
 
 
 def consult_is_unrecorded(draft: Draft, _event: Event) -> bool:
-    """Whether the consult would not be recorded."""
+    """Whether nothing records the consult."""
     recording = draft.session.recording
     quiet = recording is None or not recording.of_conference or not is_recorded(draft.session)
     return quiet or (

@@ -337,7 +337,7 @@ def moves_only_customer(draft: Draft, event: Transfer | Park) -> bool:
 
 
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
-    """Whether customer or agent is not in the conference, so that there is no one to hand over or to do it."""
+    """Whether customer or agent is not in the conference: a handover needs both."""
     parties = draft.session.parties
     return any(parties[name].is_gone or not parties[name].in_conference for name in (CUSTOMER, AGENT))
 

@@ -11,8 +11,8 @@
 
   Returns  {1, 0}        granted
            {0, wait_ms}  not yet
-  Urgent dials go first, then the worker that has waited longest. After each permit, a worker waits from the start, so
-  that none takes them all. A worker that stops asking expires.
+  Urgent dials go first, then the worker that has waited longest. After each permit, a worker goes to the end of
+  the line, so that none takes them all. A worker that stops asking loses its place.
   Why one script: two workers that read at the same time would both take the permit.
 ]]
 local pace = KEYS[1]

@@ -18,11 +18,11 @@
                                            empty if unknown; up_s is its uptime
            {0, holder, until_ms, now_ms}   another worker holds it
   The holder is a growing epoch and the name: an epoch alone can be issued twice after a failover.
-  A worker that has read the lease before times it by its own monotonic clock: a changed `until` means a renewal. Only
-  on a first read does this clock count, which may have been set in the meantime.
+  A worker that has read the lease before times it by its own monotonic clock: a changed `until` means a renewal. On
+  a first read, Redis's clock counts, although it may have been set in the meantime.
   The partition's time is at least that of the previous holder: it never goes back.
-  Another server than before may have lost writes of the previous holders, including commits. The server is stored in
-  the same hash as the lease, so that a new holder can tell.
+  A different server may have lost writes of the previous holders, including commits. The hash of the lease names the
+  server, so that a new holder can tell.
   A connection is stored together with its holder, so that it never counts for another one.
 ]]
 local lease, name, duration_ms, seen, has_run_out = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1'

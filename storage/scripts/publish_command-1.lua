@@ -7,7 +7,7 @@
   ARGV[2 ..]  fields and values
 
   Returns  id of the entry; false at the maximum: then nothing is written
-  Routed commands leave the stream, so its length is the number that wait. None is ever trimmed.
+  Routed commands leave the stream, so its length is the number that wait. The stream is never trimmed.
   Why one script: two senders that read the length at the same time would both write.
 ]]
 local stream, most = KEYS[1], tonumber(ARGV[1])

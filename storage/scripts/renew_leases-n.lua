@@ -17,8 +17,8 @@
            The list of a lease is empty if it is lost: another worker holds it, or it was released.
   The holder's time counts, since no one can set it. After a change of this clock, the next holder finds in
   `clock_offset` how to continue, and in `at` how far the partition's time has come.
-  The script stores the server that the holder knows, not the current one: this may be a new server that has lost writes
-  which the holder does not miss yet.
+  The script stores the server that the holder knows, not the current one: the current one may be new, and may have lost
+  writes that the holder does not miss yet.
   Why one script: an idle worker does little else, and for each lease a script of its own would cost far more.
 ]]
 local duration_ms, connection = tonumber(ARGV[1]), ARGV[2]

@@ -19,8 +19,8 @@
            0   another entry with the same request has claimed the id: removed as a repetition
            -1  another entry with a different request has claimed the id: removed
            2   no session has the named id as its own: nothing was done
-  Why one script: three round trips fewer from a command to its request. Each step is that of the ordinary way, see
-  `claim_command-1`, and may be repeated.
+  Why one script: three round trips fewer from a command to its request. Each step is the same as without this
+  script, see `claim_command-1`, and may be repeated.
 ]]
 local command, call, session, events, commands = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local entry, named, digest, ttl_s, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]

@@ -70,14 +70,14 @@ LIMIT = Parameter(
 )
 CURSOR = Parameter(
     "cursor",
-    "the cursor of the previous page",
+    "where the page begins; without it, the first page",
     "must be the cursor of the previous page",
     TypeAdapter(Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}$")]),
     "",
 )
 WAIT = Parameter(
     "wait",
-    "how long to wait for the outcome, seconds",
+    "how long to wait for the outcome",
     f"must be seconds, 0 to {WAIT_S_MAX}",
     TypeAdapter(Annotated[float, Field(ge=0, le=WAIT_S_MAX), BeforeValidator(_number)]),
     0,

@@ -96,7 +96,7 @@ ROUTES = (
         "/sessions",
         "list_sessions",
         "List sessions",
-        "All, or those in one state. A page may be short; only a cursor of null ends the list.",
+        "All, or those in one state. A page may have fewer than `limit`; only a null `cursor` marks the last.",
         {200: ResponseSpec(models.SessionPage, "Some of the sessions")},
         query=(STATE, LIMIT, CURSOR),
     ),

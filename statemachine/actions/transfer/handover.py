@@ -226,7 +226,7 @@ def report_agent_gone(draft: Draft, _event: Event) -> None:
 
 
 def ring_agent(draft: Draft, _event: Event) -> None:
-    """Call the agent back; the gate says what failed."""
+    """Call the agent back; the gate's document says what failed."""
     former = draft.session.parties[AGENT]
     transfer = draft.transfer
     draft.change_transfer(recalls=transfer.recalls + 1)

@@ -240,7 +240,7 @@ def continue_without_agent(draft: Draft, event: Event) -> None:
 
 
 def note_agent_gone_by_read(draft: Draft, event: CallsRead) -> None:
-    """Record that a read shows the agent's call, and only that, as gone."""
+    """Record that a read shows that only the agent's call is over."""
     apply_presence(draft, event)
     agent = draft.session.parties[AGENT]
     note_gone(draft, AGENT, event.status_of(agent.call_sid) or "completed")
@@ -262,7 +262,7 @@ def apply_read(draft: Draft, event: CallsRead) -> None:
 
 
 def note_outdated_read(draft: Draft, event: CallsRead) -> None:
-    """Apply what an outdated read proves: a call that has ended is over, and a party that is alone has no company."""
+    """Apply what even an outdated read proves: which calls are over, and that a lone party is alone."""
     for party in tuple(draft.session.parties.values()):
         status = event.status_of(party.call_sid) if party.call_sid else ""
         # A failure is final as well, unless the party has answered since.
@@ -315,7 +315,7 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
 
 
 def read_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
-    """Read Twilio: the conference is over, and a read shows sooner than the callbacks who has left."""
+    """Read Twilio: the conference is over, and a read shows who left sooner than callbacks do."""
     party = dialed_party(draft, event)
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
     draft.change_party(party, dial_check="refused", dial_check_at_ms=due_ms)
