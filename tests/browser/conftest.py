@@ -24,6 +24,19 @@ NO_BROWSER = (
     "no browser on this machine: install Chromium (Debian: apt install chromium), "
     "or name one with CONFERRAL_TEST_CHROMIUM"
 )
+#: Each window would have processes for suggestions below its address, and one for a next page: half of its CPU time.
+WITHOUT = ("SpareRendererForSitePerProcess", "WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
+#: Chromium takes the last list of features that it is given, so these of Playwright's list are repeated.
+WITHOUT_IN_PLAYWRIGHT = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "OptimizationHints",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+)
 #: Without what a browser does by itself over the network; it finds no one but this machine.
 ARGUMENTS = (
     "--no-sandbox",
@@ -33,6 +46,7 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--disable-features={','.join((*WITHOUT, *WITHOUT_IN_PLAYWRIGHT))}",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
