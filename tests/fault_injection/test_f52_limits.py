@@ -153,9 +153,10 @@ async def test_fault_54_worker_without_memory_dies_and_another_takes_over(
                         stream_of(system.keys, customer.sid), {**about, "status": "x" * ENTRY_BYTES}
                     )
 
-                assert await first.ends() == 1
-
-                assert "task_failed" in first.text()
+                # A MemoryError ends the worker by itself; libraries in C may crash instead where they get no memory.
+                status = await first.ends()
+                assert status in (-signal.SIGSEGV, -signal.SIGABRT, 1), first.text()
+                assert status < 0 or "task_failed" in first.text()
                 for customer, agent in talks:
                     outcome = await system.command("convert", customer.sid, timeout_s=30)
                     assert outcome.status == "done", second.text()[-5000:]
