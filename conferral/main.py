@@ -68,14 +68,7 @@ def conferral(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: As typed after the program's name; by default, those of the process.
-
-    Returns:
-        The exit code.
-    """
+    """Run one command, by default the process's own arguments; return the exit code."""
     collect_rarely()  # at the default thresholds, it takes a fifth of the startup time and finds nothing
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given

@@ -69,7 +69,6 @@ def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
     """Print one line of a result, folded to a width.
 
     Args:
-        line: The line with its own indent.
         indent: Indent of the continuation lines (spaces).
         width: By default the width that every terminal has (columns).
     """
@@ -225,9 +224,7 @@ def table_or_entries(
     """Return rows as a table without empty columns, with short ids if needed; or as entries if that doesn't fit.
 
     Args:
-        target: The console, whose width counts.
         entries: The same rows, for a narrow terminal.
-        styled: Columns with colored words.
     """
     from rich.console import Group
     from rich.measure import Measurement

@@ -68,12 +68,10 @@ def make_app(
 
     Args:
         client: A Redis client with at least twice `redis_access.CONCURRENT_MAX` connections. The caller closes it.
-        read_only: Whether to reject all changes.
         command_line: How to call this program, for commands that the page offers to copy.
         show_token: Whether copied commands contain the token; otherwise, they contain its variable. Never with
             `read_only`, because the token would allow changes elsewhere.
         allowed_hosts: Accepted host names besides this machine's; None for any.
-        static: The folder of the page's files.
         readiness_client: A Redis client for `/readyz` alone, so that it takes no connection from the pages. The caller
             closes it.
     """

@@ -64,11 +64,7 @@ class CachedLog:
             self._messages[place] = orjson.dumps(to_json_value(self.entries[place]))
 
     def messages_after(self, known_count: int) -> list[bytes]:
-        """Return the timeline entries that are new or updated since the first `known_count` log entries.
-
-        Args:
-            known_count: Number of log entries that the page knows.
-        """
+        """Return the timeline entries that are new or updated since the first `known_count` log entries."""
         completed_by = self._timeline.completed_by
         return [message for place, message in enumerate(self._messages) if completed_by[place] >= known_count]
 

@@ -15,12 +15,7 @@ _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
 
 
 def encode_message(about: str, **content: object) -> bytes:
-    """Encode a message.
-
-    Args:
-        about: Its type.
-        content: Its fields, converted by `to_json_value`.
-    """
+    """Encode a message."""
     return orjson.dumps({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
 
 

@@ -22,7 +22,6 @@ class RedisAccess:
 
         Args:
             client: A Redis client with at least twice `CONCURRENT_MAX` connections. The caller closes it.
-            prefix: `CONFERRAL_PREFIX`.
         """
         self.prefix = prefix
         self.client = client

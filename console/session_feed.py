@@ -129,12 +129,7 @@ class SessionFeed:
     # ---- subscribers ---------------------------------------------------------------------------------------------
 
     def subscribe(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
-        """Subscribe, or change a subscription.
-
-        Args:
-            wake: Set after each poll that found changes.
-            with_ended: Whether to include ended sessions.
-        """
+        """Subscribe, or change a subscription."""
         if with_ended and not any(self._subscribers.values()):
             self._ended_listed_s = -ENDED_EVERY_S
         self._subscribers[wake] = with_ended
@@ -200,7 +195,6 @@ class SessionFeed:
 
         Args:
             since: The revision that the page knows; -1 for none.
-            with_ended: Whether the list includes ended sessions.
         """
         if since < self._oldest_revision:
             cached = [*self._live.values(), *(self._ended.values() if with_ended else ())]

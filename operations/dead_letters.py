@@ -120,10 +120,8 @@ class DeadLetters:
         """Return one page, newest first. Only an empty cursor marks the last page: with a reason, a page may be empty.
 
         Args:
-            limit: Page size (1 to 500).
             cursor: From the previous page; empty for the first.
             reason: Only letters with this reason; empty for all.
-            full: Whether to show full phone numbers.
 
         Raises:
             BadCursorError: the cursor is invalid.

@@ -105,8 +105,6 @@ def explain(
         now_ms: Unix milliseconds, by Redis's clock.
         open_effects: Requests to Twilio without an outcome; derived from the log by default.
         moments: The log's timeline, if already built with the same `full`.
-        full: Whether to show full phone numbers.
-        command_line: How to call this program.
     """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
     still = timeline.unfinished_effects(moments) if open_effects is None else open_effects

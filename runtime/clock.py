@@ -50,7 +50,6 @@ class StoreClock:
         """Start with the wall clock, until the first reading of Redis's.
 
         Args:
-            clock: This machine's clock.
             offset_ms: How far this time is ahead of Redis's at the first reading, milliseconds.
         """
         self._clock = clock

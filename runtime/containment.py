@@ -59,7 +59,6 @@ class contain(catch_unexpected):  # noqa: N801  # as above
         """Prepare the boundary.
 
         Args:
-            where: The kind of item.
             passing: Errors that the caller handles itself.
             fields: The item's details for the log line, under keys of `runtime.log.KEYS`.
         """
@@ -96,7 +95,6 @@ async def run_with_restarts(
     """Run a long-lived task; after an unexpected error, restart it with backoff until the process stops.
 
     Args:
-        name: The task's name, for the log.
         work: Starts the task; must be able to restart after a failure at any point.
         passing: Errors that end the task.
     """

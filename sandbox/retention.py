@@ -33,11 +33,7 @@ def exceeds(count: int, limit: int) -> bool:
 
 
 class RetentionEnforcer:
-    """Prunes what exceeds the limits.
-
-    Args:
-        keeps: The limits; None for none.
-    """
+    """Prunes what exceeds the limits."""
 
     def __init__(self, keeps: Retention | None) -> None:
         self.retention = keeps

@@ -46,8 +46,6 @@ class WebhookDelivery:
 
     Args:
         session: Used for all requests; owned by the caller.
-        auth_token: The key of the signatures.
-        now_s: Returns the sandbox time, for the request log.
     """
 
     def __init__(self, session: aiohttp.ClientSession, auth_token: str, now_s: Callable[[], float]) -> None:

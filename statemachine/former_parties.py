@@ -37,12 +37,7 @@ def _highest(numbers: Mapping[str, int], names: Collection[str]) -> dict[str, in
 
 
 def prune(session: Session, before: Session) -> dict[str, Any]:
-    """Return the changes that departures make to a session, including the removal of parties that left long ago.
-
-    Args:
-        session: The session as the step leaves it.
-        before: The session before the step.
-    """
+    """Return the changes that departures make to a session, including the removal of parties that left long ago."""
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:

@@ -125,13 +125,10 @@ def is_caller_id(text: str) -> bool:
 
 
 def region_of(number: str) -> str:
-    """Return the region of a number's numbering plan, such as `US`; empty if there is none.
+    """Return the region of an E.164 number's numbering plan, such as `US`; empty if there is none.
 
     The plan decides, not the country code: +1 876 is Jamaica. Possible but unassigned numbers, such as those reserved
     for fiction, count as their area's.
-
-    Args:
-        number: E.164.
     """
     parsed = _parsed(number)
     return _region(parsed) if parsed is not None and _is_possible(parsed) else ""

@@ -158,10 +158,8 @@ def call_received(
     """Parse an inbound call's request. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
 
     Args:
-        agent_address: The first agent to ring.
         mode: `conference` if the caller waits in a conference and no `<Dial>` rings the agent.
         other_agents: The agents to ring next, in order, if that one fails.
-        attributes: The session's conference attributes.
         called_number: The called number, if it is not `TWILIO_NUMBER`.
     """
     call_sid, caller = call_sid_of(fields), caller_of(fields)
@@ -193,7 +191,6 @@ def client_call_received(
     Args:
         session_id: The result of `session_id_of`.
         customer_address: Address to call, already checked against the allow-list.
-        attributes: The session's conference attributes.
         conference_name: The conference's name; empty if it equals the session's id.
     """
     call_sid = call_sid_of(fields)
@@ -212,7 +209,6 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     """Parse a call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
 
     Args:
-        callback: The fields of the URL.
         own_numbers: Conferral's numbers: a leg to the agent shows one of them if the caller has none to show.
     """
     call_sid = call_sid_of(fields)

@@ -272,11 +272,7 @@ class CallbackUrls:
 
 
 def parse_dial_action(query: str) -> DialAction:
-    """Parse the query of a dial action URL.
-
-    Args:
-        query: The raw query, without the question mark.
-    """
+    """Parse the raw query of a dial action URL, without the question mark."""
     fields = _fields(query)
     dial = fields.get("dial", "")
     if dial not in ("bridge", "conference"):

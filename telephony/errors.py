@@ -133,13 +133,7 @@ def json_object(body: bytes) -> dict[str, object] | None:
 
 
 def retry_after_s(header: str | None, now_ms: int) -> float:
-    """Return the seconds that a Retry-After header asks to wait.
-
-    Args:
-        header: The header's text: seconds or an HTTP date; None if absent.
-
-    Returns:
-        Seconds to wait, 0.0 if the header is absent, in the past, or invalid.
+    """Return the seconds that a Retry-After header (seconds or an HTTP date) asks to wait; 0.0 if absent or invalid.
 
     Source: RFC 9110, section 10.2.3.
     """

@@ -169,11 +169,7 @@ _RECALLS: Mapping[str, Phrase] = {
 
 
 def recall_phrase(reason: str) -> Phrase:
-    """Return the phrase for a recalled agent.
-
-    Args:
-        reason: Result of the failed dial, such as `busy`.
-    """
+    """Return the phrase for a recalled agent; the reason is the failed dial's result, such as `busy`."""
     return _RECALLS.get(reason, Phrase.RECALL_FAILED)
 
 

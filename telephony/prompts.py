@@ -139,11 +139,7 @@ class PromptBuilder:
         return str(response)
 
     def redirect(self, url: str) -> str:
-        """Continue the call with your app's TwiML.
-
-        Args:
-            url: URL of the TwiML, requested by POST, as in a REST redirect.
-        """
+        """Continue the call with your app's TwiML, requested by POST, as in a REST redirect."""
         response = VoiceResponse()
         response.redirect(url, method="POST")
         return str(response)

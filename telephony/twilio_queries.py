@@ -222,9 +222,6 @@ def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sid
 
     A name proves nothing: a conference of unknown SID belongs to the session only if one of the session's legs is in
     it.
-
-    Args:
-        conferences: Those of that name.
     """
     own = [
         (conference_sid, inside)

@@ -85,7 +85,6 @@ class TwimlBuilder(PromptBuilder):
 
         Args:
             session_id: The session's id, which is the caller's CallSid.
-            agent: The address to ring.
             caller: The caller as Twilio names it; shown to the agent if it is a number.
             own_number: Shown otherwise, E.164.
             agent_number: Index of the agent, from 0: action and callbacks carry it.

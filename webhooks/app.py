@@ -80,7 +80,6 @@ def make_app(
     Args:
         ingest: Where events go; opened and closed by the caller.
         twilio: Reads the other side of a bridge from Twilio; opened and closed by the caller.
-        metrics: Counts requests; also served at `/metrics`.
         directory: Who answers which number; reloaded by the caller. By default it is loaded once, here.
         schema: The schema version in force, for `/readyz`.
 
@@ -118,12 +117,7 @@ def make_app(
 def signed_routes(
     settings: ServiceSettings, ingest: Ingest, twilio: TwilioQueries, metrics: Metrics, directory: DirectoryFile
 ) -> dict[str, Action]:
-    """Return the handlers of Twilio's requests by path, for requests that passed authentication.
-
-    Args:
-        twilio: Reads the other side of a bridge from Twilio.
-        directory: Who answers which number.
-    """
+    """Return the handlers of Twilio's requests by path, for requests that passed authentication."""
     documents = TwimlBuilder.of(settings)
     routing, conferences = CallRouting(settings, directory), ConferenceNames.of(settings)
     dependencies = Dependencies(settings, documents, routing, ingest, twilio, conferences, metrics)

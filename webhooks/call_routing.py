@@ -90,8 +90,6 @@ class CallRouting:
         """Return the next agent to try after one who could not be reached; None if there is none left.
 
         Args:
-            session_id: For the log.
-            agents: Addresses of the agents to try, in order.
             number: Index of the last one tried, from 0.
         """
         for following in range(number + 1, len(agents)):
@@ -111,7 +109,6 @@ def call_received_event(form: Fields, inbound: InboundRoute, mode: SessionMode) 
     Args:
         form: Fields of any request that Twilio makes for the call.
         inbound: Who answers it; at least one agent.
-        mode: How the caller is connected.
 
     Raises:
         MalformedCallbackError: A field is missing or malformed.

@@ -130,7 +130,6 @@ def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) 
     """Decide with the state from Redis.
 
     Args:
-        outcome: The request.
         view: The session in Redis; None if Redis does not know it.
         may_be_old: Redis restarted recently and may have lost the last second.
     """

@@ -31,12 +31,7 @@ class GateRoute(StrEnum):
 
 
 def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
-    """Return where a dial leads in the current state.
-
-    Args:
-        view: The session; None if unknown.
-        dial_id: The dial that placed the call.
-    """
+    """Return where a dial leads in the current state."""
     name = view.dialed_by(dial_id) if view else ""
     if view is None or not name:
         return GateRoute.NOWHERE
@@ -70,10 +65,7 @@ def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: st
     happened to the session in between.
 
     Args:
-        view: The session; None if unknown.
-        dial_id: The dial that placed the call.
         question: 1 after the answer, 2 and 3 after a prompt for a key.
-        pressed: The pressed key; empty for none.
     """
     if question > 1 and pressed not in ("", _ACCEPT_DIGIT):
         return GateDecision.REJECTED
@@ -91,10 +83,6 @@ def released_targets(view: SessionView, dial_id: str) -> tuple[str, ...]:
     """Return the dials of the same ring group whose parties have left or are leaving.
 
     A winner may hang up on the way into the conference. The call can then be taken by another party.
-
-    Args:
-        view: The session.
-        dial_id: A dial of the session.
     """
     ring_group = view.parties[view.dialed_by(dial_id)].ring_group
     targets = (party for party in view.parties.values() if party.ring_group == ring_group and party.dial_id != dial_id)

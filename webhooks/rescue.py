@@ -70,11 +70,7 @@ class Rescue:
         self._without_store = without_store
 
     async def answer(self, path: str, form: Form, query: str, passing: tuple[type[Exception], ...]) -> web.Response:
-        """Return TwiML that keeps the caller connected; 500 for a request that only reports something.
-
-        Args:
-            passing: Errors to raise, as the handler does.
-        """
+        """Return TwiML that keeps the caller connected; 500 for a request that only reports something."""
         if path not in _RESCUED:
             return web.Response(status=500)
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):

@@ -81,7 +81,6 @@ def table_row(session: "SessionView", now_ms: int = 0, *, full: bool = False) ->
 
     Args:
         now_ms: The partition's time, in Unix milliseconds; 0 for this machine's clock.
-        full: Whether to show full phone numbers.
     """
     from conferral.operations import session_summary
 

@@ -66,9 +66,6 @@ class DemoEnvironment:
 def choose_ports(shift: int = 0) -> Ports:
     """Choose ports for webhooks, sandbox, and console; say so if they aren't the default ones.
 
-    Args:
-        shift: Offset from the default ports at which the search starts.
-
     Raises:
         CommandNotDoneError: no port is free.
     """
@@ -87,11 +84,7 @@ def choose_ports(shift: int = 0) -> Ports:
 
 
 def directory_of(survey_url: str) -> str:
-    """Return the demo's directory: the configuration of each of its numbers.
-
-    Args:
-        survey_url: The `after` URL of the survey's number.
-    """
+    """Return the demo's directory: the configuration of each of its numbers."""
     return f"""
 [inbound."{characters.WAITING_LINE}"]
 agents = ["{characters.ALICE}", "{characters.BOB}"]
@@ -108,11 +101,7 @@ after = "{survey_url}"
 def settings_of(
     redis_url: str, webhooks_url: str, sandbox_url: str, changes: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Return every setting that a demo process reads; unneeded ones are empty, which counts as unset.
-
-    Args:
-        changes: Settings that differ from the defaults.
-    """
+    """Return every setting that a demo process reads; unneeded ones are empty, which counts as unset."""
     variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
     variables |= {
         "REDIS_URL": redis_url,
@@ -135,10 +124,6 @@ def settings_of(
 
 async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, str]) -> DemoEnvironment:
     """Start everything and wait until it is ready.
-
-    Args:
-        survey_url: The `after` URL of the survey's number.
-        changes: Settings that the story changes.
 
     Raises:
         CommandNotDoneError: Redis is missing, or a process died or wasn't ready in time.

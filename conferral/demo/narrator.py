@@ -94,11 +94,7 @@ class Narrator:
 
 @asynccontextmanager
 async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> AsyncIterator[Narrator]:
-    """Yield a narrator that runs until the end of the block, and then narrates the rest.
-
-    Args:
-        line: The number that the customer calls.
-    """
+    """Yield a narrator that runs until the end of the block, and then narrates the rest."""
     narrator = Narrator(follower, line=line)
     await narrator.begin()
     announcing = asyncio.create_task(narrator.run())
@@ -115,11 +111,7 @@ async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> As
 
 
 def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = characters.BUSINESS) -> str:
-    """Return a log entry in the story's words; empty if it isn't worth a line.
-
-    Args:
-        line: The number that the customer calls.
-    """
+    """Return a log entry in the story's words; empty if it isn't worth a line."""
     if entry["event"] == "call_received":
         text = _WAITS if entry["to"] == "conferenced" else _SENTENCES["call_received"]
         return f"{text.format(line=wording.display_address(line))}  [{entry['to']}]"

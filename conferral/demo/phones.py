@@ -47,22 +47,12 @@ class DemoPhones:
         return str((await self._request("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])
 
     async def browser_call(self, identity: str, to: str, **params: str) -> str:
-        """Call from a browser through the account's TwiML application; return the call's SID.
-
-        Args:
-            identity: The identity in the browser's access token.
-            params: Further custom parameters.
-        """
+        """Call from a browser through the account's TwiML application; return the call's SID."""
         body = {"identity": identity, "to": to, "params": params}
         return str((await self._request("POST", "/sandbox/browser-calls", body))["sid"])
 
     async def set_number(self, number: str, name: str, webhooks_url: str, route: str) -> None:
-        """Configure a number in the account.
-
-        Args:
-            name: Its name on the phones' page.
-            route: Path of its voice URL.
-        """
+        """Configure a number in the account."""
         urls = {
             "voice_url": f"{webhooks_url}{route}",
             "voice_fallback_url": f"{webhooks_url}/voice/fallback",
@@ -117,11 +107,7 @@ class DemoPhones:
         return float((await self._request("GET", "/sandbox/hearing"))["now_s"])
 
     async def heard_now(self, people: Mapping[str, str]) -> dict[str, str]:
-        """Return what each connected person hears now, by name.
-
-        Args:
-            people: Names by call SID.
-        """
+        """Return what each connected person hears now, by name."""
         hearing = (await self._request("GET", "/sandbox/hearing"))["hearing"]
         last = {people[sid]: intervals[-1] for sid, intervals in hearing.items() if sid in people and intervals}
         return {name: _heard(it, people) for name, it in last.items() if it["until_s"] is None}

@@ -70,10 +70,6 @@ def variables(redis_url: str, api_url: str, token: str, session_id: str, setting
     """Return a file for `source` that shortens commands for a demo.
 
     The settings apply to `conferral` only, so that they don't stay behind in the shell.
-
-    Args:
-        session_id: The call that stays up.
-        settings: The settings of the demo's processes, for commands such as `conferral check`.
     """
     called = Path(sys.argv[0]).absolute()
     # -P keeps the working directory out of Python's path.

@@ -40,10 +40,8 @@ def draw(
     """Draw the screen.
 
     Args:
-        sessions: The live sessions, in display order.
         changes: Oldest first.
         notice: A line at the end; empty for how to leave.
-        full: Whether to show full phone numbers.
         now_of: Returns a session's current time, in Unix milliseconds; 0 for this machine's clock.
         nothing: Text if there are no sessions.
         leave: How to leave, and what else there is to do.
@@ -107,7 +105,6 @@ def draw_session(
         session: The session; empty if it is unknown.
         log: Oldest first.
         notice: A line at the end; empty for how to leave.
-        full: Whether to show full phone numbers.
     """
     from rich.console import Group
 

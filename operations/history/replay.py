@@ -55,9 +55,7 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
     are missing until their first logged change.
 
     Args:
-        log: Oldest first.
         version: The version; nothing is known of versions before the log's first entry.
-        last_fields: The current hash.
     """
     then: Fields = {}
     all_changes = _all_changes(log)

@@ -88,11 +88,7 @@ def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
 
 
 def static_routes(folder: Path) -> list[web.RouteDef]:
-    """Return the routes to a page's files, and under `static/shared/` to those of all pages.
-
-    Args:
-        folder: The page's own files.
-    """
+    """Return the routes to a page's files, and under `static/shared/` to those of all pages."""
     files = {f"shared/{name}": path for name, path in _files(SHARED_FOLDER).items()} | _files(folder)
 
     async def static(request: web.Request) -> web.StreamResponse:

@@ -52,7 +52,6 @@ async def run_server(
         port: Port to listen on; 0 for any.
         shutdown_s: How long open requests may take: aiohttp waits for this time twice.
         metrics: Counts malformed requests and unexpected errors.
-        options: Further aiohttp options for connections.
 
     Raises:
         SettingsError: The port is taken, or needs privileges.

@@ -9,16 +9,11 @@ from conferral.sandbox.model.state import State
 
 
 def prune_finished(state: State, hearing: Audibility, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
-    """Remove the oldest finished calls and conferences, with their recordings and audio history.
+    """Remove the oldest finished calls and conferences, with recordings and audio; return the calls' SIDs.
 
     Args:
-        state: The model's state; modified.
-        hearing: The audio history; modified.
         most: How many finished ones of each to keep (count).
         referenced: Calls to keep in any case.
-
-    Returns:
-        SIDs of the removed calls.
     """
     needed = _reachable(state) | referenced
     over = len(state.calls) - len(state.live_calls) - most

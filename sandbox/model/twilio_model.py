@@ -64,15 +64,7 @@ class TwilioModel:
         self.state.numbers[number.number] = number
 
     def prune_finished(self, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
-        """Remove the oldest finished calls and conferences, with their recordings and audio history.
-
-        Args:
-            most: How many finished calls and conferences to keep (count).
-            referenced: Calls to keep in any case.
-
-        Returns:
-            SIDs of the removed calls.
-        """
+        """Remove the oldest finished calls and conferences, see `pruning`; return the SIDs of the removed calls."""
         return prune_finished(self.state, self.audibility, most, referenced)
 
     def live_calls(self) -> list[Call]:
@@ -82,15 +74,7 @@ class TwilioModel:
     def add_foreign_calls(
         self, count: int, now_s: float, *, status: str = "in-progress", age_s: float = 0.0
     ) -> list[str]:
-        """Add another application's calls in the same account: listed by the API, but inactive.
-
-        Args:
-            now_s: The time, as for `handle`.
-            age_s: How long ago they started.
-
-        Returns:
-            Their SIDs.
-        """
+        """Add another application's calls, started `age_s` ago: listed, but inactive; return their SIDs."""
         self.now_s = max(self.now_s, now_s)
         transaction = Transaction(self.state, self.behavior, self.now_s)
         sids = foreign_calls.add_calls(transaction, count, status, age_s)

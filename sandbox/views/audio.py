@@ -22,12 +22,7 @@ def is_ringing(heard: Sound) -> bool:
 
 
 def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
-    """Return a phone's sound bubble: its kind (`voice`, `ringing`, `music`, `speech`, `silence`), and its text.
-
-    Args:
-        heard: What is heard.
-        names: Names of the parties heard.
-    """
+    """Return a phone's sound bubble: its kind (`voice`, `ringing`, `music`, `speech`, `silence`), and its text."""
     if is_ringing(heard):
         return "ringing", "ringing tone"
     match heard.kind:

@@ -18,11 +18,7 @@ NEWEST_MAX = 200
 
 
 def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
-    """Return the view of one webhook request.
-
-    Args:
-        number: Its number in the request log, which identifies it for repeating.
-    """
+    """Return the view of one webhook request."""
     url = urlsplit(entry.url)
     return {
         "number": number,

@@ -161,13 +161,7 @@ def _direction(names: dict[str, ParticipantFound]) -> str:
 def party_from_participant(
     draft: Draft, name: str, one: ParticipantFound, *, waits_for_start: bool, supervises: bool
 ) -> Party:
-    """Return a party as Twilio shows it.
-
-    Args:
-        name: The party's new name.
-        waits_for_start: Whether it is in a conference that has not started.
-        supervises: Whether it is a supervisor.
-    """
+    """Return a party as Twilio shows it."""
     party = Party(
         name,
         one.label,

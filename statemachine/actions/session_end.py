@@ -45,11 +45,7 @@ _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"
 
 
 def end_reason_of(party: Party, status: str) -> EndReason:
-    """Return the end reason of a session whose called party is gone.
-
-    Args:
-        status: Status of the call or the `<Dial>`, in Twilio's words.
-    """
+    """Return the end reason of a session whose called party is gone."""
     word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
     return EndReason(f"{party.name}-{word}")
 

@@ -42,11 +42,7 @@ class ParsedCommand:
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
     def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
-        """Return the event for the session to decide.
-
-        Args:
-            command_id: The id under which the outcome is stored.
-        """
+        """Return the event for the session to decide."""
         given: dict[str, object] = {
             "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by,
             **self.values,

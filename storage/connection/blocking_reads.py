@@ -19,7 +19,6 @@ class BlockingReads:
     """Reads of streams that wait for an entry, each stream over a connection of its own.
 
     Args:
-        client: For blocking reads.
         pipelining: Whether to use pipelining connections if possible.
     """
 

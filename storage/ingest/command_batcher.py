@@ -53,7 +53,6 @@ class CommandBatcher:
 
     Args:
         deadline_s: How long a caller waits for Redis, seconds.
-        on_unreachable: Called when Redis does not answer.
     """
 
     def __init__(self, client: Client, deadline_s: float, on_unreachable: Callable[[], None]) -> None:

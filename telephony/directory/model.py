@@ -60,11 +60,7 @@ class Directory:
         return self.destinations.get(name)
 
     def inbound(self, called: str) -> InboundRoute:
-        """Return the route of a called number.
-
-        Args:
-            called: The number as Twilio sends it (`To`).
-        """
+        """Return the route of a called number, given as Twilio sends it (`To`)."""
         return self.numbers.get(called, self.default)
 
 

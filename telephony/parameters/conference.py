@@ -24,11 +24,7 @@ def records_conference(attributes: ConferenceAttributes) -> bool:
 
 
 def conference_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
-    """Return attributes of `<Conference>` by the library's names, without Twilio's defaults except for beeps.
-
-    Args:
-        recording_url: Status callback URL of recordings.
-    """
+    """Return attributes of `<Conference>` by the library's names, without Twilio's defaults except for beeps."""
     named = _common_attributes(attributes)
     if records_conference(attributes):
         named |= {
@@ -43,11 +39,7 @@ def conference_attributes(attributes: ConferenceAttributes, *, recording_url: st
 
 
 def participant_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
-    """Return the same attributes as parameters of `Participants.create`.
-
-    Args:
-        recording_url: Status callback URL of recordings.
-    """
+    """Return the same attributes as parameters of `Participants.create`."""
     named = _common_attributes(attributes)
     if records_conference(attributes):
         named |= {

@@ -41,7 +41,6 @@ def add_api(
     Args:
         client: A Redis client of its own, not the callbacks', with at least `CONCURRENT_MAX` connections. Closed by the
             caller, after the application.
-        clock: For durations, and for the expiry of access tokens.
     """
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
     routes_handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)

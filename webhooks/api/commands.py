@@ -43,13 +43,7 @@ class ApiCommands:
     async def wait_for_outcome(
         self, command: SubmittedCommand, wait_s: float, is_gone: Callable[[], bool]
     ) -> CommandOutcome | None:
-        """Return a command's outcome once it is final, or when the time is up.
-
-        Args:
-            is_gone: Whether the client has disconnected.
-
-        Returns:
-            None if Redis is unreachable; the command is published in any case.
+        """Return a command's outcome once it is final or the time is up; None if Redis is unreachable.
 
         Raises:
             RequestError: The id belongs to another command.

@@ -31,11 +31,7 @@ _STATUS_DESCRIPTIONS = {
 
 
 def document(public_url: str) -> dict[str, Any]:
-    """Return the description, OpenAPI 3.1. Source: OpenAPI Specification 3.1.0.
-
-    Args:
-        public_url: The API's base URL, without a trailing slash.
-    """
+    """Return the description, OpenAPI 3.1. Source: OpenAPI Specification 3.1.0."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

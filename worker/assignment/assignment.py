@@ -113,10 +113,6 @@ class PartitionAssigner:
         """Renew and rebalance until the process stops, then finish the batches in hand.
 
         Then release the partitions without jobs; `release` does the rest.
-
-        Args:
-            around: Dependencies of the partitions.
-            executor: Drops the unsent jobs of a lost partition.
         """
         drop = executor.drop_partition
         await self._renewer.connect()
@@ -161,7 +157,6 @@ class PartitionAssigner:
 
         Args:
             is_drained: Set when nothing is left to wait for.
-            executor: Knows which partitions still have jobs.
         """
         renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:

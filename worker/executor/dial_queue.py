@@ -25,8 +25,6 @@ class DialQueue:
 
         Args:
             acquire: Returns when a dial may be sent.
-            context: Clock, metrics, and outbox.
-            counts: Counts dropped jobs.
             start: Called with a job that has its permit, or can only be reported.
         """
         self._acquire = acquire

@@ -86,8 +86,6 @@ class Executor:
                 job.
             may_send: Whether this worker owns the partition; checked right before every request.
             now_ms: Returns a partition's time, Unix milliseconds.
-            policy: Timeouts and limits.
-            rng: For jitter.
             checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
             acquire_dial_permit: Returns when a dial may be sent; None leaves the rate to Twilio's own queue.
             share: Returns this worker's current share of requests to Twilio; None allows the whole budget.

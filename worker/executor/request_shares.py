@@ -64,12 +64,6 @@ class RequestShares:
         """Hold no share yet.
 
         Args:
-            client: For commands.
-            key: Key of the shares.
-            name: This worker's name.
-            clock: For durations.
-            budget: What all workers share.
-            usage: Requests in flight.
             dead: Names of workers known to have died. Their shares are free before they expire: 5 s with a third fewer
                 requests at a time delay every caller.
         """

@@ -134,8 +134,6 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
     Args:
         attempt: Failed attempts so far, from 1 (count).
         error: Why the last attempt failed. Whether an unknown outcome may be repeated is not decided here.
-        policy: Bounds and growth.
-        rng: Source of the jitter.
 
     Returns:
         Seconds; None if a retry is useless.

@@ -65,7 +65,6 @@ async def verify(
 
     Args:
         effect: One of `VERIFIABLE`.
-        verifier: Reads from Twilio.
         elapsed_s: Seconds since the last moment at which the request could have been sent.
         settle_s: Seconds after which an executed request is visible.
         committed_at_ms: When the effect was emitted, Unix milliseconds.
