@@ -6,8 +6,7 @@ from conferral.sandbox.model import Behavior, NoSubscriberError, UnknownNumberEr
 from conferral.sandbox.phones import Phone, PhoneScript
 from conferral.sandbox.retention import Retention
 from conferral.sandbox.runtime import ACCOUNT_SID, AUTH_TOKEN, RestHookEvent
-from conferral.sandbox.server import make_app
-from conferral.sandbox.service import Sandbox
+from conferral.sandbox.service import Sandbox, make_app
 
 __all__ = [
     "ACCOUNT_SID",

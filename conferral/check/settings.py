@@ -1,10 +1,31 @@
-"""Check that the settings make sense together, beyond each setting's own validation."""
+"""Check where the settings come from, and that they make sense together, beyond each setting's own validation."""
 
 from urllib.parse import urlsplit, urlunsplit
 
 from conferral.check.directory import check_directory
 from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
-from conferral.runtime.settings import SILENCE, ServiceSettings, token_weakness
+from conferral.processes.settings import KNOWN_SETTINGS, unknown_settings
+from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
+
+
+def check_sources() -> list[CheckResult]:
+    """Report where each setting comes from, never its value, and names that look like settings but aren't."""
+    environment, file = read_sources()
+    both = sorted(environment.keys() & file.keys() & KNOWN_SETTINGS)
+    places = {
+        "environment": environment.keys() & KNOWN_SETTINGS,
+        ".env": file.keys() & KNOWN_SETTINGS - environment.keys(),
+    }
+    sources = [f"{place}: {', '.join(sorted(names))}" for place, names in places.items() if names]
+    lines = [ok("sources", "; ".join([*sources, "all others: default"]))]
+    if overridden := [name for name in both if environment[name] != file[name]]:
+        found = f"{', '.join(overridden)}: set differently in .env; the environment wins"
+        lines.append(warn("overridden", found, "remove one of the two"))
+    if unknown := unknown_settings():
+        named = ", ".join(f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in unknown.items())
+        found = f"{named}: not a setting of this version"
+        lines.append(warn("unknown", found, "correct or remove it; docs/reference/settings.md lists all settings"))
+    return lines
 
 
 def check_settings(settings: ServiceSettings) -> list[CheckResult]:

@@ -76,8 +76,7 @@ def _load_settings() -> "ServiceSettings":
 
 async def _run_checks(settings: "ServiceSettings", *, offline: bool, number: str) -> "list[CheckResult]":
     from conferral.check.libraries import check_libraries
-    from conferral.check.setting_sources import check_sources
-    from conferral.check.settings import check_settings
+    from conferral.check.settings import check_settings, check_sources
     from conferral.cli.redis_access import make_redis_client, redacted_url
 
     client = make_redis_client(settings.redis_url)

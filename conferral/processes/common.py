@@ -6,11 +6,10 @@ from ipaddress import ip_address
 import structlog
 from pydantic import SecretStr
 
-from conferral.processes.settings import KNOWN_SETTINGS
+from conferral.processes.settings import unknown_settings
 from conferral.runtime import log as logging_setup
 from conferral.runtime.settings import StoreSettings, token_weakness
 from conferral.runtime.web.server import port_unavailable
-from conferral.setting_names import unknown_settings
 
 log = structlog.get_logger()
 
@@ -43,7 +42,7 @@ def warn_of_weak_token(token: SecretStr | None) -> None:
 def configure_log(settings: StoreSettings) -> None:
     """Configure logging, and log each name that looks like a setting but isn't: a misspelled setting has no effect."""
     logging_setup.configure(settings.log_format)
-    for name, nearest in unknown_settings(KNOWN_SETTINGS).items():
+    for name, nearest in unknown_settings().items():
         reason = f"no setting has this name; did you mean {nearest}?" if nearest else "no setting has this name"
         log.warning("setting_unknown", setting=name, reason=reason)
 

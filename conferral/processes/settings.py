@@ -1,8 +1,10 @@
-"""The settings of the sandbox, and the names of all settings."""
+"""The settings of the sandbox, the names of all settings, and names that look like settings but aren't."""
+
+from difflib import get_close_matches
 
 from pydantic import Field, SecretStr
 
-from conferral.runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings
+from conferral.runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, read_sources
 
 
 class SandboxSettings(StoreSettings):
@@ -59,3 +61,14 @@ KNOWN_SETTINGS = frozenset(
     for kind in (ServiceSettings, ConsoleSettings, SandboxSettings)
     for field in kind.model_fields.values()
 )
+_OURS = "CONFERRAL_"
+#: Settings of Conferral's own tests.
+_TESTS = "CONFERRAL_TEST_"
+
+
+def unknown_settings() -> dict[str, str]:
+    """Return names in the environment and `.env` that match no setting, each with the most similar one, or empty."""
+    environment, file = read_sources()
+    ours = (name for name in environment.keys() | file.keys() if name.startswith(_OURS))
+    unknown = sorted(name for name in ours if name not in KNOWN_SETTINGS and not name.startswith(_TESTS))
+    return {name: next(iter(get_close_matches(name, sorted(KNOWN_SETTINGS), n=1, cutoff=0.8)), "") for name in unknown}
