@@ -84,6 +84,11 @@ def _reject_placeholder(value: AnyText) -> AnyText:
     return value
 
 
+def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
+    """Return the field of one environment variable; it is required if it has no default."""
+    return Field(default, validation_alias=name, description=meaning, **limits)
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
@@ -106,262 +111,222 @@ class StoreSettings(BaseSettings):
             if name not in optional or not setting_errors.is_placeholder(value)
         }
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        default="redis://localhost:6379/0",
-        validation_alias="REDIS_URL",
-        description="`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`",
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = setting(
+        "REDIS_URL",
+        "`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`",
+        "redis://localhost:6379/0",
     )
-    prefix: str = Field(
-        default="conferral",
-        validation_alias="CONFERRAL_PREFIX",
+    prefix: str = setting(
+        "CONFERRAL_PREFIX",
+        "first part of every Redis key: letters, digits, `-_.:`, no braces",
+        "conferral",
         pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
-        description="first part of every Redis key: letters, digits, `-_.:`, no braces",
     )
-    log_format: Literal["console", "json"] | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_LOG_FORMAT",
-        description="`console` or `json`; by default `console` on a terminal, else `json`",
+    log_format: Literal["console", "json"] | None = setting(
+        "CONFERRAL_LOG_FORMAT", "`console` or `json`; by default `console` on a terminal, else `json`", None
     )
 
 
 class CommandSettings(StoreSettings):
     """Settings of CLI commands that wait: the ring time bounds the wait."""
 
-    ring_timeout_s: int = Field(
-        default=30,
-        validation_alias="CONFERRAL_RING_TIMEOUT",
+    ring_timeout_s: int = setting(
+        "CONFERRAL_RING_TIMEOUT",
+        "seconds a dialed party may ring, counted from when it starts ringing",
+        30,
         ge=5,
         le=600,
-        description="seconds a dialed party may ring, counted from when it starts ringing",
     )
 
 
 class ConsoleSettings(StoreSettings):
     """Settings of the web console."""
 
-    api_token: Annotated[SecretStr, AfterValidator(_bearer)] = Field(
-        validation_alias="CONFERRAL_API_TOKEN",
-        description="the token of the control API and the console; `openssl rand -hex 32` creates one",
+    api_token: Annotated[SecretStr, AfterValidator(_bearer)] = setting(
+        "CONFERRAL_API_TOKEN", "the token of the control API and the console; `openssl rand -hex 32` creates one"
     )
-    public_url: HttpUrl | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_PUBLIC_URL",
-        description="the `http(s)://` URL of the control API, shown in the `curl` commands that the page offers",
+    public_url: HttpUrl | None = setting(
+        "CONFERRAL_PUBLIC_URL",
+        "the `http(s)://` URL of the control API, shown in the `curl` commands that the page offers",
+        None,
     )
-    api_url: HttpUrl = Field(
-        default="https://api.twilio.com",
-        validation_alias="TWILIO_API_URL",
-        description="unless it is Twilio's own, the page does not link to the Twilio Console",
+    api_url: HttpUrl = setting(
+        "TWILIO_API_URL",
+        "unless it is Twilio's own, the page does not link to the Twilio Console",
+        "https://api.twilio.com",
     )
 
 
 class ServiceSettings(CommandSettings):
     """Settings of the webhooks, the worker, and `check`."""
 
-    account_sid: str = Field(
-        validation_alias="TWILIO_ACCOUNT_SID",
-        pattern=r"^AC[0-9a-fA-F]{32}$",
-        description="the account: `AC` and 32 hexadecimal digits",
+    account_sid: str = setting(
+        "TWILIO_ACCOUNT_SID", "the account: `AC` and 32 hexadecimal digits", pattern=r"^AC[0-9a-fA-F]{32}$"
     )
-    auth_token: Annotated[SecretStr, AfterValidator(_reject_placeholder)] = Field(
-        validation_alias="TWILIO_AUTH_TOKEN",
-        min_length=1,
-        description="the account's auth token; it also verifies callback signatures",
+    auth_token: Annotated[SecretStr, AfterValidator(_reject_placeholder)] = setting(
+        "TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures", min_length=1
     )
-    auth_token_secondary: SecretStr | None = Field(
-        default=None,
-        validation_alias="TWILIO_AUTH_TOKEN_SECONDARY",
-        description="a second token that is accepted in signatures while tokens are rotated",
+    auth_token_secondary: SecretStr | None = setting(
+        "TWILIO_AUTH_TOKEN_SECONDARY", "a second token that is accepted in signatures while tokens are rotated", None
     )
-    api_key: str | None = Field(
-        default=None,
-        validation_alias="TWILIO_API_KEY",
-        pattern=r"^SK[0-9a-fA-F]{32}$",
-        description="an API key, used for REST instead of the auth token",
+    api_key: str | None = setting(
+        "TWILIO_API_KEY", "an API key, used for REST instead of the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
     )
-    api_secret: SecretStr | None = Field(
-        default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
-    )
-    twiml_app_sid: str | None = Field(
-        default=None,
-        validation_alias="TWILIO_TWIML_APP_SID",
+    api_secret: SecretStr | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
+    twiml_app_sid: str | None = setting(
+        "TWILIO_TWIML_APP_SID",
+        "the TwiML app of browser agents: `AP` and 32 hexadecimal digits",
+        None,
         pattern=r"^AP[0-9a-fA-F]{32}$",
-        description="the TwiML app of browser agents: `AP` and 32 hexadecimal digits",
     )
-    api_url: HttpUrl = Field(
-        default="https://api.twilio.com",
-        validation_alias="TWILIO_API_URL",
-        description="base URL of the REST API: the sandbox, a proxy, a compatible provider",
+    api_url: HttpUrl = setting(
+        "TWILIO_API_URL",
+        "base URL of the REST API: the sandbox, a proxy, a compatible provider",
+        "https://api.twilio.com",
     )
-    number: str = Field(
-        validation_alias="TWILIO_NUMBER",
+    number: str = setting(
+        "TWILIO_NUMBER",
+        "caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
         pattern=r"^\+[1-9]\d{6,14}$",
-        description="caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
     )
-    public_url: Annotated[HttpUrl, AfterValidator(_reject_placeholder)] = Field(
-        validation_alias="CONFERRAL_PUBLIC_URL", description="the URL at which Twilio reaches the webhooks"
+    public_url: Annotated[HttpUrl, AfterValidator(_reject_placeholder)] = setting(
+        "CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks"
     )
-    agent: str | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_AGENT",
-        description="who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the "
-        "directory",
+    agent: str | None = setting(
+        "CONFERRAL_AGENT",
+        "who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the directory",
+        None,
     )
-    directory: Path | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_DIRECTORY",
-        description="a TOML file with named destinations and options for each called number; a relative path starts at "
-        "the working directory of the process",
+    directory: Path | None = setting(
+        "CONFERRAL_DIRECTORY",
+        "a TOML file with named destinations and options for each called number; a relative path starts at the "
+        "working directory of the process",
+        None,
     )
-    api_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_API_TOKEN",
-        description="bearer token of the control API; it answers 503 without one",
+    api_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = setting(
+        "CONFERRAL_API_TOKEN", "bearer token of the control API; it answers 503 without one", None
     )
-    allowed_destinations: str | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_ALLOWED_DESTINATIONS",
-        description="comma-separated list of what may be dialed: regions (`US,GB`), number prefixes (`+4420`), "
-        "`client:`, SIP domains (`sip:example.com`; `sip:example.com:5080` if the port is not 5060 or 5061); the "
-        "region of `TWILIO_NUMBER` and `client:` by default",
+    allowed_destinations: str | None = setting(
+        "CONFERRAL_ALLOWED_DESTINATIONS",
+        "comma-separated list of what may be dialed: regions (`US,GB`), number prefixes (`+4420`), `client:`, SIP "
+        "domains (`sip:example.com`; `sip:example.com:5080` if the port is not 5060 or 5061); the region of "
+        "`TWILIO_NUMBER` and `client:` by default",
+        None,
     )
-    partitions: int = Field(
-        default=16,
-        validation_alias="CONFERRAL_PARTITIONS",
-        ge=1,
-        le=1024,
-        description="number of event partitions (64 for a cluster); fixed at first use",
+    partitions: int = setting(
+        "CONFERRAL_PARTITIONS", "number of event partitions (64 for a cluster); fixed at first use", 16, ge=1, le=1024
     )
-    convert_timeout_s: float = Field(
-        default=5,
-        validation_alias="CONFERRAL_CONVERT_TIMEOUT",
+    convert_timeout_s: float = setting(
+        "CONFERRAL_CONVERT_TIMEOUT",
+        "seconds one party may wait for the other in a conversion before it is repaired once, then ended",
+        5,
         gt=0,
         le=60,
-        description="seconds one party may wait for the other in a conversion before it is repaired once, then ended",
     )
-    lone_grace_s: float = Field(
-        default=2,
-        validation_alias="CONFERRAL_LONE_GRACE",
-        gt=0,
-        le=3600,
-        description="seconds one participant may be alone while no one is being dialed",
+    lone_grace_s: float = setting(
+        "CONFERRAL_LONE_GRACE", "seconds one participant may be alone while no one is being dialed", 2, gt=0, le=3600
     )
-    park_timeout_s: float = Field(
-        default=300,
-        validation_alias="CONFERRAL_PARK_TIMEOUT",
+    park_timeout_s: float = setting(
+        "CONFERRAL_PARK_TIMEOUT",
+        "seconds a call may stay parked before it goes back to the agent who parked it",
+        300,
         gt=0,
         le=86_400,
-        description="seconds a call may stay parked before it goes back to the agent who parked it",
     )
-    sweep_interval_s: float = Field(
-        default=30,
-        validation_alias="CONFERRAL_SWEEP_INTERVAL",
+    sweep_interval_s: float = setting(
+        "CONFERRAL_SWEEP_INTERVAL",
+        "seconds between comparisons of live sessions with Twilio's live calls",
+        30,
         gt=0,
         le=3600,
-        description="seconds between comparisons of live sessions with Twilio's live calls",
     )
-    calls_per_second: float = Field(
-        default=0,
-        validation_alias="CONFERRAL_CALLS_PER_SECOND",
+    calls_per_second: float = setting(
+        "CONFERRAL_CALLS_PER_SECOND",
+        "dials by REST per second across all workers, waiting callers first; 0 leaves the pace to Twilio's queue",
+        0,
         ge=0,
         allow_inf_nan=False,
-        description="dials by REST per second across all workers, waiting callers first; 0 leaves the pace to Twilio's "
-        "queue",
     )
-    confirm: Literal["asked", "phones"] = Field(
-        default="asked",
-        validation_alias="CONFERRAL_CONFIRM",
-        description="`asked`: only where a command says `confirm`; `phones`: every phone number dialed by REST must "
-        "press 1",
+    confirm: Literal["asked", "phones"] = setting(
+        "CONFERRAL_CONFIRM",
+        "`asked`: only where a command says `confirm`; `phones`: every phone number dialed by REST must press 1",
+        "asked",
     )
-    session_ttl_s: int = Field(
-        default=86_400,
-        validation_alias="CONFERRAL_SESSION_TTL",
-        ge=60,
-        le=31_536_000,
-        description="seconds an ended session stays in Redis",
+    session_ttl_s: int = setting(
+        "CONFERRAL_SESSION_TTL", "seconds an ended session stays in Redis", 86_400, ge=60, le=31_536_000
     )
-    outcomes_kept: int = Field(
-        default=100_000,
-        validation_alias="CONFERRAL_OUTCOMES_KEPT",
+    outcomes_kept: int = setting(
+        "CONFERRAL_OUTCOMES_KEPT",
+        "approximate number of entries that the outcomes stream keeps",
+        100_000,
         ge=100,
         le=100_000_000,
-        description="approximate number of entries that the outcomes stream keeps",
     )
-    outcomes_ttl_s: int = Field(
-        default=2_592_000,
-        validation_alias="CONFERRAL_OUTCOMES_TTL",
+    outcomes_ttl_s: int = setting(
+        "CONFERRAL_OUTCOMES_TTL",
+        "seconds that outcomes and dead letters are kept, approximately",
+        2_592_000,
         ge=60,
         le=315_360_000,
-        description="seconds that outcomes and dead letters are kept, approximately",
     )
-    replay_window_s: int = Field(
-        default=604_800,
-        validation_alias="CONFERRAL_REPLAY_WINDOW",
+    replay_window_s: int = setting(
+        "CONFERRAL_REPLAY_WINDOW",
+        "seconds for which the call SIDs of ended sessions are remembered, so that a captured voice request can't "
+        "open a session again",
+        604_800,
         ge=60,
         le=31_536_000,
-        description="seconds for which the call SIDs of ended sessions are remembered, so that a captured voice "
-        "request can't open a session again",
     )
-    dials_per_identity: int = Field(
-        default=30,
-        validation_alias="CONFERRAL_DIALS_PER_IDENTITY",
+    dials_per_identity: int = setting(
+        "CONFERRAL_DIALS_PER_IDENTITY",
+        "how many calls one browser identity may place in any 60 s, across all webhooks processes; 0 for no limit",
+        30,
         ge=0,
         le=10_000,
-        description="how many calls one browser identity may place in any 60 s, across all webhooks processes; 0 for "
-        "no limit",
     )
-    transfer_fallback: str = Field(
-        default="recall",
-        validation_alias="CONFERRAL_TRANSFER_FALLBACK",
-        description="after a failed blind transfer or a park that timed out: `recall` the agent (twice, then end), a "
-        "destination (once, then end), or `end` with a sentence",
+    transfer_fallback: str = setting(
+        "CONFERRAL_TRANSFER_FALLBACK",
+        "after a failed blind transfer or a park that timed out: `recall` the agent (twice, then end), a destination "
+        "(once, then end), or `end` with a sentence",
+        "recall",
     )
-    transfer_caller_id: Literal["business", "customer"] = Field(
-        default="business",
-        validation_alias="CONFERRAL_TRANSFER_CALLER_ID",
-        description="the caller ID of dials in inbound sessions, unless the command has `caller_id`: `business` (the "
-        "number that was called) or `customer` (the caller's number; falls back once to `business` if Twilio refuses "
-        "it)",
+    transfer_caller_id: Literal["business", "customer"] = setting(
+        "CONFERRAL_TRANSFER_CALLER_ID",
+        "the caller ID of dials in inbound sessions, unless the command has `caller_id`: `business` (the number that "
+        "was called) or `customer` (the caller's number; falls back once to `business` if Twilio refuses it)",
+        "business",
     )
-    music: Annotated[str, AfterValidator(_audio_url)] | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_MUSIC",
-        description="URL of the hold music, or `none` for silence; by default a short built-in file",
+    music: Annotated[str, AfterValidator(_audio_url)] | None = setting(
+        "CONFERRAL_MUSIC", "URL of the hold music, or `none` for silence; by default a short built-in file", None
     )
-    ringback: Annotated[str, AfterValidator(_audio_url)] | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_RINGBACK",
-        description="URL of the ringback tone for a waiting party while another phone rings, or `none` for silence; by "
-        "default a built-in tone",
+    ringback: Annotated[str, AfterValidator(_audio_url)] | None = setting(
+        "CONFERRAL_RINGBACK",
+        "URL of the ringback tone for a waiting party while another phone rings, or `none` for silence; by default a "
+        "built-in tone",
+        None,
     )
-    greeting: Annotated[str, AfterValidator(sentence)] | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_GREETING",
-        description="sentence that callers hear first when they wait in a conference",
+    greeting: Annotated[str, AfterValidator(sentence)] | None = setting(
+        "CONFERRAL_GREETING", "sentence that callers hear first when they wait in a conference", None
     )
-    record: Literal["false", "true", "customer"] = Field(
-        default="false",
-        validation_alias="CONFERRAL_RECORD",
-        description="`true` records conferences from their start (paused in a consult); `customer` records the "
-        "customer's call in two channels",
+    record: Literal["false", "true", "customer"] = setting(
+        "CONFERRAL_RECORD",
+        "`true` records conferences from their start (paused in a consult); `customer` records the customer's call "
+        "in two channels",
+        "false",
     )
-    speaker_events: bool = Field(
-        default=False,
-        validation_alias="CONFERRAL_SPEAKER_EVENTS",
-        description="whether Twilio reports who starts and stops speaking: two callbacks each time, shown in the log",
+    speaker_events: bool = setting(
+        "CONFERRAL_SPEAKER_EVENTS",
+        "whether Twilio reports who starts and stops speaking: two callbacks each time, shown in the log",
+        False,
     )
-    language: str = Field(
-        default="en-US",
-        validation_alias="CONFERRAL_LANGUAGE",
-        pattern=r"^[A-Za-z0-9-]{2,20}$",
-        description="language of every spoken sentence",
+    language: str = setting(
+        "CONFERRAL_LANGUAGE", "language of every spoken sentence", "en-US", pattern=r"^[A-Za-z0-9-]{2,20}$"
     )
-    voice: str | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_VOICE",
+    voice: str | None = setting(
+        "CONFERRAL_VOICE",
+        "voice of every spoken sentence; Twilio's default if unset",
+        None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
-        description="voice of every spoken sentence; Twilio's default if unset",
     )
 
 

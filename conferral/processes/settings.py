@@ -2,56 +2,31 @@
 
 from difflib import get_close_matches
 
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
-from conferral.runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, read_sources
+from conferral.runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, read_sources, setting
 
 
 class SandboxSettings(StoreSettings):
     """The sandbox's settings; it needs no others."""
 
-    account_sid: str | None = Field(
-        default=None,
-        validation_alias="TWILIO_ACCOUNT_SID",
-        pattern=r"^AC[0-9a-fA-F]{32}$",
-        description="the account's SID",
+    account_sid: str | None = setting("TWILIO_ACCOUNT_SID", "the account's SID", None, pattern=r"^AC[0-9a-fA-F]{32}$")
+    auth_token: SecretStr | None = setting(
+        "TWILIO_AUTH_TOKEN", "signs the requests to the webhooks", None, min_length=1
     )
-    auth_token: SecretStr | None = Field(
-        default=None,
-        validation_alias="TWILIO_AUTH_TOKEN",
-        min_length=1,
-        description="signs the requests to the webhooks",
+    api_key: str | None = setting(
+        "TWILIO_API_KEY", "an API key, accepted as well as the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
     )
-    api_key: str | None = Field(
-        default=None,
-        validation_alias="TWILIO_API_KEY",
-        pattern=r"^SK[0-9a-fA-F]{32}$",
-        description="an API key, accepted as well as the auth token",
+    api_secret: SecretStr | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
+    number: str | None = setting("TWILIO_NUMBER", "the number that callers dial", None, pattern=r"^\+[1-9]\d{6,14}$")
+    public_url: HttpUrl | None = setting(
+        "CONFERRAL_PUBLIC_URL", "the webhooks that the number and the TwiML app use", None
     )
-    api_secret: SecretStr | None = Field(
-        default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
+    twiml_app_sid: str | None = setting(
+        "TWILIO_TWIML_APP_SID", "the TwiML app of browser agents", None, pattern=r"^AP[0-9a-fA-F]{32}$"
     )
-    number: str | None = Field(
-        default=None,
-        validation_alias="TWILIO_NUMBER",
-        pattern=r"^\+[1-9]\d{6,14}$",
-        description="the number that callers dial",
-    )
-    public_url: HttpUrl | None = Field(
-        default=None,
-        validation_alias="CONFERRAL_PUBLIC_URL",
-        description="the webhooks that the number and the TwiML app use",
-    )
-    twiml_app_sid: str | None = Field(
-        default=None,
-        validation_alias="TWILIO_TWIML_APP_SID",
-        pattern=r"^AP[0-9a-fA-F]{32}$",
-        description="the TwiML app of browser agents",
-    )
-    api_url: HttpUrl | None = Field(
-        default=None,
-        validation_alias="TWILIO_API_URL",
-        description="the sandbox's own URL; required with a `TWILIO_AUTH_TOKEN`",
+    api_url: HttpUrl | None = setting(
+        "TWILIO_API_URL", "the sandbox's own URL; required with a `TWILIO_AUTH_TOKEN`", None
     )
 
 
