@@ -137,11 +137,6 @@ def confirm(question: str) -> bool:
     return typer.confirm(printable(question), default=False, err=True)
 
 
-def errors_are_shown() -> bool:
-    """Whether the user reads standard error on a terminal rather than in a file."""
-    return sys.stderr.isatty()
-
-
 def is_terminal() -> bool:
     """Whether the output is a terminal that can be redrawn."""
     return sys.stdout.isatty() and not console().is_dumb_terminal

@@ -159,7 +159,9 @@ def _summary(
     if company := session_summary.participants_line(session, full=full):
         sentences.append(f"{_capitalized(company)}.")
     if transfer := session_summary.transfer_line(session, full=full):
-        sentences.append(f"Last transfer: {_transfer_with_status(transfer, session.transfer.status)}.")
+        if words := _TRANSFER_STATUSES.get(status := session.transfer.status):
+            transfer = f"{transfer.removesuffix(f' {status}')}; {words}"
+        sentences.append(f"Last transfer: {transfer}.")
     return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session)]
 
 
@@ -181,15 +183,6 @@ def _ended_by(by: TimelineEntry, reason: str) -> str:
     if not reason.endswith("-left") or reported is None or reported[0] == who:
         return f"Ended by: {by.text}"
     return f"Cause: {wording.END_REASONS.get(reason, reason)}. The state changed with: {by.text}"
-
-
-def _transfer_with_status(transfer: str, status: str) -> str:
-    """Return the transfer's line, with a running transfer's status in words."""
-    return (
-        f"{transfer.removesuffix(f' {status}')}; {_TRANSFER_STATUSES[status]}"
-        if status in _TRANSFER_STATUSES
-        else transfer
-    )
 
 
 def _capitalized(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from aiohttp import hdrs, web
@@ -32,12 +33,10 @@ def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
     async def front(_request: web.Request) -> web.Response:
         return web.Response(text=document, content_type="text/html", headers={hdrs.CACHE_CONTROL: "no-cache"})
 
-    async def send_again(request: web.Request) -> web.Response:
-        return await _send_again(sandbox, request)
-
     app.router.add_get("/", front)
     app.router.add_get("/sandbox/live", live.serve)
-    app.router.add_post("/sandbox/deliveries/{number:[0-9]{1,9}}/again", errors_as_json_handler(send_again))
+    send_again = errors_as_json_handler(partial(_send_again, sandbox))
+    app.router.add_post("/sandbox/deliveries/{number:[0-9]{1,9}}/again", send_again)
     app.router.add_routes(static_routes(STATIC))
     app.middlewares.append(reject_cross_origin)
     app.on_response_prepare.append(_add_headers)

@@ -4,14 +4,18 @@ Every parser raises `CallbackUrlError` if a field is missing, repeated, or malfo
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.states import WaitAudio
+
+T = TypeVar("T")
 
 DIAL_ACTION_PATH = "/voice/dial-action"
 GATE_PATH = "/voice/gate"
@@ -251,24 +255,18 @@ class CallbackUrls:
 
     def parse_dial_action_url(self, url: str) -> DialAction | None:
         """Return the fields of a full URL, as in Twilio's ErrorUrl; None if it is not a dial action URL."""
-        query = self._query_of(url, DIAL_ACTION_PATH)
-        try:
-            return parse_dial_action(query) if query else None
-        except CallbackUrlError:
-            return None
+        return self._parse(url, DIAL_ACTION_PATH, parse_dial_action)
 
     def parse_gate_url(self, url: str) -> Gate | None:
         """Return the fields of a full URL, as in Twilio's ErrorUrl; None if it is not a gate URL."""
-        query = self._query_of(url, GATE_PATH)
+        return self._parse(url, GATE_PATH, parse_gate)
+
+    def _parse(self, url: str, path: str, parse: Callable[[str], T]) -> T | None:
+        base, _, query = url.partition("#")[0].partition("?")
         try:
-            return parse_gate(query) if query else None
+            return parse(query) if query and base == self._base + path else None
         except CallbackUrlError:
             return None
-
-    def _query_of(self, url: str, path: str) -> str:
-        """Return the query of a URL with this path under the public URL; empty for any other URL."""
-        base, _, query = url.partition("#")[0].partition("?")
-        return query if base == self._base + path else ""
 
 
 def parse_dial_action(query: str) -> DialAction:

@@ -31,11 +31,8 @@ def check_sources() -> list[CheckResult]:
 def check_settings(settings: ServiceSettings) -> list[CheckResult]:
     """Check settings that were loaded."""
     names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
-    return [ok("settings", f"{names} are set and valid"), *_optional_settings(settings)]
-
-
-def _optional_settings(settings: ServiceSettings) -> list[CheckResult]:
     return [
+        ok("settings", f"{names} are set and valid"),
         *check_directory(settings),
         _audio(settings),
         _public_url(settings),

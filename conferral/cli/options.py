@@ -14,16 +14,12 @@ AsStored = Annotated[
 Full = Annotated[bool, typer.Option("--full", help="Show full phone numbers instead of their last two digits.")]
 
 
-def _check_session(value: str) -> str:
+def _check_session(value: str | None) -> str | None:
     import re
 
-    if not re.fullmatch(SESSION_PATTERN, value):
+    if value is not None and not re.fullmatch(SESSION_PATTERN, value):
         raise typer.BadParameter("must be 1 to 64 letters, digits, _, or -, or an address such as client:alice")
     return value
-
-
-def _check_optional_session(value: str | None) -> str | None:
-    return value if value is None else _check_session(value)
 
 
 def _check_optional_id(value: str | None) -> str | None:
@@ -104,7 +100,7 @@ OptionalSessionName = Annotated[
     typer.Argument(
         metavar="[SESSION]",
         help=f"{SESSION_HELP}; without it, all live sessions.",
-        callback=_check_optional_session,
+        callback=_check_session,
         autocompletion=complete_sessions,
     ),
 ]

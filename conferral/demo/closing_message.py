@@ -19,7 +19,10 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         "",
         "A second call stays up: the customer talks to alice.",
         "",
-        *_url_lines(stage),
+        f"  console   {stage.console_signed_in}",
+        f"  phones    {stage.sandbox_url}/  (you play everyone)",
+        f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
+        f"  logs      {stage.folder}",
         "",
         *_manual_phone_lines(),
         "",
@@ -36,15 +39,6 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         *(f"  {command}" for command in commands(stage)),
         "",
         "Ctrl-C stops everything.",
-    ]
-
-
-def _url_lines(stage: DemoEnvironment) -> list[str]:
-    return [
-        f"  console   {stage.console_signed_in}",
-        f"  phones    {stage.sandbox_url}/  (you play everyone)",
-        f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
-        f"  logs      {stage.folder}",
     ]
 
 

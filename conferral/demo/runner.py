@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import aiohttp
 
 from conferral import output
-from conferral.demo import closing_message, programs
+from conferral.demo import characters, closing_message, programs
 from conferral.demo.after_call_twiml import serve_after_call_twiml
 from conferral.demo.environment import API_TOKEN, DemoEnvironment, start
 from conferral.demo.phones import DemoPhones
 from conferral.demo.polling import cancel_all
 from conferral.demo.scenario import ScenarioRunner
-from conferral.demo.scenarios import calls
 from conferral.demo.scenarios.calls import Story
 from conferral.demo.subprocesses import Subprocesses
 from conferral.demo.workers import DemoWorkers
@@ -98,7 +97,7 @@ async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoO
             output.print_line(f"Demo: {options.story.summary}")
             await _run_scenario(options, theatre, workers)
             if not options.exit_after_story:
-                session_id = await calls.start_second_call(theatre)
+                session_id = await theatre.start_bridged_call(characters.CUSTOMER)
                 await theatre.set_phones_manual()
                 for line in _print_closing_message(stage, session_id, children):
                     output.print_line(line)

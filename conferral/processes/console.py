@@ -1,6 +1,7 @@
 """The console process: wires and runs the web console."""
 
 import asyncio
+import sys
 from dataclasses import dataclass
 
 import structlog
@@ -47,7 +48,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     configure_log(settings)
     make_redis_client(settings.redis_url)  # an invalid URL is a settings error
     warn_of_weak_token(settings.api_token)
-    if output.errors_are_shown():
+    if sys.stderr.isatty():
         # Browsers never send the fragment, and the page removes it from the address bar. Never log it.
         output.print_note(f"console: {page_url(host, port)}#token={settings.api_token.get_secret_value()}")
     if not is_loopback(host):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TypedDict
 
@@ -113,9 +113,9 @@ def phone_views(sandbox: SandboxRuntime) -> tuple[list[PhoneView], int]:
 
 
 def _phone(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> PhoneView:
-    newest = sorted((*phone.call_sids[-CALLS_MAX:], *phone.placed_call_sids[-CALLS_MAX:]), key=_age(sandbox))[
-        -CALLS_MAX:
-    ]
+    calls = sandbox.model.state.calls
+    both = (*phone.call_sids[-CALLS_MAX:], *phone.placed_call_sids[-CALLS_MAX:])
+    newest = sorted(both, key=lambda sid: calls[sid].created_at_s)[-CALLS_MAX:]
     script = phone.next_scripts[0] if phone.next_scripts else phone.default
     story = sorted((line for sid in newest for line in _story(sandbox, sid)), key=lambda line: line["at"])
     return PhoneView(
@@ -128,10 +128,6 @@ def _phone(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> PhoneView
         story=story[-LINES_MAX:],
         cannot_call="already on a call" if live else "",
     )
-
-
-def _age(sandbox: SandboxRuntime) -> Callable[[str], float]:
-    return lambda sid: sandbox.model.state.calls[sid].created_at_s
 
 
 def _names(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:

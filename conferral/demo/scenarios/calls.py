@@ -189,12 +189,3 @@ STORIES = {
     "record": Story("the conference is recorded, and a consult is not", conference.record),
     "after": Story("the customer gets a survey after the call", conference.after),
 }
-
-
-async def start_second_call(theatre: ScenarioRunner) -> str:
-    """Start a call that stays bridged; return its session's id.
-
-    Raises:
-        CommandNotDoneError: the call didn't connect.
-    """
-    return await theatre.start_bridged_call(characters.CUSTOMER)

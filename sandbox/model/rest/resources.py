@@ -31,10 +31,6 @@ def account_uri(state: State) -> str:
     return f"/{callback_parameters.API_VERSION}/Accounts/{state.account_sid}"
 
 
-def _camel(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
-
-
 def call_resource(state: State, call: Call) -> dict[str, Any]:
     """Return a Call resource."""
     uri = f"{account_uri(state)}/Calls/{call.sid}"
@@ -64,7 +60,7 @@ def call_resource(state: State, call: Call) -> dict[str, Any]:
         "queue_time": str(call.queue_ms),
         "trunk_sid": None,
         "uri": f"{uri}.json",
-        "subresource_uris": {part: f"{uri}/{_camel(part)}.json" for part in CALL_PARTS},
+        "subresource_uris": {part: f"{uri}/{part.title().replace('_', '')}.json" for part in CALL_PARTS},
     }
 
 
