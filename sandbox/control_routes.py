@@ -9,7 +9,7 @@ from aiohttp import web
 
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.http import ControlError, errors_as_json_handler, json_response, read_json_object
+from conferral.sandbox.http import ControlError, errors_as_json_handler, json_response, pick, read_json_object
 from conferral.sandbox.model import NoSubscriberError, UnknownNumberError
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences
@@ -68,18 +68,9 @@ def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
 
 def describe(call: CallHandle) -> dict[str, Any]:
     """Return a leg as JSON for the control routes."""
-    record = call.record
-    return {
-        "sid": record.sid,
-        "from": record.from_,
-        "to": record.to,
-        "direction": record.direction,
-        "status": record.status,
-        "activity": record.activity,
-        "parent_call_sid": record.parent_sid,
-        "conference_sid": record.conference_sid,
-        "hears": str(call.hears_now) if call.hears_now else None,
-    }
+    shown = pick(call.record, "sid", "to", "direction", "status", "activity", "conference_sid")
+    named = {"from": call.record.from_, "parent_call_sid": call.record.parent_sid}
+    return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
 
 
 def _has_kind(value: object, kind: Any) -> bool:
@@ -194,22 +185,19 @@ class ControlRoutes:
         if sid not in self._sandbox.model.state.calls:
             raise ControlError(404, f"no call {sid}")
         call = self._sandbox.call(sid)
-        match act:
-            case "answer":
-                call.answer()
-            case "hangup":
-                call.hang_up()
-            case "reject":
-                call.reject()
-            case "press":
-                call.press(str((await read_json_object(request, ("digits",)))["digits"]))
-            case "speak":
-                call.speak()
-            case "fall-silent":
-                call.fall_silent()
-            case _:
-                acts = "answer, hangup, reject, press, speak, fall-silent"
-                raise ControlError(404, f"no such act: {act}; there are {acts}")
+        acts = {
+            "answer": call.answer,
+            "hangup": call.hang_up,
+            "reject": call.reject,
+            "speak": call.speak,
+            "fall-silent": call.fall_silent,
+        }
+        if act == "press":
+            call.press(str((await read_json_object(request, ("digits",)))["digits"]))
+        elif act in acts:
+            acts[act]()
+        else:
+            raise ControlError(404, f"no such act: {act}; there are press, {', '.join(acts)}")
         return json_response(describe(call))
 
     async def conferences(self, request: web.Request) -> web.Response:
@@ -217,20 +205,12 @@ class ControlRoutes:
         live = request.query.get("live") == "true"
         shown = [
             {
-                "sid": conference.sid,
-                "name": conference.name,
-                "status": conference.status,
-                "reason_ended": conference.reason_ended,
-                "region": conference.region,
+                **pick(conference, "sid", "name", "status", "reason_ended", "region"),
                 "max_participants": conference.participants_max,
                 "participants": [
                     {
-                        "call_sid": it.call_sid,
-                        "label": it.label,
-                        "status": it.status,
-                        "muted": it.muted,
+                        **pick(it, "call_sid", "label", "status", "muted", "coaching"),
                         "hold": it.is_held,
-                        "coaching": it.coaching,
                         "call_sid_to_coach": it.coach_sid,
                         "speaking": it.is_speaking,
                         "start_conference_on_enter": it.settings.start_on_enter,
@@ -250,12 +230,8 @@ class ControlRoutes:
         """List all recordings, with the voices on them."""
         shown = [
             {
-                "sid": it.sid,
-                "call_sid": it.call_sid,
-                "conference_sid": it.conference_sid,
-                "status": it.status,
-                "channels": it.settings.channels,
-                "track": it.settings.track,
+                **pick(it, "sid", "call_sid", "conference_sid", "status"),
+                **pick(it.settings, "channels", "track"),
                 "length_s": it.length_s(self._sandbox.now_s),
                 "spans": [
                     {"since_s": span.since_s, "until_s": span.until_s, "voices": sorted(span.voices)}
@@ -279,12 +255,10 @@ class ControlRoutes:
         shown = {
             sid: [
                 {
-                    "since_s": it.since_s,
-                    "until_s": it.until_s,
-                    "kind": it.sound.kind,
+                    **pick(it, "since_s", "until_s"),
+                    **pick(it.sound, "kind", "ringing"),
                     "parties": sorted(it.sound.parties),
                     "what": it.sound.content,
-                    "ringing": it.sound.ringing,
                 }
                 for it in intervals
             ]

@@ -5,10 +5,11 @@ One-shot faults take precedence, in the order in which they were added.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from random import Random
-from typing import Literal
+from typing import Literal, TypeVar
 
 from conferral.sandbox.model import CallbackRequest, FetchRequest, Params
 
@@ -74,6 +75,9 @@ class FetchPlan:
     status: int = 0
     """HTTP status of the injected failure; 0: no connection."""
     delay_s: float = 0.0
+
+
+Plan = TypeVar("Plan", CallbackPlan, RestPlan, FetchPlan)
 
 
 @dataclass(slots=True)
@@ -229,11 +233,8 @@ class Faults:
         """Decide what happens to this callback."""
         params = dict(request.params)
         names = (request.event, f"status={params.get('CallStatus', '')}")
-        for shot in self._one_shots:
-            plan = shot.plan
-            if isinstance(plan, CallbackPlan) and self._matches(shot, names, request.params):
-                self._use_up(shot)
-                return plan
+        if plan := self._take(CallbackPlan, lambda shot: self._matches(shot, names, request.params)):
+            return plan
         return CallbackPlan(
             0 if self._happens(self.callback_loss) else 2 if self._happens(self.callback_duplication) else 1,
             self._draw(self.callback_delay_s),
@@ -242,32 +243,24 @@ class Faults:
 
     def plan_rest(self, method: str, path: str, params: Params = ()) -> RestPlan:
         """Decide what happens to this REST request."""
-        for shot in self._one_shots:
-            plan = shot.plan
-            if isinstance(plan, RestPlan) and shot.method in ("*", method) and self._matches(shot, (path,), params):
-                self._use_up(shot)
-                return plan
+        if plan := self._take(
+            RestPlan, lambda shot: shot.method in ("*", method) and self._matches(shot, (path,), params)
+        ):
+            return plan
         latency_s = self._draw(self.latency_s)
-        if self._happens(self.rate_429):
-            return RestPlan(latency_s, 429, retry_after_s=self.retry_after_s)
-        if self._happens(self.rate_500_before):
-            return RestPlan(latency_s, 500)
-        if self._happens(self.rate_500_after):
-            return RestPlan(latency_s, 500, moment="after")
-        if self._happens(self.cut_before):
-            return RestPlan(latency_s, cuts_connection=True)
-        if self._happens(self.cut_after):
-            return RestPlan(latency_s, cuts_connection=True, moment="after")
-        return RestPlan(latency_s)
+        plans = (
+            (self.rate_429, RestPlan(latency_s, 429, retry_after_s=self.retry_after_s)),
+            (self.rate_500_before, RestPlan(latency_s, 500)),
+            (self.rate_500_after, RestPlan(latency_s, 500, moment="after")),
+            (self.cut_before, RestPlan(latency_s, cuts_connection=True)),
+            (self.cut_after, RestPlan(latency_s, cuts_connection=True, moment="after")),
+        )
+        return next((plan for rate, plan in plans if self._happens(rate)), RestPlan(latency_s))
 
     def plan_fetch(self, request: FetchRequest) -> FetchPlan:
         """Decide what happens to this request for TwiML."""
-        for shot in self._one_shots:
-            plan = shot.plan
-            if isinstance(plan, FetchPlan) and fnmatchcase(request.url, shot.pattern):
-                self._use_up(shot)
-                return plan
-        return FetchPlan(delay_s=self._draw(self.fetch_delay_s))
+        plan = self._take(FetchPlan, lambda shot: fnmatchcase(request.url, shot.pattern))
+        return plan or FetchPlan(delay_s=self._draw(self.fetch_delay_s))
 
     def _add_one_shot(
         self,
@@ -290,10 +283,15 @@ class Faults:
         wanted = shot.params.items()
         return all(value == sent.get(name, "") or (value == "*" and name in sent) for name, value in wanted)
 
-    def _use_up(self, shot: _OneShot) -> None:
-        shot.count -= 1
-        if shot.count <= 0:
-            self._one_shots.remove(shot)
+    def _take(self, kind: type[Plan], matches: Callable[[_OneShot], bool]) -> Plan | None:
+        """Return the plan of the first one-shot fault that matches, and use it up; None without one."""
+        for shot in self._one_shots:
+            if isinstance(shot.plan, kind) and matches(shot):
+                shot.count -= 1
+                if shot.count <= 0:
+                    self._one_shots.remove(shot)
+                return shot.plan
+        return None
 
     def _happens(self, rate: float) -> bool:
         return rate > 0 and self._random.random() < rate

@@ -32,6 +32,11 @@ def errors_as_json_handler(handler: Handler) -> Handler:
     return handle
 
 
+def pick(source: object, *names: str) -> dict[str, Any]:
+    """Return these attributes by name."""
+    return {name: getattr(source, name) for name in names}
+
+
 def json_response(body: object, status: int = 200) -> web.Response:
     """Return a JSON response."""
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

@@ -121,9 +121,8 @@ class TimePassed:
     """Time has passed; everything due happens."""
 
 
-Input = (
-    InboundCall
-    | PhoneRings
+PhoneEvent = (
+    PhoneRings
     | PhoneAnswers
     | PhoneBusy
     | PhoneRejects
@@ -132,9 +131,5 @@ Input = (
     | PhonePresses
     | PhoneSpeaks
     | PhoneFallsSilent
-    | UnknownCallback
-    | RestRequest
-    | TwimlFetched
-    | TwimlFailed
-    | TimePassed
 )
+Input = InboundCall | PhoneEvent | UnknownCallback | RestRequest | TwimlFetched | TwimlFailed | TimePassed

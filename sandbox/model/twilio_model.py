@@ -162,19 +162,7 @@ class TwilioModel:
                 self._on_phone_event(transaction, input_)
         return None, ""
 
-    def _on_phone_event(
-        self,
-        transaction: Transaction,
-        input_: inputs.PhoneRings
-        | inputs.PhoneAnswers
-        | inputs.PhoneBusy
-        | inputs.PhoneRejects
-        | inputs.PhoneFails
-        | inputs.PhoneHangsUp
-        | inputs.PhonePresses
-        | inputs.PhoneSpeaks
-        | inputs.PhoneFallsSilent,
-    ) -> None:
+    def _on_phone_event(self, transaction: Transaction, input_: inputs.PhoneEvent) -> None:
         if input_.call_sid not in self.state.live_calls:
             return
         call = transaction.call(input_.call_sid)

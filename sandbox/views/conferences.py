@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conferral.sandbox.http import pick
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views.phones import name_of, phone_of
 
@@ -24,19 +25,12 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
     live = [state.conferences[sid] for sid in list(state.conference_sids.values())[-CONFERENCES_MAX:]]
     return [
         {
-            "sid": conference.sid,
-            "name": conference.name,
-            "status": conference.status,
+            **pick(conference, "sid", "name", "status"),
             "participants": [
                 {
-                    "call_sid": it.call_sid,
+                    **pick(it, "call_sid", "label", "status", "muted", "coaching", "end_on_exit"),
                     "name": name_of(sandbox, phone_of(state.calls[it.call_sid])),
-                    "label": it.label,
-                    "status": it.status,
-                    "muted": it.muted,
                     "hold": it.is_held,
-                    "coaching": it.coaching,
-                    "end_on_exit": it.end_on_exit,
                 }
                 for it in conference.participants.values()
             ],

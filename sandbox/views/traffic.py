@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from conferral.sandbox.http import pick
 from conferral.sandbox.model import DebuggerEntry
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
@@ -21,26 +22,15 @@ def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) ->
     """Return the view of one webhook request."""
     url = urlsplit(entry.url)
     return {
+        **_timed(entry, "kind", "event", "method", "url", "params", "call_sid"),
+        **pick(entry, "verdict", "status", "answer_type", "fault", "again_of"),
         "number": number,
-        "at": iso(entry.at_s),
-        "kind": entry.kind,
-        "event": entry.event,
-        "method": entry.method,
-        "url": entry.url,
         "path": url.path,
-        "params": entry.params,
-        "call_sid": entry.call_sid,
         "who": _party_name(sandbox, entry.call_sid),
         "conference_sid": entry.get("ConferenceSid"),
         "headers": _headers(entry),
-        "verdict": entry.verdict,
-        "status": entry.status,
-        "answer_type": entry.answer_type,
         "answer": _pretty(entry.answer),
-        "attempts": [_attempt_view(it) for it in entry.attempts],
-        "duration_ms": round(entry.duration_ms, 1),
-        "fault": entry.fault,
-        "again_of": entry.again_of,
+        "attempts": [_timed(it, "status", "failure") for it in entry.attempts],
     }
 
 
@@ -48,29 +38,15 @@ def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[st
     """Return the view of one REST request; arguments as for `delivery_view`."""
     call_sid = _CALL_SID.search(entry.path)
     return {
+        **_timed(entry, "method", "path", "params", "status", "code", "applied", "fault"),
         "number": number,
-        "at": iso(entry.at_s),
-        "method": entry.method,
-        "path": entry.path,
         "who": _party_name(sandbox, call_sid[0]) if call_sid else "",
-        "params": entry.params,
-        "status": entry.status,
-        "code": entry.code,
-        "applied": entry.applied,
-        "fault": entry.fault,
-        "duration_ms": round(entry.duration_ms, 1),
     }
 
 
 def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -> dict[str, Any]:
     """Return the view of one Twilio debugger entry."""
-    return {
-        "number": number,
-        "code": entry.code,
-        "message": entry.message,
-        "call_sid": entry.call_sid,
-        "url": entry.url,
-    }
+    return {"number": number, **pick(entry, "code", "message", "call_sid", "url")}
 
 
 def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:
@@ -84,13 +60,8 @@ def _headers(entry: DeliveryEntry) -> dict[str, str]:
     return {name: value for name, value in sent.items() if value}
 
 
-def _attempt_view(attempt: DeliveryAttempt) -> dict[str, Any]:
-    return {
-        "at": iso(attempt.at_s),
-        "status": attempt.status,
-        "failure": attempt.failure,
-        "duration_ms": round(attempt.duration_ms, 1),
-    }
+def _timed(entry: DeliveryAttempt | DeliveryEntry | RestEntry, *names: str) -> dict[str, Any]:
+    return {"at": iso(entry.at_s), **pick(entry, *names), "duration_ms": round(entry.duration_ms, 1)}
 
 
 def _pretty(body: str) -> str:
