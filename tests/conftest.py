@@ -42,7 +42,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 @pytest.fixture
 def chance(request) -> random.Random:
     """Randomness that can be repeated; a failing test shows how."""
-    seed = f"{request.config.getoption('randomly_seed')}:{request.node.nodeid}"
+    seed = f"{request.config.getoption('randomly_seed', 0)}:{request.node.nodeid}"
     sys.stderr.write(f"repeat with: --randomly-seed={seed.partition(':')[0]}\n")
     return random.Random(seed)
 

@@ -201,14 +201,15 @@ async def test_full_redis_is_reported_as_unreachable(publisher, client):
     assert await publisher.redis_error() == ""
 
 
-async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher, clock):
+async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher):
+    loop = asyncio.get_running_loop()
     await publisher.publish(event(0))
     server.signal(signal.SIGSTOP)
     try:
-        began_s = clock.monotonic_s()
+        began_s = loop.time()
         with pytest.raises(StoreUnreachableError):
             await publisher.publish(event(1))
-        assert clock.monotonic_s() - began_s < 1.5
+        assert loop.time() - began_s < 1.5
         assert publisher.restarted_recently()
     finally:
         server.signal(signal.SIGCONT)

@@ -14,8 +14,9 @@ import pytest
 from _pytest.nodeid import coerce_node_id
 from xdist.scheduler import LoadGroupScheduling
 
-#: Folders of tests that take seconds each. Those come first, so that no process ends the run with one alone.
-_LONG = {"model_checking", "processes", "simulation"}
+#: Folders of tests that take seconds each, or all run in one process. Those come first, so that no process ends the run
+#: with one alone.
+_LONG = {"browser", "model_checking", "processes", "simulation"}
 
 
 @pytest.hookimpl(trylast=True)

@@ -48,10 +48,10 @@ def test_numbers_and_secrets_are_not_carried_on_be_they_value_or_name(value, sho
 @pytest.mark.parametrize("sign", ["a", ":", "1", "1-", "+"])
 def test_oversized_parameter_is_parsed_quickly(sign):
     word = sign * (64 * 1024 // len(sign))
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     form = fields("announcement_to_one_fails", ReasonAnnouncementFailed=word, Mood=word)
     event = conference_event(form, ConferenceCallback(CALLER))
-    assert time.perf_counter() - started_s < 1
+    assert time.process_time() - started_s < 1
     assert (len(event.reason) <= 200, len(json.loads(event.other)["Mood"]) <= 200) == (True, True)
 
 
