@@ -1,6 +1,6 @@
 """The calls of a story, and effects in a few words."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from conferral.statemachine.effects import (
@@ -73,21 +73,10 @@ class Legs(dict[str, Leg]):
         gated = isinstance(effect, CreateCall)
         self[effect.party] = Leg(call_sid, effect.party, label, dial=effect.effect_id, is_gated=gated)
 
-    def fork(self) -> "Legs":
-        """The same legs, which change on their own from here on."""
-        other = Legs()
-        other.update({name: replace(leg) for name, leg in self.items()})
-        other._dials = self._dials
-        return other
-
     def _make_conference(self, name: str) -> None:
         if name in self:
             self._make_conference(f"former {name}")
             self[f"former {name}"] = self[name]
-
-    def of_call(self, call_sid: str) -> Leg:
-        """The leg of a call."""
-        return next(leg for leg in self.values() if leg.call_sid == call_sid)
 
 
 def words(effect: Effect) -> str:

@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, talking
 
 UNKNOWN = "unknown: Twilio did not confirm it"
 
@@ -102,8 +102,9 @@ def test_announcement_that_twilio_refuses_fails_the_command():
     story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
 
 
-def test_announcement_of_unknown_outcome_may_still_report_its_end():
-    story = playing()
+@pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])
+def test_announcement_of_unknown_outcome_may_still_report_its_end(begin):
+    story = ordering(begin).announce()
     story.is_unknown("play_announcement", "", story.effects[-1].effect_id).expect_command("announce-1", "accepted")
     story.played().expect_command("announce-1", "accepted", "done").expect_no_orders()
 

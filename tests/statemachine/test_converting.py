@@ -133,6 +133,14 @@ def test_repair_is_tried_once_and_then_everyone_is_released():
     story.expect_command("convert-1", "accepted", "failed")
 
 
+def test_read_some_time_after_the_repair_was_answered_changes_nothing():
+    story = redirected().joins("agent").fires(ConvertOverdue)
+    seen = {"conference": CONFERENCE, "inside": ("agent",), "customer": "in-progress", "agent": "in-progress"}
+    story.reads(**seen).expect("converting", REDIRECT_CUSTOMER)
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
+    story.later(5_000).reads(**seen).expect("converting").expect_timers("repair")
+
+
 def test_conversion_ends_in_time_although_every_read_fails():
     story = converting().joins("agent").fires(ConvertOverdue).fails("read_calls", status=500).expect("converting")
     story.fires(RepairOverdue).expect("ended", "end room", "hang up customer", reason="convert-failed")

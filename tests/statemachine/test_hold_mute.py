@@ -6,7 +6,7 @@ from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import ConfirmOverdue, LoneOverdue, PendingCommandOverdue, StageOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
 from tests.statemachine.scenario import CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import converted, dialing, talking
+from tests.statemachine.transfer_scenarios import conferenced, converted, dialing, talking
 
 BOTH = ("customer", "agent")
 
@@ -150,8 +150,15 @@ def test_holds_queued_during_conversion_leave_someone_who_can_hear():
     story.expect_command("hold-1", "accepted", "done").expect_held("customer")
 
 
-@pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
-def test_supervisor_is_heard_according_to_the_mode(command):
+@pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])
+@pytest.mark.parametrize("command", ["mute", "unmute"])
+def test_supervisor_is_heard_according_to_the_mode(command, begin):
+    story = getattr(supervised("monitor", begin), command)("supervisor", "late")
+    refused_because(story, "late", "not for a supervisor: use the modes of supervise")
+
+
+@pytest.mark.parametrize("command", ["hold", "unhold"])
+def test_supervisor_is_not_put_on_hold(command):
     story = getattr(supervised(), command)("supervisor", "late")
     refused_because(story, "late", "not for a supervisor: use the modes of supervise")
 
@@ -160,6 +167,12 @@ def test_supervisor_is_heard_according_to_the_mode(command):
 def test_hold_or_mute_of_an_unknown_party_is_refused(command):
     story = getattr(ordering(), command)("lawyer", "late")
     refused_because(story, "late", "no such party; parties: customer, agent")
+
+
+@pytest.mark.parametrize("command", ["mute", "unmute"])
+def test_mute_of_an_unknown_party_is_refused_in_a_transfer(command):
+    story = getattr(ordering(talking, "warm"), command)("lawyer", "late")
+    refused_because(story, "late", "no such party; parties: customer, agent, target")
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])

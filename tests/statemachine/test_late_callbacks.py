@@ -9,8 +9,8 @@ from tests.statemachine.conference_scenarios import (
     browser_talks,
     waiting,
 )
-from tests.statemachine.scenario import CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, ringing, talking
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, dialing, ringing, talking
 
 
 def bridged_browser() -> ConferenceScenario:
@@ -57,6 +57,24 @@ def test_late_leave_of_the_target_does_not_undo_a_newer_join():
     story.joins("target", sequence=last + 2)
     story.leaves("target", status="in-progress", sequence=last + 1).expect("transferring", outcome="stale")
     assert story.session.parties["target"].in_conference
+
+
+@pytest.mark.parametrize(("begin", "party"), [(conferenced, "agent"), (lambda: talking("warm"), "target")])
+def test_late_change_does_not_undo_a_newer_join(begin, party):
+    story = begin()
+    state, last = story.session.state.value, story._sequences[CONFERENCE]
+    story.joins(party, sequence=last + 2).legs[party].held = True
+    story.changes(party, sequence=last + 1).expect(state, outcome="stale").expect_held()
+
+
+def test_late_decision_of_the_gate_about_a_target_that_was_given_up_changes_nothing():
+    story = ringing("warm").call("target", "busy").expect("conferenced", "flag agent").confirms("agent")
+    story.gate("target", "accepted").expect("conferenced").expect_transfer("failed", "busy")
+
+
+def test_target_that_was_given_up_and_reaches_the_gate_is_hung_up():
+    story = dialing("warm", BOB, CAROL).placed("target-1").call("target-1", "no-answer")
+    story.gate("target-1").expect("transferring", "hang up target-1").expect_transfer("dialing")
 
 
 def test_late_change_of_the_target_before_does_not_hold_the_target_now():

@@ -146,6 +146,19 @@ def test_hang_up_without_callbacks_is_verified():
     story.expect_command("remove-1", "accepted", "done")
 
 
+@pytest.mark.parametrize("begin", [lambda: Scenario().answered(), lambda: Scenario().answered().convert()])
+def test_hang_up_without_callbacks_is_verified_where_there_is_no_conference(begin):
+    story = ordering(begin).remove("agent")
+    state = story.session.state.value
+    story.fires(PendingCommandOverdue).expect(state, "look").expect_command("remove-1", "accepted")
+    assert "pending_command" in story.session.timers
+
+
+def test_agent_removed_before_the_target_is_dialed_hands_over_blind():
+    story = ordering().transfer("warm").expect("transferring", "unflag agent", phase="warm")
+    story.remove("agent").expect("transferring", phase="blind").expect_command("remove-1", "accepted")
+
+
 def test_hang_up_that_a_read_does_not_show_either_is_given_up():
     story = ordering().remove("agent").fires(PendingCommandOverdue)
     story.reads(agent="in-progress", customer="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
