@@ -28,11 +28,7 @@ class AccessControl:
         return self._sign_in.cookie_until_s(request) or None
 
     def require_read(self, request: web.Request) -> None:
-        """Verify that the request may read.
-
-        Raises:
-            RequestError: it is not signed in.
-        """
+        """Verify that the request may read; raise RequestError if it is not signed in."""
         if self.signed_in_until_s(request) is None:
             raise RequestError(
                 "unauthorized", "sign in first: with CONFERRAL_API_TOKEN, on the page or as a bearer token"

@@ -29,11 +29,7 @@ class RedisAccess:
         self._reader: SessionQueries | None = None
 
     async def run(self, read: Callable[[SessionQueries], Awaitable[T]]) -> T:
-        """Run a query on Redis.
-
-        Raises:
-            StoreError: Redis doesn't respond, or nothing is set up under the prefix.
-        """
+        """Run a query on Redis; raise StoreError if Redis doesn't respond, or nothing is set up under the prefix."""
 
         async def read_with_config() -> T:
             if self._reader is None:

@@ -100,9 +100,6 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
 
     Args:
         now_ms: Unix milliseconds by Redis's clock; 0 to read the clock.
-
-    Raises:
-        StoreError: as for any read.
     """
     client, keys = reader.client, reader.keys
     seen_at_ms, found = await process_registry.read_all(client, keys)
@@ -135,11 +132,7 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
 
 
 def rates(before: Health, after: Health) -> Rates | None:
-    """Return the rates between two snapshots.
-
-    Returns:
-        None if no time passed between them.
-    """
+    """Return the rates between two snapshots; None if no time passed."""
     seconds = (after.at_ms - before.at_ms) / 1000
     if seconds <= 0:
         return None

@@ -18,11 +18,7 @@ TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
 
 
 def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
-    """Return the command in a request's body.
-
-    Raises:
-        RequestError: A field is missing or invalid.
-    """
+    """Return the command in a request's body; raise RequestError if a field is missing or invalid."""
     try:
         return command_parser.parse(fields)
     except BadCommandError as error:

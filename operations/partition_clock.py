@@ -29,11 +29,7 @@ class PartitionClocks:
 
 
 async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:
-    """Read the clocks from Redis.
-
-    Raises:
-        StoreError: as for any read.
-    """
+    """Read the clocks from Redis."""
     keys = reader.keys
     ahead_ms = await reader.clock_offsets_ms(range(keys.partitions))
     leases = [keys.lease(number) for number in range(keys.partitions)]
@@ -42,11 +38,7 @@ async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:
 
 
 async def read_session_time_ms(reader: SessionReader, session_id: str) -> int:
-    """Return the time for one session, Unix milliseconds; asks only the node that has the session.
-
-    Raises:
-        StoreError: as for any read.
-    """
+    """Return the time for one session, Unix milliseconds; asks only the node that has the session."""
     partition = reader.keys.partition_of(session_id)
     (ahead_ms,) = await reader.clock_offsets_ms([partition])
     return await server_time_ms(reader.client, reader.keys.lease(partition)) + ahead_ms

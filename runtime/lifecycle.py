@@ -26,7 +26,7 @@ def process_name() -> str:
 def run(
     main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, on_hangup: Callable[[], None] | None = None
 ) -> int:
-    """Run a process until it ends by itself or gets SIGTERM or SIGINT.
+    """Run a process until it ends by itself or gets SIGTERM or SIGINT; return its exit code.
 
     Uses uvloop if installed. A signal only sets the event passed to `main`; nothing is canceled, so a running commit or
     REST call is finished.
@@ -35,9 +35,6 @@ def run(
         main: The process; gets the stop event.
         on_hangup: Called on SIGHUP, for example to reload a file; in a thread, so that disk access delays no one.
             Without it, SIGHUP ends the process as usual.
-
-    Returns:
-        The exit code, as returned by `main`.
     """
     # Objects loaded so far live forever, so the collector can skip them.
     gc.freeze()

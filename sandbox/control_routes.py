@@ -55,11 +55,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
 
 
 def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
-    """Return the object in this field, with its values as strings.
-
-    Raises:
-        ControlError: the field isn't an object.
-    """
+    """Return the object in this field, values as strings; raise ControlError if it isn't an object."""
     value = body.get(name) or {}
     if not isinstance(value, dict):
         raise ControlError(422, f"{name} must be an object")

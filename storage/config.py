@@ -29,7 +29,6 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
 
     Raises:
         SettingsError: Redis holds another partition count, or is a cluster and `REDIS_URL` does not say so.
-        StoreError: Redis failed.
     """
     key = config_key(prefix)
     with _cluster_setting(), store_errors():

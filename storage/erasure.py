@@ -125,11 +125,7 @@ class SessionEraser:
         )
 
     async def erase(self, report: ErasureReport) -> bool:
-        """Remove what was found. Safe to repeat, also after an interruption.
-
-        Returns:
-            False if the session has changed since the search; then nothing was removed.
-        """
+        """Remove what was found, unless the session has changed since; return whether it was. Safe to repeat."""
         keys, session_id = self._keys, report.session_id
         partition = keys.partition_of(session_id)
         of_partition = [

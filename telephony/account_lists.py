@@ -164,9 +164,6 @@ class AccountListReader:
         Args:
             own_calls: Known calls that it may hold.
 
-        Raises:
-            ProviderError: as for any request.
-
         Source: Twilio docs, Participants subresource.
         """
         inside = self._client.conferences(conference_sid).participants

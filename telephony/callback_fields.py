@@ -73,11 +73,7 @@ def is_number(value: str) -> bool:
 
 
 def number(fields: Fields, name: str) -> int | None:
-    """Return a count; None if the field is absent.
-
-    Raises:
-        MalformedCallbackError: it is malformed.
-    """
+    """Return a count, None if the field is absent; raise MalformedCallbackError if it is malformed."""
     value = fields.get(name)
     if not value:
         return None

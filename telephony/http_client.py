@@ -81,11 +81,7 @@ class _SendCancelledError(ProviderUnreachableError):
 
 
 def check_send_allowed() -> None:
-    """Check, right before a request is sent, that it is still allowed.
-
-    Raises:
-        ProviderUnreachableError: it is not.
-    """
+    """Raise ProviderUnreachableError unless the request, about to be sent, is still allowed."""
     if not _send_allowed.get()():
         raise _SendCancelledError
 

@@ -43,11 +43,7 @@ class NumberSetup:
 
 
 async def read_account(client: Client, account_sid: str) -> AccountStatus:
-    """Return the account's status. Standard API keys are not allowed to read it.
-
-    Raises:
-        ProviderError: as for any request.
-    """
+    """Return the account's status. Standard API keys are not allowed to read it."""
     with label_requests("check"), translate_errors():
         account = await client.api.v2010.accounts(account_sid).fetch_async()
     if not isinstance(account.status, str):
@@ -59,11 +55,7 @@ async def read_account(client: Client, account_sid: str) -> AccountStatus:
 
 
 async def read_number(client: Client, number: str) -> NumberSetup | None:
-    """Return the setup of a number; None if it is not in the account.
-
-    Raises:
-        ProviderError: as for any request.
-    """
+    """Return the setup of a number; None if it is not in the account."""
     with label_requests("check"), translate_errors():
         found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)
     for one in found:

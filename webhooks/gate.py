@@ -39,11 +39,7 @@ class GateRoutes:
     """Answers the gate."""
 
     def __init__(self, settings: ServiceSettings, documents: TwimlBuilder, ingest: Ingest, metrics: Metrics) -> None:
-        """Load the allow-list.
-
-        Raises:
-            SettingsError: The allow-list is invalid.
-        """
+        """Load the allow-list; raise SettingsError if it is invalid."""
         self._settings = settings
         self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self._documents = documents

@@ -41,11 +41,7 @@ def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[
 async def serve_monitoring(
     stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    """Serve until the process stops.
-
-    Raises:
-        SettingsError: The port is taken.
-    """
+    """Serve until the process stops; raise SettingsError if the port is taken."""
     app = make_monitoring_app(metrics, problems)
     async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
         await stop.wait()

@@ -39,9 +39,6 @@ class PartitionCoverage:
 
         Args:
             held: The partitions that this worker holds.
-
-        Raises:
-            StoreError: Redis failed.
         """
         numbers = [number for number in self._monitors if number not in held]
         for number in held:

@@ -30,11 +30,7 @@ def redacted_url(url: str) -> str:
 
 
 def make_redis_client(url: str, max_connections: int = 8) -> Client:
-    """Create a client for the configured URL.
-
-    Raises:
-        SettingsError: the URL is invalid.
-    """
+    """Create a client for the configured URL; raise SettingsError if it is invalid."""
     try:
         return make_client(url, max_connections=max_connections)
     except ValueError as error:

@@ -97,11 +97,7 @@ def _read_history(named: str) -> SessionHistory:
 
 
 def _version(history: SessionHistory, as_of: str) -> int:
-    """Return the version that `--as-of` selects.
-
-    Raises:
-        BadParameter: it is ambiguous or doesn't exist.
-    """
+    """Return the version that `--as-of` selects; raise BadParameter if it is ambiguous or doesn't exist."""
     from conferral.operations import wording
     from conferral.operations.history import replay, timeline
 

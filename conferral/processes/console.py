@@ -38,11 +38,7 @@ class ConsoleOptions:
 
 
 def run_console(host: str, port: int, options: ConsoleOptions) -> int:
-    """Run the web console; return the exit code.
-
-    Raises:
-        SettingsError: a setting is invalid, or the port is taken.
-    """
+    """Run the web console, return the exit code; raise SettingsError if a setting is invalid or the port taken."""
     settings = load(ConsoleSettings)
     require_free_port(host, port)
     configure_log(settings)

@@ -36,11 +36,7 @@ def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
 
 
 def read_flag(message: Mapping[str, Any], name: str) -> bool:
-    """Return a boolean field; false if missing.
-
-    Raises:
-        BadMessageError: it isn't a boolean.
-    """
+    """Return a boolean field, false if missing; raise BadMessageError if it isn't a boolean."""
     value = message.get(name, False)
     if not isinstance(value, bool):
         raise BadMessageError(f"{name}: must be true or false")
@@ -48,11 +44,7 @@ def read_flag(message: Mapping[str, Any], name: str) -> bool:
 
 
 def read_count(message: Mapping[str, Any], name: str) -> int | None:
-    """Return a nonnegative integer field; None if missing.
-
-    Raises:
-        BadMessageError: it isn't one.
-    """
+    """Return a nonnegative integer field, None if missing; raise BadMessageError if it isn't one."""
     value = message.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
         raise BadMessageError(f"{name}: must be a whole number, 0 or more")

@@ -125,11 +125,7 @@ def to_json(history: SessionHistory) -> bytes:
 
 
 def parse_history(body: bytes) -> SessionHistory:
-    """Parse a history file.
-
-    Raises:
-        BadHistoryError: the file isn't a history.
-    """
+    """Parse a history file; raise BadHistoryError if it isn't one."""
     if len(body) > FILE_BYTES_MAX:
         raise BadHistoryError("larger than 64 MiB")
     try:

@@ -106,14 +106,7 @@ class Timeline:
         self._before_ms = 0
 
     def add(self, log: Iterable[LogEntry]) -> set[int]:
-        """Append the next log entries; malformed ones are skipped.
-
-        Args:
-            log: Oldest first, following everything added before.
-
-        Returns:
-            Indexes of the entries that are new or updated.
-        """
+        """Append the next log entries, except malformed ones; return the indexes of new or updated timeline entries."""
         changed: set[int] = set()
         for entry in log:
             place, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])

@@ -36,11 +36,7 @@ class Listener:
 
     @classmethod
     async def open(cls, protocol: Callable[[], asyncio.Protocol], host: str, port: int) -> Self:
-        """Listen on every address of a host.
-
-        Raises:
-            OSError: An address is not available.
-        """
+        """Listen on every address of a host; raise OSError if an address is not available."""
         listener = cls(protocol)
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -13,11 +13,7 @@ class NoSubscriberError(LookupError):
 
 
 def subscription_of(state: State, sid: str) -> Subscription:
-    """Return the subscription of a call, a conference, or a recording.
-
-    Raises:
-        NoSubscriberError: it has none.
-    """
+    """Return the subscription of a call, a conference, or a recording; raise NoSubscriberError if it has none."""
     found: Subscription | None = None
     if sid in state.conferences:
         found = state.conferences[sid].events

@@ -109,11 +109,7 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
 
 
 def pause_for_consult(draft: Draft) -> bool:
-    """Pause the conference's recording while agent and target talk.
-
-    Returns:
-        Whether Twilio must confirm a pause first.
-    """
+    """Pause the conference's recording while agent and target talk; return whether Twilio must confirm it first."""
     recording = draft.session.recording
     if recording is None or not recording.of_conference or not is_recorded(draft.session):
         return False

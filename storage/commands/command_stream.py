@@ -120,11 +120,7 @@ def existing_session(remedy: str = "leave it out to generate one") -> str:
 
 
 async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
-    """Reserve a command's id for a request, so that no other command can use it.
-
-    Returns:
-        True if the id belongs to this request, now or since before; False if it belongs to another one.
-    """
+    """Reserve a command's id for a request; False if it belongs to another one."""
     key = keys.command(command_id)
     with store_errors():
         pipeline = client.pipeline(transaction=False)
@@ -140,10 +136,7 @@ def _differ(stored_digest: str, digest: str) -> bool:
 
 
 async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
-    """Append a command to the stream.
-
-    Returns:
-        The stream entry's id.
+    """Append a command to the stream; return the entry's id.
 
     Raises:
         CommandsFullError: Too many commands wait to be routed; nothing was published.
@@ -157,11 +150,7 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
 
 
 async def count_waiting(client: Client, keys: Keys) -> int:
-    """Return how many commands wait to be routed.
-
-    Raises:
-        StoreError: Redis failed.
-    """
+    """Return how many commands wait to be routed."""
     with store_errors():
         return int(await client.xlen(keys.commands))
 

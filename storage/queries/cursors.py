@@ -67,11 +67,7 @@ class LogCursor:
 
 
 def read_cursor(text: str) -> LiveCursor | EndedCursor:
-    """Decode a cursor of sessions.
-
-    Raises:
-        BadCursorError: The text is not one.
-    """
+    """Decode a cursor of sessions; raise BadCursorError if it is none."""
     match _decode(text):
         case ["live", int(partition), str(after)] if partition >= 0 and _is_id_or_empty(after):
             return LiveCursor(partition, after)
@@ -83,11 +79,7 @@ def read_cursor(text: str) -> LiveCursor | EndedCursor:
 
 
 def read_log_cursor(text: str) -> LogCursor:
-    """Decode a cursor of a log.
-
-    Raises:
-        BadCursorError: The text is not one.
-    """
+    """Decode a cursor of a log; raise BadCursorError if it is none."""
     match _decode(text):
         case ["log", str(entry_id)] if _ENTRY_ID.fullmatch(entry_id):
             return LogCursor(entry_id)

@@ -98,9 +98,6 @@ class PeerLeases:
             numbers: Those partitions.
             max_gap_s: If a lease was last read longer ago than this, seconds, its holder gets time to renew: Redis was
                 unreachable, or this process was suspended.
-
-        Raises:
-            StoreError: Redis failed.
         """
         infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
         now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()

@@ -84,11 +84,7 @@ class LeaseRenewer:
                 task.result()
 
     async def renew(self, consumer: PartitionConsumer) -> None:
-        """Renew one lease.
-
-        Raises:
-            StoreError: Redis failed.
-        """
+        """Renew one lease."""
         if consumer.is_lost:
             return
         requested_at_s = self._clock.monotonic_s()

@@ -71,11 +71,7 @@ class OutboxPort(Protocol):
     """
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
-        """Record an outcome.
-
-        Returns:
-            A follow-up effect if the session no longer waits for the outcome; None otherwise.
-        """
+        """Record an outcome; return a follow-up effect if the session no longer waits for it."""
         ...
 
     async def mark_sent(self, effect: Effect) -> bool:

@@ -104,10 +104,7 @@ class RequestShares:
             await pause(stop, wait_s)
 
     async def refresh(self) -> float:
-        """Refresh the share once.
-
-        Returns:
-            Time until the next refresh, seconds.
+        """Refresh the share once; return the time until the next refresh, seconds.
 
         Raises:
             StoreError: Redis is unreachable or refuses; the current share stays valid until it expires.

@@ -51,11 +51,7 @@ class Adopter(Protocol):
 
 
 async def adopt_conference(records: Adopter, found: ConferenceFound, metrics: Metrics) -> None:
-    """Publish a conference, then count and log it. Do nothing if it can't be published now.
-
-    Raises:
-        StoreError: Redis failed.
-    """
+    """Publish a conference, then count and log it. Do nothing if it can't be published now."""
     if not await records.recover(found):
         return
     metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()

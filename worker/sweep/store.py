@@ -52,11 +52,7 @@ class SweepStore:
         return bool(self._silent_nodes) and node_of(self._client, self._keys.live(partition)) in self._silent_nodes
 
     def mark_silent(self, partition: int, error: StoreUnreachableError) -> None:
-        """Note that the partition's node did not answer.
-
-        Raises:
-            StoreUnreachableError: There is no other node.
-        """
+        """Note that the partition's node did not answer; raise StoreUnreachableError if there is no other node."""
         node = node_of(self._client, self._keys.live(partition))
         if not node:
             raise error

@@ -186,11 +186,7 @@ def _is_heard_by_all(session: SessionView) -> bool:
 
 
 def _no_one_is_recorded(seconds: dict[str, float]) -> None:
-    """Verify that no voice was recorded.
-
-    Raises:
-        CommandNotDoneError: one was.
-    """
+    """Verify that no voice was recorded; raise CommandNotDoneError if one was."""
     heard = [name for name, lasted_s in seconds.items() if lasted_s]
     if heard:
         raise CommandNotDoneError(f"the consult is on a recording: {', '.join(heard)}")
