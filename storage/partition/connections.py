@@ -6,6 +6,7 @@ server never gives an id twice; after a restart or a failover, nothing is known 
 
 from collections.abc import Collection
 
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.client import Client, store_errors
 
 
@@ -15,7 +16,9 @@ def connection_name(run_id: str, client_id: str) -> str:
 
 
 async def own_name(client: Client) -> str:
-    """Return the name of a client's single connection; empty if Redis refuses to tell it.
+    """Return the name of a client's single connection; empty if Redis refuses to tell it, or does not list it.
+
+    A proxy may name connections that Redis does not know. Other workers would take their absence for a death.
 
     Raises:
         StoreUnreachableError: Redis did not answer.
@@ -27,7 +30,14 @@ async def own_name(client: Client) -> str:
         server, client_id = await pipeline.execute(raise_on_error=False)
     if isinstance(server, Exception) or isinstance(client_id, Exception):
         return ""
-    return connection_name(str(server["run_id"]), str(client_id))
+    name = connection_name(str(server["run_id"]), str(client_id))
+    try:
+        is_open = await list_open(client, [name])
+    except StoreUnreachableError:
+        raise
+    except StoreError:  # some managed servers refuse CLIENT LIST
+        return ""
+    return name if is_open.get(name) else ""
 
 
 async def list_open(client: Client, connections: Collection[str]) -> dict[str, bool]:

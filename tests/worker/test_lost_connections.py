@@ -78,6 +78,19 @@ def test_of_three_workers_the_two_that_live_share_what_the_killed_one_held():
     of_two(story)
 
 
+def test_worker_that_starts_after_the_death_follows_as_soon():
+    """It can't have seen the connection open; the holder itself has."""
+
+    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
+        team.kill(first)
+        team.kill(second)
+        third = team.join()
+        await team.until_fair(SOON_S)
+        assert third.metrics.leases_acquired.labels("disconnected")._value.get() == 16
+
+    of_two(story)
+
+
 @pytest.mark.parametrize("paused_s", [0.6, 1.2, 2.0, 3.0])
 def test_suspended_worker_keeps_its_leases_since_its_connection_stays(paused_s: float):
     async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:

@@ -137,11 +137,12 @@ class PeerLeases:
 
     async def _expire_disconnected(self, now_s: float) -> None:
         """Begin takeovers of dead workers: expire leases not renewed in time whose holders' connections are closed."""
-        known = {number: monitor for number, monitor in self._monitors.items() if _connection(monitor)}
-        overdue = {number: one for number, one in known.items() if one.disconnected_at_s() <= now_s}
-        closed = await self._connections.find_closed(
-            {_connection(monitor) for monitor in known.values()}, {_connection(monitor) for monitor in overdue.values()}
-        )
+        overdue = {
+            number: monitor
+            for number, monitor in self._monitors.items()
+            if _connection(monitor) and monitor.disconnected_at_s() <= now_s
+        }
+        closed = await self._connections.find_closed({_connection(monitor) for monitor in overdue.values()})
         dead: Counter[str] = Counter()
         for number, monitor in overdue.items():
             if _connection(monitor) in closed and monitor.last_info is not None:

@@ -40,7 +40,8 @@ class LeaseRenewer:
         self._lease_ms = lease_ms
         #: Renewals that have not been answered yet.
         self._slow: dict[PartitionConsumer, asyncio.Task[None]] = {}
-        #: The connection that renewed last; empty if unknown.
+        #: The connection that renewed last, and its name in the leases: empty if unknown, or if Redis does not list it.
+        self._found = ""
         self.connection = ""
 
     def __repr__(self) -> str:
@@ -52,11 +53,12 @@ class LeaseRenewer:
         every_s = min(RENEW_EVERY_S, self._lease_ms / 1000 / 3)
         return min(every_s, disconnected_s(self._lease_ms) / 2) if self.connection else every_s
 
-    async def connect(self) -> None:
-        """Learn the connection's name, so that the first leases name it; log Redis's errors."""
+    async def connect(self, found: str = "") -> None:
+        """Learn the name of the connection, found by a renewal or new, for the leases; log Redis's errors."""
         if self._own is not None:
             try:
                 self.connection = await own_name(self._own)
+                self._found = found
             except StoreError as error:
                 log_unreachable(error, task="leases")
 
@@ -113,7 +115,9 @@ class LeaseRenewer:
         for consumer, result in zip(held, results, strict=True):
             _note(consumer, result, now_ms, requested_at_s)
         run_id = next((one.lease.redis for one in held if not one.is_lost), "")
-        self.connection = connection_name(run_id, client_id)
+        found = connection_name(run_id, client_id)
+        if found != self._found:
+            await self.connect(found)
         if self.connection and self.connection != before:
             # Only now is the connection known. Publish it at once: until then, other workers may miss the one before.
             return await self._renew_together(own, [one for one in held if not one.is_lost])
