@@ -63,17 +63,17 @@ def test_endings_can_not_have_all_slots():
 # ---- 429 ---------------------------------------------------------------------------------------------------------
 
 
-def test_busy_halves_what_is_sent_and_it_grows_back_one_a_round():
+def test_busy_takes_a_part_of_what_is_sent_and_it_grows_back_one_a_round():
     bounds = Bounds()
     bounds.answer(429)
-    assert bounds.slots == (32, 12)
+    assert bounds.slots == (32, 16)
     bounds.time.s += 1
     bounds.answer(429)
-    assert bounds.slots == (32, 6)
-    bounds.answer(200, 7)
-    assert bounds.slots == (32, 7)
-    bounds.answer(200, 8)
-    assert bounds.slots == (32, 8)
+    assert bounds.slots == (32, 11)
+    bounds.answer(200, 12)
+    assert bounds.slots == (32, 12)
+    bounds.answer(200, 13)
+    assert bounds.slots == (32, 13)
     bounds.answer(200, 1_000)
     assert bounds.slots == (32, 24)
 
@@ -83,7 +83,7 @@ def test_requests_rejected_together_count_as_one_signal():
     bounds.time.s += 10
     bounds.answer(429)
     bounds.answer(429, 20, ago_s=0.5)
-    assert bounds.slots == (32, 12)
+    assert bounds.slots == (32, 16)
 
 
 def test_some_are_sent_however_often_twilio_is_busy():
@@ -100,7 +100,7 @@ def test_time_that_twilio_asks_for_is_waited_by_the_effect_that_met_it_not_by_al
     bounds = Bounds()
     bounds.answer(429, retry_after_s=30.0)
     assert bounds.allowance.pause_s == 0
-    assert bounds.slots == (32, 12)
+    assert bounds.slots == (32, 16)
 
 
 # ---- Twilio is away ----------------------------------------------------------------------------------------------
