@@ -49,10 +49,11 @@ VERIFY_AFTER_FAILOVER_S = 60.0
 VERIFY_AT_MOST_S = 180.0
 #: Separates the holder from its connection in the lease's field `connection`.
 _CONNECTION_SEPARATOR = " "
-#: Prefix of the server named in a lease while that server may lack earlier writes; then the time of the rollback, Unix
-#: milliseconds of Redis's clock. No server has such a run id, so the next holder verifies, too.
-UNKNOWN = "-"
-_ROLLED_BACK_AT = re.compile(UNKNOWN + r"([0-9]{1,15})")
+#: Prefixes of the server named in a lease while that server may lack earlier writes, and while it may lack all but the
+#: commits; then the time of the rollback, Unix milliseconds of Redis's clock. No server has such a run id, so the next
+#: holder verifies, too.
+UNKNOWN, ONLY_COMMITS_KNOWN = "-", "="
+_ROLLED_BACK_AT = re.compile(f"[{UNKNOWN}{ONLY_COMMITS_KNOWN}]" + r"([0-9]{1,15})")
 
 
 @dataclass(slots=True)
@@ -85,6 +86,8 @@ class Lease:
     rolled_back_until_s: float = 0.0
     #: When the first holder noticed that, Unix milliseconds of Redis's clock.
     rolled_back_at_ms: int = 0
+    #: Whether that holder held the lease on both servers and misses no commit: its decisions are not made again.
+    has_all_commits: bool = False
     #: The connection that other workers find in the lease, or may find if an answer was lost; empty without one.
     connection: str = ""
     #: How long the lease lasts even if that connection is gone, by the worker's monotonic clock in seconds.
@@ -106,14 +109,16 @@ class Lease:
         """The last moment at which the previous holder could have sent a REST request, in partition time."""
         return (self.expired_at_ms or self.acquired_at_ms) + self.clock_offset_ms
 
-    def note_redis(self, redis: str, now_s: float, now_ms: int) -> None:
+    def note_redis(self, redis: str, now_s: float, now_ms: int, *, has_all_commits: bool) -> None:
         """Note the current server: a new one may have lost writes.
 
         Args:
             now_s: Monotonic seconds.
             now_ms: Unix milliseconds of Redis's clock.
+            has_all_commits: Whether it has the commits made on the server before.
         """
         if redis and self.redis and redis != self.redis:
+            self.has_all_commits = has_all_commits and (self.has_all_commits or self.rolled_back_until_s <= now_s)
             self.rolled_back_until_s = now_s + VERIFY_AFTER_FAILOVER_S
             self.rolled_back_at_ms = now_ms
         self.redis = redis or self.redis
@@ -276,6 +281,7 @@ async def acquire(
     lease.note_request(requested_at_s, duration_ms)
     lease.rolled_back_at_ms = _rolled_back_at_ms(lease)
     lease.rolled_back_until_s = _rolled_back_until_s(lease)
+    lease.has_all_commits = lease.redis_before.startswith(ONLY_COMMITS_KNOWN)
     return lease, now_ms
 
 
@@ -433,8 +439,9 @@ class _RenewalRequest:
             return Renewal.LOST
         commit, next_due_ms, lease.waiting = found
         lease.next_due_ms = int(float(next_due_ms)) if next_due_ms else None
-        lease.note_redis(redis, self._clock.monotonic_s(), now_ms)
-        if int(commit) < commits_before:
+        has_all_commits = int(commit) >= commits_before
+        lease.note_redis(redis, self._clock.monotonic_s(), now_ms, has_all_commits=has_all_commits)
+        if not has_all_commits:
             lease.valid_until_s = 0.0
             return Renewal.ROLLED_BACK
         lease.note_request(self._requested_at_s, self._duration_ms)
@@ -444,7 +451,9 @@ class _RenewalRequest:
 def _server_to_note(lease: Lease, now_s: float) -> str:
     if not lease.redis:
         return ""
-    return lease.redis if lease.rolled_back_until_s <= now_s else f"{UNKNOWN}{lease.rolled_back_at_ms}"
+    if lease.rolled_back_until_s <= now_s:
+        return lease.redis
+    return f"{ONLY_COMMITS_KNOWN if lease.has_all_commits else UNKNOWN}{lease.rolled_back_at_ms}"
 
 
 async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:

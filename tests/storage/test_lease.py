@@ -180,8 +180,21 @@ async def test_holder_that_meets_another_server_does_not_note_it_at_once(client,
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == b"another"
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    assert await client.hget(KEY, "redis") == f"-{lease.rolled_back_at_ms}".encode()
+    assert await client.hget(KEY, "redis") == f"={lease.rolled_back_at_ms}".encode()
     assert lease.rolled_back_at_ms >= lease.acquired_at_ms
+
+
+@pytest.mark.parametrize("before", ["=", "-", "another"])
+async def test_only_a_holder_of_the_lease_on_both_servers_knows_that_no_commit_is_missing(client, clock, before):
+    first = await take(client, clock, "one")
+    noted = before if before == "another" else f"{before}{first.acquired_at_ms - 1_000}"
+    await client.hset(KEY, mapping={"redis": noted, "until": 1})
+    lease = await take(client, clock, "two")
+    assert lease.has_all_commits is (before == "=")
+    assert lease.rolled_back_until_s > clock.monotonic_s()
+    lease.redis = "yet another"
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
+    assert lease.has_all_commits is (before == "="), "the doubt from before is not over"
 
 
 @pytest.mark.parametrize("passed_s, left_s", [(10, 60), (130, 50), (600, 0)])

@@ -169,6 +169,40 @@ def test_worker_taking_over_after_redis_changed_verifies_before_sending(other_re
     of_team(story)
 
 
+def test_worker_that_follows_one_that_missed_no_commit_after_a_restart_need_not_verify():
+    async def story(team: WorkerCluster) -> None:
+        first, second = team.join(), team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * RENEW_EVERY_S)
+        team.server.restart()
+        await team.passes(2 * RENEW_EVERY_S)
+        team.kill(second)
+        await team.until_fair(TAKE_OVER_S)
+        taken = [held for held in first.keeper.consumers.values() if held.lease.has_all_commits]
+        assert len(taken) >= 8
+        assert not any(held._dispatcher._must_verify for held in first.keeper.consumers.values())
+        assert not first.keeper._rollback_checks._pending
+
+    of_team(story)
+
+
+def test_partition_of_a_dead_worker_does_not_wait_for_another_that_has_died():
+    """Workers that hold nothing are found dead by their heartbeats alone."""
+
+    async def story(team: WorkerCluster) -> None:
+        first, second = team.join(), team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * RENEW_EVERY_S)
+        third = team.join()
+        await team.passes(0.1)
+        team.kill(third)
+        team.kill(second)
+        await team.passes(2.3)
+        assert len(first.keeper.consumers) == 16
+
+    of_team(story)
+
+
 def test_worker_started_after_a_redis_rollback_verifies_before_sending():
     """It has never seen the server before: the lease names it."""
 

@@ -12,6 +12,7 @@ from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, 
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State, TransferMode
 from conferral.statemachine.transfer import TransferState
+from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.session_store import SessionChange
 from conferral.worker.consumer.batch import DecidedBatch
@@ -84,9 +85,36 @@ async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
     assert dispatched(lease, event, verifies=True, session=session).mark_may_be_lost is may_be_lost
 
 
+@pytest.mark.parametrize("has_all_commits", [True, False])
+@pytest.mark.parametrize("after_ms", [0, 1])
+def test_mark_of_an_effect_committed_before_the_rollback_may_be_lost_although_no_commit_is(
+    has_all_commits: bool, after_ms: int
+) -> None:
+    lease = Lease("lease", "8:worker", 0, math.inf, expired_at_ms=START_MS + 30_000, acquired_at_ms=START_MS + 30_000)
+    lease.rolled_back_at_ms, lease.has_all_commits = START_MS, has_all_commits
+    entry = OutboxEntry(gated("d"), START_MS + 5_000 + after_ms)
+
+    job = dispatcher(lease, [])._restored_job(gated("d"), entry)
+
+    assert job.may_have_been_sent
+    assert job.mark_may_be_lost is (has_all_commits and not after_ms)
+
+
 def dispatched(lease: Lease, event: Event, *, verifies: bool, session: Session | None = None) -> Job:
     """The job of a dial that the event caused."""
-    time, jobs = FakeTime(), list[Job]()
+    jobs = list[Job]()
+    decided = DecidedBatch([], effects=[(gated("d"), event)])
+    if session is not None:
+        decided.batch.sessions.append(SessionChange(session, session))
+    dispatcher(lease, jobs, verifies=verifies).dispatch(decided)
+
+    (job,) = jobs
+    return job
+
+
+def dispatcher(lease: Lease, jobs: list[Job], *, verifies: bool = False) -> Dispatcher:
+    """A dispatcher whose partition's time is 5 s ahead of Redis's."""
+    time = FakeTime()
     executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
     context: Any = SimpleNamespace(
         executor=executor, partition_store=None, clock=time, metrics=Metrics(), session_ttl_s=60,
@@ -95,11 +123,4 @@ def dispatched(lease: Lease, event: Event, *, verifies: bool, session: Session |
     none: Any = SimpleNamespace(update=lambda *_given: None)
     clock = StoreClock(time, offset_ms=5_000)
     clock.observe(START_MS)
-    dispatcher = Dispatcher(0, lease, context, clock, none, none, math.inf if verifies else 0.0)
-    decided = DecidedBatch([], effects=[(gated("d"), event)])
-    if session is not None:
-        decided.batch.sessions.append(SessionChange(session, session))
-    dispatcher.dispatch(decided)
-
-    (job,) = jobs
-    return job
+    return Dispatcher(0, lease, context, clock, none, none, math.inf if verifies else 0.0)

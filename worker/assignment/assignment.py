@@ -48,8 +48,10 @@ CONCURRENCY_MAX = 64
 LEASE_MARGIN = 0.2
 #: How long to wait for a partition's running jobs before handing it over, seconds.
 HANDOVER_TIMEOUT_S = 2.0
-#: How long a free partition is reserved for workers with a deficit before any worker takes it, seconds.
+#: How long a free partition is reserved for workers with a deficit before any worker takes it, seconds; and one whose
+#: holder died, since its callers wait. Workers with a deficit may have died, too, or have just started.
 UNCLAIMED_S = 2.0
+UNCLAIMED_AFTER_DEATH_S = 0.4
 #: Attempts to release a lease while Redis is unreachable, count, and the pause between them, seconds.
 RELEASE_ATTEMPTS = 5
 RELEASE_PAUSE_S = 0.2
@@ -215,7 +217,7 @@ class PartitionAssigner:
     async def _rebalance(self, around: WorkerContext, executor: Executor) -> None:
         """Acquire unassigned (free) partitions up to this worker's share, or hand one surplus partition over.
 
-        A partition that stays unclaimed for `UNCLAIMED_S` is acquired even above the share.
+        A partition that stays unclaimed is acquired even above the share.
 
         If this version can't read the schema, acquire nothing and hand everything over to newer versions.
         """
@@ -239,7 +241,11 @@ class PartitionAssigner:
         peers_deficit = sum(
             max(0, target - counts[name]) for name, target in targets.items() if self.membership.is_alive(name)
         )
-        unclaimed = [number for number in peers.free if peers.unclaimed_s(number) >= UNCLAIMED_S]
+        unclaimed = [
+            number
+            for number in peers.free
+            if peers.unclaimed_s(number) >= (UNCLAIMED_AFTER_DEATH_S if peers.is_overdue(number) else UNCLAIMED_S)
+        ]
         self._handover_backoff.check(unclaimed, peers.free)
         if surplus_or_deficit > 0:
             await self._acquire_some(surplus_or_deficit, around)
@@ -326,8 +332,9 @@ class PartitionAssigner:
 
     def _start_consumer(self, partition: int, lease: Lease, around: WorkerContext, outcome: str) -> None:
         # The previous holder may have died before it noticed the rollback.
-        until_s = max(self._verify_until_s.get(partition, 0.0), lease.rolled_back_until_s)
-        if lease.rolled_back_until_s > self._clock.monotonic_s():
+        rolled_back_until_s = 0.0 if lease.has_all_commits else lease.rolled_back_until_s
+        until_s = max(self._verify_until_s.get(partition, 0.0), rolled_back_until_s)
+        if rolled_back_until_s > self._clock.monotonic_s():
             self._unchecked_partitions.add(partition)
         consumer = PartitionConsumer(
             partition, lease, around, self.timers_changed.set, self.renew, verify_until_s=until_s
@@ -335,7 +342,9 @@ class PartitionAssigner:
         self.consumers[partition] = consumer
         if partition in self._unchecked_partitions:
             self._unchecked_partitions.discard(partition)
-            self._rollback_checks.add(partition, lease.holder, around.partition_store, lambda: consumer.is_active)
+            # Later holders, if this one dies, check only the sessions that it has not.
+            rollback = f"{lease.redis}:{lease.rolled_back_at_ms}"
+            self._rollback_checks.add(partition, rollback, around.partition_store, lambda: consumer.is_active)
         self._tasks[partition] = asyncio.get_running_loop().create_task(consumer.run())
         self._metrics.leases_acquired.labels(outcome).inc()
         log.info("lease_acquired", partition=partition, holder=lease.holder, outcome=outcome)

@@ -79,6 +79,11 @@ class PeerLeases:
         """Return how long a partition has been free, seconds."""
         return self._clock.monotonic_s() - self._free_since_s[number]
 
+    def is_overdue(self, number: int) -> bool:
+        """Whether a free partition's lease was not released, so that its holder has probably died."""
+        info = self._monitors[number].last_info
+        return info is not None and info.until_ms > 0
+
     def until_suspect_s(self) -> float:
         """Return how long until a lease is overdue if it is not renewed, seconds; infinite if none is."""
         now_s = self._clock.monotonic_s()

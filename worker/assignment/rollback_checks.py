@@ -42,8 +42,8 @@ class CheckAccess(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Check:
     partition: int
-    #: The lease's holder. It deduplicates: a session runs one rollback's check once, even if it is published twice.
-    holder: str
+    #: The rollback. It deduplicates: a session runs one rollback's check once, even if it is published twice.
+    rollback: str
     access: CheckAccess
     is_active: Callable[[], bool]
 
@@ -60,9 +60,9 @@ class RollbackChecks:
         self._pending: deque[_Check] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, partition: int, holder: str, access: CheckAccess, is_active: Callable[[], bool]) -> None:
+    def add(self, partition: int, rollback: str, access: CheckAccess, is_active: Callable[[], bool]) -> None:
         """Check the live sessions of a partition, for as long as its lease is held."""
-        self._pending.append(_Check(partition, holder, access, is_active))
+        self._pending.append(_Check(partition, rollback, access, is_active))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="rollback-checks")
 
@@ -88,7 +88,7 @@ class RollbackChecks:
             try:
                 session_ids = await check.access.live_sessions(check.partition) if session_ids is None else session_ids
                 await check.access.append([
-                    AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.holder}", finding=ROLLED_BACK)
+                    AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.rollback}", finding=ROLLED_BACK)
                     for name in session_ids[published : published + BATCH_MAX]
                 ])  # fmt: skip
                 published += BATCH_MAX

@@ -98,6 +98,8 @@ class Dispatcher:
         await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
+        # Redis may have lost marks even if it has all commits.
+        is_older = entry.committed_at_ms <= self._lease.rolled_back_at_ms + self._clock.offset_ms
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,
@@ -107,7 +109,7 @@ class Dispatcher:
             ends_session=False,
             sent_until_ms=self._lease.sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
-            mark_may_be_lost=self._must_verify,
+            mark_may_be_lost=self._must_verify or (self._lease.has_all_commits and is_older),
         )
 
     # ---- after a commit ------------------------------------------------------------------------------------------
