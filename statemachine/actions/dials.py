@@ -208,7 +208,9 @@ def note_dial_placed(draft: Draft, event: EffectSucceeded) -> None:
         call_sid=party.call_sid or event.call_sid,
         dial_check="",
         dial_check_at_ms=due_ms,
-        dial_read_at_ms=draft.now_ms + event.queue_ms + draft.policy.ring_read_ms,
+        dial_read_at_ms=(
+            party.dial_read_at_ms if party.answered else draft.now_ms + event.queue_ms + draft.policy.ring_read_ms
+        ),
     )
     set_dial_timer(draft)
 
@@ -298,7 +300,15 @@ def note_answered(draft: Draft, name: str) -> None:
         wait_ms = draft.policy.gate_timeout_ms + _briefing_ms(party)
     answered_at_ms = party.answered_at_ms or draft.now_ms
     due_ms = draft.now_ms + wait_ms
-    draft.change_party(party, answered=True, answered_at_ms=answered_at_ms, status=status, dial_check_at_ms=due_ms)
+    read_at_ms = party.dial_read_at_ms if party.answered else 0
+    draft.change_party(
+        party,
+        answered=True,
+        answered_at_ms=answered_at_ms,
+        status=status,
+        dial_check_at_ms=due_ms,
+        dial_read_at_ms=read_at_ms,
+    )
 
 
 def note_gate_reached(draft: Draft, event: GateReached) -> None:
@@ -315,14 +325,17 @@ def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
     party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, dial_check="")
     note_answered(draft, party.name)
-    # A party prompted for a key has already heard the briefing.
-    briefing_ms = 0 if party.confirm else _briefing_ms(party)
+    # A party prompted for a key, or of a ring group, has already heard the briefing.
+    briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
-    draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
+    waiting = draft.session.parties[AGENT if draft.session.phase is Phase.CONSULT else CUSTOMER]
+    is_awaited = waiting.desired_hold and someone_holds_for(draft, party.name)
+    # Most briefings take two thirds of their longest time. Who joins then hears no one until the hold ends.
+    read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if is_awaited and briefing_ms else 0
+    draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
     set_dial_timer(draft)
-    if someone_holds_for(draft, party.name) and not briefing_ms:
+    if is_awaited and not briefing_ms:
         # They join at once, but its callback may take seconds: who waits on hold would not hear them meanwhile.
-        waiting = draft.session.parties[AGENT if draft.session.phase is Phase.CONSULT else CUSTOMER]
         draft.change_party(waiting, desired_hold=False)
 
 
@@ -372,8 +385,11 @@ def set_dial_timer(draft: Draft) -> None:
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:
-    """Return when to read a dial that may still ring; 0 for never. In a bridge, other callbacks show its failure."""
-    waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not (party.answered or party.dial_check)
+    """Return when to read a dial that may still ring, or whose briefing is over; 0 for never.
+
+    In a bridge, other callbacks show its failure.
+    """
+    waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
     return party.dial_read_at_ms if waits and party.call_sid else 0
 
 

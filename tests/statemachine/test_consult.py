@@ -45,6 +45,11 @@ def test_agent_hears_ringing_until_the_target_has_heard_the_brief():
     story.joins("target").expect("transferring", "unhold agent").expect_transfer("consulting")
 
 
+def test_agent_hears_a_target_of_a_ring_group_at_once_since_the_brief_came_before_the_choice():
+    story = dialing("consult", BOB, CAROL, brief="an invoice").placed("target-1").gate("target-1")
+    story.gate("target-1", "accepted").expect("transferring", "unhold agent")
+
+
 @pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
 def test_agent_and_customer_talk_again_when_the_target_is_turned_away_at_the_gate(decision):
     story = at_gate("consult", confirm=True).gate("target", decision)

@@ -43,6 +43,22 @@ def test_customer_of_a_conference_stays_on_hold_while_the_agent_is_rung_again():
     story.expect_concluded(("transfer", "recalled", "busy"))
 
 
+def test_recalled_agent_whose_join_is_not_reported_is_read_after_the_sentence():
+    """Until the customer's hold ends, the agent hears no one."""
+    story = failed_from_conference().placed("agent").gate("agent").gate("agent", "accepted").expect_held("customer")
+    for wait_ms in (5_333, 3_000):
+        assert story.session.timers["dial"] - story.now_ms == wait_ms
+        story.fires(DialOverdue).expect("transferring", "look")
+        story.reads(agent="in-progress", conference=CONFERENCE, inside=("customer",)).expect("transferring")
+    story.fires(DialOverdue).reads(conference=CONFERENCE, inside=("customer", "agent"))
+    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", *FLAGS)
+
+
+def test_recalled_agent_for_whom_no_one_is_held_need_not_be_read():
+    story = failed_from_bridge().placed("agent").gate("agent").gate("agent", "accepted")
+    assert story.session.timers["dial"] - story.now_ms == 13_000
+
+
 def test_agent_is_rung_twice_four_seconds_apart_and_then_it_is_the_end():
     story = failed_from_bridge().placed("agent").call("agent", "no-answer").expect("transferring", phase="recall")
     story.expect_timers("stage").expect_transfer("failed", "busy, recall no-answer")

@@ -295,7 +295,9 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
             # A failed call rings no one, whatever is reported late: its caller would wait for the whole ring time.
             if 0 < early_read_at_ms(draft, party) <= draft.now_ms:
                 reads = True
-                draft.change_party(party, dial_read_at_ms=draft.now_ms + 2 * (draft.now_ms - party.dialed_at_ms))
+                rings_ms = draft.now_ms - party.dialed_at_ms
+                wait_ms = draft.policy.dial_read_wait_ms if party.answered else 2 * rings_ms
+                draft.change_party(party, dial_read_at_ms=draft.now_ms + wait_ms)
             continue
         if party.dial_check == "unknown":
             find_dialed_call(draft, party)
