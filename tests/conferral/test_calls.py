@@ -23,6 +23,7 @@ from tests.conferral.cli_helpers import (
     published,
     put,
 )
+from tests.support.each import each
 
 pytestmark = pytest.mark.redis
 #: Each command as it is typed, and as it is published.
@@ -173,8 +174,8 @@ def test_reason_of_a_done_command_is_shown(run, redis):
     assert f"ended {CALL} (customer-left)\n" in run("end", CALL, "--id", "mine").out
 
 
-@pytest.mark.parametrize(
-    ("allowed", "expected"),
+@each(
+    "allowed, expected",
     [
         ((), "it watch CA1"),
         (("call",), "it watch CA1"),
@@ -316,8 +317,8 @@ def test_wait_timeout_differs_from_failure_in_json(run, redis, status):
     assert (ran.error["command"], ran.error["status"]) == ("mine", status)
 
 
-@pytest.mark.parametrize(
-    ("fields", "wait_s"),
+@each(
+    "fields, wait_s",
     [
         ({"type": "end"}, 30),
         ({"type": "announce"}, 30),

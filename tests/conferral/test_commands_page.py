@@ -12,12 +12,13 @@ from conferral.statemachine.states import TransferMode
 from conferral.statemachine.table import ROWS, Refuse
 from conferral.statemachine.transfer import TransferState
 from tests.conferral.cli_helpers import CALL, make_session
+from tests.support.each import each
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
 REASONS = list(dict.fromkeys(row.reason for row in ROWS if isinstance(row, Refuse)))
 
 
-@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: getattr(reason, "__name__", reason))
+@each("reason", REASONS)
 def test_every_refusal_of_a_command_is_explained(reason):
     transfer = TransferState(1, TransferMode.CONSULT, "client:bob", step_name="swap")
     draft = Draft(make_session(end_reason="agent-left", transfer=transfer), Swap(session_id=CALL), 0, Policy())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from conferral import output
 from conferral.operations import wording
 from tests.conferral.cli_helpers import CALL, PROGRAM, log_entry, make_session, process_variables, put
+from tests.support.each import each
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -115,8 +116,8 @@ def test_any_log_entry_has_words(fields):
     assert isinstance(wording.describe_change(entry), str)
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
+@each(
+    "value, shown",
     [
         ("+14155550123", "+…23"),
         ("client:alice", "client:alice"),

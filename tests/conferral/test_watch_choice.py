@@ -20,6 +20,7 @@ from conferral.storage.connection.client import make_client
 from conferral.watch.keys import HELP, TEXT_MAX, Selection
 from conferral.watch.views import AttentionView, LineView, ScreenView
 from tests.conferral.cli_helpers import CALL, KEYS, PROGRAM, log_entry, make_session, process_variables, put, start
+from tests.support.each import each
 
 NEVER_MS = 4_000_000_000_000
 CONFERENCE = "CF" + "3c" * 16
@@ -78,8 +79,8 @@ def test_whatever_is_typed_can_be_shown(keys):
     assert len(choice.text) <= TEXT_MAX
 
 
-@pytest.mark.parametrize(
-    ("choice", "is_taken"),
+@each(
+    "choice, is_taken",
     [
         (Selection(), True),
         (Selection(state="bridged"), True),

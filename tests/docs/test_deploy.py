@@ -112,7 +112,7 @@ def test_expressions_are_made_of_metrics_and_labels_that_there_are(expression: s
     assert of_metrics(expression) or expression == "vector(0)"
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         "sum(conferral_nothing_total)",
@@ -133,7 +133,7 @@ def test_errors_in_an_expression_are_found(wrong: str) -> None:
         check(wrong)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+@each("rule", RULES)
 def test_every_alert_says_what_is_wrong_and_leads_to_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
     shown = rule["annotations"]

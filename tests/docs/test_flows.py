@@ -7,6 +7,7 @@ import pytest
 
 from tests.docs.generated import ROOT, load_script
 from tests.support import documented_flows
+from tests.support.each import each
 
 FOLDER = ROOT / "docs" / "flows"
 PAGES = {path.name: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.md"))}
@@ -29,7 +30,7 @@ def test_every_flow_is_drawn_on_one_page():
     assert sorted(name for name, _, _ in DRAWN) == sorted(documented_flows.FLOWS)
 
 
-@pytest.mark.parametrize("diagram", [diagram for _, _, diagram in DRAWN], ids=[name for name, _, _ in DRAWN])
+@each("diagram", [diagram for _, _, diagram in DRAWN])
 def test_diagram_names_roles_only_and_nothing_that_mermaid_stumbles_over(diagram):
     assert diagram.startswith("sequenceDiagram\n")
     assert not re.search(r"[A-Z]{2}[0-9a-f]{32}|\+\d|client:|\d{2}:\d{2}", diagram)
@@ -51,7 +52,7 @@ def test_new_diagrams_take_the_places_of_the_old_ones_and_leave_the_words_alone(
     assert re.sub(r"<!-- flow: \w+ -->\n.*?<!-- /flow -->\n", "", new, flags=re.DOTALL) == "# One\nwords\n"
 
 
-@pytest.mark.parametrize("page", sorted(set(PAGES) - {"README.md"}))
+@each("page", sorted(set(PAGES) - {"README.md"}))
 def test_page_says_who_hears_what_and_what_can_fail(page):
     headings = re.findall(r"^## (.+)$", PAGES[page], re.MULTILINE)
 

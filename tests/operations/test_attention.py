@@ -11,6 +11,7 @@ from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import parked, retrieving, waiting
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.support.each import each
 
 Fields = dict[str, str]
 
@@ -19,7 +20,7 @@ def of(story: Scenario) -> tuple[Fields, int]:
     return session_codec.encode(story.session), story.session.updated_at_ms
 
 
-@pytest.mark.parametrize(
+@each(
     "begin",
     [
         lambda: Scenario().comes_in(),

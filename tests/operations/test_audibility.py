@@ -11,6 +11,7 @@ from tests.statemachine.command_scenarios import added, ordering, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.support.each import each
 
 SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
     "ringing": (
@@ -70,7 +71,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
+@each("name", SITUATIONS)
 def test_audibility_shows_who_hears_whom(name: str) -> None:
     begin, reported = SITUATIONS[name]
 

@@ -9,6 +9,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry, process_stats
 from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats, stats_of
+from tests.support.each import each
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
@@ -148,8 +149,8 @@ def test_figures_are_those_of_the_metrics():
     assert process_stats.from_json(process_stats.to_json(reported)) == reported
 
 
-@pytest.mark.parametrize(
-    ("text", "read"),
+@each(
+    "text, read",
     [
         (None, None),
         ([], None),

@@ -1,7 +1,5 @@
 """What sessions wait for, and which commands they take."""
 
-import pytest
-
 from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.history.timeline import EffectRequest
 from conferral.operations.pending import list_waits
@@ -13,6 +11,7 @@ from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_allowed import SITUATIONS
 from tests.statemachine.transfer_scenarios import conferenced, dialing, talking
+from tests.support.each import each
 
 LOST = ("sweep", "the sweep, which detects lost callbacks", 0)
 OLD = "the call ends after 24 h"
@@ -88,7 +87,7 @@ def test_twilio_request_is_waited_for_even_at_the_end() -> None:
     assert (wait.by, wait.for_, wait.since_ms) == ("twilio", "Twilio's answer: hang up agent", 5)
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
+@each("name", SITUATIONS)
 def test_every_live_session_waits_for_something(name: str) -> None:
     session = SITUATIONS[name][0]().session
     if session.version and session.state != "ended":
@@ -103,7 +102,7 @@ def of(story: Scenario) -> dict[str, CommandForm]:
     return {one.type: one for one in command_forms(view_of(session_codec.encode(story.session)))}
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
+@each("name", SITUATIONS)
 def test_buttons_are_allowed_as_commands_are_and_those_that_are_not_say_why(name: str) -> None:
     session = SITUATIONS[name][0]().session
     found = command_forms(view_of(session_codec.encode(session))) if session.version else ()

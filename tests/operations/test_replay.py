@@ -22,6 +22,7 @@ from tests.statemachine.test_grid import MOVES
 from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
 from tests.statemachine.test_recall import failed_from_bridge
 from tests.statemachine.transfer_scenarios import conferenced, talking
+from tests.support.each import each
 from tests.support.log_replay import shown
 from tests.support.sample_logs import recorded
 
@@ -145,7 +146,7 @@ def test_a_history_survives_its_file() -> None:
     assert again.is_complete
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [b"", b"[]", b'{"session": {}}', b'{"session": {"id": 1}, "log": []}', b'{"session": {}, "log": [1]}', b"\xff"],
 )

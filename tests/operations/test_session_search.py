@@ -8,6 +8,7 @@ from conferral.operations.session_search import describe_matches, matcher
 from conferral.storage.codecs.session_view import view_of
 from conferral.storage.connection.client import make_client
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
+from tests.support.each import each
 
 CONFERENCE = "CF" + "3c" * 16
 FIELDS = {
@@ -23,7 +24,7 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     "named",
     [
         CONFERENCE, "23", "0123", "14155550123", "+14155550123", "67", "alice", "ALICE", "client:alice", "agent-1",
@@ -34,7 +35,7 @@ def test_any_known_identifier_matches_the_session(named):
     assert matcher(named)(view_of(FIELDS))
 
 
-@pytest.mark.parametrize(
+@each(
     "named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "agent", "", "customer", "55550123x", "1"]
 )
 def test_other_identifiers_do_not_match_the_session(named):

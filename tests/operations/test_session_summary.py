@@ -13,6 +13,7 @@ from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
 from tests.conferral.cli_helpers import CREATED_MS, make_session
 from tests.statemachine.scenario import OUTBOUND, Scenario
+from tests.support.each import each
 
 
 def parties(**statuses):
@@ -27,8 +28,8 @@ def parties(**statuses):
     return fields
 
 
-@pytest.mark.parametrize(
-    ("fields", "shown"),
+@each(
+    "fields, shown",
     [
         (parties(customer="connected", agent="connected"), "customer and agent are talking"),
         (parties(customer="connected", agent="ringing"), "customer is waiting; agent is ringing"),
@@ -205,8 +206,8 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
     assert session_summary.session_notes(view_of(stored(phase=Phase.RINGING, agents=agents[:1]))) == []
 
 
-@pytest.mark.parametrize(
-    ("status", "expected", "at_the_end"),
+@each(
+    "status, expected, at_the_end",
     [
         ("in-progress", ["recording in progress"], []),
         ("paused", ["recording paused"], []),

@@ -19,6 +19,7 @@ from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.support.each import each
 from tests.support.sample_logs import recorded
 
 
@@ -80,8 +81,8 @@ def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed(
     assert result.text == f"Twilio confirmed: update customer; {line}"
 
 
-@pytest.mark.parametrize(
-    ("attempts", "failed_attempts", "line"),
+@each(
+    "attempts, failed_attempts, line",
     [
         (1, ("500 code 20500 x1",), "1 attempt: HTTP 500 (20500), but a check showed that it worked"),
         (2, ("500 code 20500 x2",), "2 attempts: HTTP 500 (20500) twice, but a check showed that it worked"),
@@ -110,16 +111,14 @@ def test_nothing_was_there_of_what_has_failed() -> None:
     assert attempt_notes.describe_attempts(entry) == "2 attempts: HTTP 503 twice"
 
 
-@pytest.mark.parametrize("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
+@each("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
 def test_invalid_attempt_count_shows_nothing(attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "failed_attempts": '["503 x2"]'})
 
     assert (attempt_notes.attempt_count(entry), attempt_notes.describe_attempts(entry)) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "failed_attempts", ["", "{", "3", "[3, null]", '["<b>x1"]', '["503 x2\\u202e"]', '{"503 x2": 1}']
-)
+@each("failed_attempts", ["", "{", "3", "[3, null]", '["<b>x1"]', '["503 x2\\u202e"]', '{"503 x2": 1}'])
 def test_setbacks_that_make_no_sense_are_left_out(failed_attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": "3", "failed_attempts": failed_attempts})
 
@@ -174,8 +173,8 @@ def test_effect_without_outcome_is_pending_and_the_end_drops_unsent_ones() -> No
     assert "hold customer" not in [one.text for one in timeline.unfinished_effects(timeline.build_timeline(after))]
 
 
-@pytest.mark.parametrize(
-    ("event", "details", "more", "is_failure"),
+@each(
+    "event, details, more, is_failure",
     [
         ("call_progressed", {"party": "target", "status": "busy"}, {}, True),
         ("call_progressed", {"party": "agent", "status": "no-answer"}, {}, True),

@@ -32,6 +32,7 @@ from conferral.statemachine.session import ParticipantUpdate, Party, Session
 from conferral.statemachine.states import RecordingStatus
 from conferral.worker.consumer import log_entry
 from tests.conferral.cli_helpers import CALL, TARGET_CALL
+from tests.support.each import each
 
 
 def entry(event, details=None, **more):
@@ -45,8 +46,8 @@ SESSION = Session(CALL, parties={"target": Party("target", "target-2", TARGET_CA
 EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
 
 
-@pytest.mark.parametrize(
-    ("event", "expected"),
+@each(
+    "event, expected",
     [
         (CallProgressed(**CALLED, party="target", status="ringing"), "target is ringing"),
         (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is on hold"),
@@ -89,7 +90,6 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
         ),
         (Swap(session_id=CALL), "swap requested"),
     ],
-    ids=lambda value: getattr(value, "name", None),
 )
 def test_transfer_events_are_described_in_words(event, expected):
     assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
@@ -99,8 +99,8 @@ def test_former_agent_is_not_described_as_the_agent():
     assert wording.describe_entry(entry("participant_left", {"party": "agent-1"})) == "agent-1 left the conference"
 
 
-@pytest.mark.parametrize(
-    ("ordered", "shown"),
+@each(
+    "ordered, shown",
     [
         ([("create_call", "agent")], "time to call the agent back"),
         ([("hang_up_call", "agent"), ("create_participant", "target")], "time to dial target"),
@@ -116,8 +116,8 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
     assert wording.describe_entry(entry("stage_overdue", effects=effects)) == shown
 
 
-@pytest.mark.parametrize(
-    ("event", "details", "text"),
+@each(
+    "event, details, text",
     [
         ("dial_ended", {"party": "agent", "dial": "bridge", "status": "answered"}, "agent's <Dial> ended (answered)"),
         ("dial_ended", {"party": "agent", "dial": "d1", "status": "answered"}, "agent's conference <Dial> ended"),
@@ -227,8 +227,8 @@ CONFERENCE = {"session_id": CALL, "conference_sid": "CF1"}
 RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
 
 
-@pytest.mark.parametrize(
-    ("event", "expected"),
+@each(
+    "event, expected",
     [
         (AnnouncementEnded(**CONFERENCE), "everyone heard the announcement"),
         (AnnouncementEnded(**CONFERENCE, call_sid=TARGET_CALL), "target heard the announcement"),
@@ -274,13 +274,12 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
         ),
         (Add(session_id=CALL, to="client:c", party="expert"), "add requested (expert)"),
     ],
-    ids=lambda value: getattr(value, "name", None),
 )  # fmt: skip
 def test_conference_events_are_described_in_words(event, expected):
     assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
 
 
-@pytest.mark.parametrize("status", RecordingStatus)
+@each("status", RecordingStatus)
 def test_every_status_of_a_recording_has_words_of_its_own(status):
     text = wording.describe_entry(entry("recording_changed", {"status": status.value}))
 
@@ -288,8 +287,8 @@ def test_every_status_of_a_recording_has_words_of_its_own(status):
     assert text != f"the call's recording {status.value}"
 
 
-@pytest.mark.parametrize(
-    ("kind", "party", "what", "expected"),
+@each(
+    "kind, party, what, expected",
     [
         ("update_participant", "bob", "hold", "hold bob"),
         ("update_participant", "bob", "clear-end-on-exit", "keep the conference running when bob leaves"),
@@ -307,7 +306,7 @@ def test_effects_requested_from_twilio_are_described_in_words(kind, party, what,
     assert wording.describe_change(entry("swap", effects=effects)) == f"asks Twilio to {expected}"
 
 
-@pytest.mark.parametrize("ask", ParticipantUpdate)
+@each("ask", ParticipantUpdate)
 def test_every_participant_update_has_its_own_wording(ask):
     effects = orjson.dumps([{"kind": "update_participant", "party": "bob", "detail": ask.value}]).decode()
 

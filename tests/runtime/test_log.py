@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from conferral.runtime import log, redaction
 from tests.support import plain_log
+from tests.support.each import each
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 
 #: A number that the allow-list does not name.
@@ -26,7 +27,7 @@ def lines():
     plain_log.configure()
 
 
-@pytest.mark.parametrize("address, shown", [
+@each("address, shown", [
     ("+14155550123", "+…23"), ("client:alice", "client:…"), ("sip:bob@example.com", "sip:…"), ("anonymous", "…"),
     ("", "…"), ("+1", "+…"), ("4155550123", "+…23"),
 ])  # fmt: skip
@@ -85,7 +86,7 @@ def test_number_is_masked_however_it_is_written(lines, written):
     assert "given up" in line["reason"]
 
 
-@pytest.mark.parametrize("text", [
+@each("text", [
     "10.0.0.1/readyz answers 503", "127.0.0.1:6379 refused", "http://192.168.100.200/sessions", "port 8080, 12/60 s",
     "300 s of 3600", "version 0.1.0", "100,000 commands wait",
 ])  # fmt: skip

@@ -148,8 +148,8 @@ def test_a_document_names_its_files_by_relative_paths_alone():
     assert addresses == ["./static/shared/icon.svg", "./static/shared/a.css", "./static/b.css", "./static/main.js"]
 
 
-@pytest.mark.parametrize(
-    ("headers", "ours"),
+@each(
+    "headers, ours",
     [
         ({}, True),
         ({"Origin": "http://console.example"}, True),
@@ -171,15 +171,14 @@ def test_a_document_names_its_files_by_relative_paths_alone():
         ({"Sec-Fetch-Site": "same-site"}, False),
         ({"Sec-Fetch-Site": "cross-site"}, False),
     ],
-    ids=str,
 )
 def test_cross_origin_request_is_detected(headers, ours):
     request = make_mocked_request("POST", "/commands", headers={"Host": "console.example", **headers})
     assert is_same_origin(request) is ours
 
 
-@pytest.mark.parametrize(
-    ("host", "is_here"),
+@each(
+    "host, is_here",
     [
         ("127.0.0.1", True),
         ("127.1.2.3:80", True),

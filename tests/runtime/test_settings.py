@@ -8,6 +8,7 @@ import pytest
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings, load
+from tests.support.each import each
 
 GOOD = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -53,7 +54,7 @@ def test_console_without_a_token_explains_how_to_create_one():
     assert problem.endswith("`openssl rand -hex 32` creates one")
 
 
-@pytest.mark.parametrize("name, value", [
+@each("name, value", [
     ("TWILIO_ACCOUNT_SID", "AC123"),
     ("TWILIO_NUMBER", "(415) 555-0100"),
     ("TWILIO_NUMBER", "+0"),

@@ -4,6 +4,7 @@ import pytest
 
 from conferral.sandbox.model import InboundCall, Number, UnknownNumberError
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
+from tests.support.each import each
 
 
 def test_say_takes_time_by_its_length_and_then_the_call_ends() -> None:
@@ -103,8 +104,8 @@ def test_gather_ends_with_the_finishing_key_or_after_a_silence() -> None:
     assert dict(story.asked("/more").params)["Digits"] == "7"
 
 
-@pytest.mark.parametrize(
-    ("body", "content_type", "code"),
+@each(
+    "body, content_type, code",
     [
         ("<Response><Nonsense/></Response>", "text/xml", 12200),
         ("<Response>", "text/xml", 12100),

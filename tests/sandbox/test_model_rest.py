@@ -4,6 +4,7 @@ import pytest
 
 from conferral.sandbox.model import Behavior
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, bridge_twiml
+from tests.support.each import each
 
 CALL = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"))
 
@@ -43,8 +44,8 @@ def test_finished_call_returns_its_times_as_text() -> None:
     assert body["end_time"] == "Thu, 01 Jan 1970 00:16:47 +0000"
 
 
-@pytest.mark.parametrize(
-    ("form", "code"),
+@each(
+    "form, code",
     [
         (without("To"), 21201),
         (without("From"), 21213),

@@ -6,10 +6,11 @@ from conferral.sandbox import PhoneScript, Sandbox
 from conferral.sandbox.model import Sound
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
 from conferral.sandbox.views import audio, phones, traffic
+from tests.support.each import each
 
 
-@pytest.mark.parametrize(
-    ("script", "words", "acts"),
+@each(
+    "script, words, acts",
     [
         (PhoneScript(), "rings until you answer", False),
         (PhoneScript(outcome="no-answer", answer_after_s=3), "rings until you answer", False),
@@ -30,8 +31,8 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
     assert (str(script), script.has_actions) == (words, acts)
 
 
-@pytest.mark.parametrize(
-    ("heard", "kind", "words", "sentence"),
+@each(
+    "heard, kind, words, sentence",
     [
         (Sound("silence"), "silence", "nothing: silence", "ann hears silence"),
         (Sound("ringback"), "ringing", "ringing tone", "ann hears ringing"),

@@ -12,6 +12,7 @@ from tests.statemachine.command_scenarios import added, consulting_recorded, ord
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, talking
+from tests.support.each import each
 
 BRIDGED = "convert transfer park add remove hold mute supervise announce record end"
 CONVERTING = "convert transfer park add remove hold mute supervise announce record end"
@@ -63,14 +64,14 @@ SITUATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
+@each("name", SITUATIONS)
 def test_commands_that_are_allowed(name):
     begin, allowed = SITUATIONS[name]
 
     assert sorted(allowed_commands(begin().session)) == sorted(allowed.split())
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
+@each("name", SITUATIONS)
 def test_asking_what_is_allowed_changes_nothing(name):
     story = SITUATIONS[name][0]()
     before = story.session

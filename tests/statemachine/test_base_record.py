@@ -36,7 +36,7 @@ def test_no_repr_shows_a_private_field(kind):
     assert {field.name for field in fields(kind)} & PRIVATE <= hidden
 
 
-@pytest.mark.parametrize("record", [
+@each("record", [
     Party("agent", "agent-1", address="SECRET", caller_id="SECRET"),
     Session("CA1", agents=("SECRET",), parked_by="SECRET", call_token="SECRET", called_number="SECRET",
             parties={"agent": Party("agent", "agent-1", address="SECRET")}),
@@ -46,7 +46,7 @@ def test_no_repr_shows_a_private_field(kind):
     Call(agent="SECRET", customer="SECRET", caller_id="SECRET"),
     CallReceived(session_id="CA1", call_sid="CA1", customer_address="SECRET", agent_address="SECRET"),
     CreateCall(effect_id="E1", session_id="CA1", to="SECRET", timeout_s=30, caller_id="SECRET", call_token="SECRET"),
-], ids=lambda record: type(record).__name__)  # fmt: skip
+])  # fmt: skip
 def test_a_repr_shows_everything_but_what_is_private(record):
     shown = repr(record)
 

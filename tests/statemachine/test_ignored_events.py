@@ -14,6 +14,7 @@ from conferral.statemachine.table import IGNORED, TABLE
 from tests.statemachine.scenario import AGENT_CALL, CONFERENCE
 from tests.statemachine.test_grid import BEGINNINGS
 from tests.statemachine.transfer_scenarios import conferenced
+from tests.support.each import each
 
 IGNORED_EVERYWHERE = {
     event for event in EVENTS if all(any(event in e.events and state in e.states for e in IGNORED) for state in State)
@@ -43,7 +44,7 @@ def test_ignored_event_has_no_table_row(event: type[Event]):
     assert not [row for row in TABLE if row.event is event]
 
 
-@pytest.mark.parametrize("situation", BEGINNINGS)
+@each("situation", BEGINNINGS)
 def test_ignored_event_changes_only_the_version(situation: str):
     before = BEGINNINGS[situation]().session
     taken = step(before, noted(900, before.id), before.updated_at_ms + 1000)

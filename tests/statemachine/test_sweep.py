@@ -17,6 +17,7 @@ from tests.statemachine.conference_scenarios import (
 )
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, outbound, talking
+from tests.support.each import each
 
 #: Sessions in every state, and the calls that are live in each.
 LIVE = {
@@ -59,7 +60,7 @@ def test_second_suspicion_during_a_read_is_read_after_it():
     story.reads(customer="in-progress", agent="in-progress").expect("bridged", "look")
 
 
-@pytest.mark.parametrize("situation", LIVE)
+@each("situation", LIVE)
 def test_lists_that_lag_cost_nothing(situation):
     """A read that shows all of them as known changes nothing."""
     story = later(LIVE[situation]())
@@ -80,7 +81,7 @@ def test_lists_that_lag_cost_nothing(situation):
     assert story.words() == (["move agent"] if situation == "converting" and not before.open_redirects else [])
 
 
-@pytest.mark.parametrize("situation", sorted(set(LIVE) - {"calling"}))  # there the customer has no call yet
+@each("situation", sorted(set(LIVE) - {"calling"}))  # there the customer has no call yet
 def test_customer_who_is_gone_without_a_word_ends_it_after_the_grace_at_the_latest(situation):
     story = later(LIVE[situation]())
     others = [party.name for party in story.session.participants if party.name != "customer"]

@@ -348,7 +348,7 @@ def test_every_stage_that_rows_lead_to_has_an_end_and_most_have_a_limit(kind, st
     assert {stage for stage in LIMITS if isinstance(stage, kind)} == entered - stays
 
 
-@pytest.mark.parametrize("path", TABLE_FILES, ids=lambda path: path.stem)
+@each("path", TABLE_FILES)
 def test_columns_of_the_table_are_aligned(path):
     for column in range(4):
         starts = {call.args[column].col_offset: call.lineno for call in written_rows(path)}

@@ -10,6 +10,7 @@ from conferral.statemachine.session import Session
 from tests.statemachine.call_legs import CONFERENCE, GUEST_CALL
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
+from tests.support.each import each
 
 STATES = {
     "bridged": lambda: Scenario().answered(),
@@ -31,7 +32,7 @@ def without_bookkeeping(session: Session) -> Session:
     return replace(session, version=0, facts_version=0, seen=SeenEvents())
 
 
-@pytest.mark.parametrize(("state", "callback"), [
+@each("state, callback", [
     ("bridged", "status"), ("bridged", "join"),
     ("converting", "status"), ("converting", "dial-ended"), ("converting", "change"),
     ("conferenced", "status"), ("conferenced", "change"),

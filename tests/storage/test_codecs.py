@@ -43,6 +43,7 @@ from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, Publ
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 from conferral.storage.partition.session_store import SessionChange
+from tests.support.each import each
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 NUMBER = "+14155550123"
@@ -173,7 +174,7 @@ def test_mark_of_a_done_effect_is_no_order():
     assert effect_codec.decode(b"done") is None
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"nonsense", b'{"kind":"redirect_call","committed_at_ms":1}',
+@each("body", [b"", b"{}", b"[]", b"nonsense", b'{"kind":"redirect_call","committed_at_ms":1}',
                                   b'{"kind":"unknown","committed_at_ms":1}'])  # fmt: skip
 def test_invalid_outbox_entry_is_reported(body):
     with pytest.raises(BadEntryError):
@@ -403,7 +404,7 @@ FULL = Session("CA1", version=1, parties={"agent": Party("agent", "a")},
                transfer=TransferState(1, TransferMode.WARM, "client:a"), recording=Recording("RE1"))  # fmt: skip
 
 
-@pytest.mark.parametrize("field, value", [
+@each("field, value", [
     ("state", "flying"), ("version", "many"), ("created_at", "yesterday"), ("party.agent.status", "?"),
     ("seen", "{"), ("seen", '{"windows":{"CA1":[]},"tokens":[]}'), ("timers", "ring"), ("options", "[1]"),
     ("party.agent.wait_audio", "waltz"), ("transfer.mode", "cold"), ("transfer.stage", "?"),
@@ -420,7 +421,7 @@ def test_broken_record_names_the_field_and_not_its_value(field, value):
     assert value not in str(broken.value)
 
 
-@pytest.mark.parametrize("field", ["id", "state", "version", "created_at", "party.agent.label", "transfer.mode",
+@each("field", ["id", "state", "version", "created_at", "party.agent.label", "transfer.mode",
                                    "transfer.stage", "transfer.number"])  # fmt: skip
 def test_record_without_a_field_that_is_always_there_is_broken(field):
     fields = session_codec.encode(FULL)
@@ -430,7 +431,7 @@ def test_record_without_a_field_that_is_always_there_is_broken(field):
     assert broken.value.field == field
 
 
-@pytest.mark.parametrize("entry, reason", [
+@each("entry, reason", [
     ({}, "missing field type"),
     ({"type": ""}, "missing field type"),
     ({"type": "sneeze"}, "unknown type"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from conferral.statemachine.events import COMMANDS, Add, Transfer
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, fields_of
 from conferral.storage.commands.command_parser import BadCommandError, parse, schema_of
+from tests.support.each import each
 
 NUMBER = "+14155550123"
 ADD = {"type": "add", "session": "s", "to": NUMBER, "party": "lawyer"}
@@ -31,7 +32,7 @@ def refusal(fields) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+@each("name", COMMANDS_BY_NAME)
 def test_each_command_is_taken_with_what_it_needs(name):
     fields = {"type": name, "session": "s", **VALID.get(name, {})}
     assert parse(fields).entry() == fields
@@ -49,7 +50,7 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
 NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
 
 
-@pytest.mark.parametrize("fields, words", [
+@each("fields, words", [
     ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "target-12", "guest-1", "Lawyer", "1st", "a" * 33,
@@ -196,7 +197,7 @@ def accepts_object(schema, value) -> bool:
     return is_known and has_all and all(accepts(fields[name], one) for name, one in value.items())
 
 
-@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+@each("name", COMMANDS_BY_NAME)
 def test_schema_accepts_a_valid_command_and_its_empty_fields(name):
     schema = schema_of(COMMANDS_BY_NAME[name])
     fields = {"type": name, "session": "s", **VALID.get(name, {})}
@@ -226,7 +227,7 @@ def test_schema_and_validation_say_the_same_of_any_field(command, data):
     assert accepts(schema, fields) == is_taken
 
 
-@pytest.mark.parametrize("given, is_right", [
+@each("given, is_right", [
     ({"say": "Hello"}, True), ({"url": "https://a/"}, True), ({"say": "Hello", "url": ""}, True), ({}, False),
     ({"say": "", "url": ""}, False), ({"say": "Hello", "url": "https://a/"}, False),
 ])  # fmt: skip

@@ -15,6 +15,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.partition.partition_store import report_command
+from tests.support.each import each
 
 NUMBER = "+14155550123"
 TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
@@ -25,7 +26,7 @@ TYPES = (
 )
 
 
-@pytest.mark.parametrize("fields, words", [
+@each("fields, words", [
     ({"type": "dance", "session": "s"}, f"unknown type 'dance'; one of: {TYPES}"),
     ({"session": "s"}, f"missing field \"type\" (the command); one of: {TYPES}"),
     ({"type": NUMBER, "session": "s"}, f"unknown type (unprintable); one of: {TYPES}"),
@@ -106,7 +107,7 @@ def test_empty_field_counts_as_not_given():
     assert parse({**TRANSFER, **empty}) == parse(TRANSFER)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in COMMANDS if not own_fields(kind)])
+@each("kind", [kind for kind in COMMANDS if not own_fields(kind)])
 def test_command_without_fields_of_its_own_takes_a_session_alone(kind):
     parsed = parse({"type": kind.name, "session": "CA1"})
     assert parsed.event("s", "c", 1) == kind(session_id="s", token="c", occurred_at_ms=1)

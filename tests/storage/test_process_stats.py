@@ -3,10 +3,11 @@
 import pytest
 
 from conferral.storage.queries import process_stats
+from tests.support.each import each
 
 
-@pytest.mark.parametrize(
-    ("count", "is_kept"),
+@each(
+    "count, is_kept",
     [(0, True), (7, True), (2**53, True), (2**53 + 1, False), (-1, False), (True, False), ("7", False)],
 )
 def test_only_counts_of_failures_are_read(count: object, is_kept: bool) -> None:

@@ -7,6 +7,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from tests.storage.test_codecs import sessions
+from tests.support.each import each
 
 SESSION = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1")})
 
@@ -31,7 +32,7 @@ def test_hash_shows_all_fields_and_is_not_damaged(session):
     assert session_hash.load(session.id, values) == session
 
 
-@pytest.mark.parametrize("packed", [
+@each("packed", [
     b"", b"{}", b"[]", b"[1]", b"\xff", b'["1", {"id": "s"}]', b'[1, {"id": 7}]', b'[0, {"id": "s"}]',
     b'[2, {"id": "s"}]', b'[1, {"id": "s", "state": "flying"}]',
 ])  # fmt: skip

@@ -15,6 +15,7 @@ from conferral.storage.partition import event_writer
 from conferral.storage.queries import cursors, session_reader
 from conferral.storage.queries.cursors import BadCursorError, EndedCursor, LiveCursor, LogCursor
 from conferral.storage.queries.session_reader import SessionReader
+from tests.support.each import each
 
 NUMBER = "+14155550123"
 
@@ -217,7 +218,7 @@ def test_cursor_leads_back_to_its_place(place):
         cursors.read_log_cursor(place.text)
 
 
-@pytest.mark.parametrize("text", [
+@each("text", [
     "x", "=", "é", "a" * 300, "bnVsbA", "W10", cursors._encode(["live", -1, ""]), cursors._encode(["live", 0, "a b"]),
     cursors._encode(["live", "0", ""]), cursors._encode(["ended", None, "S1"]), cursors._encode(["ended", 1.5, "a"]),
     cursors._encode(["ended", 2**60, "a"]), base64.urlsafe_b64encode(b'["live",0,""' + b" " * 300 + b"]").decode(),
@@ -228,7 +229,7 @@ def test_invalid_session_cursor_is_refused(text):
         cursors.read_cursor(text)
 
 
-@pytest.mark.parametrize("entry_id", ["", "5", "-", "1-0 +", "(1-0", "1-0\n"])
+@each("entry_id", ["", "5", "-", "1-0 +", "(1-0", "1-0\n"])
 def test_invalid_entry_id_is_refused_as_a_log_cursor(entry_id):
     with pytest.raises(BadCursorError):
         cursors.read_log_cursor(LogCursor(entry_id).text)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import PartyView, SessionView, view_of
+from tests.support.each import each
 
 NUMBER = "+14155550123"
 SESSION = Session(
@@ -61,7 +61,7 @@ def test_omitted_fields_have_the_initial_values_of_the_session():
     assert {name: reported[name] for name in same} == {name: getattr(first, name) for name in same}
 
 
-@pytest.mark.parametrize("field, text", [
+@each("field, text", [
     ("attributes", "{"), ("attributes", "[]"), ("attributes", "5"),
     ("pending_commands", "{"), ("pending_commands", "[5]"), ("pending_commands", "5"),
     ("pending_commands", "[{}]"), ("pending_commands", '[{"party":"x"}]'),

@@ -15,6 +15,7 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors, to_store_error
 from conferral.storage.connection.errors import note_node
+from tests.support.each import each
 
 
 def _caused_by(cause: BaseException) -> Exception:
@@ -23,7 +24,7 @@ def _caused_by(cause: BaseException) -> Exception:
     return error
 
 
-@pytest.mark.parametrize(
+@each(
     "error, reason",
     [
         (RedisTimeoutError("secret text"), "no answer in time"),

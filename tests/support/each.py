@@ -1,7 +1,7 @@
 """Many small cases in one test.
 
 A test costs the processes of a run about 4 ms: each process makes it, one runs it and reports three times, and one
-reads that. A case that takes microseconds, of which there are hundreds, is better run in a loop.
+reads that. A case that takes microseconds is better run in a loop with the others.
 """
 
 import functools

@@ -17,6 +17,7 @@ from conferral.telephony.addresses import (
     region_of,
 )
 from conferral.telephony.directory.model import resolve_agent
+from tests.support.each import each
 
 OWN_NUMBER = "+14155550100"
 ENVIRON = {
@@ -43,7 +44,7 @@ def test_an_address_is_a_number_a_client_or_a_sip_uri(text, kind, noun):
     assert (address.kind, address.noun, address.text) == (kind, noun, text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "", " ", "14155550123", "(415) 555-0123", "+0123456789", "+1415555012345678", "+14155550123\n", " +14155550123",
@@ -87,8 +88,8 @@ def test_address_repr_hides_the_number():
     assert repr(parse_address("+14155550123")) == "<Address number>"
 
 
-@pytest.mark.parametrize(
-    ("number", "region"),
+@each(
+    "number, region",
     [
         ("+14155550123", "US"),
         ("+12025550100", "US"),
@@ -109,8 +110,8 @@ def test_a_region_follows_the_numbering_plan_even_for_reserved_numbers(number, r
     assert region_of(number) == region
 
 
-@pytest.mark.parametrize(
-    ("setting", "text", "allowed"),
+@each(
+    "setting, text, allowed",
     [
         (None, "+14155550123", True),
         (None, "+18765550123", False),  # +1, but Jamaica
@@ -152,7 +153,7 @@ def test_only_destinations_on_the_allow_list_may_be_dialed(setting, text, allowe
     assert allow_list.allows(parse_address(text)) is allowed
 
 
-@pytest.mark.parametrize(
+@each(
     "user",
     [
         "911", "112", "9-1-1", "(911)", "*67911", "_911", "%39%31%31", "%2B19005550143", "+19005550143", "19005550143",
@@ -224,7 +225,7 @@ def test_a_refusal_names_no_address(text):
     assert "bob" not in str(caught.value)
 
 
-@pytest.mark.parametrize("setting", ["usa", "us", "XX", "US,4420", "US,client:alice", "US,sip:", "+0", "US,https://x"])
+@each("setting", ["usa", "us", "XX", "US,4420", "US,client:alice", "US,sip:", "+0", "US,https://x"])
 def test_an_entry_that_is_no_entry_is_named_by_its_position(setting):
     with pytest.raises(SettingsError) as caught:
         AllowList.from_setting(setting, OWN_NUMBER)
@@ -271,8 +272,8 @@ def test_disallowed_agent_prevents_startup(changes, setting):
     assert (given in str(caught.value)) != any(letter.isdigit() for letter in given), "all but numbers is shown"
 
 
-@pytest.mark.parametrize(
-    ("caller", "shown"),
+@each(
+    "caller, shown",
     [("+14155550199", True), ("client:alice", False), ("anonymous", False), ("", False), ("+266696687", False),
      ("+10000000000", False), ("+1415555019", False), ("+4402079460123", False), ("+442079460123", True)],
 )  # fmt: skip

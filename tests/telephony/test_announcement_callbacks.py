@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import AnnouncementEnded
+from tests.support.each import each
 from tests.telephony.test_callback_events import conference, fields
 
 
@@ -21,8 +22,8 @@ def test_announcement_is_identified_by_its_url(url, command, played):
     assert (event.command, event.url) == (command, played)
 
 
-@pytest.mark.parametrize(
-    ("expected", "kept"),
+@each(
+    "expected, kept",
     [
         (None, ""),
         ("", ""),

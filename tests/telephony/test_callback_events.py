@@ -52,6 +52,7 @@ from conferral.telephony.callback_urls import (
     Gate,
     RecordingCallback,
 )
+from tests.support.each import each
 
 BODIES = Path(__file__).parent / "bodies"
 CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32
@@ -253,8 +254,8 @@ def test_a_second_try_of_a_dial_is_another_event():
     assert len(tokens) == 2
 
 
-@pytest.mark.parametrize(
-    ("moment", "expected"),
+@each(
+    "moment, expected",
     [
         ("agent_joins", ParticipantJoined(
             session_id=CALLER, source=CONFERENCE, sequence=1, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
@@ -358,8 +359,8 @@ def test_gate_decision_is_identified_by_dial_call_and_decision():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("form", "gate", "digits"),
+@each(
+    "form, gate, digits",
     [
         ({"Digits": "1"}, GATE, "1"),
         ({"Digits": "#"}, GATE, "#"),
@@ -406,8 +407,8 @@ def test_a_time_that_cannot_be_read_is_no_reason_to_refuse(timestamp):
     assert progressed(fields("agent_rings", Timestamp=timestamp)).occurred_at_ms == 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
+@each(
+    "changes, field",
     [
         ({"CallSid": None}, "CallSid"),
         ({"CallSid": ""}, "CallSid"),
@@ -430,8 +431,8 @@ def test_a_malformed_call_callback_names_the_field_and_not_its_value(changes, fi
     assert str(caught.value) == "malformed field"
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
+@each(
+    "changes, field",
     [
         ({"ConferenceSid": None}, "ConferenceSid"),
         ({"StatusCallbackEvent": None}, "StatusCallbackEvent"),

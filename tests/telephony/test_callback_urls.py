@@ -26,6 +26,7 @@ from conferral.telephony.callback_urls import (
     parse_recording,
     parse_wait,
 )
+from tests.support.each import each
 
 URLS = CallbackUrls("https://example.com/conferral")
 IDS = st.from_regex(ID_PATTERN, fullmatch=True)
@@ -119,9 +120,7 @@ def test_gate_remembers_across_requests_that_the_brief_was_said():
     assert gate.next_request("") == Gate("CA1", "d1", request_number=2, briefed=True)
 
 
-@pytest.mark.parametrize(
-    ("pressed", "key"), [("", ""), ("1", "1"), ("0", "0"), ("*", "other"), ("#", "other"), ("12", "other")]
-)
+@each("pressed, key", [("", ""), ("1", "1"), ("0", "0"), ("*", "other"), ("#", "other"), ("12", "other")])
 def test_repeated_gate_request_remembers_the_key(pressed, key):
     again = Gate("CA1", "d1", question=2).next_request(pressed)
 
@@ -145,8 +144,8 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         parse(query)
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
+@each(
+    "query, field",
     [
         ("party=customer&dial=bridge", "session"),
         ("session=&party=customer&dial=bridge", "session"),
@@ -173,8 +172,8 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize(
-    ("parse", "query", "field"),
+@each(
+    "parse, query, field",
     [
         (parse_call, "session=a&party=agent&dial=", "dial"),
         (parse_call, "session=a&party=agent&dial={d}", "dial"),
@@ -210,7 +209,7 @@ def test_each_kind_of_url_names_the_field_at_fault(parse, query, field):
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "",
@@ -225,7 +224,7 @@ def test_other_urls_are_no_gate_of_ours(url):
     assert URLS.parse_gate_url(url) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "",
@@ -244,7 +243,7 @@ def overrides(url):
     return dict(pair.split("=") for pair in urlsplit(url).fragment.split("&"))
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         URLS.dial_action(DialAction("s", "customer", DialKind.BRIDGE)),

@@ -1,15 +1,14 @@
 """Names of conferences: no one else's collides with them, and we recognize our own."""
 
-import pytest
-
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_names import ConferenceNames
+from tests.support.each import each
 
 NAMES = ConferenceNames(["secret"], "conferral https://example.com")
 CALL = "CA" + "1" * 32
 
 
-@pytest.mark.parametrize("session_id", ["a", "order-7", "x" * 64, "-", CALL, NAMES.make("order-7", CALL)[:64]])
+@each("session_id", ["a", "order-7", "x" * 64, "-", CALL, NAMES.make("order-7", CALL)[:64]])
 def test_name_is_recognized_and_fits_twilios_limits(session_id: str) -> None:
     name = NAMES.make(session_id, CALL)
     assert is_conference_name(name)

@@ -22,6 +22,7 @@ from conferral.telephony.directory.model import (
     resolve_agent,
     resolve_fallback,
 )
+from tests.support.each import each
 
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -175,7 +176,7 @@ def test_name_or_address(text, found):
     assert resolve_address(text, {"billing": NUMBER}, ALLOWED).text == found
 
 
-@pytest.mark.parametrize("text, reason", [
+@each("text, reason", [
     ("sales", "no destination is named sales in the directory; an address is"),
     ("desk-4155550123", "no destination has that name in the directory; an address is"),
     ("jamaica", "country JM is not on the allow-list"),

@@ -21,11 +21,12 @@ from conferral.telephony.errors import (
     retry_after_s,
     translate_errors,
 )
+from tests.support.each import each
 
 NUMBER = "+14155550123"
 
 
-@pytest.mark.parametrize(
+@each(
     "http_status, code, expected",
     [
         (400, 20001, ProviderRefusedError),
@@ -74,7 +75,7 @@ def test_not_found_without_the_code_is_no_proof_that_a_call_is_gone() -> None:
     assert not isinstance(from_status(404), ProviderGoneError)
 
 
-@pytest.mark.parametrize(
+@each(
     "exception, expected, http_status, code",
     [
         (TwilioRestException(404, "/x", NUMBER, 20404), ProviderGoneError, 404, 20404),
@@ -95,7 +96,7 @@ def test_exceptions_of_the_library_are_mapped_without_their_texts(
     assert NUMBER not in str(error)
 
 
-@pytest.mark.parametrize("foreign", [
+@each("foreign", [
     ValueError(NUMBER), TypeError(NUMBER), KeyError(NUMBER), AttributeError(NUMBER), OverflowError(NUMBER),
     IndexError(NUMBER),
 ])  # fmt: skip
@@ -120,7 +121,7 @@ def test_our_own_errors_pass_unchanged() -> None:
 NOON_MS = 1_792_497_600_000  # Tue, 20 Oct 2026 12:00:00 GMT
 
 
-@pytest.mark.parametrize(
+@each(
     "header, expected",
     [
         (None, 0.0),
@@ -150,7 +151,7 @@ def test_retry_after_that_is_nonsense_asks_for_nothing_or_a_number(header: str) 
     assert 0.0 <= retry_after_s(header, NOON_MS) < float("inf")
 
 
-@pytest.mark.parametrize(
+@each(
     "body, code",
     [
         (b'{"code": 21220, "message": "Call is not in-progress."}', 21220),

@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.events import RecordingChanged
 from conferral.telephony.callback_events import MalformedCallbackError
+from tests.support.each import each
 from tests.telephony.test_callback_events import CALLER, CONFERENCE, RECORDING, fields, recording
 
 
@@ -43,8 +44,8 @@ def test_a_recordings_url_and_length_are_no_reason_to_refuse(url, duration):
     assert (event.url, event.duration_s) == ("", 0)
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
+@each(
+    "changes, field",
     [
         ({"RecordingSid": None}, "RecordingSid"),
         ({"RecordingSid": "{x}"}, "RecordingSid"),

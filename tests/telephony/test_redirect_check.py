@@ -1,11 +1,10 @@
 """A redirect of unknown outcome is judged by the participant, and sent again only when it certainly did not happen."""
 
-import pytest
-
 from conferral.telephony.redirect_check import RedirectResult, RedirectSeen, check_redirect
+from tests.support.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     "call_status, in_conference, since_s, expected",
     [
         ("in-progress", True,  0.0, RedirectResult.HAPPENED),

@@ -483,7 +483,7 @@ def test_every_gate_rejection_has_a_sentence():
     assert set(GATE_REJECTIONS) == set(GateDecision) - {GateDecision.ACCEPTED}
 
 
-@pytest.mark.parametrize(("reason", "phrase"), [
+@each("reason, phrase", [
         ("busy", Phrase.RECALL_BUSY),
         ("no-answer", Phrase.RECALL_NO_ANSWER),
         ("rejected", Phrase.RECALL_REJECTED),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from conferral.telephony.callback_events import conference_event, recording_changed
 from conferral.telephony.callback_urls import ConferenceCallback, RecordingCallback
 from conferral.telephony.unknown_parameters import STORED_BYTES_MAX, summarize_unknown
+from tests.support.each import each
 from tests.telephony.test_callback_events import BODIES, CALLER, fields
 
 KNOWN = frozenset({"CallSid"})
@@ -26,7 +27,7 @@ def test_only_unknown_parameters_are_kept():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     "value, shown",
     [
         ("+14155550123", "+…23"),
@@ -85,7 +86,7 @@ def test_every_callback_of_a_conference_or_recording_keeps_them():
     assert seen > 8
 
 
-@pytest.mark.parametrize("body", sorted(body.stem for body in BODIES.glob("*.txt")))
+@each("body", sorted(body.stem for body in BODIES.glob("*.txt")))
 def test_parameters_documented_by_twilio_are_known(body):
     form = fields(body)
     if "StatusCallbackEvent" in form:

@@ -47,8 +47,8 @@ def agent(**known):
     return PartyView(call_sid=AGENT, label="agent-1", **known)
 
 
-@pytest.mark.parametrize(
-    ("state",        "dial", "status",      "attempt", "expected"),
+@each(
+    "state, dial, status, attempt, expected",
     [
         ("bridged",      BRIDGE, "completed",   1, HANG_UP),      # the agent has hung up
         ("bridged",      BRIDGE, "answered",    1, HANG_UP),
@@ -83,8 +83,8 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
     assert decide(outcome(dial, status, attempt=attempt), facts(state), may_be_old=False) is expected
 
 
-@pytest.mark.parametrize(
-    ("direction", "state",    "party", "dial", "expected"),
+@each(
+    "direction, state, party, dial, expected",
     [
         # Inbound, the customer is the parent and the agent the child.
         ("inbound",  "bridged",      agent(), BRIDGE, HANG_UP),
@@ -156,8 +156,8 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
     assert decide(stranger, facts(state), may_be_old=False) is HANG_UP
 
 
-@pytest.mark.parametrize(
-    ("known",          "dial", "status",    "expected"),
+@each(
+    "known, dial, status, expected",
     [
         (None,             BRIDGE, "completed", ASK),
         (None,             BRIDGE, "",          ASK),
@@ -181,8 +181,8 @@ def test_twilio_is_queried_when_redis_data_is_missing_or_outdated(known, dial, s
     assert decide(outcome(dial, status), given, may_be_old=known is not None) is expected
 
 
-@pytest.mark.parametrize(
-    ("dial", "status",     "asked",       "expected"),
+@each(
+    "dial, status, asked, expected",
     [
         (BRIDGE, "completed",  1,             DialActionAnswer.WAIT),
         (BRIDGE, "completed",  REDIS_READS_MAX - 1, DialActionAnswer.WAIT),
@@ -290,8 +290,8 @@ def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_
     assert decide(outcome(BRIDGE, status, more=more), given, may_be_old=False) is expected
 
 
-@pytest.mark.parametrize(
-    ("party", "attempt", "asked", "expected"),
+@each(
+    "party, attempt, asked, expected",
     [
         ("customer", 1, 1, WAIT),
         ("customer", 1, REDIS_READS_MAX, NO_WAIT_AUDIO),
@@ -342,8 +342,8 @@ def test_the_agent_who_has_parked_the_call_is_hung_up():
 SURVEY = ConferenceAttributes(after_url="https://example.com/survey")
 
 
-@pytest.mark.parametrize(
-    ("state",        "reason",          "dial",  "status",    "expected"),
+@each(
+    "state, reason, dial, status, expected",
     [
         ("ended",        "agent-left",      CONF,   "answered",  GO_ON),
         ("ended",        "alone",           CONF,   "answered",  GO_ON),
@@ -389,8 +389,8 @@ def test_other_leg_decides_first_whether_the_customer_continues(child, expected)
     assert decide_by_child(child, outcome(), facts("bridged", attributes=SURVEY)) is expected
 
 
-@pytest.mark.parametrize(
-    ("sid", "party",    "state",        "known", "expected"),
+@each(
+    "sid, party, state, known, expected",
     [
         (CALLER, "customer", "converting",   {"customer": customer()}, "customer"),
         (AGENT,  "customer", "converting",   {"customer": customer(), "agent": agent()}, "agent"),  # the call decides

@@ -5,6 +5,7 @@ from conferral.statemachine.states import Opening, PartyStatus, State
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_targets, route_of
+from tests.support.each import each
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL, facts
 
 ACCEPTED, REJECTED, SILENT = GateDecision.ACCEPTED, GateDecision.REJECTED, GateDecision.NO_CONFIRMATION
@@ -18,8 +19,8 @@ def dialed(**known):
     return PartyView(dial_id=DIAL, **({"status": "ringing"} | known))
 
 
-@pytest.mark.parametrize(
-    ("state",        "direction", "party",   "expected"),
+@each(
+    "state, direction, party, expected",
     [
         ("bridged",      "inbound",  "target",   NOWHERE),
         ("bridged",      "inbound",  "agent",    NOWHERE),
@@ -66,8 +67,8 @@ def test_a_conference_lets_in_who_was_added_and_who_supervises(state, party, dir
     assert route_of(facts(state, direction=direction, **{party: dialed()}), DIAL) is expected
 
 
-@pytest.mark.parametrize(
-    ("direction", "party",    "opening",          "expected"),
+@each(
+    "direction, party, opening, expected",
     [
         ("outbound",  "agent",    Opening.CALLING,    EMPTY),       # of a `call` with mode `conference`
         ("outbound",  "agent",    Opening.ARRIVING,   EMPTY),       # the same request once more
@@ -95,8 +96,8 @@ def test_target_that_left_or_is_leaving_is_not_waited_for(status, is_leaving):
     assert route_of(facts("bridged", direction="outbound", agent=target), DIAL) is (NOWHERE if lost else CUSTOMER)
 
 
-@pytest.mark.parametrize(
-    ("rival", "is_gone"),
+@each(
+    "rival, is_gone",
     [
         (PartyView(dial_id="e1", ring_group="word", status="left"),                          True),
         (PartyView(dial_id="e1", ring_group="word", status="ringing", is_leaving=True),      True),
@@ -120,8 +121,8 @@ def test_gate_rejects_a_dial_of_no_party(state):
     assert route_of(None, DIAL) is NOWHERE
 
 
-@pytest.mark.parametrize(
-    ("waited_for", "confirm", "asked", "pressed", "expected"),
+@each(
+    "waited_for, confirm, asked, pressed, expected",
     [
         (True,  False, 1, "",      ACCEPTED),
         (True,  False, 1, "5",     ACCEPTED),    # no one has asked for a key yet
@@ -171,8 +172,8 @@ def test_gate_of_an_unknown_session_decides_too_late(pressed):
     assert decide(None, DIAL, question=2, pressed=pressed) is LATE
 
 
-@pytest.mark.parametrize(
-    ("decision", "customer", "direction", "expected"),
+@each(
+    "decision, customer, direction, expected",
     [
         (REJECTED, PartyView(CALLER, status="left"), "inbound", Phrase.DECLINED),
         (SILENT,   PartyView(CALLER, status="left"), "inbound", Phrase.NO_KEY),

@@ -13,6 +13,7 @@ from conferral.worker.executor.adaptive_limit import AdaptiveLimit, BreakerReaso
 from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.request_shares import Share
+from tests.support.each import each
 from tests.worker.executor_harness import ExecutorHarness, FakeTime, find, hang_up, redirect, straight, update
 
 
@@ -151,7 +152,7 @@ def test_pause_grows_with_every_try_that_fails_up_to_a_bound():
 # ---- credentials -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "status, code, is_meant",
     [(401, 20003, True), (401, 0, True), (403, 20003, True), (403, 0, True), (403, 20403, False), (403, 21215, False),
      (404, 20404, False), (200, 0, False)],

@@ -16,6 +16,7 @@ from conferral.worker.assignment.rebalance import target_counts
 from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.worker_cluster import ClusterClock, Work, WorkerCluster
 
@@ -51,7 +52,7 @@ def of_team(
 # ---- who is to hold how many -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_quotas_differ_by_one_at_most_and_add_up(seed: int):
     chance = random.Random(seed)
     names = [f"w{number}" for number in range(chance.randint(1, 20))]

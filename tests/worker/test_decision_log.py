@@ -11,6 +11,7 @@ from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.statemachine.transfer import Attempt
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.decision_log import log_decisions
+from tests.support.each import each
 
 
 def metrics_of(*conclusions: OutcomeRecord) -> Metrics:
@@ -26,7 +27,7 @@ def transfer(mode: str) -> OutcomeRecord:
     return OutcomeRecord("o1", "transfer", "s", "completed", mode=mode, to="client:bob", attempts=attempts)
 
 
-@pytest.mark.parametrize("mode, label", [
+@each("mode, label", [
     ("warm", "warm"), ("consult", "consult"), ("blind", "blind"), ("park", "park"), ("retrieve", "retrieve"),
     ("teleport", "other"), ("", "other"),
 ])  # fmt: skip

@@ -10,6 +10,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.router.destination_resolver import resolve_destinations
+from tests.support.each import each
 
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -57,7 +58,7 @@ def test_commands_without_a_dial_pass_unchanged():
     assert resolve_destinations(parsed, NAMES, AllowList()) is parsed
 
 
-@pytest.mark.parametrize("to, reason", [
+@each("to, reason", [
     ("4155550123", "to: must be +, country code, and number, such as +12025550145, client:NAME, or sip:URI"),
     ("sales", f"to: no destination is named sales in the directory; {ADDRESSES}"),
     ("bob,desk-4155550123", f"to, destination 2 of 2: no destination has that name in the directory; {ADDRESSES}"),
@@ -86,7 +87,7 @@ def test_empty_allow_list_allows_no_one():
         transfer("client:alice", AllowList())
 
 
-@pytest.mark.parametrize("fields, field", [
+@each("fields, field", [
     ({"type": "transfer", "session": "s", "mode": "warm", "to": "client:alice"}, "to"),
     ({"type": "transfer", "session": "s", "mode": "warm", "to": f"{NUMBER},client:alice"}, "to, destination 2 of 2"),
     ({"type": "transfer", "session": "s", "mode": "warm", "to": "billing,bob"}, "to, destination 2 of 2"),

@@ -56,7 +56,7 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
                      "called_number"})  # fmt: skip
 
 
-@pytest.mark.parametrize("event, words", [
+@each("event, words", [
     (Transfer(session_id="s", to=NUMBER, mode="blind"), {"mode": "blind", "targets": 1}),
     (Transfer(session_id="s", to=f"{NUMBER},client:bob", mode="consult"), {"mode": "consult", "targets": 2}),
     (Transfer(session_id="s", to=NUMBER, mode=NUMBER), {"targets": 1}),
@@ -169,7 +169,7 @@ TRIED = Session("s", agents=("client:a", "client:b", "client:c"), agent_number=1
 PROGRESS = {"session_id": "s", "party": "agent", "call_sid": "CA2", "status": "busy"}
 
 
-@pytest.mark.parametrize("event, words", [
+@each("event, words", [
     (CallProgressed(**PROGRESS, agent_number=1), {"party": "agent", "status": "busy", "agent": 2, "agents": 3}),
     (CallProgressed(**PROGRESS), {"party": "agent", "status": "busy", "agent": 1, "agents": 3}),
     (CallProgressed(**PROGRESS, dial="d2"), {"party": "agent", "status": "busy", "agent": 2, "agents": 3}),
@@ -181,7 +181,7 @@ PROGRESS = {"session_id": "s", "party": "agent", "call_sid": "CA2", "status": "b
     (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
                call_status="in-progress", agent_number=1),
      {"party": "customer", "dial": "bridge", "status": "busy", "agent": 2, "agents": 3}),
-], ids=["second", "first", "by-rest", "by-rest-given-up", "refuses", "customer", "bridge"])  # fmt: skip
+])  # fmt: skip
 def test_log_shows_which_of_several_agents_is_meant(event, words):
     assert details(event, TRIED) == words
 
@@ -193,7 +193,7 @@ def test_bridge_rejected_by_its_agent_is_not_logged_as_busy():
     assert details(event, Session("s", parties={"agent": agent}))["status"] == "rejected"
 
 
-@pytest.mark.parametrize("command_id, name", [
+@each("command_id, name", [
     ("c1", "retrieve"), ("c2", "cancel"), ("c3", "convert"), ("c4", "call"), ("c5", "end"), ("c6", "add"),
     ("c7", "hold"), ("c8", ""),
 ])  # fmt: skip
@@ -225,7 +225,7 @@ def test_coach_event_is_logged_with_the_coached_party(coaches, words):
 CONFERENCE = {"session_id": "s", "conference_sid": "CF1"}
 
 
-@pytest.mark.parametrize("event, words", [
+@each("event, words", [
     (ParticipantJoined(**CONFERENCE, call_sid="CA1", label="target-1"), "agent"),
     (ParticipantLeft(**CONFERENCE, call_sid="CA1", label="target-1"), "agent"),
     (ParticipantChanged(**CONFERENCE, call_sid="CA1", label="target-1", kind="participant-unhold"),
@@ -233,7 +233,7 @@ CONFERENCE = {"session_id": "s", "conference_sid": "CF1"}
     (ParticipantJoined(**CONFERENCE, call_sid="CA9", label="target-3"), "target"),
     (ParticipantJoined(**CONFERENCE, call_sid="CA2", label="agent-1"), "agent-1"),
     (ParticipantJoined(**CONFERENCE, call_sid="CA3", label="target-2"), "target-2"),
-], ids=["joins", "leaves", "changes", "call-not-known-yet", "former-agent", "stranger"])  # fmt: skip
+])  # fmt: skip
 def test_participant_is_logged_under_the_current_party_name(event, words):
     """The label stays what it was when the leg was dialed, and identifies only unknown participants."""
     parties = {name: Party(name, label, sid) for name, label, sid in

@@ -15,6 +15,7 @@ from conferral.runtime.errors import (
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy, backoff_s
+from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
 
 POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
@@ -63,7 +64,7 @@ def test_absurd_retry_after_is_cut() -> None:
     assert backoff_s(1, error, ENDING, Highest()) == 60.25
 
 
-@pytest.mark.parametrize(
+@each(
     "error, repeats_denied, is_repeated",
     [
         (ProviderRefusedError(http_status=400, code=20001), True,  False),
@@ -87,7 +88,7 @@ def test_attempts_count_from_one() -> None:
         backoff_s(0, ProviderBusyError(), POLICY, random.Random(1))
 
 
-@pytest.mark.parametrize(
+@each(
     "effect, deadline_s",
     [
         (RedirectCall(effect_id="e", session_id="S", call_sid="CA1", conference="S", label="agent-1"), 8),
@@ -109,7 +110,7 @@ def test_each_kind_has_its_deadline(effect: Effect, deadline_s: float) -> None:
     assert ExecutorPolicy().for_effect(effect).deadline_s == deadline_s
 
 
-@pytest.mark.parametrize("effect", EFFECTS)
+@each("effect", EFFECTS)
 def test_no_kind_is_without_a_policy(effect: type[Effect]) -> None:
     values = {field.name: "" for field in fields(effect)}
 

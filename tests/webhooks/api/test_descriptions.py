@@ -21,6 +21,7 @@ from conferral.webhooks.api import asyncapi, openapi
 from conferral.webhooks.api.handlers import Handlers
 from conferral.webhooks.api.routes import ROUTES
 from conferral.worker.consumer.log_entry import log_entry
+from tests.support.each import each
 from tests.webhooks.api.api_helpers import CALLER, ENVIRON, KEYS, session, settings
 
 HTTP = openapi.document("https://example.com")
@@ -141,7 +142,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("fields", COMMANDS, ids=str)
+@each("fields", COMMANDS)
 def test_the_description_takes_a_command_exactly_when_we_do(fields):
     try:
         parse({**fields, "session": CALLER})

@@ -24,6 +24,7 @@ from conferral.telephony.lost_conferences import LostConference
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.session_recovery import ATTEMPTS_MAX, PAUSE_S, SETTLE_S, WAITING_MAX, SessionRecovery
 from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.each import each
 
 LOST, AGENT_CALL, CONFERENCE = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
 CUSTOMER = ParticipantFound(LOST, "customer-1", address="+14155550123", came_in=True)
@@ -127,8 +128,8 @@ def test_callback_that_names_no_conference_leads_to_the_one_of_the_name() -> Non
     story(scenario)
 
 
-@pytest.mark.parametrize(
-    ("event", "found"),
+@each(
+    "event, found",
     [
         (LEFT, replace(BOTH, name="CA" + "9" * 32)),
         (LEFT, replace(BOTH, participants=(replace(AGENT, label="Boss"),))),
@@ -139,7 +140,6 @@ def test_callback_that_names_no_conference_leads_to_the_one_of_the_name() -> Non
         # The caller's music opens the session, and dials the agent again.
         (LEFT, replace(BOTH, has_started=False, participants=(CUSTOMER,))),
     ],
-    ids=["another-name", "no-label", "over", "nobody-of-ours", "chosen-id", "waiting-caller"],
 )
 def test_everything_else_is_left_alone(event: Event, found: LostConference | None) -> None:
     async def scenario(system: World) -> None:
