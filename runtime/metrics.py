@@ -1,12 +1,25 @@
 """Metrics: name, unit, and labels of each, in one table. Labels are bounded: no ids, no addresses."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter as CountOf
+from collections.abc import Collection, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 _FAST_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class BatchHistogram(Histogram):
+    """A histogram that takes a batch's observations at once: one by one, they take 4 % of a worker's time."""
+
+    def observe_all(self, amounts: Collection[float]) -> None:
+        """Observe the given amounts."""
+        self._sum.inc(sum(amounts))
+        for bucket, count in CountOf(map(partial(bisect_left, self._upper_bounds), amounts)).items():
+            self._buckets[bucket].inc(count)
 
 
 class Metrics:
@@ -25,9 +38,11 @@ class Metrics:
         self.commits = self._counter(
             "conferral_commits_total", "Commits: ok, already, conflict, lost, unknown", ["result"]
         )
-        self.callback_to_commit = self._histogram(
+        self.callback_to_commit = BatchHistogram(
             "conferral_callback_to_commit_seconds",
             "Time from storing an event on its stream to committing the decision",
+            buckets=_FAST_S,
+            registry=self.registry,
         )
         self.lone_conferences_cleaned = self._counter(
             "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"

@@ -102,8 +102,8 @@ def metrics_page() -> str:
     rows = []
     for metric in vars(Metrics()).values():
         if isinstance(metric, MetricWrapperBase):
-            kind = type(metric).__name__.lower()
             described = next(iter(metric.collect()))
+            kind = described.type
             name = described.name + ("_total" if kind == "counter" else "")
             # Before the first sample, the library exposes label names only here.
             labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"  # noqa: SLF001

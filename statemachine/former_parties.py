@@ -1,7 +1,8 @@
 """Pruning of parties that have left. They stay in the session for a while; then only the log has them."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from conferral.statemachine.deduplication import SeenEvents
@@ -24,16 +25,22 @@ def next_name(session: Session, base: str, also: Collection[str] = ()) -> str:
         base: The name without its number.
         also: Names given in this step that the session does not have yet.
     """
-    highest = _highest(session.name_numbers, {*session.parties, *also}).get(base, 0)
+    highest = _highest(session.name_numbers, (*session.parties, *also)).get(base, 0)
     return f"{base}-{highest + 1}"
 
 
-def _highest(numbers: Mapping[str, int], names: Collection[str]) -> dict[str, int]:
+def _highest(numbers: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
     found = dict(numbers)
-    for name in names:
-        if match := _NUMBERED.fullmatch(name):
-            found[match[1]] = max(found.get(match[1], 0), int(match[2]))
+    for base, number in filter(None, map(_numbered, names)):
+        found[base] = max(found.get(base, 0), number)
     return found
+
+
+@lru_cache(1_024)
+def _numbered(name: str) -> tuple[str, int] | None:
+    """Return base and number of a name; None if Conferral does not number it. Cached: names are few."""
+    match = _NUMBERED.fullmatch(name)
+    return match and (match[1], int(match[2]))
 
 
 def prune(session: Session, before: Session) -> dict[str, Any]:
@@ -46,12 +53,11 @@ def prune(session: Session, before: Session) -> dict[str, Any]:
             numbers = _highest(session.name_numbers, parties)
             if numbers != session.name_numbers:
                 changes["name_numbers"] = numbers
-        gone = [
-            party for party in parties.values() if party.departure_number and _may_be_pruned(session, party, departures)
-        ]
-        former += tuple(party.call_sid for party in gone if party.call_sid)
-        if gone:
-            parties = {name: party for name, party in parties.items() if party not in gone}
+        if departures > LATER_DEPARTURES_MAX and (
+            gone := {name for name, party in parties.items() if _may_be_pruned(session, party, departures)}
+        ):
+            former += tuple(parties[name].call_sid for name in parties if name in gone and parties[name].call_sid)
+            parties = {name: party for name, party in parties.items() if name not in gone}
         if parties is not session.parties:
             changes |= {"parties": parties, "departures": departures}
     if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
@@ -81,7 +87,7 @@ def _number_departures(session: Session, before: Session) -> tuple[Mapping[str, 
 
 def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
     """Whether a party left long ago and nothing open refers to it."""
-    if departures - party.departure_number < LATER_DEPARTURES_MAX:
+    if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
         return False
     transfer = session.running_transfer
     dials = {one.dial_id for one in transfer.attempts} if transfer is not None else set()

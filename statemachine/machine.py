@@ -239,10 +239,8 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
 
 
 def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
-    if after is before:
-        return ()
-    changed = {name for name, due in after.items() if before.get(name) != due} | before.keys() - after.keys()
-    return tuple(TimerChange(name, after.get(name)) for name in sorted(changed))
+    changed = {name for name, _ in after.items() ^ before.items()} if after is not before else ()
+    return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
 
 
 def _has_new_facts(before: Session, after: Session) -> bool:
@@ -258,8 +256,6 @@ def _has_new_facts(before: Session, after: Session) -> bool:
 
 def _facts_differ(before: Party, after: Party) -> bool:
     """Whether the known facts about a party changed. When to check its dial or hangup is not such a fact."""
-    if after == before:
-        return False
     return (
         replace(
             after,

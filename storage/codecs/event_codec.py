@@ -58,7 +58,7 @@ _TEXT_FIELDS = {
 
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS = {name: msgspec.json.Decoder(event) for name, event in _BY_NAME.items()}
+_DECODERS = {name.encode(): msgspec.json.Decoder(event) for name, event in _BY_NAME.items()}
 
 
 def encode(event: Event) -> dict[str, str]:
@@ -82,6 +82,25 @@ def as_text(entry: Mapping[str, str]) -> dict[str, str]:
     return text
 
 
+def decode_packed(entry: Mapping[bytes, bytes], entry_id: str) -> Event | None:
+    """Decode an entry's event as Redis returns it; None if it is not packed, or of an unknown type.
+
+    Raises:
+        BadEntryError: The packed event is invalid.
+    """
+    packed, decoder = entry.get(b"packed"), _DECODERS.get(entry.get(b"type", b""))
+    if packed is None or decoder is None:
+        return None
+    try:
+        event = decoder.decode(packed)
+    except UnicodeDecodeError:
+        raise BadEntryError("not UTF-8") from None
+    except msgspec.DecodeError:
+        raise BadEntryError(f"invalid field {PACKED}") from None
+    force_setattr(event, "entry_id", entry_id)  # no one else has the event yet
+    return event
+
+
 def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     """Decode an entry's event, packed or in text form; ignore unknown fields.
 
@@ -95,11 +114,8 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     if kind is None:
         raise BadEntryError("unknown type")
     if PACKED in entry:
-        try:
-            event = _DECODERS[name].decode(entry[PACKED])
-        except msgspec.DecodeError:
-            raise BadEntryError(f"invalid field {PACKED}") from None
-        force_setattr(event, "entry_id", entry_id)  # no one else has the event yet
+        event = decode_packed({b"type": name.encode(), b"packed": entry[PACKED].encode()}, entry_id)
+        assert event is not None
         return event
     if "" in entry.values():
         texts = _TEXT_FIELDS[name]

@@ -4,13 +4,12 @@ A field has its attribute's name; times drop the `_ms` suffix and are ISO 8601. 
 the class's default.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field
 from dataclasses import fields as fields_of
 from enum import StrEnum
 from functools import lru_cache
-from itertools import compress
-from operator import attrgetter, is_not
 from typing import Any, NamedTuple, get_origin, get_type_hints
 
 import msgspec
@@ -84,31 +83,26 @@ class HashCodec:
         columns = {name: _make_field(field, hints[name], codecs or {}) for name, field in stored.items()}
         columns |= {name: columns[name]._replace(default=MISSING) for name in first}
         columns |= {name: columns[name]._replace(name=called) for name, called in (names or {}).items()}
-        #: The attributes that have fields.
-        self.attributes = tuple(columns)
+        #: By attribute, in the order of the hash's fields.
+        self.columns = {name: columns[name] for name in {**first, **columns}}
         #: The fields' names without prefix.
         self.names = frozenset(column.name for column in columns.values())
         #: Attribute and decoder by field name without prefix.
         self.decoders = {column.name: (column.attribute, column.decode or str) for column in columns.values()}
         # Commits encode sessions, so this is optimized: C code reads all values at once, also those that are not stored
         # (leaving them out takes longer); text is used as it is.
-        attributes = tuple(stored) if only else tuple(field.name for field in fields_of(kind))
-        self._values = attrgetter(*attributes) if only else astuple
-        #: By place among the values, in the order of the hash's fields.
-        self._columns = {attributes.index(name): columns[name] for name in {**first, **columns}}
-        self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
-
-    def _columns_under(self, prefix: str) -> dict[int, _Field]:
-        return {place: column._replace(name=prefix + column.name) for place, column in self._columns.items()}
-
-    def columns(self, prefix: str) -> Iterable[_Field]:
-        """Return the fields under a prefix."""
-        return self._under(prefix).values()
+        places = [field.name for field in fields_of(kind)]
+        self._encoders = lru_cache(_PREFIXES_REMEMBERED)(
+            lambda prefix: [
+                (places.index(name), prefix + column.name, column.default, column.encode)
+                for name, column in self.columns.items()
+            ]
+        )
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
         """Add the instance's fields."""
-        values = self._values(instance)
-        for place, (name, _, default, encode, _) in self._under(prefix).items():
+        values = astuple(instance)
+        for place, name, default, encode in self._encoders(prefix):
             value = values[place]
             if value is not default and (default is MISSING or value != default):
                 fields[name] = value if encode is None else encode(value)
@@ -120,7 +114,8 @@ class HashCodec:
             CorruptHashError: A field is missing or invalid.
         """
         values: dict[str, Any] = {}
-        for name, attribute, default, _, decode in self._under(prefix).values():
+        for name, attribute, default, _, decode in self.columns.values():
+            name = prefix + name
             text = fields.get(name)
             if text is None:
                 if default is MISSING:
@@ -136,23 +131,21 @@ class HashCodec:
 class ChangeFinder:
     """Finds the changed fields of records for several codecs of their class at once.
 
-    Every event is compared, so this is optimized: C code reads the values of all codecs and finds the changed ones.
+    Every event is compared, so this is optimized: most attributes are the same objects as before.
     """
 
     def __init__(self, *codecs: HashCodec) -> None:
         self._codecs = codecs
-        self._attributes = tuple(dict.fromkeys(name for codec in codecs for name in codec.attributes))
-        self._values = attrgetter(*self._attributes)
-        self._places = range(len(self._attributes))
-        self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
+        self._replaced = _compile_comparison(dict.fromkeys(name for codec in codecs for name in codec.columns))
+        self._encoders = lru_cache(_PREFIXES_REMEMBERED)(self._encoders_under)
 
-    def _columns_under(self, prefix: str) -> list[list[tuple[int, _Field]]]:
-        """Return the fields of each attribute, each with the number of its codec."""
-        by_codec = [{field.attribute: field for field in codec.columns(prefix)} for codec in self._codecs]
-        return [
-            [(number, fields[attribute]) for number, fields in enumerate(by_codec) if attribute in fields]
-            for attribute in self._attributes
-        ]
+    def _encoders_under(self, prefix: str) -> dict[str, list[tuple[int, str, Any, Encode | None]]]:
+        """Return, by attribute, its fields, each with the number of its codec."""
+        found: dict[str, list[tuple[int, str, Any, Encode | None]]] = defaultdict(list)
+        for number, codec in enumerate(self._codecs):
+            for attribute, column in codec.columns.items():
+                found[attribute].append((number, prefix + column.name, column.default, column.encode))
+        return found
 
     def add_changes(self, instance: Any, previous: Any, found: Sequence[dict[str, str | None]], prefix: str) -> None:
         """Add, for each codec, the fields that differ from an earlier version's; None for a field that was removed."""
@@ -162,12 +155,24 @@ class ChangeFinder:
                 codec.encode(previous if instance is None else instance, fields, prefix)
                 changes.update(dict.fromkeys(fields) if instance is None else fields)
             return
-        columns, values, earlier = self._under(prefix), self._values(instance), self._values(previous)
-        for place in compress(self._places, map(is_not, values, earlier)):
-            value = values[place]
-            if value != earlier[place]:
-                for number, (name, _, default, encode, _) in columns[place]:
+        encoders = self._encoders(prefix)
+        for attribute in self._replaced(instance, previous):
+            value = getattr(instance, attribute)
+            if value != getattr(previous, attribute):
+                for number, name, default, encode in encoders[attribute]:
                     found[number][name] = None if value == default else value if encode is None else encode(value)
+
+
+def _compile_comparison(attributes: Iterable[str]) -> Callable[[Any, Any], list[str]]:
+    """Return a function of two records that returns the attributes whose values are not the same objects.
+
+    Compiled, as the methods of dataclasses are: a loop over the attributes' names takes ten times as long.
+    """
+    checks = "".join(f"    if new.{name} is not old.{name}:\n        found.append({name!r})\n" for name in attributes)
+    namespace: dict[str, Any] = {}
+    exec(f"def replaced(new, old):\n    found = []\n{checks}    return found\n", namespace)  # noqa: S102 - of our own names
+    compiled: Callable[[Any, Any], list[str]] = namespace["replaced"]
+    return compiled
 
 
 def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encode, Decode]]) -> _Field:

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -29,8 +28,7 @@ POST_COMMIT_WRITES_MAX = 32
 ENTRY_BYTES_MAX = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One raw stream entry."""
 
     entry_id: str
@@ -42,12 +40,24 @@ class Entry:
         Raises:
             BadEntryError: The entry is too large, or not UTF-8.
         """
-        if sum(map(len, self.fields)) + sum(map(len, self.fields.values())) > ENTRY_BYTES_MAX:
-            raise BadEntryError("larger than 64 KiB")
+        self._check_size()
         try:
-            return dict(zip(map(bytes.decode, self.fields), map(bytes.decode, self.fields.values()), strict=True))
+            return {name.decode(): value.decode() for name, value in self.fields.items()}
         except UnicodeDecodeError:
             raise BadEntryError("not UTF-8") from None
+
+    def event(self) -> Event:
+        """Decode the event.
+
+        Raises:
+            BadEntryError: The entry is too large, or not a valid event.
+        """
+        self._check_size()
+        return event_codec.decode_packed(self.fields, self.entry_id) or event_codec.decode(self.text(), self.entry_id)
+
+    def _check_size(self) -> None:
+        if len(b"".join(self.fields)) + len(b"".join(self.fields.values())) > ENTRY_BYTES_MAX:
+            raise BadEntryError("larger than 64 KiB")
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from conferral.storage.partition.partition_store import Entry
-from conferral.worker.consumer.batch import parse
 
 
 def event_in(fields: Mapping[bytes, bytes]) -> Any:
     """Return an entry's event."""
-    return parse(Entry("1-0", fields))
+    return Entry("1-0", fields).event()

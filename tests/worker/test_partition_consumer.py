@@ -35,6 +35,8 @@ async def ends_well(system: LocalSystem, customer) -> None:
     ({"foo": "bar"}, b"missing field type"),
     ({"type": "sneeze", "session": "s"}, b"unknown type"),
     ({"type": "convert", "session": b"\xff\xfe"}, b"not UTF-8"),
+    ({"type": "convert", "session": "s", "packed": b'{"session_id": "\xff"}'}, b"not UTF-8"),
+    ({"type": "convert", "session": "s", "packed": "{"}, b"invalid field packed"),
     ({"type": "convert"}, b"missing field session"),
     ({"type": "call_received", "session": "s", "call_sid": "x" * 70_000}, b"larger than 64 KiB"),
 ])  # fmt: skip

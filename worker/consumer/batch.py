@@ -10,7 +10,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Step
-from conferral.storage.codecs import effect_codec, event_codec, session_codec
+from conferral.storage.codecs import effect_codec, session_codec
 from conferral.storage.codecs.effect_codec import (
     ExpireCalls,
     OutboxEntry,
@@ -75,15 +75,6 @@ class DecidedBatch:
     post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
     #: Sessions that ended in this batch.
     ended_session_ids: list[str] = field(default_factory=list)
-
-
-def parse(entry: Entry) -> Event:
-    """Decode an entry's event.
-
-    Raises:
-        BadEntryError: The entry is not a valid event.
-    """
-    return event_codec.decode(entry.text(), entry.entry_id)
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:

@@ -25,7 +25,7 @@ from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import decide, discard, encode, parse, split
+from conferral.worker.consumer.batch import decide, discard, encode, split
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
@@ -93,7 +93,7 @@ class BatchProcessor:
         events = []
         for entry in entries:
             try:
-                events.append((entry, parse(entry)))
+                events.append((entry, entry.event()))
             except BadEntryError as error:
                 await self.dead_letter([entry], error.reason)
         return events
@@ -181,7 +181,7 @@ class BatchProcessor:
     async def _report_dead_letter(self, entry: Entry, reason: str) -> None:
         """Report the command in a dead-lettered entry as failed."""
         try:
-            event = parse(entry)
+            event = entry.event()
         except BadEntryError:
             return
         if isinstance(event, Command):

@@ -9,12 +9,11 @@ import structlog
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord
+from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import Decision
 
 log = structlog.get_logger()
 
-#: Outcomes logged at every log level; lines for other outcomes are only built at debug level.
-_ALWAYS_LOGGED = frozenset({Outcome.MOVED, Outcome.UNEXPECTED})
 _MODES = frozenset(TransferMode)
 
 
@@ -25,22 +24,22 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
         decisions: Those of one commit.
         now_ms: Redis's time, Unix milliseconds.
     """
-    outcomes: Counter[tuple[str, str]] = Counter()
     logs_all = log.is_enabled_for(logging.DEBUG)
+    outcomes, waits_s = Counter[tuple[str, str]](), []
     for decision in decisions:
         step, event = decision.step, decision.event
-        outcomes[event.name, step.outcome.value] += 1
-        stored_at_ms = int(event.entry_id.split("-", 1)[0])
-        metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
+        outcomes[event.name, step.outcome] += 1
+        waits_s.append(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
         if step.ended_lone_conference:
             metrics.lone_conferences_cleaned.inc()
         for outcome_record in step.outcome_records:
             if outcome_record.kind == "transfer":
                 _log_transfer(outcome_record, partition, metrics)
-        if logs_all or step.outcome in _ALWAYS_LOGGED:
+        if logs_all or step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state:
             _log_decision(decision, partition)
     for names, count in outcomes.items():
         metrics.events.labels(*names).inc(count)
+    metrics.callback_to_commit.observe_all(waits_s)
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
