@@ -104,19 +104,19 @@ def _run(drawn: list[Mutant], tests: CoverageMap, folder: Path, arguments: argpa
 
 def _try(mutant: Mutant, tests: list[str], copy: Path) -> Result:
     source = (ROOT / mutant.path).read_text("utf-8").splitlines()[mutant.line - 1].strip()
-    if not tests:
-        return Result(mutant, "", 0, source)
     (copy / mutant.path).write_text(mutant.code(ROOT))
     killed_by = _failure(tests, copy)
-    while killed_by.startswith("tests/") and not killed_by.startswith(PURE) and not _failure([killed_by], copy):
+    while killed_by in tests and not killed_by.startswith(PURE) and not _failure([killed_by], copy):
         # It failed by chance: the rest is asked.
-        tests = tests[tests.index(killed_by) + 1 :] if killed_by in tests else []
-        killed_by = _failure(tests, copy) if tests else ""
+        tests = tests[tests.index(killed_by) + 1 :]
+        killed_by = _failure(tests, copy)
     return Result(mutant, killed_by, len(tests), source)
 
 
 def _failure(tests: list[str], copy: Path) -> str:
-    """The first of these tests that fails; empty when all pass."""
+    """The first of these tests that fails; `import` if they could not be collected; empty when all pass."""
+    if not tests:
+        return ""
     listed = copy / "tests.txt"
     listed.write_text("\n".join(tests))
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider",
@@ -128,8 +128,12 @@ def _failure(tests: list[str], copy: Path) -> str:
         return "time-out"
     if ran.returncode == 0:
         return ""
-    failed = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    return failed[0] if failed else "import"
+    lost = f"ERROR: not found: {copy}/"
+    if unknown := {line.removeprefix(lost) for line in ran.stderr.splitlines() if line.startswith(lost)}:
+        # pytest ran none of them; the mutant has changed the node ids of some.
+        return _failure([test for test in tests if test not in unknown], copy)
+    failed = [line.partition(" ")[2] for line in ran.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return next((test for test in tests if failed and f"{failed[0]} - ".startswith(f"{test} - ")), "import")
 
 
 def _report(results: list[Result], score: float) -> int:

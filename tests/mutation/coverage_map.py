@@ -1,6 +1,7 @@
 """Which tests run which line, and how long each takes: one run of the suite under coverage, kept for its commit."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from tests.mutation.mutants import CORE
 #: Tests that compare pages and the tree with the code, or need a browser: they would notice any change of a text.
 LEFT_OUT = ("tests/browser", "tests/benchmarks", "tests/docs", "tests/test_tidy.py", "tests/test_neighbors.py")
 DURATIONS = "durations.json"
+#: What xdist appends to the node id of a test in a group; pytest does not find the test by that id.
+_GROUP = re.compile(r"@\w+$")
 
 
 class DurationRecorder:
@@ -49,7 +52,8 @@ class CoverageMap:
         self._root = root
         self._data = CoverageData(str(folder / "coverage.sqlite"))
         self._data.read()
-        self._seconds: dict[str, float] = json.loads((folder / DURATIONS).read_text())
+        recorded: dict[str, float] = json.loads((folder / DURATIONS).read_text())
+        self._seconds = {_GROUP.sub("", test): seconds for test, seconds in recorded.items()}
 
     def tests_of(self, path: str, line: int, budget_s: float) -> list[str]:
         """Node ids of tests that run a line: those of its own package first, quick ones first.
@@ -68,7 +72,8 @@ class CoverageMap:
         if contexts == [""]:
             contexts = [context for found in by_line.values() for context in found]
             importers = self._importers(path)
-        tests = {context.partition("|")[0] for context in contexts} & self._seconds.keys() | importers
+        ran = {_GROUP.sub("", context.partition("|")[0]) for context in contexts}
+        tests = ran & self._seconds.keys() | importers
         own = f"tests/{path.partition('/')[0]}/"
         chosen, spent_s = [], 0.0
 
