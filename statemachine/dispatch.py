@@ -39,9 +39,6 @@ def build_machine() -> Machine:
         states=State,
         initial=None,
         auto_transitions=False,
-        queued=False,
-        send_event=False,
-        ignore_invalid_triggers=False,
     )
     for row in TABLE:
         machine.add_transition(

@@ -257,8 +257,6 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 request_class=_GuardedRequest,
-                trust_env=False,
-                raise_for_status=False,
             )
         return self._session
 

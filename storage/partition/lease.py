@@ -73,7 +73,7 @@ class Lease:
     #: Redis's time at acquisition, Unix milliseconds.
     acquired_at_ms: int
     #: When the lease was requested, by the worker's monotonic clock in seconds.
-    requested_at_s: float = 0.0
+    requested_at_s: float
     #: For a partition's lease: how far the partition's time was ahead of Redis's at acquisition, milliseconds.
     clock_offset_ms: int = 0
     #: The server that the previous holders used, by its run id; empty if none of them stored it.
@@ -174,7 +174,7 @@ class LeaseMonitor:
     """
 
     def __init__(self, duration_ms: int = LEASE_MS) -> None:
-        self._duration_s = duration_ms / 1000
+        self._duration_ms = duration_ms
         #: The holder, and until when by Redis's clock, as last read; None before the first read.
         self.last_info: LeaseInfo | None = None
         #: When the lease expires unless it changes before, monotonic seconds.
@@ -194,10 +194,10 @@ class LeaseMonitor:
         if info == self.last_info:
             self.last_info = info
             return
-        left_s = self._duration_s
+        left_s = self._duration_ms / 1000
         if self.last_info is None and left_ms is not None:
             # If it expired by Redis's clock alone, a live holder shows itself within one renewal interval.
-            left_s = min(max(self._duration_s * FIRST_READ_MIN_FRACTION, left_ms / 1000), left_s)
+            left_s = min(max(left_s * FIRST_READ_MIN_FRACTION, left_ms / 1000), left_s)
         self.last_info = info
         self.expires_at_s = now_s + left_s
         self.unchanged_since_s = now_s
@@ -213,7 +213,7 @@ class LeaseMonitor:
 
     def disconnected_at_s(self) -> float:
         """Return when the lease expires if its holder's connection is gone, monotonic seconds."""
-        return self.unchanged_since_s + disconnected_s(round(self._duration_s * 1000))
+        return self.unchanged_since_s + disconnected_s(self._duration_ms)
 
     def expire(self, now_s: float) -> None:
         """Treat the lease as expired: its holder has died. A renewal makes it valid again."""

@@ -37,7 +37,7 @@ async def test_dial_of_an_entry_added_soon_after_a_rollback_may_be_a_repeat(
     verifies: bool, added_ms: int, may_be_lost: bool
 ) -> None:
     """Commands are routed again and timers fire again then; an entry added later is new."""
-    lease = Lease("lease", "7:worker", 0, math.inf, expired_at_ms=0, acquired_at_ms=START_MS)
+    lease = Lease("lease", "7:worker", 0, math.inf, expired_at_ms=0, acquired_at_ms=START_MS, requested_at_s=0.0)
     event = Transfer(session_id="S1", entry_id=f"{added_ms}-0", token="t", to="client:bob", mode="warm")
 
     job = dispatched(lease, event, verifies=verifies)
@@ -60,7 +60,15 @@ async def test_dial_of_an_entry_added_soon_after_a_rollback_may_be_a_repeat(
 async def test_dial_of_a_later_holder_is_no_repeat_if_its_cause_is_younger_than_the_rollback(
     event: Event, may_be_lost: bool
 ) -> None:
-    lease = Lease("lease", "8:worker", 0, math.inf, expired_at_ms=START_MS + 30_000, acquired_at_ms=START_MS + 30_000)
+    lease = Lease(
+        "lease",
+        "8:worker",
+        0,
+        math.inf,
+        expired_at_ms=START_MS + 30_000,
+        acquired_at_ms=START_MS + 30_000,
+        requested_at_s=0.0,
+    )
     lease.rolled_back_at_ms = START_MS
 
     assert dispatched(lease, event, verifies=True).mark_may_be_lost is may_be_lost
@@ -76,7 +84,15 @@ async def test_dial_of_a_later_holder_is_no_repeat_if_its_cause_is_younger_than_
 async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
     started_at_ms: int, may_be_lost: bool
 ) -> None:
-    lease = Lease("lease", "8:worker", 0, math.inf, expired_at_ms=START_MS + 30_000, acquired_at_ms=START_MS + 30_000)
+    lease = Lease(
+        "lease",
+        "8:worker",
+        0,
+        math.inf,
+        expired_at_ms=START_MS + 30_000,
+        acquired_at_ms=START_MS + 30_000,
+        requested_at_s=0.0,
+    )
     lease.rolled_back_at_ms = START_MS
     transfer = TransferState(number=1, mode=TransferMode.CONSULT, to="client:bob", started_at_ms=started_at_ms)
     event = CallsRead(**NEW, effect_id="r", read_version=1, calls=())

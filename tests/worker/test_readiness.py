@@ -66,7 +66,9 @@ async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
     client, keys, time, metrics = make_client(redis_server.url), Keys("test", 2), FakeTime(), Metrics()
     holders = PartitionCoverage(client, keys, time, StoreClock(time), metrics, LEASE_MS)
     allowance = AdaptiveLimit(share=lambda: Share(24, 8), clock=time, metrics=metrics, rng=random.Random(7))
-    lease = leases.Lease(key="k", holder="1:me", commit=0, valid_until_s=60.0, expired_at_ms=0, acquired_at_ms=0)
+    lease = leases.Lease(
+        key="k", holder="1:me", commit=0, valid_until_s=60.0, expired_at_ms=0, acquired_at_ms=0, requested_at_s=0.0
+    )
     held = {1: SimpleNamespace(lease=lease)}
     readiness = Readiness(client, keys, held, holders, allowance, SchemaVersion(), time)  # type: ignore[arg-type]
     assert await readiness.problems() == []
