@@ -261,6 +261,12 @@ def test_second_target_to_accept_has_the_result_taken():
     assert [one.result for one in story.session.transfer.attempts] == ["taken", "answered", "cancelled"]
 
 
+def test_attempt_was_answered_when_its_target_first_was():
+    story = three().later(5_000).gate("target-2").later(8_000).gate("target-2", "accepted").joins("target-2")
+    began_ms = story.now_ms - 13_000
+    assert [one.answered_at_ms for one in story.session.transfer.attempts] == [0, began_ms + 5_000, 0]
+
+
 def test_they_share_a_ring_group_and_have_labels_of_their_own():
     parties = [story_party for name, story_party in three().session.parties.items() if name.startswith("target")]
     assert len({party.ring_group for party in parties}) == 1

@@ -243,6 +243,7 @@ def test_all_targets_of_a_ring_group_are_recovered():
     assert {party.call_sid for party in story.session.targets} == {
         story.legs[name].call_sid for name in ("target", "second", "third")
     }
+    assert story.session.transfer.to == ",".join(party.address for party in story.session.targets)
     assert "dial" in story.session.timers
 
 
@@ -264,6 +265,7 @@ def test_agent_gets_the_customer_back_when_no_target_of_a_recovered_ring_group_a
 def test_targets_of_a_ring_group_that_lost_to_another_are_hung_up_after_a_rollback():
     story = ring_group(is_ringing=False).expect_transfer("consulting").expect_held("customer")
     assert story.session.parties["target"].call_sid == story.legs["second"].call_sid
+    assert story.session.transfer.to == story.session.parties["target"].address
     story.expect("transferring", "hang up target-1", "hang up target-2", phase="consult")
     assert {effect.call_sid for effect in story.last.effects} == {
         story.legs[name].call_sid for name in ("target", "third")

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallProgressed, ConferenceEventIgnored, Event
 from conferral.storage.connection.client import Client
@@ -221,6 +221,18 @@ async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys
     await publisher.publish(deciding(100))
     await publisher.close()
     await client.aclose()
+
+
+@pytest.mark.redis
+async def test_what_redis_refuses_for_good_fails_at_once_for_everyone_in_the_pipeline(
+    publisher: BatchingIngest, monkeypatch
+):
+    async def refuse(_batch: object) -> None:
+        raise StoreError("wrong password")
+
+    monkeypatch.setattr(publisher._batcher, "_exchange", refuse)
+    results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(2)), return_exceptions=True)
+    assert [repr(result) for result in results] == [repr(StoreError("wrong password"))] * 2
 
 
 @pytest.mark.redis

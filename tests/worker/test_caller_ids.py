@@ -1,11 +1,15 @@
 """Which numbers a command may show: those that the settings name, and those that Twilio says are in the account."""
 
+import asyncio
+
 import pytest
+from twilio.http.response import Response
 from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.worker.router.caller_ids import FOUND_TTL_S, CallerIdChecker
+from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 
 LIST = "GET IncomingPhoneNumbers"
@@ -20,10 +24,10 @@ class Hours:
         return self.now_s
 
 
-def account_with(*numbers: str):
+def account_with(*numbers: str, http_type: type[ScriptedHttp] = ScriptedHttp):
     """A check against an account with these numbers, its requests, and its clock."""
     http, clock = (
-        ScriptedHttp({LIST: page("incoming_phone_numbers", *({"phone_number": one} for one in numbers))}),
+        http_type({LIST: page("incoming_phone_numbers", *({"phone_number": one} for one in numbers))}),
         Hours(),
     )
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
@@ -78,3 +82,18 @@ async def test_without_twilio_the_command_is_to_be_given_again():
         await caller_ids.check(OTHER)
 
     await caller_ids.check(OTHER)
+
+
+def test_a_silent_twilio_holds_up_the_sessions_next_command_for_two_seconds():
+    class SilentHttp(ScriptedHttp):
+        async def request(self, *_request: object, **_others: object) -> Response:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def story(loop: VirtualLoop) -> None:
+        caller_ids, _, _ = account_with(http_type=SilentHttp)
+        with pytest.raises(BadCommandError, match=r"; try again$"):
+            await caller_ids.check(OTHER)
+        assert loop.time() == 2.0
+
+    run(story)

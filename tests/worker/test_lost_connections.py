@@ -162,8 +162,10 @@ def test_where_redis_refuses_client_commands_leases_alone_count(refused: str):
     async def main(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop)
         handler = team.server._table[refused.encode()]
+        asked = []
 
         def refuse(*_args: object) -> None:
+            asked.append(loop.time())
             raise Refusal(f"NOPERM this user has no permissions to run the '{refused.lower()}' command")
 
         team.server._table[refused.encode()] = type(handler)(refused, refuse, handler.arity)  # type: ignore[arg-type]
@@ -175,6 +177,8 @@ def test_where_redis_refuses_client_commands_leases_alone_count(refused: str):
         assert len(second.keeper.consumers) == 8
         await team.until_fair(5.0)
         assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
+        if refused == "CLIENT LIST":
+            assert len(asked) == 2, "each worker asks once a minute"
         team.kill(second)
 
     run(main)

@@ -238,6 +238,7 @@ def test_lease_that_is_lost_leaves_the_rest_to_the_next_router() -> None:
         await asyncio.sleep(3)  # a delay: virtual time passes
         await cluster.client.hset(KEYS.commands_lease, "holder", "999:another")
         await asyncio.sleep(5)  # a delay: virtual time passes
+        assert "conferral_commands_waiting 0.0" in cluster.metrics.exposition().decode(), "they wait for another router"
         cluster.client.silent = set()
         await cluster.client.delete(KEYS.commands_lease)
         await cluster.until_routed(SICK, *(f"c{number}" for number in range(100)))

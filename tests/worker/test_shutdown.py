@@ -64,6 +64,22 @@ def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(sp
     run(story)
 
 
+def test_worker_that_stops_before_it_has_reached_redis_has_not_failed() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        server, stop = MemoryServer(lambda: EPOCH_MS), asyncio.Event()
+        server.stop()
+        environment = Environment(clock=ClusterClock(loop, 0.0), redis=lambda _url, **_options: server.client())
+        worker = Worker(settings_for("redis://localhost", None, "https://example.com"), environment=environment)
+        with capture_logs() as lines:
+            running = asyncio.create_task(worker.run(stop))
+            while not lines:
+                await asyncio.sleep(0.1)
+            stop.set()
+            assert await running == 0
+
+    run(story)
+
+
 def test_partition_lost_during_the_stop_is_given_up() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop, partitions=4)
