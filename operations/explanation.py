@@ -9,7 +9,7 @@ from conferral.operations import attention, pending, session_summary, wording
 from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.damage import damaged_field, describe_damage, repair_of
 from conferral.operations.history import timeline
-from conferral.operations.history.timeline import EffectRequest, TimelineEntry
+from conferral.operations.history.timeline import TimelineEntry
 from conferral.operations.pending import Wait, changes_of
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
@@ -92,7 +92,6 @@ def explain(
     session: SessionView,
     log: Sequence[LogEntry],
     now_ms: int,
-    open_effects: Sequence[EffectRequest] | None = None,
     *,
     moments: Sequence[TimelineEntry] | None = None,
     full: bool = False,
@@ -103,11 +102,10 @@ def explain(
     Args:
         log: Oldest first.
         now_ms: Unix milliseconds, by Redis's clock.
-        open_effects: Requests to Twilio without an outcome; derived from the log by default.
         moments: The log's timeline, if already built with the same `full`.
     """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
-    still = timeline.unfinished_effects(moments) if open_effects is None else open_effects
+    still = timeline.unfinished_effects(moments)
     known = pending.commands_since(session, log) | pending.held_since(session, log)
     waits = tuple(_with_since(wait, log, known) for wait in pending.list_waits(session, now_ms, still))
     failure = _first_failure(session, log, moments, full=full)

@@ -175,9 +175,9 @@ class RequestLog:
         """Return the number of legs dialed to this address."""
         return sum(entry.to == to for entry in self.dials)
 
-    def errors(self, code: int = 0) -> list[DebuggerEntry]:
-        """Return the debugger's entries, optionally with this code."""
-        return [entry for entry in self.debugger if code in (0, entry.code)]
+    def errors(self) -> list[DebuggerEntry]:
+        """Return the debugger's entries."""
+        return list(self.debugger)
 
 
 def _matches(entry: DeliveryEntry, event: str, params: dict[str, str]) -> bool:

@@ -97,7 +97,7 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     return tuple(allowed)
 
 
-def command_refusals(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[tuple[Command, str], ...]:
+def command_refusals(session: Session) -> tuple[tuple[Command, str], ...]:
     """Return every command the session could get, each with why it would be refused now; empty if it would not be.
 
     There is one sample per mode and action, and one per present party for party commands, so large conferences yield
@@ -105,7 +105,7 @@ def command_refusals(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     """
     if session.version == 0:
         return ()
-    return tuple((trial, _refusal_of(session, trial, policy)) for trial in _sample_commands(session))
+    return tuple((trial, _refusal_of(session, trial, DEFAULT_POLICY)) for trial in _sample_commands(session))
 
 
 def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:

@@ -31,7 +31,7 @@ from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.environment import Environment
 from conferral.worker.executor.dial_rate import DialRateLimiter
-from conferral.worker.executor.executor import Executor, ExecutorPolicy
+from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_shares import RequestShares
 from conferral.worker.readiness import PartitionCoverage, Readiness
@@ -180,7 +180,7 @@ class WorkerParts:
 
     def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
         assigner = self.assigner
-        return Executor(
+        context = ExecutionContext(
             twilio=twilio,
             outbox=OutboxWriter(self.partition_store, dial_claims, self._keys, assigner.consumers, assigner.now_ms),
             may_send=assigner.may_send,
@@ -190,10 +190,10 @@ class WorkerParts:
             policy=ExecutorPolicy(),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
-            acquire_dial_permit=_dial_permits(self._settings, dial_claims, self._name),
             share=lambda: self.shares.current,
             is_ours=assigner.is_ours,
         )
+        return Executor(context, _dial_permits(self._settings, dial_claims, self._name))
 
     def _make_sweeper(self, client: Client, lists: AccountListReader) -> Sweeper:
         return Sweeper(

@@ -149,7 +149,7 @@ class AccountSwept(Event, frozen=True, kw_only=True):
     name: ClassVar[str] = "account_swept"
     logged: ClassVar[tuple[str, ...]] = ("finding", "call_sid", "conference_sid")
 
-    #: `call-missing` or `conference-missing`; for an ended session `call-live` or `conference-live`; `rolled-back`.
+    #: A difference of the sweep, such as `call-missing` or, for an ended session, `call-live`; or `rolled-back`.
     finding: str
     #: SID of the call concerned; empty for a conference.
     call_sid: str = ""

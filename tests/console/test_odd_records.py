@@ -115,7 +115,7 @@ def page_texts(fields, log):
             "session",
             fields=redact_fields(fields, full=False),
             parties=view._parties(session, full=False),
-            explained=explanation.explain(session, log, NOW_MS, timeline.unfinished_effects(moments)),
+            explained=explanation.explain(session, log, NOW_MS),
             then=explanation.explain(view_of(then), log, NOW_MS),
             buttons=command_forms(session),
             links=view._links(session),

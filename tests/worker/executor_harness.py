@@ -37,7 +37,7 @@ from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.redirect_check import RedirectSeen
-from conferral.worker.executor.executor import Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
+from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
 from conferral.worker.executor.job import JobObsoleteError
 
 BUSY = ProviderBusyError(http_status=429, code=20429)
@@ -295,7 +295,8 @@ class ExecutorHarness:
         self.outcomes = self.records.outcomes
         self.lost: set[int] = set()
         self.permissions = 0
-        self.executor = Executor(
+        acquire_dial_permit = more.pop("acquire_dial_permit", None)
+        context = ExecutionContext(
             **{
                 "twilio": self.calls,
                 "outbox": self.records,
@@ -309,6 +310,7 @@ class ExecutorHarness:
             }
             | more
         )
+        self.executor = Executor(context, acquire_dial_permit)
 
     async def may_send(self, partition: int) -> bool:
         self.permissions += 1

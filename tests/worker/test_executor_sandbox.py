@@ -45,7 +45,7 @@ from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.executor.executor import Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
+from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
 from tests.support.fair_time import LoopSandbox
 from tests.worker.executor_harness import FakeRecords
 
@@ -173,7 +173,7 @@ async def scene() -> AsyncIterator[Scene]:
         caller = await sandbox.call_in(CALLER, NUMBER)
         await sandbox.wait_until(lambda: any(c.status == "in-progress" for c in sandbox.calls_of("client:alice")))
         store_clock = StoreClock(clock)
-        executor = Executor(
+        context = ExecutionContext(
             twilio=calls,
             outbox=records,
             may_send=may_send,
@@ -183,7 +183,7 @@ async def scene() -> AsyncIterator[Scene]:
             policy=POLICY,
             rng=random.Random(1),
         )
-        agent = sandbox.calls_of("client:alice")[0]
+        agent, executor = sandbox.calls_of("client:alice")[0], Executor(context)
         yield Scene(sandbox, executor, calls, records, caller, agent, f"{webhooks}/survey")
         await executor.drain(5)
         await http.close()

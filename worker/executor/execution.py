@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import structlog
@@ -25,8 +25,10 @@ from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.redirect_check import RedirectResult
 from conferral.worker.executor import retry
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit
 from conferral.worker.executor.job import Job, JobOutcome, OutboxPort, TwilioPort, failed, succeeded, unknown
 from conferral.worker.executor.priority_limiter import PriorityLimiter
+from conferral.worker.executor.request_shares import Share
 from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, verify
 
@@ -36,22 +38,40 @@ log = structlog.get_logger()
 FAILED_ATTEMPT_KINDS_MAX = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+async def no_checkpoint(_point: str, _detail: object) -> None:
+    """Do nothing; the default checkpoint."""
+
+
+@dataclass(slots=True, kw_only=True)
 class ExecutionContext:
     """Dependencies of an execution, shared by all jobs of a worker."""
 
     twilio: TwilioPort
+    #: Stores each job's outcome once, and what else must be recorded. A `LeaseLostError` from it drops the job.
     outbox: OutboxPort
+    #: Whether this worker owns the partition; checked right before every request.
     may_send: Callable[[int], Awaitable[bool]]
-    is_ours: Callable[[int], bool]
-    limiter: PriorityLimiter
+    #: Whether, as far as this process knows, no other worker can own the partition; checked again once a request has a
+    #: connection.
+    is_ours: Callable[[int], bool] = lambda _partition: True
     clock: Clock
+    #: Returns a partition's time, Unix milliseconds.
     now_ms: Callable[[int], int]
     metrics: Metrics
     policy: ExecutorPolicy
     rng: random.Random
-    sleep: Callable[[float], Awaitable[None]]
-    checkpoint: Callable[[str, Effect], Awaitable[None]]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    #: Called at `before_request` and `after_request`, for tests that end the process there.
+    checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
+    #: Returns this worker's current share of requests to Twilio; by default the whole budget.
+    share: Callable[[], Share] | None = None
+    adaptive_limit: AdaptiveLimit = field(init=False)
+    limiter: PriorityLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        share = self.share or (lambda: self.policy.budget)
+        self.adaptive_limit = AdaptiveLimit(share=share, clock=self.clock, metrics=self.metrics, rng=self.rng)
+        self.limiter = PriorityLimiter(self.adaptive_limit, self.clock, sleep=self.sleep)
 
 
 class ExecutionState(Enum):

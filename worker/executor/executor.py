@@ -4,29 +4,27 @@ Reads change nothing and may finish in any order, so they bypass the session que
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from conferral.runtime.clock import Clock
 from conferral.runtime.errors import LeaseLostError
-from conferral.runtime.metrics import Metrics
-from conferral.statemachine.effects import Dial, Effect, FindCall, ReadCalls
+from conferral.statemachine.effects import Dial, FindCall, ReadCalls
 from conferral.statemachine.session import Session
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit
 from conferral.worker.executor.dial_queue import DialQueue
-from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
+from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState, no_checkpoint
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, OutboxPort, TwilioPort
 from conferral.worker.executor.job_outcomes import JobCounts, report_task_error, run_to_outcome
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.read_queue import ReadQueue
-from conferral.worker.executor.request_shares import Share
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy
 
-__all__ = ["Executor", "ExecutorPolicy", "Job", "JobOutcome", "OutboxPort", "RetryPolicy", "TwilioPort"]
+__all__ = [
+    "ExecutionContext", "Executor", "ExecutorPolicy", "Job", "JobOutcome", "OutboxPort", "RetryPolicy", "TwilioPort",
+    "no_checkpoint",
+]  # fmt: skip
 
 log = structlog.get_logger()
 
@@ -37,10 +35,6 @@ def is_dial_wanted(session: Session, dial_id: str) -> bool:
     """Whether a party still waits for this dial: it has not left and is not leaving."""
     parties = session.parties.values()
     return any(party.dial_id == dial_id and not (party.is_gone or party.is_leaving) for party in parties)
-
-
-async def no_checkpoint(_point: str, _detail: object) -> None:
-    """Do nothing; the default checkpoint."""
 
 
 @dataclass(slots=True)
@@ -63,67 +57,27 @@ class Executor:
     """
 
     def __init__(
-        self,
-        *,
-        twilio: TwilioPort,
-        outbox: OutboxPort,
-        may_send: Callable[[int], Awaitable[bool]],
-        clock: Clock,
-        now_ms: Callable[[int], int],
-        metrics: Metrics,
-        policy: ExecutorPolicy,
-        rng: random.Random,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint,
-        acquire_dial_permit: Callable[[Dial], Awaitable[None]] | None = None,
-        share: Callable[[], Share] | None = None,
-        is_ours: Callable[[int], bool] = lambda _partition: True,
+        self, context: ExecutionContext, acquire_dial_permit: Callable[[Dial], Awaitable[None]] | None = None
     ) -> None:
-        """Bind the dependencies.
+        """Start without jobs.
 
         Args:
-            outbox: Stores each job's outcome once, and what else must be recorded. A `LeaseLostError` from it drops the
-                job.
-            may_send: Whether this worker owns the partition; checked right before every request.
-            now_ms: Returns a partition's time, Unix milliseconds.
-            checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
             acquire_dial_permit: Returns when a dial may be sent; None leaves the rate to Twilio's own queue.
-            share: Returns this worker's current share of requests to Twilio; None allows the whole budget.
-            is_ours: Whether, as far as this process knows, no other worker can own the partition; checked again once a
-                request has a connection.
         """
         self.counts = JobCounts()
-        self.adaptive_limit = AdaptiveLimit(
-            share=share or (lambda: policy.budget),
-            clock=clock,
-            metrics=metrics,
-            rng=rng,
-        )
-        self._context = ExecutionContext(
-            twilio=twilio,
-            outbox=outbox,
-            may_send=may_send,
-            is_ours=is_ours,
-            limiter=PriorityLimiter(self.adaptive_limit, clock, sleep=sleep),
-            clock=clock,
-            now_ms=now_ms,
-            metrics=metrics,
-            policy=policy,
-            rng=rng,
-            sleep=sleep,
-            checkpoint=checkpoint,
-        )
+        self._context = context
+        self.adaptive_limit = context.adaptive_limit
         # The event loop holds only weak references to tasks; these keep them alive.
         self._executions: dict[_Task, Execution] = {}
         self._queues: dict[str, _SessionQueue] = {}
         #: By session: tasks outside its queue that become useless when the session ends.
         self._out_of_band: dict[str, set[_Task]] = {}
         self._dials = (
-            DialQueue(acquire_dial_permit, self._context, self.counts, self._start_dial)
+            DialQueue(acquire_dial_permit, context, self.counts, self._start_dial)
             if acquire_dial_permit is not None
             else None
         )
-        self._read_queue = ReadQueue(policy.requests_max)
+        self._read_queue = ReadQueue(context.policy.requests_max)
         self._stopped = False
 
     def __repr__(self) -> str:
