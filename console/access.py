@@ -35,11 +35,7 @@ class AccessControl:
             )
 
     def require_write(self, request: web.Request) -> None:
-        """Verify that the request may change something.
-
-        Raises:
-            RequestError: it is not signed in or comes from another site's page, or the console is read-only.
-        """
+        """Raise RequestError unless the request may change something."""
         until_s = self.signed_in_until_s(request)
         if until_s is None:
             self.require_read(request)
@@ -52,11 +48,7 @@ class AccessControl:
 
 
 def check_origin(request: web.Request) -> None:
-    """Verify that the request comes from the console's own page, or from no page.
-
-    Raises:
-        RequestError: it comes from another site.
-    """
+    """Raise RequestError if the request comes from another site's page."""
     if not is_same_origin(request):
         raise RequestError(
             "foreign",

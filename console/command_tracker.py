@@ -43,11 +43,7 @@ class CommandTracker:
             del self._tracked[next(iter(self._tracked))]
 
     async def new_messages(self) -> list[bytes]:
-        """Return new messages; returned messages count as sent.
-
-        Raises:
-            StoreError: Redis is unreachable; no message is lost.
-        """
+        """Return new messages; they count as sent. If it raises StoreError, none is lost."""
         messages: list[bytes] = []
         for command_id, one in list(self._tracked.items()):
             try:

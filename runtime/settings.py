@@ -51,11 +51,7 @@ def _audio_url(value: str) -> str:
 
 
 def sentence(value: str) -> str:
-    """Validate a text to be spoken.
-
-    Raises:
-        ValueError: The text is too long, or not allowed in TwiML; the message says what is valid.
-    """
+    """Return a text to be spoken; raise ValueError, which says what is valid, if TwiML can't hold it."""
     if len(value) > SENTENCE_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
         raise ValueError(f"must be at most {SENTENCE_MAX} characters, without control characters")
     return value

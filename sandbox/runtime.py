@@ -283,11 +283,7 @@ class SandboxRuntime:
         return [CallHandle(self, sid) for sid in sids]
 
     def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
-        """Add another application's conference in the same account; return its SID.
-
-        Raises:
-            ValueError: a conference with this name is live, or `participant_count` is 0.
-        """
+        """Add another application's conference; return its SID; raise ValueError if one with this name is live."""
         sid = self.model.add_foreign_conference(name, self.now_s, participant_count=participant_count, age_s=age_s)
         self.notify()
         return sid

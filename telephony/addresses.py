@@ -224,11 +224,7 @@ class AllowList:
         return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains))
 
     def check(self, address: Address) -> None:
-        """Check that the address is allowed.
-
-        Raises:
-            AddressError: it is not; the reason says why, without the address.
-        """
+        """Check that the address is allowed; raise AddressError, whose reason omits the address, if it is not."""
         if address.kind is AddressKind.NUMBER:
             self._check_number(address.text)
         elif address.kind is AddressKind.CLIENT:

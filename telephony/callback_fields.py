@@ -47,11 +47,7 @@ def word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
 
 
 def optional_word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
-    """Return a value like `word`, or an empty text if the field is missing or empty.
-
-    Raises:
-        MalformedCallbackError: it is malformed.
-    """
+    """Return a value like `word`, empty if missing or empty; raise MalformedCallbackError if malformed."""
     return word(fields, name, pattern) if fields.get(name) else ""
 
 

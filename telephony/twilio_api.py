@@ -219,11 +219,7 @@ def _ignore_ended(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
 
 
 def _placed_call(call_sid: object, queue_time: object) -> PlacedCall:
-    """Return the call in Twilio's response.
-
-    Raises:
-        OutcomeUnknownError: the response has no SID, so the call is unknown.
-    """
+    """Return the call in Twilio's response; raise OutcomeUnknownError if it has no SID."""
     if not isinstance(call_sid, str) or not is_id(call_sid):
         raise OutcomeUnknownError
     # Twilio sends milliseconds as text; if absent, the queue time is unknown.

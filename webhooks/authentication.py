@@ -85,11 +85,7 @@ class RequestAuthenticator:
         return probe.is_probe(mark, self._tokens, now_s)
 
     async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
-        """Authenticate a request and return its fields.
-
-        Raises:
-            RejectedError: The request is not from Twilio, or malformed; carries the status to answer.
-        """
+        """Return the fields of a request; raise RejectedError, with the status to answer, if it is not from Twilio."""
         if rules.may_get and head.method == "GET":
             _check_target(head)
             self._check_signature(head, Form(), rules)

@@ -53,11 +53,7 @@ class LargeBodyLimiter:
 
     @asynccontextmanager
     async def read_timeout(self, deadline_s: float) -> AsyncIterator[None]:
-        """Limit the time for reading a body inside the block; it may end early, in favor of another.
-
-        Raises:
-            TimeoutError: The time is over.
-        """
+        """Limit, by a TimeoutError, the time for reading a body in the block; it may end early, in favor of another."""
         async with asyncio.timeout(deadline_s) as deadline:
             self._reads[deadline] = asyncio.get_running_loop().time()
             try:

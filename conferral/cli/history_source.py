@@ -33,11 +33,7 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
 
 
 def read_history_file(name: str) -> SessionHistory:
-    """Read a history from a file; `-` is standard input.
-
-    Raises:
-        CommandNotDoneError: the file can't be read, or isn't a history.
-    """
+    """Read a history from a file (`-`: standard input); raise CommandNotDoneError if it can't be read or isn't one."""
     from conferral.operations.history import replay
     from conferral.operations.history.replay import FILE_BYTES_MAX, BadHistoryError
 

@@ -123,11 +123,7 @@ def settings_of(
 
 
 async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, str]) -> DemoEnvironment:
-    """Start everything and wait until it is ready.
-
-    Raises:
-        CommandNotDoneError: Redis is missing, or a process died or wasn't ready in time.
-    """
+    """Start everything and wait until it is ready; raise CommandNotDoneError if it does not get ready in time."""
     server = programs.find_redis_server()
     socket = children.folder / "redis.sock"
     url = f"unix://{socket}"
@@ -201,11 +197,7 @@ def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> 
 
 
 async def _wait_until_ready(started: Sequence[Subprocess], signs: Mapping[str, ReadyCheck]) -> None:
-    """Wait until all are ready; from then on, an exit counts as a failure.
-
-    Raises:
-        CommandNotDoneError: a process died, or startup timed out.
-    """
+    """Wait until all are ready, else raise CommandNotDoneError; from then on, an exit counts as a failure."""
     waiting = dict(signs)
 
     async def settled() -> bool:

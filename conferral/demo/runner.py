@@ -37,11 +37,7 @@ class DemoOptions:
 
 
 def run(options: DemoOptions) -> None:
-    """Run until Ctrl-C, or until the story ends.
-
-    Raises:
-        CommandNotDoneError: a process couldn't start or died, or an expected step didn't happen.
-    """
+    """Run until Ctrl-C or the end of the story; raise CommandNotDoneError if a process or an expected step fails."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(_run(options))
 

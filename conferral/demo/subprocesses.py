@@ -130,11 +130,7 @@ class Subprocesses:
         self._processes = [child for child in self._processes if child not in dismissed]
 
     async def wait_for_death(self) -> None:
-        """Wait until a process exits unexpectedly.
-
-        Raises:
-            CommandNotDoneError: names the process, with the end of its log.
-        """
+        """Wait until a process exits unexpectedly; raise CommandNotDoneError with the end of its log."""
         while True:
             for child in self._processes:
                 if child.has_ended and not (child.is_starting or child.is_restarted):

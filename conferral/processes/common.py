@@ -18,11 +18,7 @@ READINESS_CHECKS_MAX = 4
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Verify that the port is available.
-
-    Raises:
-        SettingsError: the port is taken or forbidden; the message names it and says how to choose another.
-    """
+    """Raise SettingsError if the port is taken or forbidden; it says how to choose another."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # The servers set it, too: a stopped server's TIME_WAIT doesn't count as taken.

@@ -15,20 +15,12 @@ class View(Protocol):
     with_ended: bool
 
     async def new_messages(self) -> list[bytes]:
-        """Return new messages; returned messages count as sent.
-
-        Raises:
-            StoreError: Redis is unreachable; no message is lost.
-        """
+        """Return new messages; they count as sent. If it raises StoreError, none is lost."""
         ...
 
 
 def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
-    """Return a string field of a message; empty if missing.
-
-    Raises:
-        BadMessageError: it isn't a string, or is too long.
-    """
+    """Return a string field, empty if missing; raise BadMessageError if it isn't a string or is too long."""
     value = message.get(name, "")
     if not isinstance(value, str) or len(value) > most:
         raise BadMessageError(f"{name}: must be text of at most {most} characters")

@@ -89,11 +89,7 @@ def json_response(body: object, status: int = 200) -> web.Response:
 
 
 async def read_json_object(request: web.Request) -> dict[str, Any]:
-    """Return the request's body.
-
-    Raises:
-        RequestError: The body is not a JSON object, is too large, or does not arrive in time.
-    """
+    """Return the body; raise RequestError if it is no JSON object, too large, or does not arrive in time."""
     if hdrs.CONTENT_ENCODING in request.headers:  # a small body may decompress into a huge one
         raise RequestError("malformed", "the body must not be compressed")
     if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:

@@ -82,11 +82,7 @@ class TwilioModel:
         return sids
 
     def add_foreign_conference(self, name: str, now_s: float, *, participant_count: int = 2, age_s: float = 0.0) -> str:
-        """Add another application's conference in the same account; return its SID.
-
-        Raises:
-            ValueError: a conference with this name is live.
-        """
+        """Add another application's conference; return its SID; raise ValueError if one with this name is live."""
         self.now_s = max(self.now_s, now_s)
         transaction = Transaction(self.state, self.behavior, self.now_s)
         sid = foreign_calls.add_conference(transaction, name, participant_count, age_s)

@@ -66,11 +66,7 @@ class Verb:
 
 
 def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
-    """Return a document's verbs in order.
-
-    Raises:
-        TwimlError: the document is invalid; carries Twilio's code.
-    """
+    """Return a document's verbs in order; raise TwimlError, with Twilio's code, if it is invalid."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in {"text/xml", "application/xml", "text/html", ""} and not media_type.endswith("+xml"):
         raise TwimlError(12300, f"Invalid Content-Type: {media_type}")

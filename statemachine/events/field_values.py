@@ -66,11 +66,7 @@ class Value(ABC):
 
     @abstractmethod
     def parse(self, value: object) -> Any:
-        """Return the value as the event has it.
-
-        Raises:
-            ValueError: The value is invalid; the message says what is valid, to follow the field's name.
-        """
+        """Return the value as the event has it; raise ValueError, which says what is valid, to follow the name."""
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:

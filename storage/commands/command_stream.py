@@ -136,11 +136,7 @@ def _differ(stored_digest: str, digest: str) -> bool:
 
 
 async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
-    """Append a command to the stream; return the entry's id.
-
-    Raises:
-        CommandsFullError: Too many commands wait to be routed; nothing was published.
-    """
+    """Append a command to the stream; return the entry's id; raise CommandsFullError if too many wait."""
     parts = [part for pair in fields.items() for part in pair]
     with store_errors():
         entry_id = await scripts.publish_command(client, [keys.commands], [COMMANDS_MAX, *parts])

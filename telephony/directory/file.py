@@ -145,11 +145,7 @@ class _File(_Table):
 
 
 def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
-    """Return the addresses by name, and the entries by number.
-
-    Raises:
-        SettingsError: the file can't be read or is invalid; one message per error, with its key.
-    """
+    """Return addresses by name, and entries by number; raise SettingsError with one message per error."""
     text = _text_of(path)
     try:
         content = tomllib.loads(text)

@@ -72,11 +72,7 @@ class DirectoryFile:
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        """Read the file.
-
-        Raises:
-            SettingsError: the file can't be read or is invalid, or an agent or fallback is not allowed.
-        """
+        """Read the file; raise SettingsError if it is invalid or names someone who may not be dialed."""
         self._settings = settings
         # Two concurrent reloads could finish in the wrong order.
         self._lock = threading.Lock()
@@ -146,11 +142,7 @@ def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute
 
 
 def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAttributes]) -> None:
-    """Check that Twilio accepts every inline document: the public URL occurs in it several times.
-
-    Raises:
-        SettingsError: the public URL is too long.
-    """
+    """Raise SettingsError if the public URL, which occurs several times in inline documents, is too long."""
     documents = TwimlBuilder.of(settings)
     longest = max((documents.longest_inline_join(attributes) for attributes in every), key=len)
     excess = len(longest) - INLINE_LENGTH_MAX
@@ -167,11 +159,7 @@ def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAt
 
 
 def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:
-    """Return the address for an address or a directory name.
-
-    Raises:
-        AddressError: the name is unknown, the address is invalid, or it is not allowed; the reason quotes no number.
-    """
+    """Return the address for an address or a name; raise AddressError, which quotes no number, if it has none."""
     if is_name(text) and text not in names:
         # A name with digits may be a mistyped phone number.
         is_safe = re.fullmatch("[A-Za-z_-]+", text)

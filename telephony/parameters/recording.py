@@ -48,11 +48,7 @@ def change_parameters(effect: ChangeRecording) -> dict[str, Any]:
 
 
 def parse_started(sid: object) -> StartedRecording:
-    """Return the started recording in Twilio's response.
-
-    Raises:
-        OutcomeUnknownError: the response has no SID, so it is unknown whether the recording started.
-    """
+    """Return the started recording; raise OutcomeUnknownError if the response has no SID."""
     if not isinstance(sid, str) or not is_id(sid):
         raise OutcomeUnknownError
     return StartedRecording(sid)

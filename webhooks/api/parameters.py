@@ -85,11 +85,7 @@ WAIT = Parameter(
 
 
 def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """Return the query's values by name.
-
-    Raises:
-        RequestError: A parameter is invalid, repeated, or unknown to the path.
-    """
+    """Return the query's values by name; raise RequestError if one is invalid, repeated, or unknown."""
     query = request.query
     by_name = {parameter.name: parameter for parameter in parameters}
     found = {parameter.name: parameter.default for parameter in parameters}
@@ -117,11 +113,7 @@ KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN
 
 
 def idempotency_key_of(request: web.Request) -> str:
-    """Return the request's Idempotency-Key; empty without one.
-
-    Raises:
-        RequestError: It is not a valid command id, or is repeated.
-    """
+    """Return the Idempotency-Key, empty without one; raise RequestError if it is invalid or repeated."""
     provided = request.headers.getall(KEY_HEADER, [])
     if len(provided) > 1:
         raise RequestError(ErrorType.INVALID, f"{KEY_HEADER} is given more than once")

@@ -36,11 +36,7 @@ class CallerIdChecker:
         self._answers: dict[str, tuple[bool, float]] = {}
 
     async def check(self, number: str) -> None:
-        """Pass if the account has the number.
-
-        Raises:
-            BadCommandError: It does not, or Twilio did not answer; the reason does not include the number.
-        """
+        """Raise BadCommandError, without the number, unless Twilio confirms that the account has it."""
         if number in self._own_numbers():
             return
         is_ours, until_s = self._answers.get(number, (False, 0.0))

@@ -86,11 +86,7 @@ class SweepLease:
             await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
 
     async def release(self) -> None:
-        """Release the lease if it is held.
-
-        Raises:
-            StoreError: Redis failed; the lease expires.
-        """
+        """Release the lease if it is held; if that raises StoreError, the lease expires."""
         lease, self._lease = self._lease, None
         if lease is not None:
             await leases.release(self._client, lease)
