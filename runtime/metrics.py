@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter as CountOf
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -29,6 +29,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+        self._counter = partial(Counter, registry=self.registry)
+        self._gauge = partial(Gauge, registry=self.registry)
+        self._histogram = partial(Histogram, buckets=_FAST_S, registry=self.registry)
         self.sessions = self._gauge(
             "conferral_sessions", "Live sessions of the partitions held here, by state", ["state"]
         )
@@ -183,17 +186,6 @@ class Metrics:
             ["route", "status"],
             buckets=(*_FAST_S, 60),
         )
-
-    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, text: str, labels: Sequence[str] = (), buckets: Sequence[float] = _FAST_S
-    ) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
     def exposition(self) -> bytes:
         """Return the text for `/metrics`. Source: Prometheus docs, exposition formats."""

@@ -12,7 +12,6 @@ from typing import Literal
 import structlog
 
 from conferral.sandbox.call_handle import CallHandle
-from conferral.sandbox.changes import Changes
 from conferral.sandbox.dispatcher import Dispatcher
 from conferral.sandbox.faults import Faults
 from conferral.sandbox.model import (
@@ -57,6 +56,39 @@ class RestHookEvent:
     path: str
     params: Params
     answer: RestAnswer | None = None
+
+
+class Changes:
+    """`event` is set at the next change; it is a new one each time."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake up waiters."""
+        self.event.set()
+        self.event = asyncio.Event()
+
+    async def wait_until(self, predicate: Callable[[], object], timeout_s: float, what: object) -> None:
+        """Wait until the predicate holds; it is evaluated after each change.
+
+        Args:
+            timeout_s: Real seconds.
+            what: Described in the error.
+
+        Raises:
+            TimeoutError: it didn't hold in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not predicate():
+            changed = self.event
+            try:
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await changed.wait()
+            except TimeoutError:
+                if predicate():
+                    return
+                raise TimeoutError(f"not within {timeout_s} s; {what!r}") from None
 
 
 class SandboxRuntime:
