@@ -1,5 +1,7 @@
 """Cases that share a test fail it, each by its name, and stop no other case."""
 
+import asyncio
+
 import pytest
 
 from tests.support.each import each
@@ -41,6 +43,22 @@ def test_what_no_assertion_says_ends_the_test():
         check()
 
     assert (ran, raised.value.__notes__) == ([1], ["case: 1"])
+
+
+async def test_cases_of_a_coroutine_are_awaited():
+    ran = []
+
+    @each("case", [1, 2, 3])
+    async def check(case):
+        await asyncio.sleep(0)
+        ran.append(case)
+        assert case != 2
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await check()
+
+    assert ran == [1, 2, 3]
+    assert [error.__notes__ for error in raised.value.exceptions] == [["case: 2"]]
 
 
 @pytest.fixture

@@ -11,34 +11,49 @@ from types import TracebackType
 from typing import Any
 
 
-def each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Runs a test's function with each case, as `pytest.mark.parametrize` does, and names those that failed.
+
+    All cases have the same fixtures.
 
     Args:
         names: The parameters, with commas between them.
         cases: A value for each run, or a tuple of values where there are several parameters.
     """
     taken = [name.strip() for name in names.split(",")]
-    every_case = [tuple(case) if len(taken) > 1 else (case,) for case in cases]
+    every_case = [dict(zip(taken, case if len(taken) > 1 else (case,), strict=True)) for case in cases]
 
-    def decorate(check: Callable[..., None]) -> Callable[..., None]:
+    def decorate(check: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(check)
         def test(**fixtures: Any) -> None:
-            assert every_case, "no case"
             failures: list[Exception] = []
-            for case in every_case:
-                values = dict(zip(taken, case, strict=True))
+            for values in every_case:
                 with _Case(values, failures):
                     check(**values, **fixtures)
-            if failures:
-                raise ExceptionGroup(f"{len(failures)} of {len(every_case)} cases failed", failures)
+            _report(failures, len(every_case))
 
+        @functools.wraps(check)
+        async def test_in_loop(**fixtures: Any) -> None:
+            failures: list[Exception] = []
+            for values in every_case:
+                with _Case(values, failures):
+                    await check(**values, **fixtures)
+            _report(failures, len(every_case))
+
+        if inspect.iscoroutinefunction(check):
+            test = test_in_loop
         signature = inspect.signature(check)
         fixtures = [parameter for name, parameter in signature.parameters.items() if name not in taken]
         test.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]
         return test
 
     return decorate
+
+
+def _report(failures: list[Exception], count: int) -> None:
+    assert count, "no case"
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {count} cases failed", failures)
 
 
 class _Case:

@@ -14,6 +14,7 @@ from aiohttp import http_parser
 
 from conferral.runtime.log import configure
 from conferral.webhooks import authentication, large_bodies
+from tests.support.each import each
 from tests.webhooks.gate_helpers import GATE
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
@@ -56,8 +57,9 @@ async def send(client, target, body, headers):
         return response.status, await response.read()
 
 
-@pytest.mark.parametrize("target", ROUTES)
+@each("target", ROUTES)
 async def test_an_unsigned_request_gets_403_without_a_word(client, ingest, lines, target):
+    lines.clear()
     answered = await send(client, target, urlencode(fields("call_arrives")), {"Content-Type": FORM})
 
     assert answered == (403, b"")
@@ -65,8 +67,9 @@ async def test_an_unsigned_request_gets_403_without_a_word(client, ingest, lines
     assert rejections(lines) == [(403, "unsigned")]
 
 
-@pytest.mark.parametrize("target", ROUTES)
+@each("target", ROUTES)
 async def test_a_wrongly_signed_request_gets_403(client, ingest, lines, target):
+    lines.clear()
     status, body = await post(client, target, fields("call_arrives"), token="another")
 
     assert (status, body) == (403, "")
@@ -98,8 +101,8 @@ async def test_another_accounts_request_gets_403_though_it_is_signed(client, ing
     assert rejections(lines) == [(403, "foreign-account")]
 
 
-@pytest.mark.parametrize("account", ["", None])
-@pytest.mark.parametrize("target", ROUTES)
+@each("account", ["", None])
+@each("target", ROUTES)
 async def test_a_signed_request_that_names_no_account_is_ours(client, ingest, lines, target, account):
     form = fields("call_arrives", AccountSid=account) if "/voice/" in target else fields("agent_rings")
     status, _ = await post(client, target, form | ({"AccountSid": account} if account is not None else {}))
@@ -113,8 +116,8 @@ async def post_large(client, target, form):
     return await send(client, target, body, signed(target, form) | {"Content-Length": str(len(body.getbuffer()))})
 
 
-@pytest.mark.parametrize(
-    ("target", "moment"),
+@each(
+    "target, moment",
     [
         ("/voice/inbound", "call_arrives"),
         ("/voice/conference", "call_arrives"),
@@ -161,10 +164,10 @@ def signed_bytes(target, pairs):
     return {"X-Twilio-Signature": signature, "Content-Type": FORM}
 
 
-@pytest.mark.parametrize("escapes", [True, False])
-@pytest.mark.parametrize("value", [b"\xff", b"caf\xe9", b"\xed\xa0\x80", b"\xc3\xa9\xc3", b"x" * 100_000 + b"\xfe"])
-@pytest.mark.parametrize(
-    ("target", "moment"),
+@each("escapes", [True, False])
+@each("value", [b"\xff", b"caf\xe9", b"\xed\xa0\x80", b"\xc3\xa9\xc3", b"x" * 100_000 + b"\xfe"])
+@each(
+    "target, moment",
     [
         ("/voice/inbound", "call_arrives"),
         ("/voice/conference", "call_arrives"),
@@ -304,15 +307,9 @@ async def test_host_claimed_by_a_request_is_never_trusted(client):
 @pytest.mark.parametrize("prefix", ["/conferral", "/voice", "/a/b%20c"])
 async def test_a_proxy_may_strip_or_keep_the_public_urls_path(open_client, prefix, keeps):
     client = await open_client(CONFERRAL_PUBLIC_URL=PUBLIC_URL + prefix)
-    target = "/voice/inbound"
+    form, path = fields("call_arrives"), (prefix if keeps else "") + "/voice/inbound"
 
-    status, _ = await post(
-        client,
-        target,
-        fields("call_arrives"),
-        path=prefix + target if keeps else target,
-        public_url=PUBLIC_URL + prefix,
-    )
+    status, _ = await post(client, "/voice/inbound", form, path=path, public_url=PUBLIC_URL + prefix)
 
     assert status == 200
 
@@ -326,8 +323,9 @@ async def test_two_signatures_are_none(client, lines):
     assert (status, rejections(lines)) == (403, [(403, "unsigned")])
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
+@each("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
 async def test_other_methods_get_405(client, ingest, lines, method):
+    lines.clear()
     async with client.request(method, AGENT_CALL) as response:
         assert response.status == 405
         assert response.headers["Allow"] == "POST"
@@ -335,8 +333,8 @@ async def test_other_methods_get_405(client, ingest, lines, method):
     assert rejections(lines) == [(405, "method")]
 
 
-@pytest.mark.parametrize(
-    ("content_type", "accepted"),
+@each(
+    "content_type, accepted",
     [
         ("application/x-www-form-urlencoded", True),
         ("Application/X-WWW-Form-URLEncoded ; charset=utf-8", True),
@@ -347,6 +345,7 @@ async def test_other_methods_get_405(client, ingest, lines, method):
     ],
 )
 async def test_only_forms_are_read(client, ingest, content_type, accepted):
+    ingest.events.clear()
     status, _ = await post(client, AGENT_CALL, fields("agent_rings"), headers={"Content-Type": content_type})
 
     assert status == (204 if accepted else 400)
@@ -365,23 +364,26 @@ async def test_a_packed_body_is_not_unpacked(client, ingest, lines, encoding):
     assert ingest.events == []
 
 
-@pytest.mark.parametrize("body", [b"CallSid=\xff", b"CallSid=%FF", b"&".join([b"a=1"] * 600)])
+@each("body", [b"CallSid=\xff", b"CallSid=%FF", b"&".join([b"a=1"] * 600)])
 async def test_malformed_form_body_gets_400_before_signature_check(client, ingest, lines, body):
+    lines.clear()
     status, _ = await send(client, AGENT_CALL, body, {"Content-Type": FORM, "X-Twilio-Signature": "forged"})
 
     assert (status, rejections(lines)) == (400, [(400, "malformed-body")])
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json"}, {"Content-Type": FORM}])
-@pytest.mark.parametrize("body", [b"", b"{}", b"CallSid=%FF", b"x" * 100_000])
+@each("headers", [{}, {"Content-Type": "application/json"}, {"Content-Type": FORM}])
+@each("body", [b"", b"{}", b"CallSid=%FF", b"x" * 100_000])
 async def test_unsigned_request_gets_403_whatever_else_is_wrong_with_it(client, ingest, lines, headers, body):
+    lines.clear()
     status, _ = await send(client, AGENT_CALL, body, headers)
 
     assert (status, rejections(lines), ingest.events) == (403, [(403, "unsigned")], [])
 
 
-@pytest.mark.parametrize("name", ["CallSid", "CallStatus", "From", "AccountSid"])
+@each("name", ["CallSid", "CallStatus", "From", "AccountSid"])
 async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(client, ingest, lines, name):
+    lines.clear()
     form = fields("agent_rings")
     status, _ = await post(client, AGENT_CALL, Repeated([*form.items(), (name, form[name] + "0")]))
 
@@ -397,8 +399,8 @@ async def test_duplicate_unknown_field_is_accepted(client, ingest):
     assert (status, len(ingest.events)) == (204, 1)
 
 
-@pytest.mark.parametrize(
-    ("target", "name"),
+@each(
+    "target, name",
     [
         ("/voice/inbound", "Timestamp"),
         ("/voice/conference", "Digits"),
