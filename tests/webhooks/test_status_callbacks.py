@@ -3,6 +3,7 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.webhooks import status_callbacks
+from tests.support.each import each
 from tests.webhooks.webhook_helpers import (
     AGENT,
     AGENT_CALL,
@@ -158,8 +159,8 @@ async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
     assert [event.agent_number for event in ingest.events] == [2]
 
 
-@pytest.mark.parametrize(
-    ("target", "form"),
+@each(
+    "target, form",
     [
         ("/callbacks/recording", fields("conference_is_recorded")),
         (RECORDING, fields("conference_is_recorded", RecordingSid=None)),

@@ -10,6 +10,7 @@ from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action
 from conferral.webhooks import responses
+from tests.support.each import each
 from tests.webhooks.webhook_helpers import (
     ACCOUNT,
     AGENT,
@@ -389,9 +390,10 @@ async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest
     assert [event.name for event in ingest.events] == ["call_received", "dial_ended", "call_progressed"]
 
 
-@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/client", "/voice/fallback"])
-@pytest.mark.parametrize("call_sid", [None, "", "a{b}", "a" * 65])
+@each("route", ["/voice/inbound", "/voice/conference", "/voice/client", "/voice/fallback"])
+@each("call_sid", [None, "", "a{b}", "a" * 65])
 async def test_voice_request_that_is_malformed_gets_a_sentence(client, ingest, lines, route, call_sid):
+    lines.clear()
     status, document = await post(client, route, fields("call_arrives", CallSid=call_sid))
 
     assert (status, verbs(document)) == (200, ["Say", "Hangup"])

@@ -11,6 +11,7 @@ from conferral.statemachine.events import ClientCallReceived
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_dial_action, parse_wait
 from conferral.webhooks import responses
+from tests.support.each import each
 from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, facts, fields, post
 
 NUMBER = "+14155550177"
@@ -95,8 +96,8 @@ async def test_sip_phone_call_uses_the_dialed_destination(open_client, ingest, w
 # ---- who and whom ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
+@each(
+    "changes, words",
     [
         ({"To": "+19005550123"}, "premium-rate"),
         ({"To": "+442071234567"}, "country GB"),
@@ -125,6 +126,7 @@ async def test_sip_phone_call_uses_the_dialed_destination(open_client, ingest, w
 async def test_forbidden_caller_or_callee_hears_a_sentence_and_nothing_is_published(
     client, ingest, lines, changes, words
 ):
+    lines.clear()
     status, document = await post(client, "/voice/client", calls(**changes))
 
     assert (status, verbs(document)) == (200, ["Say", "Hangup"])

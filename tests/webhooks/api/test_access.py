@@ -13,6 +13,7 @@ from conferral.runtime.web.json_requests import BODY_BYTES_MAX, STATUS
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.routes import ROUTES
 from conferral.webhooks.health import HealthRoutes
+from tests.support.each import each
 from tests.webhooks.api.api_helpers import BEARER, TOKEN, app_of, refusal
 
 pytestmark = pytest.mark.redis
@@ -166,8 +167,8 @@ async def test_responses_are_never_cached(api):
         assert (await ask(api, "GET", path))[2]["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize(
-    ("query", "reason"),
+@each(
+    "query, reason",
     [
         ("state=gone", "state must be one of bridged, converting, conferenced, transferring, ended"),
         ("state=", "state must be one of bridged, converting, conferenced, transferring, ended"),
@@ -186,9 +187,7 @@ async def test_invalid_query_is_explained(api, query, reason):
     assert (status, body["error"]) == (422, refusal("invalid", reason))
 
 
-@pytest.mark.parametrize(
-    "wait", ["-1", "61", "60.1", "nan", "inf", "1e9999", "6_0", " 1", "", "x", ".5", "5.", "%2B5", "007"]
-)
+@each("wait", ["-1", "61", "60.1", "nan", "inf", "1e9999", "6_0", " 1", "", "x", ".5", "5.", "%2B5", "007"])
 async def test_a_wait_is_seconds_up_to_a_minute(api, wait):
     status, body, _ = await ask(api, "POST", f"/sessions/CS1/commands?wait={wait}", json={"type": "end"})
 
@@ -248,7 +247,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch
     never.set()
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["/", "/nosuch", "/sessionsome", "/sessions/", "/sessions/CS1/logs", "/commands", "/tokens/x", "/voice/nosuch"],
 )

@@ -7,6 +7,7 @@ import pytest
 
 from conferral.statemachine.states import Phase, State
 from conferral.storage.codecs import session_codec
+from tests.support.each import each
 from tests.webhooks.api.api_helpers import ALICE, CALLER, CUSTOMER_NUMBER, KEYS, put, refusal, session
 
 pytestmark = pytest.mark.redis
@@ -65,9 +66,9 @@ async def test_fields_of_a_later_version_are_returned_too(api, store):
     assert (answer["mood"], answer["party.customer.mood"]) == ("good", "better")
 
 
-@pytest.mark.parametrize("path", ["/sessions/{}", "/sessions/{}/log"])
-@pytest.mark.parametrize(
-    ("named", "shown"),
+@each("path", ["/sessions/{}", "/sessions/{}/log"])
+@each(
+    "named, shown",
     [
         ("CS1", "CS1"),
         ("14155550199", "(digits alone)"),

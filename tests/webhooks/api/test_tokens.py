@@ -4,6 +4,7 @@ import jwt
 import pytest
 
 from conferral.storage.codecs.timestamps import from_iso
+from tests.support.each import each
 from tests.webhooks.api.api_helpers import ENVIRON
 
 pytestmark = pytest.mark.redis
@@ -41,9 +42,7 @@ async def test_an_identity_is_letters_digits_and_underscores(api, identity):
     assert (await ask(api, {"identity": identity}))[0] == 200
 
 
-@pytest.mark.parametrize(
-    "identity", ["", "x" * 122, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True]
-)
+@each("identity", ["", "x" * 122, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True])
 async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
     status, reported = await ask(api, {"identity": identity})
 
