@@ -92,13 +92,18 @@ def _mutants(source: str, path: str) -> Iterator[Mutant]:
         operator = get_operator(f"core/{name}")()
         positions = [(node, start) for node in nodes for start, _end in operator.mutation_positions(node)]
         for occurrence, (node, (line, column)) in enumerate(positions):
-            if not _is_annotation(node) and not _is_signature_marker(node):
+            if not (_is_annotation(node) or _is_signature_marker(node) or _is_record_option(node)):
                 yield Mutant(path, line, column, name, occurrence)
 
 
 def _is_signature_marker(node: Any) -> bool:
     """Whether this is the `*` or `/` of a signature, which no operator is."""
     return node.type == "operator" and node.value in ("*", "/") and node.parent.type in ("parameters", "param")
+
+
+def _is_record_option(node: Any) -> bool:
+    """Whether this is a record's `frozen` or `slots`, without which mypy would still forbid what they forbid."""
+    return node.parent.type == "argument" and getattr(node.parent.children[0], "value", "") in ("frozen", "slots")
 
 
 def _is_annotation(node: Any) -> bool:
