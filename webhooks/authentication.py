@@ -38,13 +38,13 @@ class Rules:
     #: Whether its path still starts with the public URL's path.
     prefix_was_kept: bool
     #: Whether it may be a GET. Its fields are then in the query, after our own.
-    may_get: bool = False
+    may_get: bool
     #: Whether a caller waits for the answer. Then the body may be large, with any number of fields: all are signed, and
     #: unknown ones are ignored.
-    is_voice: bool = False
+    is_voice: bool
     #: Whether a browser app's parameters may be among the fields, under Twilio's names. For other voice requests, the
     #: first value of a repeated field counts: refusing one would cost the call.
-    is_new_call: bool = False
+    is_new_call: bool
 
 
 class Head(NamedTuple):
