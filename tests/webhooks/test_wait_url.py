@@ -298,10 +298,10 @@ async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(client, ingest
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("fault", ["", "no-conference", "redis-away"])
-async def test_workers_search_for_the_unknown_session_of_a_held_party(client, ingest, monkeypatch, fault):
-    if fault == "redis-away":
-        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
+@pytest.mark.parametrize("fault", ["", "no-conference", "redis-away", "redis-silent"])
+async def test_workers_search_for_the_unknown_session_of_a_held_party(client, ingest, lines, monkeypatch, fault):
+    if error := {"redis-away": StoreUnreachableError("away"), "redis-silent": TimeoutError()}.get(fault):
+        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=error))
     changes = {"ConferenceSid": ""} if fault == "no-conference" else {}
 
     status, document = await post(client, waiting("music"), FORM | changes)
@@ -309,6 +309,7 @@ async def test_workers_search_for_the_unknown_session_of_a_held_party(client, in
     assert (status, played(document)) == (200, MUSIC)
     found = [] if fault else [("account_swept", CALLER, CONFERENCE, "session-unknown")]
     assert [(one.name, one.session_id, one.conference_sid, one.finding) for one in ingest.events] == found
+    assert "error" not in {line["log_level"] for line in lines}
 
 
 @pytest.mark.usefixtures("impatient")

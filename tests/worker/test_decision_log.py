@@ -38,6 +38,11 @@ def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
     ]
 
 
+def test_time_of_an_event_counts_from_its_entry_on_the_stream():
+    registry = metrics_of().registry
+    assert registry.get_sample_value("conferral_callback_to_commit_seconds_sum") == 0.5
+
+
 def test_end_of_a_session_is_no_transfer():
     assert metrics_of(OutcomeRecord("o1", "session", "s", "ended")).transfers.collect()[0].samples == []
 
