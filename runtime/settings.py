@@ -312,7 +312,7 @@ class ServiceSettings(CommandSettings):
     )
     speaker_events: bool = setting(
         "CONFERRAL_SPEAKER_EVENTS",
-        "whether Twilio reports who starts and stops speaking: two callbacks each time, shown in the log",
+        "whether Twilio reports who starts and stops speaking, by a callback each, shown in the log",
         False,
     )
     language: str = setting(
