@@ -68,7 +68,11 @@ def _compile(transition: Any) -> CompiledRow:
     )
 
 
-_ROWS = compile_rows(build_machine())
+#: Each row after its conditions: to unpack a plain tuple takes less time than to read an attribute.
+_ROWS = {
+    name: {state: tuple((row.conditions, row) for row in rows) for state, rows in states.items()}
+    for name, states in compile_rows(build_machine()).items()
+}
 
 
 def take_row(draft: Draft, event: Event) -> CompiledRow | None:
@@ -77,8 +81,8 @@ def take_row(draft: Draft, event: Event) -> CompiledRow | None:
     Returns:
         The row; None if the state has none for this event, or none whose conditions hold.
     """
-    for row in _ROWS[event.name].get(draft.state, ()):
-        for condition in row.conditions:
+    for conditions, row in _ROWS[event.name].get(draft.state, ()):
+        for condition in conditions:
             if not condition(draft, event):
                 break
         else:

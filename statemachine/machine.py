@@ -224,8 +224,8 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
     )
     if changes := prune(after, before):
         after = replace(after, **changes)
-    assert after.state is not State.ENDED or not after.timers
-    assert before.state is not State.ENDED or after.state is State.ENDED
+    assert not after.timers or after.state is not State.ENDED
+    assert not moved or before.state is not State.ENDED
     return Step(
         session=after,
         outcome=outcome,

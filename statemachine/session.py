@@ -291,9 +291,10 @@ class Session(BaseRecord, frozen=True):
 
         A party dialed by REST is never matched by name, which may pass to another party, but by its dial.
         """
-        for party in self.parties.values():
-            if call_sid and party.call_sid == call_sid:
-                return party
+        if call_sid:
+            for party in self.parties.values():
+                if party.call_sid == call_sid:
+                    return party
         for party in self.parties.values():
             if party.call_sid:
                 continue

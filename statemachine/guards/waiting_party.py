@@ -25,6 +25,8 @@ from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phas
 WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE})
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}
 _LONE = "lone"
+# Looked up once: every event asks several times who waits, and a look-up in an enumeration takes longer than the rest.
+_PARKED, _OVER, _LEFT = Phase.PARKED, Opening.OVER, PartyStatus.LEFT
 #: Reads of the presence to wait for before relying on what is known (count): half a minute in all. Otherwise, a lone
 #: party would be billed for as long as reads fail.
 _PRESENCE_READS_MAX = 15
@@ -40,7 +42,7 @@ def iterate_present(session: Session) -> Iterator[Party]:
     for party in session.parties.values():
         if (
             party.in_conference
-            and party.status is not PartyStatus.LEFT
+            and party.status is not _LEFT
             and not (party.supervises or (party.is_muted_guest and party.muted))
         ):
             yield party
@@ -66,9 +68,9 @@ def waiting_party_name(session: Session) -> str:
 def waiting_party(draft: Draft) -> Party | None:
     """Return the party that waits alone on purpose; None if there is none."""
     session = draft.session
-    if session.phase is Phase.PARKED:
+    if session.phase is _PARKED:
         return session.parties[CUSTOMER]
-    return session.parties[waiting_party_name(session)] if session.opening is not Opening.OVER else None
+    return None if session.opening is _OVER else session.parties[waiting_party_name(session)]
 
 
 def customer_waits_in_silence(draft: Draft, _event: Event) -> bool:
@@ -106,14 +108,14 @@ def expected_party(draft: Draft) -> Party:
 
 def is_empty(draft: Draft, _event: Event) -> bool:
     """Whether the conference is empty, except for supervisors."""
-    return waiting_party(draft) is None and next(iterate_present(draft.session), None) is None
+    return next(iterate_present(draft.session), None) is None and waiting_party(draft) is None
 
 
 def is_alone(draft: Draft) -> bool:
     """Whether a lone party, or no one, is in the conference, and no one is being dialed."""
     session = draft.session
     present = tuple(islice(iterate_present(session), 2))
-    return waiting_party(draft) is None and len(present) < 2 and not someone_is_being_dialed(session)
+    return len(present) < 2 and waiting_party(draft) is None and not someone_is_being_dialed(session)
 
 
 def is_newly_alone(draft: Draft, _event: Event) -> bool:
@@ -136,9 +138,11 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
     """Whether an agent is with the customer of a parked call, although Redis lost who dialed them."""
     session = draft.session
+    if session.phase is not _PARKED:
+        return False
     agent, customer = session.parties.get(AGENT), session.parties.get(CUSTOMER)
     is_there = agent is not None and agent.takes_part and not agent.is_leaving
-    return session.phase is Phase.PARKED and is_there and customer is not None and customer.in_conference
+    return is_there and customer is not None and customer.in_conference
 
 
 def is_no_longer_alone(draft: Draft, _event: Event) -> bool:
@@ -172,14 +176,17 @@ def waiting_party_has_left(draft: Draft, _event: Event) -> bool:
 def waiting_party_is_missing(draft: Draft, _event: Event) -> bool:
     """Whether the waiting party is not in the conference and no timer watches it."""
     found = waiting_party(draft)
-    rings = draft.session.opening is Opening.CALLING
-    return found is not None and not rings and not found.in_conference and "opening" not in draft.session.timers
+    if found is None or found.in_conference or "opening" in draft.session.timers:
+        return False
+    return draft.session.opening is not Opening.CALLING
 
 
 def waiting_party_is_present(draft: Draft, _event: Event) -> bool:
     """Whether a watched waiting party is now in the conference."""
+    if "opening" not in draft.session.timers:
+        return False
     found = waiting_party(draft)
-    return "opening" in draft.session.timers and (found is None or found.in_conference)
+    return found is None or found.in_conference
 
 
 def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:

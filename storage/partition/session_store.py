@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 
@@ -193,7 +193,7 @@ def _add_sessions(values: list[Value], changes: Sequence[SessionChange]) -> None
         _add_list(values, removed)
         values.append(len(change.log))
         for entry in change.log:
-            others = [part for pair in islice(entry.items(), _NAMED, None) for part in pair]
+            others = chain.from_iterable(islice(entry.items(), _NAMED, None))
             _add_list(values, [*islice(entry.values(), 1, _NAMED), *others])
 
 

@@ -90,7 +90,7 @@ def test_an_action_that_raises_leaves_the_state(monkeypatch):
     session = Scenario().answered().session
     draft = Draft(session, End(session_id=session.id), 1, DEFAULT_POLICY)
     row = COMPILED["end"][State.BRIDGED][0]
-    monkeypatch.setitem(dispatch._ROWS["end"], State.BRIDGED, (row._replace(conditions=(), actions=(fail,)),))
+    monkeypatch.setitem(dispatch._ROWS["end"], State.BRIDGED, (((), row._replace(actions=(fail,))),))
 
     with pytest.raises(ArithmeticError):
         dispatch.take_row(draft, draft.event)

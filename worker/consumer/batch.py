@@ -57,12 +57,16 @@ class Decision:
         return self.step.session.version != self.before.version
 
     @property
+    def ends_session(self) -> bool:
+        """Whether the event ended the session."""
+        return self.step.session.state is not self.before.state and self.step.session.state is State.ENDED
+
+    @property
     def weight(self) -> int:
         """About how many values a commit stores for it (count)."""
         step = self.step
         writes = len(step.effects) + len(step.timers) + len(step.reports) + len(step.outcome_records)
-        ends = step.session.state is State.ENDED and self.before.state is not State.ENDED
-        return _OWN_WEIGHT + 2 * (len(self.changes.readable) + writes) + ends * _END_WEIGHT
+        return _OWN_WEIGHT + 2 * (len(self.changes.readable) + writes) + self.ends_session * _END_WEIGHT
 
 
 @dataclass(slots=True)
@@ -122,7 +126,7 @@ def encode(
         _collect(decided, decision, now_ms)
         if decision.is_stored:
             changed.setdefault(decision.event.session_id, []).append(decision)
-            if decision.step.session.state is State.ENDED and decision.before.state is not State.ENDED:
+            if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
     for session_id, of_session in changed.items():
         decided.batch.sessions.append(_session_change(sessions[session_id], of_session, now_ms))

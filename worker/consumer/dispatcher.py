@@ -5,6 +5,7 @@ It also submits the effects that a previous holder of the partition left in the 
 
 from collections import defaultdict
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
@@ -129,8 +130,7 @@ class Dispatcher:
         self._writes.start(decided.post_commit_writes)
         for session in sessions.values():
             self._session_gauge.update(session.id, session.state)
-        for effect_id in decided.batch.outbox_del:
-            self._drop_open_effect(effect_id, sessions)
+        self._drop_open_effects(sessions.keys(), set(decided.batch.outbox_del))
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._timers.note_set(min(due))
         now_ms = self._clock.store_now_ms()
@@ -161,13 +161,13 @@ class Dispatcher:
             return replace(effect, since_ms=effect.since_ms - self._clock.offset_ms)
         return effect
 
-    def _drop_open_effect(self, effect_id: str, session_ids: Mapping[str, object]) -> None:
-        for session_id in session_ids:
-            effects = self._open_effects.get(session_id)
-            if effects is not None:
-                effects.pop(effect_id, None)
-                if not effects:
-                    del self._open_effects[session_id]
+    def _drop_open_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
+        for session_id in session_ids & self._open_effects.keys():
+            effects = self._open_effects[session_id]
+            for effect_id in effects.keys() & effect_ids:
+                del effects[effect_id]
+            if not effects:
+                del self._open_effects[session_id]
 
     def _may_have_been_sent(self, event: Event) -> bool:
         """Whether this entry's effects may have been sent in a history that Redis has lost.

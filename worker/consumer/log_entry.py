@@ -146,8 +146,6 @@ def details(event: Event, session: Session) -> dict[str, Any]:
         if (value := getattr(event, name)) and (name not in _CHECKS or _CHECKS[name](value)):
             found[name] = value
     match event:
-        case CallReceived(other_agents=(_, *_)):
-            found["agents"] = 1 + len(event.other_agents)
         case CallProgressed() | DialEnded():
             found |= {"party": _party_of_call(event, session), "status": _status(event, session)}
             found |= _agent_position(event, session)
@@ -155,8 +153,10 @@ def details(event: Event, session: Session) -> dict[str, Any]:
             found["party"] = _name(session, event.call_sid, event.label)
             if isinstance(event, ParticipantChanged) and event.coaches:
                 found["coaches"] = _name(session, event.coaches)
-        case AnnouncementEnded() | ConferenceEventIgnored() if event.call_sid:
+        case ConferenceEventIgnored() | AnnouncementEnded() if event.call_sid:
             found["party"] = _name(session, event.call_sid)
+        case CallReceived(other_agents=(_, *_)):
+            found["agents"] = 1 + len(event.other_agents)
         case GateReached() | GateDecided():
             if (party := session.find_party(call_sid=event.call_sid, dial=event.dial)) is not None:
                 found["party"] = party.name
