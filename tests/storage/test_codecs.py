@@ -110,6 +110,12 @@ def test_every_event_can_be_read_back(event):
     assert event_codec.decode(text, event.entry_id) == event
 
 
+@each("event", EVENTS)
+def test_every_field_of_an_event_has_a_codec(event):
+    fields = {field.name for field in dataclasses.fields(event)} - {"entry_id"}
+    assert event_codec._codec(event.name).columns.keys() == fields
+
+
 @given(st.one_of([built(effect) for effect in EFFECTS]), MS)
 def test_every_effect_can_be_read_back(effect, committed_at_ms):
     entry = OutboxEntry(effect, committed_at_ms)
