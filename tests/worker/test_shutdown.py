@@ -93,7 +93,7 @@ def test_partition_lost_during_the_stop_is_given_up() -> None:
         winding = member.process.start(member.keeper.drain(is_over, work))
         await team.passes(2 * RENEW_EVERY_S)
         assert member.keeper.consumers.keys() == {0, 1, 3}
-        assert member.work.dropped == [2]
+        assert set(member.work.dropped) == {0, 1, 2, 3}, "what is not being sent, the next holder sends at once"
         is_over.set()
         await winding
         team.kill(member)

@@ -153,7 +153,7 @@ class PartitionAssigner:
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
-        """During a stop, release partitions as their jobs finish, and renew the rest.
+        """During a stop, release partitions as their requests in flight end, and renew the rest.
 
         Twilio may be slow, and after an expired lease the next holder would have to verify everything.
 
@@ -168,6 +168,8 @@ class PartitionAssigner:
                 for number in [number for number, consumer in self.consumers.items() if consumer.is_lost]:
                     executor.drop_partition(number)
                     del self.consumers[number]
+            for number in self.consumers:
+                executor.drop_partition(number)  # what is not being sent, the next holder sends at once
             busy = executor.busy_partitions
             idle = self.consumers.keys() - busy
             if idle:
