@@ -66,7 +66,7 @@ class Plan:
 
     #: How long someone who is not alone may hear no one and nothing, seconds: while a leg is moved, its worker
     #: dies and is replaced, twice; then a read and a repair follow, whose requests fail and are repeated.
-    silent_max_s: float = 45.0
+    silent_max_s: float = 30.0
 
     #: One session in so many is decided again from its log (count); 0 for none.
     replayed_every: int = 20
