@@ -324,6 +324,13 @@ def test_read_requested_before_the_conversion_is_outdated():
     story.expect("converting", "look")
 
 
+def test_read_requested_before_a_redirect_succeeded_is_outdated():
+    story = converting()
+    version = story.session.version
+    story.succeeds("redirect_call", "agent", story.session.open_redirects[0])
+    assert story.session.facts_version > version
+
+
 def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
     story = converting().fires(ConvertOverdue).later(4_500)
     story.succeeds("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("converting")

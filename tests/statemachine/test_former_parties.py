@@ -7,7 +7,7 @@ import pytest
 from conferral.statemachine.former_parties import FORMER_CALLS_MAX, LATER_DEPARTURES_MAX
 from conferral.storage.codecs import session_codec
 from tests.statemachine.command_scenarios import Orders, added, ordering
-from tests.statemachine.scenario import BOB, CAROL
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE
 from tests.statemachine.transfer_scenarios import conferenced, talking
 
 
@@ -55,6 +55,7 @@ def test_party_is_there_until_twenty_later_ones_have_left():
     comes_and_goes(story, "last")
     assert "first" not in story.session.parties
     assert call_sid in story.session.former_calls, "what comes late is known to be late"
+    assert not story.session.seen.has_gap(CONFERENCE, 0), "the conference's events were all seen"
     story.call("first", "completed").expect("conferenced", outcome="stale")
 
 

@@ -10,6 +10,7 @@ from redis.asyncio.cluster import RedisCluster
 from conferral.runtime.errors import SettingsError, StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors
+from conferral.storage.connection.partial_reads import run_each_answering
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.schema import SCHEMA_VERSION
@@ -136,9 +137,11 @@ def test_cluster_is_selected_in_the_url():
     assert isinstance(make_client("redis://localhost:7000/?cluster=true"), RedisCluster)
 
 
-def test_blocking_client_waits_longer_than_the_read_it_carries():
-    from conferral.storage.connection.client import BLOCK_MS
+def test_only_a_blocking_client_waits_longer_than_the_deadline_of_a_command():
+    from conferral.storage.connection.client import BLOCK_MS, COMMAND_TIMEOUT_S
 
+    ordinary = make_client("redis://localhost")
+    assert ordinary.connection_pool.connection_kwargs["socket_timeout"] == COMMAND_TIMEOUT_S
     client = make_client("redis://localhost", blocking=True)
     assert client.connection_pool.connection_kwargs["socket_timeout"] > BLOCK_MS / 1000
     assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
@@ -189,3 +192,10 @@ async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_on
     finally:
         await client.replicaof("NO", "ONE")
         await client.config_set("replica-serve-stale-data", "yes")
+
+
+async def test_reading_what_is_on_no_node_that_answers_fails():
+    away = make_client("redis://127.0.0.1:1/0")
+    with pytest.raises(StoreUnreachableError):
+        await run_each_answering(away, ["a", "b"], lambda pipeline, key: pipeline.get(key), str, {})
+    await away.aclose()
