@@ -261,6 +261,12 @@ def test_second_target_to_accept_has_the_result_taken():
     assert [one.result for one in story.session.transfer.attempts] == ["taken", "answered", "cancelled"]
 
 
+def test_target_rings_once_twilio_says_so_and_not_before():
+    story = dialing("warm").placed("target").call("target", "initiated")
+    story.expect_parties(customer="connected", agent="connected", target="dialing").expect_transfer("dialing")
+    story.call("target", "ringing").expect_parties(customer="connected", agent="connected", target="ringing")
+
+
 def test_attempt_was_answered_when_its_target_first_was():
     story = three().later(5_000).gate("target-2").later(8_000).gate("target-2", "accepted").joins("target-2")
     began_ms = story.now_ms - 13_000

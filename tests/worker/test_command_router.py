@@ -1,6 +1,7 @@
 """The router: who may not be dialed is turned away before anything was published, and each command is routed once."""
 
 import asyncio
+from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,6 +20,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
+from conferral.worker.router.session_lookup import SessionLookup
 from tests.support.redis_clients import AnyServer, client_of
 
 pytestmark = pytest.mark.redis
@@ -355,3 +357,10 @@ async def test_unknown_session_is_reported_as_not_found(routing):
     await routing.give(**TRANSFER, id="c1")
     assert await routing.outcome("c1") == ("rejected", f"no call {CALL_SID} found", "")
     assert await routing.events() == []
+
+
+async def test_lone_command_under_its_sessions_own_id_is_routed_without_a_search(routing, monkeypatch):
+    monkeypatch.setattr(SessionLookup, "find", AsyncMock(side_effect=AssertionError))
+    await routing.know(TRANSFER["session"])
+    await routing.give(**TRANSFER)
+    assert [event.name for event in await routing.events()] == ["transfer"]
