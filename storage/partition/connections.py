@@ -15,8 +15,8 @@ def connection_name(run_id: str, client_id: str) -> str:
     return f"{run_id}:{client_id}" if run_id and client_id else ""
 
 
-async def own_name(client: Client) -> str:
-    """Return the name of a client's single connection; empty if Redis refuses to tell it, or does not list it.
+async def own_name(client: Client) -> tuple[str, bool]:
+    """Return the name of a client's single connection, empty if Redis refuses to tell it; and whether Redis lists it.
 
     A proxy may name connections that Redis does not know. Other workers would take their absence for a death.
 
@@ -29,15 +29,15 @@ async def own_name(client: Client) -> str:
         pipeline.execute_command("CLIENT ID")
         server, client_id = await pipeline.execute(raise_on_error=False)
     if isinstance(server, Exception) or isinstance(client_id, Exception):
-        return ""
+        return "", False
     name = connection_name(str(server["run_id"]), str(client_id))
     try:
         is_open = await list_open(client, [name])
     except StoreUnreachableError:
         raise
     except StoreError:  # some managed servers refuse CLIENT LIST
-        return ""
-    return name if is_open.get(name) else ""
+        return name, False
+    return name, is_open.get(name, False)
 
 
 async def list_open(client: Client, connections: Collection[str]) -> dict[str, bool]:

@@ -53,12 +53,12 @@ class LeaseRenewer:
         every_s = min(RENEW_EVERY_S, self._lease_ms / 1000 / 3)
         return min(every_s, disconnected_s(self._lease_ms) / 2) if self.connection else every_s
 
-    async def connect(self, found: str = "") -> None:
-        """Learn the name of the connection, found by a renewal or new, for the leases; log Redis's errors."""
+    async def connect(self) -> None:
+        """Learn the name of a new connection, for the leases; log Redis's errors."""
         if self._own is not None:
             try:
-                self.connection = await own_name(self._own)
-                self._found = found
+                self._found, is_listed = await own_name(self._own)
+                self.connection = self._found if is_listed else ""
             except StoreError as error:
                 log_unreachable(error, task="leases")
 
@@ -116,8 +116,8 @@ class LeaseRenewer:
             _note(consumer, result, now_ms, requested_at_s)
         run_id = next((one.lease.redis for one in held if not one.is_lost), "")
         found = connection_name(run_id, client_id)
-        if found != self._found:
-            await self.connect(found)
+        if found and found != self._found:
+            await self.connect()
         if self.connection and self.connection != before:
             # Only now is the connection known. Publish it at once: until then, other workers may miss the one before.
             return await self._renew_together(own, [one for one in held if not one.is_lost])
