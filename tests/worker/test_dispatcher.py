@@ -106,7 +106,10 @@ async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
 def test_mark_of_an_effect_committed_before_the_rollback_may_be_lost_although_no_commit_is(
     has_all_commits: bool, after_ms: int
 ) -> None:
-    lease = Lease("lease", "8:worker", 0, math.inf, expired_at_ms=START_MS + 30_000, acquired_at_ms=START_MS + 30_000)
+    acquired_ms = START_MS + 30_000
+    lease = Lease(
+        "lease", "8:worker", 0, math.inf, expired_at_ms=acquired_ms, acquired_at_ms=acquired_ms, requested_at_s=0.0
+    )
     lease.rolled_back_at_ms, lease.has_all_commits = START_MS, has_all_commits
     entry = OutboxEntry(gated("d"), START_MS + 5_000 + after_ms)
 
