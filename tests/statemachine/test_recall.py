@@ -21,6 +21,14 @@ def failed_from_conference(policy: Policy | None = None) -> Scenario:
     return dialing("blind", policy=policy).leaves("agent").placed("target").call("target", "busy")
 
 
+@pytest.mark.parametrize("step, status", [("cancel", "done"), ("swap", "failed")])
+def test_step_that_the_agent_left_behind_is_reported(step, status):
+    """The agent's departure does not undo a cancel: the target is gone, as it requested."""
+    story = getattr(talking("consult"), step)()
+    story.leaves("agent").leaves("target").expect("transferring", "dial agent to the gate", phase="recall")
+    story.expect_command(f"{step}-1", "accepted", status)
+
+
 # ---- the agent is rung again -------------------------------------------------------------------------------------
 
 

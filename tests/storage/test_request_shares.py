@@ -199,3 +199,18 @@ async def test_worker_that_was_only_thought_dead_gets_its_share_again(client, ke
         await first.ask()
         await second.ask()
     assert first.shares.current == second.shares.current == Share(12, 4)
+
+
+async def test_endings_beyond_their_pool_count_as_ordinary_until_they_are_over(client, keys, time):
+    first, second = workers_of(client, keys, time, 2)
+    await first.ask()
+    first.under_way = Share(0, 20)
+    for _ in range(4):
+        await second.ask()
+        await first.ask()
+        assert_within_budget([first, second])
+    assert second.shares.current == Share(8, 4)
+    first.under_way = Share(0, 0)
+    for one in (first, second):
+        await one.ask()
+    assert second.shares.current == Share(12, 4)
