@@ -15,7 +15,7 @@ from tests.support.redis_server import RedisServer, found_programs
 #: The measured process has this core to itself; load generator, Redis, and fakes share the other one.
 MEASURED_CORE, OTHER_CORE = 0, 1
 #: Empty if the platform can't pin processes.
-_ALLOWED_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+ALLOWED_CORES = frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: Task queues to compare with, and their environments, which `make bench` creates.
 PEERS = ("taskiq", "arq")
@@ -40,10 +40,16 @@ def redis_server() -> RedisServer:
 
 def pin(process_id: int, core: int) -> bool:
     """Pin a process to one core, if the platform supports it and has two; 0 is this process."""
-    if not {MEASURED_CORE, OTHER_CORE} <= _ALLOWED_CORES:
+    if not {MEASURED_CORE, OTHER_CORE} <= ALLOWED_CORES:
         return False
     os.sched_setaffinity(process_id, {core})
     return True
+
+
+def allow_cores(cores: frozenset[int]) -> None:
+    """Let this process, which inherited its parent's pin, use these cores; do nothing without any."""
+    if cores:
+        os.sched_setaffinity(0, cores)
 
 
 def describe() -> dict[str, dict[str, str]]:

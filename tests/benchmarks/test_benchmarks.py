@@ -27,7 +27,7 @@ WITH_PEERS = {"worker", "latency", "idle"}
 @pytest.fixture(autouse=True)
 def _on_any_core(monkeypatch):
     """Other tests run next to this one, maybe on these very cores."""
-    monkeypatch.setattr(machine, "_ALLOWED_CORES", set())
+    monkeypatch.setattr(machine, "ALLOWED_CORES", frozenset())
 
 
 def _marked(name):
