@@ -193,7 +193,7 @@ class Worker:
     async def _drain(
         self, client: Client, keys: Keys, assigner: PartitionAssigner, executor: Executor, shares: RequestShares
     ) -> None:
-        """Finish running jobs, then release their leases, so other workers need not wait for them to expire."""
+        """Wait for requests in flight, then release their leases, so other workers need not wait for them to expire."""
         left_s = self._stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(assigner.drain(is_drained, executor))

@@ -330,12 +330,12 @@ def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
     waiting = draft.session.parties[AGENT if draft.session.phase is Phase.CONSULT else CUSTOMER]
     is_awaited = waiting.desired_hold and someone_holds_for(draft, party.name)
-    # Most briefings take two thirds of their longest time. Who joins then hears no one until the hold ends.
+    # Most briefings take two thirds of their longest time. A party that joins then hears no one until the hold ends.
     read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if is_awaited and briefing_ms else 0
     draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
     set_dial_timer(draft)
     if is_awaited and not briefing_ms:
-        # They join at once, but its callback may take seconds: who waits on hold would not hear them meanwhile.
+        # They join at once, but its callback may take seconds: the party on hold would not hear them meanwhile.
         draft.change_party(waiting, desired_hold=False)
 
 

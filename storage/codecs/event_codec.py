@@ -47,7 +47,7 @@ _OVERRIDES: dict[Any, tuple[Encode, Decode]] = {
 
 @cache
 def _codec(name: str) -> HashCodec:
-    """Return the codec of an event's text form. Made for all events, they took a tenth of a command's start."""
+    """Return the codec of an event's text form. Creating all of them took a tenth of a command's startup."""
     event, names = _BY_NAME[name], {"session_id": "session", "occurred_at_ms": "at"}
     return HashCodec(event, codecs=_OVERRIDES, without=("entry_id",), names=names)
 

@@ -145,7 +145,7 @@ class ChangeFinder:
         for number, codec in enumerate(self._codecs):
             for attribute, column in codec.columns.items():
                 found[attribute].append((number, prefix + column.name, column.default, column.encode))
-        return found
+        return dict(found)
 
     def add_changes(self, instance: Any, previous: Any, found: Sequence[dict[str, str | None]], prefix: str) -> None:
         """Add, for each codec, the fields that differ from an earlier version's; None for a field that was removed."""

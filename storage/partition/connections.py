@@ -16,7 +16,7 @@ def connection_name(run_id: str, client_id: str) -> str:
 
 
 async def own_name(client: Client) -> tuple[str, bool]:
-    """Return the name of a client's single connection, empty if Redis refuses to tell it; and whether Redis lists it.
+    """Return the name of a client's single connection, empty if Redis refuses it; and whether Redis lists it.
 
     A proxy may name connections that Redis does not know. Other workers would take their absence for a death.
 

@@ -49,11 +49,11 @@ VERIFY_AFTER_FAILOVER_S = 60.0
 VERIFY_AT_MOST_S = 180.0
 #: Separates the holder from its connection in the lease's field `connection`.
 _CONNECTION_SEPARATOR = " "
-#: Prefixes of the server named in a lease while that server may lack earlier writes, and while it may lack all but the
-#: commits; then the time of the rollback, Unix milliseconds of Redis's clock. No server has such a run id, so the next
-#: holder verifies, too.
-UNKNOWN, ONLY_COMMITS_KNOWN = "-", "="
-_ROLLED_BACK_AT = re.compile(f"[{UNKNOWN}{ONLY_COMMITS_KNOWN}]" + r"([0-9]{1,15})")
+#: What a lease names instead of a server that may lack earlier writes: `-` and the time of the rollback, Unix
+#: milliseconds of Redis's clock. No server has such a run id, so the next holder verifies, too. If the server lacks no
+#: commit: `=`, that time, its run id, and the number of the last commit. Only on that server, and with that commit, can
+#: the next holder rely on it: another rollback may have followed.
+_ROLLED_BACK = re.compile(r"[-=]([0-9]{1,15})(?::(\w+):([0-9]{1,15}))?")
 
 
 @dataclass(slots=True)
@@ -86,7 +86,8 @@ class Lease:
     rolled_back_until_s: float = 0.0
     #: When the first holder noticed that, Unix milliseconds of Redis's clock.
     rolled_back_at_ms: int = 0
-    #: Whether that holder held the lease on both servers and misses no commit: its decisions are not made again.
+    #: Whether Redis is known to have all commits from before the rollback: a holder had the lease on both servers. Then
+    #: no decision is made again. False without a rollback.
     has_all_commits: bool = False
     #: The connection that other workers find in the lease, or may find if an answer was lost; empty without one.
     connection: str = ""
@@ -279,15 +280,16 @@ async def acquire(
         partition_keys=partition_keys,
     )
     lease.note_request(requested_at_s, duration_ms)
-    lease.rolled_back_at_ms = _rolled_back_at_ms(lease)
-    lease.rolled_back_until_s = _rolled_back_until_s(lease)
-    lease.has_all_commits = lease.redis_before.startswith(ONLY_COMMITS_KNOWN)
+    _note_rollback(lease)
     return lease, now_ms
 
 
-def _rolled_back_at_ms(lease: Lease) -> int:
-    found = _ROLLED_BACK_AT.fullmatch(lease.redis_before)
-    return int(found[1]) if found else lease.acquired_at_ms
+def _note_rollback(lease: Lease) -> None:
+    found = _ROLLED_BACK.fullmatch(lease.redis_before)
+    lease.has_all_commits = found is not None and found[2] == lease.redis and lease.commit >= int(found[3])
+    is_known = found is not None and (found[2] is None or lease.has_all_commits)
+    lease.rolled_back_at_ms = int(found[1]) if found is not None and is_known else lease.acquired_at_ms
+    lease.rolled_back_until_s = _rolled_back_until_s(lease)
 
 
 def _rolled_back_until_s(lease: Lease) -> float:
@@ -439,9 +441,9 @@ class _RenewalRequest:
             return Renewal.LOST
         commit, next_due_ms, lease.waiting = found
         lease.next_due_ms = int(float(next_due_ms)) if next_due_ms else None
-        has_all_commits = int(commit) >= commits_before
-        lease.note_redis(redis, self._clock.monotonic_s(), now_ms, has_all_commits=has_all_commits)
-        if not has_all_commits:
+        # A server that was replaced may still have accepted a commit since the request.
+        lease.note_redis(redis, self._clock.monotonic_s(), now_ms, has_all_commits=int(commit) >= lease.commit)
+        if int(commit) < commits_before:
             lease.valid_until_s = 0.0
             return Renewal.ROLLED_BACK
         lease.note_request(self._requested_at_s, self._duration_ms)
@@ -453,7 +455,9 @@ def _server_to_note(lease: Lease, now_s: float) -> str:
         return ""
     if lease.rolled_back_until_s <= now_s:
         return lease.redis
-    return f"{ONLY_COMMITS_KNOWN if lease.has_all_commits else UNKNOWN}{lease.rolled_back_at_ms}"
+    if not lease.has_all_commits:
+        return f"-{lease.rolled_back_at_ms}"
+    return f"={lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}"
 
 
 async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:

@@ -180,21 +180,45 @@ async def test_holder_that_meets_another_server_does_not_note_it_at_once(client,
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == b"another"
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    assert await client.hget(KEY, "redis") == f"={lease.rolled_back_at_ms}".encode()
+    assert await client.hget(KEY, "redis") == f"={lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}".encode()
     assert lease.rolled_back_at_ms >= lease.acquired_at_ms
 
 
 @pytest.mark.parametrize("before", ["=", "-", "another"])
 async def test_only_a_holder_of_the_lease_on_both_servers_knows_that_no_commit_is_missing(client, clock, before):
     first = await take(client, clock, "one")
-    noted = before if before == "another" else f"{before}{first.acquired_at_ms - 1_000}"
+    at_ms = first.acquired_at_ms - 1_000
+    noted = {"=": f"={at_ms}:{first.redis}:0", "-": f"-{at_ms}"}.get(before, before)
     await client.hset(KEY, mapping={"redis": noted, "until": 1})
     lease = await take(client, clock, "two")
     assert lease.has_all_commits is (before == "=")
     assert lease.rolled_back_until_s > clock.monotonic_s()
+    assert (lease.rolled_back_at_ms == at_ms) is (before != "another")
     lease.redis = "yet another"
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert lease.has_all_commits is (before == "="), "the doubt from before is not over"
+
+
+@pytest.mark.parametrize(("run_id", "commit"), [("another", 0), ("", 1)], ids=["third-server", "lost-commit"])
+async def test_that_no_commit_is_missing_counts_for_one_server_and_one_commit(client, clock, run_id, commit):
+    """A third server may have followed, or the one that was replaced may have accepted one more commit."""
+    first = await take(client, clock, "one")
+    noted = f"={first.acquired_at_ms - 1_000}:{run_id or first.redis}:{commit}"
+    await client.hset(KEY, mapping={"redis": noted, "until": 1})
+    lease = await take(client, clock, "two")
+    assert not lease.has_all_commits
+    assert lease.rolled_back_at_ms == lease.acquired_at_ms, "a rollback of its own"
+    assert lease.rolled_back_until_s > clock.monotonic_s()
+
+
+async def test_commit_that_only_the_replaced_server_has_accepted_is_missing(client, clock):
+    lease = await take(client, clock, "one")
+    lease.redis = "another"
+    request = leases._RenewalRequest([(lease, lease.acquired_at_ms)], clock, 5_000)
+    lease.commit += 1  # acknowledged meanwhile, by the one before
+    answer = [str(lease.acquired_at_ms), b"this", [b"0", b"", 0]]
+    assert request.note(answer)[0] == [leases.Renewal.RENEWED]
+    assert not lease.has_all_commits
 
 
 @pytest.mark.parametrize("passed_s, left_s", [(10, 60), (130, 50), (600, 0)])

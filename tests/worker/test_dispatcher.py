@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.clock import StoreClock
+from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
 from conferral.statemachine.session import Session
@@ -111,7 +111,7 @@ def test_mark_of_an_effect_committed_before_the_rollback_may_be_lost_although_no
         "lease", "8:worker", 0, math.inf, expired_at_ms=acquired_ms, acquired_at_ms=acquired_ms, requested_at_s=0.0
     )
     lease.rolled_back_at_ms, lease.has_all_commits = START_MS, has_all_commits
-    entry = OutboxEntry(gated("d"), START_MS + 5_000 + after_ms)
+    entry = OutboxEntry(gated("d"), START_MS + 5_000 + CLOCK_JUMP_MS + after_ms)
 
     job = dispatcher(lease, [])._restored_job(gated("d"), entry)
 

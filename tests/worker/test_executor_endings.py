@@ -12,6 +12,7 @@ from tests.worker.executor_harness import (
     UNKNOWN,
     ExecutorHarness,
     FakeRecords,
+    announcement,
     hang_up,
     read,
     redirect,
@@ -208,6 +209,26 @@ async def test_dropped_partition_forgets_what_is_not_under_way(system: ExecutorH
     assert system.calls.asked == ["a", "c", "e", "f"]
     assert system.finished == ["a", "e", "f"]
     assert system.counts == (3, 0, 0, 3)
+
+
+async def test_stopping_worker_leaves_only_what_the_next_holder_may_send(system: ExecutorHarness) -> None:
+    """An announcement is marked before its first request: after that, the next holder could not repeat it."""
+    system.time.gate = asyncio.Event()
+    accepted = asyncio.Event()
+    accepted.set()
+    system.calls.script["a"].extend((BUSY, accepted))
+    system.calls.script["b"].append(BUSY)
+    system.submit(announcement("a", "S1"), partition=1)
+    system.submit(redirect("b", "S2"), partition=1)
+    await system.settle()
+
+    system.executor.leave_partition(1)
+    await system.settle()
+    system.time.gate.set()
+    await system.settle()
+
+    assert system.calls.asked == ["a", "b", "a"]
+    assert system.finished == ["a"]
 
 
 async def test_dropped_partition_leaves_doubts_to_the_successor(system: ExecutorHarness) -> None:

@@ -93,10 +93,33 @@ def test_partition_lost_during_the_stop_is_given_up() -> None:
         winding = member.process.start(member.keeper.drain(is_over, work))
         await team.passes(2 * RENEW_EVERY_S)
         assert member.keeper.consumers.keys() == {0, 1, 3}
-        assert set(member.work.dropped) == {0, 1, 2, 3}, "what is not being sent, the next holder sends at once"
+        assert set(member.work.dropped) == {2}
+        assert member.work.left == [], "no other worker would send it"
         is_over.set()
         await winding
         team.kill(member)
+
+    run(story)
+
+
+def test_stopping_worker_leaves_unsent_requests_to_the_others() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=4)
+        member, other = team.join(), team.join()
+        await team.until_fair(4.0)
+        held = set(member.keeper.consumers)
+        member.work.busy_partitions = held
+        member.stop.set()
+        await asyncio.wait(member.tasks)
+        is_over, work = asyncio.Event(), cast("Executor", member.work)
+        winding = member.process.start(member.keeper.drain(is_over, work))
+        await team.passes(2 * RENEW_EVERY_S)
+        assert held
+        assert set(member.work.left) == held
+        is_over.set()
+        await winding
+        team.kill(member)
+        team.kill(other)
 
     run(story)
 

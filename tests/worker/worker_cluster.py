@@ -48,9 +48,13 @@ class Work:
     request_s: float = 0.0
     drained: list[int] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
 
     def drop_partition(self, partition: int) -> None:
         self.dropped.append(partition)
+
+    def leave_partition(self, partition: int) -> None:
+        self.left.append(partition)
 
     def cancel_unwanted_dials(self, _sessions: object) -> None: ...
 

@@ -168,8 +168,9 @@ class PartitionAssigner:
                 for number in [number for number, consumer in self.consumers.items() if consumer.is_lost]:
                     executor.drop_partition(number)
                     del self.consumers[number]
-            for number in self.consumers:
-                executor.drop_partition(number)  # what is not being sent, the next holder sends at once
+            if self.workers_alive > 1:  # otherwise, no one would send it until the next start
+                for number in self.consumers:
+                    executor.leave_partition(number)
             busy = executor.busy_partitions
             idle = self.consumers.keys() - busy
             if idle:
@@ -334,9 +335,11 @@ class PartitionAssigner:
 
     def _start_consumer(self, partition: int, lease: Lease, around: WorkerContext, outcome: str) -> None:
         # The previous holder may have died before it noticed the rollback.
-        rolled_back_until_s = 0.0 if lease.has_all_commits else lease.rolled_back_until_s
-        until_s = max(self._verify_until_s.get(partition, 0.0), rolled_back_until_s)
-        if rolled_back_until_s > self._clock.monotonic_s():
+        until_s = max(
+            self._verify_until_s.get(partition, 0.0), 0.0 if lease.has_all_commits else lease.rolled_back_until_s
+        )
+        # Even with all commits, Redis may have lost callbacks and commands that came after the last one.
+        if lease.rolled_back_until_s > self._clock.monotonic_s():
             self._unchecked_partitions.add(partition)
         consumer = PartitionConsumer(
             partition, lease, around, self.timers_changed.set, self.renew, verify_until_s=until_s

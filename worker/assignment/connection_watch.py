@@ -25,9 +25,9 @@ class ConnectionWatch:
         self._refused_until_s = float("-inf")
 
     async def find_closed(self, suspects: AbstractSet[str]) -> set[str]:
-        """Return the closed ones of the connections over which leases were not renewed in time.
+        """Return which of these connections are closed; leases were not renewed over them in time.
 
-        Their holders have seen that Redis lists them (`connections.own_name`).
+        Each holder has checked that Redis listed its own (`connections.own_name`).
         """
         now_s = self._clock.monotonic_s()
         if not suspects or now_s < self._refused_until_s:

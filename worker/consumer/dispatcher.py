@@ -99,8 +99,10 @@ class Dispatcher:
         await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
-        # Redis may have lost marks even if it has all commits.
-        is_older = entry.committed_at_ms <= self._lease.rolled_back_at_ms + self._clock.offset_ms
+        # Redis may have lost marks even if it has all commits. The clocks of two servers may differ by a drift that no
+        # offset shows.
+        rolled_back_at_ms = self._lease.rolled_back_at_ms + self._clock.offset_ms + CLOCK_JUMP_MS
+        is_older = entry.committed_at_ms <= rolled_back_at_ms
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,

@@ -1,9 +1,9 @@
 """Backoff after a 429 (rate limit, by an adaptive concurrency limit) and circuit breaker for requests to Twilio.
 
 The limit is this worker's share of the account's budget. A 429 takes 30 % of it; each round of successes adds one, as
-in TCP (additive increase, multiplicative decrease; source: RFC 9438, section 4.6). The breaker opens while Twilio is
-unreachable or refuses the credentials: ordinary requests pause, then a single one probes, and the others follow once it
-is answered. Neither applies to endings (hang-ups): they have reserved slots and keep retrying.
+in TCP (additive increase, RFC 5681, section 3.1; multiplicative decrease, RFC 9438, section 4.6). The breaker opens
+while Twilio is unreachable or refuses the credentials: ordinary requests pause, then a single one probes, and the
+others follow once it is answered. Neither applies to endings (hang-ups): they have reserved slots and keep retrying.
 """
 
 import random

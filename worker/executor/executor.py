@@ -172,21 +172,28 @@ class Executor:
 
     def drop_partition(self, partition: int) -> None:
         """Drop the jobs of a partition whose lease is gone, except for requests in flight."""
+        self._drop_waiting(partition)
+        for task, execution in self._executions.items():
+            if execution.job.partition == partition and execution.is_between_requests:
+                task.cancel()
+
+    def leave_partition(self, partition: int) -> None:
+        """Drop the jobs of a partition that its next holder can execute at once."""
+        self._drop_waiting(partition)
+        for task, execution in self._executions.items():
+            if execution.job.partition == partition and execution.can_be_left:
+                task.cancel()
+
+    def _drop_waiting(self, partition: int) -> None:
         self._drop_dials(lambda order: order.partition == partition)
         self.counts.dropped += self._read_queue.drop_all(lambda order: order.partition == partition)
         for queue in self._queues.values():
             remaining = deque(order for order in queue.waiting if order.partition != partition)
             self.counts.dropped += len(queue.waiting) - len(remaining)
             queue.waiting = remaining
-        for task, execution in self._executions.items():
-            if execution.job.partition == partition and execution.state in (
-                ExecutionState.UNSENT,
-                ExecutionState.VERIFYING,
-            ):
-                task.cancel()
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
-        """Finish a partition's running jobs and drop the rest, which the next holder executes. It gets no new jobs.
+        """Finish a partition's running jobs and leave the rest to the next holder. The partition gets no new jobs.
 
         Args:
             timeout_s: Maximum duration, seconds of the loop's clock.
@@ -195,7 +202,7 @@ class Executor:
         deadline_s = loop.time() + timeout_s
         while True:
             # Also drops jobs that came back for a retry.
-            self.drop_partition(partition)
+            self.leave_partition(partition)
             running = [task for task, execution in self._executions.items() if execution.job.partition == partition]
             remaining_s = deadline_s - loop.time()
             if not running or remaining_s <= 0:
@@ -207,7 +214,7 @@ class Executor:
             await asyncio.wait(running)
 
     async def drain(self, timeout_s: float) -> None:
-        """Finish the running jobs, then leave the rest to the next holders.
+        """Wait for the jobs that `leave_partition` keeps, then leave the rest to the next holders.
 
         Args:
             timeout_s: Maximum duration, seconds of the loop's clock.
