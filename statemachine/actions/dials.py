@@ -434,9 +434,17 @@ def hang_up_placed_call(draft: Draft, event: EffectSucceeded) -> None:
     draft.reason = "its dial was abandoned"
 
 
+def mark_leaving(draft: Draft, party: Party) -> None:
+    """Mark a party as being removed: it is hung up as soon as that is possible."""
+    if not party.is_leaving:
+        # `may_hang_up` counts the reads that miss a supervisor's mute; those from before were for other updates.
+        draft.change(confirmation_reads=0)
+    draft.change_party(party, is_leaving=True)
+
+
 def hang_up_party(draft: Draft, party: Party) -> None:
     """Hang up a party as soon as its call is known."""
-    draft.change_party(party, is_leaving=True)
+    mark_leaving(draft, party)
     if party.dial_check in ("unknown", "searched") and not party.call_sid:
         # No call is known, so there is nothing to wait for; if one shows up or is found, it is hung up.
         find_dialed_call(draft, party)

@@ -260,6 +260,19 @@ def test_agent_is_hung_up_although_the_supervisor_mute_is_unconfirmed():
     assert "hang up agent" in story.words()
 
 
+@pytest.mark.parametrize("step", ["remove", "complete"])
+def test_reads_from_before_the_agent_leaves_do_not_count_for_the_supervisor_mute(step):
+    """What they missed was another update; everyone would hear the supervisor."""
+    if step == "remove":
+        story = whispering_in_company().hold("customer").fires(ConfirmOverdue).fires(ConfirmOverdue).remove("agent")
+    else:
+        story = supervised("whisper", lambda: talking("warm")).mute("target").fires(ConfirmOverdue)
+        story.fires(ConfirmOverdue).complete()
+    assert "monitor supervisor" in story.words()
+    assert "hang up agent" not in story.words()
+    assert "hang up agent" in story.confirms("supervisor").words()
+
+
 def test_agent_is_hung_up_although_twilio_refuses_to_mute_the_supervisor():
     story = whispering_in_company().remove("agent")
     for _ in range(3):

@@ -17,6 +17,7 @@ from conferral.statemachine.actions.dials import (
     find_dialed_call,
     hang_up,
     hang_up_leaving_parties,
+    mark_leaving,
     needs_gate,
     note_answered,
     set_dial_timer,
@@ -193,8 +194,8 @@ def _dials_at_gate(draft: Draft) -> bool:
 def release_agent(draft: Draft, _event: Event) -> None:
     """Release the agent."""
     agent = draft.session.parties[AGENT]
-    if not agent.is_gone and not agent.is_leaving:
-        draft.change_party(agent, is_leaving=True)
+    if not agent.is_gone:
+        mark_leaving(draft, agent)
 
 
 def dial_targets(draft: Draft, _event: Event) -> None:
