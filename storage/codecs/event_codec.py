@@ -83,11 +83,13 @@ def decode_packed(entry: Mapping[bytes, bytes], entry_id: str) -> Event | None:
     Raises:
         BadEntryError: The packed event is invalid.
     """
-    packed, decoder = entry.get(b"packed"), _DECODERS.get(entry.get(b"type", b""))
-    if packed is None or decoder is None:
-        return None
+    packed, name = entry.get(b"packed"), entry.get(b"type", b"")
+    return None if packed is None or name not in _DECODERS else _unpack(name, packed, entry_id)
+
+
+def _unpack(name: bytes, packed: bytes | str, entry_id: str) -> Event:
     try:
-        event = decoder.decode(packed)
+        event = _DECODERS[name].decode(packed)
     except UnicodeDecodeError:
         raise BadEntryError("not UTF-8") from None
     except msgspec.DecodeError:
@@ -109,9 +111,7 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     if kind is None:
         raise BadEntryError("unknown type")
     if PACKED in entry:
-        event = decode_packed({b"type": name.encode(), b"packed": entry[PACKED].encode()}, entry_id)
-        assert event is not None
-        return event
+        return _unpack(name.encode(), entry[PACKED], entry_id)
     codec = _codec(name)
     if "" in entry.values():
         texts = {field for field, (_, decode_field) in codec.decoders.items() if decode_field is str}

@@ -60,16 +60,7 @@ async def test_dial_of_an_entry_added_soon_after_a_rollback_may_be_a_repeat(
 async def test_dial_of_a_later_holder_is_no_repeat_if_its_cause_is_younger_than_the_rollback(
     event: Event, may_be_lost: bool
 ) -> None:
-    lease = Lease(
-        "lease",
-        "8:worker",
-        0,
-        math.inf,
-        expired_at_ms=START_MS + 30_000,
-        acquired_at_ms=START_MS + 30_000,
-        requested_at_s=0.0,
-    )
-    lease.rolled_back_at_ms = START_MS
+    lease = later_lease()
 
     assert dispatched(lease, event, verifies=True).mark_may_be_lost is may_be_lost
 
@@ -84,16 +75,7 @@ async def test_dial_of_a_later_holder_is_no_repeat_if_its_cause_is_younger_than_
 async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
     started_at_ms: int, may_be_lost: bool
 ) -> None:
-    lease = Lease(
-        "lease",
-        "8:worker",
-        0,
-        math.inf,
-        expired_at_ms=START_MS + 30_000,
-        acquired_at_ms=START_MS + 30_000,
-        requested_at_s=0.0,
-    )
-    lease.rolled_back_at_ms = START_MS
+    lease = later_lease()
     transfer = TransferState(number=1, mode=TransferMode.CONSULT, to="client:bob", started_at_ms=started_at_ms)
     event = CallsRead(**NEW, effect_id="r", read_version=1, calls=())
     session = Session(id="S1", state=State.TRANSFERRING, transfer=transfer)
@@ -106,17 +88,22 @@ async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
 def test_mark_of_an_effect_committed_before_the_rollback_may_be_lost_although_no_commit_is(
     has_all_commits: bool, after_ms: int
 ) -> None:
-    acquired_ms = START_MS + 30_000
-    lease = Lease(
-        "lease", "8:worker", 0, math.inf, expired_at_ms=acquired_ms, acquired_at_ms=acquired_ms, requested_at_s=0.0
-    )
-    lease.rolled_back_at_ms, lease.has_all_commits = START_MS, has_all_commits
+    lease = later_lease(has_all_commits=has_all_commits)
     entry = OutboxEntry(gated("d"), START_MS + 5_000 + CLOCK_JUMP_MS + after_ms)
 
     job = dispatcher(lease, [])._restored_job(gated("d"), entry)
 
     assert job.may_have_been_sent
     assert job.mark_may_be_lost is (has_all_commits and not after_ms)
+
+
+def later_lease(*, has_all_commits: bool = False) -> Lease:
+    """The lease of a holder who took over 30 s after the rollback."""
+    acquired_ms = START_MS + 30_000
+    return Lease(
+        "lease", "8:worker", 0, math.inf, expired_at_ms=acquired_ms, acquired_at_ms=acquired_ms, requested_at_s=0.0,
+        rolled_back_at_ms=START_MS, has_all_commits=has_all_commits,
+    )  # fmt: skip
 
 
 def dispatched(lease: Lease, event: Event, *, verifies: bool, session: Session | None = None) -> Job:

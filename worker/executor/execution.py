@@ -112,8 +112,8 @@ class Execution:
         self._has_been_sent = False
         #: The last moment at which the unverified request could have been sent, monotonic seconds.
         self._unknown_since_s = 0.0
-        #: Whether the outbox marks the effect as possibly sent, and whether it may.
-        self._is_marked_sent = self._may_be_marked_sent = job.sent_at_ms is not None
+        #: Whether the outbox marks the effect as possibly sent, or may by now.
+        self._is_marked_sent = job.sent_at_ms is not None
         if job.may_have_been_sent and not self._is_at_most_once:
             past_ms = context.now_ms(job.partition) - job.sent_until_ms if job.sent_until_ms is not None else 0
             self._mark_unknown(context.clock.monotonic_s() - max(0, past_ms) / 1000)
@@ -126,7 +126,7 @@ class Execution:
     @property
     def can_be_left(self) -> bool:
         """Whether the partition's next holder can continue: after a mark, it would report the outcome as unknown."""
-        return self.is_between_requests and not self._may_be_marked_sent
+        return self.is_between_requests and not self._is_marked_sent
 
     async def run(self) -> JobOutcome:
         """Try until there is an outcome.
@@ -216,9 +216,8 @@ class Execution:
             if outcome is not None:
                 return outcome
         if self._is_at_most_once and not self._is_marked_sent:
-            self._may_be_marked_sent = True
-            self._is_marked_sent = await self.context.outbox.mark_sent(effect)
-            if not self._is_marked_sent:
+            self._is_marked_sent = True
+            if not await self.context.outbox.mark_sent(effect):
                 return unknown(self.job.effect)
         if isinstance(effect, Dial) or self._is_at_most_once:
             # Redis may have been slow, and another worker may have acquired the lease.

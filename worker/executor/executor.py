@@ -172,25 +172,22 @@ class Executor:
 
     def drop_partition(self, partition: int) -> None:
         """Drop the jobs of a partition whose lease is gone, except for requests in flight."""
-        self._drop_waiting(partition)
-        for task, execution in self._executions.items():
-            if execution.job.partition == partition and execution.is_between_requests:
-                task.cancel()
+        self._drop_jobs(partition, lambda execution: execution.is_between_requests)
 
     def leave_partition(self, partition: int) -> None:
         """Drop the jobs of a partition that its next holder can execute at once."""
-        self._drop_waiting(partition)
-        for task, execution in self._executions.items():
-            if execution.job.partition == partition and execution.can_be_left:
-                task.cancel()
+        self._drop_jobs(partition, lambda execution: execution.can_be_left)
 
-    def _drop_waiting(self, partition: int) -> None:
+    def _drop_jobs(self, partition: int, can_be_canceled: Callable[[Execution], bool]) -> None:
         self._drop_dials(lambda order: order.partition == partition)
         self.counts.dropped += self._read_queue.drop_all(lambda order: order.partition == partition)
         for queue in self._queues.values():
             remaining = deque(order for order in queue.waiting if order.partition != partition)
             self.counts.dropped += len(queue.waiting) - len(remaining)
             queue.waiting = remaining
+        for task, execution in self._executions.items():
+            if execution.job.partition == partition and can_be_canceled(execution):
+                task.cancel()
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
         """Finish a partition's running jobs and leave the rest to the next holder. The partition gets no new jobs.

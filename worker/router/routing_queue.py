@@ -90,7 +90,7 @@ class RoutingQueue:
     async def add(self, entries: Iterable[Entry]) -> None:
         """Start to route commands in stream order; wait briefly for them to finish."""
         new = [entry for entry in entries if entry.entry_id not in self.in_progress]
-        if len(new) == 1 and not self.in_progress and not is_cluster(self._client) and not any(map(_asks_twilio, new)):
+        if len(new) == 1 and not self.in_progress and not is_cluster(self._client) and not _asks_twilio(new[0]):
             # Nothing can overtake it under another name of its session, so it needs no look-up first.
             await asyncio.wait([self._start(new[0], _own_queues(new[0]), at_once=True)], timeout=BATCH_WAIT_S)
             return
