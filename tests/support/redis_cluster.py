@@ -48,6 +48,8 @@ class Node:
     def start(self) -> None:
         arguments = [
             "--port", self.port, "--bind", HOST, "--dir", self.folder, "--save", "", "--appendonly", "yes",
+            # `everysec` keeps writes in memory, which kill -9 loses, while a slow disk takes the ones before.
+            "--appendfsync", "no",
             "--cluster-enabled", "yes", "--cluster-node-timeout", self._node_timeout_ms,
             "--cluster-config-file", "nodes.conf", "--cluster-require-full-coverage", "no",
             # A replica that was cut off for longer may be promoted too: there is only one for each primary.
