@@ -75,10 +75,10 @@ class RedisServer:
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
         arguments = ["--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket, "--dir", self.folder,
-                     "--save", "", "--loglevel", "warning",
-                     "--appendonly", "yes" if self.append_only else "no",
-                     # `everysec` keeps writes in memory, which kill -9 loses, while a slow disk takes the ones before.
-                     "--appendfsync", "no"]  # fmt: skip
+                     "--save", "", "--loglevel", "warning"]  # fmt: skip
+        if self.append_only:
+            # `everysec` keeps writes in memory, which kill -9 loses, while a slow disk takes the ones before.
+            arguments += ["--appendonly", "yes", "--appendfsync", "no"]
         self.process = subprocess.Popen(
             [self.program, *map(str, arguments)],
             stdout=subprocess.DEVNULL,
