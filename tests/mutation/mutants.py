@@ -92,7 +92,7 @@ def _mutants(source: str, path: str) -> Iterator[Mutant]:
         operator = get_operator(f"core/{name}")()
         positions = [(node, start) for node in nodes for start, _end in operator.mutation_positions(node)]
         for occurrence, (node, (line, column)) in enumerate(positions):
-            if not (_is_annotation(node) or _is_signature_marker(node) or _is_record_option(node)):
+            if not (_is_annotation(node) or _is_signature_marker(node) or _is_option_for_mypy(node)):
                 yield Mutant(path, line, column, name, occurrence)
 
 
@@ -101,9 +101,18 @@ def _is_signature_marker(node: Any) -> bool:
     return node.type == "operator" and node.value in ("*", "/") and node.parent.type in ("parameters", "param")
 
 
-def _is_record_option(node: Any) -> bool:
-    """Whether this is a record's `frozen` or `slots`, without which mypy would still forbid what they forbid."""
-    return node.parent.type == "argument" and getattr(node.parent.children[0], "value", "") in ("frozen", "slots")
+def _is_option_for_mypy(node: Any) -> bool:
+    """Whether this option only forbids: a record's `frozen` or `slots`, as mypy does, or the `strict` of a `zip`."""
+    name = getattr(node.parent.children[0], "value", "") if node.parent.type == "argument" else ""
+    return name in ("frozen", "slots") or (name == "strict" and _called(node.parent) == "zip")
+
+
+def _called(argument: Any) -> str:
+    """The name of the function that gets an argument; empty if it is no plain name."""
+    call = argument.parent
+    while call is not None and call.type not in ("atom_expr", "power"):
+        call = call.parent
+    return getattr(call.children[0], "value", "") if call is not None else ""
 
 
 def _is_annotation(node: Any) -> bool:

@@ -8,7 +8,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry, process_stats
-from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats, stats_of
+from conferral.storage.queries.process_stats import ProcessStats, stats_of
 from tests.support.each import each
 
 KEYS = Keys("test", 3)
@@ -107,7 +107,7 @@ def test_rates_cover_processes_that_ran_at_both_reads():
 
 
 def test_code_that_comes_among_the_most_frequent_has_not_occurred_all_at_once():
-    often = {str(20_000 + number): 50 for number in range(FAILURES_MAX)}
+    often = {str(20_000 + number): 50 for number in range(10)}
     before = stats_at(1_000, a=ProcessStats(failures=often))
     after = stats_at(2_000, a=ProcessStats(failures={**dict([*often.items()][1:]), "21220": 52}))
     measured = rates(before, after)
@@ -129,7 +129,7 @@ def test_figures_are_those_of_the_metrics():
     metrics.effects.labels("hang_up_call", "succeeded").inc()
     metrics.events_shed.labels("waiting").inc()
     metrics.lone_conferences_cleaned.inc()
-    for number in range(FAILURES_MAX + 5):
+    for number in range(15):
         metrics.rest_failures.labels(str(20_000 + number)).inc(number + 1)
     reported = stats_of(metrics)
     assert (reported.events, reported.commits, reported.requests, reported.rate_limited, reported.given_up) == (
@@ -145,7 +145,7 @@ def test_figures_are_those_of_the_metrics():
         1,
         1,
     )
-    assert list(reported.failures) == [str(20_000 + number) for number in range(FAILURES_MAX + 4, 4, -1)]
+    assert list(reported.failures) == [str(20_000 + number) for number in range(14, 4, -1)]
     assert process_stats.from_json(process_stats.to_json(reported)) == reported
 
 

@@ -42,6 +42,7 @@ from conferral.storage.codecs import effect_codec, event_codec, hash_codec, sess
 from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.timestamps import from_iso, to_iso
+from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import SessionChange
 from tests.support.each import each
 
@@ -473,6 +474,23 @@ def test_fields_that_this_version_does_not_know_are_passed_over():
     event = event_codec.decode({"type": "convert", "session": "s", "token": "c", "colour": "blue"}, "1-0")
     packed = {"type": "convert", "session": "s", "packed": '{"session_id":"s","token":"c","colour":"blue"}'}
     assert event == event_codec.decode(packed, "1-0") == Convert(session_id="s", token="c", entry_id="1-0")
+
+
+def test_entry_may_have_64_kib():
+    for size, is_read in ((65_536, True), (65_537, False)):
+        entry = Entry("1-0", {b"type": b"convert", b"session": b"s", b"more": b"x" * (size - 23)})
+        if is_read:
+            assert entry.event() == Convert(session_id="s", entry_id="1-0")
+        else:
+            with pytest.raises(BadEntryError, match="larger than 64 KiB"):
+                entry.event()
+
+
+@each("unix_ms, text", [(0, ""), (1, "1970-01-01T00:00:00.001Z"), (-5, "1970-01-01T00:00:00.000Z"),
+                        (10**15, "9999-12-31T23:59:59.000Z")],
+)  # fmt: skip
+def test_time_out_of_range_is_shown_as_the_nearest(unix_ms, text):
+    assert to_iso(unix_ms) == text
 
 
 @given(MS)

@@ -19,6 +19,7 @@ from conferral.storage.partition.session_store import (
     CommitOutOfOrderError,
     CommitResult,
     SessionChange,
+    SessionStore,
     WrongTypeError,
 )
 from conferral.worker.consumer.log_entry import log_entry
@@ -314,6 +315,12 @@ async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch
     later.log = [change.log[0] | {"version": str(n)} for n in range(7, 9)]
     await store.commit(partition, lease, Batch(sessions=[later]))
     assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"6", b"7", b"8"]
+
+
+def test_commit_has_the_next_number_and_keeps_five_thousand_log_entries(keys):
+    lease = leases.Lease("key", "7:worker", 41, 0.0, 0, 0, 0.0)
+    _, arguments = SessionStore(None, keys, session_ttl_s=60)._arguments(0, lease, Batch(logged_at="now"))
+    assert arguments[:5] == ["7:worker", 42, 60, 5_000, "now"]
 
 
 async def test_log_entry_is_stored_with_all_its_fields(store, client, keys, partition, lease):

@@ -138,13 +138,11 @@ def test_cluster_is_selected_in_the_url():
 
 
 def test_only_a_blocking_client_waits_longer_than_the_deadline_of_a_command():
-    from conferral.storage.connection.client import BLOCK_MS, COMMAND_TIMEOUT_S
-
-    ordinary = make_client("redis://localhost")
-    assert ordinary.connection_pool.connection_kwargs["socket_timeout"] == COMMAND_TIMEOUT_S
-    client = make_client("redis://localhost", blocking=True)
-    assert client.connection_pool.connection_kwargs["socket_timeout"] > BLOCK_MS / 1000
-    assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
+    for is_blocking, answer_s in ((False, 2.0), (True, 4.0)):
+        given = make_client("redis://localhost", blocking=is_blocking).connection_pool.connection_kwargs
+        assert (given["socket_timeout"], given["socket_connect_timeout"]) == (answer_s, 2.0)
+        assert (given["retry"].get_retries(), given["decode_responses"]) == (0, False)
+    assert make_client("redis://localhost").connection_pool.max_connections == 64
 
 
 @pytest.mark.parametrize("url", ["redis://localhost", "unix:///redis.sock", "redis://localhost/?cluster=true"])

@@ -14,7 +14,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallProgressed, ConferenceEventIgnored, Event
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest import command_batcher, load_shedding
-from conferral.storage.ingest.load_shedding import LoadShedding, Reason, SessionRates
+from conferral.storage.ingest.load_shedding import Backlogs, LoadShedding, Reason, SessionRates
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from tests.support.entries import event_in
@@ -68,6 +68,34 @@ def test_session_has_fifty_events_a_second_in_the_long_run():
     assert rates.try_acquire("quiet")
 
 
+def test_session_may_send_fifty_events_at_once_and_then_as_many_a_second():
+    clock = Hands()
+    rates = SessionRates(clock)
+
+    def acquired() -> int:
+        return sum(rates.try_acquire("s") for _ in range(60))
+
+    assert acquired() == 50
+    for passed_s, count in ((0.0625, 3), (0.0625, 3), (0.0625, 3), (0.0625, 3), (0.015625, 1), (0.5, 25), (99.0, 50)):
+        clock.s += passed_s
+        assert acquired() == count, passed_s
+
+
+def test_backlog_is_read_once_a_second_and_known_until_then():
+    clock = Hands()
+    backlogs = Backlogs(clock)
+    assert [backlogs.is_due(3), backlogs.is_due(3), backlogs.is_behind(3)] == [True, False, False]
+    for count, is_behind in ((2_000, False), (2_001, True), (0, False), (9_999, True)):
+        backlogs.update(3, count)
+        assert backlogs.is_behind(3) is is_behind
+    clock.s += 0.75
+    assert (backlogs.is_due(3), backlogs.is_behind(3), backlogs.is_behind(4)) == (False, True, False)
+    clock.s += 0.25
+    assert not backlogs.is_behind(3), "a dropped event would not read it"
+    assert backlogs.is_due(3)
+    assert backlogs.is_behind(3)
+
+
 def test_number_of_tracked_sessions_is_limited(monkeypatch):
     monkeypatch.setattr(load_shedding, "SESSIONS_MAX", 10)
     rates = SessionRates(Hands())
@@ -99,7 +127,7 @@ def test_deciding_events_are_never_shed(event: Event, reason: Reason, monkeypatc
         monkeypatch.setattr(load_shedding, "SESSION_BURST", 0.0)
     if reason is Reason.BACKLOG:
         assert watched.backlogs.is_due(3)
-        watched.backlogs.update(3, load_shedding.BEHIND_EVENTS + 1)
+        watched.backlogs.update(3, 2_001)
 
     assert watched.should_shed(event, 3, is_overloaded=reason is Reason.WAITING) == bool(event.ignored_because)
     assert shed(metrics) == ({reason.value: 1} if event.ignored_because else {})
@@ -152,7 +180,7 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
     assert await client.xlen(stream) == 11 + 2
 
     await client.delete(stream)
-    hands.s += load_shedding.BACKLOG_READ_EVERY_S
+    hands.s += 1.0
     await publisher.publish(noted(5))  # asks again
     await publisher.publish(noted(6))
     assert shed(metrics) == {"backlog": 1}
@@ -170,7 +198,7 @@ async def test_stream_length_is_read_once_a_second(publisher: BatchingIngest, me
     for second in (1, 2):
         await asyncio.gather(*(publisher.publish(deciding(number)) for number in range(100)))
         assert sent == {"XADD": 100 * second, "XLEN": second}
-        hands.s += load_shedding.BACKLOG_READ_EVERY_S
+        hands.s += 1.0
 
 
 @pytest.mark.redis

@@ -11,9 +11,9 @@ from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite, ReportCommand
 from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.ingest.port import GateClaim
-from conferral.storage.ingest.writer import CLAIMS_MAX, BatchingIngest
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import POST_COMMIT_WRITES_MAX, PartitionStore
+from conferral.storage.partition.partition_store import PartitionStore
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
@@ -83,7 +83,7 @@ def test_gates_on_healthy_nodes_are_claimed_at_once_while_a_node_is_silent() -> 
         client.silent = {"a"}
         silent = [
             asyncio.ensure_future(ignoring_silence(publisher.claim_gate(SICK, f"d{number}", f"CA{number}")))
-            for number in range(10 * CLAIMS_MAX)
+            for number in range(20)
         ]
         await asyncio.sleep(0.1)  # a delay: virtual time passes
         began_s = asyncio.get_running_loop().time()
@@ -109,7 +109,7 @@ def test_writes_for_healthy_nodes_are_done_at_once_while_a_node_is_silent() -> N
     async def body(client: SplitClient, _clock: ClusterClock) -> None:
         access = PartitionStore(client, client, KEYS)
         client.silent = {"a"}
-        writes = [writes_for_a_sick_and_a_healthy_node(number) for number in range(4 * POST_COMMIT_WRITES_MAX)]
+        writes = [writes_for_a_sick_and_a_healthy_node(number) for number in range(128)]
         silent = [
             asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))
             for sick, _ in writes
@@ -129,10 +129,10 @@ def test_post_commit_writes_at_one_node_are_bounded() -> None:
         client.silent = {"a"}
         silent = [
             asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))
-            for sick, _ in map(writes_for_a_sick_and_a_healthy_node, range(4 * POST_COMMIT_WRITES_MAX))
+            for sick, _ in map(writes_for_a_sick_and_a_healthy_node, range(128))
         ]
         await asyncio.sleep(1)  # a delay: virtual time passes
-        assert len(client.unanswered) == POST_COMMIT_WRITES_MAX
+        assert len(client.unanswered) == 32
         await asyncio.gather(*silent)
 
     in_virtual_time(body)

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from conferral.storage.rebalance_channel import RebalanceChannel
+from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.redis_clients import client_of
 
 pytestmark = pytest.mark.redis
@@ -64,3 +67,21 @@ async def test_listening_resumes_after_a_broken_connection(single, client, keys)
         before = one.heard
         await RebalanceChannel(client, keys, "two").notify()
         await until(lambda: one.heard > before)
+
+
+def test_subscription_is_repeated_after_a_second_and_after_a_refusal_in_a_minute(keys):
+    async def story(loop: VirtualLoop) -> None:
+        channel, stop, asked = RebalanceChannel(None, keys, "one"), asyncio.Event(), []
+        errors = [RedisConnectionError("away"), RedisConnectionError("away"), ResponseError("NOPERM this user")]
+
+        async def subscribe(*_given: object) -> None:
+            asked.append(loop.time())
+            if errors:
+                raise errors.pop(0)
+            stop.set()
+
+        channel._subscribe = subscribe  # type: ignore[method-assign]
+        await channel.subscribe(stop, lambda: None)
+        assert asked == [0.0, 1.0, 2.0, 62.0]
+
+    run(story)

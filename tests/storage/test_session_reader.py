@@ -196,7 +196,7 @@ async def test_page_shows_no_phone_numbers(reader, client, keys):
     assert "0123" not in repr(await reader.list_sessions())
 
 
-@pytest.mark.parametrize("limit", [0, -1, session_reader.LIMIT_MAX + 1])
+@pytest.mark.parametrize("limit", [0, -1, 501])
 async def test_limit_outside_its_bounds_is_refused(limit):
     reader = SessionReader(None, None)
     for read in (reader.list_sessions(limit=limit), reader.read_log("S1", limit=limit)):
@@ -218,11 +218,18 @@ def test_cursor_leads_back_to_its_place(place):
         cursors.read_log_cursor(place.text)
 
 
+@each("place", [LiveCursor(0, ""), EndedCursor(0, "S1"), EndedCursor(2**53 - 1, "")])
+def test_places_at_the_limits_are_read_back(place):
+    assert cursors.read_cursor(place.text) == place
+    assert len(longest := base64.urlsafe_b64encode(b'["live",0,""]'.ljust(192)).decode()) == 256
+    assert cursors.read_cursor(longest) == LiveCursor(0, "")
+
+
 @each("text", [
     "x", "=", "é", "a" * 300, "bnVsbA", "W10", cursors._encode(["live", -1, ""]), cursors._encode(["live", 0, "a b"]),
     cursors._encode(["live", "0", ""]), cursors._encode(["ended", None, "S1"]), cursors._encode(["ended", 1.5, "a"]),
-    cursors._encode(["ended", 2**60, "a"]), base64.urlsafe_b64encode(b'["live",0,""' + b" " * 300 + b"]").decode(),
-    LogCursor("1-0").text,
+    cursors._encode(["ended", 2**53, "a"]), cursors._encode(["ended", -1, "a"]),
+    base64.urlsafe_b64encode(b'["live",0,""' + b" " * 300 + b"]").decode(), LogCursor("1-0").text,
 ])  # fmt: skip
 def test_invalid_session_cursor_is_refused(text):
     with pytest.raises(BadCursorError, match=r"^cursor must be that of the page before$"):

@@ -225,7 +225,7 @@ async def open_slowly(client, sent):
 
 
 async def test_slowest_of_many_trickling_large_bodies_is_evicted(client, ingest, lines):
-    trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 3)]
+    trickling = [await open_slowly(client, 200_000) for _ in range(32 + 3)]
     answers = [asyncio.ensure_future(reader.readline()) for reader, _ in trickling]
     while not all(answer.done() for answer in answers[:3]):
         await asyncio.sleep(0.01)
@@ -247,7 +247,7 @@ async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(c
     parse = authentication.parse_form
 
     def watched(body, **options):
-        if len(body) <= authentication.BODY_BYTES_MAX:
+        if len(body) <= 65_536:
             return parse(body, **options)
         running.append(1)
         most.append(len(running))
@@ -274,7 +274,7 @@ async def test_a_large_body_that_gets_no_place_in_time_is_refused(client, ingest
     monkeypatch.setattr(
         large_bodies.LargeBodyLimiter, "read_timeout", lambda _, _deadline_s: nullcontext()
     )  # none is evicted
-    trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 1)]
+    trickling = [await open_slowly(client, 200_000) for _ in range(32 + 1)]
 
     while not rejections(lines):
         await asyncio.sleep(0.01)
@@ -431,7 +431,7 @@ async def test_a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not_hash
         authentication.SignatureCheck, "is_valid", lambda *given, **named: hashed.append(1) or check(*given, **named)
     )
     form = fields("agent_rings")
-    form["padding"] = "x" * (authentication.BODY_BYTES_MAX - len(urlencode(form | {"padding": ""})))
+    form["padding"] = "x" * (65_536 - len(urlencode(form | {"padding": ""})))
 
     fits, _ = await post(client, AGENT_CALL, form)
     large, _ = await post(client, AGENT_CALL, form | {"padding": form["padding"] + "x"})

@@ -11,7 +11,7 @@ import pytest
 
 from conferral.storage.connection.client import COMMAND_TIMEOUT_S
 from conferral.storage.partition.lease import RENEW_EVERY_S, VERIFY_AFTER_FAILOVER_S
-from conferral.worker.assignment.handover import IDLE_WAIT_S, pick_partition
+from conferral.worker.assignment.handover import pick_partition
 from conferral.worker.assignment.rebalance import target_counts
 from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
@@ -119,10 +119,14 @@ def test_more_workers_than_partitions_leave_some_without_and_nothing_moves():
     of_team(story, partitions=4)
 
 
-@pytest.mark.parametrize("lease_ms", [300, 3_000, 5_000, 60_000])
-def test_lease_is_renewed_at_least_three_times_before_it_expires(lease_ms: int):
+@each("lease_ms, every_s, if_cut_s", [(300, 0.1, 0.05), (3_000, 1.0, 0.5), (5_000, 1.5, 0.5), (60_000, 1.5, 0.5)])
+def test_lease_is_renewed_three_times_before_it_expires(lease_ms: int, every_s: float, if_cut_s: float):
+    """And twice within the time that it outlives its connection, where Redis knows that."""
     nothing: Any = None
-    assert 3_000 * LeaseRenewer(nothing, None, nothing, lease_ms).every_s <= lease_ms + 0.001
+    renewer = LeaseRenewer(nothing, None, nothing, lease_ms)
+    assert renewer.every_s == pytest.approx(every_s)
+    renewer.connection = "run:1"
+    assert renewer.every_s == pytest.approx(if_cut_s)
 
 
 def test_partitions_released_by_a_stopping_worker_are_redistributed_at_once():
@@ -294,6 +298,7 @@ def test_partitions_with_requests_in_flight_are_released_last_and_drained():
         await team.until_fair(8 * (0.5 + 0.3) + 1.0)
         assert set(first.work.drained[:2]) == {3, 5}
         assert len(first.work.drained) == 8
+        assert first.work.drain_timeout_s == 2.0
         assert first.work.busy_partitions == busy - set(first.work.drained)
 
     of_team(story)
@@ -307,14 +312,15 @@ def test_partition_whose_jobs_end_soon_is_handed_over_and_otherwise_the_smallest
         ]
         executor: Any = work
         picking = asyncio.create_task(pick_partition(lambda: held, executor, clock))
-        await asyncio.sleep(IDLE_WAIT_S / 2)  # a delay: virtual time
+        await asyncio.sleep(0.25)  # a delay: virtual time
         assert not picking.done(), "it waits for a partition without jobs"
         work.busy_partitions.discard(2)
         assert await picking is held[2]
+        assert loop.time() <= 0.25 + 0.021
         work.busy_partitions.add(2)
         began_s = loop.time()
         assert await pick_partition(lambda: held, executor, clock) is held[0]
-        assert loop.time() - began_s >= IDLE_WAIT_S
+        assert 0.5 <= loop.time() - began_s <= 0.521
         began_s = loop.time()
         assert await pick_partition(list, executor, clock) is None
         assert loop.time() == began_s

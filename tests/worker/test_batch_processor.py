@@ -1,6 +1,7 @@
 """Batches whose commits are split: the parts, and what happens when a later part fails."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Outcome, Step
 from conferral.storage.codecs import event_codec
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
@@ -51,6 +55,25 @@ def test_weight_is_about_what_a_commit_stores():
     again = received(1)
     (repeated,) = batch.decide([again], {again.session_id: opened.step.session}, 2_000, Policy())
     assert opened.weight > 3 * repeated.weight
+    assert repeated.weight == 17, "its log entry and the session's own values, and the time of the change"
+
+
+def test_commit_is_filled_up_to_its_weight(monkeypatch):
+    one, *_ = decisions = decided(5)
+    for most, parts in ((2 * one.weight - 1, [1] * 5), (2 * one.weight, [2, 2, 1]), (5 * one.weight, [5])):
+        monkeypatch.setattr(batch, "WEIGHT_MAX", most)
+        assert [len(part) for part in batch.split(decisions)] == parts
+
+
+def test_end_of_a_session_weighs_more_and_each_effect_counts_twice():
+    before = Session("s", version=1)
+    after = replace(before, version=2)
+    ended = replace(after, state=State.ENDED)
+    effect = HangUpCall(effect_id="e", session_id="s", call_sid="CA1")
+    steps = [Step(after, Outcome.STAYED), Step(after, Outcome.STAYED, effects=(effect,)), Step(ended, Outcome.MOVED)]
+    (nothing, with_effect, end) = (batch.Decision(received(1), step, before) for step in steps)
+    assert with_effect.weight == nothing.weight + 2
+    assert end.weight == nothing.weight + 15 + 2 * (len(end.changes.readable) - len(nothing.changes.readable))
 
 
 class Store:

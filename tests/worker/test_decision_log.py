@@ -14,10 +14,10 @@ from conferral.worker.consumer.decision_log import log_decisions
 from tests.support.each import each
 
 
-def metrics_of(*conclusions: OutcomeRecord) -> Metrics:
+def metrics_of(*conclusions: OutcomeRecord, entry_id: str = "1000-0") -> Metrics:
     metrics = Metrics()
     step = Step(Session("s"), Outcome.STAYED, outcome_records=conclusions)
-    event = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
+    event = StageOverdue(session_id="s", due_ms=1, entry_id=entry_id)
     log_decisions([Decision(event, step, Session("s"))], 0, metrics, 1_500)
     return metrics
 
@@ -38,9 +38,23 @@ def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
     ]
 
 
-def test_time_of_an_event_counts_from_its_entry_on_the_stream():
-    registry = metrics_of().registry
-    assert registry.get_sample_value("conferral_callback_to_commit_seconds_sum") == 0.5
+def test_transfer_is_logged_with_its_duration_and_each_attempt_is_counted():
+    attempts = tuple(Attempt("target", "client:bob", "d", 1, result=result) for result in ("answered", "busy", ""))
+    record = OutcomeRecord("o1", "transfer", "s", "completed", attempts=attempts, started_at_ms=100, ended_at_ms=700)
+    with capture_logs() as lines:
+        registry = metrics_of(record).registry
+    assert [(line["attempt"], line["duration_ms"]) for line in lines if line["event"] == "transfer_concluded"] == [
+        (3, 600)
+    ]
+    for result in ("answered", "busy", "cancelled"):
+        assert registry.get_sample_value("conferral_dial_attempts_total", {"result": result}) == 1, result
+
+
+@pytest.mark.parametrize(("entry_id", "waited_s"), [("1000-0", 0.5), ("1500-0", 0.0), ("1501-0", 0.0)])
+def test_time_of_an_event_counts_from_its_entry_on_the_stream(entry_id, waited_s):
+    """Redis's clock may have been set back since."""
+    registry = metrics_of(entry_id=entry_id).registry
+    assert registry.get_sample_value("conferral_callback_to_commit_seconds_sum") == waited_s
 
 
 def test_end_of_a_session_is_no_transfer():

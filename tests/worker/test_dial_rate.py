@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
-from conferral.worker.executor.dial_rate import PAUSE_S, DialRateLimiter
+from conferral.worker.executor.dial_rate import DialRateLimiter
 from tests.support.redis_clients import AnyServer, client_of
 
 
@@ -147,7 +147,7 @@ async def test_redis_that_is_away_is_waited_for(dials: Dials, gates: Gates, tick
     await settle()
     ticks.tick()
     await settle()
-    assert (ticks.slept, dials.got) == ([PAUSE_S, PAUSE_S], [])
+    assert (ticks.slept, dials.got) == ([0.2, 0.2], [])
 
     ticks.tick()
     await settle()

@@ -16,10 +16,12 @@ from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.session_store import SessionChange
 from conferral.worker.consumer.batch import DecidedBatch
-from conferral.worker.consumer.dispatcher import REDELIVERY_WINDOW_MS, Dispatcher
+from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.executor.job import Job
 from tests.worker.executor_harness import START_MS, FakeTime, gated
 
+#: How long lost entries may be redelivered, milliseconds.
+REDELIVERY_WINDOW_MS = 10_000
 #: An entry that was added long after a rollback.
 NEW: dict[str, Any] = {"session_id": "S1", "entry_id": f"{START_MS + 35_000}-0", "token": "t"}
 

@@ -14,7 +14,9 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from conferral.worker.executor.request_shares import Share
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy, backoff_s
+from conferral.worker.executor.verification import AT_MOST_ONCE
 from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
 
@@ -41,7 +43,7 @@ def test_waits_are_spread_from_zero_to_their_end() -> None:
 
     waits = [backoff_s(4, ProviderBusyError(), POLICY, rng) or 0.0 for _ in range(500)]
 
-    assert min(waits) < 0.05
+    assert 0.0 <= min(waits) < 0.05
     assert 1.95 < max(waits) <= 2.0
 
 
@@ -89,25 +91,39 @@ def test_attempts_count_from_one() -> None:
 
 
 @each(
-    "effect, deadline_s",
+    "effect, deadline_s, request_s",
     [
-        (RedirectCall(effect_id="e", session_id="S", call_sid="CA1", conference="S", label="agent-1"), 8),
-        (ReadCalls(effect_id="e", session_id="S", parent_call_sid="CA1", with_conference=True, read_version=1), 10),
-        (HangUpCall(effect_id="e", session_id="S", call_sid="CA1"), 3600),
-        (EndConference(effect_id="e", session_id="S", conference_sid="CF1"), 3600),
-        (say("e"), 3600),
-        (straight("e"), 10),
-        (gated("e"), 10),
-        (find("e"), 10),
-        (update("e"), 4),
-        (announcement("e"), 5),
-        (recording("e"), 10),
-        (change("e"), 4),
-        (away("e"), 3600),
+        (RedirectCall(effect_id="e", session_id="S", call_sid="CA1", conference="S", label="agent-1"), 8, 4),
+        (ReadCalls(effect_id="e", session_id="S", parent_call_sid="CA1", with_conference=True, read_version=1), 10, 5),
+        (HangUpCall(effect_id="e", session_id="S", call_sid="CA1"), 3600, 10),
+        (EndConference(effect_id="e", session_id="S", conference_sid="CF1"), 3600, 10),
+        (say("e"), 3600, 10),
+        (straight("e"), 10, 5),
+        (gated("e"), 10, 10),
+        (find("e"), 10, 5),
+        (update("e"), 4, 2),
+        (announcement("e"), 5, 5),
+        (recording("e"), 10, 5),
+        (change("e"), 4, 2),
+        (away("e"), 3600, 10),
     ],
 )
-def test_each_kind_has_its_deadline(effect: Effect, deadline_s: float) -> None:
-    assert ExecutorPolicy().for_effect(effect).deadline_s == deadline_s
+def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: float) -> None:
+    """What may not be repeated gets its whole time for one request; an ending waits longest, and without a limit."""
+    is_at_most_once = isinstance(effect, AT_MOST_ONCE)
+    policy = ExecutorPolicy().for_effect(effect)
+    assert (policy.deadline_s, policy.request_timeout_s) == (deadline_s, request_s)
+    assert policy.last_request_s == (request_s if is_at_most_once else 1)
+    assert (policy.first_wait_s, policy.wait_max_s) == (0.25, 30 if effect.is_ending else 2)
+    assert policy.retries_denied is effect.is_ending
+
+
+def test_eight_of_forty_eight_requests_are_for_endings() -> None:
+    assert ExecutorPolicy().budget == Share(40, 8)
+    assert ExecutorPolicy(requests_max=1, reserved_for_endings=0).budget == Share(1, 0)
+    for reserved in (-1, 1):
+        with pytest.raises(ValueError, match=str(reserved)):
+            ExecutorPolicy(requests_max=1, reserved_for_endings=reserved)
 
 
 @each("effect", EFFECTS)

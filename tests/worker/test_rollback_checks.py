@@ -12,8 +12,11 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept
-from conferral.worker.assignment.rollback_checks import BATCH_MAX, PAUSE_S, RollbackChecks
+from conferral.worker.assignment.rollback_checks import RollbackChecks
 from tests.simulation.virtual_loop import VirtualLoop, run
+
+#: How many sessions are checked at a time, and how long the pause is, seconds.
+BATCH_MAX, PAUSE_S = 5, 1.0
 
 
 class Access:

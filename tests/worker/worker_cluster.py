@@ -47,6 +47,8 @@ class Work:
     #: How long what is under way takes, seconds.
     request_s: float = 0.0
     drained: list[int] = field(default_factory=list)
+    #: How long what is under way was to be waited for, seconds.
+    drain_timeout_s: float = 0.0
     dropped: list[int] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
 
@@ -60,6 +62,7 @@ class Work:
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
         self.drained.append(partition)
+        self.drain_timeout_s = timeout_s
         if partition in self.busy_partitions:
             await asyncio.sleep(min(self.request_s, timeout_s))  # a delay: virtual time
             self.busy_partitions.discard(partition)

@@ -6,6 +6,7 @@ while Twilio is unreachable or refuses the credentials: ordinary requests pause,
 others follow once it is answered. Neither applies to endings (hang-ups): they have reserved slots and keep retrying.
 """
 
+import math
 import random
 from collections.abc import Callable
 from enum import StrEnum
@@ -30,8 +31,6 @@ CREDENTIALS_PAUSE_S = 5.0
 #: How long a failure keeps the breaker's reason visible, seconds: longer than a pause, a request, and a sweep interval,
 #: and shorter than the minute after which the alert fires.
 BREAKER_REASON_TTL_S = 45.0
-#: Initial window and upper limit of a worker's ordinary requests, whatever its share, count.
-WINDOW_MAX = 1_000
 #: Lower limit of the window, however often Twilio answers 429, count: with one, a slow answer would block everything.
 WINDOW_MIN = 2
 #: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots on average if 2 % of the requests
@@ -70,7 +69,7 @@ class AdaptiveLimit:
         self._clock = clock
         self._rng = rng
         #: Ordinary slots that recent 429s allow.
-        self._window = float(WINDOW_MAX)
+        self._window = math.inf
         #: When the window was last reduced; answers to requests sent earlier carry no new information. Monotonic
         #: seconds.
         self._reduced_at_s = float("-inf")
@@ -85,8 +84,7 @@ class AdaptiveLimit:
             metrics.rest_breaker_open.labels(reason.value).set_function(partial(self._is_breaker_open, reason))
 
     def __repr__(self) -> str:
-        reason = self.breaker_reason or "open"
-        return f"<AdaptiveLimit {self.ordinary_slots} of {self.slots} {reason} pause={self.pause_s:.1f}>"
+        return f"<AdaptiveLimit {self.ordinary_slots} of {self.slots} {self.breaker_reason} pause={self.pause_s:.1f}>"
 
     @property
     def slots(self) -> int:
@@ -100,7 +98,7 @@ class AdaptiveLimit:
             return 0
         if self._reason is not None:
             return min(self._ceiling, 1 if self.breaker_reason else WINDOW_MIN)
-        return min(self._ceiling, int(self._window))
+        return int(min(self._ceiling, self._window))
 
     @property
     def pause_s(self) -> float:

@@ -1,6 +1,7 @@
 """Clients of a Redis in memory: redis-py's own commands and reply callbacks, with the server instead of a socket."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -78,7 +79,9 @@ class MemoryClient(AsyncCoreCommands):
         return converted(args[0], options, reply)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "MemoryPipeline":
-        """See redis-py."""
+        """See redis-py. Our code sends no transactions: a cluster takes none whose keys are on several nodes."""
+        is_ours = sys._getframe(1).f_globals["__name__"].startswith("conferral.")
+        assert not (transaction and is_ours), "a transaction"
         return MemoryPipeline(self, transaction=transaction)
 
     def pubsub(self, **options: Any) -> MemoryPubSub:

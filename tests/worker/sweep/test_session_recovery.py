@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,10 +23,11 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.telephony.lost_conferences import LostConference
 from conferral.worker.consumer.batch import Decision
-from conferral.worker.sweep.session_recovery import ATTEMPTS_MAX, PAUSE_S, SETTLE_S, WAITING_MAX, SessionRecovery
+from conferral.worker.sweep.session_recovery import SessionRecovery
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.each import each
 
+SETTLE_S, PAUSE_S, RETRY_AFTER_S, ATTEMPTS_MAX, WAITING_MAX = 2.0, 0.2, 3.0, 4, 1_000
 LOST, AGENT_CALL, CONFERENCE = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
 CUSTOMER = ParticipantFound(LOST, "customer-1", address="+14155550123", came_in=True)
 AGENT = ParticipantFound(AGENT_CALL, "agent-1", address="client:alice")
@@ -196,6 +198,8 @@ def test_search_that_fails_is_repeated_a_few_times(error: ProviderError | StoreU
         system.arrives(LEFT)
         await passes(60.0)
         assert (len(system.asked), len(system.adopted)) == (ATTEMPTS_MAX, 1)
+        times = [at_s for at_s, _ in system.asked]
+        assert all(RETRY_AFTER_S <= later - earlier <= RETRY_AFTER_S + SETTLE_S for earlier, later in pairwise(times))
         system.errors = [error] * ATTEMPTS_MAX
         system.arrives(LEFT)
         await passes(60.0)

@@ -14,7 +14,7 @@ from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.worker.sweep.diff import Difference, Finding
-from conferral.worker.sweep.sweeper import FINDINGS_MAX, SweepTimes
+from conferral.worker.sweep.sweeper import SweepTimes
 from tests.telephony.scripted_http import ACCOUNT
 from tests.telephony.test_account_lists import ListingHttp
 from tests.worker.sweep.sweep_harness import PARTITIONS, SweepHarness
@@ -145,7 +145,7 @@ async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next
 
 async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea: SweepHarness) -> None:
     """A list that is wrong as a whole must not cause a read for every session."""
-    await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(FINDINGS_MAX + 50)))
+    await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(550)))
     await sea.store(sea.ended("over", "CAx"))
     sea.account.account = AccountSnapshot(calls=frozenset({"CAx"}))
     day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
@@ -153,7 +153,7 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
     await sea.sweep(times=day)
 
     reported = await sea.reported()
-    assert len(reported) == FINDINGS_MAX
+    assert len(reported) == 500
     assert ("call-live", "over", "CAx", "") in reported
 
 

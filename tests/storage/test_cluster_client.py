@@ -1,0 +1,220 @@
+"""What the cluster's client makes of its nodes' answers. The nodes are played, partly in virtual time."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio.cluster import PipelineCommand
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    MaxConnectionsError,
+    MovedError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from conferral.storage.connection.client import make_client
+from conferral.storage.connection.cluster import ClusterClient, key_of
+from conferral.storage.connection.errors import NoNodeError
+from conferral.storage.connection.reconnect import Address
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.each import each
+
+ASK, MOVED = AskError("1 b:1"), MovedError(f"{key_slot(b'a')} b:1")
+
+
+class Node:
+    """Answers as the test says; the last answer is for all further commands."""
+
+    server_type = "primary"
+
+    def __init__(self, name: str, *answers: Any) -> None:
+        self.name = name
+        self.answers = deque(answers)
+        self.asked: list[str] = []
+        #: How often its connections were dropped, count.
+        self.dropped = 0
+
+    def _answer(self, words: Sequence[Any]) -> Any:
+        self.asked.append(words[0])
+        if words[0] == "ASKING":
+            return "OK"
+        return self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
+
+    async def execute_command(self, *words: Any, **_options: Any) -> Any:
+        answer = self._answer(words)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def execute_pipeline(self, commands: list[PipelineCommand]) -> None:
+        for command in commands:
+            command.result = self._answer(command.args)
+        for command in commands:
+            if isinstance(command.result, RedisConnectionError):
+                raise command.result
+
+    def update_active_connections_for_reconnect(self) -> None:
+        self.dropped += 1
+
+    async def disconnect_free_connections(self) -> None: ...
+
+    async def disconnect(self) -> None: ...
+
+
+@asynccontextmanager
+async def cluster_of(**nodes: Node) -> AsyncIterator[ClusterClient]:
+    """A client whose map gives each node the key of its name."""
+    client: Any = make_client("redis://localhost:1?cluster=true")
+    manager = client.nodes_manager
+    client._initialize = False
+    manager.slots_cache = {client.keyslot(key): [node, None, None] for key, node in nodes.items()}
+    manager.nodes_cache = {node.name: node for node in nodes.values()}
+    yield client
+    await client.aclose()
+
+
+async def test_command_goes_to_the_node_of_its_key() -> None:
+    a, b = Node("a:1", "of a"), Node("b:1", "of b")
+    async with cluster_of(a=a, b=b) as client:
+        assert [await client.execute_command("GET", key) for key in "ab"] == ["of a", "of b"]
+        assert (client.node_of("a"), client.node_of("c")) == ("a:1", "")
+        assert client.replica_counts() == {"a:1": 2, "b:1": 2}
+        with pytest.raises(NoNodeError):
+            await client.execute_command("GET", "c")
+
+
+@each(
+    "words, key",
+    [(("GET", "k"), "k"), (("XREAD", "COUNT", 1, b"STREAMS", "k", "0"), "k"), (("EVALSHA", "sha", 1, "k", "x"), "k"),
+     (("SET", "k", "v"), "k")],
+)  # fmt: skip
+def test_key_is_found_among_the_words_of_a_command(words: tuple[Any, ...], key: str) -> None:
+    assert key_of(words) == key
+
+
+@pytest.mark.parametrize("count", [1, 8, 9])
+async def test_redirections_are_followed_eight_times(count: int) -> None:
+    a, b = Node("a:1", ASK), Node("b:1", *[ASK] * (count - 1), "done")
+    async with cluster_of(a=a, b=b) as client:
+        if count <= 8:
+            assert await client.execute_command("GET", "a") == "done"
+        else:
+            with pytest.raises(TryAgainError, match="disagree"):
+                await client.execute_command("GET", "a")
+        assert b.asked == ["ASKING", "GET"] * min(count, 8)
+        assert not client._initialize, "the map is still right"
+
+
+async def test_moved_slot_is_asked_for_where_it_is_and_the_map_is_loaded_again() -> None:
+    a, b = Node("a:1", MOVED), Node("b:1", "done")
+    async with cluster_of(a=a, b=b) as client:
+        assert await client.execute_command("GET", "a") == "done"
+        assert b.asked == ["GET"]
+        assert client._initialize
+
+
+def test_slot_that_is_being_moved_is_asked_again_for_a_second_and_a_half() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        a = Node("a:1", *[TryAgainError("TRYAGAIN")] * 3, "done")
+        async with cluster_of(a=a) as client:
+            assert await client.execute_command("GET", "a") == "done"
+            assert loop.time() == pytest.approx(0.06)
+            a.answers = deque([TryAgainError("TRYAGAIN")])
+            began_s = loop.time()
+            with pytest.raises(TryAgainError):
+                await client.execute_command("GET", "a")
+            assert 1.5 <= loop.time() - began_s < 1.53
+
+    run(story)
+
+
+@each(
+    "error, dropped",
+    [(RedisConnectionError("gone"), 1), (OSError("gone"), 1), (MaxConnectionsError("full"), 0),
+     (ResponseError("WRONGTYPE"), 0)],
+)  # fmt: skip
+async def test_failed_node_is_left_and_a_busy_process_is_not_its_fault(error: Exception, dropped: int) -> None:
+    for is_pipeline in (False, True):
+        node = Node("a:1", error)
+        async with cluster_of(a=node) as client:
+            with pytest.raises(type(error)):
+                await (client.pipeline().get("a").execute() if is_pipeline else client.execute_command("GET", "a"))
+            assert (node.dropped, client._initialize) == (dropped, bool(dropped))
+
+
+async def test_pipeline_fails_as_a_whole_if_a_nodes_answer_is_unknown() -> None:
+    def nodes() -> Iterator[Node]:
+        yield from (Node("a:1", b"1"), Node("b:1", ResponseError("WRONGTYPE")), Node("c:1", RedisConnectionError("x")))
+
+    for keys, raises_on_error, expected in (
+        ("aa", True, [b"1", b"1"]),
+        ("ab", True, ResponseError),
+        ("ab", False, [b"1", ResponseError]),
+        ("ac", False, RedisConnectionError),
+        ("bc", True, RedisConnectionError),
+    ):
+        async with cluster_of(**dict(zip("abc", nodes(), strict=True))) as client:
+            pipeline = client.pipeline()
+            for key in keys:
+                pipeline.get(key)
+            assert len(pipeline) == 2
+            if isinstance(expected, type):
+                with pytest.raises(expected):
+                    await pipeline.execute(raise_on_error=raises_on_error)
+            else:
+                found = await pipeline.execute(raise_on_error=raises_on_error)
+                assert [type(one) if isinstance(one, Exception) else one for one in found] == expected
+            assert len(pipeline) == 0
+
+
+async def test_redirected_commands_of_a_pipeline_follow_in_order_and_are_answered_last() -> None:
+    a, b = Node("a:1", ASK, b"2", MOVED), Node("b:1", b"1")
+    async with cluster_of(a=a, b=b) as client:
+        answered: list[tuple[int, Any]] = []
+        answers = await client.exchange([("GET", "a")] * 2, lambda at, answer: answered.append((at, answer)))
+        assert (answers, answered) == ([b"1", b"2"], [(1, b"2")])
+
+
+def test_map_is_loaded_at_most_twice_a_second() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        async with cluster_of(a=Node("a:1", "x")) as client:
+            loads: list[float] = []
+
+            async def load(**_options: object) -> ClusterClient:
+                loads.append(round(loop.time() - began_s, 6))
+                return client
+
+            began_s = loop.time()
+            client.initialize = load  # type: ignore[method-assign]
+            await client.execute_command("GET", "a")
+            client._initialize = True
+            for _ in range(9):
+                await client.execute_command("GET", "a")
+                await asyncio.sleep(0.125)  # a delay: virtual time
+            assert loads == [0.0, 0.5, 1.0]
+            nodes, client.nodes_manager.slots_cache = client.nodes_manager.slots_cache, {}
+            await client._ensure_slot_map()
+            assert len(loads) == 4, "without a map, nothing works"
+            client.nodes_manager.slots_cache = nodes
+
+    run(story)
+
+
+def test_connections_to_a_demoted_server_are_renewed_at_most_twice_a_second() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        address = Address()
+        for passed_s, generation in ((0.0, 1), (0.25, 1), (0.25, 2), (0.0, 2)):
+            await asyncio.sleep(passed_s)  # a delay: virtual time
+            address.report_read_only(address.generation)
+            assert address.generation == generation, loop.time()
+        await asyncio.sleep(9.0)  # a delay: virtual time
+        address.report_read_only(1)
+        assert address.generation == 2, "an older connection says nothing new"
+
+    run(story)

@@ -1,0 +1,215 @@
+"""How webhooks' commands wait for Redis: batches, limits, and deadlines. Redis is played; in virtual time."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.storage.ingest import command_batcher
+from conferral.storage.ingest.command_batcher import CommandBatcher
+from tests.simulation.virtual_loop import VirtualLoop, run
+
+READ_ONLY = ResponseError("READONLY You can't write against a read only replica.")
+Answers = list[Any]
+
+
+class Redis:
+    """Answers each pipeline after a while; `answer` gets a pipeline's commands, and how many came before it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.takes_s = 0.0
+        self.answer: Callable[[list[Any], int], Answers] = lambda commands, _number: [one[0] for one in commands]
+        #: When each pipeline was sent, seconds, and with how many commands.
+        self.sent: list[tuple[float, int]] = []
+        #: How many are under way, and were at most.
+        self.running = self.running_most = 0
+        #: How often it was found unreachable.
+        self.unreachable = 0
+        monkeypatch.setattr(command_batcher, "run_all", self._run)
+        self.batcher = CommandBatcher(object(), 2.0, self._note)
+
+    def _note(self) -> None:
+        self.unreachable += 1
+
+    async def _run(self, _client: object, given: Sequence[Any]) -> Answers:
+        commands = list(given)
+        self.sent.append((round(self.loop.time(), 3), len(commands)))
+        self.running += 1
+        self.running_most = max(self.running_most, self.running)
+        try:
+            await asyncio.sleep(self.takes_s)  # a delay: virtual time
+        finally:
+            self.running -= 1
+        return self.answer(commands, len(self.sent) - 1)
+
+    def start(self, name: str = "PING") -> "asyncio.Task[Answers]":
+        return asyncio.ensure_future(self.batcher.run([(name,)]))
+
+
+def story(monkeypatch: pytest.MonkeyPatch, body: Callable[[Redis], Coroutine[Any, Any, None]]) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        redis = Redis(monkeypatch, loop)
+        await body(redis)
+        await redis.batcher.close()
+        assert redis.batcher._waiting_bytes == 0
+
+    run(main)
+
+
+def test_what_arrives_together_is_sent_together_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 3)
+        answers = await asyncio.gather(*(redis.start(f"c{number}") for number in range(7)))
+        assert answers == [[f"c{number}"] for number in range(7)]
+        assert [count for _, count in redis.sent] == [3, 3, 1]
+
+    story(monkeypatch, body)
+
+
+def test_four_pipelines_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        redis.takes_s = 0.1
+        tasks = []
+        for _ in range(9):
+            tasks.append(redis.start())
+            await asyncio.sleep(0.001)  # a delay: virtual time
+        await asyncio.gather(*tasks)
+        assert redis.running_most == 4
+        assert [count for _, count in redis.sent] == [1, 1, 1, 1, 5], "what waited goes together"
+
+    story(monkeypatch, body)
+
+
+def test_silent_redis_costs_each_caller_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        redis.takes_s = 60.0
+        first = redis.start()
+        await asyncio.sleep(0.5)  # a delay: virtual time
+        second = redis.start()
+        for task, ended_s in ((first, 2.0), (second, 2.5)):
+            with pytest.raises(StoreUnreachableError, match="did not answer in time"):
+                await task
+            assert redis.loop.time() == pytest.approx(ended_s)
+        assert redis.unreachable == 2
+        with pytest.raises(StoreUnreachableError):
+            await redis.start()
+        assert redis.loop.time() == pytest.approx(4.5)
+
+    story(monkeypatch, body)
+
+
+def test_broken_connection_and_passing_refusal_are_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        def answer(commands: list[Any], number: int) -> Answers:
+            if number == 0:
+                raise RedisConnectionError("broken")
+            if number == 1:
+                return ["good", READ_ONLY]
+            return ["later" for _ in commands]
+
+        redis.answer = answer
+        assert await asyncio.gather(redis.start(), redis.start()) == [["good"], ["later"]]
+        assert redis.sent == [(0.0, 2), (0.05, 2), (0.1, 1)]
+        assert redis.unreachable == 1
+
+    story(monkeypatch, body)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_persistent_trouble_is_reported_before_the_deadline_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, is_refused: bool
+) -> None:
+    async def body(redis: Redis) -> None:
+        def answer(commands: list[Any], _number: int) -> Answers:
+            if not is_refused:
+                raise RedisConnectionError("broken")
+            return [READ_ONLY for _ in commands]
+
+        redis.answer = answer
+        with pytest.raises(StoreUnreachableError, match="READONLY" if is_refused else "can't be reached"):
+            await redis.start()
+        assert 1.9 <= redis.loop.time() <= 2.0
+        assert 39 <= len(redis.sent) <= 40
+
+    story(monkeypatch, body)
+
+
+def test_refusal_for_good_concerns_its_own_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        redis.answer = lambda _commands, _number: ["good", ResponseError("WRONGTYPE Operation against a key")]
+        good, refused = await asyncio.gather(redis.start(), redis.start(), return_exceptions=True)
+        assert good == ["good"]
+        assert isinstance(refused, StoreError)
+        assert not isinstance(refused, StoreUnreachableError)
+        assert (len(redis.sent), redis.unreachable) == (1, 0)
+
+    story(monkeypatch, body)
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_half_of_what_may_wait_is_for_what_decides_and_too_much_is_refused(
+    monkeypatch: pytest.MonkeyPatch, by_size: bool
+) -> None:
+    monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX" if by_size else "WAITING_MAX", 16 if by_size else 4)
+
+    async def body(redis: Redis) -> None:
+        redis.takes_s = 0.1
+        overloaded, tasks = [], []
+        redis.batcher._flush_is_due = True  # nothing is sent meanwhile
+        for _ in range(4):
+            tasks.append(redis.start("PING"))
+            await asyncio.sleep(0)
+            overloaded.append(redis.batcher.is_overloaded)
+        assert overloaded == [False, False, True, True]
+        with pytest.raises(StoreUnreachableError, match="too much waits"):
+            await redis.start("PING")
+        redis.batcher._flush_is_due = False
+        redis.batcher._flush_soon()
+        await asyncio.gather(*tasks)
+        assert not redis.batcher.is_overloaded
+
+    story(monkeypatch, body)
+
+
+def test_four_mebibytes_or_twenty_thousand_operations_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        redis.batcher._flush_is_due = True  # nothing is sent meanwhile
+        with pytest.raises(StoreUnreachableError, match="too much waits"):
+            await redis.start("x" * (4 * 2**20 + 1))
+        largest = redis.start("x" * 4 * 2**20)
+        await asyncio.sleep(0)
+        assert (redis.batcher._waiting_bytes, redis.batcher.is_overloaded) == (4_194_304, True)
+        largest.cancel()
+        await asyncio.wait([largest])
+        for count, is_overloaded, is_refused in ((10_000, False, False), (10_001, True, False), (20_000, True, True)):
+            redis.batcher._waiting.clear()
+            redis.batcher._waiting.extend([redis.batcher._unanswered[0]] * count)
+            assert redis.batcher.is_overloaded is is_overloaded
+            one = redis.start()
+            await asyncio.sleep(0)
+            assert one.done() is is_refused
+            one.cancel()
+            with pytest.raises(StoreUnreachableError if is_refused else asyncio.CancelledError):
+                await one
+        redis.batcher._waiting.clear()
+
+    story(monkeypatch, body)
+
+
+def test_process_is_overloaded_once_an_answer_takes_half_of_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        redis.takes_s = 1.5
+        task, overloaded = redis.start(), []
+        for passed_s in (0.0, 1.0, 0.125):
+            await asyncio.sleep(passed_s)  # a delay: virtual time
+            overloaded.append(redis.batcher.is_overloaded)
+        assert overloaded == [False, False, True]
+        await task
+        assert not redis.batcher.is_overloaded
+
+    story(monkeypatch, body)

@@ -1,0 +1,100 @@
+"""How long a Redis counts as new, and a process as running: to the moment, by clocks that are set by hand."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage import scripts
+from conferral.storage.ingest import server_watch
+from conferral.storage.ingest.server_watch import ServerWatch
+from conferral.storage.keys import Keys
+from conferral.storage.queries import process_registry
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.storage.test_lease_times import Hands
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The server's identity, and for how many seconds it has run."""
+    found: list[Any] = ["one", 90]
+
+    async def identify(_client: object) -> tuple[str, int]:
+        if not found:
+            raise StoreUnreachableError("away")
+        return found[0], found[1]
+
+    monkeypatch.setattr(server_watch, "server_identity", identify)
+    return found
+
+
+@pytest.mark.parametrize(("up_s", "left_s"), [(90, 0), (60, 0), (59, 1), (0, 60)])
+async def test_server_met_first_counts_as_new_by_its_own_uptime(server: list[Any], up_s: int, left_s: int) -> None:
+    clock = Hands(500.0)
+    watch = ServerWatch(None, clock)
+    assert watch.has_changed_recently(), "nothing is known of it"
+    server[1] = up_s
+    await watch._check()
+    assert watch.has_changed_recently() is (left_s > 0)
+    clock.now_s += left_s - 0.25
+    assert watch.has_changed_recently() is (left_s > 0)
+    clock.now_s += 0.25
+    assert not watch.has_changed_recently()
+
+
+async def test_another_server_counts_as_new_for_a_minute_and_a_silent_one_until_it_answers(server: list[Any]) -> None:
+    clock = Hands(500.0)
+    watch = ServerWatch(None, clock)
+    await watch._check()
+    server[0] = "two"
+    clock.now_s += 1
+    await watch._check()
+    clock.now_s += 59.75
+    server[1] = 3  # a restart changes the identity; a small uptime alone does not
+    await watch._check()
+    assert watch.has_changed_recently()
+    clock.now_s += 0.25
+    assert not watch.has_changed_recently()
+    watch.mark_unknown()
+    assert watch.has_changed_recently()
+    await watch._check()
+    assert not watch.has_changed_recently()
+
+
+def test_server_is_asked_every_second() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        stop, watch, asked = asyncio.Event(), ServerWatch(None, Hands(500.0)), []
+
+        async def check() -> None:
+            asked.append(loop.time())
+            if len(asked) == 2:
+                raise StoreUnreachableError("away")
+
+        watch._check = check  # type: ignore[method-assign]
+        watch._is_unknown = False
+        loop.call_later(3.5, stop.set)
+        await watch.run(stop)
+        assert asked == [0.0, 1.0, 2.0, 3.0]
+        assert watch.has_changed_recently(), "it did not answer once"
+
+    run(story)
+
+
+async def test_process_counts_as_running_for_fifteen_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis's clock may have been set back since it registered."""
+    entry = b'{"kind": "worker", "schema_version": 1, "version": "1.0", "stats": {"events": 7}}'
+    seen = {"b-old": b"84999", "a": b"85000", "c": b"115000", "d-future": b"115001", "e-odd": b"soon"}
+
+    async def read(*_given: object) -> list[bytes]:
+        return [b"100000", *(part for name, at in seen.items() for part in (name.encode(), at + b" " + entry))]
+
+    monkeypatch.setattr(scripts, "read_processes", read)
+    now_ms, found = await process_registry.read_all(None, Keys("test", 4))
+    assert (now_ms, [(one.name, one.last_seen_ms) for one in found]) == (100_000, [("a", 85_000), ("c", 115_000)])
+    assert found[0] == process_registry.Process("a", "worker", 1, "1.0")
+    assert found[0].stats is not None
+    assert found[0].stats.events == 7
+    entry = b"{}"
+    _, (unreadable, _) = await process_registry.read_all(None, Keys("test", 4))
+    assert (unreadable, unreadable.last_seen_ms) == (process_registry.Process("a", "", 0, ""), 85_000)

@@ -1,0 +1,136 @@
+"""How long answers wait: for Redis, for a worker's decision, and for a slot to read a large body. In virtual time."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from conferral.runtime.metrics import Metrics
+from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.connection.errors import NO_ANSWER
+from conferral.storage.schema import SchemaVersion
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.twiml import TwimlBuilder
+from conferral.webhooks.call_routing import CallRouting
+from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.dial_action import DialActionRoutes
+from conferral.webhooks.errors import RejectedError
+from conferral.webhooks.form import Form, parse_form
+from conferral.webhooks.health import HealthRoutes
+from conferral.webhooks.large_bodies import LargeBodyLimiter
+from conferral.webhooks.responses import read_undecided, store_deadline
+from conferral.webhooks.wait_url import WaitRoutes
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, settings
+
+
+def test_repeated_request_waits_less_long_for_redis() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        for numbers, most_s in (((), 2.2), ((1,), 2.2), ((2,), 1.0), ((3,), 1.0)):
+            began_s = loop.time()
+            with pytest.raises(TimeoutError):
+                async with store_deadline(*numbers):
+                    await asyncio.Event().wait()
+            assert loop.time() - began_s == pytest.approx(most_s)
+
+    run(story)
+
+
+class Silent:
+    """Redis and Twilio that never answer; or a Redis that answers reads, and knows no session."""
+
+    def __init__(self, *, answers_reads: bool) -> None:
+        self._answers_reads = answers_reads
+
+    async def read(self, _session_id: str) -> None:
+        if not self._answers_reads:
+            await asyncio.Event().wait()
+
+    async def _wait(self, *_given: object, **_named: object) -> None:
+        await asyncio.Event().wait()
+
+    publish = redis_error = child_status = is_alone = _wait
+
+
+def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
+    body = f"CallSid={CALLER}&ConferenceSid={CONFERENCE}&From=%2B14155550199&To=%2B14155550100&Direction=inbound"
+    form: Form = parse_form(body.encode())
+
+    def dependencies(silent: Any) -> Dependencies:
+        given = settings()
+        documents, routing = TwimlBuilder.of(given), CallRouting(given, DirectoryFile(given))
+        return Dependencies(given, documents, routing, silent, silent, ConferenceNames.of(given), Metrics())
+
+    async def story(loop: VirtualLoop) -> None:
+        silent, unknown = dependencies(Silent(answers_reads=False)), dependencies(Silent(answers_reads=True))
+        answers = [
+            (HealthRoutes(silent.ingest, Metrics(), SchemaVersion())._check(), 2.0, NO_ANSWER),
+            (DialActionRoutes(silent)._child_status(CALLER), 1.5, None),
+            (WaitRoutes(silent)._load_view(CALLER, form, opens=False), 0.5, None),
+            # Five reads of a session that may not be decided yet, then what is published.
+            (WaitRoutes(unknown)._load_view(CALLER, form, opens=False), 0.25 + 0.5, None),
+            (WaitRoutes(unknown)._load_view(CALLER, form, opens=True), 0.25 + 3.0, None),
+        ]
+        for answer, most_s, expected in answers:
+            began_s = loop.time()
+            assert await answer == expected
+            assert loop.time() - began_s == pytest.approx(most_s)
+
+    run(story)
+
+
+@pytest.mark.parametrize(("decided_at", "reads"), [(1, 1), (5, 5), (6, 5)])
+async def test_session_that_is_not_decided_yet_is_read_five_times(decided_at: int, reads: int) -> None:
+    count = 0
+
+    class Ingest:
+        async def read(self, _session_id: str) -> SessionView | None:
+            nonlocal count
+            count += 1
+            return SessionView("bridged") if count >= decided_at else None
+
+    ingest: Any = Ingest()
+    view = await read_undecided(ingest, "s", 0.0)
+    assert (view is not None, count) == (decided_at <= 5, reads)
+
+
+def test_large_body_waits_eight_seconds_for_a_slot() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        limiter = LargeBodyLimiter()
+        async with AsyncExitStack() as held:
+            for _ in range(32):
+                await held.enter_async_context(limiter.slot())
+            began_s = loop.time()
+            with pytest.raises(RejectedError):
+                async with limiter.slot():
+                    raise AssertionError("there are 32")
+            assert loop.time() - began_s == pytest.approx(8.0)
+
+    run(story)
+
+
+def test_slowest_body_ends_after_a_second_once_another_waits() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        limiter, ended, zero_s = LargeBodyLimiter(), dict[int, float](), loop.time()
+
+        async def read(number: int) -> None:
+            async with limiter.slot():
+                try:
+                    async with limiter.read_timeout(5.0):
+                        await asyncio.Event().wait()
+                except TimeoutError:
+                    ended[number] = round(loop.time() - zero_s, 6)
+
+        reading = [asyncio.create_task(read(number)) for number in range(32)]
+        await asyncio.sleep(0.25)  # a delay: virtual time
+        async with limiter.slot():
+            assert ended == {0: 1.0}, "it began a second ago"
+            await asyncio.sleep(2.0)  # a delay: virtual time
+            async with limiter.slot():
+                assert ended == {0: 1.0, 1: 3.0}, "it began long ago"
+        await asyncio.wait(reading)
+        assert ended == {0: 1.0, 1: 3.0, **dict.fromkeys(range(2, 32), 5.0)}
+
+    run(story)

@@ -1,0 +1,48 @@
+"""What the sweep stores and reads, at its limits, on a Redis in memory."""
+
+import pytest
+
+from conferral.storage.keys import Keys
+from conferral.worker.sweep.store import SweepStore
+from tests.support.memory_redis import MemoryServer
+from tests.support.redis_clients import client_of
+
+NOW_MS = 1_800_000_000_000
+KEYS = Keys("test", 4)
+
+
+@pytest.mark.parametrize(
+    ("until_ms", "oldest_ms", "is_current"),
+    [
+        (NOW_MS, None, True),
+        (NOW_MS - 1, None, False),
+        (None, None, False),
+        (NOW_MS, NOW_MS - 999, True),
+        (NOW_MS, NOW_MS - 1_000, False),
+    ],
+)
+async def test_partition_is_compared_while_it_is_held_and_less_than_a_second_behind(
+    until_ms: int | None, oldest_ms: int | None, is_current: bool
+) -> None:
+    client = client_of(MemoryServer(lambda: NOW_MS))
+    if until_ms is not None:
+        await client.hset(KEYS.lease(2), "until", until_ms)
+    if oldest_ms is not None:
+        for at_ms in (oldest_ms, NOW_MS):
+            await client.xadd(KEYS.events(2), {"type": "end"}, id=f"{at_ms}-7")
+    assert await SweepStore(client, KEYS).is_current(2, NOW_MS) is is_current
+    await client.aclose()
+
+
+async def test_next_holder_knows_five_hundred_unknown_conferences() -> None:
+    client = client_of(MemoryServer(lambda: NOW_MS))
+    store = SweepStore(client, KEYS)
+    assert (await store.unknown_since_ms(), await store.last_sweep_ms()) == ({}, None)
+    since_ms = {f"CF{number}": NOW_MS + number for number in range(501)}
+    await store.save_unknown(since_ms)
+    await store.save_last_sweep(NOW_MS)
+    assert await store.unknown_since_ms() == dict(list(since_ms.items())[:500])
+    assert await store.last_sweep_ms() == NOW_MS
+    await client.hset(KEYS.sweep_lease, mapping={"swept": "soon", "unknown": "CF1:7 CF2 CF3:1:2 CF4:soon CF5:8"})
+    assert (await store.unknown_since_ms(), await store.last_sweep_ms()) == ({"CF1": 7, "CF5": 8}, None)
+    await client.aclose()

@@ -1,0 +1,91 @@
+"""How often a worker does what no one asks it for; in virtual time."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.states import State
+from conferral.storage import outcome_stream
+from conferral.storage.keys import Keys
+from conferral.storage.queries import process_registry
+from conferral.worker.environment import Environment
+from conferral.worker.process import Worker
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.local_system import settings_for
+from tests.worker.worker_cluster import ClusterClock
+
+NOTHING: Any = None
+
+
+def worker_of(loop: VirtualLoop) -> Worker:
+    settings = settings_for("redis://localhost", None, "https://example.com", CONFERRAL_OUTCOMES_TTL="3600")
+    return Worker(settings, environment=Environment(clock=ClusterClock(loop, 0.0)))
+
+
+def test_worker_reads_its_configuration_registers_and_trims_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(loop: VirtualLoop) -> None:
+        done: dict[str, list[float]] = {"read": [], "register": [], "trim": []}
+        worker, stop = worker_of(loop), asyncio.Event()
+
+        def note(name: str) -> Any:
+            async def noted(*given: Any) -> None:
+                done[name].append(round(loop.time(), 3))
+                if name == "trim":
+                    assert given[3] == 3600
+                if name == "read" and len(done[name]) == 3:
+                    raise StoreUnreachableError("away")
+
+            return noted
+
+        worker._ensure_config = note("read")  # type: ignore[method-assign]
+        monkeypatch.setattr(process_registry, "register", note("register"))
+        monkeypatch.setattr(outcome_stream, "trim", note("trim"))
+        loop.call_later(125.5, stop.set)
+        await worker._maintain_config(stop, NOTHING, Keys("test", 4))
+        assert done["read"] == list(range(126)), "every second"
+        assert done["register"] == [0, *range(3, 126, 2)], "every other second; the third read failed"
+        assert len(done["trim"]) == 2
+        assert done["trim"][0] == 60
+
+    run(story)
+
+
+def test_gauges_follow_what_the_worker_holds() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        worker, stop = worker_of(loop), asyncio.Event()
+        refreshed: list[float] = []
+
+        def held(waiting: int, *states: State) -> Any:
+            named = {f"s{number}": state for number, state in enumerate(states)}
+            return SimpleNamespace(session_gauge=SimpleNamespace(states=named), lease=SimpleNamespace(waiting=waiting))
+
+        async def refresh(_held: object) -> None:
+            refreshed.append(round(loop.time(), 3))
+            raise StoreUnreachableError("away")
+
+        consumers = {1: held(7, State.BRIDGED, State.BRIDGED, State.CONFERENCED), 2: held(0)}
+        parts: Any = SimpleNamespace(
+            assigner=SimpleNamespace(consumers=consumers), coverage=SimpleNamespace(refresh=refresh)
+        )
+        updating = asyncio.create_task(worker._update_gauges(stop, parts))
+
+        def value(name: str, **labels: str) -> float | None:
+            return worker.metrics.registry.get_sample_value(f"conferral_{name}", labels)
+
+        await asyncio.sleep(1.0)  # a delay: virtual time
+        assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [2, 1, 0]
+        assert value("sessions", state="ended") is None
+        assert [value("partition_lag_events", partition=number) for number in "123"] == [7, 0, None]
+        del consumers[1]
+        consumers[3] = held(5, State.CONVERTING)
+        await asyncio.sleep(8.0)  # a delay: virtual time
+        assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [0, 0, 1]
+        assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
+        stop.set()
+        await updating
+        assert refreshed == [0, 2, 4, 6, 8]
+
+    run(story)

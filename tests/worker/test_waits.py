@@ -1,0 +1,221 @@
+"""How long a worker waits for what: for timers, leases, connections, and Redis; in virtual time."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.storage.codecs.effect_codec import ExpireCalls
+from conferral.storage.commands import command_stream
+from conferral.storage.keys import Keys
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import Lease, Renewal
+from conferral.worker.assignment import connection_watch
+from conferral.worker.assignment.assignment import PartitionAssigner
+from conferral.worker.assignment.connection_watch import ConnectionWatch
+from conferral.worker.consumer import timers
+from conferral.worker.consumer.post_commit import PostCommitWrites
+from conferral.worker.router.command_router import CommandRouter
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.executor_harness import FakeTime
+from tests.worker.worker_cluster import ClusterClock
+
+
+def consumer(number: int, until_due_ms: float, *, is_active: bool = True) -> Any:
+    return SimpleNamespace(
+        number=number, is_active=is_active, timers=SimpleNamespace(ms_until_due=lambda: until_due_ms)
+    )
+
+
+def test_loop_waits_for_the_next_timer_of_an_idle_partition_and_at_most_five_seconds() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        for consumers, firing, waits_s in (
+            ([], [], 5.0),
+            ([consumer(0, math.inf)], [], 5.0),
+            ([consumer(0, 60_000)], [], 5.0),
+            ([consumer(0, 700), consumer(1, 600)], [], 0.6),
+            ([consumer(0, 700), consumer(1, 600)], [1], 0.7),
+            ([consumer(0, 700), consumer(1, 600, is_active=False)], [], 0.7),
+            ([consumer(0, 1)], [], 0.002),
+            ([consumer(0, -5_000)], [], 0.002),
+        ):
+            held = {one.number: one for one in consumers}
+            assigner: Any = SimpleNamespace(consumers=held, timers_changed=asyncio.Event())
+            began_s = loop.time()
+            await timers._wait(assigner, firing)
+            assert loop.time() - began_s == pytest.approx(waits_s)
+        loop.call_later(0.5, assigner.timers_changed.set)
+        assigner.consumers.clear()
+        began_s = loop.time()
+        await timers._wait(assigner, [])
+        assert loop.time() - began_s == pytest.approx(0.5), "a new timer ends the wait"
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("error", "pause_s", "is_lost"),
+    [
+        (None, 0.0, False),
+        (LeaseLostError("lost"), 0.0, True),
+        (StoreUnreachableError("away"), 0.5, False),
+        (RuntimeError("odd"), 0.5, False),
+    ],
+)
+def test_partition_whose_timers_fail_pauses(error: Exception | None, pause_s: float, is_lost: bool) -> None:
+    async def fire() -> None:
+        if error is not None:
+            raise error
+
+    async def story(loop: VirtualLoop) -> None:
+        lost: list[bool] = []
+        held: Any = SimpleNamespace(number=3, timers=SimpleNamespace(fire=fire), mark_lost=lambda: lost.append(True))
+        began_s = loop.time()
+        await timers._fire(held, Metrics())
+        assert (loop.time() - began_s, bool(lost)) == (pytest.approx(pause_s), is_lost)
+
+    run(story)
+
+
+def test_post_commit_write_is_tried_five_times_a_second() -> None:
+    class Access:
+        def __init__(self) -> None:
+            self.errors: list[StoreError] = [StoreUnreachableError("away")] * 3
+
+        async def finish_writes(self, *_given: object, **_named: object) -> list[Any]:
+            if self.errors:
+                raise self.errors.pop()
+            return []
+
+    async def story(loop: VirtualLoop) -> None:
+        access: Any = Access()
+        writes = PostCommitWrites(0, access, session_ttl_s=60)
+        writes.start([ExpireCalls("s", ("CA1",))])
+        began_s = loop.time()
+        await writes.wait_finished()
+        assert loop.time() - began_s == pytest.approx(0.6)
+
+    run(story)
+
+
+# ---- leases ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left_s", "connected_s", "may_send"),
+    [
+        (1.125, None, True),
+        (1.0, None, False),
+        (5.0, 0.25, True),
+        (5.0, 0.125, False),
+        (0.5, 0.25, False),
+    ],
+)
+def test_request_is_sent_with_a_fifth_of_the_lease_left(
+    left_s: float, connected_s: float | None, may_send: bool
+) -> None:
+    """And of the second that the lease outlives its connection. Otherwise it is renewed first, twice a second."""
+
+    async def story(loop: VirtualLoop) -> None:
+        clock = ClusterClock(loop, 100.0)
+        nothing: Any = None
+        assigner = PartitionAssigner(nothing, Keys("test", 4), "me", clock, StoreClock(clock), Metrics())
+        lease = Lease("key", "1:me", 0, clock.monotonic_s() + left_s, 0, 0, 0.0)
+        if connected_s is not None:
+            lease.connection, lease.disconnected_until_s = "run:1", clock.monotonic_s() + connected_s
+        held: Any = SimpleNamespace(number=2, is_lost=False, lease=lease)
+        assigner.consumers[2] = held
+        renewed: list[float] = []
+
+        async def renew(one: Any) -> None:
+            renewed.append(loop.time())
+            one.is_lost = len(renewed) == 2
+
+        assigner._renewer.renew = renew  # type: ignore[method-assign]
+        began_s = loop.time()
+        assert await assigner.may_send(2) is may_send
+        assert renewed == ([] if may_send else [began_s, pytest.approx(began_s + 0.5)])
+        assert loop.time() - began_s == pytest.approx(0.0 if may_send else 1.0)
+        assert await assigner.may_send(1) is False
+        assert assigner.is_ours(2) is may_send
+
+    run(story)
+
+
+async def test_refused_list_of_connections_is_asked_for_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    answers: list[Any] = [StoreUnreachableError("away"), StoreError("NOPERM"), {"a": False, "b": True}]
+
+    async def list_open(_client: object, _suspects: object) -> Mapping[str, bool]:
+        asked.append(time.s)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(connection_watch, "list_open", list_open)
+    time = FakeTime()
+    watch = ConnectionWatch(None, time)
+    assert await watch.find_closed(frozenset()) == set()
+    for passed_s, closed in ((0.0, set()), (0.5, set()), (59.75, set()), (0.25, {"a"})):
+        time.s += passed_s
+        assert await watch.find_closed({"a", "b", "elsewhere"}) == closed
+    assert asked == [0.0, 0.5, 60.5]
+
+
+# ---- the router ------------------------------------------------------------------------------------------------------
+
+
+def router(time: FakeTime) -> CommandRouter:
+    nothing: Any = None
+    return CommandRouter(
+        nothing, nothing, Keys("test", 4), "me", time, Metrics(),
+        allowed=nothing, names=nothing, conference_names=nothing, caller_ids=nothing,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("waiting", "logged_at_s"), [(100_000, []), (100_001, [0.0, 60.0])])
+async def test_waiting_commands_are_counted_every_five_seconds_and_too_many_logged_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, logged_at_s: list[float]
+) -> None:
+    time, counted_at_s, logged = FakeTime(), [], []
+
+    async def count_waiting(*_given: object) -> int:
+        counted_at_s.append(time.s)
+        return waiting
+
+    monkeypatch.setattr(command_stream, "count_waiting", count_waiting)
+    counting = router(time)
+    while time.s < 75.0:
+        with capture_logs() as lines:
+            await counting._count_waiting()
+        logged += [time.s for line in lines if line["event"] == "command_limit_exceeded" and line["count"] == waiting]
+        time.s += 0.25
+    assert counted_at_s == [5.0 * number for number in range(15)]
+    assert logged == logged_at_s
+
+
+async def test_router_renews_its_lease_when_less_than_three_seconds_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    time, results = FakeTime(), [Renewal.RENEWED, Renewal.LOST]
+    renewed_at_s: list[float] = []
+
+    async def renew(_client: object, lease: Lease, *_given: object) -> tuple[Renewal, int]:
+        renewed_at_s.append(time.s)
+        lease.note_request(time.s, 5_000)
+        return results.pop(0), 0
+
+    monkeypatch.setattr(leases, "renew", renew)
+    routing = router(time)
+    routing._lease = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
+    for now_s, is_held in ((0.0, True), (2.0, True), (2.125, True), (4.125, True), (4.25, False)):
+        time.s = now_s
+        assert await routing._ensure_lease() is is_held
+    assert renewed_at_s == [2.125, 4.25]
+    assert routing._lease is None
