@@ -42,8 +42,8 @@ class SeenEvents(BaseRecord, frozen=True):
             after: Check only numbers above this one. Numbers that have left the window can't be checked.
         """
         highest, bits = self.windows.get(source, (0, b""))
-        count = highest - max(after, 0, highest - WINDOW_BITS)
-        return count > 0 and (_integer_of(bits) & (1 << count) - 1) != (1 << count) - 1
+        expected = (1 << max(0, highest - max(after, 0, highest - WINDOW_BITS))) - 1
+        return (_integer_of(bits) & expected) != expected
 
     def highest(self, source: str) -> int:
         """Return the highest sequence number seen of this conference or call, 0 for none."""
@@ -67,7 +67,7 @@ class SeenEvents(BaseRecord, frozen=True):
         highest, stored_bits = self.windows.get(source, (sequence, b""))
         bits = _integer_of(stored_bits)
         if sequence > highest:
-            bits = (bits << (sequence - highest)) & ((1 << WINDOW_BITS) - 1) if sequence - highest < WINDOW_BITS else 0
+            bits = bits << min(sequence - highest, WINDOW_BITS) & (1 << WINDOW_BITS) - 1
             highest = sequence
         if highest - sequence < WINDOW_BITS:
             bits |= 1 << (highest - sequence)

@@ -31,7 +31,7 @@ class Event(BaseRecord, frozen=True, kw_only=True):
     conference_name: str = ""
 
 
-class Automatic(Event, frozen=True, kw_only=True):
+class Automatic(Event, frozen=True):
     """Event of automatic rows ("as soon as this holds"): tried after every applied event, never stored.
 
     Source: W3C, State Chart XML, section 3.13 (eventless transitions).

@@ -67,7 +67,7 @@ class Call(DialCommand, frozen=True, kw_only=True):
     mode: Annotated[str, values.CALL_MODE, "how to connect the two"] = "bridge"
 
 
-class Convert(Command, frozen=True, kw_only=True):
+class Convert(Command, frozen=True):
     """Move customer and agent into a conference.
 
     Neither party notices.
@@ -92,7 +92,7 @@ class Transfer(DialCommand, frozen=True, kw_only=True):
     mode: Annotated[str, values.TRANSFER_MODE, "kind of transfer"]
 
 
-class Complete(Command, frozen=True, kw_only=True):
+class Complete(Command, frozen=True):
     """Complete a transfer: disconnect the agent.
 
     Customer and target keep talking. If the target is still ringing, the agent is disconnected now and the transfer
@@ -102,7 +102,7 @@ class Complete(Command, frozen=True, kw_only=True):
     name: ClassVar[str] = "complete"
 
 
-class Cancel(Command, frozen=True, kw_only=True):
+class Cancel(Command, frozen=True):
     """Cancel a transfer: disconnect the target.
 
     Customer and agent keep talking. A ringing target stops ringing.
@@ -111,7 +111,7 @@ class Cancel(Command, frozen=True, kw_only=True):
     name: ClassVar[str] = "cancel"
 
 
-class Swap(Command, frozen=True, kw_only=True):
+class Swap(Command, frozen=True):
     """In a consult, switch the agent between customer and target.
 
     One is put on hold before the other is taken off hold, so that customer and target never hear each other.
@@ -120,7 +120,7 @@ class Swap(Command, frozen=True, kw_only=True):
     name: ClassVar[str] = "swap"
 
 
-class Merge(Command, frozen=True, kw_only=True):
+class Merge(Command, frozen=True):
     """In a consult, let all three talk.
 
     No one stays on hold.
@@ -129,7 +129,7 @@ class Merge(Command, frozen=True, kw_only=True):
     name: ClassVar[str] = "merge"
 
 
-class Park(Command, frozen=True, kw_only=True):
+class Park(Command, frozen=True):
     """Park the call: the agent leaves, the customer waits.
 
     Connect someone to it with `retrieve`. After CONFERRAL_PARK_TIMEOUT, the fallback applies: by default, the agent
@@ -162,7 +162,7 @@ class Add(DialCommand, frozen=True, kw_only=True):
     party: Annotated[str, values.NEW_PARTY, "a new name for the dialed party"]
 
 
-class Remove(PartyCommand, frozen=True, kw_only=True):
+class Remove(PartyCommand, frozen=True):
     """Remove a party.
 
     Removing the customer ends the call. Removing the agent during a transfer counts as `complete`.
@@ -171,7 +171,7 @@ class Remove(PartyCommand, frozen=True, kw_only=True):
     name: ClassVar[str] = "remove"
 
 
-class Hold(PartyCommand, frozen=True, kw_only=True):
+class Hold(PartyCommand, frozen=True):
     """Put a party on hold.
 
     The party hears music, and no one hears them. A bridged call is converted first. The last party who is not on hold
@@ -181,7 +181,7 @@ class Hold(PartyCommand, frozen=True, kw_only=True):
     name: ClassVar[str] = "hold"
 
 
-class Unhold(PartyCommand, frozen=True, kw_only=True):
+class Unhold(PartyCommand, frozen=True):
     """Take a party off hold.
 
     Done when Twilio has confirmed it.
@@ -190,7 +190,7 @@ class Unhold(PartyCommand, frozen=True, kw_only=True):
     name: ClassVar[str] = "unhold"
 
 
-class Mute(PartyCommand, frozen=True, kw_only=True):
+class Mute(PartyCommand, frozen=True):
     """Mute a party.
 
     No one hears the party, who still hears the others. A bridged call is converted first.
@@ -199,7 +199,7 @@ class Mute(PartyCommand, frozen=True, kw_only=True):
     name: ClassVar[str] = "mute"
 
 
-class Unmute(PartyCommand, frozen=True, kw_only=True):
+class Unmute(PartyCommand, frozen=True):
     """Unmute a party.
 
     Done when Twilio has confirmed it.
@@ -250,7 +250,7 @@ class Record(Command, frozen=True, kw_only=True):
     action: Annotated[str, values.RECORD_ACTION, "what to do with the recording"]
 
 
-class End(Command, frozen=True, kw_only=True):
+class End(Command, frozen=True):
     """End the call for everyone."""
 
     name: ClassVar[str] = "end"

@@ -15,7 +15,7 @@ class ConferenceEvent(Event, frozen=True, kw_only=True):
     other: str = ""
 
 
-class ConferenceStarted(ConferenceEvent, frozen=True, kw_only=True):
+class ConferenceStarted(ConferenceEvent, frozen=True):
     """The conference has started: two participants are in it."""
 
     name: ClassVar[str] = "conference_started"

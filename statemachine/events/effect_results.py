@@ -71,7 +71,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
 
 
-class EffectUnknown(EffectOutcome, frozen=True, kw_only=True):
+class EffectUnknown(EffectOutcome, frozen=True):
     """It is unknown whether the effect happened: its deadline passed, and verification showed nothing."""
 
     name: ClassVar[str] = "effect_unknown"

@@ -1,5 +1,7 @@
 """Stories of someone who is added: no one's leaving may end the conference any more."""
 
+from dataclasses import replace
+
 import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
@@ -14,6 +16,7 @@ from conferral.statemachine.events import (
     StageOverdue,
 )
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Party
 from conferral.statemachine.transfer import DialOptions
 from tests.statemachine.command_scenarios import LAWYER, Orders, added, ordering
 from tests.statemachine.scenario import ALICE, CAROL, CONFERENCE, CUSTOMER_CALL, CUSTOMER_NUMBER, Scenario
@@ -345,6 +348,14 @@ def test_no_one_is_added_to_a_full_conference():
     story.joins("agent").joins("customer").expect("conferenced", "dial lawyer").add("expert", "later")
     refused_because(story, "later", "the conference is full")
     story.placed("lawyer").call("lawyer", "busy").add("expert", "at-last").expect_command("at-last", "accepted")
+
+
+@pytest.mark.parametrize("guests, status", [(247, "accepted"), (248, "rejected")])
+def test_conference_without_a_limit_of_its_own_takes_250(guests, status):
+    story = ordering()
+    crowd = {f"guest-{number}": Party(f"guest-{number}", "") for number in range(guests)}
+    story.session = replace(story.session, parties={**story.session.parties, **crowd})
+    assert story.add().reports["add-1"][0][0] == status
 
 
 def test_no_one_is_added_before_the_agent_has_answered():

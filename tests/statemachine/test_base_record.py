@@ -4,7 +4,9 @@ import copy
 import pickle
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from dataclasses import replace as dataclass_replace
+from inspect import Parameter, signature
 
+import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
@@ -65,6 +67,36 @@ def test_dataclasses_knows_the_fields_of_a_record(kind):
     assert tuple(field.name for field in fields(kind)) == kind.__struct_fields__
     assert asdict(record).keys() == set(kind.__struct_fields__)
     assert dataclass_replace(record) == replace(record) == record
+
+
+#: Defaults that are not no, none, or nothing.
+UNUSUAL = {
+    "Party.status": "dialing", "Party.conference_sequence": -1,
+    "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound", "Session.mode": "bridge",
+    "TransferState.status": "dialing", "TransferState.stage": "converting", "ConferenceAttributes.record": "false",
+    "RedirectCall.attempt": 1, "Dial.is_urgent": True, "CallReceived.mode": "bridge", "Call.mode": "bridge",
+    "ParticipantJoined.start_on_enter": True, "ParticipantSeen.start_on_enter": True,
+}  # fmt: skip
+
+
+def test_what_is_not_stored_is_no_none_or_nothing_with_few_exceptions():
+    """A stored record leaves out what equals its default, so another default would change what is stored."""
+    assert msgspec.json.encode(Party("agent", "agent-1")) == b'{"name":"agent","label":"agent-1"}'
+    found = {
+        f"{kind.__name__}.{field.name}": field.default
+        for kind in kinds()
+        for field in fields(kind)
+        if kind.__module__.startswith("conferral.statemachine.") and field.name in kind.__annotations__
+    }
+    nothing = (MISSING, False, None, "", ())
+    assert {
+        name: value for name, value in found.items() if value not in nothing and not isinstance(value, BaseRecord)
+    } == UNUSUAL
+
+
+@each("kind", [*EVENTS, *EFFECTS])
+def test_fields_of_events_and_effects_are_given_by_name(kind):
+    assert {one.kind for one in signature(kind).parameters.values()} == {Parameter.KEYWORD_ONLY}
 
 
 def test_a_record_is_equal_only_to_one_of_its_kind_with_the_same_values():

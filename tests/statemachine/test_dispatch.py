@@ -104,3 +104,12 @@ def test_no_row_is_taken_where_none_holds():
 
     assert dispatch.take_row(draft, draft.event) is None
     assert draft.session is session
+
+
+def test_step_without_an_end_is_a_mistake_of_the_table(monkeypatch):
+    story, taken = Scenario().answered(), []
+    monkeypatch.setattr(machine, "take_row", lambda _draft, event: taken.append(event.name) or True)
+
+    with pytest.raises(AssertionError, match=r"^no end of what follows from end in bridged$"):
+        story.end()
+    assert taken == ["end", *["always"] * 16]

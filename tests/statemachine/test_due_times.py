@@ -3,11 +3,20 @@
 import pytest
 
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import ConvertOverdue, RingOverdue
+from conferral.statemachine.events import (
+    ConfirmOverdue,
+    ConvertOverdue,
+    DialOverdue,
+    LoneOverdue,
+    PendingCommandOverdue,
+    RingOverdue,
+)
 from conferral.statemachine.policy import Policy
-from tests.statemachine.conference_scenarios import as_conference, called
-from tests.statemachine.scenario import BOB, OUTBOUND, Scenario
-from tests.statemachine.transfer_scenarios import dialing
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.conference_scenarios import as_conference, called, parked, waiting
+from tests.statemachine.scenario import BOB, CONFERENCE, OUTBOUND, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, converted, dialing
+from tests.support.each import each
 
 POLICY = Policy(ring_timeout_ms=20_000, ring_slack_ms=7_000)
 RING_MS = 27_000
@@ -15,6 +24,82 @@ RING_MS = 27_000
 
 def due_in_ms(story: Scenario, timer: str) -> int:
     return story.session.timers[timer] - story.now_ms
+
+
+def swept(story: Scenario, *, after_ms: int) -> Scenario:
+    """The sweep finds a call missing so long afterwards."""
+    return as_conference(story.later(after_ms)).sweep_finds("call-missing", "agent")
+
+
+@each("begin, timer, due_ms", [
+    (lambda: Scenario(Policy()).comes_in(), "ring", 40_000),
+    (lambda: Scenario().comes_in(), "age", 86_400_000),
+    (lambda: Scenario().answered().call("agent", "completed"), "leave", 2_000),
+    (lambda: Scenario().answered().convert(), "convert", 5_000),
+    (lambda: Scenario().answered().convert().fires(ConvertOverdue), "repair", 5_000),
+    (lambda: as_conference(conferenced()).sweep_finds("rolled-back", conference=""), "leave", 10_000),
+    (lambda: conferenced().leaves("agent"), "lone", 2_000),
+    (converted, "confirm", 5_000),
+    (lambda: converted().fires(ConfirmOverdue), "confirm", 2_000),
+    (lambda: ordering().hold("agent"), "confirm", 1_000),
+    (lambda: ordering().hold("agent"), "pending_command", 10_000),
+    (lambda: ordering().add(), "pending_command", 3_000),
+    (lambda: ordering().remove("agent"), "pending_command", 2_000),
+    (lambda: ordering().remove("agent").fires(PendingCommandOverdue), "pending_command", 10_000),
+    (lambda: ordering().announce(), "pending_command", 60_000),
+    (called, "opening", 5_000),
+    (lambda: dialing("warm", policy=Policy()).placed("target", queue_ms=700), "dial", 6_700),
+    (lambda: dialing("warm").placed("target", queue_ms=700), "dial", 40_700),
+    (lambda: dialing("warm").placed("target").fires(DialOverdue), "dial", 3_000),
+    (lambda: dialing("warm").placed("target").call("target", "in-progress"), "dial", 5_000),
+    (lambda: blind_from_bridge().placed("target").call("target", "in-progress"), "dial", 2_000),
+    (lambda: dialing("warm", confirm=True).unknown_outcome("target"), "dial", 5_000),
+    (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue), "dial", 20_000),
+    (parked, "park", 300_000),
+])  # fmt: skip
+def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
+    assert due_in_ms(begin(), timer) == due_ms
+
+
+@each("begin, elapsed_ms, effects", [
+    # An open read is waited for; a list of Twilio's may lag behind what was just moved.
+    (lambda ms: swept(swept(conferenced(), after_ms=10_000), after_ms=ms), 30_000, ["look"]),
+    (lambda ms: swept(conferenced(), after_ms=ms).reads(customer="in-progress", agent="in-progress"), 10_000,
+     ["hang up customer", "hang up agent"]),
+])  # fmt: skip
+def test_what_is_recent_is_waited_for_to_the_millisecond(begin, elapsed_ms, effects):
+    assert begin(elapsed_ms - 1).words() == []
+    assert begin(elapsed_ms).words() == effects
+
+
+@pytest.mark.parametrize("elapsed_ms, conference", [(9_999, CONFERENCE), (10_000, "")])
+def test_conference_of_a_waiting_party_is_over_if_it_is_missing_after_ten_seconds(elapsed_ms, conference):
+    story = swept(waiting(), after_ms=elapsed_ms).reads(customer="in-progress")
+    assert story.session.conference_sid == conference
+
+
+@pytest.mark.parametrize("elapsed_ms, is_alone", [(9_999, False), (10_000, True)])
+def test_party_missing_in_a_read_is_gone_if_no_one_was_moved_for_ten_seconds(elapsed_ms, is_alone):
+    story = swept(conferenced(), after_ms=elapsed_ms)
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer",))
+    assert (LoneOverdue.timer in story.session.timers) is is_alone
+
+
+@pytest.mark.parametrize("before_ms, outcome", [(1_000, "stale"), (999, "stayed")])
+def test_callback_says_nothing_of_an_update_that_was_requested_a_second_later(before_ms, outcome):
+    """Twilio's times are whole seconds."""
+    story = ordering().hold("customer")
+    story.changes("customer", occurred_at_ms=story.now_ms - before_ms).expect("conferenced", outcome=outcome)
+
+
+def test_lone_party_is_read_for_fifteen_times_if_callbacks_are_missing():
+    story = conferenced()
+    story._sequences[CONFERENCE] += 1
+    story.leaves("agent")
+    for _ in range(15):
+        story.fires(LoneOverdue).expect("conferenced", "look").is_unknown("read_calls")
+        assert due_in_ms(story, "lone") == 2_000
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
 def test_agent_of_an_inbound_call_is_overdue_after_the_ring_time_and_the_slack():

@@ -1,14 +1,17 @@
 """Parties that have left: they stay for a while, then the session forgets them, so that a long call stays small."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from conferral.statemachine.former_parties import FORMER_CALLS_MAX, LATER_DEPARTURES_MAX
 from conferral.storage.codecs import session_codec
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE
 from tests.statemachine.transfer_scenarios import conferenced, talking
+
+#: How many have left later when a party is forgotten, and how many calls are recognized afterwards.
+LATER_DEPARTURES_MAX, FORMER_CALLS_MAX = 20, 100
 
 
 def comes_and_goes(story: Orders, name: str) -> None:
@@ -76,6 +79,13 @@ def test_party_that_something_open_names_stays():
         comes_and_goes(story, f"later{number}")
     assert "slow" in story.session.parties
     assert {"customer", "agent"} <= story.session.parties.keys()
+
+
+def test_session_knows_its_last_twenty_former_conferences():
+    story = conferenced()
+    story.session = replace(story.session, former_conferences=tuple(f"CF{number}" for number in range(25)))
+    story.leaves("agent")
+    assert story.session.former_conferences == tuple(f"CF{number}" for number in range(5, 25))
 
 
 def test_number_of_a_name_is_never_given_twice():

@@ -4,7 +4,6 @@ from dataclasses import fields, replace
 
 import pytest
 
-from conferral.statemachine.deduplication import WINDOW_BITS
 from conferral.statemachine.events import EVENTS, ConferenceEventIgnored, Event, ParticipantLeft
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
@@ -63,7 +62,7 @@ def test_leaving_that_comes_late_is_taken_though_many_have_spoken_meanwhile():
         session_id=session.id, entry_id="9500000-0", source=CONFERENCE, sequence=first, conference_sid=CONFERENCE,
         call_sid=AGENT_CALL, call_status="completed", left_reason="participant_hung_up",
     )  # fmt: skip
-    for number in range(first + 1, first + 2 * WINDOW_BITS):
+    for number in range(first + 1, first + 2 * 256):
         session = step(session, noted(number, session.id), session.updated_at_ms + 20).session
 
     taken = step(session, left, session.updated_at_ms + 20)

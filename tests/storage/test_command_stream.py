@@ -49,7 +49,7 @@ TYPES = (
     ({**TRANSFER, "to": f"{NUMBER}, ,client:a"}, "to must be 1 to 10 destinations, separated by commas"),
     ({**TRANSFER, "to": ",".join(f"client:a{n}" for n in range(11))},
      "to must be 1 to 10 destinations, separated by commas"),
-    ({**TRANSFER, "to": "x" * 5_200}, "to must be 1 to 10 destinations, separated by commas"),
+    ({**TRANSFER, "to": "x" * 5_121}, "to must be 1 to 10 destinations, separated by commas"),
     ({**TRANSFER, "to": f"{NUMBER},client:a, {NUMBER}"}, "to must not name a destination twice"),
     ({**TRANSFER, "brief": "x" * 501}, "brief must be at most 500 characters, without control characters"),
     ({**TRANSFER, "brief": "one\ntwo"}, "brief must be at most 500 characters, without control characters"),

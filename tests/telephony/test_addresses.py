@@ -36,6 +36,7 @@ ENVIRON = {
         ("client:alice.b@example.com", AddressKind.CLIENT, "alice.b@example.com"),
         ("sip:bob@example.com", AddressKind.SIP, "sip:bob@example.com"),
         ("sip:bob@example.com:5061;transport=tls", AddressKind.SIP, "sip:bob@example.com:5061;transport=tls"),
+        ("sip:bob@example.com:65535", AddressKind.SIP, "sip:bob@example.com:65535"),
     ],
 )
 def test_an_address_is_a_number_a_client_or_a_sip_uri(text, kind, noun):

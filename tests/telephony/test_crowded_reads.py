@@ -10,7 +10,6 @@ from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
 from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX
-from conferral.telephony.twilio_queries import CALLS_READ_MAX
 from tests.telephony.scripted_http import call, calls_with, page
 
 
@@ -44,7 +43,9 @@ async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() 
     read = await calls.perform(READ_ALL)
 
     assert isinstance(read, CallsRead)
-    assert [name for name, _ in http.requests] == ["GET Conferences", INSIDE]
+    assert http.requests == [
+        ("GET Conferences", {"FriendlyName": "S1", "PageSize": 20}), (INSIDE, {"PageSize": 250}),
+    ]  # fmt: skip
     assert {read.status_of(sid) for sid in EVERYONE} == {"in-progress"}
     assert (read.calls, read.unread) == ((), ())
     entry = event_codec.encode(read)
@@ -61,9 +62,9 @@ async def test_bounded_number_of_absent_parties_is_read_and_the_rest_are_listed(
     read = await calls.perform(READ_ALL)
 
     assert isinstance(read, CallsRead)
-    assert [seen.call_sid for seen in read.calls] == list(EVERYONE[1 : CALLS_READ_MAX + 1])
-    assert read.unread == EVERYONE[CALLS_READ_MAX + 1 :]
-    assert len(http.requests) == CALLS_READ_MAX + 2
+    assert [seen.call_sid for seen in read.calls] == list(EVERYONE[1:22])
+    assert read.unread == EVERYONE[22:]
+    assert len(http.requests) == 23
     assert {read.status_of(sid) for sid in read.unread} == {""}
 
 

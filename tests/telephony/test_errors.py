@@ -56,6 +56,7 @@ NUMBER = "+14155550123"
         (400, 86008, ProviderRefusedError),
         (400, 16022, ProviderGoneError),
         (400, 16026, OutcomeUnknownError),
+        (499, 0,     ProviderRefusedError),
     ],
 )  # fmt: skip
 def test_each_answer_has_one_error(http_status: int, code: int, expected: type[ProviderError]) -> None:
@@ -156,6 +157,8 @@ def test_retry_after_that_is_nonsense_asks_for_nothing_or_a_number(header: str) 
     [
         (b'{"code": 21220, "message": "Call is not in-progress."}', 21220),
         (b'{"code": "21220"}', 21220),
+        (b'{"code": "123456789"}', 123_456_789),
+        (b'{"code": "1234567890"}', 0),
         (b'{"code": null}', 0),
         (b'{"code": [1]}', 0),
         (b'{"code": "many"}', 0),

@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
+import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
@@ -34,6 +36,15 @@ from conferral.telephony.http_client import (
 )
 from conferral.telephony.twilio_api import TwilioApi
 from tests.telephony.scripted_http import FALLBACK, SETUP
+from tests.telephony.scripted_server import (
+    Reply,
+    ScriptedTwilio,
+    answered,
+    cut,
+    cut_in_headers,
+    nonsense,
+    reset,
+)
 
 ACCOUNT = "AC" + "a" * 32
 KEY = "SK" + "b" * 32
@@ -41,85 +52,6 @@ NUMBER = "+14155550123"
 URI = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json"
 ERROR_21220 = {"code": 21220, "message": f"Call to {NUMBER} is not in-progress", "status": 400}
 RFC_9457 = {"type": "about:blank", "title": "Gone", "status": 400, "code": 21220, "detail": NUMBER}
-
-
-@dataclass
-class Request:
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: str
-
-
-Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-def answered(status: int, body: bytes | dict[str, object], *headers: str, length: int | None = None) -> Reply:
-    """An answer; `length` is what Content-Length claims."""
-    content = body if isinstance(body, bytes) else orjson.dumps(body)
-
-    async def reply(writer: asyncio.StreamWriter) -> None:
-        claimed = len(content) if length is None else length
-        lines = (f"HTTP/1.1 {status} Whatever", f"Content-Length: {claimed}", *headers, "", "")
-        writer.write("\r\n".join(lines).encode() + content)
-        await writer.drain()
-        if claimed != len(content):
-            writer.close()
-
-    return reply
-
-
-async def cut(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-
-
-async def cut_in_headers(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
-    await writer.drain()
-    writer.close()
-
-
-async def nonsense(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
-    await writer.drain()
-    writer.close()
-
-
-async def reset(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-
-
-@dataclass
-class ScriptedTwilio:
-    """Answers each request by the next line of its script; the last line serves for all that follow."""
-
-    script: list[Reply] = field(default_factory=lambda: [answered(200, {"sid": "CA1"})])
-    requests: list[Request] = field(default_factory=list)
-    connections: int = 0
-    at_once: int = 0
-    at_once_max: int = 0
-    url: str = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while not writer.is_closing():
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                first, *lines = head.strip().split("\r\n")
-                headers = dict(line.split(": ", 1) for line in lines)
-                body = await reader.readexactly(int(headers.get("Content-Length", 0)))
-                method, target, _ = first.split(" ")
-                self.requests.append(Request(method, target, headers, body.decode()))
-                self.at_once += 1
-                self.at_once_max = max(self.at_once_max, self.at_once)
-                await (self.script.pop(0) if len(self.script) > 1 else self.script[0])(writer)
-                self.at_once -= 1
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        except asyncio.CancelledError:
-            pass  # the server is closed while a request hangs
-        finally:
-            writer.close()
 
 
 @pytest.fixture
@@ -227,6 +159,11 @@ async def test_client_from_settings_goes_to_the_configured_url(twilio: ScriptedT
     client = http_client(settings(twilio.url), clock=SystemClock(), metrics=metrics)
 
     await calls_over(client).perform(HANG_UP)
+    session = client._session
+    assert session is not None
+    assert session.timeout == aiohttp.ClientTimeout(total=10, connect=3, sock_connect=3, sock_read=10)
+    assert isinstance(session.connector, aiohttp.TCPConnector)
+    assert (session.connector.limit, session.connector._keepalive_timeout) == (96, 15)
     await client.close()
 
     assert len(twilio.requests) == 1
@@ -321,6 +258,7 @@ HTML = b"<html><body>Bad gateway</body></html>"
         pytest.param(answered(400, ERROR_21220), ProviderGoneError, 400, 21220, 0, id="21220"),
         pytest.param(answered(400, RFC_9457), ProviderGoneError, 400, 21220, 0, id="21220 as RFC 9457"),
         pytest.param(answered(302, b"", "Location: /other"), ProviderRefusedError, 302, 0, 0, id="a redirect"),
+        pytest.param(answered(300, b""), ProviderRefusedError, 300, 0, 0, id="several choices"),
     ],
 )
 async def test_each_transport_error_is_one_request_and_one_provider_error(
@@ -349,20 +287,24 @@ async def test_each_transport_error_is_one_request_and_one_provider_error(
 
 
 async def test_failures_are_counted_by_cause_with_a_limited_number_of_labels(
-    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics
 ) -> None:
-    monkeypatch.setattr(client_module, "FAILURES_MAX", 4)
-    made_up = [answered(400, {"code": code, "message": "", "status": 400}) for code in (7, 123_456, 21999, 21998)]
-    twilio.script = [answered(400, ERROR_21220), answered(503, b""), cut, *made_up, answered(200, {"sid": "CA1"})]
-    for _ in range(7):
+    codes = (9_999, 100_000, 10_000, 99_999, *range(21_000, 21_043), 21_043, 21_044, 10_000)
+    made_up = [answered(400, {"code": code, "message": "", "status": 400}) for code in codes]
+    script = [answered(400, ERROR_21220), answered(503, b""), cut, answered(300, b""), *made_up]
+    twilio.script = [*script, answered(200, {"sid": "CA1"})]
+    for _ in script:
         with pytest.raises(ProviderError):
             await http.request("POST", URI)
     await http.request("POST", URI)
 
     (family,) = metrics.rest_failures.collect()
     counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
-    # Codes that are none of Twilio's go by the status; the last two are one too many.
-    assert counted == {"21220": 1, "http-503": 1, "no-answer": 1, "http-400": 2, "other": 2}
+    # Codes that are none of Twilio's go by the status; after fifty labels, new ones are one too many.
+    assert counted == {
+        "21220": 1, "http-503": 1, "no-answer": 1, "http-300": 1, "http-400": 2, "10000": 2, "99999": 1,
+        **{str(code): 1 for code in range(21_000, 21_043)}, "other": 2,
+    }  # fmt: skip
 
 
 async def test_hang_up_of_a_call_that_is_over_has_not_failed_but_is_seen_in_debug(
@@ -451,6 +393,17 @@ async def test_endless_body_is_cut_off(
         await http.request("GET", URI)
 
 
+@pytest.mark.parametrize("more, is_read", [(0, True), (1, False)])
+async def test_body_of_8_mib_is_read(more: int, is_read: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield bytes(8_388_608)
+        yield bytes(more)
+
+    response: Any = SimpleNamespace(content=SimpleNamespace(iter_any=chunks))
+    with nullcontext() if is_read else pytest.raises(aiohttp.ClientPayloadError):
+        await client_module._body(response)
+
+
 async def test_cancelled_request_is_cancelled_and_frees_its_slot(twilio: ScriptedTwilio, metrics: Metrics) -> None:
     arrived = asyncio.Event()
 
@@ -472,17 +425,28 @@ async def test_cancelled_request_is_cancelled_and_frees_its_slot(twilio: Scripte
     assert len(twilio.requests) == 2
 
 
+class Stopwatch(SystemClock):
+    """A clock that is read every quarter of a second."""
+
+    now_s = 10.0
+
+    def monotonic_s(self) -> float:
+        self.now_s += 0.25044
+        return self.now_s
+
+
 async def test_each_request_leaves_one_debug_line_with_known_keys(
     twilio: ScriptedTwilio, http: PooledHttpClient
 ) -> None:
     twilio.script = [answered(400, ERROR_21220, "Twilio-Request-Id: RQ1")]
+    http._clock = Stopwatch()
 
     with capture_logs() as lines, label_requests("verify"), pytest.raises(ProviderGoneError):
         await http.request("POST", URI, data={"To": NUMBER}, auth=("AC1", "secret"))
 
     (line,) = lines
     assert line.keys() - {"event", "log_level"} <= KEYS
-    assert line["duration_ms"] >= 0
+    assert line["duration_ms"] == 250.4
     assert {name: line[name] for name in ("event", "log_level", "effect", "status", "code", "request_id")} == {
         "event": "rest_completed",
         "log_level": "debug",

@@ -45,10 +45,21 @@ async def test_conference_is_shown_with_addresses() -> None:
     assert found.own_calls == {NAME}
 
 
-async def test_call_that_is_gone_is_shown_without_an_address() -> None:
-    found = await finder(**{f"Calls/{AGENT_CALL}": GONE})[0].by_sid(CONFERENCE_SID)
+@pytest.mark.parametrize("gone, shown", [(AGENT_CALL, ["+14155550123", ""]), (NAME, ["", "client:b"])])
+async def test_call_that_is_gone_is_shown_without_an_address(gone: str, shown: list[str]) -> None:
+    found = await finder(**{f"Calls/{gone}": GONE})[0].by_sid(CONFERENCE_SID)
     assert found is not None
-    assert [one.address for one in found.participants] == ["+14155550123", ""]
+    assert [one.address for one in found.participants] == shown
+
+
+async def test_only_21_of_many_calls_are_read() -> None:
+    crowd = page("participants", *({"call_sid": f"CA{number}", "status": "connected"} for number in range(23)))
+    calls = {f"Calls/CA{number}": call(f"CA{number}", "in-progress", "client:a") for number in range(23)}
+    reader, http = finder(**{f"Conferences/{CONFERENCE_SID}/Participants": crowd}, **calls)
+    found = await reader.by_sid(CONFERENCE_SID)
+    assert found is not None
+    assert [one.address for one in found.participants] == ["client:a"] * 21 + [""] * 2
+    assert http.requests[1] == (f"GET Conferences/{CONFERENCE_SID}/Participants", {"PageSize": 1000})
 
 
 @pytest.mark.parametrize(
@@ -67,7 +78,7 @@ async def test_live_conference_is_chosen_among_several_of_one_name() -> None:
     found = await reader.by_name(NAME)
     assert found is not None
     assert (found.conference_sid, found.has_started) == (CONFERENCE_SID, False)
-    assert http.requests[0][1]["FriendlyName"] == NAME
+    assert http.requests[0][1] == {"FriendlyName": NAME, "PageSize": 20}
 
 
 async def test_no_live_conference_of_a_name_is_none() -> None:

@@ -63,6 +63,14 @@ def test_parameters_over_the_limit_are_counted():
     assert last == ("…", "292 more")
 
 
+@pytest.mark.parametrize("length, last", [(164, ("e", "v" * 164)), (165, ("…", "1 more"))])
+def test_thousand_bytes_are_kept(length, last):
+    """24 more are for the count of the others."""
+    found = summarize_unknown({**dict.fromkeys("abcd", "v" * 200), "e": "v" * length}, KNOWN)
+    assert json.loads(found).popitem() == last
+    assert STORED_BYTES_MAX == 1_024
+
+
 @given(st.dictionaries(st.text(), st.text(), max_size=30))
 def test_whatever_comes_it_is_short_json_of_texts(form):
     found = summarize_unknown(form, KNOWN)

@@ -1,0 +1,49 @@
+"""What `conferral check` reads of the account and of a number."""
+
+from datetime import UTC, datetime
+
+import pytest
+from twilio.rest import Client
+
+from conferral.runtime.errors import OutcomeUnknownError
+from conferral.telephony.number_setup import AccountStatus, NumberSetup, read_account, read_number
+from tests.telephony.scripted_http import ACCOUNT, BASE, Answer, ScriptedHttp, page
+
+NUMBER = "+14155550100"
+ACCOUNT_URL = f"GET {BASE.removesuffix('/')}"
+
+
+def client_with(answers: dict[str, Answer]) -> tuple[Client, ScriptedHttp]:
+    http = ScriptedHttp(answers)
+    return Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http), http
+
+
+@pytest.mark.parametrize("created, created_at", [
+    ("Fri, 20 Nov 2026 08:00:00 +0000", datetime(2026, 11, 20, 8, tzinfo=UTC)), (None, None), ("soon", None),
+])  # fmt: skip
+async def test_account_has_a_status_a_type_and_an_age(created: str | None, created_at: datetime | None) -> None:
+    client, _ = client_with({ACCOUNT_URL: {"status": "active", "type": "Trial", "date_created": created}})
+
+    assert await read_account(client, ACCOUNT) == AccountStatus("active", "Trial", created_at)
+
+
+async def test_account_without_a_status_is_no_account() -> None:
+    client, _ = client_with({ACCOUNT_URL: {"status": 404}})
+
+    with pytest.raises(OutcomeUnknownError):
+        await read_account(client, ACCOUNT)
+
+
+async def test_number_is_found_among_those_that_contain_it() -> None:
+    longer = {"phone_number": f"{NUMBER}0", "voice_url": "https://example.com/other"}
+    ours = {"phone_number": NUMBER, "voice_url": "https://example.com/voice", "voice_method": "POST"}
+    client, http = client_with({"GET IncomingPhoneNumbers": page("incoming_phone_numbers", longer, ours)})
+
+    assert await read_number(client, NUMBER) == NumberSetup("https://example.com/voice", "POST", "", "", "", "")
+    assert http.requests == [("GET IncomingPhoneNumbers", {"PhoneNumber": NUMBER, "PageSize": 20})]
+
+
+async def test_number_of_another_account_is_none() -> None:
+    client, _ = client_with({"GET IncomingPhoneNumbers": page("incoming_phone_numbers")})
+
+    assert await read_number(client, NUMBER) is None
