@@ -1,5 +1,6 @@
 """A test that fails does not fail the tests that run after it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,10 +26,11 @@ def test_next():
 def test_leftovers_of_a_failed_test_do_not_fail_the_next_one(tmp_path):
     path = tmp_path / "test_two.py"
     path.write_text(TWO_TESTS)
-    plugins = ["-p", "tests.support.leak_cleanup", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    plugins = ["-p", "tests.support.leak_cleanup", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), *plugins, "-W", "error",
-         "-o", "asyncio_default_fixture_loop_scope=function", str(path)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+         str(path)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr

@@ -43,29 +43,23 @@ def answer(url):
         return response.read().decode()
 
 
+@pytest.mark.parametrize("command", ["webhooks", "worker"])
 @pytest.mark.parametrize(
-    ("command", "text"),
+    ("text", "found"),
     [
-        ("webhooks", None),
-        ("worker", "[destinations]\ndesk = 5\n"),
-        pytest.param("worker", None, marks=pytest.mark.soak),
-        pytest.param("webhooks", "[destinations]\ndesk = 5\n", marks=pytest.mark.soak),
+        (None, "directory.toml can't be read (no such file or directory)"),
+        ("[destinations]\ndesk = 5\n", "directory.toml, destinations.desk: must be text, in quotes"),
     ],
+    ids=["missing", "wrong"],
 )
-def test_a_directory_that_is_missing_or_wrong_stops_the_process_with_2(redis_server, tmp_path, path, command, text):
+def test_a_directory_that_is_missing_or_wrong_stops_the_process_with_2(run, redis_server, path, command, text, found):
     if text is not None:
         path.write_text(text)
-    env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": "directory.toml"}
-    with start(command, "--port", str(free_port()), cwd=tmp_path, env=env) as program:
-        out, err = program.communicate(timeout=60)
+    settings = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": path.name}
+    ran = run(command, "--port", str(free_port()), **settings)
 
-    assert (program.returncode, out) == (2, "")
-    found = (
-        "directory.toml can't be read (no such file or directory)"
-        if text is None
-        else "directory.toml, destinations.desk: must be text, in quotes"
-    )
-    assert err == f"CONFERRAL_DIRECTORY: {found}\n"
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"CONFERRAL_DIRECTORY: {found}\n"
 
 
 def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken(redis, redis_server, tmp_path, path):

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import subprocess
 import sys
 
 import pytest
@@ -16,9 +15,7 @@ from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
     KEYS,
-    PROGRAM,
     make_session,
-    process_variables,
     published,
     put,
     set_up,
@@ -79,7 +76,7 @@ def test_end_applies_to_the_session_that_was_confirmed(run, redis, monkeypatch):
     assert [fields["session"] for fields in published(redis)] == [CALL]
 
 
-def completed(redis_url, shell, cwd, typed):
+def completed(run, redis_url, shell, typed):
     """What a shell gets on Tab."""
     words = typed.split()
     variables = {
@@ -87,30 +84,21 @@ def completed(redis_url, shell, cwd, typed):
         "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - (not typed.endswith(" ")))},
         "zsh": {"_TYPER_COMPLETE_ARGS": typed},
     }[shell]
-    finished = subprocess.run(
-        PROGRAM,
-        cwd=cwd,
-        env=process_variables(REDIS_URL=redis_url, _CONFERRAL_COMPLETE=f"complete_{shell}", **variables),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert finished.stderr == ""
-    return finished.stdout
+    ran = run(REDIS_URL=redis_url, _CONFERRAL_COMPLETE=f"complete_{shell}", **variables)
+    assert ran.err == ""
+    return ran.out
 
 
-@pytest.mark.processes
-def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis, redis_server, tmp_path):
+def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(run, redis, redis_server):
     put(redis, make_session())
     redis.hset(KEYS.session(CALL), "party.agent.address", "client:\x1b[31m\\`id`$(id)'\"")
     put(redis, make_session("CA`id`"))  # no one but who writes to Redis by hand can do so
     typed = "conferral transfer CA"
-    assert completed(redis_server.url, "bash", tmp_path, typed).split() == [CALL]
-    reported = completed(redis_server.url, "zsh", tmp_path, typed)
+    assert completed(run, redis_server.url, "bash", typed).split() == [CALL]
+    reported = completed(run, redis_server.url, "zsh", typed)
     assert f'"{CALL}":"bridged connected, +…23, client\\\\:??31m??id???id???"' in reported
     assert "`" not in reported
-    assert CALL not in completed("redis://127.0.0.1:1/0", "zsh", tmp_path, typed)
+    assert CALL not in completed(run, "redis://127.0.0.1:1/0", "zsh", typed)
 
 
 def test_what_is_repeated_to_spare_an_import_is_the_same():

@@ -133,7 +133,10 @@ def test_addresses_lose_all_but_two_digits(value, shown):
 
 @pytest.mark.redis
 @pytest.mark.processes
-@pytest.mark.parametrize("arguments", [("sessions", "--all"), ("sessions", "--all", "--json"), ("watch", "--json")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("sessions", "--all"), pytest.param(("sessions", "--all", "--json"), marks=pytest.mark.soak), ("watch", "--json")],
+)
 def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arguments):
     for number in range(300):
         put(redis, make_session(f"S{number}"))

@@ -2,7 +2,6 @@
 
 import io
 import re
-import subprocess
 import time
 from dataclasses import replace
 
@@ -18,13 +17,11 @@ from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
     KEYS,
-    PROGRAM,
     TARGET_CALL,
     consult,
     ended,
     log_entry,
     make_session,
-    process_variables,
     put,
     set_up,
     stored_fields,
@@ -264,25 +261,21 @@ def test_an_unknown_session_is_refused(run, redis):
     assert run("show", "nobody", "--json").error["reason"] == "no call nobody found"
 
 
-def complete(redis_url, typed, cwd):
+def complete(run, redis_url, typed):
     """What a shell is offered on Tab."""
     variables = {"REDIS_URL": redis_url, "_CONFERRAL_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
-    variables |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    finished = subprocess.run(
-        [*PROGRAM], cwd=cwd, env=process_variables(**variables), capture_output=True, text=True, check=False, timeout=30
-    )
-    assert finished.stderr == ""
-    return [line for line in finished.stdout.splitlines() if line]
+    ran = run(**variables, _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert ran.err == ""
+    return [line for line in ran.out.splitlines() if line]
 
 
-@pytest.mark.processes
-def test_the_shell_completes_sessions_with_their_state(redis, redis_server, tmp_path):
+def test_the_shell_completes_sessions_with_their_state(run, redis, redis_server):
     put(redis, make_session())
 
     offered = [f"{CALL}\tbridged connected, +…23, client:alice"]
-    assert complete(redis_server.url, "conferral show CA1", tmp_path) == offered
-    assert complete(redis_server.url, "conferral show CA9", tmp_path) == []
-    assert complete("redis://127.0.0.1:1/0", "conferral show CA1", tmp_path) == []
+    assert complete(run, redis_server.url, "conferral show CA1") == offered
+    assert complete(run, redis_server.url, "conferral show CA9") == []
+    assert complete(run, "redis://127.0.0.1:1/0", "conferral show CA1") == []
 
 
 def test_a_broken_record_is_shown_as_far_as_it_goes(run, redis):

@@ -1,10 +1,9 @@
 """A consult from a terminal, with everything between the two phones in place."""
 
-import asyncio
-
 import pytest
 
-from tests.conferral.cli_helpers import PROGRAM, Ran, process_variables
+from tests.conferral.cli_helpers import Ran
+from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy
 
@@ -12,16 +11,11 @@ pytestmark = [pytest.mark.redis, pytest.mark.processes]
 TARGET = "+14155550145"
 
 
-async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(redis_server, tmp_path):
+async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(redis_server):
     async def typed(*arguments):
-        program = await asyncio.create_subprocess_exec(
-            *PROGRAM, *arguments, cwd=tmp_path, env=process_variables(REDIS_URL=system.redis_url),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await program.communicate()
-        return Ran(program.returncode, out.decode(), err.decode())
+        return Ran(*await line.type(*arguments))
 
-    async with LocalSystem(redis_server.url) as system:
+    async with LocalSystem(redis_server.url) as system, CommandLine(REDIS_URL=system.redis_url) as line:
         system.sandbox.phone(TARGET).script_in_turn(answers(0.02), busy())
         customer, _ = await system.talking()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.test_docker import copied_from_the_tree
 from tests.docs.wheel import build_wheel
 
 # In one process: the distribution is built once for all of these tests.
@@ -38,11 +39,12 @@ print(Client.__name__, Sandbox.__name__, StateMachine.__module__)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """The distribution, built from a copy of the tracked files."""
+    """The distribution, built from what is copied into the image: that has to suffice."""
     folder = tmp_path_factory.mktemp("distribution")
     source = folder / "source"
     source.mkdir()
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    list_files = ["git", "ls-files", "-z", *copied_from_the_tree()]
+    listed = subprocess.run(list_files, cwd=ROOT, check=True, capture_output=True).stdout
     subprocess.run(
         ["tar", "-c", "--null", "-T", "-", "-f", str(folder / "files.tar")], cwd=ROOT, input=listed, check=True
     )
@@ -59,6 +61,7 @@ def test_the_wheel_has_each_file_of_the_product_once(wheel: zipfile.ZipFile) -> 
     expected = {name if name.startswith("conferral/") else f"conferral/{name}" for name in files}
     found = [name for name in wheel.namelist() if ".dist-info/" not in name]
     assert sorted(found) == sorted(expected)
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
 
 
 def test_the_wheel_leaves_other_projects_their_names(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

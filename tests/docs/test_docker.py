@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import zipfile
 
 import pytest
 import redis
@@ -19,7 +18,6 @@ from conferral.runtime.web.pages import is_loopback
 from conferral.webhooks.app import make_app
 from conferral.worker.monitoring_server import make_monitoring_app
 from tests.docs.generated import ROOT
-from tests.docs.wheel import build_wheel
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
@@ -126,30 +124,6 @@ def test_the_image_has_a_python_that_the_project_is_tested_on():
     for image in images:
         version = re.search(r"python:(\d+\.\d+)", image)[1]
         assert f'"{version}"' in workflow
-
-
-@pytest.mark.timeout(180)
-def test_files_copied_into_the_image_suffice_to_build_a_complete_wheel(tmp_path):
-    source, target = tmp_path / "src", tmp_path / "wheel"
-    source.mkdir()
-    for name in copied_from_the_tree():
-        if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
-        else:
-            shutil.copy(ROOT / name, source / name)
-
-    with zipfile.ZipFile(build_wheel(source, target)) as wheel:
-        names = set(wheel.namelist())
-    expected = {
-        "conferral/" + path.relative_to(source).as_posix().removeprefix("conferral/")
-        for conference in source.iterdir()
-        if conference.is_dir() and (conference / "__init__.py").exists()
-        for path in conference.rglob("*")
-        if path.suffix in (".py", ".lua", ".typed", ".html", ".css", ".js", ".svg")
-    }
-    assert expected - names == set()
-    assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
 # ---- the composition ---------------------------------------------------------------------------------------------

@@ -1,14 +1,11 @@
 """What those see who are dialed: our number, or the caller's with its CallToken, which no one else ever sees."""
 
-import asyncio
 import io
-import subprocess
 
 import pytest
 
 from conferral.runtime import log
 from conferral.sandbox.model import Behavior
-from tests.conferral.cli_helpers import PROGRAM, process_variables
 from tests.flows.flow_helpers import (
     TARGET,
     begins,
@@ -23,6 +20,7 @@ from tests.flows.flow_helpers import (
     until_hears,
 )
 from tests.support import plain_log
+from tests.support.command_line import CommandLine
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, dialed, presses, rings, unreachable
 
@@ -41,17 +39,6 @@ def showing_customers(redis_server, **options):
 def shown(system):
     """What each dial to the target was to show, and whether with a CallToken."""
     return [(request.get("From"), bool(request.get("CallToken"))) for request in dial_requests(system, TARGET)]
-
-
-async def printed(system, *arguments):
-    """What a command of the operators prints."""
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM, *arguments, env=process_variables(REDIS_URL=system.redis_url),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    assert process.returncode == 0, output
-    return output.decode()
 
 
 @WAYS
@@ -127,10 +114,12 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
             session = await system.session(customer.sid)
             assert session["call_token"] == token
 
-            ways = (("show", customer.sid, "--json"), ("show", customer.sid, "--full"))
-            for text in await asyncio.gather(*(printed(system, *arguments) for arguments in ways)):
-                assert customer.sid in text
-                assert token not in text
+            async with CommandLine(REDIS_URL=system.redis_url) as line:
+                for option in ("--json", "--full"):
+                    code, *texts = await line.type("show", customer.sid, option)
+                    assert code == 0
+                    assert customer.sid in texts[0]
+                    assert token not in "".join(texts)
 
             await ended_by_command(system, customer.sid)
             published = [*await outcomes(system), *await system.log(customer.sid), await system.session(customer.sid)]

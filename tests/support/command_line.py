@@ -9,8 +9,11 @@ import json
 import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
+
+import typer.main
 
 from conferral.main import main
 
@@ -62,6 +65,7 @@ def _run(arguments: list[str]) -> list[Any]:
 
 
 if __name__ == "__main__":
+    typer.main.get_command = cache(typer.main.get_command)
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_run(json.loads(line))) + "\n")
         sys.stdout.flush()
