@@ -111,12 +111,7 @@ class FaultSystem(LocalSystem):
         """Waits until everything is decided and done, though calls go on."""
 
         async def nothing() -> bool:
-            for partition in range(self.keys.partitions):
-                if await self.client.xlen(self.keys.events(partition)):
-                    return False
-                if await self.client.hlen(self.keys.outbox(partition)):
-                    return False
-            return not await self.client.xlen(self.keys.commands)
+            return not await self.under_way()
 
         await self.eventually(nothing, "nothing is under way")
 
@@ -130,14 +125,7 @@ class FaultSystem(LocalSystem):
 
     async def everything_is_held(self) -> None:
         """Waits until every partition and the router's task have a holder."""
-
-        async def all_held() -> bool:
-            for partition in range(self.keys.partitions):
-                if not await self.client.hexists(self.keys.lease(partition), "holder"):
-                    return False
-            return bool(await self.client.hexists(self.keys.commands_lease, "holder"))
-
-        await self.eventually(all_held, "every lease has a holder")
+        await self.eventually(self.all_held, "every lease has a holder")
 
 
 def elsewhere(real_url: str) -> Any:

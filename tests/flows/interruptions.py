@@ -17,11 +17,14 @@ from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, outcome_of, outcomes, until_hears
+from tests.support import left_to_soak
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.phones import answers
 
 #: Worlds that are played side by side (count).
 AT_ONCE = 6
+#: `make test` interrupts a story at every third step, `make soak` at each.
+EVERY_NTH = 3
 Command = tuple[str, dict[str, str]]
 CONSULT: Sequence[Command] = (
     ("transfer", {"to": TARGET, "mode": "consult"}),
@@ -139,12 +142,13 @@ class SmallSystem:
         timers = {f"{timer}|{self.id}".encode() for timer in ("confirm", "stage", "lone")}
 
         async def quiet() -> bool:
-            for partition in range(keys.partitions):
-                if await client.xlen(keys.events(partition)) or await client.hlen(keys.outbox(partition)):
-                    return False
-                if timers & set(await client.zrange(keys.timers(partition), 0, -1)):
-                    return False
-            return True
+            async with client.pipeline(transaction=False) as requests:
+                for partition in range(keys.partitions):
+                    requests.xlen(keys.events(partition))
+                    requests.hlen(keys.outbox(partition))
+                    requests.zrange(keys.timers(partition), 0, -1)
+                left = await requests.execute()
+            return not any(left[0::3]) and not any(left[1::3]) and not timers.intersection(*left[2::3])
 
         await self.system.sandbox.wait_until_idle()
         await self.system.eventually(quiet, "nothing is under way")
@@ -233,20 +237,30 @@ class Stage:
         return seen
 
     async def play_at_every_step(self) -> None:
-        """The scenario without interruption shows how many steps there are; then one scenario for each."""
-        steps = await self.play(0)
-        assert steps > 1
-        places = asyncio.Semaphore(AT_ONCE)
+        """See `at_every_step`."""
+        await at_every_step(self.play)
 
-        async def one(nth: int) -> None:
-            async with places:
-                await self.play(nth)
 
-        results = await asyncio.gather(*(one(nth) for nth in range(1, steps + 1)), return_exceptions=True)
-        broken = {nth: error for nth, error in enumerate(results, start=1) if error is not None}
-        for error in broken.values():
-            error.add_note(f"of {steps} steps it breaks at {list(broken)}")
-            raise error
+async def at_every_step(play: Callable[[int], Awaitable[int]]) -> None:
+    """The story without interruption shows how many steps there are; then one story for each, in `make test` some.
+
+    Args:
+        play: One story with the act at that step, or at its end for 0; returns how many steps it had.
+    """
+    steps = await play(0)
+    assert steps > 1
+    chosen = range(1, steps + 1, EVERY_NTH if left_to_soak.is_short else 1)
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(nth: int) -> None:
+        async with places:
+            await play(nth)
+
+    results = await asyncio.gather(*map(one, chosen), return_exceptions=True)
+    broken = {nth: error for nth, error in zip(chosen, results, strict=True) if error is not None}
+    for error in broken.values():
+        error.add_note(f"of {steps} steps it breaks at {list(broken)}")
+        raise error
 
 
 async def nothing(_cast: SmallSystem) -> None:

@@ -1,6 +1,5 @@
 """People hang up, and operators give commands, at every step of the way into a conference from the start."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from tests.flows.conference_starts import WAYS, ConferenceStart, opened
 from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, outcome_of, outcomes
-from tests.flows.interruptions import AT_ONCE, Interruption, one_by_one, small_world
+from tests.flows.interruptions import Interruption, at_every_step, one_by_one, small_world
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.phones import answers
 
@@ -180,16 +179,4 @@ def _examples() -> list[Any]:
 
 @pytest.mark.parametrize("way, act", _examples())
 async def test_no_one_is_left_alone_or_dialed_twice_whatever_happens_on_the_way(redis_server, way, act):
-    steps = await play(redis_server.url, way, act, 0)
-    assert steps > 1
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(nth: int) -> None:
-        async with places:
-            await play(redis_server.url, way, act, nth)
-
-    results = await asyncio.gather(*(one(nth) for nth in range(1, steps + 1)), return_exceptions=True)
-    broken = {nth: error for nth, error in enumerate(results, start=1) if error is not None}
-    for error in broken.values():
-        error.add_note(f"of {steps} steps it breaks at {list(broken)}")
-        raise error
+    await at_every_step(lambda nth: play(redis_server.url, way, act, nth))

@@ -194,13 +194,13 @@ def test_every_place_is_reached_step_by_step_too(begin: Begin, name: str, faults
     exploration = begin(FLOWS[name], left=Left(1, 1, 1, 2), faults=faults)
     ways: dict[Place, tuple[Move, ...]] = {exploration.start: ()}
     open_ = deque(ways)
-    while len(ways) < 1_500:
+    while len(ways) < 600:
         place = open_.popleft()
         for move, after in exploration.moves.of(place):
             if isinstance(after, Place) and after not in ways:
                 ways[after] = (*ways[place], move)
                 open_.append(after)
-    for place, way in list(ways.items())[::40]:
+    for place, way in list(ways.items())[::20]:
         places, broken = exploration.follow(exploration.full(way))
         assert (places[-1], broken) == (place, None)
 

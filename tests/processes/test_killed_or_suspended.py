@@ -3,7 +3,6 @@
 Leases last a minute here, so only closed connections can make another worker take over.
 """
 
-import os
 import signal
 
 import pytest
@@ -59,8 +58,8 @@ async def test_killed_worker_is_followed_at_once(system, tmp_path):
             customer, agent = await system.talking()
             await _until_seen(system)
             held = await _holder(system)
-            os.kill(first.process.pid, signal.SIGKILL)
-            first.process.wait()
+            first.signal(signal.SIGKILL)
+            first.wait()
 
             async def is_followed() -> bool:
                 return await _holder(system) != held
@@ -80,7 +79,7 @@ async def test_suspended_worker_is_not_followed(system, tmp_path, paused_s):
         with start(system, tmp_path, "second", lease_ms=LEASE_MS) as second:
             await _until_seen(system)
             held = await _holder(system)
-            first.process.send_signal(signal.SIGSTOP)
+            first.signal(signal.SIGSTOP)
             until_s = system.clock.monotonic_s() + paused_s
 
             async def is_over() -> bool:
@@ -88,7 +87,7 @@ async def test_suspended_worker_is_not_followed(system, tmp_path, paused_s):
 
             await system.eventually(is_over, "it was suspended for that long")
             assert await _holder(system) == held
-            first.process.send_signal(signal.SIGCONT)
+            first.signal(signal.SIGCONT)
             await _renewed(system, 3)
             assert await _holder(system) == held
             assert "worker_disconnected" not in second.text()

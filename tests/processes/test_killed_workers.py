@@ -4,6 +4,7 @@ Whatever the step, the other one finishes it: both meet in the conference, and T
 """
 
 import asyncio
+import signal
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.worker.process import make_policy
+from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
-from tests.support.worker_process import WorkerProcess
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 LEASE_MS = 1_000
@@ -35,19 +36,13 @@ async def system(redis_server):
         yield system
 
 
-def start(system: LocalSystem, folder, name: str, *, lease_ms: int = LEASE_MS, **doom) -> WorkerProcess:
+def start(system: LocalSystem, folder, name: str, *, lease_ms: int = LEASE_MS, **doom) -> ForkedWorker:
     policy = asdict(replace(make_policy(system.settings), **FAST))
-    return WorkerProcess(system.settings, folder, name=name, lease_ms=lease_ms, policy=policy, **doom)
+    return ForkedWorker(system, folder, name, lease_ms=lease_ms, policy=policy, **doom)
 
 
 async def holds_everything(system: LocalSystem) -> None:
-    async def all_held() -> bool:
-        for partition in range(system.keys.partitions):
-            if not await system.client.hexists(system.keys.lease(partition), "holder"):
-                return False
-        return bool(await system.client.hexists(system.keys.commands_lease, "holder"))
-
-    await system.eventually(all_held, "the first worker holds every lease")
+    await system.eventually(system.all_held, "the first worker holds every lease")
 
 
 def _marked(step: tuple[str, int, str]) -> Any:
@@ -90,7 +85,7 @@ async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_serve
         policy = asdict(make_policy(system.settings))
 
         def real(name, **doom):
-            return WorkerProcess(system.settings, tmp_path, name=name, lease_ms=5_000, policy=policy, **doom)
+            return ForkedWorker(system, tmp_path, name, lease_ms=5_000, policy=policy, **doom)
 
         with real("first", die_at="before_request", kind="redirect_call") as first:
             await holds_everything(system)
@@ -129,8 +124,8 @@ async def test_timer_falling_due_without_workers_fires_once_after_takeover(syste
     system.end_calls_in_test()
     with start(system, tmp_path, "first") as first:
         customer, agent = await system.converted()
-        first.process.kill()
-        first.process.wait()
+        first.signal(signal.SIGKILL)
+        first.wait()
         agent.hang_up()
         with start(system, tmp_path, "second"):
             session = await system.until(customer.sid, state="ended")
@@ -152,7 +147,7 @@ async def test_entry_that_kills_three_workers_is_dead_lettered(system, tmp_path)
             if number == 3:
                 await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
                 break
-            await asyncio.to_thread(worker.process.wait, 20)
+            await asyncio.to_thread(worker.wait, 20)
             assert worker.was_killed
     letters = await system.client.xrange(system.keys.dead)
     assert letters[0][1][b"dead_reason"] == b"workers crashed processing it"
@@ -168,9 +163,9 @@ async def test_worker_that_stops_cleanly_hands_over_within_a_second(system, tmp_
         with start(system, tmp_path, "second", lease_ms=60_000) as second:
             customer, agent = await system.talking()
             await system.eventually(lambda: _second_is_up(system), "two workers are alive")
-            first.process.terminate()
+            first.signal(signal.SIGTERM)
             began_s = clock.monotonic_s()
-            assert await asyncio.to_thread(first.process.wait, 10) == 0
+            assert await asyncio.to_thread(first.wait, 10) == 0
             stopped_s = clock.monotonic_s() - began_s
             outcome = await system.command("convert", customer.sid)
             took_s = clock.monotonic_s() - began_s
@@ -189,18 +184,16 @@ async def _second_is_up(system: LocalSystem) -> bool:
 @pytest.mark.soak
 async def test_paused_worker_that_wakes_sends_nothing_for_what_it_lost(system, tmp_path):
     """SIGSTOP for longer than the lease, with another worker taking over in between."""
-    import signal
-
     system.end_calls_in_test()
     with start(system, tmp_path, "first") as first:
         await holds_everything(system)
         with start(system, tmp_path, "second") as second:
             customer, agent = await system.talking()
             await system.eventually(lambda: _second_is_up(system), "two workers are alive")
-            first.process.send_signal(signal.SIGSTOP)
+            first.signal(signal.SIGSTOP)
             outcome = await system.command("convert", customer.sid, timeout_s=30)
             assert outcome.status == "done", second.text()
-            first.process.send_signal(signal.SIGCONT)
+            first.signal(signal.SIGCONT)
             agent.hang_up()
             session = await system.until(customer.sid, state="ended")
             assert session["end_reason"] == "agent-left"

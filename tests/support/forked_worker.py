@@ -1,8 +1,9 @@
-"""Worker processes that start at once, for tests which need many: forked from one that has imported everything."""
+"""Real worker processes that start at once: forked from one that has imported everything."""
 
 import json
 import os
 import signal
+import sys
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +20,14 @@ _CONTEXT.set_forkserver_preload(["tests.support.worker_process"])
 
 
 class ForkedWorker:
-    """Like `WorkerProcess`, for one test after another."""
+    """Starts the process and watches it; ends it when the test is over.
+
+    Args:
+        system: The test's own world.
+        folder: For its log, and for the file that arms it.
+        name: What the test calls it.
+        order: See `order_of`.
+    """
 
     def __init__(self, system: LocalSystem, folder: Path, name: str, **order: Any) -> None:
         self.arm_file = folder / f"{name}.armed"
@@ -51,6 +59,11 @@ class ForkedWorker:
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Waits for its end; returns the exit code."""
+        self._process.join(timeout_s)
+        return self._process.exitcode
+
     @property
     def was_killed(self) -> bool:
         return self._process.exitcode == -signal.SIGKILL
@@ -63,4 +76,4 @@ def _run(order: str, log_file: str) -> None:
     with Path(log_file).open("wb") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    worker_process.run(json.loads(order))
+    sys.exit(worker_process.run(json.loads(order)))

@@ -14,9 +14,13 @@ import pytest
 from _pytest.nodeid import coerce_node_id
 from xdist.scheduler import LoadGroupScheduling
 
-#: Folders of tests that take seconds each, or all run in one process. Those come first, so that no process ends the run
-#: with one alone.
-_LONG = {"browser", "model_checking", "processes", "simulation"}
+#: Folders and files of tests that take seconds each. They come first, so that no process ends the run with one alone;
+#: only groups come before them, as xdist hands out the largest first.
+_LONG = {
+    *("browser", "model_checking", "processes", "simulation"),
+    *("test_contained_sweeps.py", "test_fuzz.py", "test_lost_redis.py", "test_parity.py", "test_processes.py"),
+    *("test_races.py", "test_transfer_faults.py"),
+}
 
 
 @pytest.hookimpl(trylast=True)
@@ -24,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Writes what xdist has meant to, in its worker processes."""
     if not hasattr(config, "workerinput"):
         return
-    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+    items.sort(key=lambda item: _LONG.isdisjoint((item.path.name, item.path.parent.name)))
     for item in items:
         meant = getattr(item, "_nodeid", item.nodeid)
         if meant != item.nodeid:

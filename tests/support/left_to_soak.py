@@ -12,6 +12,8 @@ from hypothesis.internal.conjecture import providers
 #: Examples of a property in `make test` (count). `make soak` tries 100 of the same properties.
 _EXAMPLES = 25
 _SHORT, _LONG = "not soak", "soak"
+#: Whether this run is `make test`.
+is_short = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("untimed", untimed)
     settings.register_profile("untimed-short", untimed, max_examples=_EXAMPLES)
+    global is_short
     is_short = config.option.markexpr == _SHORT
     settings.load_profile("untimed-short" if is_short else "untimed")
     if is_short:

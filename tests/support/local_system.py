@@ -116,6 +116,8 @@ class LocalSystem:
         self._stops: list[asyncio.Event] = []
         self._running: list[asyncio.Task[int]] = []
         self._stop_webhooks = asyncio.Event()
+        #: Sessions as they were read last, and decoded.
+        self._read: dict[str, tuple[dict[bytes, bytes], dict[str, str]]] = {}
         self.worker_options: dict[str, Any] = {}
 
     # ---- start and stop ------------------------------------------------------------------------------------------
@@ -197,12 +199,16 @@ class LocalSystem:
         return await self._running[index]
 
     async def _partitions_are_held(self) -> bool:
-        if not self._worker_count:
-            return True
-        for partition in range(self.keys.partitions):
-            if not await self.client.hexists(self.keys.lease(partition), "holder"):
-                return False
-        return True
+        return not self._worker_count or await self.all_held(commands=False)
+
+    async def all_held(self, *, commands: bool = True) -> bool:
+        """Whether every partition has a holder, and the router's task as well."""
+        async with self.client.pipeline(transaction=False) as requests:
+            for partition in range(self.keys.partitions):
+                requests.hexists(self.keys.lease(partition), "holder")
+            if commands:
+                requests.hexists(self.keys.commands_lease, "holder")
+            return all(await requests.execute())
 
     # ---- what people do ------------------------------------------------------------------------------------------
 
@@ -242,7 +248,10 @@ class LocalSystem:
     # ---- what is to be seen --------------------------------------------------------------------------------------
 
     async def session(self, session_id: str) -> dict[str, str]:
-        return all_fields(await self.client.hgetall(self.keys.session(session_id)))
+        stored = await self.client.hgetall(self.keys.session(session_id))
+        if self._read.get(session_id, ({},))[0] != stored:  # tests poll: it is decoded once it has changed
+            self._read[session_id] = stored, all_fields(stored)
+        return dict(self._read[session_id][1]) if stored else {}
 
     async def log(self, session_id: str) -> list[dict[str, str]]:
         entries = await self.client.xrange(self.keys.log(session_id))
@@ -299,18 +308,21 @@ class LocalSystem:
         """Waits until nothing is left to be decided or done, then asserts that nothing is left at all."""
 
         async def nothing_left() -> bool:
-            for partition in range(self.keys.partitions):
-                if await self.client.xlen(self.keys.events(partition)):
-                    return False
-                if await self.client.hlen(self.keys.outbox(partition)):
-                    return False
-                if await self.client.zcard(self.keys.timers(partition)):
-                    return False
-                if await self.client.scard(self.keys.live(partition)):
-                    return False
-            return not self.sandbox.live_calls() and not await self.client.xlen(self.keys.commands)
+            return not self.sandbox.live_calls() and not await self.under_way(live=True)
 
         await self.eventually(nothing_left, "every stream, outbox and timer is empty and every call is over")
+
+    async def under_way(self, *, live: bool = False) -> int:
+        """How much is still to be decided or done; with what is live, also timers and sessions (count)."""
+        async with self.client.pipeline(transaction=False) as requests:
+            requests.xlen(self.keys.commands)
+            for partition in range(self.keys.partitions):
+                requests.xlen(self.keys.events(partition))
+                requests.hlen(self.keys.outbox(partition))
+                if live:
+                    requests.zcard(self.keys.timers(partition))
+                    requests.scard(self.keys.live(partition))
+            return sum(await requests.execute())
 
     def redirects_of(self, call: CallHandle) -> int:
         """How often Twilio was asked to give a call new TwiML (count)."""

@@ -1,16 +1,13 @@
-"""A real worker process that can be made to die at one exact step. Run as `python -m tests.support.worker_process`."""
+"""What a worker process of a test runs: a worker that can be made to die at one exact step."""
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from conferral.runtime import lifecycle, log
 from conferral.runtime.settings import ServiceSettings, load
@@ -18,65 +15,6 @@ from conferral.statemachine.policy import Policy
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from tests.support.decisions import keeping_in
-from tests.support.fair_time import forget_process, watch_process
-from tests.support.process_reports import watched
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-class WorkerProcess:
-    """Starts the process and watches it; ends it when the test is over."""
-
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        folder: Path,
-        *,
-        name: str,
-        lease_ms: int,
-        policy: dict[str, int],
-        die_at: str = "",
-        nth: int = 1,
-        kind: str = "",
-    ) -> None:
-        self.arm_file = folder / f"{name}.armed"
-        self.log_file = folder / f"{name}.log"
-        order = order_of(
-            settings, lease_ms=lease_ms, policy=policy, die_at=die_at, nth=nth, kind=kind, arm_file=self.arm_file
-        )
-        self._name = f"worker {name} in {folder}"
-        self._watching = ExitStack()
-        with self.log_file.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.worker_process", json.dumps(order)],
-                cwd=REPOSITORY,
-                stdout=output,
-                stderr=output,
-            )
-        watch_process(self.process.pid)
-
-    def __enter__(self) -> Self:
-        self._watching.enter_context(watched(self._name, self.process.poll, self.text))
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._watching.close()
-        forget_process(self.process.pid)
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-        self.process.wait()
-
-    def arm(self) -> None:
-        """From now on it dies when it comes to its step."""
-        self.arm_file.touch()
-
-    @property
-    def was_killed(self) -> bool:
-        return self.process.poll() == -signal.SIGKILL
-
-    def text(self) -> str:
-        return self.log_file.read_text()
 
 
 def order_of(
@@ -167,7 +105,3 @@ def run(order: dict[str, Any]) -> int:
 
     with keeping_in(Path(order["decisions_file"])) if order["decisions_file"] else nullcontext():
         return lifecycle.run(work)
-
-
-if __name__ == "__main__":
-    sys.exit(run(json.loads(sys.argv[1])))

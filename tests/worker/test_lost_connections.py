@@ -47,8 +47,15 @@ async def _assert_kept(team: WorkerCluster, time_s: float) -> None:
     assert await team.is_fair()
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.17, 0.33, 0.49])
-@pytest.mark.parametrize("set_s", [0, 3600, -3600])
+@pytest.mark.parametrize(
+    "after_s, set_s",
+    [
+        (0.0, 0), (0.17, 3600), (0.33, -3600), (0.49, 0),
+        *(pytest.param(after_s, set_s, marks=pytest.mark.soak) for after_s, set_s in [
+            (0.17, 0), (0.33, 0), (0.0, 3600), (0.33, 3600), (0.49, 3600), (0.0, -3600), (0.17, -3600), (0.49, -3600),
+        ]),
+    ],
+)  # fmt: skip
 def test_killed_worker_is_followed_before_its_leases_expire(after_s: float, set_s: int):
     async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
         await team.passes(after_s)
@@ -91,7 +98,7 @@ def test_worker_that_starts_after_the_death_follows_as_soon():
     of_two(story)
 
 
-@pytest.mark.parametrize("paused_s", [0.6, 1.2, 2.0, 3.0])
+@pytest.mark.parametrize("paused_s", [0.6, 3.0, *(pytest.param(s, marks=pytest.mark.soak) for s in (1.2, 2.0))])
 def test_suspended_worker_keeps_its_leases_since_its_connection_stays(paused_s: float):
     async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
         epochs = await team.epochs()
@@ -119,7 +126,7 @@ def test_hung_worker_is_followed_when_its_leases_expire():
     of_two(story)
 
 
-@pytest.mark.parametrize("clock_s", [3600, -3600, 5, -5, 0.9])
+@pytest.mark.parametrize("clock_s", [3600, -5, 0.9, *(pytest.param(s, marks=pytest.mark.soak) for s in (-3600, 5))])
 def test_steps_of_redis_clock_make_no_worker_seem_dead(clock_s: float):
     async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
         team.set_clock(clock_s)
