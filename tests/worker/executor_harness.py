@@ -316,7 +316,10 @@ class ExecutorHarness:
         self.permissions += 1
         return partition not in self.lost
 
-    def submit(self, effect: Effect, partition: int = 0, **more: Any) -> None:
+    def submit(self, effect: Effect, partition: int = 0, *, ends_session: bool = True, **more: Any) -> None:
+        """Submits an effect; by default, an ending is that of its session."""
+        if effect.is_ending and ends_session:
+            self.executor.cancel_session(effect.session_id)
         self.executor.submit(Job(effect=effect, partition=partition, committed_at_ms=START_MS, **more))
 
     async def settle(self) -> None:

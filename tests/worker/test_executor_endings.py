@@ -5,14 +5,16 @@ import asyncio
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectFailed
-from conferral.worker.executor.executor import ExecutorPolicy, JobOutcome
+from conferral.worker.executor.executor import ExecutorPolicy, Job, JobOutcome
 from tests.worker.executor_harness import (
     BUSY,
     ELSEWHERE,
+    START_MS,
     UNKNOWN,
     ExecutorHarness,
     FakeRecords,
     announcement,
+    find,
     hang_up,
     read,
     redirect,
@@ -48,6 +50,14 @@ async def test_ending_drops_what_was_submitted_in_the_same_turn(system: Executor
 
     assert system.calls.asked == system.finished == ["h"]
     assert system.counts == (1, 0, 0, 1)
+
+
+async def test_endings_leave_the_search_that_was_submitted_with_them(system: ExecutorHarness) -> None:
+    for effect in (hang_up("h"), find("f"), hang_up("i")):
+        system.executor.submit(Job(effect=effect, partition=0, committed_at_ms=START_MS))
+    await system.settle()
+
+    assert sorted(system.finished) == ["f", "h", "i"]
 
 
 async def test_ending_drops_what_waits_for_its_next_try(system: ExecutorHarness) -> None:

@@ -379,10 +379,10 @@ async def test_sentence_is_said_and_the_call_ends(scene: Scene) -> None:
         effect_id="s1", session_id="S1", party="customer", call_sid=scene.caller.sid, sentence=Sentence.TRANSFER_FAILED
     )
 
-    assert isinstance(await scene.carry_out(say, ends_session=False), EffectSucceeded)
+    assert isinstance(await scene.carry_out(say), EffectSucceeded)
     await scene.sandbox.wait_until(lambda: scene.caller.status == "completed")
 
-    assert isinstance(await scene.carry_out(say, ends_session=False), EffectSucceeded)
+    assert isinstance(await scene.carry_out(say), EffectSucceeded)
 
 
 # ---- recordings, announcements, leave-takings ------------------------------------------------------------------------
@@ -471,7 +471,7 @@ async def test_customer_is_sent_away_whatever_happens_to_the_request(scene: Scen
         effect_id="s1", session_id="S1", party="customer", call_sid=scene.caller.sid, url=scene.survey_url
     )
 
-    assert isinstance(await scene.carry_out(survey, ends_session=False), EffectSucceeded)
+    assert isinstance(await scene.carry_out(survey), EffectSucceeded)
 
     await scene.sandbox.wait_until(
         lambda: scene.sandbox.request_log.voice_requests("/survey", CallSid=scene.caller.sid)

@@ -416,7 +416,7 @@ async def test_stray_leg_is_hung_up_without_dropping_the_sessions_other_work(sys
     for read in reads:
         executor.submit(Job(effect=read, partition=partition, committed_at_ms=0))
     stray = HangUpCall(effect_id="h", session_id=customer.sid, call_sid="CA" + "9" * 32)
-    executor.submit(Job(effect=stray, partition=partition, committed_at_ms=0, ends_session=False))
+    executor.submit(Job(effect=stray, partition=partition, committed_at_ms=0))
 
     async def all_done() -> bool:
         return executor.counts.performed == 4

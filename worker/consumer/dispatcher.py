@@ -108,8 +108,6 @@ class Dispatcher:
             partition=self._partition,
             committed_at_ms=entry.committed_at_ms,
             may_have_been_sent=True,
-            # The commit that ended a session removed the effects that must not be sent from the outbox.
-            ends_session=False,
             sent_until_ms=self._lease.sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._must_verify or (self._lease.has_all_commits and is_older),
@@ -124,9 +122,7 @@ class Dispatcher:
             self._context.executor.cancel_session(session_id)
         for effect, event in decided.effects:
             self._open_effects[effect.session_id][effect.effect_id] = effect
-            self._context.executor.submit(
-                self._job(effect, event, sessions.get(event.session_id), event.session_id in decided.ended_session_ids)
-            )
+            self._context.executor.submit(self._job(effect, event, sessions.get(event.session_id)))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self._writes.start(decided.post_commit_writes)
@@ -138,7 +134,7 @@ class Dispatcher:
         now_ms = self._clock.store_now_ms()
         call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
 
-    def _job(self, effect: Effect, event: Event, session: Session | None, ends_session: bool) -> Job:
+    def _job(self, effect: Effect, event: Event, session: Session | None) -> Job:
         # Convert partition time to Redis's own time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         return Job(
@@ -146,7 +142,6 @@ class Dispatcher:
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
             command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
-            ends_session=ends_session,
             may_have_been_sent=self._may_have_been_sent(event),
             sent_until_ms=self._lease.sent_until_ms,
             # Lower bound in any history: nothing was sent before its entry existed.

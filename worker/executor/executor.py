@@ -112,15 +112,12 @@ class Executor:
     def submit(self, job: Job) -> None:
         """Start or queue a job; return at once. After `drain` has begun, leave it to the next holder.
 
-        An ending starts next to whatever is in flight. If its session is over, the session's unsent jobs are dropped; a
-        stray leg of a live session is hung up without touching the rest.
+        An ending starts next to whatever is in flight.
         """
         effect = job.effect
         if self._stopped:
             self.counts.dropped += 1
         elif effect.is_ending:
-            if job.ends_session:
-                self.cancel_session(effect.session_id)
             self._start(job)
         elif isinstance(effect, ReadCalls):
             self.counts.dropped += self._read_queue.add(job)
@@ -133,7 +130,7 @@ class Executor:
             self._enqueue(job)
 
     def cancel_session(self, session_id: str) -> None:
-        """Drop the unsent jobs of an ended session. Endings still run.
+        """Drop the unsent jobs of an ended session, before those of its end are submitted. Endings still run.
 
         A request in flight continues, and is not repeated.
         """

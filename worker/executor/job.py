@@ -29,8 +29,6 @@ class Job:
     committed_at_ms: int
     #: Restored from another worker, which may have sent it: verify before sending.
     may_have_been_sent: bool = False
-    #: For an ending: the session is over, so its unsent jobs are dropped.
-    ends_session: bool = True
     #: When the command behind the effect was published, Unix milliseconds of Redis's clock.
     command_published_at_ms: int | None = None
     #: For a restored job: the last moment at which the other worker could have sent it, such as the end of its lease,

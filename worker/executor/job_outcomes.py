@@ -50,7 +50,7 @@ async def run_to_outcome(execution: Execution, counts: JobCounts) -> Job | None:
             if follow_up is None:
                 return None
             now_ms = context.now_ms(job.partition)
-            return Job(effect=follow_up, partition=job.partition, committed_at_ms=now_ms, ends_session=False)
+            return Job(effect=follow_up, partition=job.partition, committed_at_ms=now_ms)
         # Record a minimal outcome when the real one can't be written. Failing that, leave the effect in the outbox.
         assert boundary.unexpected is not None
         reason = boundary.unexpected.reason
