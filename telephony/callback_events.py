@@ -165,7 +165,7 @@ def call_received(
     call_sid, caller = call_sid_of(fields), caller_of(fields)
     return CallReceived(
         session_id=call_sid,
-        token=CallReceived.name,
+        token=f"{CallReceived.name}:",  # no id of a command has a colon
         call_sid=call_sid,
         customer_address=caller,
         agent_address=agent_address,

@@ -39,7 +39,7 @@ _HTTP_URL = (
 )
 #: Names that parties get automatically, the latter with a number appended.
 _RESERVED = (CUSTOMER, AGENT, TARGET, SUPERVISOR)
-_RESERVED_WITH_NUMBER = (AGENT, TARGET, "guest")
+_RESERVED_WITH_NUMBER = (AGENT, "guest")
 
 
 def join_words(words: Sequence[str], conjunction: str) -> str:
@@ -202,10 +202,12 @@ CALLER_ID = _Text(
     r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number", metavar="NUMBER"
 )
 NEW_PARTY = _Text(
-    # Names appear in logs and in participants' labels, where phone numbers must not.
-    rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})[a-z][a-z0-9_-]{{0,31}}",
+    # Names appear in logs and in participants' labels, where phone numbers must not. A party named like a target counts
+    # as one: `cancel` would hang it up.
+    rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+|{TARGET}-.*)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})"
+    r"[a-z][a-z0-9_-]{0,31}",
     "must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _, or -, and no phone number; "
-    f"reserved: {_TAKEN}",
+    f"reserved: {_TAKEN}, and all that begin with {TARGET}-",
     metavar="NAME",
 )
 #: Names start with a letter, and so do SIDs; numbers do not.

@@ -93,7 +93,7 @@ def test_a_call_that_arrives_is_a_session_of_its_own():
     event = call_received(fields("call_arrives"), "+14155550123")
 
     assert event == CallReceived(
-        session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
+        session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
         agent_address="+14155550123", call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
     )  # fmt: skip
 
