@@ -1,6 +1,8 @@
 """Left reasons: why a party is no longer in a session, in `left_reason`."""
 
-from conferral.statemachine.session import Session
+import re
+
+from conferral.statemachine.session import GUEST, Party, Session
 
 #: Twilio's ReasonParticipantLeft: the party hung up.
 HUNG_UP = "participant_hung_up"
@@ -11,11 +13,21 @@ NOT_OURS = "not-ours"
 CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, "participant_updated_via_api"})
 #: Reasons reported as one: the party hung up.
 _HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
+#: The name of a guest, and the label of a dialed party.
+_GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
+_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 
 
 def reported_reason(reason: str) -> str:
     """Return why a party is gone, with one word for all the ways of hanging up."""
     return "hung-up" if reason in _HANG_UP_REASONS else reason
+
+
+def is_not_ours(session: Session, party: Party) -> bool:
+    """Whether another app owns the party's call. Only legs that Conferral dialed have its labels; guests have none."""
+    label = _LABEL.fullmatch(party.label)
+    is_of_our_dial = label is not None and int(label["number"]) <= session.dials
+    return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_of_our_dial)
 
 
 def has_left_guests(session: Session) -> bool:

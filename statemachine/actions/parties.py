@@ -1,18 +1,13 @@
 """Departure of a party: its reason, and which party left first."""
 
-import re
-
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed
-from conferral.statemachine.left_reasons import HUNG_UP, NOT_OURS, reported_reason
-from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, TARGET, Party, Session
+from conferral.statemachine.left_reasons import HUNG_UP, NOT_OURS, is_not_ours, reported_reason
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
 _REMOVED_BY_END = "moderator_ended_conference"
-#: The name of a guest, and the label of a dialed party.
-_GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
-_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 
 
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
@@ -50,13 +45,6 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
     elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP:
         # If the other party had left first, its leaving would have ended the conference.
         draft.change(first_to_leave=name)
-
-
-def is_not_ours(session: Session, party: Party) -> bool:
-    """Whether another app owns the party's call. Only legs that Conferral dialed have its labels; guests have none."""
-    label = _LABEL.fullmatch(party.label)
-    is_of_our_dial = label is not None and int(label["number"]) <= session.dials
-    return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_of_our_dial)
 
 
 def mark_released(draft: Draft, party: Party) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from conferral.statemachine.actions.conference import apply_conference, apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
 from conferral.statemachine.actions.outcome_records import conclude_session
-from conferral.statemachine.actions.parties import is_not_ours, mark_released, note_call_ended, note_gone
+from conferral.statemachine.actions.parties import mark_released, note_call_ended, note_gone
 from conferral.statemachine.actions.pending_commands import fail_commands
 from conferral.statemachine.actions.reports import report_call, report_converts
 from conferral.statemachine.actions.transfer.handover import note_transfer_failed
@@ -29,10 +29,11 @@ from conferral.statemachine.events import (
     ParticipantJoined,
     Remove,
 )
+from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.ended_session import may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
-from conferral.statemachine.left_reasons import REDIRECTED_AWAY, has_left_guests
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
+from conferral.statemachine.left_reasons import NOT_OURS, REDIRECTED_AWAY, has_left_guests, is_not_ours
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, TransferMode
 from conferral.statemachine.step import CommandStatus, Outcome
 
@@ -296,6 +297,16 @@ def hang_up_after_end(
     """Hang up a call of a session that has ended, so that it is not left alone."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = _HUNG_UP_BECAUSE.get(type(event), "dialed for a session that has ended")
+
+
+def end_conference_of_late_guest(draft: Draft, event: ParticipantJoined) -> None:
+    """End the conference that a guest joined late. Remember the guest: the call is not Conferral's to end."""
+    if draft.session.find_party(call_sid=event.call_sid) is None:
+        name = next_name(draft.session, GUEST)
+        guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
+        draft.change(parties={**draft.session.parties, name: guest})
+    draft.emit(EndConference, conference_sid=event.conference_sid)
+    draft.reason = _HUNG_UP_BECAUSE[ParticipantJoined]
 
 
 def end_live_conference(draft: Draft, event: AccountSwept) -> None:

@@ -4,7 +4,8 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import FindCall, SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import shows_live_leg
-from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, has_left_guests
+from conferral.statemachine.guards.recovery import label_number
+from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, has_left_guests, is_not_ours
 from conferral.statemachine.session import Party
 
 #: Values of `dial_check` for dials that may have placed an unknown call.
@@ -22,9 +23,9 @@ def may_have_called(party: Party) -> bool:
 
 
 def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
-    """Whether the live call continues elsewhere, because Conferral or another app redirected it."""
+    """Whether the live call continues elsewhere: Conferral or another app redirected it, or another app owns it."""
     party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
-    return party is not None and party.left_reason in CONTINUES_ELSEWHERE
+    return party is not None and (party.left_reason in CONTINUES_ELSEWHERE or is_not_ours(draft.session, party))
 
 
 def is_of_session(event: AccountSwept) -> bool:
@@ -58,6 +59,14 @@ def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> boo
     party = session.find_party(call_sid=event.call_sid, label=event.label)
     is_elsewhere = party is not None and party.left_reason in CONTINUES_ELSEWHERE
     return is_elsewhere and event.conference_sid in (session.conference_sid, *session.former_conferences)
+
+
+def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
+    """Whether another app brought the call in, as its label shows, and the end came before the join."""
+    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    if party is None:
+        return event.call_sid not in draft.session.former_calls and not label_number(event)
+    return is_not_ours(draft.session, party)
 
 
 def leaves_guests_behind(draft: Draft, event: EffectSucceeded) -> bool:

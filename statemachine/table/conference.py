@@ -28,6 +28,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(E,           ParticipantJoined,                     when.joined_before_redirected_away,           STAY,              do.log_only),
     Row(B,           ParticipantJoined,                     when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
     Row(B,           ParticipantJoined,                     None,                                         V,                 (do.begin_recovered_conversion, do.note_join)),
+    Row(E,           ParticipantJoined,                     when.is_of_late_guest,                        STAY,              do.end_conference_of_late_guest),
     Row(E,           ParticipantJoined,                     None,                                         STAY,              do.hang_up_after_end),
     Row(C|T,         (ParticipantChanged, ParticipantLeft), when.is_of_former_party,                      STAY,              do.ignore_former_party),
 

@@ -97,6 +97,16 @@ def test_end_takes_a_guest_out_of_our_conference_and_does_not_hang_up_their_call
     story.sweep_finds("conference-live").expect("ended", "end room")
 
 
+def test_guest_whose_join_is_reported_after_the_end_leaves_the_conference_and_is_not_hung_up():
+    story = as_conference(conferenced().end()).joins("guest").expect("ended", "end room")
+    story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended")
+
+
+def test_guest_who_had_left_before_the_end_is_not_hung_up():
+    story = as_conference(conferenced().joins("guest").leaves("guest", status="in-progress").end())
+    story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended", "end room")
+
+
 def test_guest_who_moves_to_another_conference_of_the_name_is_not_hung_up():
     conferenced().joins("guest").joins("guest", conference=OTHER_CONFERENCE).expect("conferenced")
 
