@@ -1,6 +1,7 @@
 """Dialing a party by REST, and what becomes of the dial until it joins or fails."""
 
 import re
+from typing import Any
 
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.draft import Draft
@@ -248,10 +249,10 @@ def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
         return  # a callback has already reported the call
     if party.is_leaving and party.is_gated:
         find_dialed_call(draft, party)
-    if party.is_leaving or not party.is_gated:
+    if not party.is_gated or (party.is_leaving and draft.state is not State.BRIDGED):
         # The worker has already searched for a direct dial. If its call shows up later, it is hung up.
         note_gone(draft, party.name, "unknown")
-    else:
+    elif not party.is_leaving:
         draft.change_party(
             party, dial_check="unknown", dial_check_at_ms=draft.now_ms + draft.policy.dial_unknown_wait_ms
         )
@@ -434,21 +435,23 @@ def hang_up_placed_call(draft: Draft, event: EffectSucceeded) -> None:
     draft.reason = "its dial was abandoned"
 
 
-def mark_leaving(draft: Draft, party: Party) -> None:
-    """Mark a party as being removed: it is hung up as soon as that is possible."""
+def mark_leaving(draft: Draft, party: Party, **changes: Any) -> None:
+    """Mark a party as being removed: it is hung up as soon as that is possible. Change other fields with it."""
     if not party.is_leaving:
         # `may_hang_up` counts the reads that miss a supervisor's mute; those from before were for other updates.
         draft.change(confirmation_reads=0)
-    draft.change_party(party, is_leaving=True)
+    draft.change_party(party, is_leaving=True, **changes)
 
 
 def hang_up_party(draft: Draft, party: Party) -> None:
     """Hang up a party as soon as its call is known."""
     mark_leaving(draft, party)
     if party.dial_check in ("unknown", "searched") and not party.call_sid:
-        # No call is known, so there is nothing to wait for; if one shows up or is found, it is hung up.
-        find_dialed_call(draft, party)
-        note_gone(draft, party.name, "cancelled")
+        # No call is known, so there is nothing to wait for; if one shows up or is found, it is hung up. The agent of a
+        # `call` is waited for: the search, or the end of the call, ends the session.
+        find_dialed_call(draft, draft.session.parties[party.name])
+        if draft.state is not State.BRIDGED:
+            note_gone(draft, party.name, "cancelled")
     elif party.dial_check == "refused" and not party.call_sid:
         note_gone(draft, party.name, "cancelled")  # Twilio did not dial
     set_dial_timer(draft)

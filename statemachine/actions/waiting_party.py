@@ -2,8 +2,15 @@
 
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.conversion import redirect_leg
-from conferral.statemachine.actions.dials import dial, hang_up_leaving_parties, must_confirm, set_dial_timer
+from conferral.statemachine.actions.dials import (
+    dial,
+    hang_up_leaving_parties,
+    mark_leaving,
+    must_confirm,
+    set_dial_timer,
+)
 from conferral.statemachine.actions.participants import set_end_on_exit
+from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_call
@@ -28,6 +35,9 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
     party = expected_party(draft)
     if party.dial_id and not party.is_leaving:
         return  # already ringing at the gate, or failed meanwhile
+    if party.is_leaving and not party.dial_id:
+        note_gone(draft, party.name, "cancelled")  # a command has removed the party that was about to be dialed
+        return
     _dial(draft, party, party.address)
 
 
@@ -130,7 +140,7 @@ def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
     party = expected_party(draft)
     draft.change(opening=Opening.ARRIVING)
     if party.dial_id and not party.is_gated and not party.is_gone:
-        draft.change_party(party, is_leaving=True)
+        mark_leaving(draft, party)
         hang_up_leaving_parties(draft, event)  # before it is dialed again
 
 

@@ -282,15 +282,15 @@ def is_find_call_result(draft: Draft, event: EffectOutcome) -> bool:
     return event.kind == "find_call" and searched_party(draft, event) is not None
 
 
-def call_was_not_found(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the search found no call."""
-    return is_find_call_result(draft, event) and not event.call_sid
+def call_was_not_found(draft: Draft, event: EffectOutcome) -> bool:
+    """Whether the search found no call, or failed."""
+    found = isinstance(event, EffectSucceeded) and event.call_sid
+    return is_find_call_result(draft, event) and not found
 
 
 def finds_nothing_of_talk(draft: Draft, event: EffectOutcome) -> bool:
     """Whether the search found no call, although the agent is talking, so there must be one."""
-    found = isinstance(event, EffectSucceeded) and event.call_sid
-    return is_find_call_result(draft, event) and draft.session.phase is Phase.CONNECTED and not found
+    return call_was_not_found(draft, event) and draft.session.phase is Phase.CONNECTED
 
 
 def unwanted_call_was_found(draft: Draft, event: EffectSucceeded) -> bool:

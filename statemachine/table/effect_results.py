@@ -20,7 +20,7 @@ ANY = (EffectSucceeded, EffectFailed, EffectUnknown)
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
     #   in                 event            when                                                to    do
-    Row(C|T,               EffectSucceeded, when.call_was_not_found,                            STAY, do.note_call_not_found),
+    Row(C|T,               ANY,             when.call_was_not_found,                            STAY, do.note_call_not_found),
     Row(E,                 EffectSucceeded, when.finds_unknown_call,                            STAY, do.hang_up_found_call),
     Row(E,                 ANY,             when.is_awaited_hang_up,                            STAY, do.note_hang_up_result),
     Row(E,                 EffectSucceeded, when.shows_live_leg,                                STAY, do.hang_up_after_end),
@@ -44,13 +44,11 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(B|C|T,             EffectUnknown,   when.is_dial_result,                                STAY, do.note_dial_unknown),
     Row(B,                 ANY,             when.finds_nothing_of_talk,                         STAY, do.find_agent_later),
 
-    Row(B,                 EffectSucceeded, when.call_was_not_found,                            E,    do.end_agent_not_dialed),
+    Row(B,                 ANY,             when.call_was_not_found,                            E,    do.end_agent_not_dialed),
     Row(B|C|T,             EffectSucceeded, when.is_find_call_result,                           STAY, do.note_dial_placed),
     Row(C|T,               EffectSucceeded, when.unwanted_call_was_found,                       STAY, do.hang_up_placed_call),
     Row(B|C|T,             EffectSucceeded, when.is_dial_result,                                STAY, do.note_dial_placed),
-    Row(C,                 EffectSucceeded, when.is_of_replaced_dial,                           STAY, do.hang_up_placed_call),
-    Row(C|T,               NOT_DONE,        when.is_find_call_result,                           STAY, do.note_call_not_found),
-    Row(B,                 NOT_DONE,        when.is_find_call_result,                           E,    do.end_agent_not_dialed),
+    Row(C|T,               EffectSucceeded, when.is_of_replaced_dial,                           STAY, do.hang_up_placed_call),
 
     Row(C|T,               EffectFailed,    when.is_update_of_gone_participant,                 STAY, (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts.

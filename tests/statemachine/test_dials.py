@@ -254,6 +254,13 @@ def test_several_targets_ring_and_the_first_to_take_it_wins():
     assert story.session.parties["agent"].address == CAROL
 
 
+def test_phone_that_the_next_transfer_has_forgotten_is_hung_up_when_its_call_is_known():
+    """Its dial waited for Twilio while another target took the call."""
+    story = dialing("warm", BOB, CAROL).takes_part("target-1").complete().leaves("agent")
+    story.transfer("blind", DAN, command_id="transfer-2").expect("transferring", "unflag agent")
+    story.placed("target-2").expect("transferring", "hang up a call")
+
+
 def test_second_target_to_accept_has_the_result_taken():
     story = three().gate("target-1").gate("target-2").gate("target-2", "accepted").gate("target-1", "taken")
     story.expect("transferring").joins("target-2").expect("transferring", "hang up target-3")

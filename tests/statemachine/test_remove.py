@@ -4,7 +4,8 @@ import pytest
 
 from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
-from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, Scenario
+from tests.statemachine.conference_scenarios import called
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import (
     FLAGS,
     blind_from_bridge,
@@ -47,6 +48,29 @@ def test_ringing_agent_is_hung_up_once_the_call_is_known():
     story = ordering(Scenario().comes_in).remove("agent").expect("bridged").call("agent", "initiated")
     story.expect("bridged", "hang up agent").call("agent", "canceled").dial_ends("no-answer")
     story.expect("ended").expect_command("remove-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+@pytest.mark.parametrize("is_unknown_first", [True, False])
+def test_agent_who_is_removed_while_no_one_knows_whether_their_phone_rings_ends_it(is_unknown_first, is_found):
+    story = ordering(Scenario(session_id=OUTBOUND).calls_out)
+    if is_unknown_first:
+        story.unknown_outcome("agent").remove("agent")
+    else:
+        story.remove("agent").unknown_outcome("agent")
+    story.expect("bridged", "find agent")
+    if is_found:
+        story.found("agent").expect("bridged", "hang up agent").call("agent", "canceled")
+    else:
+        story.found("agent", call_sid="")
+    story.expect("ended", reason="agent-failed").expect_command("remove-1", "accepted", "done")
+    story.expect_command("call-1", "accepted", "failed", reason="agent-failed")
+
+
+def test_agent_who_is_removed_before_the_caller_has_joined_is_not_dialed():
+    story = called(other_agents=(BOB,)).remove("agent").expect("conferenced").joins("customer", starts=False)
+    story.expect("conferenced", "dial agent").expect_command("remove-1", "accepted", "done")
+    assert story.session.parties["agent"].address == BOB
 
 
 def test_agent_who_is_removed_while_it_converts_ends_it():
