@@ -59,17 +59,17 @@ def conclude_session(draft: Draft, reason: str) -> None:
     """Write the session's outcome record, and close a running transfer."""
     transfer = draft.session.running_transfer
     if transfer is not None:
-        by_operator = reason == EndReason.COMMAND
         was_cancelled = transfer.status is TransferStatus.CANCELLED
-        if by_operator:
+        if transfer.status is TransferStatus.FAILED:  # and reported as such; another party was being dialed
+            if reason in (EndReason.CUSTOMER_LEFT, EndReason.COMMAND):
+                draft.change_transfer(reason=f"{transfer.reason}, {reason}")
+        elif reason == EndReason.COMMAND:
             draft.change_transfer(status=TransferStatus.CANCELLED, reason=reason)
         elif was_cancelled and reason != EndReason.CUSTOMER_LEFT:
             if transfer.step_name == "cancel" and all(target.is_gone for target in draft.session.targets):
                 report_step(draft, CommandStatus.DONE)
-        elif transfer.status is not TransferStatus.FAILED:
+        else:
             draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
-        elif reason == EndReason.CUSTOMER_LEFT:
-            draft.change_transfer(reason=f"{transfer.reason}, {reason}")  # while another party was being dialed
         report_transfer(draft, CommandStatus.FAILED, reason)
         report_step(draft, CommandStatus.FAILED, reason)
         conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")

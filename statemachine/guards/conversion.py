@@ -2,7 +2,7 @@
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
-from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from conferral.statemachine.states import TransferMode
 
 
@@ -16,6 +16,11 @@ def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
     """Whether nothing shows that a leg has left the bridge, so both parties are still talking."""
     session = draft.session
     return not (session.participants or session.dial_call_status or session.conference_sid or session.moved_at_ms)
+
+
+def customer_was_not_moved(draft: Draft, event: Event) -> bool:
+    """Whether an outbound session's customer may still be in the bridge, whose end would end the customer's call."""
+    return draft.session.direction == OUTBOUND and both_are_still_bridged(draft, event)
 
 
 def has_open_redirect(draft: Draft, _event: Event) -> bool:

@@ -161,6 +161,11 @@ def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
     return event.mode == SuperviseMode.WHISPER and agent is not None and (agent.held or agent.desired_hold)
 
 
+def someone_supervises(session: Session) -> bool:
+    """Whether a supervisor is present, being dialed, or about to be."""
+    return current_supervisor(session) is not None or bool(_pending_supervisor(session))
+
+
 def is_announcing(draft: Draft, _event: Announce) -> bool:
     """Whether an announcement is playing or queued."""
     return any(command.name == Announce.name for command in draft.session.pending_commands)

@@ -2,7 +2,7 @@
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallSeen, CallsRead, Event
-from conferral.statemachine.guards.conversion import was_moved_recently
+from conferral.statemachine.guards.conversion import customer_was_not_moved, was_moved_recently
 from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferStage
@@ -93,6 +93,8 @@ def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
     sent together, so the read may show the agent's call as completed while the customer is still on the way.
     """
     agent = draft.session.parties[AGENT]
+    if customer_was_not_moved(draft, event):
+        return False  # the customer's own redirect moves them, not the agent's hangup
     if agent.hang_up_effect_id:
         return event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
     return agent.hang_up_requested and not agent.is_gone and draft.transfer.stage is TransferStage.MOVING_CUSTOMER

@@ -172,6 +172,17 @@ def test_move_of_unknown_outcome_is_verified():
     story.expect("transferring", "look").joins("customer", starts=False).expect("transferring", "dial target")
 
 
+def test_move_of_unknown_outcome_that_did_not_happen_is_repeated_while_the_two_talk():
+    """Without a bridge, the customer's call would end with the agent's."""
+    story = outbound().transfer("blind")
+    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).expect("transferring", "look")
+    story.fires(StageOverdue).expect("transferring").reads(agent="in-progress", customer="in-progress")
+    story.expect("transferring", "move customer", "look").fires(StageOverdue).expect("transferring")
+    story.succeeds("redirect_call", "customer", story.session.open_redirects[0])
+    story.dial_ends("completed", party="agent").call("agent", "completed").joins("customer", starts=False)
+    story.expect("transferring", "dial target")
+
+
 # ---- from the conference -----------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,12 @@ def test_customer_who_hangs_up_while_the_agent_is_rung_again_stops_it():
     story.expect_concluded(("transfer", "failed", "busy, customer-left"), ("session", "ended", "customer-left"))
 
 
+def test_end_while_the_agent_is_rung_again_does_not_turn_a_failure_into_a_cancellation():
+    story = failed_from_bridge().placed("agent").end().expect("ended", "end room", "hang up agent", reason="command")
+    story.expect_command("transfer-1", "accepted", "failed", reason="busy").expect_transfer("failed", "busy, command")
+    story.expect_concluded(("transfer", "failed", "busy, command"), ("session", "ended", "command"))
+
+
 def test_customer_who_hangs_up_in_the_pause_ends_it():
     story = failed_from_bridge().placed("agent").call("agent", "busy").call("customer", "completed")
     story.expect("ended", "end room", reason="customer-left")

@@ -330,6 +330,12 @@ def test_no_one_whispers_to_an_agent_on_hold(confirmed):
     story.supervise("monitor", "listens").expect_command("listens", "accepted")
 
 
+def test_agent_who_is_about_to_be_coached_is_not_held_to_hear_ringing():
+    story = ordering().supervise("whisper").transfer("consult", confirm=True).confirms("agent")
+    story.expect("transferring", "hold customer").confirms("customer")
+    story.expect("transferring", "dial target to the gate", "dial supervisor")
+
+
 def test_one_supervisor_at_a_time():
     why = "another supervisor is already on the call"
     refused_because(supervised().supervise(command_id="late", to=CHIEF_TOO), "late", why)

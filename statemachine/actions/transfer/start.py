@@ -53,9 +53,11 @@ from conferral.statemachine.events import (
     StageOverdue,
     Transfer,
 )
+from conferral.statemachine.guards.conversion import customer_was_not_moved
+from conferral.statemachine.guards.pending_commands import someone_supervises
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.guards.waiting_party import is_alone
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, SUPERVISOR, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions, TransferState
@@ -101,7 +103,7 @@ def begin_from_bridge(draft: Draft, event: Transfer | Park) -> None:
     customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
     draft.change_party(customer, wait_audio=wait_audio)
     outbound = draft.session.direction == OUTBOUND
-    draft.change_party(agent, is_leaving=True, hang_up_requested=outbound)
+    mark_leaving(draft, agent, hang_up_requested=outbound)
     if outbound:
         redirect_leg(draft, draft.session.parties[CUSTOMER], wait_audio)
 
@@ -154,8 +156,7 @@ def hold_customer(draft: Draft) -> None:
     """Hold the customer, who hears music during a consult, or ringing while the target is dialed."""
     needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
     request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
-    supervisor = draft.session.parties.get(SUPERVISOR)
-    if draft.session.phase is Phase.CONSULT and _dials_at_gate(draft) and (supervisor is None or supervisor.is_gone):
+    if draft.session.phase is Phase.CONSULT and _dials_at_gate(draft) and not someone_supervises(draft.session):
         # The agent does not hear a phone ring that is dialed to the gate. No one can whisper to a party on hold.
         request_hold(draft, AGENT, WaitAudio.RINGBACK)
     draft.change_transfer(stage=TransferStage.HOLDING_CUSTOMER)
@@ -350,7 +351,7 @@ def await_customer_rejoin(draft: Draft, event: Event) -> None:
     draft.change(moved_at_ms=draft.now_ms)  # gives the customer time to arrive
     for party in tuple(draft.session.parties.values()):
         if party.dial_id and not party.is_gated and not party.is_gone:
-            draft.change_party(party, is_leaving=True)
+            mark_leaving(draft, party)
             if party.dial_check == "refused":
                 note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
     set_dial_timer(draft)
@@ -374,7 +375,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     """Continue with the customer alone, who joins another conference or has just joined this one."""
     agent, customer = draft.session.parties[AGENT], draft.session.parties[CUSTOMER]
     phase, wait_audio = _phase_without_agent(draft)
-    draft.change_party(agent, is_leaving=True)
+    mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
     draft.change(phase=phase, repaired=False)
     for timer in (ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue):
@@ -397,7 +398,7 @@ def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
 
     A hangup without an outcome is not emitted again: it waits for a request slot, or is being retried.
     """
-    if draft.session.open_redirects or not agent_lingers(draft):
+    if draft.session.open_redirects or not agent_lingers(draft) or customer_was_not_moved(draft, event):
         read_at_stage_timeout(draft, event)
         return
     agent = draft.session.parties[AGENT]
