@@ -3,13 +3,18 @@
 In virtual time, on a Redis in memory; the executor is played, and dies of one effect.
 """
 
+import asyncio
+import gc
+import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.worker.consumer.quarantine import REASON
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.worker.consumer.quarantine import REASON, SUSPECT_AFTER_DEATHS, EffectQuarantine
 from conferral.worker.executor.job import Job
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster
@@ -273,3 +278,20 @@ def test_after_a_clean_stop_nothing_is_suspected() -> None:
         assert not await team.client.exists(team.keys.suspects(0))
 
     run(story)
+
+
+async def test_stop_before_the_first_trial_submits_nothing_and_leaves_no_coroutine() -> None:
+    class Store:
+        async def count_deaths(self, *_: Any) -> dict[str, int]:
+            return {"e1": SUSPECT_AFTER_DEATHS}
+
+    submitted: list[Job] = []
+    quarantine = EffectQuarantine(0, cast("PartitionStore", Store()), submitted.append, Metrics())
+    job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await quarantine.submit_all([job], {}, lambda _: {"e1": job.effect}, after_death=True)
+        quarantine.stop()
+        await asyncio.sleep(0)
+        gc.collect()
+    assert (submitted, [str(one.message) for one in caught]) == ([], [])

@@ -8,9 +8,9 @@ an effect. A trial that the worker survives, or that ends with a clean stop, res
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import structlog
 
@@ -86,7 +86,7 @@ class EffectQuarantine:
             else:
                 self._submit(job)
         if waiting:
-            self._start(self._try_all(waiting, suspects, open_effects))
+            self._start(partial(self._try_all, waiting, suspects, open_effects))
 
     async def _count_deaths(self, jobs: Sequence[Job], *, after_death: bool) -> dict[str, int]:
         effect_ids = [job.effect.effect_id for job in jobs]
@@ -113,18 +113,19 @@ class EffectQuarantine:
             reason=REASON,
         )
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        # A function, because a task that is canceled before it begins would never await a coroutine.
         task = asyncio.get_running_loop().create_task(self._run_contained(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run_contained(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _run_contained(self, work: Callable[[], Awaitable[None]]) -> None:
         with contain(
             ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
         ):
             try:
-                await work
+                await work()
             except StoreError as error:
                 log_unreachable(error, partition=self._partition)
 
@@ -163,7 +164,7 @@ class EffectQuarantine:
         self._submit(replace(job, on_attempted=attempted.set))
         # A slow first attempt does not delay the next suspect. By then the effect only waits for Twilio, so it did not
         # cause a later death, and the deaths during earlier trials were accidents.
-        trial = self._start(self._end_trial(effect_id, attempted, is_suspect=bool(deaths)))
+        trial = self._start(partial(self._end_trial, effect_id, attempted, is_suspect=bool(deaths)))
         ended, _ = await asyncio.wait({trial}, timeout=TRIAL_WAIT_S)
         if deaths and not ended:
             await self._save_deaths(effect_id, SUSPECT_AFTER_DEATHS)
