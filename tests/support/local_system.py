@@ -75,7 +75,7 @@ def settings_for(redis_url: str, sandbox: Sandbox | None, public_url: str, **cha
         "CONFERRAL_PUBLIC_URL": public_url,
         "CONFERRAL_AGENT": AGENT,
         "REDIS_URL": redis_url,
-        "CONFERRAL_PARTITIONS": "4",
+        "CONFERRAL_PARTITIONS": "2",
         "CONFERRAL_CONVERT_TIMEOUT": "1",
         "CONFERRAL_LONE_GRACE": "0.3",
     }

@@ -7,7 +7,7 @@ from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 
 #: Interval between two reads of an outcome, seconds.
-POLL_EVERY_S = 0.05
+POLL_EVERY_S = 0.02
 
 
 async def wait_for_outcome(client: Client, keys: Keys, command_id: str, timeout_s: float) -> CommandOutcome:
