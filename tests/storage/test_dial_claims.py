@@ -1,6 +1,7 @@
 """Placing calls: the mark before a request that can't be verified, turns of all workers, and whose a call is."""
 
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -170,6 +171,12 @@ async def test_dial_permits_are_spaced_as_requested(client, keys, dials):
 async def test_wait_for_a_turn_that_is_far_off_is_cut_so_that_who_stops_asking_is_noticed(dials):
     assert await dials.acquire_dial_permit("one", 0.01, urgent=True) == 0.0
     assert await dials.acquire_dial_permit("two", 0.01, urgent=True) == 1.0
+
+
+@pytest.mark.parametrize(("answer", "wait_s"), [((1, 0), 0.0), ((0, 0), 0.001), ((0, 1_500), 1.5)])
+async def test_worker_without_a_permit_waits_a_millisecond_at_least(dials, monkeypatch, answer, wait_s):
+    monkeypatch.setattr(scripts, "acquire_dial_permit", AsyncMock(return_value=answer))
+    assert await dials.acquire_dial_permit("one", 2, urgent=True) == wait_s
 
 
 async def test_pause_saves_no_turns(client, keys, dials):

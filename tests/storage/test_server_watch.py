@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -95,6 +96,10 @@ async def test_process_counts_as_running_for_fifteen_seconds(monkeypatch: pytest
     assert found[0] == process_registry.Process("a", "worker", 1, "1.0")
     assert found[0].stats is not None
     assert found[0].stats.events == 7
+    register = AsyncMock()
+    monkeypatch.setattr(scripts, "register_process", register)
+    await process_registry.register(None, Keys("test", 4), found[0])
+    assert register.call_args.args[2][2] == 3_600_000, "one that is gone is listed for an hour"
     entry = b"{}"
     _, (unreadable, _) = await process_registry.read_all(None, Keys("test", 4))
     assert (unreadable, unreadable.last_seen_ms) == (process_registry.Process("a", "", 0, ""), 85_000)

@@ -1,18 +1,24 @@
 """How long answers wait: for Redis, for a worker's decision, and for a slot to read a large body. In virtual time."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import CallReceived
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.twiml import TwimlBuilder
+from conferral.webhooks import server
+from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
 from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
@@ -21,6 +27,7 @@ from conferral.webhooks.form import Form, parse_form
 from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.large_bodies import LargeBodyLimiter
 from conferral.webhooks.responses import read_undecided, store_deadline
+from conferral.webhooks.voice import VoiceRoutes
 from conferral.webhooks.wait_url import WaitRoutes
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, settings
@@ -38,6 +45,10 @@ def test_repeated_request_waits_less_long_for_redis() -> None:
     run(story)
 
 
+NOTHING: Any = None
+CALL = CallReceived(session_id=CALLER, call_sid=CALLER, customer_address="+14155550199", agent_address="client:alice")
+
+
 class Silent:
     """Redis and Twilio that never answer; or a Redis that answers reads, and knows no session."""
 
@@ -50,6 +61,9 @@ class Silent:
 
     async def _wait(self, *_given: object, **_named: object) -> None:
         await asyncio.Event().wait()
+
+    async def publish_and_read(self, *_given: object, **_named: object) -> None:
+        await self.read("")
 
     publish = redis_error = child_status = is_alone = _wait
 
@@ -72,6 +86,7 @@ def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
             # Five reads of a session that may not be decided yet, then what is published.
             (WaitRoutes(unknown)._load_view(CALLER, form, opens=False), 0.25 + 0.5, None),
             (WaitRoutes(unknown)._load_view(CALLER, form, opens=True), 0.25 + 3.0, None),
+            (VoiceRoutes(unknown, actions=NOTHING, gate=NOTHING, client=NOTHING)._store_and_read(CALL), 0.5, None),
         ]
         for answer, most_s, expected in answers:
             began_s = loop.time()
@@ -134,3 +149,46 @@ def test_slowest_body_ends_after_a_second_once_another_waits() -> None:
         assert ended == {0: 1.0, 1: 3.0, **dict.fromkeys(range(2, 32), 5.0)}
 
     run(story)
+
+
+def test_body_that_trickles_in_is_refused_after_five_seconds() -> None:
+    class Content:
+        is_eof = at_eof = staticmethod(lambda: False)
+
+        async def readany(self) -> bytes:
+            await asyncio.sleep(0.75)  # a delay: virtual time
+            return b"x"
+
+    async def story(loop: VirtualLoop) -> None:
+        request: Any = SimpleNamespace(content=Content())
+        headers = {"x-twilio-signature": "x", "content-type": "application/x-www-form-urlencoded"}
+        rules = Rules(prefix_was_kept=False, may_get=False, is_voice=False, is_new_call=False)
+        began_s = loop.time()
+        with pytest.raises(RejectedError) as refused:
+            await RequestAuthenticator(settings()).authenticate(request, Head("POST", "/x", headers), rules)
+        assert (refused.value.status, loop.time() - began_s) == (408, pytest.approx(5.0))
+
+    run(story)
+
+
+def test_server_collects_garbage_every_second_and_gives_open_requests_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given, done = list[dict[str, Any]](), list[str]()
+
+    @asynccontextmanager
+    async def run_server(*_given: object, **options: Any) -> AsyncIterator[None]:
+        given.append(options)
+        yield
+
+    async def story(loop: VirtualLoop) -> None:
+        stop = asyncio.Event()
+        loop.call_later(3.5, stop.set)
+        await server.serve(web.Application(), "127.0.0.1", 0, stop)
+
+    collector = SimpleNamespace(freeze=lambda: done.append("freeze"), collect=lambda: done.append("collect"))
+    monkeypatch.setattr(server, "run_server", run_server)
+    monkeypatch.setattr(server, "gc", collector)
+    run(story)
+    assert given == [{"metrics": None, "shutdown_s": 4.0, "lingering_time": 1.0, "auto_decompress": False}]
+    assert done == ["freeze", *["collect"] * 4]

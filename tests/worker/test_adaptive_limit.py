@@ -85,6 +85,8 @@ def test_requests_rejected_together_count_as_one_signal():
     bounds.answer(429)
     bounds.answer(429, 20, ago_s=0.5)
     assert bounds.slots == (32, 16)
+    bounds.answer(429)
+    assert bounds.slots == (32, 11), "it was sent since"
 
 
 def test_some_are_sent_however_often_twilio_is_busy():

@@ -8,6 +8,7 @@ import pytest
 
 from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import FindCall
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State, TransferMode
@@ -18,7 +19,7 @@ from conferral.storage.partition.session_store import SessionChange
 from conferral.worker.consumer.batch import DecidedBatch
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.executor.job import Job
-from tests.worker.executor_harness import START_MS, FakeTime, gated
+from tests.worker.executor_harness import START_MS, FakeTime, find, gated
 
 #: How long lost entries may be redelivered, milliseconds.
 REDELIVERY_WINDOW_MS = 10_000
@@ -85,6 +86,26 @@ async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
     assert dispatched(lease, event, verifies=True, session=session).mark_may_be_lost is may_be_lost
 
 
+@pytest.mark.parametrize(
+    ("event", "published_at_ms"),
+    [
+        (Park(**NEW, occurred_at_ms=START_MS), START_MS + 5_000),
+        (Park(**NEW), None),
+        (StageOverdue(**NEW, due_ms=START_MS, occurred_at_ms=START_MS), None),
+    ],
+)
+async def test_effect_of_a_command_is_timed_from_its_publication(event: Event, published_at_ms: int | None) -> None:
+    assert dispatched(later_lease(), event, verifies=False).command_published_at_ms == published_at_ms
+
+
+@pytest.mark.parametrize(("ahead_ms", "since_ms"), [(CLOCK_JUMP_MS - 1, 0), (CLOCK_JUMP_MS, -CLOCK_JUMP_MS)])
+def test_search_for_a_call_begins_at_the_earlier_time(ahead_ms: int, since_ms: int) -> None:
+    """A partition's time that is ahead of Redis's would miss calls in Twilio's list."""
+    job = dispatcher(later_lease(), [], ahead_ms=ahead_ms)._restored_job(find("f"), OutboxEntry(find("f"), START_MS))
+    assert isinstance(job.effect, FindCall)
+    assert job.effect.since_ms == find("f").since_ms + since_ms
+
+
 @pytest.mark.parametrize("has_all_commits", [True, False])
 @pytest.mark.parametrize("after_ms", [0, 1])
 def test_mark_of_an_effect_committed_before_the_rollback_may_be_lost_although_no_commit_is(
@@ -120,7 +141,7 @@ def dispatched(lease: Lease, event: Event, *, verifies: bool, session: Session |
     return job
 
 
-def dispatcher(lease: Lease, jobs: list[Job], *, verifies: bool = False) -> Dispatcher:
+def dispatcher(lease: Lease, jobs: list[Job], *, verifies: bool = False, ahead_ms: int = 5_000) -> Dispatcher:
     """A dispatcher whose partition's time is 5 s ahead of Redis's."""
     time = FakeTime()
     executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
@@ -129,6 +150,6 @@ def dispatcher(lease: Lease, jobs: list[Job], *, verifies: bool = False) -> Disp
         on_committed=lambda _decisions: None,
     )  # fmt: skip
     none: Any = SimpleNamespace(update=lambda *_given: None)
-    clock = StoreClock(time, offset_ms=5_000)
+    clock = StoreClock(time, offset_ms=ahead_ms)
     clock.observe(START_MS)
     return Dispatcher(0, lease, context, clock, none, none, math.inf if verifies else 0.0)

@@ -1,8 +1,12 @@
 """Who counts as alive, and how long handovers pause, to the moment: by clocks that are set by hand."""
 
 from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
 
 from conferral.runtime.clock import StoreClock
+from conferral.storage import scripts
 from conferral.storage.keys import Keys
 from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment.handover import HandoverBackoff
@@ -102,6 +106,14 @@ def test_worker_found_dead_stays_dead_until_a_heartbeat_after_the_next_read() ->
     members.known.note_dead(["b"])
     members.read(1.0, a=104_000)
     assert list(members.known.dead) == [], "not listed any more"
+
+
+async def test_dead_worker_is_listed_for_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    members, write = Members(), AsyncMock(return_value=(b"100000", [b"a", b"99000", b"b", b"90000"]))
+    monkeypatch.setattr(scripts, "write_heartbeat", write)
+    await members.known._send_heartbeat()
+    assert write.call_args.args[2] == ["me", 30_000]
+    assert members.known.names == {"me", "a"}
 
 
 def test_handovers_pause_longer_each_time_that_no_one_takes_a_partition() -> None:

@@ -22,7 +22,9 @@ from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.assignment.connection_watch import ConnectionWatch
 from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
+from conferral.worker.executor.request_shares import RequestShares, Share
 from conferral.worker.router.command_router import CommandRouter
+from conferral.worker.sweep.sweep_lease import SweepLease
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.worker.executor_harness import FakeTime
 from tests.worker.worker_cluster import ClusterClock
@@ -219,3 +221,56 @@ async def test_router_renews_its_lease_when_less_than_three_seconds_are_left(mon
         assert await routing._ensure_lease() is is_held
     assert renewed_at_s == [2.125, 4.25]
     assert routing._lease is None
+
+
+# ---- the sweep, and shares of requests -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lease_ms", "renewed_at_s"), [(5_000, [2.0, 3.5, 5.0]), (900, [2.0, 2.3, 2.6, 2.9, 3.2])])
+def test_lease_of_the_sweep_is_asked_for_twice_a_second_and_renewed_in_time(
+    lease_ms: int, renewed_at_s: list[float]
+) -> None:
+    async def story(loop: VirtualLoop) -> None:
+        nothing: Any = None
+        stop, at_s = asyncio.Event(), list[float]()
+        lease = SweepLease(
+            nothing, Keys("test", 4), "me", clock=ClusterClock(loop, 0.0), metrics=Metrics(), lease_ms=lease_ms,
+            schema=nothing, on_acquired=nothing,
+        )  # fmt: skip
+
+        async def acquire_or_renew() -> None:
+            at_s.append(round(loop.time(), 3))
+            if len(at_s) == 2:
+                raise StoreUnreachableError("away")
+            if len(at_s) == 5:
+                lease._lease = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
+
+        lease._acquire_or_renew = acquire_or_renew  # type: ignore[method-assign]
+        loop.call_later(renewed_at_s[-1] + 0.01, stop.set)
+        await lease.hold(stop)
+        assert at_s == [0.0, 0.5, 1.0, 1.5, *renewed_at_s]
+
+    run(story)
+
+
+def test_share_is_asked_for_again_as_soon_as_the_answer_says_or_redis_may_be_back() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        nothing: Any = None
+        stop, at_s, waits_s = asyncio.Event(), list[float](), [0.5, 0.1, None, None, 0.5]
+        shares = RequestShares(nothing, "key", "me", ClusterClock(loop, 0.0), Share(40, 8), usage=nothing)
+        assert (shares.workers, shares.current) == (1, Share(0, 0))
+
+        async def refresh() -> float:
+            at_s.append(round(loop.time(), 3))
+            wait_s = waits_s.pop(0)
+            if not waits_s:
+                stop.set()
+            if wait_s is None:
+                raise StoreUnreachableError("away")
+            return wait_s
+
+        shares.refresh = refresh  # type: ignore[method-assign]
+        await shares.run(stop)
+        assert at_s == [0.0, 0.5, 0.6, 0.7, 0.8]
+
+    run(story)

@@ -1,11 +1,15 @@
 """Access tokens of browser agents."""
 
+from types import SimpleNamespace
+
 import jwt
 import pytest
 
 from conferral.storage.codecs.timestamps import from_iso
+from conferral.webhooks.api.access_tokens import AccessTokens
+from conferral.webhooks.api.models import TokenRequest
 from tests.support.each import each
-from tests.webhooks.api.api_helpers import ENVIRON
+from tests.webhooks.api.api_helpers import ENVIRON, settings
 
 pytestmark = pytest.mark.redis
 
@@ -35,6 +39,12 @@ async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
     issued_s = int(held["jti"].rpartition("-")[2])
     assert 3600 <= held["exp"] - issued_s + 1 <= 3602
     assert "nbf" not in held
+
+
+def test_token_expires_after_an_hour_of_whole_seconds():
+    clock = SimpleNamespace(wall_ms=lambda: 1_800_000_000_999)
+    token = AccessTokens(settings(), clock).make(TokenRequest(identity="alice"))
+    assert from_iso(token.expires_at) == 1_800_003_600_000
 
 
 @pytest.mark.parametrize("identity", ["a", "Alice_7", "x" * 121])

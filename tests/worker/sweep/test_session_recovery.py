@@ -172,6 +172,18 @@ def test_anyone_else_who_is_alone_is_not_left_so(alone: ParticipantFound) -> Non
     story(scenario, replace(BOTH, has_started=False, participants=(alone,)))
 
 
+@pytest.mark.parametrize(("has_started", "participants"), [(True, (CUSTOMER,)), (False, (CUSTOMER, AGENT))])
+def test_caller_who_does_not_wait_for_the_first_agent_is_adopted(
+    has_started: bool, participants: tuple[ParticipantFound, ...]
+) -> None:
+    async def scenario(system: World) -> None:
+        system.arrives(LEFT)
+        await passes(10.0)
+        assert [one.participants for one in system.adopted] == [participants]
+
+    story(scenario, replace(BOTH, has_started=has_started, participants=participants))
+
+
 def test_session_that_was_only_late_is_not_searched_for() -> None:
     async def scenario(system: World) -> None:
         system.arrives(LEFT)
