@@ -64,13 +64,13 @@ class DialOutcome:
     #: Status of the party's own call.
     call_status: str
     #: The attempt of the `<Dial>`, from 1.
-    attempt: int = 1
+    attempt: int
     #: How often the action was requested, from 1.
-    request_number: int = 1
+    request_number: int
+    #: Whether the dial to the agent's phone failed while it presented the caller's number.
+    failed_with_callers_number: bool
     #: Whether another agent can be tried.
     has_next_agent: bool = False
-    #: Whether the dial to the agent's phone failed while it presented the caller's number.
-    failed_with_callers_number: bool = False
 
     @property
     def party_is_gone(self) -> bool:

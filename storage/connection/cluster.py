@@ -232,7 +232,7 @@ class _Pipeline(ClusterPipeline):
     _event_dispatcher: Any = None
 
     def __init__(self, client: ClusterClient) -> None:
-        super().__init__(client, transaction=False)
+        super().__init__(client)
         self._client = client
         self._commands: list[PipelineCommand] = []
 

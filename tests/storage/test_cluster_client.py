@@ -130,6 +130,7 @@ def test_slot_that_is_being_moved_is_asked_again_for_a_second_and_a_half() -> No
             with pytest.raises(TryAgainError):
                 await client.execute_command("GET", "a")
             assert 1.5 <= loop.time() - began_s < 1.53
+            assert "ASKING" not in a.asked
 
     run(story)
 

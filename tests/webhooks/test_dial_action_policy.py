@@ -36,7 +36,9 @@ BUSY, SILENT, UNREACHABLE = DialActionAnswer.SAY_BUSY, DialActionAnswer.SAY_NO_A
 def outcome(
     dial=BRIDGE, status="completed", *, call="in-progress", attempt=1, asked=1, sid=CALLER, party="customer", more=False
 ):
-    return DialOutcome(party, sid, dial, status, call, attempt, asked, more)
+    return DialOutcome(
+        party, sid, dial, status, call, attempt, asked, failed_with_callers_number=False, has_next_agent=more
+    )
 
 
 def customer(**known):

@@ -56,6 +56,15 @@ async def test_twiml_is_xml_in_utf_8(open_client):
         assert response.charset == "utf-8"
 
 
+@pytest.mark.parametrize(("called", "shown"), [("+14155550100", "+14155550100"), ("+14155550177", "+14155550177")])
+async def test_caller_without_a_number_is_shown_as_the_number_that_was_called(client, metrics, called, shown):
+    _, document = await post(client, "/voice/inbound", fields("call_arrives", From="anonymous", To=called))
+
+    assert ET.fromstring(document).find("Dial").get("callerId") == shown
+    labels = {"route": "/voice/inbound", "status": "200"}
+    assert 0 < metrics.registry.get_sample_value("conferral_webhook_request_seconds_sum", labels) < 60
+
+
 @pytest.mark.parametrize("route", ["/voice/inbound", "/voice/fallback"])
 async def test_without_redis_the_caller_is_bridged_all_the_same(client, ingest, metrics, lines, route):
     with_redis = (await post(client, route, fields("call_arrives")))[1]

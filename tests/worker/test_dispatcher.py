@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -104,6 +105,22 @@ def test_search_for_a_call_begins_at_the_earlier_time(ahead_ms: int, since_ms: i
     job = dispatcher(later_lease(), [], ahead_ms=ahead_ms)._restored_job(find("f"), OutboxEntry(find("f"), START_MS))
     assert isinstance(job.effect, FindCall)
     assert job.effect.since_ms == find("f").since_ms + since_ms
+
+
+@pytest.mark.parametrize(
+    ("verifies", "expired_at_ms", "is_read"), [(True, 0, True), (True, 1, True), (False, 1, True), (False, 0, False)]
+)
+async def test_entries_from_before_a_takeover_are_known_unless_it_was_clean(
+    verifies: bool, expired_at_ms: int, is_read: bool
+) -> None:
+    lease = Lease("lease", "7:worker", 0, math.inf, expired_at_ms, acquired_at_ms=START_MS, requested_at_s=0.0)
+    taken_over = dispatcher(lease, [], verifies=verifies)
+    store: Any = SimpleNamespace(newest_id=AsyncMock(return_value=(7, 1)), outbox=AsyncMock(return_value={}))
+    taken_over._context.partition_store = store  # type: ignore[misc]
+    assert await taken_over.read_outbox() == {}
+    assert taken_over._newest_at_takeover == ((7, 1) if is_read else (0, 0))
+    assert taken_over._predates_takeover(Park(session_id="S1", entry_id="7-1")) is is_read
+    assert not taken_over._predates_takeover(Park(session_id="S1", entry_id="7-2"))
 
 
 @pytest.mark.parametrize("has_all_commits", [True, False])

@@ -10,8 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.clock import StoreClock
-from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import LeaseLostError, OutcomeUnknownError, StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import EffectUnknown
 from conferral.storage.codecs.effect_codec import ExpireCalls
 from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
@@ -22,11 +23,13 @@ from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.assignment.connection_watch import ConnectionWatch
 from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
+from conferral.worker.executor.execution import Execution, ExecutionState
+from conferral.worker.executor.job import Job
 from conferral.worker.executor.request_shares import RequestShares, Share
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.sweep.sweep_lease import SweepLease
 from tests.simulation.virtual_loop import VirtualLoop, run
-from tests.worker.executor_harness import FakeTime
+from tests.worker.executor_harness import BUSY, START_MS, ExecutorHarness, FakeTime, redirect, update
 from tests.worker.worker_cluster import ClusterClock
 
 
@@ -183,6 +186,24 @@ def router(time: FakeTime) -> CommandRouter:
     )  # fmt: skip
 
 
+def test_router_asks_twice_a_second_whether_it_may_route() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        stop, at_s, routing = asyncio.Event(), list[float](), router(FakeTime())
+
+        async def current_queue(_stop: object) -> None:
+            at_s.append(loop.time())
+            if len(at_s) == 2:
+                raise StoreUnreachableError("away")
+            if len(at_s) == 4:
+                stop.set()
+
+        routing._current_queue = current_queue  # type: ignore[method-assign]
+        await routing._route(stop)
+        assert at_s == [0.0, 0.5, 1.0, 1.5]
+
+    run(story)
+
+
 @pytest.mark.parametrize(("waiting", "logged_at_s"), [(100_000, []), (100_001, [0.0, 60.0])])
 async def test_waiting_commands_are_counted_every_five_seconds_and_too_many_logged_once_a_minute(
     monkeypatch: pytest.MonkeyPatch, waiting: int, logged_at_s: list[float]
@@ -272,5 +293,54 @@ def test_share_is_asked_for_again_as_soon_as_the_answer_says_or_redis_may_be_bac
         shares.refresh = refresh  # type: ignore[method-assign]
         await shares.run(stop)
         assert at_s == [0.0, 0.5, 0.6, 0.7, 0.8]
+
+    run(story)
+
+
+# ---- requests under way ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_partition", [False, True])
+def test_executor_waits_for_requests_as_long_as_it_may(of_partition: bool) -> None:
+    async def story(loop: VirtualLoop) -> None:
+        system = ExecutorHarness()
+        for number, ends_after_s in enumerate((0.5, 60.0)):
+            gate = asyncio.Event()
+            loop.call_later(ends_after_s, gate.set)
+            system.calls.script[f"r{number}"].extend([gate, None])
+            system.submit(update(f"r{number}", f"S{number}"))
+        await system.settle()
+        began_s = loop.time()
+        await (system.executor.drain_partition(0, 2.0) if of_partition else system.executor.drain(2.0))
+        assert loop.time() - began_s == pytest.approx(2.0)
+        assert system.finished == ["r0"]
+        assert system.executor.in_flight == 0
+
+    run(story)
+
+
+async def test_verification_that_gets_its_turn_too_late_is_not_made() -> None:
+    system = ExecutorHarness()
+    system.calls.script["r"].append(OutcomeUnknownError())
+    execution = Execution(Job(effect=redirect("r"), partition=0, committed_at_ms=START_MS), system.executor._context)
+    assert await execution._handle_error(OutcomeUnknownError(), is_verifying=False) is None
+    assert execution.state is ExecutionState.VERIFYING
+    system.time.s = 8.0
+    assert isinstance(await execution._verify(), EffectUnknown)
+    assert system.calls.asked == []
+
+
+def test_job_that_waits_for_its_next_attempt_does_not_delay_a_handover() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        system, answer = ExecutorHarness(), asyncio.Event()
+        system.time.gate = asyncio.Event()
+        system.calls.script["r"].extend([answer, BUSY])
+        system.submit(update("r"))
+        await system.settle()
+        loop.call_later(0.3, answer.set)
+        began_s = loop.time()
+        await system.executor.drain_partition(0, 2.0)
+        assert 0.3 <= loop.time() - began_s <= 0.351
+        assert (system.finished, system.executor.in_flight) == ([], 0)
 
     run(story)

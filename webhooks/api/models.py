@@ -127,7 +127,7 @@ class LogReport(_LogPart):
 class LogEntry(BaseModel):
     """An event of a session, and what was decided."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
     __pydantic_extra__: dict[str, str]
 
     entry: str = Field(description="the entry's id in the stream")
