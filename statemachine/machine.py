@@ -216,7 +216,9 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
         after,
         state=draft.state,
         phase=phase,
-        state_since_ms=draft.now_ms if moved or phase is not before.phase else before.state_since_ms,
+        state_since_ms=(
+            draft.now_ms if moved or phase is not before.phase or not before.version else before.state_since_ms
+        ),
         version=version,
         updated_at_ms=draft.now_ms,
         facts_version=version if is_news or moved else after.facts_version,

@@ -353,6 +353,15 @@ def test_effect_ids_follow_from_the_entry_alone():
     assert first.last.effects[0].call_sid == AGENT_CALL
 
 
+def test_state_has_lasted_since_it_or_its_phase_began():
+    story = Scenario().comes_in().later(1_000).call("agent", "ringing")
+    assert story.session.state_since_ms == story.now_ms - 1_000
+    for change in (lambda: story.call("agent", "in-progress"), story.convert):
+        story.later(1_000)
+        change()
+        assert story.session.state_since_ms == story.now_ms
+
+
 def test_time_never_goes_back():
     story = Scenario().answered()
     earlier = step(story.session, story.last and _end(), story.session.updated_at_ms - 5_000, DEFAULT_POLICY)
