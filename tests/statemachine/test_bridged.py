@@ -29,6 +29,7 @@ def test_repeated_inbound_request_changes_nothing():
 @pytest.mark.parametrize("status, sip, dial_status, reason", [
     ("busy",      486, "busy",      "agent-busy"),
     ("busy",      603, "busy",      "agent-rejected"),
+    ("busy",      607, "busy",      "agent-rejected"),
     ("no-answer", 487, "no-answer", "agent-no-answer"),
     ("failed",    404, "failed",    "agent-failed"),
     ("canceled",  487, "canceled",  "agent-failed"),

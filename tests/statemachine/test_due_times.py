@@ -31,6 +31,12 @@ def swept(story: Scenario, *, after_ms: int) -> Scenario:
     return as_conference(story.later(after_ms)).sweep_finds("call-missing", "agent")
 
 
+def dial_refused(story: Scenario) -> Scenario:
+    """The conference into which the target is dialed is over."""
+    dial = story.legs["target"].dial
+    return story.fails("create_participant", "target", gone=True, status=404, effect_id=dial)
+
+
 @each("begin, timer, due_ms", [
     (lambda: Scenario(Policy()).comes_in(), "ring", 40_000),
     (lambda: Scenario().comes_in(), "age", 86_400_000),
@@ -55,6 +61,8 @@ def swept(story: Scenario, *, after_ms: int) -> Scenario:
     (lambda: blind_from_bridge().placed("target").call("target", "in-progress"), "dial", 2_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target"), "dial", 5_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue), "dial", 20_000),
+    (lambda: dial_refused(blind_from_bridge()), "dial", 3_000),
+    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue), "dial", 3_000),
     (parked, "park", 300_000),
 ])  # fmt: skip
 def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
@@ -115,6 +123,7 @@ def test_customer_of_an_outbound_call_is_overdue_as_long_after_the_agent_was_let
 def test_agent_of_a_call_that_was_bridged_after_all_is_overdue_as_long_after_that():
     story = called(POLICY).later(5_000).call("agent", "initiated", dial="").expect("bridged", phase="ringing")
     assert due_in_ms(story, "ring") == RING_MS
+    assert {party.wait_audio for party in story.session.parties.values()} == {""}
 
 
 def test_next_agent_is_overdue_as_long_after_the_end_of_the_one_before():
@@ -130,6 +139,7 @@ def test_call_that_the_gate_lets_in_is_known_though_the_answer_to_its_dial_is_lo
     story = Scenario(session_id=OUTBOUND).calls_out().gate("agent", "accepted").expect("bridged", phase="ringing")
     agent = story.session.parties["agent"]
     assert (agent.call_sid, agent.answered, agent.status) == (story.legs["agent"].call_sid, True, "connected")
+    assert agent.dial_check_at_ms == 0
 
 
 @pytest.mark.parametrize(("confirm", "due_ms"), [(False, 6_200), (True, 5_000)])

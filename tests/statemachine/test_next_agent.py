@@ -113,6 +113,7 @@ def test_next_agent_that_answered_is_found_by_the_read():
     story = rings().call("agent", "busy").fires(LeaveOverdue).next_agent()
     story.reads(customer="in-progress", **{"former agent": "busy"}, agent="in-progress")
     story.expect("bridged", phase="connected").expect_timers()
+    assert story.session.agent_number == 1
 
 
 def test_read_between_two_agents_ends_nothing():

@@ -73,6 +73,12 @@ def test_end_of_the_first_recording_is_not_taken_for_the_end_of_the_second():
     story.recording("completed", of_conference=False).expect_recording("in-progress")
 
 
+def test_customers_own_recording_is_paused_and_resumed_during_a_consult():
+    story = consult(running()).takes_part("target").record("pause").recorded().record("resume")
+    story.expect("transferring", "in-progress recording").recorded()
+    story.expect_command("record-resume", "accepted", "done")
+
+
 @pytest.mark.parametrize("action", ["start", "pause", "stop"])
 def test_record_command_refused_by_twilio_fails(action):
     story = (ordering() if action == "start" else running()).record(action, "it").not_recorded()
