@@ -1,7 +1,8 @@
 """Request authentication: accepts requests signed by Twilio and rejects all others before anything is published.
 
-Checks run from cheap to expensive: method, presence of a signature, size, content type, body, signature, account,
-fields. An oversized body is never hashed. The body of an unsigned request is never read.
+Checks run from cheap to expensive: method, presence of a signature, size, body, signature, account, fields. An
+oversized body is never hashed. The body of an unsigned request is never read. Every other body is read as a form: the
+signature covers the fields, so a body that is something else has a wrong one.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import probe
 from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.errors import RejectedError, Rejection
-from conferral.webhooks.form import FIELDS_MAX, Form, parse_form
+from conferral.webhooks.form import Form, parse_form
 from conferral.webhooks.large_bodies import LargeBodyLimiter
 from conferral.webhooks.signature import SignatureCheck
 
@@ -28,7 +29,6 @@ VOICE_BODY_BYTES_MAX = 1024 * 1024
 _READ_DEADLINE_S = 5.0
 _SIGNATURE_HEADER = "x-twilio-signature"
 _PROBE_HEADER = probe.HEADER.lower()
-_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ class Rules:
     prefix_was_kept: bool
     #: Whether it may be a GET. Its fields are then in the query, after our own.
     may_get: bool
-    #: Whether a caller waits for the answer. Then the body may be large, with any number of fields: all are signed, and
-    #: unknown ones are ignored.
+    #: Whether a caller waits for the answer. Then the body may be large.
     is_voice: bool
     #: Whether a browser app's parameters may be among the fields, under Twilio's names. For other voice requests, the
     #: first value of a repeated field counts: refusing one would cost the call.
@@ -87,7 +86,6 @@ class RequestAuthenticator:
     async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
         """Return the fields of a request; raise RejectedError, with the status to answer, if it is not from Twilio."""
         if rules.may_get and head.method == "GET":
-            _check_target(head)
             self._check_signature(head, Form(), rules)
             return self._checked(_query_form(head), rules)
         _check_head(head, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
@@ -127,15 +125,14 @@ class RequestAuthenticator:
                 return await asyncio.to_thread(self._signed_form, head, body, rules)
 
     def _signed_form(self, head: Head, body: bytes | bytearray, rules: Rules) -> Form:
-        is_text = True
         try:
-            form = parse_form(body, fields_max=None if rules.is_voice else FIELDS_MAX)
-        except ValueError:
-            if not rules.is_voice:
-                raise RejectedError(400, Rejection.MALFORMED_BODY) from None
-            form, is_text = parse_form(body, fields_max=None, errors="surrogateescape"), False
+            form = parse_form(body)
+        except UnicodeDecodeError:  # a browser or a phone network may send such a name
+            form = parse_form(body, errors="surrogateescape")
+            self._check_signature(head, form, rules)
+            return form.readable()
         self._check_signature(head, form, rules)
-        return form if is_text else form.readable()
+        return form
 
     def _check_signature(self, head: Head, signed: Form, rules: Rules) -> None:
         if not self._signature_check.is_valid(
@@ -161,8 +158,8 @@ def _signature(head: Head) -> str:
 
 
 def _query_form(head: Head) -> Form:
-    query = head.target.partition("?")[2].encode()
-    return parse_form(query, fields_max=None, errors="surrogateescape").readable()
+    query = head.target.partition("?")[2].encode(errors="surrogateescape")
+    return parse_form(query, errors="surrogateescape").readable()
 
 
 async def _read(
@@ -188,17 +185,7 @@ def _check_head(head: Head, bytes_max: int) -> None:
     if head.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
     _signature(head)
-    headers = head.headers
-    if int(headers.get("content-length", 0)) > bytes_max:  # the parser accepts only digits
+    if int(head.headers.get("content-length", 0)) > bytes_max:  # the parser accepts only digits
         raise RejectedError(413, Rejection.TOO_LARGE)
-    if "content-encoding" in headers:  # Twilio sends none, and a small body may decompress into a huge one
-        raise RejectedError(400, Rejection.CONTENT_ENCODING)
-    content_type = headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != _CONTENT_TYPE:
-        raise RejectedError(400, Rejection.CONTENT_TYPE)
-    _check_target(head)
-
-
-def _check_target(head: Head) -> None:
-    if not head.target.isascii():
-        raise RejectedError(400, Rejection.MALFORMED_URL)
+    if "content-encoding" in head.headers:  # Twilio sends none, and a small body may decompress into a huge one
+        raise RejectedError(403, Rejection.CONTENT_ENCODING)

@@ -13,7 +13,6 @@ class Rejection(StrEnum):
     TIMEOUT = "timeout"
     #: Too many large bodies at once.
     BUSY = "busy"
-    CONTENT_TYPE = "content-type"
     CONTENT_ENCODING = "content-encoding"
     MALFORMED_BODY = "malformed-body"
     MALFORMED_URL = "malformed-url"

@@ -5,9 +5,6 @@ Bytes that are not UTF-8 are kept until the signature has been verified.
 
 from urllib.parse import unquote
 
-#: Twilio sends about 25 fields, more if a browser adds its own.
-FIELDS_MAX = 512
-
 
 class Form(dict[str, str]):
     """Fields by name, the first value of each."""
@@ -49,18 +46,17 @@ def _unescaped(pair: tuple[str, str, str], errors: str) -> tuple[str, str, str]:
     return unquote(name, errors=errors), equals, unquote(value, errors=errors)
 
 
-def parse_form(body: bytes | bytearray, *, fields_max: int | None = FIELDS_MAX, errors: str = "strict") -> Form:
+def parse_form(body: bytes | bytearray, *, errors: str = "strict") -> Form:
     """Parse an `application/x-www-form-urlencoded` body.
 
     Blank values are kept, since they are signed, too.
 
     Args:
         body: The body, or the query of a GET.
-        fields_max: The maximum number of fields; None if the body's length is limit enough.
         errors: `surrogateescape` keeps bytes that are not UTF-8, as `os.fsdecode` does.
 
     Raises:
-        ValueError: The body is not UTF-8 and `errors` is `strict`, or it has too many fields.
+        UnicodeDecodeError: The body is not UTF-8, and `errors` is `strict`.
 
     Source: WHATWG URL standard, section 5.1.
     """
@@ -68,8 +64,6 @@ def parse_form(body: bytes | bytearray, *, fields_max: int | None = FIELDS_MAX, 
     # These three are nearly all that Twilio escapes (numbers and dates). None of them separates fields or starts
     # another escape, so they can be unescaped before splitting: this halves the time.
     text = text.replace("%2B", "+").replace("%3A", ":").replace("%2C", ",")
-    if fields_max is not None and text.count("&") >= fields_max:
-        raise ValueError("too many fields")
     pairs = [part.partition("=") for part in text.split("&") if part]
     if "%" in text:
         pairs = [_unescaped(pair, errors) if "%" in pair[0] or "%" in pair[2] else pair for pair in pairs]
