@@ -25,14 +25,9 @@ from conferral.console.websocket import PageSocket, reject
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
+from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
-from conferral.runtime.web.json_requests import (
-    BODY_BYTES_MAX,
-    NO_STORE,
-    RequestError,
-    json_response,
-    read_json_object,
-)
+from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response, read_json_object
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.shared_result import SharedResult
 from conferral.statemachine import diagram
@@ -86,12 +81,12 @@ def make_app(
         read_only=read_only,
         prefix=settings.prefix,
         public_command=command_line,
-        public_url=settings.public_url or "",
+        public_url=without_login(settings.public_url or ""),
         shown_token=settings.api_token.get_secret_value() if show_token and not read_only else "",
         has_twilio_pages=_is_twilio_api(settings.api_url),
     )
     command_routes = CommandRoutes(redis, access)
-    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors_as_json, _allowed_hosts(allowed_hosts)])
+    app = web.Application(middlewares=[_errors_as_json, _allowed_hosts(allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(static))
     app.add_routes(

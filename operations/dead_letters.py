@@ -214,11 +214,11 @@ class DeadLetters:
             source=self._source_of(letter.stream),
             entry_id=letter.entry_id,
             type=_mask(_mask_numbers(fields.get("type", ""), full=full)),
-            session=_mask(_name(fields.get("session", ""), full=full)),
+            session=_mask(_mask_unless_id(fields.get("session", ""), full=full)),
             not_retryable_reason=self._store.retry_problem(letter),
             fields={
                 _mask(_mask_numbers(name, full=full)): _mask(
-                    value if name in _ID_FIELDS and ID_PATTERN.fullmatch(value) else _mask_numbers(value, full=full)
+                    (_mask_unless_id if name in _ID_FIELDS else _mask_numbers)(value, full=full)
                 )
                 for name, value in [*fields.items()][:_FIELDS_MAX]
                 if name not in _HIDDEN_FIELDS
@@ -238,9 +238,9 @@ def _age_of(letter_id: str) -> tuple[int, int]:
     return int(at_ms), int(number)
 
 
-def _name(named: str, *, full: bool) -> str:
-    """Return the session's name as in the entry, masked: a command may name a session by a phone number."""
-    return wording.display_address(named, full=full) if named.startswith("+") else named
+def _mask_unless_id(text: str, *, full: bool) -> str:
+    """Mask the phone numbers of what should be an id: a command may name a session by a number, or by an address."""
+    return text if ID_PATTERN.fullmatch(text) else _mask_numbers(text, full=full)
 
 
 def _mask_numbers(text: str, *, full: bool) -> str:

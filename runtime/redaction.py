@@ -1,6 +1,7 @@
 """Redaction of phone numbers, shown outside of Redis and trusted pages only by their last two digits."""
 
 import re
+from urllib.parse import urlsplit, urlunsplit
 
 #: The example number in our messages: reserved for fiction, so it belongs to no one and may be shown. Source: North
 #: American Numbering Plan, 555-0100 to 555-0199.
@@ -27,6 +28,16 @@ def redact(address: str) -> str:
         return f"+…{''.join(digits[-2:])}" if len(digits) > 2 else "+…"
     kind, colon, _ = address.partition(":")
     return f"{kind}:…" if colon else "…"
+
+
+def without_login(url: str) -> str:
+    """Return a URL without user and password.
+
+    >>> without_login("https://twilio:secret@calls.example/base")
+    'https://calls.example/base'
+    """
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def mask_numbers(text: str) -> str:

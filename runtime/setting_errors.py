@@ -105,13 +105,14 @@ def is_secret(field: Any) -> bool:
 def show_value(given: object, *, masked: bool = False) -> str:
     r"""Return a value as a message may show it: no secret, no phone number, no password in a URL.
 
-    >>> show_value("redis://me:secret@cache:port/0"), show_value("+1 415 555 0123"), show_value("x", masked=True)
+    >>> show_value("redis://me:sec/ret@cache:port/0"), show_value("+1 415 555 0123"), show_value("x", masked=True)
     ('"redis://***@cache:port/0"', '"+…23"', 'the value (hidden, 1 character)')
     """
     text = str(given)
     if masked:
         return f"the value (hidden, {len(text)} character{'' if len(text) == 1 else 's'})"
-    text = re.sub(r"//[^/@]*@", "//***@", re.sub(r"(?<=password=)[^&]*", "***", text))
+    # Whatever is wrong with a URL, all before its last @ may be a password.
+    text = re.sub(r"^([a-z]+:)?(/*).*@", r"\1\2***@", re.sub(r"(?<=password=)[^&]*", "***", text), flags=re.DOTALL)
     text = mask_numbers(_LONG.sub(lambda found: f"{found[0][:2]}…", text))
     text = text if text.isprintable() else repr(text)[1:-1]
     return f'"{text[:_SHOWN_MAX]}{"…" if len(text) > _SHOWN_MAX else ""}"'

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
@@ -33,7 +34,8 @@ _NOT_IN_XML = frozenset("\ufffe\uffff")
 
 
 def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+    # Reading the port raises ValueError if it is none.
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value) or urlsplit(value).port == 0:
         raise ValueError("must be an http:// or https:// URL without query")
     return value.rstrip("/")
 
@@ -183,7 +185,7 @@ class ServiceSettings(CommandSettings):
     number: str = setting(
         "TWILIO_NUMBER",
         "caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
-        pattern=r"^\+[1-9]\d{6,14}$",
+        pattern=r"^\+[1-9][0-9]{6,14}$",
     )
     public_url: Annotated[HttpUrl, AfterValidator(_reject_placeholder)] = setting(
         "CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks"
@@ -354,6 +356,9 @@ def load(
         raise SettingsError(
             tuple(_describe_problem(kind, problem) for problem in error.errors(include_url=False))
         ) from None
+    except (OSError, UnicodeError) as error:
+        reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
+        raise SettingsError((f"{env_file or '.env'}: can't be read ({reason})",)) from None
     _check_pairs(settings)
     return settings
 

@@ -39,7 +39,7 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
             found, schema = await client.hmget(key, ["partitions", "schema"])
     count, found_version = _number(found), _number(schema)
     if count is None or found_version is None:
-        raise SettingsError((f"{key} in Redis has values that are not numbers: does another program use this prefix?",))
+        raise SettingsError((_foreign(key),))
     if count != partitions:
         raise SettingsError(
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
@@ -55,6 +55,10 @@ def _cluster_setting() -> Iterator[None]:
         if str(error) == CLUSTER_SETTING_MISSING:
             raise SettingsError((CLUSTER_SETTING_MISSING,)) from error
         raise
+
+
+def _foreign(key: str) -> str:
+    return f"{key} in Redis has values that are not numbers: does another program use this prefix?"
 
 
 def _number(text: bytes | None) -> int | None:
@@ -93,12 +97,15 @@ async def load(client: Client, prefix: str) -> Keys:
 
     Raises:
         NotInitializedError: Neither a webhook server nor a worker has run under this prefix.
+        StoreError: Another program has.
     """
     with store_errors():
         found = await client.hget(config_key(prefix), "partitions")
     if found is None:
         raise NotInitializedError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
-    return Keys(prefix, int(found))
+    if not (partitions := _number(found)):
+        raise StoreError(_foreign(config_key(prefix)))
+    return Keys(prefix, partitions)
 
 
 async def read_schema_version(client: Client, prefix: str) -> int:

@@ -11,7 +11,6 @@ from urllib.parse import urlparse
 
 from twilio.request_validator import add_port, remove_port
 
-from conferral.runtime.errors import SettingsError
 from conferral.webhooks.form import Form
 
 
@@ -28,16 +27,10 @@ class SignatureCheck:
         Args:
             public_url: `CONFERRAL_PUBLIC_URL`, without a trailing slash.
             tokens: The auth token, and a second one during a rotation.
-
-        Raises:
-            SettingsError: The public URL's port is invalid.
         """
-        try:
-            parsed = urlparse(public_url)
-            # Twilio signs the URL with or without its port; like the library, accept both.
-            without, url_parts = str(remove_port(parsed)), str(add_port(parsed))
-        except ValueError:
-            raise SettingsError(("CONFERRAL_PUBLIC_URL: its port must be a number up to 65535",)) from None
+        parsed = urlparse(public_url)
+        # Twilio signs the URL with or without its port; like the library, accept both.
+        without, url_parts = str(remove_port(parsed)), str(add_port(parsed))
         self._prefix = parsed.path
         bases = dict.fromkeys(self._without_prefix(base) for base in (public_url, without, url_parts))
         self._bases = tuple(base.encode() for base in bases)

@@ -33,9 +33,9 @@ def make_redis_client(url: str, max_connections: int = 8) -> Client:
     """Create a client for the configured URL; raise SettingsError if it is invalid."""
     try:
         return make_client(url, max_connections=max_connections)
-    except ValueError as error:
+    except ValueError:
         # redis-py's error message may quote the URL with its password.
-        raise SettingsError((setting_errors.describe_invalid("REDIS_URL", url, None),)) from error
+        raise SettingsError((setting_errors.describe_invalid("REDIS_URL", url, None),)) from None
 
 
 def describe_redis_error(error: StoreError, url: str) -> str:

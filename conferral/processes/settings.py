@@ -18,7 +18,7 @@ class SandboxSettings(StoreSettings):
         "TWILIO_API_KEY", "an API key, accepted as well as the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
     )
     api_secret: SecretStr | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
-    number: str | None = setting("TWILIO_NUMBER", "the number that callers dial", None, pattern=r"^\+[1-9]\d{6,14}$")
+    number: str | None = setting("TWILIO_NUMBER", "the number that callers dial", None, pattern=r"^\+[1-9][0-9]{6,14}$")
     public_url: HttpUrl | None = setting(
         "CONFERRAL_PUBLIC_URL", "the webhooks that the number and the TwiML app use", None
     )

@@ -109,8 +109,8 @@ async def _read_body(request: web.Request) -> bytes:
         raise too_large
     try:
         async with asyncio.timeout(_READ_DEADLINE_S):
-            # aiohttp enforces the application's client_max_size, also for bodies of unknown length.
-            return await request.read()
+            # Also for bodies of unknown length, whatever limit the application has.
+            return await request.clone(client_max_size=BODY_BYTES_MAX).read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:

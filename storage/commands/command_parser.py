@@ -111,15 +111,17 @@ def _safe_repr(given: object) -> str:
     return repr(given) if isinstance(given, str) and re.fullmatch(r"[A-Za-z_-]{0,32}", given) else "(unprintable)"
 
 
-def schema_of(command: type[Command], *, without: Collection[str] = ()) -> dict[str, Any]:
+def schema_of(command: type[Command], *, without: Collection[str] = (), needs_type: bool = True) -> dict[str, Any]:
     """Return a command's JSON Schema (2020-12); it accepts what `parse` does, as far as a schema can say.
 
     Args:
         without: Fields given in another way, such as `session` in a request's path.
+        needs_type: Whether there are other commands that it could be.
     """
     properties: dict[str, Any] = {"type": {"type": "string", "const": command.name}}
     properties |= {one.name: _field_schema(one) for one in fields_of(command)}
-    needed = ["type", *(one.name for one in fields_of(command) if one.is_required)]
+    needed = ["type"] if needs_type else []
+    needed += [one.name for one in fields_of(command) if one.is_required]
     schema = {
         "title": command.__name__,
         "description": inspect.cleandoc(command.__doc__ or ""),

@@ -128,7 +128,9 @@ async def test_token_for_copyable_commands_is_sent_only_when_enabled(open_consol
     ],
 )
 async def test_page_receives_the_api_address_and_whether_twilio_has_pages_for_it(open_console, api_url, has_pages):
-    console = await open_console(variables={"TWILIO_API_URL": api_url, "CONFERRAL_PUBLIC_URL": "http://calls.example/"})
+    console = await open_console(
+        variables={"TWILIO_API_URL": api_url, "CONFERRAL_PUBLIC_URL": "http://me:x@calls.example/"}
+    )
     page = await Page.open(console, {"view": "health"})
 
     hello = await page.next("hello")

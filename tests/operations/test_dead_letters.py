@@ -117,10 +117,14 @@ async def test_numbers_are_cut_however_they_are_written(client, letters, value, 
     assert (whole.fields["said"], whole.type, whole.fields[value]) == (value, value, "x")
 
 
-async def test_session_named_by_a_number_is_shown_by_its_last_digits(client, letters):
-    await put_letter(client, 1, "missing field type", session=NUMBER)
-    assert (await letters.list()).letters[0].session == "+…23"
-    assert (await letters.list(full=True)).letters[0].session == NUMBER
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [(NUMBER, "+…23"), (NUMBER[1:], "+…23"), (f"sip:{NUMBER}@pbx", "sip:+…23@pbx"), ("night-2026-11-22", None)],
+)
+async def test_session_named_by_a_number_is_shown_by_its_last_digits(client, letters, named, shown):
+    await put_letter(client, 1, "missing field type", session=named)
+    assert (await letters.list()).letters[0].session == (shown or named)
+    assert (await letters.list(full=True)).letters[0].session == named
 
 
 async def test_source_is_shown_as_a_partition_or_verbatim(client, letters):

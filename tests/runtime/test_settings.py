@@ -58,10 +58,14 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("TWILIO_ACCOUNT_SID", "AC123"),
     ("TWILIO_NUMBER", "(415) 555-0100"),
     ("TWILIO_NUMBER", "+0"),
+    ("TWILIO_NUMBER", "+1\uff14155550100"),
     ("TWILIO_API_KEY", "SK1"),
     ("TWILIO_API_URL", "ftp://x"),
     ("CONFERRAL_PUBLIC_URL", "voice.example.com"),
     ("CONFERRAL_PUBLIC_URL", "https://x.example/?a=1"),
+    ("CONFERRAL_PUBLIC_URL", "https://x.example:https"),
+    ("CONFERRAL_PUBLIC_URL", "https://x.example:65536/base"),
+    ("CONFERRAL_PUBLIC_URL", "https://[::1"),
     ("CONFERRAL_PREFIX", "a{b}"),
     ("CONFERRAL_PREFIX", "a b"),
     ("CONFERRAL_PARTITIONS", "0"),
@@ -118,6 +122,15 @@ def test_invalid_settings_are_shown_without_secrets_and_numbers():
     assert "555" not in line.partition(";")[0]
     (line,) = problems(REDIS_URL="http://me:very-secret@cache")
     assert '"http://***@cache"' in line
+    for url in (
+        "me:very-secret@cache",
+        "redis:/me:very-secret@cache",
+        "http://:very/secret@cache",
+        "http://v@ry:s@cache",
+    ):
+        (line,) = problems(REDIS_URL=url)
+        assert '***@cache"' in line
+        assert not re.search("very|secret|ry:s", line)
     (line,) = problems(TWILIO_ACCOUNT_SID="0123456789abcdef0123456789abcdef")
     assert line.startswith('TWILIO_ACCOUNT_SID: "01…" is not valid; ')
     (line,) = problems(CONFERRAL_API_TOKEN="very-secret word")
@@ -181,6 +194,14 @@ def test_given_values_hide_the_environment_and_the_env_file(monkeypatch, tmp_pat
     assert (given.prefix, given.redis_url) == ("conferral", "redis://localhost:6379/0")
     found = load(StoreSettings)
     assert (found.prefix, found.redis_url) == ("from-the-file", "redis://elsewhere:1/0")
+
+
+def test_an_env_file_that_can_not_be_read_is_a_wrong_setting(tmp_path):
+    file = tmp_path / ".env"
+    file.write_bytes("CONFERRAL_GREETING=Grüß Gott".encode("latin-1"))
+    with pytest.raises(SettingsError) as wrong:
+        load(StoreSettings, env_file=file)
+    assert wrong.value.problems == (f"{file}: can't be read (not UTF-8)",)
 
 
 def test_operators_commands_need_nothing_of_twilio():

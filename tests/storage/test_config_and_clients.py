@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 from redis.asyncio.cluster import RedisCluster
 
-from conferral.runtime.errors import SettingsError, StoreUnreachableError
+from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors
 from conferral.storage.connection.partial_reads import run_each_answering
@@ -44,6 +44,10 @@ async def test_foreign_configuration_is_refused(client):
     await client.hset("test:config", mapping={"partitions": "many", "schema": 1})
     with pytest.raises(SettingsError, match="does another program use this prefix"):
         await config.ensure(client, "test", 8)
+    for partitions in ("many", "", "-1", "0"):
+        await client.hset("test:config", "partitions", partitions)
+        with pytest.raises(StoreError, match="does another program use this prefix"):
+            await config.load(client, "test")
 
 
 @pytest.mark.parametrize("policy, is_refused", [

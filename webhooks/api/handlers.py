@@ -108,8 +108,8 @@ class Handlers:
 
     async def call(self, request: ApiRequest) -> web.Response:
         """Submit a `call`, which opens a session."""
-        if "type" in request.body:
-            raise RequestError(ErrorType.INVALID, 'unexpected field "type": this path takes the fields of call')
+        if request.body.get("type", "call") != "call":
+            raise RequestError(ErrorType.INVALID, "type must be call: POST other commands to /sessions/ID/commands")
         model = _parsed_command(request, type="call")
         command = await self.commands.submit(model)
         session_id = command.session or command_stream.session_id_of(command.command_id)

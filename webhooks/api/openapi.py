@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import Command
 from conferral.storage.commands.command_parser import schema_of
@@ -44,7 +45,7 @@ def document(public_url: str) -> dict[str, Any]:
             "/asyncapi.json describes the same commands over a Redis stream.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": public_url}],
+        "servers": [{"url": without_login(public_url)}],  # anyone may read this
         "security": [{"token": []}],
         "paths": paths,
         "components": {
@@ -127,5 +128,7 @@ def _schemas() -> dict[str, Any]:
     for route in ROUTES:
         if isinstance(route.body, tuple):
             for command in route.body:
-                schemas[command_name(command)] = schema_of(command, without=route.body_without)
+                schemas[command_name(command)] = schema_of(
+                    command, without=route.body_without, needs_type=len(route.body) > 1
+                )
     return dict(sorted(schemas.items()))

@@ -88,7 +88,6 @@ ROUTES = (
         "Publishes the command `call`, which opens a session. The fields are those of the command.",
         {202: ResponseSpec(models.SessionAccepted, "The call has been requested")},
         body=(Call,),
-        body_without=("type",),
         more_error_types=(ErrorType.ID_CONFLICT, ErrorType.FULL),
     ),
     Route(

@@ -154,7 +154,8 @@ async def test_a_wrong_field_is_refused_in_the_words_of_the_stream(api, store, f
     [
         (COMMANDS, {"type": "end", "session": CALLER}, 'unexpected field "session": the path names the session'),
         (COMMANDS, {"type": "call", "agent": "client:a"}, "call opens a session: POST it to /sessions"),
-        ("/sessions", {"type": "call"}, 'unexpected field "type": this path takes the fields of call'),
+        ("/sessions", {"type": "end"}, "type must be call: POST other commands to /sessions/ID/commands"),
+        ("/sessions", {"type": ["call"]}, "type must be call: POST other commands to /sessions/ID/commands"),
         (
             "/sessions",
             {"agent": "client:a"},
@@ -186,10 +187,11 @@ async def test_requested_address_is_neither_logged_nor_returned(api, lines):
 # ---- a new session -----------------------------------------------------------------------------------------------
 
 
-async def test_call_response_includes_the_future_session_id(api, store):
+@pytest.mark.parametrize("given", [{}, {"type": "call"}])
+async def test_call_response_includes_the_future_session_id(api, store, given):
     body = {"agent": "client:alice", "customer": "+14155550199", "mode": "conference", "timeout": 40}
 
-    status, answer = await ask(api, "/sessions", body)
+    status, answer = await ask(api, "/sessions", body | given)
 
     (entry,) = await published(store)
     assert status == 202
