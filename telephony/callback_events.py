@@ -7,7 +7,6 @@ may raise `MalformedCallbackError`, which names the field that is missing or mal
 
 import re
 from collections.abc import Collection
-from urllib.parse import urldefrag
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events import (
@@ -383,7 +382,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
 
 def _announced(fields: Fields) -> dict[str, str]:
     """Return what was played: the command whose text Conferral's document said, or the command's URL."""
-    url, query = urldefrag(fields.get("AnnounceUrl", ""))[0], ""
+    url, query = fields.get("AnnounceUrl", "").partition("#")[0], ""
     if ANNOUNCEMENT_PATH in url:
         url, _, query = url.partition("?")
     try:

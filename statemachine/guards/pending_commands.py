@@ -310,6 +310,7 @@ def is_of_announcement(draft: Draft, event: AnnouncementEnded) -> bool:
     for command in draft.session.pending_commands:
         if command.name == Announce.name:
             # The late end of an earlier announcement says nothing about this one.
-            is_this = event.command == command.command_id if event.command else event.url in ("", command.url)
+            url = command.url.partition("#")[0]  # as in callbacks: a fragment holds connection overrides
+            is_this = event.command == command.command_id if event.command else event.url in ("", url)
             return is_this and (event.call_sid in command.playing_to if command.playing_to else not event.call_sid)
     return False

@@ -57,7 +57,7 @@ async def test_file_is_played_to_all_and_its_url_is_fetched_unchanged(redis_serv
         (request,) = [one for one in system.sandbox.request_log.requests("POST") if one.get("AnnounceUrl")]
         assert (request.get("AnnounceUrl"), request.get("AnnounceMethod")) == (URL, "GET")
         # It can be tried again with something else.
-        await crowd.done("announce", url=f"{system.public_url}/media/music.wav")
+        await crowd.done("announce", url=f"{system.public_url}/media/music.wav#rc=2")
         assert times_heard(crowd, "customer", "music") == times_heard(crowd, "agent", "music") == 1
         await crowd.let_go(debugger=world_debugger(system))
 
