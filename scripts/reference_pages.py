@@ -229,7 +229,8 @@ def _fields() -> tuple[str, ...]:
         f"{_inner(Recording, {'recording_sid', 'status', 'url', 'duration_s'})}."
     )
     newest = _prose(
-        "The newest transfer keeps its fields until the next one begins. Every finished transfer is in the "
+        "The newest transfer keeps its fields until the next one begins. Before the first, the hash lacks them; the "
+        "API and `conferral show --json` return them empty. Every finished transfer is in the "
         "[outcomes stream](../commands.md#outcomes-for-other-systems)."
     )
     return closed, newest, transfer, "Fields that are absent unless they apply:\n", others, inner

@@ -77,7 +77,7 @@ def decode(fields: Mapping[str, str]) -> Session:
         CorruptHashError: A field is missing or invalid.
     """
     transfer = None
-    if "transfer.status" in fields:
+    if fields.get("transfer.status"):
         transfer = TransferState(**_ALL.transfer.decode(fields, "transfer."))
     recording = None
     if "recording.status" in fields:

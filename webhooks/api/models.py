@@ -86,7 +86,7 @@ SESSION_PATTERNS: dict[str, dict[str, Any]] = {
     rf"{_PARTY}status$": {"type": "string", **_one_of(PartyStatus)},
     rf"{_PARTY}(call_sid|address|label|left_reason)$": {"type": "string"},
     rf"{_PARTY}(held|muted)$": {"type": "string", "enum": ["true", "false"]},
-    r"^transfer\.status$": {"type": "string", **_one_of(TransferStatus)},
+    r"^transfer\.status$": {"type": "string", **_one_of(TransferStatus, "")},
     r"^transfer\.(mode|to|by|reason)$": {"type": "string"},
 }
 

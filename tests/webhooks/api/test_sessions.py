@@ -37,7 +37,9 @@ async def test_session_is_returned_as_stored_in_redis(api, store):
 
     status, body = await get(api, f"/sessions/{CALLER}")
 
-    assert (status, body) == (200, session_codec.encode(session()))
+    transfer = {name: value for name, value in body.items() if name.startswith("transfer.")}
+    assert transfer == {f"transfer.{name}": "" for name in ("mode", "to", "by", "status", "reason")}, "there was none"
+    assert (status, body) == (200, session_codec.encode(session()) | transfer)
     assert body["party.customer.address"] == CUSTOMER_NUMBER  # anyone with the token may know it
 
 
