@@ -71,12 +71,15 @@ class OutboxEntry:
     #: Redis's time at which it was marked as possibly sent, Unix milliseconds; None without a mark. Only at-most-once
     #: effects are marked.
     sent_at_ms: int | None = None
+    #: Place among the effects of its commit, a number that grows: a hash of Redis keeps no order.
+    place: int = 0
 
 
 class _Header(msgspec.Struct):
     kind: str
     committed_at_ms: int
     sent_at_ms: int | None = None
+    place: int = 0
 
 
 _HEADER = msgspec.json.Decoder(_Header)
@@ -88,8 +91,9 @@ def encode(entry: OutboxEntry) -> bytes:
     """Return the JSON of an outbox entry."""
     # The mark comes first, where the `mark_sent` script puts it.
     mark = {} if entry.sent_at_ms is None else {"sent_at_ms": entry.sent_at_ms}
+    place = {"place": entry.place} if entry.place else {}
     work = {"kind": entry.work.kind, **msgspec.to_builtins(entry.work)}
-    return msgspec.json.encode({**mark, "committed_at_ms": entry.committed_at_ms, **work})
+    return msgspec.json.encode({**mark, "committed_at_ms": entry.committed_at_ms, **place, **work})
 
 
 def decode(body: bytes) -> OutboxEntry | None:
@@ -102,6 +106,7 @@ def decode(body: bytes) -> OutboxEntry | None:
         return None
     try:
         header = _HEADER.decode(body)
-        return OutboxEntry(_DECODERS[header.kind].decode(body), header.committed_at_ms, header.sent_at_ms)
+        work = _DECODERS[header.kind].decode(body)
+        return OutboxEntry(work, header.committed_at_ms, header.sent_at_ms, header.place)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         raise BadEntryError("an outbox entry can't be decoded") from None

@@ -164,7 +164,9 @@ def _collect(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
         batch.outbox_del.append(before.open_read_id)
         decided.effects = [(effect, of) for effect, of in decided.effects if effect.effect_id != before.open_read_id]
     for effect in result.effects:
-        batch.outbox_put[effect.effect_id] = effect_codec.encode(OutboxEntry(effect, now_ms))
+        # Grows with each effect, also if one before it has been removed again.
+        entry = OutboxEntry(effect, now_ms, place=len(batch.outbox_put) + len(batch.outbox_del))
+        batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
         decided.effects.append((effect, event))
     for report in result.reports:
         _add_post_commit_write(decided, ReportCommand(event.session_id, report), now_ms)

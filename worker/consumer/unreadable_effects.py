@@ -33,7 +33,7 @@ def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[
             continue
         if entry is not None:
             entries.append(entry)
-    return sorted(entries, key=lambda entry: entry.committed_at_ms), unreadable
+    return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place)), unreadable
 
 
 async def dead_letter_unreadable(
