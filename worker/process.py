@@ -85,7 +85,6 @@ class Worker:
         self._policy = self._environment.policy or make_policy(settings, self._directory.current)
         self._clock = self._environment.clock
         self._store_clock = StoreClock(self._clock)
-        self._stop_by_s = 0.0
         #: Schema version at which this worker writes, as last read from Redis.
         self.schema = SchemaVersion(self._environment.schema_version)
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
@@ -109,7 +108,7 @@ class Worker:
             if keys is None:
                 return 0
             parts = self._make_parts(connections, keys)
-            stopping = asyncio.create_task(self._set_stop_deadline(stop))
+            stopping = asyncio.create_task(self._stop_deadline_s(stop))
             count_outages(self.metrics)
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks = self._with_restarts(stop, {
@@ -131,8 +130,8 @@ class Worker:
             try:
                 return await run_until_stopped(stop, tasks)
             finally:
-                await stopping
-                await self._drain(connections.client, keys, parts.assigner, parts.executor, parts.shares)
+                stop_by_s = await stopping
+                await self._drain(connections.client, keys, parts.assigner, parts.executor, parts.shares, stop_by_s)
         finally:
             await connections.close()
 
@@ -191,10 +190,16 @@ class Worker:
         return self._policy
 
     async def _drain(
-        self, client: Client, keys: Keys, assigner: PartitionAssigner, executor: Executor, shares: RequestShares
+        self,
+        client: Client,
+        keys: Keys,
+        assigner: PartitionAssigner,
+        executor: Executor,
+        shares: RequestShares,
+        stop_by_s: float,
     ) -> None:
         """Wait for requests in flight, then release their leases, so other workers need not wait for them to expire."""
-        left_s = self._stop_by_s - self._clock.monotonic_s()
+        left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(assigner.drain(is_drained, executor))
         (task,) = self._with_restarts(is_drained, {"request_shares": lambda: shares.run(is_drained)}).values()
@@ -202,7 +207,7 @@ class Worker:
         await executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
-            async with asyncio.timeout(max(RELEASE_S, self._stop_by_s - self._clock.monotonic_s())):
+            async with asyncio.timeout(max(RELEASE_S, stop_by_s - self._clock.monotonic_s())):
                 await handing_over
                 await assigner.release()
                 await refreshing_shares
@@ -214,9 +219,9 @@ class Worker:
             refreshing_shares.cancel()
         log.info("worker_stopped", holder=self.name)
 
-    async def _set_stop_deadline(self, stop: asyncio.Event) -> None:
+    async def _stop_deadline_s(self, stop: asyncio.Event) -> float:
         await stop.wait()
-        self._stop_by_s = self._clock.monotonic_s() + STOP_S
+        return self._clock.monotonic_s() + STOP_S
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
         trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")

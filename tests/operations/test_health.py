@@ -121,7 +121,7 @@ def test_figures_are_those_of_the_metrics():
     metrics.events.labels("convert", "stale").inc()
     metrics.commits.labels("ok").inc(2)
     metrics.commits.labels("conflict").inc()
-    for status in ("200", "403", "503", "204"):
+    for status in ("200", "400", "503", "204"):
         metrics.webhook_requests.labels("/voice/inbound", status).observe(0.1)
     for status in ("200", "429", "0"):
         metrics.rest_requests.labels("hang_up_call", status).observe(0.1)

@@ -59,7 +59,7 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         await client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     stop = asyncio.Event()
     router = CommandRouter(
-        client, BlockingReads(blocking), KEYS, "router", SystemClock(), Metrics(),
+        client, BlockingReads(blocking), KEYS, "router", SystemClock(), Metrics(), is_dead=lambda _name: False,
         allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
         conference_names=ConferenceNames(["secret"], "test"),
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),

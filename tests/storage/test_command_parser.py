@@ -210,6 +210,7 @@ def accepts_object(schema, value) -> bool:
 @each("name", COMMANDS_BY_NAME)
 def test_schema_accepts_a_valid_command_and_its_empty_fields(name):
     schema = schema_of(COMMANDS_BY_NAME[name])
+    assert schema["description"]
     fields = {"type": name, "session": "s", **VALID.get(name, {})}
     empty = dict.fromkeys(schema["properties"].keys() - schema["required"] - fields.keys(), "")
     assert accepts(schema, fields)

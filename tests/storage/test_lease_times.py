@@ -136,4 +136,5 @@ def test_death_on_a_young_server_of_which_nothing_is_noted(expired_at_ms: int, u
 def test_previous_holder_could_send_until_its_lease_expired() -> None:
     assert lease(expired_at_ms=999_000, clock_offset_ms=5).sent_until_ms == 999_005
     assert lease(expired_at_ms=0, clock_offset_ms=5).sent_until_ms == 1_000_005
+    assert lease().sent_until_ms == 1_000_000
     assert [lease(expired_at_ms=at_ms).was_released for at_ms in (0, 1)] == [True, False]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from aiohttp import web
@@ -17,12 +18,13 @@ from conferral.storage.schema import SchemaVersion
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.webhooks import server
+from conferral.webhooks import app, server
+from conferral.webhooks.api.commands import ApiCommands
 from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
 from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
-from conferral.webhooks.errors import RejectedError
+from conferral.webhooks.errors import RejectedError, Rejection
 from conferral.webhooks.form import Form, parse_form
 from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.large_bodies import LargeBodyLimiter
@@ -30,6 +32,7 @@ from conferral.webhooks.responses import read_undecided, store_deadline
 from conferral.webhooks.voice import VoiceRoutes
 from conferral.webhooks.wait_url import WaitRoutes
 from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.each import each
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, settings
 
 
@@ -192,3 +195,22 @@ def test_server_collects_garbage_every_second_and_gives_open_requests_their_time
     run(story)
     assert given == [{"metrics": None, "shutdown_s": 4.0, "lingering_time": 1.0, "auto_decompress": False}]
     assert done == ["freeze", *["collect"] * 4]
+
+
+@each("status, closes, allow", [(400, None, None), (403, None, None), (405, None, "POST"), (408, False, None),
+                                (413, False, None), (503, None, None)])  # fmt: skip
+def test_connection_is_closed_instead_of_reading_the_rest_of_a_body(
+    status: int, closes: bool | None, allow: str | None
+) -> None:
+    response = app._rejected("/voice/inbound", status, Rejection.TIMEOUT)
+    assert (response.status, response.keep_alive, response.headers.get("Allow")) == (status, closes, allow)
+
+
+@pytest.mark.parametrize(("waiting", "wait_s"), [(499, 30.0), (500, 0)])
+async def test_five_hundred_requests_may_wait_for_an_outcome(waiting: int, wait_s: float) -> None:
+    commands = ApiCommands(NOTHING, NOTHING)
+    commands._waiting = waiting
+    commands._submitter = SimpleNamespace(wait_for_outcome=AsyncMock(return_value=None))  # type: ignore[assignment]
+    assert await commands.wait_for_outcome(NOTHING, 30.0, lambda: False) is None
+    assert commands._submitter.wait_for_outcome.call_args.args[1] == wait_s  # type: ignore[attr-defined]
+    assert commands._waiting == waiting

@@ -46,7 +46,7 @@ class Routing:
         """Routes until the condition holds."""
         router = CommandRouter(
             self.client, BlockingReads(self.blocking, pipelining=False), self.keys, "router", SystemClock(),
-            self.metrics, allowed=self.allowed,
+            self.metrics, is_dead=lambda _name: False, allowed=self.allowed,
             names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids,
         )  # fmt: skip
         stop = asyncio.Event()

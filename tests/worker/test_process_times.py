@@ -9,10 +9,12 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import outcome_stream
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
+from conferral.worker.wiring import Connections
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.local_system import settings_for
 from tests.worker.worker_cluster import ClusterClock
@@ -89,3 +91,17 @@ def test_gauges_follow_what_the_worker_holds() -> None:
         assert refreshed == [0, 2, 4, 6, 8]
 
     run(story)
+
+
+def test_each_use_of_redis_has_connections_of_its_own() -> None:
+    """Reads that block have all partitions' and some more; commits and leases two for each partition, and some more."""
+    opened: list[tuple[bool, int]] = []
+
+    def connect(url: str, *, blocking: bool = False, max_connections: int = 64) -> Any:
+        opened.append((blocking, max_connections))
+        return make_client(url, blocking=blocking, max_connections=max_connections)
+
+    environment: Any = SimpleNamespace(redis=connect, http=lambda *_given, **_named: None, clock=None)
+    connections = Connections.open(settings_for("redis://localhost", None, "https://example.com"), environment, NOTHING)
+    connections.reads.close()
+    assert opened == [(False, 256), (True, 4 + 8), (False, 2 * 4 + 32), (False, 1)]

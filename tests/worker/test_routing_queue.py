@@ -50,7 +50,7 @@ class Cluster:
     def router(self, name: str = "one") -> CommandRouter:
         return CommandRouter(
             self.client, BlockingReads(self.blocking), KEYS, name, ClusterClock(self.loop, 1_000.0), self.metrics,
-            allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
+            is_dead=lambda _name: False, allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
             conference_names=ConferenceNames(["secret"], "test"),
             caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
         )  # fmt: skip

@@ -54,11 +54,11 @@ def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(
         client = MemoryServer(lambda: EPOCH_MS).client()
         stop = asyncio.Event()
         stop.set()
-        await worker._set_stop_deadline(stop)
+        stop_by_s = await worker._stop_deadline_s(stop)
         await asyncio.sleep(spent_s)  # a delay: virtual time
         assigner: Any = SilentAssigner()
         silent: Any = executor
-        await worker._drain(client, Keys("test", 4), assigner, silent, silent)
+        await worker._drain(client, Keys("test", 4), assigner, silent, silent, stop_by_s)
         assert loop.time() == pytest.approx(stopped_s)
         assert executor.drained_s == pytest.approx(drained_s), "what is under way is given its time"
 

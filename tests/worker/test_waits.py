@@ -182,7 +182,7 @@ def router(time: FakeTime) -> CommandRouter:
     nothing: Any = None
     return CommandRouter(
         nothing, nothing, Keys("test", 4), "me", time, Metrics(),
-        allowed=nothing, names=nothing, conference_names=nothing, caller_ids=nothing,
+        is_dead=nothing, allowed=nothing, names=nothing, conference_names=nothing, caller_ids=nothing,
     )  # fmt: skip
 
 
@@ -256,7 +256,7 @@ def test_lease_of_the_sweep_is_asked_for_twice_a_second_and_renewed_in_time(
         stop, at_s = asyncio.Event(), list[float]()
         lease = SweepLease(
             nothing, Keys("test", 4), "me", clock=ClusterClock(loop, 0.0), metrics=Metrics(), lease_ms=lease_ms,
-            schema=nothing, on_acquired=nothing,
+            schema=nothing, on_acquired=nothing, is_dead=nothing,
         )  # fmt: skip
 
         async def acquire_or_renew() -> None:

@@ -59,8 +59,8 @@ class CommandRouter:
         names: Callable[[], Mapping[str, str]],
         conference_names: ConferenceNames,
         caller_ids: CallerIdChecker,
+        is_dead: Callable[[str], bool],
         schema: SchemaVersion | None = None,
-        is_dead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         """Route nothing yet.
 

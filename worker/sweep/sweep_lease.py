@@ -41,7 +41,7 @@ class SweepLease:
         lease_ms: int,
         schema: SchemaVersion,
         on_acquired: Callable[[int], Awaitable[None]],
-        is_dead: Callable[[str], bool] = lambda _name: False,
+        is_dead: Callable[[str], bool],
     ) -> None:
         self._client = client
         self._keys = keys

@@ -112,9 +112,9 @@ class Sweeper:
         store_clock: StoreClock,
         metrics: Metrics,
         times: SweepTimes,
+        is_dead: Callable[[str], bool],
         lease_ms: int = LEASE_MS,
         schema: SchemaVersion | None = None,
-        is_dead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._keys = keys
         self._account_lists = account_lists

@@ -97,7 +97,8 @@ class SweepHarness:
         return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
 
     def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
-        options = {"account_lists": self.account, "times": TIMES, "lease_ms": 5_000, "names": NAMES} | more
+        alive: dict[str, Any] = {"is_dead": lambda _name: False}
+        options = alive | {"account_lists": self.account, "times": TIMES, "lease_ms": 5_000, "names": NAMES} | more
         return Sweeper(
             self.client, self.keys, name, clock=self.clock, store_clock=self.store_clock, metrics=self.metrics,
             **options,
