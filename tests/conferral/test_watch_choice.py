@@ -283,6 +283,7 @@ def wait_for(terminal, text):
     return seen
 
 
+@pytest.mark.soak
 @pytest.mark.redis
 @pytest.mark.processes
 def test_piped_watch_reports_errors_and_exits_cleanly_on_ctrl_c(redis, redis_server, tmp_path):

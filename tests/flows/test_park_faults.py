@@ -110,6 +110,7 @@ async def test_flag_that_is_not_cleared_parks_nothing(system):
     await ended_by_command(system, talk.session)
 
 
+@pytest.mark.soak  # as in test_blind_faults.py
 @pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 @pytest.mark.parametrize("fault", [
     {"status": 503}, {"status": 429}, {"cut": "before"}, {"cut": "after"}, {"status": 500, "moment": "after"},
@@ -121,6 +122,7 @@ async def test_agent_hang_up_that_fails_at_first_is_repeated(system, conferenced
     await is_taken_up(system, talk)
 
 
+@pytest.mark.soak  # as in test_blind_faults.py
 async def test_redirect_that_is_refused_leaves_the_two_of_an_outbound_call_talking(system):
     talk = await talking(system, "outbound")
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
@@ -132,6 +134,7 @@ async def test_redirect_that_is_refused_leaves_the_two_of_an_outbound_call_talki
     await is_taken_up(system, talk)
 
 
+@pytest.mark.soak  # as in test_blind_faults.py
 @pytest.mark.parametrize("fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}])
 async def test_redirect_without_an_answer_moves_the_customer_once(system, fault):
     talk = await talking(system, "outbound")

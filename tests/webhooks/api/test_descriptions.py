@@ -5,7 +5,6 @@ import re
 
 import jsonschema
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.events import CallReceived, EffectFailed
@@ -85,6 +84,9 @@ def test_no_description_holds_a_secret_or_a_number_of_the_settings(name):
 
 
 def test_the_description_of_http_is_valid():
+    # Imported here: it takes a third of a second in each process that collects this file.
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
     OpenAPIV31SpecValidator(HTTP).validate()
 
 
