@@ -30,6 +30,7 @@ def test_two_talking_parties_continue_unchanged():
     session = story.session
     assert (session.direction, session.conference_sid, session.is_group) == ("inbound", CONFERENCE, False)
     assert session.parties["customer"].address == CUSTOMER_NUMBER
+    assert {party.held_since_ms for party in session.parties.values()} == {0}
     story.expect_parties(customer="connected", agent="connected").expect_timers()
     story.leaves("agent").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 

@@ -5,7 +5,14 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LoneOverdue
 from tests.statemachine.command_scenarios import Orders
-from tests.statemachine.conference_scenarios import as_conference, browser_talks, called_in, received, waiting
+from tests.statemachine.conference_scenarios import (
+    as_conference,
+    browser_talks,
+    called_in,
+    received,
+    received_with_survey,
+    waiting,
+)
 from tests.statemachine.scenario import CONFERENCE
 from tests.statemachine.transfer_scenarios import conferenced
 
@@ -75,6 +82,11 @@ def test_supervisor_is_released_when_the_customer_continues_elsewhere():
     story = orders(waiting(attributes=after).takes_part("agent").confirms("customer")).supervise("monitor")
     story.confirms("customer").takes_part("supervisor").leaves("agent").fires(LoneOverdue)
     story.expect("ended", "send away customer", "hang up supervisor", reason="agent-left")
+
+
+def test_end_of_the_agents_dial_sends_no_customer_elsewhere():
+    story = received_with_survey().dial_ends("completed", dial="conference", party="agent")
+    assert (story.session.state, story.session.parties["customer"].is_gone) == ("conferenced", False)
 
 
 # ---- held parties ------------------------------------------------------------------------------------------------
