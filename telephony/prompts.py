@@ -28,9 +28,7 @@ _RETRY_AFTER_S = 1
 class PromptBuilder:
     """Builds prompts with callback URLs and phrases in the configured language."""
 
-    def __init__(
-        self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
-    ) -> None:
+    def __init__(self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool) -> None:
         self._urls = urls
         self._language = language
         self._voice = voice

@@ -159,7 +159,7 @@ def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str,
     try:
         file = _File.model_validate(content, context=context)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
+        problems = error.errors()
         raise SettingsError(tuple(f"CONFERRAL_DIRECTORY: {path}, {_message(one)}" for one in problems)) from None
     return file.destinations, file.inbound
 

@@ -266,6 +266,7 @@ def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
 
 
 def test_first_request_url_has_no_request_number():
+    assert "request=" not in URLS.gate(Gate("CA1", "d1"))
     url = URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
 
     assert url.startswith(

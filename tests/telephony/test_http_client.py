@@ -144,6 +144,14 @@ async def test_api_key_is_used_where_one_is_set(
     assert f"/Accounts/{ACCOUNT}/" in request.target
 
 
+async def test_token_is_used_for_what_api_keys_may_not_do(http: PooledHttpClient) -> None:
+    given = settings("http://unused", TWILIO_API_KEY=KEY, TWILIO_API_SECRET="secret")
+
+    client = rest_client(given, http, by_token=True)
+
+    assert (client.username, client.password) == (ACCOUNT, "token")
+
+
 async def test_region_and_edge_of_the_environment_change_nothing(
     twilio: ScriptedTwilio, http: PooledHttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
