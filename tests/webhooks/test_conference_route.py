@@ -91,7 +91,7 @@ async def test_the_caller_waits_in_a_conference_named_after_the_session(client, 
     assert (action.party, action.dial.value, action.attempt) == ("customer", "conference", 1)
     assert ingest.events == [
         CallReceived(
-            session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
+            session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
             agent_address="+14155550123", call_token=fields("call_arrives")["CallToken"], mode="conference",
         )
     ]  # fmt: skip
@@ -240,7 +240,7 @@ async def test_the_fallback_bridges_to_the_first_agent_of_the_directory(open_cli
     _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=PUBLIC_URL + path))
 
     assert rung(document) == ("Client", "alice")
-    assert [(event.mode, event.token) for event in ingest.events] == [("bridge", "call_received")]
+    assert [(event.mode, event.token) for event in ingest.events] == [("bridge", "call_received:")]
 
 
 async def test_the_fallback_bridges_without_redis(client, ingest):

@@ -40,7 +40,7 @@ async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ing
     assert ET.fromstring(document).find("Dial/Number").text == "+14155550123"
     assert ingest.events == [
         CallReceived(
-            session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
+            session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
             agent_address="+14155550123", call_token=fields("call_arrives")["CallToken"],
         )
     ]  # fmt: skip
@@ -383,7 +383,7 @@ async def test_any_other_fallback_bridges_the_caller(client, ingest, error_url):
     _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=error_url, ErrorCode="11200"))
 
     assert verbs(document) == ["Dial"]
-    assert [event.token for event in ingest.events] == ["call_received"]
+    assert [event.token for event in ingest.events] == ["call_received:"]
 
 
 async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest):
