@@ -102,6 +102,7 @@ def test_each_use_of_redis_has_connections_of_its_own() -> None:
         return make_client(url, blocking=blocking, max_connections=max_connections)
 
     environment: Any = SimpleNamespace(redis=connect, http=lambda *_given, **_named: None, clock=None)
-    connections = Connections.open(settings_for("redis://localhost", None, "https://example.com"), environment, NOTHING)
+    settings = settings_for("redis://localhost", None, "https://example.com", CONFERRAL_PARTITIONS="4")
+    connections = Connections.open(settings, environment, NOTHING)
     connections.reads.close()
     assert opened == [(False, 256), (True, 4 + 8), (False, 2 * 4 + 32), (False, 1)]
