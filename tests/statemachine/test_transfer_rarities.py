@@ -110,3 +110,9 @@ def test_retriever_who_is_being_removed_is_not_removed_again():
     story = retrieving().placed("agent").call("agent", "ringing").remove("agent")
     story.expect("transferring", "hang up agent").remove("agent", "remove-2")
     story.expect_refused("remove-2", "the agent has left or is leaving", "end")
+
+
+def test_target_that_answered_and_fails_to_join_again_is_gone_at_once():
+    """Only a phone that still rings may have refused; a call that was answered need not be waited for."""
+    story = talking("warm").leaves("target", status="busy", reason="participant_add_failed")
+    assert story.session.parties["target"].is_gone
