@@ -10,8 +10,9 @@ import typer.main
 from conferral.main import main
 from tests.conferral.cli_helpers import Ran
 
-# Each call of `main` makes the tree of all commands: 12 ms that hundreds of calls need not take.
-typer.main.get_command = cache(typer.main.get_command)
+#: Each call of `main` makes the tree of all commands: 12 ms that hundreds of calls need not take. Other tests get their
+#: own, since commands remember the first context in which they are used.
+one_tree = cache(typer.main.get_command)
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,7 @@ def no_settings(monkeypatch, tmp_path):
 @pytest.fixture
 def run(capsys, monkeypatch):
     logging = structlog.get_config()
+    monkeypatch.setattr(typer.main, "get_command", one_tree)
 
     def run(*arguments, **variables):
         for name, value in variables.items():
