@@ -71,15 +71,16 @@ class OutboxEntry:
     #: Redis's time at which it was marked as possibly sent, Unix milliseconds; None without a mark. Only at-most-once
     #: effects are marked.
     sent_at_ms: int | None = None
-    #: Place among the effects of its commit, a number that grows: a hash of Redis keeps no order.
-    place: int = 0
+    #: An effect's place among those of its session: the session's version, and a number within it. A hash of Redis
+    #: keeps no order, and several commits may have the same time.
+    place: tuple[int, int] = (0, 0)
 
 
 class _Header(msgspec.Struct):
     kind: str
     committed_at_ms: int
     sent_at_ms: int | None = None
-    place: int = 0
+    place: tuple[int, int] = (0, 0)
 
 
 _HEADER = msgspec.json.Decoder(_Header)
@@ -91,7 +92,7 @@ def encode(entry: OutboxEntry) -> bytes:
     """Return the JSON of an outbox entry."""
     # The mark comes first, where the `mark_sent` script puts it.
     mark = {} if entry.sent_at_ms is None else {"sent_at_ms": entry.sent_at_ms}
-    place = {"place": entry.place} if entry.place else {}
+    place = {"place": entry.place} if any(entry.place) else {}
     work = {"kind": entry.work.kind, **msgspec.to_builtins(entry.work)}
     return msgspec.json.encode({**mark, "committed_at_ms": entry.committed_at_ms, **place, **work})
 

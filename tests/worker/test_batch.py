@@ -86,6 +86,22 @@ def test_next_holder_executes_the_effects_of_a_commit_in_their_order(monkeypatch
     assert [entry.work for entry in entries] == [HOLD, unhold]
 
 
+def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
+    """A batch that stores much is committed in parts, all at the time of the batch."""
+    after = replace(SESSION, version=5)
+    other, unhold = replace(HOLD, effect_id="e0"), replace(HOLD, effect_id="e2", hold=False)
+    first = Step(after, Outcome.STAYED, effects=(other, HOLD))
+    steps = iter([first, Step(replace(after, version=6), Outcome.STAYED, effects=(unhold,))])
+    monkeypatch.setattr(batch, "step", lambda *_: next(steps))
+    outbox = {}
+    for name in ("c1", "c2"):
+        event = Convert(session_id="CA1", token=name, entry_id="1-0")
+        outbox = decided_of([event], SESSION).batch.outbox_put | outbox
+
+    entries, _ = decode_outbox(outbox)
+    assert [entry.work for entry in entries] == [other, HOLD, unhold]
+
+
 # ---- what the end drops and keeps ------------------------------------------------------------------------------------
 
 

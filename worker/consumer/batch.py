@@ -163,9 +163,8 @@ def _collect(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
         batch.outbox_put.pop(before.open_read_id, None)
         batch.outbox_del.append(before.open_read_id)
         decided.effects = [(effect, of) for effect, of in decided.effects if effect.effect_id != before.open_read_id]
-    for effect in result.effects:
-        # Grows with each effect, also if one before it has been removed again.
-        entry = OutboxEntry(effect, now_ms, place=len(batch.outbox_put) + len(batch.outbox_del))
+    for number, effect in enumerate(result.effects):
+        entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
         batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
         decided.effects.append((effect, event))
     for report in result.reports:
