@@ -117,6 +117,8 @@ class Party(BaseRecord, frozen=True):
 
     #: The party is being removed: its calls' `<Dial>` actions are answered with `<Hangup/>`.
     is_leaving: bool = False
+    #: A command removes the party: it is not dialed again, as those are that leave because a conference was lost.
+    is_removed: bool = False
     #: What the party hears while it waits alone or is held.
     wait_audio: WaitAudio = WaitAudio.NONE
     #: In the conference without having started it (`startConferenceOnEnter=false`): hears wait audio until another

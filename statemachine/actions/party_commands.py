@@ -190,7 +190,8 @@ def remove_party(draft: Draft, event: Remove) -> None:
     accept_command(draft, event, party=party.name, due_ms=due_ms)
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
-    hang_up_party(draft, party)
+    draft.change_party(party, is_removed=True)
+    hang_up_party(draft, draft.session.parties[party.name])
     set_command_timer(draft)
 
 

@@ -35,9 +35,10 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
     party = expected_party(draft)
     if party.dial_id and not party.is_leaving:
         return  # already ringing at the gate, or failed meanwhile
-    if party.is_leaving and not party.dial_id:
-        note_gone(draft, party.name, "cancelled")  # a command has removed the party that was about to be dialed
-        return
+    if party.is_removed:
+        if not party.dial_id:
+            note_gone(draft, party.name, "cancelled")
+        return  # if it was dialed, its phone is being hung up
     _dial(draft, party, party.address)
 
 

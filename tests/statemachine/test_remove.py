@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
-from tests.statemachine.conference_scenarios import called
-from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OUTBOUND, Scenario
+from tests.statemachine.conference_scenarios import called, waiting, waiting_at_gate
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import (
     FLAGS,
     blind_from_bridge,
@@ -71,6 +71,29 @@ def test_agent_who_is_removed_before_the_caller_has_joined_is_not_dialed():
     story = called(other_agents=(BOB,)).remove("agent").expect("conferenced").joins("customer", starts=False)
     story.expect("conferenced", "dial agent").expect_command("remove-1", "accepted", "done")
     assert story.session.parties["agent"].address == BOB
+
+
+@pytest.mark.parametrize("begin", [waiting, waiting_at_gate])
+@pytest.mark.parametrize("is_removed_first", [True, False])
+@pytest.mark.parametrize("is_hung_up_first", [True, False])
+def test_agent_who_is_removed_while_the_caller_loses_the_conference_is_not_dialed_again(
+    begin, is_removed_first, is_hung_up_first
+):
+    story = begin().placed("agent").call("agent", "ringing")
+    story = story.remove("agent").conference_ends() if is_removed_first else story.conference_ends().remove("agent")
+    dials = story.session.dials
+    if is_hung_up_first:
+        story.call("agent", "canceled")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    if not is_hung_up_first:
+        story.expect("conferenced").call("agent", "canceled")
+    story.expect_command("remove-1", "accepted", "done")
+    if begin is waiting:
+        story.expect("ended", "say goodbye to customer")
+        assert story.session.dials == dials
+    else:
+        story.expect("conferenced", "dial agent to the gate")  # the other agent
+        assert (story.session.dials, story.session.agent_number) == (dials + 1, 1)
 
 
 def test_agent_who_is_removed_while_it_converts_ends_it():
