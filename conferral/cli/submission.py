@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from conferral.storage.commands.command_stream import CommandOutcome
 
 
+#: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
+HOLDS_WAIT_S = 2.0
+HOLDS_POLL_S = 0.05
 #: Time to wait for a command beyond its ring time, in seconds.
 WAIT_BEYOND_RING_S = 15.0
 WAIT_MIN_S = 30.0
@@ -127,7 +130,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id = outcome.session or submitted.session
-        session = await reader.view(session_id) if session_id else SessionView()
+        session = await _view_after_holds(reader, session_id) if session_id else SessionView()
         if outcome.status != "done":
             line = own_command_line(settings)
             raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
@@ -137,6 +140,20 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         )
     else:
         _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
+
+
+async def _view_after_holds(reader: SessionQueries, session_id: str) -> SessionView:
+    """Return the session once Twilio has answered its open holds: after a consult's start, the agent's unhold."""
+    from conferral.statemachine.session import ParticipantUpdate
+
+    clock = asyncio.get_running_loop().time
+    until_s = clock() + HOLDS_WAIT_S
+    while True:
+        session = await reader.view(session_id)
+        updates = {party.pending_update for party in session.present.values()}
+        if updates.isdisjoint((ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)) or clock() >= until_s:
+            return session
+        await asyncio.sleep(HOLDS_POLL_S)
 
 
 async def _not_done(

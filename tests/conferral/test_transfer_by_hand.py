@@ -18,6 +18,8 @@ async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(r
     async with LocalSystem(redis_server.url) as system, CommandLine(REDIS_URL=system.redis_url) as line:
         system.sandbox.phone(TARGET).script_in_turn(answers(0.02), busy())
         customer, _ = await system.talking()
+        # The agent heard ringing meanwhile, on hold; Twilio takes a while to end that.
+        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", Hold="false", latency_s=0.3)
 
         begun = await typed(
             "transfer",
