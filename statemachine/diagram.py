@@ -62,7 +62,7 @@ LINES: dict[Edge, Line] = {
     ),
     (State.CONFERENCED, State.TRANSFERRING): Line("M800 319 H575", 687, 230),
     (State.TRANSFERRING, State.CONFERENCED): Line("M575 341 H800", 687, 361),
-    (State.TRANSFERRING, State.ENDED): Line("M500 356 V574", 490, 372, "end"),
+    (State.TRANSFERRING, State.ENDED): Line("M500 356 V574", 490, 390, "end"),
     (State.CONFERENCED, State.BRIDGED): Line("M830 356 V492 Q830 520 802 520 H258 Q230 520 230 492 V356", 680, 512),
     (State.CONFERENCED, State.ENDED): Line("M875 356 V560 Q875 588 847 588 H575", 888, 404, "start"),
 }

@@ -14,6 +14,7 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
 from conferral.statemachine.guards.calls import is_of_current_dial, party_of_dial
+from conferral.statemachine.guards.conversion import customer_was_not_moved
 from conferral.statemachine.session import CUSTOMER
 
 _DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
@@ -103,7 +104,8 @@ def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
 
 def is_refused_move_from_bridge(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio refused to move a blind transfer's customer from the bridge, so both parties still talk."""
-    return event.party == CUSTOMER and not event.gone and is_first_redirect(draft, event)
+    is_bridged = is_first_redirect(draft, event) or customer_was_not_moved(draft, event)
+    return event.kind == RedirectCall.kind and event.party == CUSTOMER and not event.gone and is_bridged
 
 
 def sentence_failed(_draft: Draft, event: EffectOutcome) -> bool:

@@ -115,6 +115,12 @@ def shows_customer_still_missing(draft: Draft, event: CallsRead) -> bool:
     return draft.session.repaired and shows_customer_missing(draft, event)
 
 
+def shows_customer_still_bridged(draft: Draft, event: CallsRead) -> bool:
+    """Whether the customer is still in the bridge with the agent after a second redirect."""
+    agent_is_there = event.status_of(draft.session.parties[AGENT].call_sid) == CallStatus.IN_PROGRESS
+    return agent_is_there and customer_was_not_moved(draft, event) and shows_customer_still_missing(draft, event)
+
+
 def child_in_read(draft: Draft, event: CallsRead) -> tuple[str, str] | None:
     """Return the child's call as the read shows it (SID, status); the newest child if its SID is unknown."""
     child = draft.session.child

@@ -32,6 +32,7 @@ READS: tuple[Row, ...] = (
     Row(C,    CallsRead,       when.shows_waiting_conference_over,     STAY, (do.await_waiting_party_rejoin, do.apply_settled_read)),
     Row(C,    CallsRead,       when.shows_conference_over,             E,    do.end_conference_over),
     Row(C,    CallsRead,       when.shows_lost_transfer,               T,    (do.apply_settled_read, do.resume_lost_transfer)),
+    Row(T,    CallsRead,       when.shows_customer_still_bridged,      B,    do.return_to_bridge_unmoved),
     Row(T,    CallsRead,       when.shows_customer_still_missing,      E,    do.end_customer_missing),
     Row(T,    CallsRead,       when.shows_customer_missing,            STAY, do.redirect_customer_again),
     Row(B,    CallsRead,       None,                                   STAY, do.read_later),

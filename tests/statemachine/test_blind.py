@@ -183,6 +183,31 @@ def test_move_of_unknown_outcome_that_did_not_happen_is_repeated_while_the_two_t
     story.expect("transferring", "dial target")
 
 
+def moved_again():
+    """The customer of an outbound call was redirected twice: the first redirect had an unknown outcome."""
+    story = outbound().transfer("blind")
+    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
+    return story.reads(agent="in-progress", customer="in-progress").expect("transferring", "move customer", "look")
+
+
+def test_refusal_of_the_second_move_leaves_the_two_talking():
+    why = "Twilio refused (HTTP 400, code 21218)"
+    story = moved_again().fails("redirect_call", "customer", code=21218).expect("bridged", phase="connected")
+    story.expect_timers().expect_command("transfer-1", "accepted", "failed", reason=why)
+    story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
+
+
+def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking():
+    why = "unknown: Twilio gave no answer"
+    story = moved_again()
+    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
+    story.reads(agent="in-progress", customer="in-progress").expect("bridged", "look", phase="connected")
+    story.reads(agent="in-progress", customer="in-progress").expect("bridged").expect_timers()
+    story.expect_command("transfer-1", "accepted", "failed", reason=why).expect_concluded(("transfer", "failed", why))
+    assert not story.session.parties["agent"].is_leaving
+    story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
+
+
 # ---- from the conference -----------------------------------------------------------------------------------------
 
 

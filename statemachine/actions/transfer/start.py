@@ -43,6 +43,7 @@ from conferral.statemachine.events import (
     ConvertOverdue,
     DialOverdue,
     EffectFailed,
+    EffectUnknown,
     Event,
     LeaveOverdue,
     LoneOverdue,
@@ -420,9 +421,18 @@ def redirect_customer_again(draft: Draft, _event: CallsRead) -> None:
 
 def return_to_bridge_after_refusal(draft: Draft, event: EffectFailed) -> None:
     """Return to the bridge: Twilio refused to move the customer, so both parties keep talking."""
+    _return_to_bridge(draft, event.reason_text)
+
+
+def return_to_bridge_unmoved(draft: Draft, _event: CallsRead) -> None:
+    """Return to the bridge: Twilio did not move the customer, so both parties keep talking."""
+    _return_to_bridge(draft, EffectUnknown.reason_text)
+
+
+def _return_to_bridge(draft: Draft, reason: str) -> None:
     customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
     draft.change_party(customer, wait_audio=WaitAudio.NONE)
     draft.change_party(agent, is_leaving=False, hang_up_requested=False)
-    fail_transfer(draft, event.reason_text)
+    fail_transfer(draft, reason)
     conclude_transfer(draft, "failed")
     draft.change(phase=Phase.CONNECTED, open_redirects=())
