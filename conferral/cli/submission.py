@@ -130,10 +130,12 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id = outcome.session or submitted.session
-        session = await _view_after_holds(reader, session_id) if session_id else SessionView()
+        session = await reader.view(session_id) if session_id else SessionView()
         if outcome.status != "done":
             line = own_command_line(settings)
             raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
+        if session_id and not options.as_json:
+            session = await _view_after_holds(reader, session_id)
     if options.as_json:
         output.print_json(
             {"command": submitted.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}

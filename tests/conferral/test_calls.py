@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from conferral.cli import submission
 from conferral.cli.submission import default_wait_s, own_command_line
 from conferral.operations.suggestions import suggest_next
 from conferral.runtime.settings import StoreSettings, load
@@ -303,6 +304,24 @@ def test_undecided_command_is_still_in_progress(run, redis):
     assert (ran.code, ran.out) == (3, "")
     assert "still in progress after 0.1 s (command mine)" in ran.err
     assert "no worker is running" in ran.err
+
+
+@pytest.mark.parametrize(
+    "status, more, shown",
+    [
+        ("rejected", [], "merge rejected: why\n"),
+        ("accepted", ["--wait", "0.1"], "still in progress after 0.1 s"),
+        ("done", ["--json"], '"done"'),
+    ],
+)
+def test_open_holds_delay_only_the_words_about_who_talks_to_whom(run, redis, monkeypatch, status, more, shown):
+    monkeypatch.setattr(submission, "HOLDS_POLL_S", None)  # a wait would be an error
+    consult(redis, **{"party.agent.pending_update": "unhold"})
+    decide(redis, "mine", status, "why")
+
+    ran = run("merge", CALL, "--id", "mine", *more)
+
+    assert shown in ran.out + ran.err
 
 
 @pytest.mark.parametrize("status", ["", "accepted"])
