@@ -25,9 +25,13 @@ def reported_reason(reason: str) -> str:
 
 def is_not_ours(session: Session, party: Party) -> bool:
     """Whether another app owns the party's call. Only legs that Conferral dialed have its labels; guests have none."""
-    label = _LABEL.fullmatch(party.label)
-    is_of_our_dial = label is not None and int(label["number"]) <= session.dials
-    return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_of_our_dial)
+    return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_label_of_dial(session, party.label))
+
+
+def is_label_of_dial(session: Session, label: str) -> bool:
+    """Whether a leg that the session dialed may have the label. Another app's labels may end in a number, too."""
+    found = _LABEL.fullmatch(label)
+    return found is not None and int(found["number"]) <= session.dials
 
 
 def has_left_guests(session: Session) -> bool:

@@ -4,8 +4,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import FindCall, SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import shows_live_leg
-from conferral.statemachine.guards.recovery import label_number
-from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, has_left_guests, is_not_ours
+from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, has_left_guests, is_label_of_dial, is_not_ours
 from conferral.statemachine.session import Party
 
 #: Values of `dial_check` for dials that may have placed an unknown call.
@@ -65,7 +64,7 @@ def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether another app brought the call in, as its label shows, and the end came before the join."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
-        return event.call_sid not in draft.session.former_calls and not label_number(event)
+        return event.call_sid not in draft.session.former_calls and not is_label_of_dial(draft.session, event.label)
     return is_not_ours(draft.session, party)
 
 

@@ -4,13 +4,7 @@ import re
 from dataclasses import fields
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    CallsRead,
-    ConferenceFound,
-    ParticipantFound,
-    ParticipantJoined,
-    ParticipantSeen,
-)
+from conferral.statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
 from conferral.statemachine.guards.calls import opens_session
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES
@@ -74,7 +68,7 @@ def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> Confer
     return ConferenceFound(session_id=session.id, conference_sid=event.conference_sid, participants=participants)
 
 
-def label_number(one: ParticipantFound | ParticipantSeen | ParticipantJoined) -> int:
+def label_number(one: ParticipantFound | ParticipantSeen) -> int:
     """Return the number in a participant's label, 0 if Conferral did not give the label."""
     label = _LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0

@@ -102,6 +102,13 @@ def test_guest_whose_join_is_reported_after_the_end_leaves_the_conference_and_is
     story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended")
 
 
+def test_late_guest_of_an_app_whose_labels_end_in_a_number_is_not_hung_up():
+    """The session has dialed no one, so the label is not of its dial."""
+    story = as_conference(conferenced())
+    story.legs["guest"].label = "caller-1"
+    story.end().joins("guest").expect("ended", "end room").sweep_finds("call-live", "guest").expect("ended")
+
+
 def test_guest_who_had_left_before_the_end_is_not_hung_up():
     story = as_conference(conferenced().joins("guest").leaves("guest", status="in-progress").end())
     story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended", "end room")
