@@ -21,7 +21,7 @@ class AudibilityRules:
     listeners: frozenset[str] | None
     #: SIDs of those who may all the same.
     but_for: frozenset[str] = frozenset()
-    #: The rule holds while one of these calls goes on; empty for always.
+    #: The rule holds while all of these calls go on; empty for always.
     while_live: frozenset[str] = frozenset()
     why: str = ""
 
@@ -82,7 +82,7 @@ def supervised(record: Record, known: Supervision | None) -> list[AudibilityRule
     agents = frozenset(known.coached)
     coaches = _text(record, b"party.supervisor.coaches")
     if known.modes <= {"monitor", "whisper"}:
-        coached = frozenset({coaches or _text(record, b"party.agent.call_sid")})
+        coached = frozenset({coaches}) if coaches else _agents_he_may_coach(record, known)
         return [AudibilityRules(known.call_sid, None, agents, while_live=coached, why="whispering")]
     wanted = _text(record, b"party.supervisor.supervises")
     is_settled = (
@@ -95,6 +95,20 @@ def supervised(record: Record, known: Supervision | None) -> list[AudibilityRule
     if is_settled and wanted == "whisper" and coaches:
         return [AudibilityRules(known.call_sid, None, agents, while_live=frozenset({coaches}), why="whispering now")]
     return []
+
+
+def _agents_he_may_coach(record: Record, known: Supervision) -> frozenset[str]:
+    """SIDs of the agent, and of former agents who left by themselves, while the next whisper is being requested."""
+    agent = _text(record, b"party.agent.call_sid")
+    if not _text(record, b"party.supervisor.pending_update"):
+        return frozenset({agent})
+    former = {
+        _text(record, name): record.get(name.replace(b".call_sid", b".is_leaving"), b"")
+        for name in record
+        if name.startswith(b"party.agent-") and name.endswith(b".call_sid")
+    }
+    left = {sid for sid, is_leaving in former.items() if is_leaving != b"true" and sid in known.coached}
+    return frozenset({agent, *left})
 
 
 def _text(record: Record, name: bytes) -> str:

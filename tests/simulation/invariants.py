@@ -233,7 +233,7 @@ class InvariantChecker:
 
     def _holds(self, one: AudibilityRules) -> bool:
         calls = self._twilio.model.state.calls
-        return not one.while_live or any(sid in calls and not calls[sid].is_final for sid in one.while_live)
+        return all(sid in calls and not calls[sid].is_final for sid in one.while_live)
 
     def rolled_back(self) -> None:
         """Redis knows less than it did: what was stored is compared with what is there now."""

@@ -77,6 +77,25 @@ def test_supervisor_is_heard_according_to_the_mode(
     assert note_supervision(record | {b"party.supervisor.status": b"left"}, known) is None
 
 
+@pytest.mark.parametrize(
+    "changes, while_live",
+    [
+        ({b"party.supervisor.pending_update": b"whisper"}, {"CA2", "CA4"}),
+        ({b"party.supervisor.pending_update": b"whisper", b"party.agent-1.is_leaving": b"true"}, {"CA4"}),
+        ({b"party.supervisor.coaches": b"CA4"}, {"CA4"}),
+        ({}, {"CA4"}),
+    ],
+)
+def test_whisper_is_heard_after_an_agent_has_hung_up_until_the_next_one_is_coached(
+    changes: dict[bytes, bytes], while_live: set[str]
+) -> None:
+    record = SUPERVISED | {b"party.supervisor.supervises": b"whisper"}
+    known = note_supervision(record, None)
+    record |= {b"party.agent-1.call_sid": b"CA2", b"party.agent.call_sid": b"CA4"} | changes
+    (rule,) = supervised(record, note_supervision(record, known))
+    assert rule.while_live == while_live
+
+
 def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
     record = {
         b"state": b"transferring", b"phase": b"consult", b"transfer.status": b"consulting",
