@@ -134,8 +134,8 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         if outcome.status != "done":
             line = own_command_line(settings)
             raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
-        if session_id and not options.as_json:
-            session = await _view_after_holds(reader, session_id)
+        if not options.as_json:
+            session = await _view_after_holds(reader, session)
     if options.as_json:
         output.print_json(
             {"command": submitted.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}
@@ -144,18 +144,22 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
 
 
-async def _view_after_holds(reader: SessionQueries, session_id: str) -> SessionView:
+async def _view_after_holds(reader: SessionQueries, session: SessionView) -> SessionView:
     """Return the session once Twilio has answered its open holds: after a consult's start, the agent's unhold."""
-    from conferral.statemachine.session import ParticipantUpdate
-
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
-    while True:
-        session = await reader.view(session_id)
-        updates = {party.pending_update for party in session.present.values()}
-        if updates.isdisjoint((ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)) or clock() >= until_s:
-            return session
+    while _has_open_hold(session) and clock() < until_s:
         await asyncio.sleep(HOLDS_POLL_S)
+        session = await reader.view(session.id)
+    return session
+
+
+def _has_open_hold(session: SessionView) -> bool:
+    from conferral.statemachine.session import ParticipantUpdate
+
+    return any(
+        party.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD) for party in session.present.values()
+    )
 
 
 async def _not_done(
