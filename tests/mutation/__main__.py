@@ -7,16 +7,18 @@ in the tests, or equivalent: known equivalent ones are in `equivalent.txt`, each
 import argparse
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutation.coverage_map import CoverageMap, record
+from tests.mutation.coverage_map import LEFT_OUT, CoverageMap, record
+from tests.mutation.forked_pytest import ForkedPytest, changes_only_functions
 from tests.mutation.mutants import CORE, Mutant, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +33,7 @@ class Result:
     """What the tests made of a mutant."""
 
     mutant: Mutant
-    #: The first test that failed; `time-out` or `import` where there is none; empty: it survived.
+    #: The first test that failed; `time-out`, `crash`, or `import` where there is none; empty: it survived.
     killed_by: str
     #: Tests that reach it (count).
     tests: int
@@ -77,40 +79,88 @@ def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
-def _run(drawn: list[Mutant], tests: CoverageMap, folder: Path, arguments: argparse.Namespace) -> list[Result]:
-    free: SimpleQueue[Path] = SimpleQueue()
-    for number in range(arguments.workers):
-        copy = folder / str(number)
-        copy.mkdir()
-        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
-        subprocess.run(["tar", "-x", "-C", str(copy)], input=archive, check=True)
-        free.put(copy)
+def _run(drawn: list[Mutant], coverage_map: CoverageMap, folder: Path, arguments: argparse.Namespace) -> list[Result]:
+    # Coverage is read in this thread: a connection to SQLite belongs to one.
+    trials = [_Trial.of(mutant, coverage_map, arguments.budget_s) for mutant in drawn]
+    free: SimpleQueue[_Copy] = SimpleQueue()
 
-    def one(mutant: Mutant) -> Result:
-        # Coverage is read in this thread: a connection to SQLite belongs to one.
+    def one(trial: _Trial) -> Result:
         copy = free.get()
         try:
-            result = _try(mutant, chosen[mutant], copy)
+            result = Result(trial.mutant, copy.killer(trial), len(trial.tests), trial.source)
         finally:
-            shutil.copyfile(ROOT / mutant.path, copy / mutant.path)
             free.put(copy)
-        _say(f"{'killed  ' if result.killed_by else 'SURVIVED'} {mutant} {result.killed_by}")
+        _say(f"{'killed  ' if result.killed_by else 'SURVIVED'} {result.mutant} {result.killed_by}")
         return result
 
-    chosen = {mutant: tests.tests_of(mutant.path, mutant.line, arguments.budget_s) for mutant in drawn}
-    with ThreadPoolExecutor(arguments.workers) as pool:
-        return list(pool.map(one, drawn))
+    with ExitStack() as stack, ThreadPoolExecutor(arguments.workers) as pool:
+        for number in range(arguments.workers):
+            free.put(stack.enter_context(closing(_Copy(folder / str(number)))))
+        return list(pool.map(one, trials))
 
 
-def _try(mutant: Mutant, tests: list[str], copy: Path) -> Result:
-    source = (ROOT / mutant.path).read_text("utf-8").splitlines()[mutant.line - 1].strip()
-    (copy / mutant.path).write_text(mutant.code(ROOT))
-    killed_by = _failure(tests, copy)
-    while killed_by in tests and not killed_by.startswith(PURE) and not _failure([killed_by], copy):
-        # It failed by chance: the rest is asked.
-        tests = tests[tests.index(killed_by) + 1 :]
-        killed_by = _failure(tests, copy)
-    return Result(mutant, killed_by, len(tests), source)
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    mutant: Mutant
+    changed: str
+    tests: list[str]
+    #: Whether a process that has imported the module can take on the mutant.
+    is_in_functions: bool
+    #: The line.
+    source: str
+
+    @classmethod
+    def of(cls, mutant: Mutant, coverage_map: CoverageMap, budget_s: float) -> "_Trial":
+        before, changed = (ROOT / mutant.path).read_text("utf-8"), mutant.code(ROOT)
+        is_late = not coverage_map.runs_at_import(mutant.path, mutant.line)
+        return cls(
+            mutant,
+            changed,
+            coverage_map.tests_of(mutant.path, mutant.line, budget_s),
+            is_late and changes_only_functions(before, changed),
+            before.splitlines()[mutant.line - 1].strip(),
+        )
+
+
+class _Copy:
+    """A copy of the checkout, in which one mutant after the other is tried."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
+        subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+        self._pytest = ForkedPytest(folder, [f"--ignore={path}" for path in LEFT_OUT])
+        #: Whether a test that failed passes without a mutant.
+        self._passes: dict[str, bool] = {}
+
+    def close(self) -> None:
+        self._pytest.close()
+
+    def killer(self, trial: _Trial) -> str:
+        """What kills a mutant, as in `Result`; a test that fails by chance does not."""
+        failure = self._failure_in_fork if trial.is_in_functions else self._failure_in_new_process
+        tests = trial.tests
+        while (killer := failure(trial, tests)) in tests and not self._is_killed(trial, killer, failure):
+            tests = tests[tests.index(killer) + 1 :]
+        return killer
+
+    def _is_killed(self, trial: _Trial, test: str, failure: Callable[[_Trial, list[str]], str]) -> bool:
+        if test not in self._passes:
+            self._passes[test] = not self._pytest.failure([test])
+        return self._passes[test] and (test.startswith(PURE) or bool(failure(trial, [test])))
+
+    def _failure_in_fork(self, trial: _Trial, tests: list[str]) -> str:
+        return self._pytest.failure(tests, trial.mutant.path, trial.changed) if tests else ""
+
+    def _failure_in_new_process(self, trial: _Trial, tests: list[str]) -> str:
+        file = self._folder / trial.mutant.path
+        before = file.read_text("utf-8")
+        file.write_text(trial.changed, "utf-8")
+        try:
+            return _failure(tests, self._folder)
+        finally:
+            file.write_text(before, "utf-8")
 
 
 def _failure(tests: list[str], copy: Path) -> str:

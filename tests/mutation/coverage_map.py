@@ -53,6 +53,7 @@ class CoverageMap:
         self._data = CoverageData(str(folder / "coverage.sqlite"))
         self._data.read()
         recorded: dict[str, float] = json.loads((folder / DURATIONS).read_text())
+        self._lines: dict[str, dict[int, list[str]]] = {}
         self._seconds = {_GROUP.sub("", test): seconds for test, seconds in recorded.items()}
 
     def tests_of(self, path: str, line: int, budget_s: float) -> list[str]:
@@ -66,10 +67,10 @@ class CoverageMap:
             line: From 1.
             budget_s: Together they take at most about this long, seconds; a single slow test is always taken.
         """
-        by_line = self._data.contexts_by_lineno(str(self._root / path))
+        by_line = self._by_line(path)
         contexts = by_line.get(line, [])
         importers: set[str] = set()
-        if contexts == [""]:
+        if contexts in ([], [""]):
             contexts = [context for found in by_line.values() for context in found]
             importers = self._importers(path)
         ran = {_GROUP.sub("", context.partition("|")[0]) for context in contexts}
@@ -87,6 +88,15 @@ class CoverageMap:
             chosen.append(test)
             spent_s += self._seconds[test]
         return chosen
+
+    def runs_at_import(self, path: str, line: int) -> bool:
+        """Whether a line runs before the first test, in a constant or for one, too."""
+        return "" in self._by_line(path).get(line, [""])
+
+    def _by_line(self, path: str) -> dict[int, list[str]]:
+        if path not in self._lines:
+            self._lines[path] = self._data.contexts_by_lineno(str(self._root / path))
+        return self._lines[path]
 
     def _importers(self, path: str) -> set[str]:
         """Tests in files that import a module, or import from its package."""
