@@ -1,5 +1,6 @@
 """Dialing by REST: which requests Twilio gets, and none twice, whatever happens to requests and callbacks."""
 
+import asyncio
 import time
 
 import pytest
@@ -366,8 +367,10 @@ async def test_dial_for_a_waiting_caller_precedes_calls_without_one(redis_server
         agents = [f"client:agent{number}" for number in range(4)]
         for address in agents:
             system.sandbox.phone(address).script_in_turn(busy())
-        calls = [await begins(system, "call", "", agent=address, customer=SECOND) for address in agents]
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        *calls, _ = await asyncio.gather(
+            *(begins(system, "call", "", agent=address, customer=SECOND) for address in agents),
+            done(system, "transfer", customer.sid, to=TARGET, mode="warm"),
+        )
         dials = [entry.to for entry in system.sandbox.request_log.dials if entry.direction == "outbound-api"]
         assert TARGET in dials[:3]
         assert len(dials) < 1 + len(agents)
