@@ -5,7 +5,7 @@ Source: Twilio docs: Webhooks connection overrides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urldefrag
 
 RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
@@ -35,31 +35,25 @@ class Target:
     fault: str = ""
 
 
-_RANGES = {"ct": (100, 10_000), "rt": (100, 15_000), "tt": (100, 15_000), "rc": (0, 5)}
+_RANGES = {
+    "ct": ("connect_ms", 100, 10_000),
+    "rt": ("read_ms", 100, 15_000),
+    "tt": ("total_ms", 100, 15_000),
+    "rc": ("retries", 0, 5),
+}
 
 
 def parse_target(url: str) -> Target:
     """Split a webhook's URL into address and overrides; values out of range are clamped."""
     address, fragment = urldefrag(url)
-    values: dict[str, int] = {}
-    retry_on = ConnectionOverrides().retry_on
-    fault = ""
+    overrides, fault = ConnectionOverrides(), ""
     for pair in filter(None, fragment.split("&")):
         name, _, text = pair.partition("=")
         if name == "rp":
-            retry_on = frozenset(text.split(","))
-            if not retry_on <= RETRY_WORDS:
-                fault = f"Invalid retry policy: {text}"
-                retry_on = ConnectionOverrides().retry_on
+            is_known = RETRY_WORDS.issuperset(text.split(","))
+            fault = fault if is_known else f"Invalid retry policy: {text}"
+            overrides = replace(overrides, retry_on=frozenset(text.split(",")) if is_known else frozenset({"ct"}))
         elif name in _RANGES and text.isdecimal():
-            least, most = _RANGES[name]
-            values[name] = min(max(int(text), least), most)
-    usual = ConnectionOverrides()
-    overrides = ConnectionOverrides(
-        values.get("ct", usual.connect_ms),
-        values.get("rt", usual.read_ms),
-        values.get("tt", usual.total_ms),
-        values.get("rc", usual.retries),
-        retry_on,
-    )
+            field, least, most = _RANGES[name]
+            overrides = replace(overrides, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
     return Target(address, overrides, fault)

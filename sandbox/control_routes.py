@@ -9,7 +9,7 @@ from aiohttp import web
 
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.http import ControlError, errors_as_json_handler, json_response, pick, read_json_object
+from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
 from conferral.sandbox.model import NoSubscriberError, UnknownNumberError
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences
@@ -35,22 +35,22 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
     """Return all routes under `/sandbox`."""
     control = ControlRoutes(sandbox)
     return [
-        web.post("/sandbox/numbers", errors_as_json_handler(control.add_number)),
-        web.post("/sandbox/phones", errors_as_json_handler(control.script_phone)),
-        web.post("/sandbox/calls", errors_as_json_handler(control.call_in)),
-        web.post("/sandbox/browser-calls", errors_as_json_handler(control.browser_calls)),
-        web.post("/sandbox/callbacks", errors_as_json_handler(control.send_callback)),
-        web.get("/sandbox/calls", errors_as_json_handler(control.calls)),
-        web.post("/sandbox/foreign", errors_as_json_handler(control.add_foreign)),
-        web.post("/sandbox/calls/{sid}/{act}", errors_as_json_handler(control.call_action)),
-        web.get("/sandbox/conferences", errors_as_json_handler(control.conferences)),
-        web.get("/sandbox/recordings", errors_as_json_handler(control.recordings)),
-        web.get("/sandbox/ledger", errors_as_json_handler(control.request_log)),
-        web.get("/sandbox/hearing", errors_as_json_handler(control.audibility)),
-        web.get("/sandbox/faults", errors_as_json_handler(control.pending_faults)),
-        web.post("/sandbox/faults", errors_as_json_handler(control.faults)),
-        web.post("/sandbox/notice", errors_as_json_handler(control.notice)),
-        web.post("/sandbox/reset", errors_as_json_handler(control.reset)),
+        web.post("/sandbox/numbers", control.add_number),
+        web.post("/sandbox/phones", control.script_phone),
+        web.post("/sandbox/calls", control.call_in),
+        web.post("/sandbox/browser-calls", control.browser_calls),
+        web.post("/sandbox/callbacks", control.send_callback),
+        web.get("/sandbox/calls", control.calls),
+        web.post("/sandbox/foreign", control.add_foreign),
+        web.post("/sandbox/calls/{sid}/{act}", control.call_action),
+        web.get("/sandbox/conferences", control.conferences),
+        web.get("/sandbox/recordings", control.recordings),
+        web.get("/sandbox/ledger", control.request_log),
+        web.get("/sandbox/hearing", control.audibility),
+        web.get("/sandbox/faults", control.pending_faults),
+        web.post("/sandbox/faults", control.faults),
+        web.post("/sandbox/notice", control.notice),
+        web.post("/sandbox/reset", control.reset),
     ]
 
 

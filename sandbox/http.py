@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from aiohttp import web
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class ControlError(Exception):
@@ -18,18 +15,6 @@ class ControlError(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
-
-
-def errors_as_json_handler(handler: Handler) -> Handler:
-    """Wrap a handler so that a ControlError becomes a JSON response."""
-
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except ControlError as error:
-            return json_response({"error": error.reason}, error.status)
-
-    return handle
 
 
 def pick(source: object, *names: str) -> dict[str, Any]:

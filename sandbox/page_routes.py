@@ -14,7 +14,7 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from conferral.runtime.web.pages import add_headers, is_loopback, is_same_origin, page, static_routes
-from conferral.sandbox.http import ControlError, errors_as_json_handler, json_response, read_json_object
+from conferral.sandbox.http import ControlError, json_response, read_json_object
 from conferral.sandbox.page_socket import PageSockets
 from conferral.sandbox.rest_routes import VERSION
 from conferral.sandbox.runtime import SandboxRuntime
@@ -35,8 +35,7 @@ def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
 
     app.router.add_get("/", front)
     app.router.add_get("/sandbox/live", live.serve)
-    send_again = errors_as_json_handler(partial(_send_again, sandbox))
-    app.router.add_post("/sandbox/deliveries/{number:[0-9]{1,9}}/again", send_again)
+    app.router.add_post("/sandbox/deliveries/{number:[0-9]{1,9}}/again", partial(_send_again, sandbox))
     app.router.add_routes(static_routes(STATIC))
     app.middlewares.append(reject_cross_origin)
     app.on_response_prepare.append(_add_headers)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from conferral.sandbox.model import (
     Input,
@@ -114,34 +114,18 @@ class Phone:
     gather_counts: dict[str, int] = field(default_factory=dict)
     """Number of `<Gather>`s by leg."""
 
-    def script(
-        self,
-        *,
-        ring_after_s: float = 0.0,
-        answer_after_s: float | None = None,
-        outcome: Outcome | None = None,
-        hang_up_after_s: float | None = None,
-        digits: str = "",
-        digits_after_s: float = 0.5,
-        keys: str | Sequence[str] = (),
-        keys_after_s: float = 0.5,
-        times: int | None = None,
-    ) -> Phone:
-        """Set its script from the next call on, or (with `times`) for that many calls only."""
-        script = PhoneScript(
-            ring_after_s=ring_after_s,
-            answer_after_s=answer_after_s,
-            outcome=outcome,
-            hang_up_after_s=hang_up_after_s,
-            digits=digits,
-            digits_after_s=digits_after_s,
-            keys=(keys,) if isinstance(keys, str) else tuple(keys),
-            keys_after_s=keys_after_s,
-        )
+    def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> Phone:
+        """Set its script from the next call on, or (with `times`) for that many calls only.
+
+        Args:
+            keys: As in `PhoneScript`; a text is for the first `<Gather>`.
+            **does: The other fields of `PhoneScript`.
+        """
+        script = PhoneScript(keys=(keys,) if isinstance(keys, str) else tuple(keys), **does)
         if times is None:
             self.default = script
         else:
-            self.next_scripts.extend(replace(script) for _ in range(times))
+            self.next_scripts.extend([script] * times)
         return self
 
     def script_in_turn(self, *scripts: PhoneScript) -> Phone:

@@ -194,24 +194,9 @@ class SandboxRuntime:
 
     # Actions of people and tests
 
-    def add_number(
-        self,
-        number: str,
-        *,
-        voice_url: str,
-        voice_method: str = "POST",
-        voice_fallback_url: str = "",
-        voice_fallback_method: str = "POST",
-        status_callback: str = "",
-        status_callback_method: str = "POST",
-        application_sid: str = "",
-        name: str = "",
-    ) -> Number:
-        """Add a number, SIP address, or browser application to the account, with its webhooks."""
-        added = Number(
-            number, voice_url, voice_method, voice_fallback_url, voice_fallback_method, status_callback,
-            status_callback_method, application_sid, name,
-        )  # fmt: skip
+    def add_number(self, number: str, *, voice_url: str, **others: str) -> Number:
+        """Add a number, SIP address, or browser application to the account; `others` are fields of `Number`."""
+        added = Number(number, voice_url, **others)
         self.model.add_number(added)
         return added
 
@@ -237,17 +222,9 @@ class SandboxRuntime:
         self.phone(from_).placed_call_sids.append(sid)
         return CallHandle(self, sid)
 
-    def add_application(
-        self, sid: str, *, voice_url: str, voice_fallback_url: str = "", status_callback: str = ""
-    ) -> Number:
+    def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
         """Add a TwiML application (`AP…`) to the account, through which browsers call."""
-        return self.add_number(
-            sid,
-            voice_url=voice_url,
-            voice_fallback_url=voice_fallback_url,
-            status_callback=status_callback,
-            application_sid=sid,
-        )
+        return self.add_number(sid, voice_url=voice_url, application_sid=sid, **others)
 
     async def call_from_browser(
         self, identity: str, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""

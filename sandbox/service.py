@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from conferral.runtime.web.server import run_server
 from conferral.sandbox.control_routes import control_routes
-from conferral.sandbox.http import json_response
+from conferral.sandbox.http import ControlError, json_response
 from conferral.sandbox.model.rest.form import NOT_MODELED, error_answer
 from conferral.sandbox.page_routes import add_page_routes
 from conferral.sandbox.rest_routes import VERSION, Handler, rest_handler
@@ -25,9 +25,11 @@ SHUTDOWN_S = 1.0
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Return a JSON error in Twilio's format for unknown routes."""
+    """Return a JSON error: for unknown routes in Twilio's format."""
     try:
         return await handler(request)
+    except ControlError as error:
+        return json_response({"error": error.reason}, error.status)
     except web.HTTPNotFound:
         body = error_answer(404, 20404, f"The requested resource {request.path} was not found", NOT_MODELED).body
         return json_response(body, 404)

@@ -6,12 +6,13 @@ until the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from conferral.sandbox.model import wait_audio
 from conferral.sandbox.model.formats import resolve
+from conferral.sandbox.model.inputs import Immutable
 from conferral.sandbox.model.state import Call, Conference, Participant, State, WaitAudio
 from conferral.sandbox.model.twiml_parser import Verb
 
@@ -19,7 +20,7 @@ SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class Sound(Immutable):
     """What a leg hears: other legs' SIDs (`parties`), or a sound."""
 
     kind: SoundKind
@@ -28,9 +29,6 @@ class Sound:
     """The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music."""
     ringing: bool = False
     """Whether it also hears a dialed party's ringing (early media)."""
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Sound:
-        return self
 
     def __str__(self) -> str:
         if self.kind == "music" and "ringback" in self.content.rpartition("/")[2]:
@@ -43,15 +41,12 @@ RINGBACK = Sound("ringback")
 
 
 @dataclass(frozen=True, slots=True)
-class SoundInterval:
+class SoundInterval(Immutable):
     """From `since_s` to `until_s` (None: still), the leg hears `heard`."""
 
     since_s: float
     until_s: float | None
     sound: Sound
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> SoundInterval:
-        return self
 
 
 def sound_heard_by(state: State, sid: str) -> Sound | None:
@@ -195,12 +190,7 @@ class Audibility:
 
     def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
         """Return how many seconds of this kind of sound the leg heard in an interval."""
-        total = 0.0
-        for interval in self.history.get(sid, ()):
-            if interval.sound.kind == kind:
-                end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
-                total += max(0.0, end_s - max(interval.since_s, since_s))
-        return total
+        return sum(self._stretches_s(sid, kind, since_s, until_s))
 
     def silence_s(self, sid: str, since_s: float, until_s: float) -> float:
         """Return how many seconds of silence the leg heard in an interval."""
@@ -208,12 +198,13 @@ class Audibility:
 
     def longest_silence_s(self, sid: str, since_s: float, until_s: float) -> float:
         """Return the longest stretch of silence in an interval."""
-        stretches = [0.0]
+        return max(self._stretches_s(sid, "silence", since_s, until_s), default=0.0)
+
+    def _stretches_s(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> Iterator[float]:
         for interval in self.history.get(sid, ()):
-            if interval.sound.kind == "silence":
+            if interval.sound.kind == kind:
                 end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
-                stretches.append(end_s - max(interval.since_s, since_s))
-        return max(stretches)
+                yield max(0.0, end_s - max(interval.since_s, since_s))
 
     def has_heard(self, sid: str, other_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
         """Whether the leg heard the other one in an interval."""

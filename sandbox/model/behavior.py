@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from conferral.sandbox.model.inputs import Immutable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behavior:
+class Behavior(Immutable):
     """Durations in seconds of sandbox time, and choices where Twilio's documentation is silent.
 
     Each undocumented behavior has every plausible variant, so that tests can show that an application handles all of
@@ -81,6 +83,3 @@ class Behavior:
     """Whether a CallToken lets a REST dial show the original caller's number."""
     call_limit_s: float = 14_400.0
     """Default maximum duration of a call (Twilio docs: TwiML <Dial>, timeLimit)."""
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Behavior:
-        return self

@@ -6,14 +6,12 @@ Source: Twilio docs: Participant resource; Conference resource (AnnounceUrl).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from conferral.sandbox.model import calls, conferences, dialing, twiml_parser, wait_audio
 from conferral.sandbox.model.state import Conference, Fetch, Participant, WaitAudio
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
-
-Slot = Literal["wait", "hold", "announce"]
+from conferral.sandbox.model.wait_audio import Slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ above it change it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.inputs import Immutable, Params
 from conferral.sandbox.model.outputs import FetchPurpose
 from conferral.sandbox.model.timers import Timers
 from conferral.sandbox.model.twiml_parser import Verb
@@ -33,7 +33,7 @@ Activity = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class Number(Immutable):
     """A number, SIP domain, or application of the account, with its voice URLs."""
 
     number: str
@@ -48,32 +48,23 @@ class Number:
     name: str = ""
     """Display name."""
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Number:
-        return self
-
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Immutable):
     """Where to send events, and which."""
 
     url: str
     method: str
     events: tuple[str, ...]
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Subscription:
-        return self
-
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Immutable):
     """The source of TwiML: a URL, or the document itself."""
 
     url: str = ""
     method: str = "POST"
     twiml: str = ""
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Source:
-        return self
 
 
 @dataclass(slots=True)
@@ -112,7 +103,7 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinSettings:
+class JoinSettings(Immutable):
     """How a call joins a conference, from a `<Conference>` or from the REST API."""
 
     name: str
@@ -135,12 +126,9 @@ class JoinSettings:
     region: str = ""
     """Empty: Twilio chooses."""
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> JoinSettings:
-        return self
-
 
 @dataclass(frozen=True, slots=True)
-class RecordSettings:
+class RecordSettings(Immutable):
     """How to record."""
 
     source: str
@@ -149,9 +137,6 @@ class RecordSettings:
     track: str = "both"
     subscription: Subscription | None = None
     trim: str = "do-not-trim"
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> RecordSettings:
-        return self
 
 
 @dataclass(slots=True)
@@ -293,15 +278,12 @@ class Conference:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedSpan:
+class RecordedSpan(Immutable):
     """From `since_s` to `until_s` (None: still), these legs' voices are recorded."""
 
     since_s: float
     until_s: float | None
     voices: frozenset[str]
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> RecordedSpan:
-        return self
 
 
 @dataclass(slots=True)

@@ -9,8 +9,9 @@ Source: Twilio docs: TwiML for Programmable Voice; Error and Warning Dictionary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from xml.etree import ElementTree
+
+from conferral.sandbox.model.inputs import Immutable
 
 SIZE_MAX = 64 * 1024
 NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
@@ -30,16 +31,13 @@ class TwimlError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(Immutable):
     """One element of a document: its name, attributes, trimmed text, and children."""
 
     name: str
     attributes: tuple[tuple[str, str], ...] = ()
     text: str = ""
     children: tuple[Verb, ...] = ()
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Verb:
-        return self
 
     def get(self, name: str, default: str = "") -> str:
         """Return the attribute's text, or `default` if it is missing."""
