@@ -11,39 +11,29 @@ from typing import Annotated
 import typer
 
 from conferral import output
-from conferral.cli import (
-    check,
-    commands,
-    dead,
-    demo,
-    explain,
-    forget,
-    processes,
-    replay,
-    sessions,
-    upgrade,
-)
+from conferral.cli import commands, dead
+from conferral.cli.check import check
+from conferral.cli.demo import demo
+from conferral.cli.explain import explain
+from conferral.cli.forget import forget
+from conferral.cli.processes import console, sandbox, webhooks, worker
+from conferral.cli.replay import replay
+from conferral.cli.sessions import sessions, show
+from conferral.cli.upgrade import upgrade
 from conferral.cli.usage import App
 from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError
 from conferral.runtime.garbage import collect_rarely
-from conferral.watch import command
+from conferral.watch.command import watch
 
 app = App(name="conferral", no_args_is_help=True)
-for module in (
-    demo,
-    processes,
-    sessions,
-    explain,
-    replay,
-    command,
-    commands,
-    check,
-    dead,
-    forget,
-    upgrade,
-):
-    module.register(app)
+for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, replay, watch):
+    app.command()(run)
+commands.register(app)
+app.command()(check)
+dead.register(app)
+app.command()(forget)
+app.command()(upgrade)
 
 
 def _print_version(wanted: bool) -> None:

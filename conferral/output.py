@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from conferral.errors import CommandNotDoneError
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -94,6 +96,15 @@ def print_heading(line: str) -> None:
     _styled(line, "bold")
 
 
+def print_section(heading: str, lines: Sequence[str]) -> None:
+    """Print indented lines below an empty line and a heading; nothing if there are no lines."""
+    if lines:
+        print_line()
+        print_heading(heading)
+        for line in lines:
+            print_line(f"  {line}")
+
+
 def failure_line(line: str) -> None:
     """Print a line about a failure; the words say so, the color only helps."""
     _styled(line, "bold red")
@@ -135,6 +146,12 @@ def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **mo
 def confirm(question: str) -> bool:
     """Ask for yes or no on the terminal; no is the default."""
     return typer.confirm(printable(question), default=False, err=True)
+
+
+def require_confirmation(question: str) -> None:
+    """Ask for yes or no on the terminal; raise CommandNotDoneError unless the answer is yes."""
+    if not confirm(question):
+        raise CommandNotDoneError("nothing was changed")
 
 
 def is_terminal() -> bool:

@@ -222,6 +222,11 @@ def format_clock(at_ms: int) -> str:
     return to_iso(at_ms)[11:19]
 
 
+def entry_clock(entry: LogEntry) -> str:
+    """Return a log entry's time of day, UTC, as it is stored."""
+    return re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
+
+
 def format_duration(from_ms: int, until_ms: int) -> str:
     """Return a duration in seconds; empty if it hasn't started or ended.
 

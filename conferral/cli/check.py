@@ -124,8 +124,3 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
     except StoreError as error:
         lines.append(fail("Redis", f"{place}: {error}", redis_server.FIXES.get(str(error), "check its log")))
     return lines
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(check)

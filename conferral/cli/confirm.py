@@ -1,10 +1,13 @@
 """Ask for confirmation before a command hangs someone up."""
 
-import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from conferral import output
 from conferral.errors import CommandNotDoneError
+
+if TYPE_CHECKING:
+    from conferral.operations.session_queries import SessionQueries
 
 
 def confirm_hang_up(command: str, question: str, session: str, party: str = "") -> str:
@@ -19,11 +22,12 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
         CommandNotDoneError: the user declined, or there is no terminal to ask on.
         UnknownSession, AmbiguousSession: no session matches; several match.
     """
+    from conferral.cli.redis_access import run_query
+
     # Prompt outside of the event loop, so that Ctrl-C ends both the prompt and the command.
-    meant, session_id, whom = asyncio.run(_resolve(session, party))
+    meant, session_id, whom = run_query(lambda reader: _resolve(reader, session, party))
     if sys.stdin.isatty():
-        if not output.confirm(question.format(whom=whom)):
-            raise CommandNotDoneError("nothing was changed")
+        output.require_confirmation(question.format(whom=whom))
     elif session != session_id:
         raise CommandNotDoneError(
             f"without a terminal, {command} needs --yes or the full session id; nothing was done",
@@ -32,18 +36,15 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
     return meant
 
 
-async def _resolve(named: str, party: str) -> tuple[str, str, str]:
+async def _resolve(reader: "SessionQueries", named: str, party: str) -> tuple[str, str, str]:
     """Return the session's name for the command, its id, and a description of the parties to hang up."""
-    from conferral.cli.redis_access import open_redis
     from conferral.cli.submission import resolve_session
     from conferral.operations import wording
-    from conferral.runtime.settings import StoreSettings, load
 
-    async with open_redis(load(StoreSettings)) as reader:
-        # Resolve it now: by the time the user answers, the last digits may match another session.
-        meant = await resolve_session(reader, named)
-        session_id = await reader.find(meant)
-        session = await reader.view(session_id)
+    # Resolve it now: by the time the user answers, the last digits may match another session.
+    meant = await resolve_session(reader, named)
+    session_id = await reader.find(meant)
+    session = await reader.view(session_id)
     whom = [
         f"{name} {wording.display_address(one.address)}".strip()
         for name, one in session.present.items()

@@ -1,6 +1,5 @@
 """`dead`: list, show, retry, and drop dead letters (entries that couldn't be decoded or kept failing)."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -99,7 +98,7 @@ def dead(
 
 def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:
     """List dead letters."""
-    letters, groups = asyncio.run(_with_dead_letters(lambda dead: _list(dead, limit, reason or "", full=full)))
+    letters, groups = _with_dead_letters(lambda dead: _list(dead, limit, reason or "", full=full))
     if as_json:
         output.print_json([_as_json(letter) for letter in letters])
         return
@@ -109,7 +108,7 @@ def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, a
         output.print_table(("id", "at (UTC)", "from", "type", "session", "reason", "details"), rows, entries=entries)
     count = sum(groups.values())
     reasons = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
-    output.print_note(f"{count} dead letter{'' if count == 1 else 's'}: {reasons}" if count else "no dead letters")
+    output.print_note(f"{_count_text(count)}: {reasons}" if count else "no dead letters")
 
 
 def show_letter(
@@ -118,7 +117,7 @@ def show_letter(
     as_json: AsJson = False,
 ) -> None:
     """Show one dead letter."""
-    letter = asyncio.run(_with_dead_letters(lambda dead: dead.find(letter_id, full=full)))
+    letter = _with_dead_letters(lambda dead: dead.find(letter_id, full=full))
     if letter is None:
         raise CommandNotDoneError(f"no dead letter {letter_id} found")
     if as_json:
@@ -172,10 +171,10 @@ def retry_letters(
     """Retry dead letters."""
     _check_which(ids, reason, everything=everything)
     if ids:
-        done = asyncio.run(_with_dead_letters(lambda dead: dead.retry(ids)))
+        done = _with_dead_letters(lambda dead: dead.retry(ids))
     else:
         count = _confirm("{count} will be processed again. Continue?", reason or "", yes=yes)
-        done = asyncio.run(_with_dead_letters(lambda dead: dead.retry_all(reason or "", count)))
+        done = _with_dead_letters(lambda dead: dead.retry_all(reason or "", count))
     _print_result("retried", done, as_json=as_json)
 
 
@@ -188,16 +187,12 @@ def drop_letters(
         # A script that lists ids knows what it drops; `--all` needs an explicit `--yes`.
         raise typer.BadParameter("without a terminal, needs --yes", param_hint="--all")
     if ids:
-        if (
-            sys.stdin.isatty()
-            and not yes
-            and not output.confirm(f"{_count_text(len(ids))} will be deleted permanently. Continue?")
-        ):
-            raise CommandNotDoneError("nothing was changed")
-        done = asyncio.run(_with_dead_letters(lambda dead: dead.drop(ids)))
+        if sys.stdin.isatty() and not yes:
+            output.require_confirmation(f"{_count_text(len(ids))} will be deleted permanently. Continue?")
+        done = _with_dead_letters(lambda dead: dead.drop(ids))
     else:
         count = _confirm("{count} will be deleted permanently. Continue?", reason or "", yes=yes)
-        done = asyncio.run(_with_dead_letters(lambda dead: dead.drop_all(reason or "", count)))
+        done = _with_dead_letters(lambda dead: dead.drop_all(reason or "", count))
     _print_result("deleted", done, as_json=as_json)
 
 
@@ -212,13 +207,12 @@ def _confirm(question: str, reason: str, *, yes: bool) -> int | None:
     """Return the number of dead letters that the user confirmed; None without a prompt."""
     if yes or not sys.stdin.isatty():
         return None
-    groups = {group.reason: group.count for group in asyncio.run(_with_dead_letters(lambda dead: dead.groups()))}
+    groups = {group.reason: group.count for group in _with_dead_letters(lambda dead: dead.groups())}
     count = groups.get(reason, 0) if reason else sum(groups.values())
     why = f" ({reason})" if reason else ""
     if not count:
         raise CommandNotDoneError(f"no dead letters{why}")
-    if not output.confirm(question.format(count=f"{_count_text(count)}{why}")):
-        raise CommandNotDoneError("nothing was changed")
+    output.require_confirmation(question.format(count=f"{_count_text(count)}{why}"))
     return count
 
 
@@ -237,16 +231,11 @@ def _print_result(what: str, done: "BulkResult", *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-async def _with_dead_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
-    from conferral.cli.redis_access import open_redis
-    from conferral.operations.dead_letters import CountChanged, DeadLetters
-    from conferral.runtime.settings import StoreSettings, load
+def _with_dead_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
+    from conferral.cli.redis_access import run_query
+    from conferral.operations.dead_letters import DeadLetters
 
-    async with open_redis(load(StoreSettings)) as reader:
-        try:
-            return await act(DeadLetters(reader.client, reader.keys))
-        except CountChanged as error:
-            raise CommandNotDoneError(str(error)) from None
+    return run_query(lambda reader: act(DeadLetters(reader.client, reader.keys)))
 
 
 def register(app: typer.Typer) -> None:

@@ -50,8 +50,3 @@ def demo(
         run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
     except KeyboardInterrupt:  # Ctrl-C before the demo installed its handler
         return
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(demo)

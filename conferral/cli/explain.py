@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from conferral import output
 from conferral.cli.options import AsJson, Full, SessionName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from conferral.operations.explanation import Explanation, Failure
     from conferral.operations.pending import Wait
+    from conferral.operations.session_queries import SessionQueries
 
 
 def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
@@ -27,7 +23,9 @@ def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -
 
     Includes what will happen automatically, and when. For an ended call, why it ended.
     """
-    session_id, explanation, now_ms = asyncio.run(_read_explanation(session, full=full))
+    from conferral.cli.redis_access import run_query
+
+    session_id, explanation, now_ms = run_query(lambda reader: _read_explanation(reader, session, full=full))
     if as_json:
         output.print_json(explanation_json(session_id, explanation))
         return
@@ -35,45 +33,33 @@ def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -
     output.print_line()
     for sentence in explanation.summary:
         output.print_line(sentence)
-    _print_section(
+    output.print_section(
         "Waiting for", [_wait_line(wait, now_ms) for wait in explanation.waits if wait.by in ("person", "twilio")]
     )
-    _print_section("Automatic next steps", explanation.upcoming)
+    output.print_section("Automatic next steps", explanation.upcoming)
     if explanation.first_failure is not None:
         _print_failure(explanation.first_failure)
-    _print_section(
+    output.print_section(
         "Suggested actions", [line for one in explanation.suggestions for line in (one.line, f"  {one.why}")]
     )
 
 
-async def _read_explanation(named: str, *, full: bool) -> tuple[str, Explanation, int]:
+async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -> tuple[str, Explanation, int]:
     from conferral.cli.history_source import read_history
-    from conferral.cli.redis_access import open_redis
     from conferral.cli.submission import own_command_line
     from conferral.operations import explanation
     from conferral.operations.partition_clock import read_session_time_ms
     from conferral.runtime.settings import StoreSettings, load
     from conferral.storage.codecs.session_view import view_of
 
-    settings = load(StoreSettings)
-    async with open_redis(settings) as reader:
-        history = await read_history(reader, named)
-        session = view_of(history.fields)
-        now = await read_session_time_ms(reader, session.id)
-    line = own_command_line(settings)
+    history = await read_history(reader, named)
+    session = view_of(history.fields)
+    now = await read_session_time_ms(reader, session.id)
+    line = own_command_line(load(StoreSettings))
     explained = explanation.explain_damage(session, command_line=line) or explanation.explain(
         session, history.log, now, full=full, command_line=line
     )
     return session.id or named, explained, now
-
-
-def _print_section(heading: str, lines: Sequence[str]) -> None:
-    if not lines:
-        return
-    output.print_line()
-    output.print_heading(heading)
-    for line in lines:
-        output.print_line(f"  {line}")
 
 
 def _wait_line(wait: Wait, now_ms: int) -> str:
@@ -137,8 +123,3 @@ def to_iso_or_none(at_ms: int) -> str | None:
     from conferral.storage.codecs.timestamps import to_iso
 
     return to_iso(at_ms) if at_ms else None
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(explain)

@@ -1,6 +1,5 @@
 """`forget`: erase everything that Redis holds about one ended or damaged session."""
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +44,8 @@ def forget(
     command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged,
     and one that ended less than a minute ago. Run it again to erase anything left. Recordings stay at Twilio.
     """
+    from conferral.cli.redis_access import run_query
+    from conferral.operations.erasure import SessionErasure
     from conferral.runtime import log
     from conferral.runtime.settings import StoreSettings, load
 
@@ -52,12 +53,12 @@ def forget(
         raise CommandNotDoneError("without a terminal, forget needs --yes; nothing was erased")
     # The log line about the erasure is its only record.
     log.configure(load(StoreSettings).log_format, cache_loggers=False)
-    plan = asyncio.run(_read_plan(session))
+    plan = run_query(lambda reader: SessionErasure(reader).plan(session))
     traces = plan.traces
     if not plan.is_empty and not dry_run:
-        if not yes and not output.confirm(f"{_plan_lines(plan)} will be deleted permanently. Continue?"):
-            raise CommandNotDoneError("nothing was changed")
-        asyncio.run(_erase(plan))
+        if not yes:
+            output.require_confirmation(f"{_plan_lines(plan)} will be deleted permanently. Continue?")
+        run_query(lambda reader: SessionErasure(reader).erase(plan))
     if as_json:
         output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": traces.counts})
     elif plan.is_empty:
@@ -77,26 +78,3 @@ def _plan_lines(plan: "ErasurePlan") -> str:
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", damaged)))
     counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in traces.counts.items() if count]
     return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"
-
-
-async def _read_plan(named: str) -> "ErasurePlan":
-    from conferral.cli.redis_access import open_redis
-    from conferral.operations.erasure import SessionErasure
-    from conferral.runtime.settings import StoreSettings, load
-
-    async with open_redis(load(StoreSettings)) as reader:
-        return await SessionErasure(reader).plan(named)
-
-
-async def _erase(plan: "ErasurePlan") -> None:
-    from conferral.cli.redis_access import open_redis
-    from conferral.operations.erasure import SessionErasure
-    from conferral.runtime.settings import StoreSettings, load
-
-    async with open_redis(load(StoreSettings)) as reader:
-        await SessionErasure(reader).erase(plan)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(forget)

@@ -128,11 +128,3 @@ def console(
         allowed_hosts=tuple(allow_host or ()),
     )
     raise typer.Exit(run_console(host, port, options))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(webhooks)
-    app.command()(worker)
-    app.command()(sandbox)
-    app.command()(console)

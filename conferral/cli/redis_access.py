@@ -1,17 +1,21 @@
 """Open Redis for CLI commands, and describe connection errors."""
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from conferral.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError, StoreError
-from conferral.runtime.settings import StoreSettings
+from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING
+
+T = TypeVar("T")
 
 
 def redacted_url(url: str) -> str:
@@ -62,6 +66,16 @@ async def open_redis(settings: StoreSettings, *, is_partial: bool = False) -> As
         raise CommandNotDoneError(describe_redis_error(error, settings.redis_url)) from error
     finally:
         await client.aclose()
+
+
+def run_query(query: Callable[[SessionQueries], Awaitable[T]], *, is_partial: bool = False) -> T:
+    """Return what a query reads from the configured Redis; arguments and errors are those of `open_redis`."""
+
+    async def opened() -> T:
+        async with open_redis(load(StoreSettings), is_partial=is_partial) as reader:
+            return await query(reader)
+
+    return asyncio.run(opened())
 
 
 def require_complete(silent: Iterable[StoreError]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,8 +77,7 @@ def replay(
 
 def _read_history(named: str) -> SessionHistory:
     from conferral.cli.history_source import read_history, read_history_file
-    from conferral.cli.redis_access import open_redis
-    from conferral.runtime.settings import StoreSettings, load
+    from conferral.cli.redis_access import run_query
 
     if named == "-" or named.endswith(".json") or "/" in named:
         return read_history_file(named)
@@ -88,12 +86,7 @@ def _read_history(named: str) -> SessionHistory:
             "must be 1 to 64 letters, digits, _, or -, an address such as client:alice, or a file's name with .json"
         )
         raise typer.BadParameter(reason, param_hint="SESSION")
-
-    async def read() -> SessionHistory:
-        async with open_redis(load(StoreSettings)) as reader:
-            return await read_history(reader, named)
-
-    return asyncio.run(read())
+    return run_query(lambda reader: read_history(reader, named))
 
 
 def _version(history: SessionHistory, as_of: str) -> int:
@@ -125,7 +118,7 @@ def _version(history: SessionHistory, as_of: str) -> int:
 
 
 def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
-    from conferral.operations import session_summary
+    from conferral.operations import session_summary, wording
     from conferral.operations.history import replay, timeline
     from conferral.storage.codecs.session_view import view_of
 
@@ -141,17 +134,15 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
             continue
         print_line = output.failure_line if moment.is_failure else output.print_line
         failed = "failed: " if moment.is_failure else ""
-        print_line(f"{moment.version:>5}  {_clock_of(entry)}  {f'+{moment.gap_ms} ms':>12}  {failed}{moment.text}")
+        print_line(
+            f"{moment.version:>5}  {wording.entry_clock(entry)}  {f'+{moment.gap_ms} ms':>12}  {failed}{moment.text}"
+        )
         label = session_summary.state_label(session)
         lines = [label if label != state else "", now if now != participants else "", *_requested_effects(moment)]
         lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]
         for line in filter(None, lines):
             output.print_line(f"{'':>37}{line}")
         state, participants = label, now
-
-
-def _clock_of(entry: LogEntry) -> str:
-    return re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
 
 
 def _requested_effects(moment: TimelineEntry) -> list[str]:
@@ -224,18 +215,10 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
         return
     print_fields(session, full=full, is_stored=False)
     print_parties(session, full=full)
-    _print_section("Who heard whom", [one.text for one in heard])
-    _print_section(
+    output.print_section("Who heard whom", [one.text for one in heard])
+    output.print_section(
         "Waiting for", [_wait_line(one.for_, one.comes_at_ms, then_ms) for one in waits if one.by != "sweep"]
     )
-
-
-def _print_section(heading: str, lines: list[str]) -> None:
-    if lines:
-        output.print_line()
-        output.print_heading(heading)
-        for line in lines:
-            output.print_line(f"  {line}")
 
 
 def _wait_line(what: str, comes_at_ms: int, then_ms: int) -> str:
@@ -246,8 +229,3 @@ def _wait_line(what: str, comes_at_ms: int, then_ms: int) -> str:
     left_ms = max(0, comes_at_ms - then_ms)
     left = f"{left_ms / 1000:.1f} s" if left_ms < _MINUTE_MS else wording.format_age(then_ms, comes_at_ms)
     return f"{what} (in {left})"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(replay)

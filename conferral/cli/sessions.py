@@ -1,7 +1,5 @@
 """`sessions` and `show`: list the sessions, and show one with its log."""
 
-import asyncio
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,9 +11,8 @@ from conferral.cli.options import AsStored, Full, SessionName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from conferral.operations.history.replay import SessionHistory
     from conferral.operations.partition_clock import PartitionClocks
-    from conferral.operations.session_queries import LogEntry
+    from conferral.operations.session_queries import LogEntry, SessionQueries
     from conferral.runtime.errors import StoreUnreachableError
     from conferral.storage.codecs.session_view import SessionView
 
@@ -46,9 +43,12 @@ def sessions(
     """
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
-    from conferral.cli.redis_access import require_complete
+    from conferral.cli.redis_access import require_complete, run_query
 
-    found, times, silent = asyncio.run(_read_sessions(state, with_ended=everything or state == "ended"))
+    with_ended = everything or state == "ended"
+    found, times, silent = run_query(
+        lambda reader: _read_sessions(reader, state, with_ended=with_ended), is_partial=True
+    )
     if as_json:
         output.print_json([one.fields for one in found])
     elif found:
@@ -61,17 +61,14 @@ def sessions(
 
 
 async def _read_sessions(
-    state: str | None, *, with_ended: bool
+    reader: "SessionQueries", state: str | None, *, with_ended: bool
 ) -> "tuple[list[SessionView], PartitionClocks, list[StoreUnreachableError]]":
     """Read sessions, those that need attention first, the partitions' clocks, and why nodes did not answer."""
-    from conferral.cli.redis_access import open_redis
     from conferral.operations.attention import sort_key
     from conferral.operations.partition_clock import read_partition_clocks
-    from conferral.runtime.settings import StoreSettings, load
 
-    async with open_redis(load(StoreSettings), is_partial=True) as reader:
-        found = await reader.all_sessions(state, with_ended=with_ended)
-        times = await read_partition_clocks(reader)
+    found = await reader.all_sessions(state, with_ended=with_ended)
+    times = await read_partition_clocks(reader)
     ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
     return ordered, times, list(reader.silent.values())
 
@@ -144,9 +141,11 @@ def show(session: SessionName, full: Full = False, as_json: AsStored = False) ->
 
     With --json: the fields of the session's hash in Redis. For the log as JSON: conferral watch SESSION --json
     """
+    from conferral.cli.history_source import read_history
+    from conferral.cli.redis_access import run_query
     from conferral.storage.codecs.session_view import view_of
 
-    history = asyncio.run(_read_history(session))
+    history = run_query(lambda reader: read_history(reader, session))
     if as_json:
         output.print_json(history.fields)
         return
@@ -155,15 +154,6 @@ def show(session: SessionName, full: Full = False, as_json: AsStored = False) ->
     print_parties(found, full=full)
     _print_attempts(found, full=full)
     _print_log(history.log, full=full)
-
-
-async def _read_history(named: str) -> "SessionHistory":
-    from conferral.cli.history_source import read_history
-    from conferral.cli.redis_access import open_redis
-    from conferral.runtime.settings import StoreSettings, load
-
-    async with open_redis(load(StoreSettings)) as reader:
-        return await read_history(reader, named)
 
 
 #: Width of the names of a session's fields (columns).
@@ -255,20 +245,14 @@ def _print_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
 
 def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:
     """Return the session's log as table rows, oldest first."""
+    from conferral.operations import wording
     from conferral.operations.history import timeline
 
     rows: list[tuple[str, ...]] = []
     for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
-        clock = re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
         gap = f"+{moment.gap_ms} ms" if rows else ""
         answers = timeline.effect_results(moment)
         followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
         mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
-        rows.append((entry["version"], clock, gap, mark, moment.text, followed))
+        rows.append((entry["version"], wording.entry_clock(entry), gap, mark, moment.text, followed))
     return rows
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(sessions)
-    app.command()(show)

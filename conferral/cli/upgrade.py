@@ -1,6 +1,5 @@
 """`upgrade`: raise the schema version that all processes write, once every process supports it."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +8,7 @@ from conferral import output
 from conferral.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from conferral.operations.session_queries import SessionQueries
     from conferral.storage.queries.process_registry import Process
 
 
@@ -31,18 +31,17 @@ def upgrade(
     Conferral refuses while a running process does not support that version: a worker would stop processing, and
     webhooks would not see what they can't read.
     """
+    from conferral.cli.redis_access import run_query
     from conferral.storage.schema import SCHEMA_VERSIONS
 
-    old_version, new_version, outdated = asyncio.run(_upgrade(check=check, force=force))
+    old_version, new_version, outdated = run_query(lambda reader: _upgrade(reader, check=check, force=force))
     if as_json:
         output.print_json(
             {"before": old_version, "after": new_version, "behind": [process.name for process in outdated]}
         )
         return
-    for process in outdated:
-        output.print_note(
-            f"{process.kind or 'process'} {process.name} supports schema version {process.schema_version}"
-        )
+    for line in map(_describe, outdated):
+        output.print_note(line)
     if old_version == new_version:
         output.print_line(f"schema version {new_version} is current; nothing to do")
         return
@@ -53,45 +52,34 @@ def upgrade(
         output.print_line(f"  {version}: {SCHEMA_VERSIONS[version]}")
 
 
-async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process]]":
+def _describe(process: "Process") -> str:
+    return f"{process.kind or 'process'} {process.name} supports schema version {process.schema_version}"
+
+
+async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tuple[int, int, list[Process]]":
     """Return the schema version before and after, and the processes that don't support the new one.
 
     Raises:
         CommandNotDoneError: some process doesn't support the new version.
     """
-    from conferral.cli.redis_access import open_redis
     from conferral.errors import CommandNotDoneError
-    from conferral.runtime.settings import StoreSettings, load
     from conferral.storage import config
     from conferral.storage.queries import process_registry
     from conferral.storage.schema import SCHEMA_VERSION
 
-    async with open_redis(load(StoreSettings)) as reader:
-        client, keys = reader.client, reader.keys
-        old_version = await config.read_schema_version(client, keys.prefix)
-        if old_version > SCHEMA_VERSION:
-            raise CommandNotDoneError(
-                f"Redis has schema version {old_version}, but this Conferral supports {SCHEMA_VERSION}: update it"
-            )
-        outdated = [
-            process
-            for process in await process_registry.list_running(client, keys)
-            if process.schema_version < SCHEMA_VERSION
-        ]
-        if check or old_version == SCHEMA_VERSION:
-            return old_version, SCHEMA_VERSION, outdated
-        if outdated and not force:
-            lines = [
-                f"{process.kind or 'process'} {process.name} supports schema version {process.schema_version}"
-                for process in outdated
-            ]
-            raise CommandNotDoneError(
-                f"{len(outdated)} running processes do not support schema version {SCHEMA_VERSION}: update them first",
-                details=tuple(lines),
-            )
-        return old_version, await config.raise_schema_version(client, keys.prefix, SCHEMA_VERSION), outdated
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(upgrade)
+    client, keys = reader.client, reader.keys
+    old_version = await config.read_schema_version(client, keys.prefix)
+    if old_version > SCHEMA_VERSION:
+        raise CommandNotDoneError(
+            f"Redis has schema version {old_version}, but this Conferral supports {SCHEMA_VERSION}: update it"
+        )
+    running = await process_registry.list_running(client, keys)
+    outdated = [process for process in running if process.schema_version < SCHEMA_VERSION]
+    if check or old_version == SCHEMA_VERSION:
+        return old_version, SCHEMA_VERSION, outdated
+    if outdated and not force:
+        raise CommandNotDoneError(
+            f"{len(outdated)} running processes do not support schema version {SCHEMA_VERSION}: update them first",
+            details=tuple(map(_describe, outdated)),
+        )
+    return old_version, await config.raise_schema_version(client, keys.prefix, SCHEMA_VERSION), outdated

@@ -138,8 +138,3 @@ async def _follow(
                 return
         took_s = clock.monotonic_s() - started_s
         await pause(stop, max(pause_s, min(BACK_OFF_MAX_S, took_s / BUSY_MAX - took_s)))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(watch)

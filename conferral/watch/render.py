@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -149,26 +148,25 @@ def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
     """Draw the changes: time, session, and text, which is folded on a narrow terminal."""
     from rich.table import Table
 
+    from conferral.operations import wording
+
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for change in changes:
         # The list above shows the full id; its end is enough to identify it here.
-        cells = (clock_of(change)[:8], change.session_id[-6:], text_of(change, full=full))
+        cells = (wording.entry_clock(change.entry)[:8], change.session_id[-6:], text_of(change, full=full))
         grid.add_row(*(output.table_cell(part, "none") for part in cells))
     return grid
 
 
 def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
     """Return a change as one line."""
+    from conferral.operations import wording
+
     name = change.session_id if with_session else ""
-    return "  ".join(filter(None, (clock_of(change), name, text_of(change, full=full))))
-
-
-def clock_of(change: Change) -> str:
-    """Return the change's time of day, UTC."""
-    return re.sub(r"^.*T(.*?)Z?$", r"\1", change.entry["at"])
+    return "  ".join(filter(None, (wording.entry_clock(change.entry), name, text_of(change, full=full))))
 
 
 def text_of(change: Change, *, full: bool) -> str:
