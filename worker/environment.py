@@ -7,12 +7,9 @@ steps. Nothing else in a worker reaches outside.
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.lifecycle import process_name
-from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import Client, make_client
@@ -23,22 +20,6 @@ from conferral.worker.consumer.session_cache import SESSIONS_MAX
 from conferral.worker.executor.executor import no_checkpoint
 
 
-class RedisClientFactory(Protocol):
-    """Creates Redis clients; defaults to `storage.connection.client.make_client`."""
-
-    def __call__(self, url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
-        """Return a client for commands, or for blocking reads."""
-        ...
-
-
-class HttpClientFactory(Protocol):
-    """Creates the HTTP client for Twilio; defaults to `telephony.http_client.http_client`."""
-
-    def __call__(self, settings: ServiceSettings, *, clock: Clock, metrics: Metrics) -> PooledHttpClient:
-        """Return a client; the worker closes it."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """Everything a worker takes from the outside world."""
@@ -47,8 +28,8 @@ class Environment:
     clock: Clock = field(default_factory=SystemClock)
     #: For jitter.
     rng: random.Random = field(default_factory=random.Random)
-    redis: RedisClientFactory = make_client
-    http: HttpClientFactory = http_client
+    redis: Callable[..., Client] = make_client
+    http: Callable[..., PooledHttpClient] = http_client
     #: Newest schema version this worker supports; only a test of an older or newer release sets another.
     schema_version: int = SCHEMA_VERSION
     lease_ms: int = LEASE_MS

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 from redis.exceptions import NoScriptError
 
@@ -17,14 +17,6 @@ _NAME = re.compile(r"^(?P<verb>[a-z_]+)-(?P<keys>\d+|n)\.lua$")
 Argument = str | bytes | int | float
 #: The commands that run a script; their arguments are the script, its number of keys, and the keys.
 SCRIPT_COMMANDS = ("EVALSHA", "EVAL")
-
-
-class Scriptable(Protocol):
-    """What a script needs from a Redis client."""
-
-    async def execute_command(self, *_args: Any, **_options: Any) -> Any:
-        """Send one command."""
-        ...
 
 
 class Script:
@@ -41,7 +33,7 @@ class Script:
         # Redis names scripts by SHA-1; it is not a secret. Source: Redis docs, EVALSHA.
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    async def __call__(self, client: Scriptable, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+    async def __call__(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Run the script.
 
         Raises:

@@ -2,13 +2,12 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.partition import lease as leases
-from conferral.worker.environment import RedisClientFactory
 from conferral.worker.process import Worker
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
@@ -105,7 +104,7 @@ async def test_partition_is_without_holder_for_less_than_a_second(system: LocalS
     await system.settled()
 
 
-def _as_user(server: RedisServer, name: str, password: str) -> RedisClientFactory:
+def _as_user(server: RedisServer, name: str, password: str) -> Callable[..., Client]:
     def make(_url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
         url = f"unix://{name}:{password}@{server.socket}"
         return make_client(url, blocking=blocking, max_connections=max_connections)

@@ -6,9 +6,8 @@ even if no call seems to be missing and no caller is alone.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -17,6 +16,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import AccountSwept
+from conferral.storage.partition.partition_store import PartitionStore
 
 log = structlog.get_logger()
 
@@ -27,24 +27,12 @@ PAUSE_S = 1.0
 ROLLED_BACK = "rolled-back"
 
 
-class CheckAccess(Protocol):
-    """What a check needs from a partition's keys."""
-
-    async def live_sessions(self, partition: int) -> list[str]:
-        """Return the ids of the live sessions."""
-        ...
-
-    async def append(self, events: Sequence[AccountSwept]) -> None:
-        """Append events to the streams of their sessions."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Check:
     partition: int
     #: The rollback. It deduplicates: a session runs one rollback's check once, even if it is published twice.
     rollback: str
-    access: CheckAccess
+    access: PartitionStore
     is_active: Callable[[], bool]
 
 
@@ -60,7 +48,7 @@ class RollbackChecks:
         self._pending: deque[_Check] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, partition: int, rollback: str, access: CheckAccess, is_active: Callable[[], bool]) -> None:
+    def add(self, partition: int, rollback: str, access: PartitionStore, is_active: Callable[[], bool]) -> None:
         """Check the live sessions of a partition, for as long as its lease is held."""
         self._pending.append(_Check(partition, rollback, access, is_active))
         if self._task is None or self._task.done():

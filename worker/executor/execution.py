@@ -24,9 +24,11 @@ from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.redirect_check import RedirectResult
+from conferral.telephony.twilio_api import TwilioApi
 from conferral.worker.executor import retry
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit
-from conferral.worker.executor.job import Job, JobOutcome, OutboxPort, TwilioPort, failed, succeeded, unknown
+from conferral.worker.executor.job import Job, JobOutcome, failed, succeeded, unknown
+from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.request_shares import Share
 from conferral.worker.executor.retry import ExecutorPolicy
@@ -46,9 +48,9 @@ async def no_checkpoint(_point: str, _detail: object) -> None:
 class ExecutionContext:
     """Dependencies of an execution, shared by all jobs of a worker."""
 
-    twilio: TwilioPort
+    twilio: TwilioApi
     #: Stores each job's outcome once, and what else must be recorded. A `LeaseLostError` from it drops the job.
-    outbox: OutboxPort
+    outbox: OutboxWriter
     #: Whether this worker owns the partition; checked right before every request.
     may_send: Callable[[int], Awaitable[bool]]
     #: Whether, as far as this process knows, no other worker can own the partition; checked again once a request has a

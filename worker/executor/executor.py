@@ -15,15 +15,14 @@ from conferral.statemachine.effects import Dial, FindCall, ReadCalls
 from conferral.statemachine.session import Session
 from conferral.worker.executor.dial_queue import DialQueue
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState, no_checkpoint
-from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, OutboxPort, TwilioPort
+from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome
 from conferral.worker.executor.job_outcomes import JobCounts, report_task_error, run_to_outcome
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.read_queue import ReadQueue
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy
 
 __all__ = [
-    "ExecutionContext", "Executor", "ExecutorPolicy", "Job", "JobOutcome", "OutboxPort", "RetryPolicy", "TwilioPort",
-    "no_checkpoint",
+    "ExecutionContext", "Executor", "ExecutorPolicy", "Job", "JobOutcome", "RetryPolicy", "no_checkpoint",
 ]  # fmt: skip
 
 log = structlog.get_logger()

@@ -1,16 +1,12 @@
-"""Jobs, their outcomes, and the ports to Twilio and Redis that an execution uses."""
+"""Jobs and their outcomes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError
-from conferral.statemachine.effects import Dial, Effect
+from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.storage.partition.dial_claims import DialStatus
-from conferral.telephony.parameters.dial import PlacedCall
-from conferral.telephony.parameters.recording import StartedRecording
-from conferral.worker.executor.verification import Verifier
 
 JobOutcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 
@@ -52,41 +48,6 @@ class Job:
     internal_error: str = ""
     #: Called after the first attempt, whatever its result; None if nothing waits for it.
     on_attempted: Callable[[], None] | None = None
-
-
-class TwilioPort(Verifier, Protocol):
-    """What an execution needs from Twilio; implemented by `telephony.twilio_api.TwilioApi`."""
-
-    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | bool | None:
-        """Execute an effect in one attempt; raise `ProviderError` on failure."""
-        ...
-
-
-class OutboxPort(Protocol):
-    """What an execution reads and writes in Redis.
-
-    Each method retries while Redis is unreachable, and raises `LeaseLostError` once this worker has lost the partition.
-    """
-
-    async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
-        """Record an outcome; return a follow-up effect if the session no longer waits for it."""
-        ...
-
-    async def mark_sent(self, effect: Effect) -> bool:
-        """Mark an effect before sending it; return False if an earlier mark exists, so it may have been sent.
-
-        Raises:
-            JobObsoleteError: The effect must not be sent.
-        """
-        ...
-
-    async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """Index the call under this session if it has none; return False if it belongs to another session."""
-        ...
-
-    async def dial_status(self, effect: Dial) -> DialStatus:
-        """Return what the session knows about a dial."""
-        ...
 
 
 def succeeded(

@@ -35,7 +35,10 @@ class HeldLease(Protocol):
 
 
 class OutboxWriter:
-    """Implements `worker.executor.job.OutboxPort` on Redis."""
+    """Writes and reads of an execution.
+
+    Each method retries while Redis is unreachable, and raises `LeaseLostError` once this worker has lost the partition.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class OutboxWriter:
         self._now_ms = now_ms
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
-        """See `OutboxPort.finish`: hang up a call placed for a session that has ended in the meantime.
+        """Record an outcome; return a hangup of a call that was placed for a session that has ended in the meantime.
 
         No other process knows that call: the session ended before the outcome was reported.
         """
@@ -78,7 +81,11 @@ class OutboxWriter:
         return stray
 
     async def mark_sent(self, effect: Effect) -> bool:
-        """See `OutboxPort.mark_sent`."""
+        """Mark an effect before sending it; return False if an earlier mark exists, so it may have been sent.
+
+        Raises:
+            JobObsoleteError: The effect must not be sent.
+        """
         partition = self._keys.partition_of(effect.session_id)
         is_unknown = False
 
@@ -102,7 +109,7 @@ class OutboxWriter:
         return result is MarkResult.MARKED or is_unknown
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """See `OutboxPort.claim_call`."""
+        """Index the call under this session if it has none; return False if it belongs to another session."""
 
         async def claim() -> bool:
             try:
@@ -117,7 +124,7 @@ class OutboxWriter:
         return await self._with_retries(session_id, claim)
 
     async def dial_status(self, effect: Dial) -> DialStatus:
-        """See `OutboxPort.dial_status`."""
+        """Return what the session knows about a dial."""
         return await self._with_retries(
             effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
         )

@@ -6,34 +6,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from conferral.runtime.clock import Clock
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit
 from conferral.worker.executor.request_shares import Share
 
 #: While reads wait, every n-th ordinary slot goes to a read, count.
 READ_TURN_EVERY = 4
 #: Interval at which waiters are checked for expiry during a pause, seconds.
 EXPIRY_POLL_S = 0.25
-
-
-class Limits(Protocol):
-    """The limits in force; they change over time."""
-
-    @property
-    def slots(self) -> int:
-        """All slots, count."""
-        ...
-
-    @property
-    def ordinary_slots(self) -> int:
-        """Slots for everything except endings, count."""
-        ...
-
-    @property
-    def pause_s(self) -> float:
-        """How long everything except endings is paused, seconds."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +32,7 @@ class PriorityLimiter:
     """
 
     def __init__(
-        self, limits: Limits, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self, limits: AdaptiveLimit, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         self._limits = limits
         self._clock = clock

@@ -5,7 +5,6 @@ verification that fails raises `ProviderError`.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from conferral.statemachine.effects import (
     CreateCall,
@@ -15,7 +14,8 @@ from conferral.statemachine.effects import (
     RedirectCall,
     StartRecording,
 )
-from conferral.telephony.redirect_check import RedirectResult, RedirectSeen, check_redirect
+from conferral.telephony.redirect_check import RedirectResult, check_redirect
+from conferral.telephony.twilio_queries import TwilioQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +31,6 @@ class Verification:
     ended_calls: tuple[str, ...] = ()
 
 
-class Verifier(Protocol):
-    """Reads the state that a verification needs; implemented by `telephony.twilio_queries.TwilioQueries`."""
-
-    async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
-        """Check whether a redirect took effect; raise `ProviderError` on failure."""
-        ...
-
-    async def find_dial(self, effect: CreateParticipant) -> str:
-        """Return the SID of the call with the dial's label in its conference, ringing or not; empty without one."""
-        ...
-
-    async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """Return the SIDs of ended calls that may have come from the dial, emitted at this time (Unix milliseconds)."""
-        ...
-
-    async def find_recording(self, effect: StartRecording) -> str:
-        """Return the SID of the call's running API-started recording; empty without one."""
-        ...
-
-
 #: Effects that can be verified.
 VERIFIABLE = (RedirectCall, CreateParticipant, StartRecording)
 #: Effects that can't be verified and must not happen twice: a phone would ring, or a caller hear a message, again. All
@@ -59,7 +39,7 @@ AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
 
 
 async def verify(
-    effect: Effect, verifier: Verifier, elapsed_s: float, settle_s: float, committed_at_ms: int
+    effect: Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, committed_at_ms: int
 ) -> Verification:
     """Verify once.
 
@@ -75,19 +55,19 @@ async def verify(
     """
     match effect:
         case RedirectCall():
-            return Verification(check_redirect(await verifier.find_redirect(effect), elapsed_s, settle_s))
+            return Verification(check_redirect(await twilio.find_redirect(effect), elapsed_s, settle_s))
         case CreateParticipant():
-            call_sid = await verifier.find_dial(effect)
+            call_sid = await twilio.find_dial(effect)
             if call_sid:
                 return Verification(RedirectResult.HAPPENED, call_sid)
             if _verdict_if_absent(elapsed_s, settle_s) is RedirectResult.WAIT:
                 return Verification(RedirectResult.WAIT)
             # A target that was busy, or joined and left, is in no conference any more and would be rung again.
             return Verification(
-                RedirectResult.NOT_HAPPENED, ended_calls=await verifier.find_ended_dials(effect, committed_at_ms)
+                RedirectResult.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, committed_at_ms)
             )
         case StartRecording():
-            recording_sid = await verifier.find_recording(effect)
+            recording_sid = await twilio.find_recording(effect)
             if recording_sid:
                 return Verification(RedirectResult.HAPPENED, recording_sid=recording_sid)
             return Verification(_verdict_if_absent(elapsed_s, settle_s))

@@ -7,7 +7,6 @@ and they carry our URL. So the worker searches for the session's conference at T
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import structlog
 
@@ -20,11 +19,12 @@ from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.step import Outcome
-from conferral.telephony.lost_conferences import LostConference
+from conferral.telephony.lost_conferences import LostConference, LostConferences
 from conferral.telephony.parameters.participant import is_label
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.diff import Difference
 from conferral.worker.sweep.orphans import has_own_name
+from conferral.worker.sweep.store import SweepStore
 
 log = structlog.get_logger()
 
@@ -42,15 +42,7 @@ IDLE_PAUSE_S = SETTLE_S
 WAITING_MAX = 1_000
 
 
-class Adopter(Protocol):
-    """Publishes a recovered conference; implemented by `worker.sweep.store.SweepStore`."""
-
-    async def recover(self, found: ConferenceFound) -> bool:
-        """Publish the conference of a lost session; return False if that is not possible now."""
-        ...
-
-
-async def adopt_conference(records: Adopter, found: ConferenceFound, metrics: Metrics) -> None:
+async def adopt_conference(records: SweepStore, found: ConferenceFound, metrics: Metrics) -> None:
     """Publish a conference, then count and log it. Do nothing if it can't be published now."""
     if not await records.recover(found):
         return
@@ -61,26 +53,6 @@ async def adopt_conference(records: Adopter, found: ConferenceFound, metrics: Me
         conference_sid=found.conference_sid,
         count=len(found.participants),
     )
-
-
-class ConferenceFinder(Protocol):
-    """Searches Twilio; implemented by `telephony.lost_conferences.LostConferences`. Methods raise `ProviderError`."""
-
-    async def by_sid(self, conference_sid: str) -> LostConference | None:
-        """Return a conference by its SID; None if it is over."""
-        ...
-
-    async def by_name(self, name: str) -> LostConference | None:
-        """Return the newest live conference with a name; None without one."""
-        ...
-
-
-class RecoveryStore(Adopter, Protocol):
-    """Reads and writes Redis; implemented by `worker.sweep.store.SweepStore`."""
-
-    async def find_unknown(self, session_ids: list[str]) -> set[str]:
-        """Return the sessions without any hash in Redis."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +70,8 @@ class SessionRecovery:
     def __init__(
         self,
         *,
-        finder: ConferenceFinder,
-        store: RecoveryStore,
+        finder: LostConferences,
+        store: SweepStore,
         session_of: Callable[[str], str],
         clock: Clock,
         metrics: Metrics,

@@ -3,9 +3,8 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import structlog
 
@@ -23,12 +22,12 @@ from conferral.runtime.errors import (
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.statemachine.events import ConferenceFound, ParticipantFound
+from conferral.statemachine.events import ConferenceFound
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony.account_lists import AccountSnapshot, OwnCall
+from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
@@ -50,22 +49,8 @@ FINDINGS_MAX = 500
 ORPHANS_MAX = 200
 #: Maximum interval between reports of something that outlives its session, as a power of two of sweeps.
 REPORT_DOUBLINGS_MAX = 6
-
-
 #: Errors that every part of a sweep passes on: they end the sweep.
 _CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
-
-
-class AccountLists(Protocol):
-    """Reads the account; implemented by `telephony.account_lists.AccountListReader`."""
-
-    async def read(self, check: Callable[[], None]) -> AccountSnapshot:
-        """Return what is live at Twilio; call `check` before every request. Raise `ProviderError` on failure."""
-        ...
-
-    async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
-        """Return a conference's participants. Raise `ProviderError` on failure."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +91,7 @@ class Sweeper:
         keys: Keys,
         name: str,
         *,
-        account_lists: AccountLists,
+        account_lists: AccountListReader,
         names: ConferenceNames,
         clock: Clock,
         store_clock: StoreClock,
