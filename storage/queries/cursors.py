@@ -1,20 +1,20 @@
 """Pagination cursors: opaque text that names a page's last item, so that it stays valid when the list changes."""
 
 import base64
-import binascii
-import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, TypeVar
 
-import orjson
+import msgspec
+from msgspec import Meta
 
 from conferral.statemachine.ids import NAME_PATTERN
 
-_ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 #: Maximum length of a cursor (characters).
 _CURSOR_MAX = 256
 #: The largest score that Redis stores exactly: scores are floating-point numbers.
 _SCORE_MAX = 2**53
+
+_IdOrEmpty = Annotated[str, Meta(pattern=rf"^(?:{NAME_PATTERN.pattern})?\Z")]
+_EntryId = Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}\Z")]
 
 
 class BadCursorError(ValueError):
@@ -24,80 +24,61 @@ class BadCursorError(ValueError):
         super().__init__("cursor must be that of the page before")
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCursor:
-    """A position among the live sessions, ordered by partition, then by id."""
-
-    partition: int
-    #: Id of the last listed session; empty before the first.
-    after: str
-
+class _Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     @property
     def text(self) -> str:
         """The position as text."""
-        return _encode(["live", self.partition, self.after])
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
 
 
-@dataclass(frozen=True, slots=True)
-class EndedCursor:
+class LiveCursor(_Cursor, frozen=True, tag="live"):
+    """A position among the live sessions, ordered by partition, then by id."""
+
+    partition: Annotated[int, Meta(ge=0)]
+    #: Id of the last listed session; empty before the first.
+    after: _IdOrEmpty
+
+
+class EndedCursor(_Cursor, frozen=True, tag="ended"):
     """A position among the ended sessions of all partitions, ordered by end, then by id, both descending."""
 
     #: End of the last listed session, Unix milliseconds; None before the first.
-    ended_ms: int | None
+    ended_ms: Annotated[int, Meta(ge=0, lt=_SCORE_MAX)] | None
     #: Its id.
-    after: str
+    after: _IdOrEmpty
 
-    @property
-    def text(self) -> str:
-        """The position as text."""
-        return _encode(["ended", self.ended_ms, self.after])
+    def __post_init__(self) -> None:
+        """Refuse an id before the first session."""
+        if self.ended_ms is None and self.after:
+            raise ValueError(self.after)
 
 
-@dataclass(frozen=True, slots=True)
-class LogCursor:
+class LogCursor(_Cursor, frozen=True, tag="log"):
     """A position in a session's log."""
 
     #: Id of the last listed entry.
-    entry_id: str
+    entry_id: _EntryId
 
-    @property
-    def text(self) -> str:
-        """The position as text."""
-        return _encode(["log", self.entry_id])
+
+_T = TypeVar("_T")
+_OF_SESSIONS: msgspec.json.Decoder[LiveCursor | EndedCursor] = msgspec.json.Decoder(LiveCursor | EndedCursor)
+_OF_LOGS = msgspec.json.Decoder(LogCursor)
 
 
 def read_cursor(text: str) -> LiveCursor | EndedCursor:
     """Decode a cursor of sessions; raise BadCursorError if it is none."""
-    match _decode(text):
-        case ["live", int(partition), str(after)] if partition >= 0 and _is_id_or_empty(after):
-            return LiveCursor(partition, after)
-        case ["ended", None, ""]:
-            return EndedCursor(None, "")
-        case ["ended", int(ended_ms), str(after)] if 0 <= ended_ms < _SCORE_MAX and _is_id_or_empty(after):
-            return EndedCursor(ended_ms, after)
-    raise BadCursorError
+    return _decode(text, _OF_SESSIONS)
 
 
 def read_log_cursor(text: str) -> LogCursor:
     """Decode a cursor of a log; raise BadCursorError if it is none."""
-    match _decode(text):
-        case ["log", str(entry_id)] if _ENTRY_ID.fullmatch(entry_id):
-            return LogCursor(entry_id)
-    raise BadCursorError
+    return _decode(text, _OF_LOGS)
 
 
-def _is_id_or_empty(text: str) -> bool:
-    return text == "" or NAME_PATTERN.fullmatch(text) is not None
-
-
-def _encode(place: list[Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
-
-
-def _decode(text: str) -> Any:
+def _decode(text: str, decoder: msgspec.json.Decoder[_T]) -> _T:
     if len(text) > _CURSOR_MAX or not text.isascii():
         raise BadCursorError
     try:
-        return orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
+        return decoder.decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (ValueError, msgspec.DecodeError):
         raise BadCursorError from None

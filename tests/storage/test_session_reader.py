@@ -1,6 +1,7 @@
 """Sessions, logs and calls are read in pages that hold together while things change."""
 
 import base64
+import json
 
 import pytest
 from hypothesis import given
@@ -225,10 +226,14 @@ def test_places_at_the_limits_are_read_back(place):
     assert cursors.read_cursor(longest) == LiveCursor(0, "")
 
 
+def _cursor_of(place):
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
 @each("text", [
-    "x", "=", "é", "a" * 300, "bnVsbA", "W10", cursors._encode(["live", -1, ""]), cursors._encode(["live", 0, "a b"]),
-    cursors._encode(["live", "0", ""]), cursors._encode(["ended", None, "S1"]), cursors._encode(["ended", 1.5, "a"]),
-    cursors._encode(["ended", 2**53, "a"]), cursors._encode(["ended", -1, "a"]),
+    "x", "=", "é", "a" * 300, "bnVsbA", "W10", _cursor_of(["live", -1, ""]), _cursor_of(["live", 0, "a b"]),
+    _cursor_of(["live", "0", ""]), _cursor_of(["ended", None, "S1"]), _cursor_of(["ended", 1.5, "a"]),
+    _cursor_of(["ended", 2**53, "a"]), _cursor_of(["ended", -1, "a"]),
     base64.urlsafe_b64encode(b'["live",0,""' + b" " * 300 + b"]").decode(), LogCursor("1-0").text,
 ])  # fmt: skip
 def test_invalid_session_cursor_is_refused(text):
