@@ -48,10 +48,8 @@ from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CallbackUrlError,
     CallCallback,
-    ConferenceCallback,
     DialAction,
     Gate,
-    RecordingCallback,
     is_id,
     parse_announcement,
 )
@@ -317,7 +315,7 @@ def participant_waits(fields: Fields, session_id: str, label: str) -> Participan
     )
 
 
-def conference_event(fields: Fields, callback: ConferenceCallback) -> ConferenceEvent:
+def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
     """Parse a conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters."""
     conference_sid = conference_sid_of(fields)
     kind = word(fields, "StatusCallbackEvent")
@@ -325,7 +323,6 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
     timestamp = fields.get("Timestamp", "")
     occurred_at_ms = moment_ms(timestamp)
     call_sid = optional_word(fields, "CallSid", CALL_SID)
-    session_id = callback.session_id
     token = "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}"
     other = summarize_unknown(fields, _KNOWN_FIELDS)
     if kind == "participant-join":
@@ -391,7 +388,7 @@ def _announced(fields: Fields) -> dict[str, str]:
         return {}
 
 
-def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingChanged:
+def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
     """Parse a recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`.
 
     It has no SequenceNumber. Twilio reports each status once, so recording and status identify the event.
@@ -402,7 +399,7 @@ def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingC
     source, url = fields.get("RecordingSource", ""), fields.get("RecordingUrl", "")
     duration = fields.get("RecordingDuration", "")
     return RecordingChanged(
-        session_id=callback.session_id,
+        session_id=session_id,
         token=f"{RecordingChanged.name}:{recording_sid}:{status}",
         recording_sid=recording_sid,
         status=status,

@@ -172,20 +172,6 @@ class Announcement:
     command_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConferenceCallback:
-    """Fields of a conference's status callback URL."""
-
-    session_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingCallback:
-    """Fields of a recording's status callback URL."""
-
-    session_id: str
-
-
 class CallbackUrls:
     """Builds callback URLs under the public URL.
 
@@ -218,13 +204,13 @@ class CallbackUrls:
             fields["agent"] = str(callback.agent_number)
         return f"{self._base}{CALL_PATH}?{urlencode(fields)}{_STATUS_OVERRIDES}"
 
-    def conference(self, callback: ConferenceCallback) -> str:
+    def conference(self, session_id: str) -> str:
         """Return the status callback URL of a conference."""
-        return f"{self._base}{CONFERENCE_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
+        return f"{self._base}{CONFERENCE_PATH}?{urlencode({'session': session_id})}{_STATUS_OVERRIDES}"
 
-    def recording(self, callback: RecordingCallback) -> str:
+    def recording(self, session_id: str) -> str:
         """Return the status callback URL of a recording."""
-        return f"{self._base}{RECORDING_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
+        return f"{self._base}{RECORDING_PATH}?{urlencode({'session': session_id})}{_STATUS_OVERRIDES}"
 
     def gate(self, gate: Gate) -> str:
         """Return the URL at which a call placed by REST fetches its document."""
@@ -303,14 +289,9 @@ def parse_call(query: str) -> CallCallback:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def parse_conference(query: str) -> ConferenceCallback:
-    """Parse the query of a conference's status callback URL."""
-    return ConferenceCallback(_id(_fields(query), "session"))
-
-
-def parse_recording(query: str) -> RecordingCallback:
-    """Parse the query of a recording's status callback URL."""
-    return RecordingCallback(_id(_fields(query), "session"))
+def parse_session(query: str) -> str:
+    """Return the session's id in the query of a conference's or a recording's status callback URL."""
+    return _id(_fields(query), "session")
 
 
 def parse_gate(query: str) -> Gate:

@@ -1,15 +1,12 @@
 """Twilio REST API: executes effects, one small method per kind, over twilio-python's async resources."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import ClassVar
 
 from twilio.rest import Client
 
-from conferral.runtime.errors import (
-    OutcomeUnknownError,
-    ProviderGoneError,
-    ProviderRefusedError,
-)
+from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
@@ -38,17 +35,15 @@ from conferral.telephony.parameters.dial import (
     check_dial_allowed,
     participant_parameters,
 )
-from conferral.telephony.parameters.participant import (
-    announcement_parameters,
-    shows_update,
-    update_parameters,
-)
+from conferral.telephony.parameters.participant import announcement_parameters, shows_update, update_parameters
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.rest_requests import send
 from conferral.telephony.twilio_queries import TwilioQueries
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
+
+_Result = CallsRead | PlacedCall | StartedRecording | bool | None
 
 
 class TwilioApi(TwilioQueries):
@@ -58,7 +53,7 @@ class TwilioApi(TwilioQueries):
         super().__init__(client, setup.own_number)
         self._setup = setup
 
-    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | bool | None:
+    async def perform(self, effect: Effect) -> _Result:
         """Execute an effect with one attempt.
 
         Returns:
@@ -69,43 +64,11 @@ class TwilioApi(TwilioQueries):
             ProviderError: the family says what to do next.
             TypeError: the effect's kind is unknown, which is a bug.
         """
+        method = self._METHODS.get(type(effect))
+        if method is None:
+            raise TypeError(effect.kind)
         with label_requests(effect.kind):
-            match effect:
-                case ReadCalls():
-                    return await self.read_calls(effect)
-                case CreateParticipant():
-                    return await self._create_participant(effect)
-                case CreateCall():
-                    return await self._create_call(effect)
-                case FindCall():
-                    return await self._find_call(effect)
-                case StartRecording():
-                    return await self._start_recording(effect)
-                case UpdateParticipant():
-                    return await self._update_participant(effect)
-                case _:
-                    await self._perform_update(effect)
-        return None
-
-    async def _perform_update(self, effect: Effect) -> None:
-        """Execute an effect without a result."""
-        match effect:
-            case RedirectCall():
-                await self._redirect(effect)
-            case PlayAnnouncement():
-                await self._play_announcement(effect)
-            case ChangeRecording():
-                await self._change_recording(effect)
-            case HangUpCall():
-                await self._hang_up(effect)
-            case EndConference():
-                await self._end_conference(effect)
-            case SayAndHangUp():
-                await self._say_and_hang_up(effect)
-            case RedirectToUrl():
-                await self._redirect_to_url(effect)
-            case _:
-                raise TypeError(effect.kind)
+            return await method(self, effect)
 
     # ---- one method per kind --------------------------------------------------------------------------------------
 
@@ -209,6 +172,22 @@ class TwilioApi(TwilioQueries):
         Source: Twilio docs, Call resource, "Update a Call" (`FallbackUrl`).
         """
         return {"fallback_url": self._setup.urls.fallback(), "fallback_method": "POST"}
+
+    _METHODS: ClassVar[dict[type[Effect], Callable[..., Awaitable[_Result]]]] = {
+        ReadCalls: TwilioQueries.read_calls,
+        CreateParticipant: _create_participant,
+        CreateCall: _create_call,
+        FindCall: _find_call,
+        StartRecording: _start_recording,
+        UpdateParticipant: _update_participant,
+        RedirectCall: _redirect,
+        PlayAnnouncement: _play_announcement,
+        ChangeRecording: _change_recording,
+        HangUpCall: _hang_up,
+        EndConference: _end_conference,
+        SayAndHangUp: _say_and_hang_up,
+        RedirectToUrl: _redirect_to_url,
+    }
 
 
 @contextmanager

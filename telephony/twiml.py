@@ -16,10 +16,8 @@ from conferral.telephony.addresses import Address, AddressKind, is_caller_id
 from conferral.telephony.callback_urls import (
     CallbackUrls,
     CallCallback,
-    ConferenceCallback,
     DialAction,
     DialKind,
-    RecordingCallback,
     Wait,
     wait_audio_named,
 )
@@ -204,8 +202,8 @@ class TwimlBuilder(PromptBuilder):
             end_conference_on_exit=False,
             **({"muted": True} if supervises else {}),
             **wait_attributes,
-            **conference_attributes(attributes, recording_url=self._urls.recording(RecordingCallback(session_id))),
-            status_callback=self._urls.conference(ConferenceCallback(session_id)),
+            **conference_attributes(attributes, recording_url=self._urls.recording(session_id)),
+            status_callback=self._urls.conference(session_id),
             status_callback_event=" ".join(self.conference_events),
             status_callback_method="POST",
         )

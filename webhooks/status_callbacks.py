@@ -24,8 +24,7 @@ from conferral.telephony.callback_urls import (
     CONFERENCE_PATH,
     RECORDING_PATH,
     parse_call,
-    parse_conference,
-    parse_recording,
+    parse_session,
 )
 from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.form import Form
@@ -76,14 +75,14 @@ class CallbackRoutes:
 
     async def conference(self, form: Form, query: str) -> web.Response:
         """Answer a conference's status callback."""
-        event = conference_event(form, parse_conference(query))
+        event = conference_event(form, parse_session(query))
         # A join may be the first event of a call; all others concern known calls.
         call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
         return await self._store(event, call_sid, CONFERENCE_PATH)
 
     async def recording(self, form: Form, query: str) -> web.Response:
         """Answer a recording's status callback."""
-        return await self._store(recording_changed(form, parse_recording(query)), "", RECORDING_PATH)
+        return await self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
         if self._ingest.restarted_recently():  # Redis may have lost the index

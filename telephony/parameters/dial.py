@@ -11,7 +11,7 @@ import structlog
 from conferral.runtime.errors import ProviderRefusedError
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
-from conferral.telephony.callback_urls import CallbackUrls, CallCallback, ConferenceCallback, Gate, RecordingCallback
+from conferral.telephony.callback_urls import CallbackUrls, CallCallback, Gate
 from conferral.telephony.parameters.conference import participant_attributes
 from conferral.telephony.twiml import CALL_EVENTS, TwimlBuilder
 
@@ -77,8 +77,8 @@ def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[
         "end_conference_on_exit": False,
         "wait_url": "",
         **({"muted": True} if effect.supervises else {}),
-        **participant_attributes(effect.attributes, recording_url=urls.recording(RecordingCallback(session_id))),
-        "conference_status_callback": urls.conference(ConferenceCallback(session_id)),
+        **participant_attributes(effect.attributes, recording_url=urls.recording(session_id)),
+        "conference_status_callback": urls.conference(session_id),
         "conference_status_callback_method": "POST",
         "conference_status_callback_event": list(setup.twiml.conference_events),
     }

@@ -10,7 +10,7 @@ from typing import Any
 from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.statemachine.states import RecordingStatus
-from conferral.telephony.callback_urls import CallbackUrls, RecordingCallback, is_id
+from conferral.telephony.callback_urls import CallbackUrls, is_id
 from conferral.telephony.errors import NOT_IN_PROGRESS
 from conferral.telephony.parameters.conference import RECORDING_EVENTS
 
@@ -35,7 +35,7 @@ def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, An
     """Return the parameters to record a call in two channels, with status callbacks."""
     return {
         "recording_channels": "dual",
-        "recording_status_callback": urls.recording(RecordingCallback(effect.session_id)),
+        "recording_status_callback": urls.recording(effect.session_id),
         "recording_status_callback_method": "POST",
         "recording_status_callback_event": list(RECORDING_EVENTS),
     }

@@ -71,7 +71,7 @@ class SandboxCallLine:
         if path == callback_urls.CALL_PATH:
             self.events.append(callback_events.call_progressed(form, callback_urls.parse_call(query), OWN))
         elif path == callback_urls.CONFERENCE_PATH:
-            self.events.append(callback_events.conference_event(form, callback_urls.parse_conference(query)))
+            self.events.append(callback_events.conference_event(form, callback_urls.parse_session(query)))
         elif path == callback_urls.WAIT_PATH:
             self.waits.append(callback_urls.parse_wait(query))
             if self.waits[-1].with_greeting:
@@ -86,7 +86,7 @@ class SandboxCallLine:
                 attributes=self.attributes,
             )  # fmt: skip
         elif path == callback_urls.RECORDING_PATH:
-            self.events.append(callback_events.recording_changed(form, callback_urls.parse_recording(query)))
+            self.events.append(callback_events.recording_changed(form, callback_urls.parse_session(query)))
         elif path == callback_urls.ANNOUNCEMENT_PATH:
             return self.documents.announcement(self.sentences[callback_urls.parse_announcement(query).command_id])
         elif path == "/survey":

@@ -46,11 +46,9 @@ from conferral.telephony.callback_events import (
 )
 from conferral.telephony.callback_urls import (
     CallCallback,
-    ConferenceCallback,
     DialAction,
     DialKind,
     Gate,
-    RecordingCallback,
 )
 from tests.support.each import each
 
@@ -78,11 +76,11 @@ def progressed(form):
 
 
 def conference(form):
-    return conference_event(form, ConferenceCallback(CALLER))
+    return conference_event(form, CALLER)
 
 
 def recording(form):
-    return recording_changed(form, RecordingCallback(CALLER))
+    return recording_changed(form, CALLER)
 
 
 def client_call(form):

@@ -12,18 +12,15 @@ from conferral.telephony.callback_urls import (
     CallbackUrlError,
     CallbackUrls,
     CallCallback,
-    ConferenceCallback,
     DialAction,
     DialKind,
     Gate,
-    RecordingCallback,
     Wait,
     parse_announcement,
     parse_call,
-    parse_conference,
     parse_dial_action,
     parse_gate,
-    parse_recording,
+    parse_session,
     parse_wait,
 )
 from tests.support.each import each
@@ -100,13 +97,6 @@ def test_an_announcement_is_read_back_as_it_was_built(session_id, command_id):
     assert parse_announcement(urlsplit(URLS.announcement(announcement)).query) == announcement
 
 
-@given(IDS)
-def test_a_recording_callback_is_read_back_as_it_was_built(session_id):
-    url = URLS.recording(RecordingCallback(session_id))
-
-    assert parse_recording(urlsplit(url).query) == RecordingCallback(session_id)
-
-
 def test_the_next_question_of_a_gate_forgets_what_came_before():
     gate = Gate("CA1", "d1").next_request("1")
 
@@ -129,15 +119,14 @@ def test_repeated_gate_request_remembers_the_key(pressed, key):
 
 
 @given(IDS)
-def test_a_conference_callback_is_read_back_as_it_was_built(session_id):
-    url = URLS.conference(ConferenceCallback(session_id))
-
-    assert parse_conference(urlsplit(url).query) == ConferenceCallback(session_id)
+def test_callbacks_of_conferences_and_recordings_are_read_back_as_they_were_built(session_id):
+    for url in (URLS.conference(session_id), URLS.recording(session_id)):
+        assert parse_session(urlsplit(url).query) == session_id
 
 
 @given(st.text() | st.text(alphabet="&=%+session party dial attempt request 123 bridge question key music command"))
 @pytest.mark.parametrize("parse", [
-    parse_dial_action, parse_call, parse_conference, parse_gate, parse_wait, parse_announcement, parse_recording,
+    parse_dial_action, parse_call, parse_session, parse_gate, parse_wait, parse_announcement,
 ])  # fmt: skip
 def test_no_query_raises_anything_but_our_error(parse, query):
     with suppress(CallbackUrlError):
@@ -198,8 +187,8 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
         (parse_announcement, "command=c", "session"),
         (parse_announcement, "session=a", "command"),
         (parse_announcement, "session=a&command=hello%20all", "command"),
-        (parse_recording, "", "session"),
-        (parse_recording, "session={a}", "session"),
+        (parse_session, "", "session"),
+        (parse_session, "session={a}", "session"),
     ],
 )
 def test_each_kind_of_url_names_the_field_at_fault(parse, query, field):
@@ -248,12 +237,12 @@ def overrides(url):
     [
         URLS.dial_action(DialAction("s", "customer", DialKind.BRIDGE)),
         URLS.call(CallCallback("s", "agent")),
-        URLS.conference(ConferenceCallback("s")),
+        URLS.conference("s"),
         URLS.gate(Gate("s", "d")),
         URLS.wait(Wait("s", "customer", WaitAudio.MUSIC)),
         URLS.wait(Wait("s", "customer", WaitAudio.MUSIC, with_greeting=True)),
         URLS.announcement(Announcement("s", "c")),
-        URLS.recording(RecordingCallback("s")),
+        URLS.recording("s"),
         URLS.fallback(),
     ],
 )

@@ -30,9 +30,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import (
     CallbackUrls,
     CallCallback,
-    ConferenceCallback,
     Gate,
-    RecordingCallback,
     Wait,
     parse_call,
     parse_gate,
@@ -78,7 +76,7 @@ async def test_party_is_dialed_directly_into_the_conference() -> None:
             "StartConferenceOnEnter": "true", "EndConferenceOnExit": "false", "WaitUrl": "",
             "StatusCallback": URLS.call(CallCallback("S1", "target", "d1")), "StatusCallbackMethod": "POST",
             "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
-            "ConferenceStatusCallback": URLS.conference(ConferenceCallback("S1")),
+            "ConferenceStatusCallback": URLS.conference("S1"),
             "ConferenceStatusCallbackMethod": "POST",
             "ConferenceStatusCallbackEvent": [
                 "start", "end", "join", "leave", "mute", "hold", "modify", "announcement",
@@ -104,7 +102,7 @@ async def test_dialed_conference_has_the_attributes_of_the_directory() -> None:
     assert await sent_for(replace(PARTICIPANT, attributes=attributes)) == await sent_for(PARTICIPANT) | {
         "Beep": "onExit", "JitterBufferSize": "off", "Region": "de1", "MaxParticipants": 9, "ConferenceRecord": "true",
         "ConferenceTrim": "do-not-trim",
-        "ConferenceRecordingStatusCallback": URLS.recording(RecordingCallback("S1")),
+        "ConferenceRecordingStatusCallback": URLS.recording("S1"),
         "ConferenceRecordingStatusCallbackMethod": "POST",
         "ConferenceRecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
     }  # fmt: skip

@@ -14,7 +14,7 @@ from conferral.runtime.errors import (
 )
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.callback_urls import CallbackUrls, RecordingCallback
+from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.errors import from_status
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.parameters.recording import StartedRecording
@@ -40,7 +40,7 @@ async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
 
     assert http.requests == [
         (TO_CALL, {
-            "RecordingChannels": "dual", "RecordingStatusCallback": URLS.recording(RecordingCallback("S1")),
+            "RecordingChannels": "dual", "RecordingStatusCallback": URLS.recording("S1"),
             "RecordingStatusCallbackMethod": "POST",
             "RecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
         }),

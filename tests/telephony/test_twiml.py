@@ -16,13 +16,11 @@ from conferral.telephony.callback_urls import (
     DialAction,
     DialKind,
     Gate,
-    RecordingCallback,
     Wait,
     parse_call,
-    parse_conference,
     parse_dial_action,
     parse_gate,
-    parse_recording,
+    parse_session,
     parse_wait,
 )
 from conferral.telephony.phrases import GATE_REJECTIONS, SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
@@ -112,7 +110,7 @@ def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
         "endConferenceOnExit": "false", "waitUrl": "", "statusCallback": "", "statusCallbackMethod": "POST",
         "statusCallbackEvent": "start end join leave mute hold modify announcement",
     }  # fmt: skip
-    assert parse_conference(query_of(conference.get("statusCallback"))).session_id == SESSION
+    assert parse_session(query_of(conference.get("statusCallback"))) == SESSION
 
 
 @pytest.mark.parametrize("wait_audio", ["ringback", "music"])
@@ -201,10 +199,10 @@ def test_conference_is_set_up_as_the_directory_says():
     assert conference.attrib == plain | {
         "beep": "onEnter", "jitterBufferSize": "small", "region": "ie1", "trim": "do-not-trim",
         "maxParticipants": "12", "record": "record-from-start",
-        "recordingStatusCallback": URLS.recording(RecordingCallback(SESSION)),
+        "recordingStatusCallback": URLS.recording(SESSION),
         "recordingStatusCallbackEvent": "in-progress completed absent", "recordingStatusCallbackMethod": "POST",
     }  # fmt: skip
-    assert parse_recording(query_of(conference.get("recordingStatusCallback"))).session_id == SESSION
+    assert parse_session(query_of(conference.get("recordingStatusCallback"))) == SESSION
     assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("3600", "true")
 
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.telephony.callback_events import conference_event, recording_changed
-from conferral.telephony.callback_urls import ConferenceCallback, RecordingCallback
 from conferral.telephony.unknown_parameters import STORED_BYTES_MAX, summarize_unknown
 from tests.support.each import each
 from tests.telephony.test_callback_events import BODIES, CALLER, fields
@@ -51,7 +50,7 @@ def test_oversized_parameter_is_parsed_quickly(sign):
     word = sign * (64 * 1024 // len(sign))
     started_s = time.process_time()
     form = fields("announcement_to_one_fails", ReasonAnnouncementFailed=word, Mood=word)
-    event = conference_event(form, ConferenceCallback(CALLER))
+    event = conference_event(form, CALLER)
     assert time.process_time() - started_s < 1
     assert (len(event.reason) <= 200, len(json.loads(event.other)["Mood"]) <= 200) == (True, True)
 
@@ -84,9 +83,9 @@ def test_every_callback_of_a_conference_or_recording_keeps_them():
     for body in BODIES.glob("*.txt"):
         form = fields(body.stem, Mood="cheerful")
         if "StatusCallbackEvent" in form:
-            event = conference_event(form, ConferenceCallback(CALLER))
+            event = conference_event(form, CALLER)
         elif "RecordingSid" in form:
-            event = recording_changed(form, RecordingCallback(CALLER))
+            event = recording_changed(form, CALLER)
         else:
             continue
         seen += 1
@@ -98,6 +97,6 @@ def test_every_callback_of_a_conference_or_recording_keeps_them():
 def test_parameters_documented_by_twilio_are_known(body):
     form = fields(body)
     if "StatusCallbackEvent" in form:
-        assert conference_event(form, ConferenceCallback(CALLER)).other == ""
+        assert conference_event(form, CALLER).other == ""
     elif "RecordingSid" in form:
-        assert recording_changed(form, RecordingCallback(CALLER)).other == ""
+        assert recording_changed(form, CALLER).other == ""

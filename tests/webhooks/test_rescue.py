@@ -10,7 +10,7 @@ import pytest
 
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import parse_call, parse_conference
+from conferral.telephony.callback_urls import parse_call, parse_session
 from conferral.telephony.document_templates import DocumentTemplates
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
@@ -99,7 +99,7 @@ def no_document_is_kept(monkeypatch):
 def _forget_urls():
     """Let URLs be parsed again."""
     parse_call.cache_clear()
-    parse_conference.cache_clear()
+    parse_session.cache_clear()
 
 
 def _divides(*_args, **_options):
