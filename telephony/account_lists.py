@@ -169,26 +169,15 @@ class AccountListReader:
         inside = self._client.conferences(conference_sid).participants
         try:
             with label_requests("sweep"), translate_errors():
-                page = await inside.page_async(page_size=PAGE_SIZE)
-                return [_participant_found(record, own_calls.get(text_of(record.call_sid))) for record in page]
+                participants = [parse_participant(record) for record in await inside.page_async(page_size=PAGE_SIZE)]
         except ProviderGoneError:
             return []
-
-
-def _participant_found(record: Any, call: OwnCall | None) -> ParticipantFound:
-    seen = parse_participant(record)
-    return ParticipantFound(
-        call_sid=seen.call_sid,
-        label=seen.label,
-        address=call.address if call is not None else "",
-        came_in=call is not None and call.came_in,
-        is_ringing=seen.is_ringing,
-        start_on_enter=record.start_conference_on_enter is not False,
-        held=seen.held,
-        muted=seen.muted,
-        end_on_exit=seen.end_on_exit,
-        coaches=seen.coaches,
-    )
+        unknown = OwnCall("", came_in=False)
+        calls = (own_calls.get(seen.call_sid, unknown) for seen in participants)
+        return [
+            ParticipantFound.of(seen, call.address, came_in=call.came_in)
+            for seen, call in zip(participants, calls, strict=True)
+        ]
 
 
 class _PagedRead:

@@ -286,15 +286,13 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         return label
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class HttpAnswer:
     """A response, read to its end."""
 
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -74,14 +74,6 @@ class Connections:
             environment.http(settings, clock=environment.clock, metrics=metrics),
         )
 
-    def partition_store(self, keys: Keys, outcomes_kept: int) -> PartitionStore:
-        """Return the store of the partitions."""
-        return PartitionStore(self.client, self.blocking, keys, outcomes_kept=outcomes_kept, reads=self.reads)
-
-    def session_store(self, keys: Keys, session_ttl_s: int) -> SessionStore:
-        """Return the store of the sessions."""
-        return SessionStore(self.reserved, keys, session_ttl_s=session_ttl_s)
-
     async def close(self) -> None:
         """Close all, even if one of them fails."""
         async with AsyncExitStack() as closing:
@@ -113,7 +105,9 @@ class WorkerParts:
         self._keys, self._schema, self._store_clock = keys, schema, store_clock
         clock, client, reserved = environment.clock, connections.client, connections.reserved
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
-        self.partition_store = connections.partition_store(keys, settings.outcomes_kept)
+        self.partition_store = PartitionStore(
+            client, connections.blocking, keys, outcomes_kept=settings.outcomes_kept, reads=connections.reads
+        )
         self.assigner = PartitionAssigner(
             reserved, keys, name, clock, store_clock, metrics, environment.lease_ms, schema, connections.own
         )
@@ -153,7 +147,7 @@ class WorkerParts:
         )
         self.context = WorkerContext(
             partition_store=self.partition_store,
-            session_store=connections.session_store(keys, settings.session_ttl_s),
+            session_store=SessionStore(reserved, keys, session_ttl_s=settings.session_ttl_s),
             executor=self.executor,
             clock=clock,
             metrics=metrics,

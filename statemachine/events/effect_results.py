@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from msgspec.structs import asdict
+
 from conferral.statemachine.events.base import Event
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import CallStatus
@@ -164,6 +166,11 @@ class ParticipantFound(ParticipantSeen, frozen=True):
     address: Hidden[str] = ""
     #: Whether the call is inbound.
     came_in: bool = False
+
+    @classmethod
+    def of(cls, seen: ParticipantSeen, address: str, *, came_in: bool) -> "ParticipantFound":
+        """Return a participant with what is known of its call."""
+        return cls(**asdict(seen), address=address, came_in=came_in)
 
 
 class ConferenceFound(Event, frozen=True, kw_only=True):

@@ -1,7 +1,6 @@
 """Guards on a live conference whose session Redis has lost."""
 
 import re
-from dataclasses import fields
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
@@ -58,11 +57,7 @@ def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> Confer
     }
     came_in = session.parent.call_sid if session.direction == INBOUND else ""
     participants = tuple(
-        ParticipantFound(
-            **{one.name: getattr(seen, one.name) for one in fields(seen)},
-            address=addresses.get(seen.call_sid, ""),
-            came_in=seen.call_sid == came_in,
-        )
+        ParticipantFound.of(seen, addresses.get(seen.call_sid, ""), came_in=seen.call_sid == came_in)
         for seen in event.participants
     )
     return ConferenceFound(session_id=session.id, conference_sid=event.conference_sid, participants=participants)

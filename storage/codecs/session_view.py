@@ -218,21 +218,6 @@ def decode_pending_commands(text: str) -> tuple[PendingCommand, ...]:
     )
 
 
-def _decode_attempts(text: str) -> tuple[Attempt, ...]:
-    return tuple(
-        Attempt(
-            party=str(one.get("party", "")),
-            to=str(one.get("to", "")),
-            dial_id=str(one.get("dial_id", "")),
-            started_at_ms=int(one.get("started_at_ms", 0)),
-            answered_at_ms=int(one.get("answered_at_ms", 0)),
-            ended_at_ms=int(one.get("ended_at_ms", 0)),
-            result=str(one.get("result", "")),
-        )
-        for one in orjson.loads(text)
-    )
-
-
 def _decode_timers(text: str) -> dict[str, int]:
     pairs = (one.partition("=") for one in text.split())
     return {name: int(due) for name, _, due in pairs if re.fullmatch(r"[0-9]{1,15}", due)}
@@ -249,7 +234,6 @@ _CODECS: Mapping[Any, Any] = {
     int: (str, _decode_count),
     Mapping[str, int]: (str, _decode_timers),
     tuple[PendingCommand, ...]: (str, decode_pending_commands),
-    tuple[Attempt, ...]: (str, _decode_attempts),
 }
 _DECODERS = {
     "": HashCodec(SessionView, codecs=_CODECS, without=("parties", "transfer", "recording", "fields")).decoders,

@@ -126,16 +126,9 @@ def load_directory(settings: ServiceSettings) -> Directory:
 def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:
     attributes = ConferenceAttributes(
         record=entry.record or default.attributes.record,
-        beep=entry.beep,
-        jitter_buffer_size=entry.jitter_buffer_size,
-        region=entry.region,
-        trim=entry.trim,
-        wait_url=entry.wait_url,
-        greeting=entry.greeting,
-        max_participants=entry.max_participants,
         time_limit_s=entry.time_limit,
-        hangup_on_star=entry.hangup_on_star,
         after_url=entry.after,
+        **entry.model_dump(exclude={"agents", "mode", "record", "time_limit", "after"}),
     )
     mode = SessionMode(entry.mode) if entry.mode else None
     return InboundRoute(tuple(entry.agents) or default.agents, mode, attributes)

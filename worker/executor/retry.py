@@ -1,7 +1,7 @@
 """Retry policy: backoff and deadlines per kind of effect. Pure; the caller passes the random generator."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.statemachine.effects import (
@@ -56,30 +56,24 @@ class ExecutorPolicy:
 
     #: The caller hears silence meanwhile, and `CONFERRAL_CONVERT_TIMEOUT` (5 s) repairs: later, the redirect is
     #: useless.
-    redirect: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=8, request_timeout_s=4))
+    redirect: RetryPolicy = RetryPolicy(deadline_s=8, request_timeout_s=4)
     #: The caller hears ringback or music meanwhile; two requests and the verification between them fit in.
-    create_participant: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=5))
+    create_participant: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
     #: At most once: never repeated once it may have been sent, so each request gets as long as Twilio may take.
-    create_call: RetryPolicy = field(
-        default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10)
-    )
+    create_call: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10)
     #: A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). Safe to repeat, so two short requests.
-    update_participant: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=4, request_timeout_s=2))
+    update_participant: RetryPolicy = RetryPolicy(deadline_s=4, request_timeout_s=2)
     #: At most once, like a dial, but other effects of its session wait behind it.
-    play_announcement: RetryPolicy = field(
-        default_factory=lambda: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5)
-    )
+    play_announcement: RetryPolicy = RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5)
     #: No one waits for it in silence; two requests and the verification between them fit in.
-    start_recording: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=5))
+    start_recording: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
     #: A consult starts once its recording is paused. Safe to repeat, so two short requests.
-    change_recording: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=4, request_timeout_s=2))
+    change_recording: RetryPolicy = RetryPolicy(deadline_s=4, request_timeout_s=2)
     #: For reads of calls, and for finding a call.
-    read: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=5))
+    read: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
     #: A call costs money until it is hung up, so this is retried for an hour.
-    ending: RetryPolicy = field(
-        default_factory=lambda: RetryPolicy(
-            deadline_s=3600, request_timeout_s=10, wait_max_s=ENDING_WAIT_MAX_S, retries_denied=True
-        )
+    ending: RetryPolicy = RetryPolicy(
+        deadline_s=3600, request_timeout_s=10, wait_max_s=ENDING_WAIT_MAX_S, retries_denied=True
     )
     #: Concurrent effects of all workers together, however many workers there are. A read sends up to two requests at
     #: once, so that together they stay below what an account may have in flight; see
