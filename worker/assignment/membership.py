@@ -5,8 +5,6 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
@@ -16,8 +14,6 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.rebalance_channel import RebalanceChannel
 from conferral.storage.schema import SchemaVersion
-
-log = structlog.get_logger()
 
 #: Heartbeat interval, seconds.
 HEARTBEAT_EVERY_S = 1.0

@@ -2,14 +2,10 @@
 
 import asyncio
 
-import structlog
-
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.states import State
 from conferral.storage.partition.partition_store import PartitionStore
-
-log = structlog.get_logger()
 
 #: Sessions read in one round trip, count.
 CHUNK_MAX = 200

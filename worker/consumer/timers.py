@@ -7,16 +7,12 @@ import asyncio
 import math
 from collections.abc import Collection
 
-import structlog
-
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-
-log = structlog.get_logger()
 
 #: Maximum wait, seconds; a new timer ends it at once.
 WAIT_MAX_S = 5.0

@@ -4,12 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
-
-log = structlog.get_logger()
 
 #: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.2

@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import structlog
-
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, FindCall, ReadCalls
 from conferral.statemachine.session import Session
@@ -24,8 +22,6 @@ from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy
 __all__ = [
     "ExecutionContext", "Executor", "ExecutorPolicy", "Job", "JobOutcome", "RetryPolicy", "no_checkpoint",
 ]  # fmt: skip
-
-log = structlog.get_logger()
 
 _Task = asyncio.Task[None]
 
