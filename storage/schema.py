@@ -15,11 +15,7 @@ class SchemaVersion:
     """The schema version that this process writes, as last read from Redis."""
 
     def __init__(self, supported: int = SCHEMA_VERSION) -> None:
-        """Start with what this release supports.
-
-        Args:
-            supported: The newest supported schema version; another than `SCHEMA_VERSION` only in a test.
-        """
+        #: The newest supported schema version; another than `SCHEMA_VERSION` only in a test.
         self.supported = supported
         self.written = supported
 

@@ -240,7 +240,6 @@ class _Pipeline(ClusterPipeline):
         return len(self._commands)
 
     def execute_command(self, *args: Any, **kwargs: Any) -> "_Pipeline":
-        """Append a command."""
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 

@@ -39,19 +39,16 @@ class _ErrorMappingMixin:
     """Mixin for a redis-py connection class."""
 
     async def connect(self) -> None:
-        """See redis-py."""
         behind: Any = super()
         with as_connection_error(self):
             await behind.connect()
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-        """See redis-py."""
         behind: Any = super()
         with as_connection_error(self):
             await behind.send_packed_command(*arguments, **options)
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """See redis-py."""
         behind: Any = super()
         with as_connection_error(self):
             return await behind.read_response(*arguments, **options)
@@ -79,6 +76,5 @@ class _ErrorMappingPipeline(Pipeline):
     """Pipeline that maps unexpected errors."""
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """See redis-py."""
         with as_connection_error():
             return await super().execute(raise_on_error)

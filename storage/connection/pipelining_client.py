@@ -61,7 +61,6 @@ class _SharedPipeline(Pipeline):
         self._client = client
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """See redis-py."""
         stack, self.command_stack = self.command_stack, []
         if not stack:
             return []

@@ -187,7 +187,6 @@ class LeaseMonitor:
         """Note a reading of the lease.
 
         Args:
-            info: What was read.
             now_s: When it was read, monotonic seconds.
             left_ms: Remaining lifetime by Redis's clock, milliseconds. Used for the first reading only: later ones rely
                 on our own clock, which no one sets.

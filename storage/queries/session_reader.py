@@ -61,13 +61,9 @@ class SessionReader:
     """Reads the sessions of all partitions. Every method may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys, *, is_partial: bool = False) -> None:
-        """Prepare reads.
-
-        Args:
-            is_partial: Whether to leave out the sessions of a cluster's nodes that do not answer, instead of failing.
-        """
         self.client = client
         self.keys = keys
+        #: Whether to leave out the sessions of a cluster's nodes that do not answer, instead of failing.
         self._is_partial = is_partial
         #: Why a partial reader left out the sessions of nodes, by node.
         self.silent: dict[str, StoreUnreachableError] = {}

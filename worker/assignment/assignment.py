@@ -72,11 +72,6 @@ class PartitionAssigner:
         schema: SchemaVersion | None = None,
         own: Client | None = None,
     ) -> None:
-        """Hold nothing yet.
-
-        Args:
-            own: A client with a single connection, for renewals; other workers can check that it is open.
-        """
         self._client = client
         self._keys = keys
         self._name = name

@@ -56,22 +56,17 @@ class Membership:
         schema: SchemaVersion,
         lease_ms: int = LEASE_MS,
     ) -> None:
-        """Know only this worker.
-
-        Args:
-            store_clock: Observes Redis's time; on a cluster always that of the same node.
-            on_change: Called when partitions may have to be rebalanced.
-            schema: The schema version in force; if this version can't read it, the worker is not a member.
-            lease_ms: Lifetime of a lease without renewal, milliseconds.
-        """
         self._client = client
         self._keys = keys
         self._name = name
         self._clock = clock
         self._heartbeat_every_s = min(HEARTBEAT_EVERY_S, HEARTBEAT_LEASE_FRACTION * lease_ms / 1000)
         self._dead_after_s = min(DEAD_AFTER_S, DEAD_AFTER_LEASE_FRACTION * lease_ms / 1000)
+        #: Observes Redis's time; on a cluster always that of the same node.
         self._store_clock = store_clock
+        #: Called when partitions may have to be rebalanced.
         self._on_change = on_change
+        #: If this version can't read the schema version in force, the worker is not a member.
         self._schema = schema
         self._rebalance_channel = RebalanceChannel(client, keys, name)
         self._was_notified = asyncio.Event()

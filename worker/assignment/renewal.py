@@ -26,15 +26,10 @@ class LeaseRenewer:
     """Renews the leases that this worker holds."""
 
     def __init__(self, client: Client, own: Client | None, clock: Clock, lease_ms: int) -> None:
-        """Start without a published connection.
-
-        Args:
-            client: For single renewals.
-            own: A client with a single connection, which the leases name; None on a cluster, whose leases are on
-                several servers: there, only the time counts.
-            lease_ms: Lifetime of a lease without renewal, milliseconds.
-        """
+        #: For single renewals.
         self._client = client
+        #: A client with a single connection, which the leases name; None on a cluster, whose leases are on several
+        #: servers: there, only the time counts.
         self._own = own
         self._clock = clock
         self._lease_ms = lease_ms

@@ -50,6 +50,7 @@ class Dispatcher:
         self._clock = clock
         self._timers = timers
         self._session_gauge = session_gauge
+        #: After a rollback: until this time, decisions may repeat ones that were sent before, monotonic seconds.
         self._verify_until_s = verify_until_s
         #: Effects in the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)

@@ -61,9 +61,6 @@ def log_entry(
     """Return the fields of the session's log entry for an event.
 
     Args:
-        event: The event.
-        step: What it led to.
-        before: The session before it.
         now_ms: The time of its batch, Unix milliseconds.
         changed: The public fields that it changed, if they are known.
     """

@@ -47,14 +47,6 @@ class PartitionConsumer:
         *,
         verify_until_s: float = 0.0,
     ) -> None:
-        """Take over a partition.
-
-        Args:
-            on_timers_changed: Called when a new timer is due before all known ones.
-            renew_lease: Renews the lease, which stores the partition's time.
-            verify_until_s: After a rollback: until this time, decisions may repeat ones that were sent before,
-                monotonic seconds.
-        """
         self.number = number
         self.lease = lease
         self.is_lost = False
@@ -68,6 +60,7 @@ class PartitionConsumer:
         self.timers = PartitionTimers(number, lease, context.partition_store, self.clock, on_timers_changed)
         self._context = context
         self._has_recovered = False
+        #: Renews the lease, which stores the partition's time.
         self._renew_lease = renew_lease
         self._dispatcher = Dispatcher(
             number, lease, context, self.clock, self.timers, self.session_gauge, verify_until_s

@@ -21,15 +21,11 @@ class DialQueue:
         counts: JobCounts,
         start: Callable[[Job], None],
     ) -> None:
-        """Start empty.
-
-        Args:
-            acquire: Returns when a dial may be sent.
-            start: Called with a job that has its permit, or can only be reported.
-        """
+        #: Returns when a dial may be sent.
         self._acquire = acquire
         self._context = context
         self._counts = counts
+        #: Called with a job that has its permit, or can only be reported.
         self._start = start
         self._waiting: dict[asyncio.Task[Job], Job] = {}
 

@@ -54,11 +54,6 @@ class Executor:
     def __init__(
         self, context: ExecutionContext, acquire_dial_permit: Callable[[Dial], Awaitable[None]] | None = None
     ) -> None:
-        """Start without jobs.
-
-        Args:
-            acquire_dial_permit: Returns when a dial may be sent; None leaves the rate to Twilio's own queue.
-        """
         self.counts = JobCounts()
         self._context = context
         self.adaptive_limit = context.adaptive_limit
@@ -67,6 +62,7 @@ class Executor:
         self._queues: dict[str, _SessionQueue] = {}
         #: By session: tasks outside its queue that become useless when the session ends.
         self._out_of_band: dict[str, set[_Task]] = {}
+        #: Dials that wait for their permits; None leaves the rate to Twilio's own queue.
         self._dials = (
             DialQueue(acquire_dial_permit, context, self.counts, self._start_dial)
             if acquire_dial_permit is not None

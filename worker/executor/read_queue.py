@@ -15,12 +15,8 @@ class ReadQueue:
     """
 
     def __init__(self, started_max: int) -> None:
-        """Start empty.
-
-        Args:
-            started_max: Reads in execution at the same time (count): as many as there are request slots.
-        """
         self._by_session: dict[str, Job] = {}
+        #: Reads in execution at the same time (count): as many as there are request slots.
         self._started_max = started_max
         #: Reads in execution; the executor adds and removes them.
         self.started: set[asyncio.Task[None]] = set()

@@ -61,18 +61,14 @@ class RequestShares:
         usage: Callable[[], Usage],
         dead: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """Hold no share yet.
-
-        Args:
-            dead: Names of workers known to have died. Their shares are free before they expire: 5 s with a third fewer
-                requests at a time delay every caller.
-        """
         self._client = client
         self._key = key
         self._name = name
         self._clock = clock
         self._budget = budget
         self._usage = usage
+        #: Returns the names of workers known to have died. Their shares are free before they expire: 5 s with a third
+        #: fewer requests at a time delay every caller.
         self._dead = dead
         self._share = Share(0, 0)
         #: The share in force after the current one expires.

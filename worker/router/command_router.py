@@ -62,11 +62,6 @@ class CommandRouter:
         is_dead: Callable[[str], bool],
         schema: SchemaVersion | None = None,
     ) -> None:
-        """Route nothing yet.
-
-        Args:
-            is_dead: Whether a worker is known to have died, so that its lease need not expire.
-        """
         self._client = client
         self._reads = reads
         self._keys = keys
@@ -78,6 +73,7 @@ class CommandRouter:
         self._conference_names = conference_names
         self._caller_ids = caller_ids
         self._schema = schema or SchemaVersion()
+        #: Whether a worker is known to have died, so that its lease need not expire.
         self._is_dead = is_dead
         self._lease: Lease | None = None
         self._monitor = LeaseMonitor()

@@ -13,13 +13,9 @@ class SessionLookup:
     """Finds sessions by reference."""
 
     def __init__(self, client: Client, keys: Keys, permit: Callable[[str], AbstractAsyncContextManager[None]]) -> None:
-        """Prepare look-ups.
-
-        Args:
-            permit: Holds a permit for one command to the node that has a key.
-        """
         self._client = client
         self._keys = keys
+        #: Holds a permit for one command to the node that has a key.
         self._permit = permit
 
     def keys_of(self, reference: str) -> list[str]:

@@ -87,21 +87,16 @@ class AccountDiff:
     def __init__(
         self, account: AccountSnapshot, quiet_before_ms: int, unconfirmed_before: AbstractSet[str] = frozenset()
     ) -> None:
-        """Start with nothing compared.
-
-        Args:
-            account: What is live at Twilio.
-            quiet_before_ms: Sessions changed after this time are skipped, Unix milliseconds.
-            unconfirmed_before: SIDs that were already unconfirmed at this time. They count even if the session has
-                changed since: with speaker events, a session is never quiet.
-        """
         self.sessions = 0
         self.findings: list[Finding] = []
         self.unconfirmed: set[str] = set()
         self.unmatched_calls = set(account.calls)
         self.unmatched_conferences = dict(account.conferences)
         self._account = account
+        #: Sessions changed after this time are skipped, Unix milliseconds.
         self._quiet_before_ms = quiet_before_ms
+        #: SIDs that were already unconfirmed at this time. They count even if the session has changed since: with
+        #: speaker events, a session is never quiet.
         self._unconfirmed_before = unconfirmed_before
 
     def compare_live(self, session: LiveSession) -> None:
