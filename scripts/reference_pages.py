@@ -178,7 +178,8 @@ def _log_fields() -> str:
         "effect whose outcome it is) with `attempts` (the number of requests) and `failed_attempts` (JSON: the "
         'results of the failed requests in order, such as `["429 code 20429 x1", "503 x2"]`); `changes` (JSON: the '
         "session's public fields that the event changed, null for a removed one; without addresses, and without "
-        "the entry's own fields; applied in order from the first entry, they give the session at each version); "
+        "the entry's own fields; applied in order from the first entry, they give the session at each version. The "
+        "first entry leaves out fields that begin empty or `false`, such as `end_reason` and `party.NAME.held`); "
         "and `other` (JSON: unknown parameters of a conference's or recording's callback, at most 1 KB, without "
         "phone numbers). A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, "
         "and `dead_entry`."
@@ -206,7 +207,10 @@ def _fields() -> tuple[str, ...]:
         "[a failed command](../commands.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
         "followed, such as `busy, recall no-answer` or `busy, fallback answered`.",
     }
-    transfer = _table(("Field", "Meaning"), [(f"`transfer.{name}`", meaning) for name, meaning in about.items()])
+    transfer = _table(
+        ("Field", "Meaning (all are empty before the first transfer)"),
+        [(f"`transfer.{name}`", meaning) for name, meaning in about.items()],
+    )
     more = {
         "mode": f"How the calls were first connected: {_words(SessionMode)}. Absent for `bridge`.",
         "parked_until": "When the park times out; absent if the call is not parked.",
@@ -229,9 +233,8 @@ def _fields() -> tuple[str, ...]:
         f"{_inner(Recording, {'recording_sid', 'status', 'url', 'duration_s'})}."
     )
     newest = _prose(
-        "The newest transfer keeps its fields until the next one begins. Before the first, the hash lacks them; the "
-        "API and `conferral show --json` return them empty. Every finished transfer is in the "
-        "[outcomes stream](../commands.md#outcomes-for-other-systems)."
+        "The newest transfer keeps its fields until the next one begins; before the first, they are empty. Every "
+        "finished transfer is in the [outcomes stream](../commands.md#outcomes-for-other-systems)."
     )
     return closed, newest, transfer, "Fields that are absent unless they apply:\n", others, inner
 

@@ -38,16 +38,20 @@ class Changes(NamedTuple):
     #: Those of `encode_readable`.
     readable: dict[str, str | None]
     #: The publicly visible ones, which the log keeps. Applied in order from the start, they give the session at each
-    #: version. They exclude addresses, and what the log entry holds anyway: state, version, and time.
+    #: version. They exclude addresses, what the log entry holds anyway (state, version, and time), and what
+    #: `with_initial` adds to a new session's.
     public: dict[str, str | None]
 
 
 def changes(session: Session, before: Session) -> Changes:
     """Return what an event changed. One comparison finds both kinds of fields."""
-    found = Changes({}, {})
+    found = Changes({} if before.version else dict(NO_TRANSFER), {})
     _FINDERS.session.add_changes(session, before if before.version else None, found, "")
     if session.transfer is not before.transfer:
         _FINDERS.transfer.add_changes(session.transfer, before.transfer, found, "transfer.")
+        if before.version and before.transfer is None:
+            for name in [name for name in NO_TRANSFER if found.readable.get(name) == ""]:
+                del found.readable[name]
     if session.recording is not before.recording:
         _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
     if session.parties is not before.parties:
@@ -55,7 +59,22 @@ def changes(session: Session, before: Session) -> Changes:
             _FINDERS.party.add_changes(None, before.parties[name], found, f"party.{name}.")
         for name in changed_parties(session, before):
             _FINDERS.party.add_changes(session.parties[name], before.parties.get(name), found, f"party.{name}.")
-    return found
+    if before.version:
+        return found
+    return Changes(
+        found.readable, {name: value for name, value in found.public.items() if not _is_initial(name, value)}
+    )
+
+
+def _is_initial(name: str, value: str | None) -> bool:
+    return _INITIAL_PARTY.get(name.rpartition(".")[2]) == value or _INITIAL_SESSION.get(name) == value
+
+
+def with_initial(changes: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the public changes of a session's first event, with the initial values that the log leaves out."""
+    parties = (name.removesuffix("label") for name in changes if name.endswith(".label"))
+    initial = {party + name: value for party in parties for name, value in _INITIAL_PARTY.items()}
+    return {**_INITIAL_SESSION, **initial, **changes}
 
 
 def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
@@ -63,6 +82,7 @@ def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
     codecs.session.encode(session, fields)
     for party in session.parties.values():
         codecs.party.encode(party, fields, f"party.{party.name}.")
+    fields |= NO_TRANSFER
     if session.transfer is not None:
         codecs.transfer.encode(session.transfer, fields, "transfer.")
     if session.recording is not None:
@@ -147,6 +167,11 @@ _SESSION_ALWAYS = ("id", "state", "phase", "version", "direction", "created_at_m
 _PARTY_ALWAYS = ("label", "call_sid", "address", "status", "held", "muted", "left_reason")
 _TRANSFER_ALWAYS = ("mode", "to", "by", "status", "reason", "stage")
 _RECORDING_ALWAYS = ("recording_sid", "status", "url", "duration_s")
+#: The newest transfer's fields before the first transfer.
+NO_TRANSFER = dict.fromkeys((f"transfer.{name}" for name in ("mode", "to", "by", "status", "reason")), "")
+#: What a new session's first log entry leaves out.
+_INITIAL_SESSION = {"ended_at": "", "end_reason": "", "conference_sid": "", **NO_TRANSFER}
+_INITIAL_PARTY = {"call_sid": "", "held": "false", "muted": "false", "left_reason": ""}
 _RECORDING_NAMES = {"recording_sid": "sid"}
 _ALL = _Codecs(
     HashCodec(

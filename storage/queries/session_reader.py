@@ -12,7 +12,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs.session_hash import DAMAGED, WRONG_TYPE, all_fields
-from conferral.storage.codecs.session_view import SessionView, is_session, view_of
+from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields, int_of
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.connection.node_limits import node_of
@@ -28,8 +28,6 @@ LIMIT_MAX = 500
 SCANNED_MAX = 2_000
 #: Fields that are never shown: Twilio's CallToken permits the use of the caller's number.
 HIDDEN = frozenset({"call_token"})
-#: Fields of the newest transfer, which the hash lacks before the first.
-_NO_TRANSFER = dict.fromkeys((f"transfer.{name}" for name in ("mode", "to", "by", "status", "reason")), "")
 
 Fields = dict[str, str]
 _T = TypeVar("_T")
@@ -356,5 +354,4 @@ def _log_entry(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
 
 
 def _public_fields(raw_fields: Mapping[bytes, bytes]) -> Fields:
-    found = {name: value for name, value in all_fields(raw_fields).items() if name not in HIDDEN}
-    return {**_NO_TRANSFER, **found} if is_session(found) else found
+    return {name: value for name, value in all_fields(raw_fields).items() if name not in HIDDEN}

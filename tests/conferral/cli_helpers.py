@@ -191,7 +191,6 @@ def _printed(program):
 
 
 def stored_fields(redis, session_id: str = CALL) -> dict[str, str]:
-    """Return all fields of a stored session, as readers do: those of its transfer are empty if there was none."""
+    """Return all fields of a stored session, as readers do."""
     record = redis.hgetall(KEYS.session(session_id))
-    no_transfer = dict.fromkeys((f"transfer.{name}" for name in ("mode", "to", "by", "status", "reason")), "")
-    return no_transfer | session_hash.all_fields({name.encode(): value.encode() for name, value in record.items()})
+    return session_hash.all_fields({name.encode(): value.encode() for name, value in record.items()})

@@ -3,7 +3,10 @@
 import pytest
 from hypothesis import given
 
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import TransferMode
+from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from tests.storage.test_codecs import sessions
@@ -63,3 +66,23 @@ def test_field_that_contradicts_the_packed_session_is_shown_and_named():
     stored = {**session_hash.encode(SESSION), "party.agent.held": "perhaps"}
     found = session_hash.all_fields(as_read(stored))
     assert (found["party.agent.held"], found["damaged"]) == ("perhaps", "party.agent.held")
+
+
+def test_fields_of_the_newest_transfer_are_there_from_the_start_and_written_again_only_if_they_change():
+    before = Session("CA1", version=1)
+    empty = {f"transfer.{name}": "" for name in ("mode", "to", "by", "status", "reason")}
+    assert empty.items() <= session_codec.changes(before, Session("CA1")).readable.items()
+    first = TransferState(number=1, mode=TransferMode.WARM, to="client:bob")
+    changed = session_codec.changes(replace(before, version=2, transfer=first), before).readable
+    assert changed == {"version": "2", "transfer.mode": "warm", "transfer.to": "client:bob",
+                       "transfer.status": "dialing", "transfer.stage": "converting"}  # fmt: skip
+
+
+def test_log_of_a_new_session_leaves_out_only_what_every_session_begins_with():
+    session = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1", muted=True)})
+    public = session_codec.changes(session, Session("CA1")).public
+    assert public == {"phase": "ringing", "party.agent.label": "agent-1", "party.agent.status": "dialing",
+                      "party.agent.muted": "true"}  # fmt: skip
+    empty = ("ended_at", "end_reason", "conference_sid", "party.agent.call_sid", "party.agent.left_reason",
+             "transfer.mode", "transfer.to", "transfer.by", "transfer.status", "transfer.reason")  # fmt: skip
+    assert session_codec.with_initial(public) == {**public, **dict.fromkeys(empty, ""), "party.agent.held": "false"}
