@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -13,8 +12,9 @@ from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.fake_twilio import FakeTwilio
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import RedisMeter, pinned_redis
-from conferral.storage.connection.client import Client, make_client
+from benchmarks.support.redis_load import RedisMeter, pinned_client
+from conferral.statemachine.events import Event
+from conferral.storage.connection.client import Client
 
 #: Sessions whose callbacks are the load; their numbers don't overlap with those of the commands.
 NOISY = range(1_000_000, 1_000_500)
@@ -45,54 +45,24 @@ SIZES = {
 }
 
 
+def _noise(number: int, sequence: Iterator[int]) -> Event:
+    """Return a callback of one of the other sessions."""
+    return backlog.stale(NOISY[number % len(NOISY)], next(sequence))
+
+
 async def _highest_rate(client: Client, worker: Child, sequence: Iterator[int], size: Size, figures: Figures) -> float:
     """Return the events per second of a backlog, and add its cost."""
-    await worker.used("mark")
     meter = RedisMeter(client)
-    async with worker.paused():
-        numbers = (NOISY[number % len(NOISY)] for number in range(size.events))
-        await backlog.store(client, [backlog.stale(number, next(sequence)) for number in numbers])
-        await meter.start()
-    await backlog.all_decided(client, worker)
-    used, redis = await backlog.work_done(worker), await meter.read()
-    first, last = used["first_read"], used["last_commit"]
-    figures.add("highest.events_per_s", size.events / (last["s"] - first["s"]))
-    figures.add("highest.cpu_us", (last["cpu_s"] - first["cpu_s"]) / size.events * 1e6)
+    events = [_noise(number, sequence) for number in range(size.events)]
+    used, cpu_s = await backlog.decided(client, worker, events, meter)
+    redis = await meter.read()
+    figures.add("highest.events_per_s", size.events / (used["last_commit"]["s"] - used["first_read"]["s"]))
+    figures.add("highest.cpu_us", cpu_s / size.events * 1e6)
     figures.add("highest.redis_us", redis.cpu_s / size.events * 1e6)
     return figures.rounds["highest.events_per_s"][-1]
 
 
-class _Load:
-    """Callbacks of other sessions at a steady rate."""
-
-    def __init__(self, client: Client, rate_per_s: float, sequence: Iterator[int]) -> None:
-        self._client = client
-        self._rate_per_s = rate_per_s
-        self._sequence = sequence
-        self.stored = 0
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Store them meanwhile."""
-        is_over = asyncio.Event()
-        storing = asyncio.ensure_future(self._store(is_over))
-        try:
-            yield
-        finally:
-            is_over.set()
-            await storing
-
-    async def _store(self, is_over: asyncio.Event) -> None:
-        began_s = time.monotonic()
-        while not is_over.is_set():
-            due = int((time.monotonic() - began_s) * self._rate_per_s)
-            numbers = (NOISY[number % len(NOISY)] for number in range(self.stored, due))
-            await backlog.store(self._client, [backlog.stale(number, next(self._sequence)) for number in numbers])
-            self.stored = due
-            await asyncio.sleep(_TICK_S)
-
-
-async def _cost(client: Client, worker: Child, load: _Load, size: Size, name: str, figures: Figures) -> None:
+async def _cost(client: Client, worker: Child, load: backlog.Traffic, size: Size, name: str, figures: Figures) -> None:
     """Add what an event costs at this load, without commands."""
     meter = RedisMeter(client)
     await meter.start()
@@ -124,15 +94,15 @@ async def _round(redis_url: str, client: Client, size: Size, chance: Random, fig
     commands = round(size.commands_s / size.pause_s * 2) * len(LOADS_PERCENT)
     sequence, numbers = count(10), count()
     async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
-        await backlog.connect(client, worker, [*NOISY, *range(commands)])
+        await backlog.connect(client, [*NOISY, *range(commands)], worker)
         publish = latency.publish_with(client)
         # The first request opens the connection.
         await _latencies(twilio, publish, numbers, Size(1, 0, 0, 0), chance)
         highest_per_s = await _highest_rate(client, worker, sequence, size, figures)
         for percent in LOADS_PERCENT:
             name = f"load_{percent}"
-            load = _Load(client, highest_per_s * percent / 100, sequence)
-            async with load.running():
+            rate_per_s = highest_per_s * percent / 100
+            async with backlog.traffic(client, rate_per_s, lambda number: _noise(number, sequence), _TICK_S) as load:
                 await _cost(client, worker, load, size, name, figures)
                 figures.add_percentiles(name, await _latencies(twilio, publish, numbers, size, chance))
             await backlog.all_decided(client, worker)
@@ -141,10 +111,8 @@ async def _round(redis_url: str, client: Client, size: Size, chance: Random, fig
 async def measure(size: Size, chance: Random) -> Figures:
     """Measure each load in each round; each round has a fresh worker."""
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
+    async with pinned_client() as (redis_url, client):
         for _ in range(size.rounds):
             await client.flushall()
-            await _round(redis.url, client, size, chance, figures)
-        await client.aclose()
+            await _round(redis_url, client, size, chance, figures)
     return figures

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 
@@ -9,10 +10,10 @@ from benchmarks import takeover
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.redis_load import pinned_client
 from benchmarks.support.settings import KEYS
 from conferral.statemachine.events import Event
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client
 
 _TICK_S = 0.01
 #: Ended sessions leave Redis soon, so that its memory can become steady.
@@ -76,7 +77,8 @@ class _Window:
 
 
 class _Run:
-    def __init__(self, redis_url: str, client: Client, size: Size) -> None:
+    def __init__(self, stack: AsyncExitStack, redis_url: str, client: Client, size: Size) -> None:
+        self._stack = stack
         self._redis_url = redis_url
         self._client = client
         self.size = size
@@ -87,7 +89,8 @@ class _Run:
         self.windows: list[_Window] = []
 
     async def start_worker(self) -> None:
-        self.workers.append(await takeover.started_worker(self._redis_url, SETTINGS))
+        worker = takeover.new_worker(self._redis_url, SETTINGS)
+        self.workers.append(await self._stack.enter_async_context(worker))
 
     async def fill(self) -> None:
         """Begin as many calls as are live from then on."""
@@ -112,8 +115,7 @@ class _Run:
         windows = round(self.size.duration_s / self.size.window_s)
         for number in range(windows):
             if number == windows // 2:
-                await takeover.killed(self._client, self.workers[0])
-                await self.workers.pop(0).__aexit__()
+                await takeover.killed(self._client, self.workers.pop(0))
                 await self.start_worker()
             before, decided = await self._cpu_s(), await self._decided()
             await asyncio.sleep(self.size.window_s)
@@ -156,21 +158,15 @@ def _judge(run: _Run, figures: Figures) -> None:
 async def measure(size: Size, _chance: Random) -> Figures:
     """Fill, feed, kill one of two workers, and judge."""
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
-        run = _Run(redis.url, client, size)
-        try:
-            for _ in range(2):
-                await run.start_worker()
-            await takeover.shared(client, run.workers)
-            await run.fill()
-            await asyncio.gather(run.feed(), run.watch())
-            await backlog.all_decided(client, *run.workers)
-            dead = await client.xlen(KEYS.dead)
-        finally:
-            for worker in run.workers:
-                await worker.__aexit__()
-        await client.aclose()
+    async with pinned_client() as (redis_url, client), AsyncExitStack() as stack:
+        run = _Run(stack, redis_url, client, size)
+        for _ in range(2):
+            await run.start_worker()
+        await takeover.shared(client, run.workers)
+        await run.fill()
+        await asyncio.gather(run.feed(), run.watch())
+        await backlog.all_decided(client, *run.workers)
+        dead = await client.xlen(KEYS.dead)
     _judge(run, figures)
     figures.add("sessions_count", size.sessions)
     figures.add("dead_letters_count", dead)

@@ -11,9 +11,9 @@ from benchmarks.support.children import Child
 from benchmarks.support.fake_twilio import FakeTwilio
 from benchmarks.support.figures import Figures
 from benchmarks.support.machine import OTHER_CORE, PEERS
-from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.redis_load import pinned_client
 from conferral.storage.commands import command_stream
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client
 
 PATIENCE_S = 10.0
 #: The call of every command that a task queue gets.
@@ -74,7 +74,7 @@ async def _idle(kind: str, redis_url: str, client: Client, size: Size, chance: R
     commands = size.commands if kind == "worker" else size.other_commands
     async with FakeTwilio() as twilio, Child(kind, redis_url=redis_url, api_url=twilio.url) as child:
         if kind == "worker":
-            await backlog.connect(client, child, range(commands + 1))
+            await backlog.connect(client, range(commands + 1), child)
         found = await _samples(twilio, publish_with(client), commands, size, chance)
         child.check()
         return found
@@ -97,14 +97,12 @@ async def _peer(name: str, redis_url: str, size: Size, chance: Random) -> list[f
 async def measure(size: Size, chance: Random) -> Figures:
     """Alternate between all of them; each round has fresh processes."""
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
+    async with pinned_client() as (redis_url, client):
         for _ in range(size.rounds):
             for kind in ("relay", "worker"):
                 await client.flushall()
-                figures.add_percentiles(kind, await _idle(kind, redis.url, client, size, chance))
+                figures.add_percentiles(kind, await _idle(kind, redis_url, client, size, chance))
             for name in PEERS:
                 await client.flushall()
-                figures.add_percentiles(name, await _peer(name, redis.url, size, chance))
-        await client.aclose()
+                figures.add_percentiles(name, await _peer(name, redis_url, size, chance))
     return figures

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.support import backlog, load
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.redis_load import pinned_client
 from benchmarks.webhooks import CONNECTIONS, free_port, requests
 from conferral.statemachine import dispatch, machine
 from conferral.statemachine.draft import Draft
@@ -92,23 +92,21 @@ async def measure(size: Size, _chance: Random) -> Figures:
     figures = Figures()
     calls, callbacks = [backlog.whole(number) for number in range(size.calls)], requests(size.calls)
     ports = {kind: free_port() for kind in ("direct", "aiohttp")}
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
-        async with (
-            Child("webhooks", port=ports["direct"], redis_url=redis.url) as direct,
-            Child("webhooks", port=ports["aiohttp"], redis_url=redis.url, direct=False) as aiohttp,
-        ):
-            measured: dict[str, Callable[[], Awaitable[float]]] = {
-                "direct.callback_us": lambda: _callbacks(direct, ports["direct"], callbacks, size.callbacks_s),
-                "aiohttp.callback_us": lambda: _callbacks(aiohttp, ports["aiohttp"], callbacks, size.callbacks_s),
-                "pipelining.pipeline_us": lambda: _pipeline(redis.url, size.pipelines, pipelining=True),
-                "redis_py.pipeline_us": lambda: _pipeline(redis.url, size.pipelines, pipelining=False),
-            }
-            for _ in range(size.rounds):
-                for name, run in measured.items():
-                    await client.flushall()
-                    figures.add(name, await run())
-                figures.add("compiled.step_us", _decide(calls, dispatch.take_row))
-                figures.add("transitions.step_us", _decide(calls, _transitions()))
-        await client.aclose()
+    async with (
+        pinned_client() as (redis_url, client),
+        Child("webhooks", port=ports["direct"], redis_url=redis_url) as direct,
+        Child("webhooks", port=ports["aiohttp"], redis_url=redis_url, direct=False) as aiohttp,
+    ):
+        measured: dict[str, Callable[[], Awaitable[float]]] = {
+            "direct.callback_us": lambda: _callbacks(direct, ports["direct"], callbacks, size.callbacks_s),
+            "aiohttp.callback_us": lambda: _callbacks(aiohttp, ports["aiohttp"], callbacks, size.callbacks_s),
+            "pipelining.pipeline_us": lambda: _pipeline(redis_url, size.pipelines, pipelining=True),
+            "redis_py.pipeline_us": lambda: _pipeline(redis_url, size.pipelines, pipelining=False),
+        }
+        for _ in range(size.rounds):
+            for name, run in measured.items():
+                await client.flushall()
+                figures.add(name, await run())
+            figures.add("compiled.step_us", _decide(calls, dispatch.take_row))
+            figures.add("transitions.step_us", _decide(calls, _transitions()))
     return figures

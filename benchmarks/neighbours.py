@@ -6,19 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from urllib.parse import urlencode
-
-from twilio.request_validator import RequestValidator
 
 from benchmarks import webhooks
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures, percentile
-from benchmarks.support.redis_load import pinned_redis
-from benchmarks.support.settings import ACCOUNT_SID, AUTH_TOKEN, KEYS, PUBLIC_URL
+from benchmarks.support.redis_load import pinned_client
+from benchmarks.support.settings import ACCOUNT_SID, KEYS
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.codecs import event_codec
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client
 
 #: Timeout for an answer, in seconds.
 PATIENCE_S = 10.0
@@ -54,14 +51,7 @@ def _speaker_request(sequence: int) -> bytes:
         "StatusCallbackEvent": "participant-speech-start", "SequenceNumber": str(sequence),
         "Timestamp": "Fri, 20 Nov 2026 08:00:00 +0000", "Muted": "false", "Hold": "false", "Coaching": "false",
     }  # fmt: skip
-    target = f"/callbacks/conference?session={session}"
-    signature = RequestValidator(AUTH_TOKEN).compute_signature(PUBLIC_URL + target, form)
-    body = urlencode(form).encode()
-    head = (
-        f"POST {target} HTTP/1.1\r\nHost: example.com\r\nContent-Length: {len(body)}\r\n"
-        f"Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nX-Twilio-Signature: {signature}\r\n\r\n"
-    )
-    return head.encode() + body
+    return webhooks.signed_post(f"/callbacks/conference?session={session}", form)
 
 
 async def _post(port: int, requests: "asyncio.Queue[bytes]") -> None:
@@ -140,8 +130,7 @@ async def _round(kind: str, redis_url: str, client: Client, size: Size, figures:
         Child("worker", redis_url=redis_url, api_url=backlog.NO_API) as worker,
         Child("webhooks", port=port, redis_url=redis_url),
     ):
-        await backlog.store(client, [event for number in numbers for event in backlog.answered(number)])
-        await backlog.all_decided(client, worker)
+        await backlog.connect(client, numbers, worker)
         requests: asyncio.Queue[bytes] = asyncio.Queue()
         posting = asyncio.ensure_future(_post(port, requests))
         log = KEYS.log(backlog.call_sids(NOISY)[0])
@@ -166,12 +155,10 @@ async def measure(size: Size, _chance: Random) -> Figures:
     bypasses them.
     """
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
+    async with pinned_client() as (redis_url, client):
         for _ in range(size.rounds):
             for kind in KINDS:
-                await _round(kind, redis.url, client, size, figures)
-        await client.aclose()
+                await _round(kind, redis_url, client, size, figures)
     for name in ("p50", "p95"):
         figures.add_ratio(f"noisy_to_quiet_{name}_times", f"noisy.{name}_ms", f"quiet.{name}_ms")
     return figures

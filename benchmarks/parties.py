@@ -8,8 +8,8 @@ from benchmarks.support.children import Child
 from benchmarks.support.conferences import Conference, open_all
 from benchmarks.support.fake_twilio import FakeTwilio
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import RedisMeter, pinned_redis
-from conferral.storage.connection.client import Client, make_client
+from benchmarks.support.redis_load import RedisMeter, pinned_client
+from conferral.storage.connection.client import Client
 
 #: Numbers of the calls of each count of parties start at its multiple of this.
 _APART = 10_000
@@ -40,12 +40,8 @@ async def _cost(redis_url: str, client: Client, conferences: list[Conference], s
     async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
         found = []
         for count in (1, size.events):
-            await worker.used("mark")
-            async with worker.paused():
-                await backlog.store(client, [one.mute() for _ in range(count) for one in conferences])
-            await backlog.all_decided(client, worker)
-            used = await backlog.work_done(worker)
-            cpu_s = used["last_commit"]["cpu_s"] - used["first_read"]["cpu_s"]
+            events = [one.mute() for _ in range(count) for one in conferences]
+            _, cpu_s = await backlog.decided(client, worker, events)
             found.append(cpu_s / (count * len(conferences)) * 1e6)
     return found[0], found[1]
 
@@ -69,22 +65,20 @@ async def _longest_script(redis_url: str, client: Client, size: Size, figures: F
 async def measure(size: Size, _chance: Random) -> Figures:
     """Open all sessions once, then alternate between the counts of parties; each has a fresh worker."""
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
+    async with pinned_client() as (redis_url, client):
         by_parties = {
             parties: [Conference(number, parties) for number in backlog.of_one_partition(size.sessions, index * _APART)]
             for index, parties in enumerate(size.parties)
         }
-        async with FakeTwilio() as twilio, Child("worker", redis_url=redis.url, api_url=twilio.url) as worker:
+        async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
             for conferences in by_parties.values():
                 await open_all(client, worker, conferences)
         for turn in range(size.rounds):
             for parties, conferences in by_parties.items():
-                load_us, event_us = await _cost(redis.url, client, conferences, size)
+                load_us, event_us = await _cost(redis_url, client, conferences, size)
                 figures.add(f"parties_{parties}.load_us", load_us)
                 figures.add(f"parties_{parties}.cpu_us", event_us)
-            await _longest_script(redis.url, client, size, figures, len(size.parties) * _APART + turn)
-        await client.aclose()
+            await _longest_script(redis_url, client, size, figures, len(size.parties) * _APART + turn)
     fewest, most = f"parties_{size.parties[0]}", f"parties_{size.parties[-1]}"
     for kind in ("load_us", "cpu_us"):
         figures.add_ratio(f"many_to_two_{kind}_times", f"{most}.{kind}", f"{fewest}.{kind}")

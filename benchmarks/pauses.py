@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 
@@ -9,8 +10,8 @@ from benchmarks import takeover
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import pinned_redis
-from conferral.storage.connection.client import Client, make_client
+from benchmarks.support.redis_load import pinned_client
+from conferral.storage.connection.client import Client
 
 WORKERS = 3
 SESSIONS = 1_000
@@ -72,25 +73,17 @@ async def _disturb(workers: list[Child], size: Size, chance: Random) -> tuple[in
 async def measure(size: Size, chance: Random) -> Figures:
     """Disturb three workers under a light load; any other holder of a partition is a false takeover."""
     figures = Figures()
-    workers: list[Child] = []
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
-        try:
-            while len(workers) < WORKERS:
-                workers.append(await takeover.started_worker(redis.url))
-            await takeover.shared(client, workers)
-            await takeover.connect_all(client, workers, SESSIONS)
-            is_over = asyncio.Event()
-            watching = asyncio.ensure_future(_watch(client, is_over))
-            async with takeover.traffic(client, SESSIONS, EVENTS_PER_S, chance):
-                pauses, steps = await _disturb(workers, size, chance)
-            is_over.set()
-            changes = await watching
-            await backlog.all_decided(client, *workers)
-        finally:
-            for worker in workers:
-                await worker.__aexit__()
-        await client.aclose()
+    async with pinned_client() as (redis_url, client), AsyncExitStack() as stack:
+        workers = [await stack.enter_async_context(takeover.new_worker(redis_url)) for _ in range(WORKERS)]
+        await takeover.shared(client, workers)
+        await backlog.connect(client, range(SESSIONS), *workers)
+        is_over = asyncio.Event()
+        watching = asyncio.ensure_future(_watch(client, is_over))
+        async with takeover.traffic(client, SESSIONS, EVENTS_PER_S, chance):
+            pauses, steps = await _disturb(workers, size, chance)
+        is_over.set()
+        changes = await watching
+        await backlog.all_decided(client, *workers)
     figures.add("duration_s", size.duration_s)
     figures.add("pauses_count", pauses)
     figures.add("clock_steps_count", steps)

@@ -7,11 +7,8 @@ from random import Random
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import RedisMeter, pinned_redis
-from conferral.storage.connection.client import Client, make_client
-
-#: Sessions stored together, so that the streams stay short.
-_TOGETHER = 2_500
+from benchmarks.support.redis_load import RedisMeter, pinned_client
+from conferral.storage.connection.client import Client
 
 
 @dataclass(frozen=True)
@@ -39,14 +36,9 @@ async def _used_memory(client: Client) -> int:
 async def _sample(client: Client, worker: Child, numbers: range, events: int, chance: Random) -> tuple[float, float]:
     """Return microseconds of CPU, and reads of sessions, per event of randomly chosen live sessions."""
     sequence = count(chance.randrange(1_000, 1_000_000))
-    await worker.used("mark")
     meter = RedisMeter(client)
-    async with worker.paused():
-        await backlog.store(client, [backlog.stale(chance.choice(numbers), next(sequence)) for _ in range(events)])
-        await meter.start()
-    await backlog.all_decided(client, worker)
-    used = await backlog.work_done(worker)
-    cpu_s = used["last_commit"]["cpu_s"] - used["first_read"]["cpu_s"]
+    stale = [backlog.stale(chance.choice(numbers), next(sequence)) for _ in range(events)]
+    _, cpu_s = await backlog.decided(client, worker, stale, meter)
     return cpu_s / events * 1e6, (await meter.read()).session_reads / events
 
 
@@ -56,10 +48,8 @@ async def _grow(redis_url: str, client: Client, size: Size, chance: Random, figu
     empty = await _used_memory(client)
     async with Child("worker", redis_url=redis_url, api_url=backlog.NO_API) as worker:
         for point in size.points:
-            while connected < point:
-                until = min(point, connected + _TOGETHER)
-                await backlog.connect(client, worker, range(connected, until))
-                connected = until
+            await backlog.connect(client, range(connected, point), worker)
+            connected = point
             if point == size.points[-1]:
                 figures.add("redis_bytes", (await _used_memory(client) - empty) / point)
             for _ in range(size.rounds):
@@ -75,8 +65,8 @@ async def _load_all(redis_url: str, client: Client, sessions: int, chance: Rando
         await backlog.store(client, [backlog.stale(0, sequence)])
         await backlog.all_decided(client, worker)
         before = await worker.used("mark")
-        for start in range(0, sessions, _TOGETHER):
-            numbers = range(start, min(sessions, start + _TOGETHER))
+        for start in range(0, sessions, backlog.TOGETHER):
+            numbers = range(start, min(sessions, start + backlog.TOGETHER))
             await backlog.store(client, [backlog.stale(number, sequence + 1) for number in numbers])
             await backlog.all_decided(client, worker)
         used = await worker.used()
@@ -88,11 +78,9 @@ async def _load_all(redis_url: str, client: Client, sessions: int, chance: Rando
 async def measure(size: Size, chance: Random) -> Figures:
     """Grow once, then load everything in each round."""
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
-        await _grow(redis.url, client, size, chance, figures)
+    async with pinned_client() as (redis_url, client):
+        await _grow(redis_url, client, size, chance, figures)
         figures.add("sessions_count", size.points[-1])
         for _ in range(size.rounds):
-            await _load_all(redis.url, client, size.points[-1], chance, figures)
-        await client.aclose()
+            await _load_all(redis_url, client, size.points[-1], chance, figures)
     return figures

@@ -2,26 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from itertools import count
 from random import Random
 
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures, percentile
-from benchmarks.support.redis_load import pinned_redis
+from benchmarks.support.redis_load import pinned_client
 from benchmarks.support.settings import KEYS
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client
 
 #: Workers that share the partitions.
 WORKERS = 2
 #: Interval at which leases are read, and at which events are stored, in seconds.
 _POLL_S = 0.005
 _PATIENCE_S = 60.0
-#: Sessions connected together, so that the streams stay short.
-_TOGETHER = 2_500
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,9 @@ class PartitionLease:
         return f"-{worker.pid}-" in self.holder
 
 
-async def started_worker(redis_url: str, settings: Mapping[str, str] | None = None) -> Child:
-    """Start a worker that outlives the caller's block; end it by `__aexit__`."""
-    return await Child("worker", redis_url=redis_url, api_url=backlog.NO_API, settings=settings or {}).__aenter__()
+def new_worker(redis_url: str, settings: Mapping[str, str] | None = None) -> Child:
+    """Return a worker whose calls send no requests."""
+    return Child("worker", redis_url=redis_url, api_url=backlog.NO_API, settings=settings or {})
 
 
 async def leases(client: Client) -> list[PartitionLease]:
@@ -78,34 +75,14 @@ async def shared(client: Client, workers: list[Child]) -> None:
             await backlog.pause()
 
 
-@asynccontextmanager
-async def traffic(client: Client, sessions: int, rate_per_s: float, chance: Random) -> AsyncIterator[None]:
+def traffic(
+    client: Client, sessions: int, rate_per_s: float, chance: Random
+) -> AbstractAsyncContextManager[backlog.Traffic]:
     """Store callbacks of random sessions at a steady rate meanwhile."""
-    is_over = asyncio.Event()
-
-    async def store() -> None:
-        sequence, stored, began_s = count(chance.randrange(10, 1_000_000)), 0, time.monotonic()
-        while not is_over.is_set():
-            due = int((time.monotonic() - began_s) * rate_per_s)
-            numbers = [chance.randrange(sessions) for _ in range(stored, due)]
-            await backlog.store(client, [backlog.stale(number, next(sequence)) for number in numbers])
-            stored = due
-            await asyncio.sleep(_POLL_S)
-
-    storing = asyncio.ensure_future(store())
-    try:
-        yield
-    finally:
-        is_over.set()
-        await storing
-
-
-async def connect_all(client: Client, workers: list[Child], sessions: int) -> None:
-    """Let the workers decide the beginning of all calls."""
-    for start in range(0, sessions, _TOGETHER):
-        numbers = range(start, min(sessions, start + _TOGETHER))
-        await backlog.store(client, [event for number in numbers for event in backlog.answered(number)])
-        await backlog.all_decided(client, *workers)
+    first = chance.randrange(10, 1_000_000)
+    return backlog.traffic(
+        client, rate_per_s, lambda number: backlog.stale(chance.randrange(sessions), first + number), _POLL_S
+    )
 
 
 async def killed(client: Client, victim: Child) -> float:
@@ -127,38 +104,30 @@ async def killed(client: Client, victim: Child) -> float:
 
 
 async def _kills(redis_url: str, client: Client, sessions: int, kills: int, size: Size, chance: Random) -> list[float]:
-    workers: list[Child] = []
     found = []
-    try:
-        while len(workers) < WORKERS:
-            workers.append(await started_worker(redis_url))
+    async with AsyncExitStack() as stack:
+        workers = [await stack.enter_async_context(new_worker(redis_url)) for _ in range(WORKERS)]
         await shared(client, workers)
-        await connect_all(client, workers, sessions)
+        await backlog.connect(client, range(sessions), *workers)
         for _ in range(kills):
             async with traffic(client, sessions, size.events_per_s, chance):
                 await asyncio.sleep(size.pause_s)
-                found.append(await killed(client, workers[0]))
-            await workers.pop(0).__aexit__()
-            workers.append(await started_worker(redis_url))
+                found.append(await killed(client, workers.pop(0)))
+            workers.append(await stack.enter_async_context(new_worker(redis_url)))
             await backlog.all_decided(client, *workers)
             await shared(client, workers)
-    finally:
-        for worker in workers:
-            await worker.__aexit__()
     return found
 
 
 async def measure(size: Size, chance: Random) -> Figures:
     """Kill the older worker of two again and again, with few and with many sessions."""
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
+    async with pinned_client() as (redis_url, client):
         for sessions, kills in size.kills.items():
             await client.flushall()
-            found = await _kills(redis.url, client, sessions, kills, size, chance)
+            found = await _kills(redis_url, client, sessions, kills, size, chance)
             for took_s in found:
                 figures.add(f"live_{sessions}.takeover_s", took_s)
             for share, name in ((0.5, "p50_s"), (0.99, "p99_s")):
                 figures.add(f"live_{sessions}.{name}", percentile(found, share))
-        await client.aclose()
     return figures

@@ -11,9 +11,9 @@ from twilio.request_validator import RequestValidator
 from benchmarks.support import load
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures, percentile
-from benchmarks.support.redis_load import RedisMeter, pinned_redis
+from benchmarks.support.redis_load import RedisMeter, pinned_client
 from benchmarks.support.settings import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, PUBLIC_URL
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client
 
 CONNECTIONS = 32
 #: The load for latencies, as a share of each server's own highest rate.
@@ -55,13 +55,18 @@ def request(number: int, sequence: int, status: str) -> bytes:
     for side in ("From", "To", "Called"):
         form |= {f"{side}City": "SAN FRANCISCO", f"{side}State": "CA", f"{side}Zip": "94105", f"{side}Country": "US"}
     assert len(form) == 25
-    target = f"/callbacks/call?session={parent}&party=agent"
+    return signed_post(f"/callbacks/call?session={parent}&party=agent", form)
+
+
+def signed_post(target: str, form: dict[str, str]) -> bytes:
+    """Return a callback as Twilio sends it."""
     signature = RequestValidator(AUTH_TOKEN).compute_signature(PUBLIC_URL + target, form)
     body = urlencode(form).encode()
     head = (
         f"POST {target} HTTP/1.1\r\nHost: example.com\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n"
         f"Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nContent-Length: {len(body)}\r\n"
-        f"X-Twilio-Signature: {signature}\r\nI-Twilio-Idempotency-Token: {child}-{sequence}\r\n\r\n"
+        f"X-Twilio-Signature: {signature}\r\n"
+        f"I-Twilio-Idempotency-Token: {form['CallSid']}-{form['SequenceNumber']}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -103,16 +108,14 @@ async def measure(size: Size, _chance: Random) -> Figures:
     ready_made = requests(size.calls)
     figures = Figures()
     ports = {kind: free_port() for kind in ("bare", "webhooks")}
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
-        async with (
-            Child("bare", port=ports["bare"]) as bare,
-            Child("webhooks", port=ports["webhooks"], redis_url=redis.url) as webhooks,
-        ):
-            for _ in range(size.rounds):
-                for kind, child in (("bare", bare), ("webhooks", webhooks)):
-                    await _round(kind, ports[kind], child, client, ready_made, size, figures)
-        await client.aclose()
+    async with (
+        pinned_client() as (redis_url, client),
+        Child("bare", port=ports["bare"]) as bare,
+        Child("webhooks", port=ports["webhooks"], redis_url=redis_url) as webhooks,
+    ):
+        for _ in range(size.rounds):
+            for kind, child in (("bare", bare), ("webhooks", webhooks)):
+                await _round(kind, ports[kind], child, client, ready_made, size, figures)
     figures.add_ratio("webhooks.of_bare_cpu_times", "bare.cpu_us", "webhooks.cpu_us")
     figures.add_ratio("webhooks.of_bare_p99_times", "webhooks.loaded_p99_ms", "bare.loaded_p99_ms")
     return figures

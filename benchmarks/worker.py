@@ -9,8 +9,8 @@ from benchmarks.support.conferences import Conference, in_turn, open_all
 from benchmarks.support.fake_twilio import FakeTwilio
 from benchmarks.support.figures import Figures
 from benchmarks.support.machine import OTHER_CORE, PEERS
-from benchmarks.support.redis_load import RedisMeter, pinned_redis
-from conferral.storage.connection.client import Client, make_client
+from benchmarks.support.redis_load import RedisMeter, pinned_client
+from conferral.storage.connection.client import Client
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,9 @@ async def _conference(redis_url: str, client: Client, size: Size, figures: Figur
     async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
         await open_all(client, worker, conferences)
         requests = twilio.arrivals.qsize()
-        events = in_turn(conferences, size.events)
-        await worker.used("mark")
-        meter = RedisMeter(client)
-        async with worker.paused():
-            await backlog.store(client, events)
-            await meter.start()
-        await backlog.all_decided(client, worker)
-        _add(figures, "conference", await backlog.work_done(worker), len(events))
+        events, meter = in_turn(conferences, size.events), RedisMeter(client)
+        used, _ = await backlog.decided(client, worker, events, meter)
+        _add(figures, "conference", used, len(events))
         redis = await meter.read()
         figures.add("conference.redis_us", redis.cpu_s / len(events) * 1e6)
         figures.add("conference.longest_script_ms", redis.longest_script_ms)
@@ -88,18 +83,16 @@ def _add(figures: Figures, name: str, used: dict[str, dict[str, float]], events:
 async def measure(size: Size, _chance: Random) -> Figures:
     """Alternate between all of them; each round has fresh processes and a fresh backlog."""
     figures = Figures()
-    with pinned_redis() as redis:
-        client = make_client(redis.url)
+    async with pinned_client() as (redis_url, client):
         for _ in range(size.rounds):
             for kind in ("reader", "worker"):
                 await client.flushall()
-                await _ordinary(kind, redis.url, client, size, figures)
+                await _ordinary(kind, redis_url, client, size, figures)
             await client.flushall()
-            await _conference(redis.url, client, size, figures)
+            await _conference(redis_url, client, size, figures)
             for name in PEERS:
                 await client.flushall()
-                await _peer(name, redis.url, size, figures)
-        await client.aclose()
+                await _peer(name, redis_url, size, figures)
     for name in PEERS:
         figures.add_ratio(f"ordinary.against_{name}_times", f"{name}.cpu_us", "ordinary.cpu_us")
     return figures

@@ -12,6 +12,7 @@ from typing import Any
 import plots
 import sizing
 
+from benchmarks.support.figures import shown as number
 from benchmarks.support.results import Figure, Results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,11 +37,6 @@ def filled(name: str) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def number(value: float) -> str:
-    """Return a number with three significant digits, or as an integer with separators."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _spread(figure: Figure | None, unit: str, factor: float = 1.0) -> str:

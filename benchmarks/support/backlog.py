@@ -2,11 +2,14 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 
 from benchmarks.support.children import Child
+from benchmarks.support.redis_load import RedisMeter
 from benchmarks.support.settings import AGENT, CUSTOMER, KEYS
 from conferral.statemachine.events import CallProgressed, CallReceived, DialEnded, Event
 from conferral.storage.codecs import event_codec
@@ -16,6 +19,8 @@ from conferral.storage.connection.client import Client
 POLL_EVERY_S = 0.02
 #: A backlog that takes longer is stuck, in seconds.
 PATIENCE_S = 120.0
+#: Sessions connected together, so that the streams stay short.
+TOGETHER = 2_500
 #: A closed port: these calls send no requests.
 NO_API = "http://127.0.0.1:9"
 #: 2026-11-20, 08:00 UTC.
@@ -100,13 +105,39 @@ async def pause() -> None:
     await asyncio.sleep(POLL_EVERY_S)
 
 
-async def all_decided(client: Client, *workers: Child, patience_s: float = PATIENCE_S) -> None:
+async def all_decided(client: Client, *workers: Child) -> None:
     """Wait until the streams are empty."""
-    async with asyncio.timeout(patience_s):
-        while await left(client):
+    await _until_none(left, client, workers)
+
+
+async def settled(client: Client, *workers: Child) -> None:
+    """Wait until the streams are empty and no request is open."""
+
+    async def left_or_open(client: Client) -> int:
+        return await left(client) + await _total(client, "HLEN", KEYS.outbox)
+
+    await _until_none(left_or_open, client, workers)
+
+
+async def _until_none(count: Callable[[Client], Awaitable[int]], client: Client, workers: Iterable[Child]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while await count(client):
             for worker in workers:
                 worker.check()
             await pause()
+
+
+async def left(client: Client) -> int:
+    """Return the number of unprocessed events."""
+    return await _total(client, "XLEN", KEYS.events)
+
+
+async def _total(client: Client, command: str, key: Callable[[int], str]) -> int:
+    """Return the sum of a command's answers over all partitions."""
+    pipeline = client.pipeline(transaction=False)
+    for partition in range(KEYS.partitions):
+        pipeline.execute_command(command, key(partition))
+    return sum(await pipeline.execute())
 
 
 async def work_done(worker: Child) -> dict[str, Any]:
@@ -127,31 +158,65 @@ def of_one_partition(count: int, first: int = 0) -> list[int]:
     return list(islice(found, count))
 
 
-async def connect(client: Client, worker: Child, numbers: Iterable[int]) -> None:
-    """Let a worker decide calls until both parties talk."""
-    await store(client, [event for number in numbers for event in answered(number)])
+async def decided(
+    client: Client, worker: Child, events: list[Event], meter: RedisMeter | None = None
+) -> tuple[dict[str, Any], float]:
+    """Let a worker decide events that were stored while it was paused.
+
+    Args:
+        meter: Started once they are stored.
+
+    Returns:
+        Its usage, and the CPU seconds between its first read and its last result.
+    """
+    await worker.used("mark")
+    async with worker.paused():
+        await store(client, events)
+        if meter:
+            await meter.start()
     await all_decided(client, worker)
+    used = await work_done(worker)
+    return used, used["last_commit"]["cpu_s"] - used["first_read"]["cpu_s"]
 
 
-async def left(client: Client) -> int:
-    """Return the number of unprocessed events."""
-    pipeline = client.pipeline(transaction=False)
-    for partition in range(KEYS.partitions):
-        pipeline.xlen(KEYS.events(partition))
-    return sum(await pipeline.execute())
+async def connect(client: Client, numbers: Sequence[int], *workers: Child) -> None:
+    """Let workers decide calls until both parties talk."""
+    for start in range(0, len(numbers), TOGETHER):
+        some = numbers[start : start + TOGETHER]
+        await store(client, [event for number in some for event in answered(number)])
+        await all_decided(client, *workers)
 
 
-async def settled(client: Client, *workers: Child, patience_s: float = PATIENCE_S) -> None:
-    """Wait until the streams are empty and no request is open."""
-    async with asyncio.timeout(patience_s):
-        while await left(client) or await _open_requests(client):
-            for worker in workers:
-                worker.check()
-            await pause()
+class Traffic:
+    """Events that are stored at a steady rate."""
+
+    #: How many were stored so far (count).
+    stored = 0
 
 
-async def _open_requests(client: Client) -> int:
-    pipeline = client.pipeline(transaction=False)
-    for partition in range(KEYS.partitions):
-        pipeline.hlen(KEYS.outbox(partition))
-    return sum(await pipeline.execute())
+@asynccontextmanager
+async def traffic(
+    client: Client, rate_per_s: float, event: Callable[[int], Event], tick_s: float
+) -> AsyncIterator[Traffic]:
+    """Store events at a steady rate meanwhile.
+
+    Args:
+        event: Makes each event, by its number from 0.
+        tick_s: Interval at which they are stored, in seconds.
+    """
+    load, is_over = Traffic(), asyncio.Event()
+
+    async def keep_storing() -> None:
+        began_s = time.monotonic()
+        while not is_over.is_set():
+            due = int((time.monotonic() - began_s) * rate_per_s)
+            await store(client, [event(number) for number in range(load.stored, due)])
+            load.stored = due
+            await asyncio.sleep(tick_s)
+
+    storing = asyncio.ensure_future(keep_storing())
+    try:
+        yield load
+    finally:
+        is_over.set()
+        await storing

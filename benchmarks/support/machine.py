@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.support.redis_server import RedisServer, found_programs
+from tests.support.redis_server import found_programs
 
 #: The measured process has this core to itself; load generator, Redis, and fakes share the other one.
 MEASURED_CORE, OTHER_CORE = 0, 1
@@ -31,11 +31,6 @@ def redis_program() -> Path:
     if not programs:
         raise SystemExit("no redis-server: run it by `make bench`, which fetches one")
     return programs.get("on-path") or programs["bundled"]
-
-
-def redis_server() -> RedisServer:
-    """Return a private Redis on a Unix socket, without persistence."""
-    return RedisServer(redis_program())
 
 
 def pin(process_id: int, core: int) -> bool:

@@ -1,11 +1,11 @@
 """What Redis spends on the measured work: CPU time, commands, and the longest script."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from benchmarks.support.machine import OTHER_CORE, pin, redis_server
-from conferral.storage.connection.client import Client
+from benchmarks.support.machine import OTHER_CORE, pin, redis_program
+from conferral.storage.connection.client import Client, make_client
 from tests.support.redis_server import RedisServer
 
 #: Scripts that take less aren't recorded, in microseconds.
@@ -14,11 +14,20 @@ _SLOW_US = 100
 
 @contextmanager
 def pinned_redis() -> Iterator[RedisServer]:
-    """Run a private Redis on the core of the load generator."""
-    with redis_server() as redis:
+    """Run a private Redis on a Unix socket, without persistence, on the core of the load generator."""
+    with RedisServer(redis_program()) as redis:
         assert redis.process is not None
         pin(redis.process.pid, OTHER_CORE)
         yield redis
+
+
+@asynccontextmanager
+async def pinned_client() -> AsyncIterator[tuple[str, Client]]:
+    """Run such a Redis; yield its URL and a client."""
+    with pinned_redis() as redis:
+        client = make_client(redis.url)
+        yield redis.url, client
+        await client.aclose()
 
 
 @dataclass(frozen=True)
