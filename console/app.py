@@ -15,13 +15,15 @@ from yarl import URL
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.command_routes import CommandRoutes
 from conferral.console.dashboard import Dashboard
-from conferral.console.history_download import HistoryDownload
 from conferral.console.messages import encode_message
+from conferral.console.redaction import redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
 from conferral.console.sign_in import SignIn
 from conferral.console.views.factory import ViewFactory
 from conferral.console.websocket import PageSocket, reject
+from conferral.operations.history import replay
+from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
@@ -31,6 +33,8 @@ from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_res
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.shared_result import SharedResult
 from conferral.statemachine import diagram
+from conferral.statemachine.ids import NAME_PATTERN
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.client import Client
 
 log = structlog.get_logger()
@@ -100,7 +104,7 @@ def make_app(
             web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
             web.post("/commands", command_routes.submit_command),
             web.post("/dead", command_routes.act_on_dead_letters),
-            web.get("/sessions/{session:[^/]+}.json", HistoryDownload(redis, access).handle),
+            web.get("/sessions/{session:[^/]+}.json", _history_handler(redis, access)),
         ]
     )
 
@@ -214,6 +218,28 @@ def _sign_out_handler(sign_in: SignIn) -> _Handler:
         return response
 
     return handle
+
+
+# ---- downloads ---------------------------------------------------------------------------------------------------
+
+
+def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
+    async def download(request: web.Request) -> web.Response:
+        """Return a session's history as a file for `conferral replay`; with `full=true`, with full phone numbers."""
+        access.require_read(request)
+        named, full = request.match_info["session"], request.query.get("full") == "true"
+        found = await redis.run(lambda reader: reader.find_exact(named)) if NAME_PATTERN.fullmatch(named) else ""
+        session = await redis.run(lambda reader: reader.view(found)) if found else SessionView()
+        if not session.is_known:
+            raise RequestError("unknown", "no session or call with this id is known")
+        log = await redis.run(lambda reader: reader.log(found))
+        entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
+        body = replay.to_json(replay.SessionHistory(redact_fields(session.fields, full=full), entries))
+        response = json_response(body)
+        response.headers["Content-Disposition"] = f'attachment; filename="{found}.json"'
+        return response
+
+    return download
 
 
 # ---- sockets -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ console reads the same from Redis.
 """
 
 import asyncio
-from collections import OrderedDict
+import re
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -15,13 +16,14 @@ import structlog
 
 from conferral.console import session_rows
 from conferral.console.redis_access import RedisAccess
-from conferral.operations import known_destinations
+from conferral.operations import wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
 from conferral.operations.session_queries import CHUNK
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_view import SessionView, view_of
 
@@ -46,6 +48,11 @@ ENDED_EVERY_S = 30.0
 #: Number of live sessions from which destinations are collected, and the interval in seconds.
 DESTINATION_SESSIONS_MAX = 500
 DESTINATIONS_EVERY_S = 10.0
+#: Maximum number of destinations suggested in forms: no one reads a longer list.
+SUGGESTED_MAX = 20
+#: Addresses of agents and targets that can be typed. Others aren't offered, nor those with a comma, which separates
+#: destinations.
+_TYPEABLE_ADDRESS = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
 #: Number of changes remembered; a page that is further behind gets the complete list.
 CHANGES_MAX = 20_000
 
@@ -182,7 +189,7 @@ class SessionFeed:
         until_s, found = self._known_destinations.get(full, (0.0, []))
         if now_s >= until_s and self.is_loaded:
             some = islice(self._live.values(), DESTINATION_SESSIONS_MAX)
-            found = known_destinations.addresses_in_use((one.session for one in some), full=full)
+            found = _addresses_in_use((one.session for one in some), full=full)
             self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
         return found
 
@@ -364,3 +371,21 @@ class SessionFeed:
         self.revision += 1
         self._changes[name] = self.revision
         self._changes.move_to_end(name)
+
+
+def _addresses_in_use(sessions: Iterable[SessionView], *, full: bool) -> list[str]:
+    """Return the addresses of agents, targets, and the like, most frequent first.
+
+    Args:
+        full: Whether to show full phone numbers; otherwise, numbers are left out.
+    """
+    found: Counter[str] = Counter()
+    for session in sessions:
+        # A party that appears twice in a session counts once.
+        found.update({party.address for name, party in session.parties.items() if name != CUSTOMER})
+    # Order ties the same way every time, because a page receives every change.
+    ordered = sorted(found, key=lambda address: (-found[address], address))
+    shown = (
+        one for one in ordered if _TYPEABLE_ADDRESS.fullmatch(one) and wording.display_address(one, full=full) == one
+    )
+    return list(islice(shown, SUGGESTED_MAX))

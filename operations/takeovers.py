@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from conferral.operations.health import lease_holder
 from conferral.operations.session_queries import SessionQueries
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import server_time_ms, store_errors
 
 #: How long a finished takeover is shown, in milliseconds.
 DISPLAY_MS = 60_000
@@ -28,9 +28,8 @@ class LeaseSnapshot:
 async def read_lease_snapshot(reader: SessionQueries) -> LeaseSnapshot:
     """Read the lease holders; may raise StoreError."""
     client, keys = reader.client, reader.keys
+    at_ms = await server_time_ms(client, keys.workers)
     with store_errors():
-        seconds, microseconds = await client.time()
-        at_ms = int(seconds) * 1000 + int(microseconds) // 1000
         pipeline = client.pipeline(transaction=False)
         pipeline.zrangebyscore(keys.workers, at_ms - HEARTBEAT_TIMEOUT_MS, at_ms + HEARTBEAT_TIMEOUT_MS)
         for number in range(keys.partitions):

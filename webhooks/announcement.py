@@ -8,25 +8,18 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.storage.ingest.port import Ingest
 from conferral.telephony import probe
 from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, parse_announcement
-from conferral.telephony.twiml import TwimlBuilder
+from conferral.webhooks.dependencies import Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import store_deadline, twiml_response
 
 log = structlog.get_logger()
 
 
-class AnnouncementRoutes:
+class AnnouncementRoutes(Routes):
     """Answers AnnounceUrl."""
-
-    def __init__(self, documents: TwimlBuilder, ingest: Ingest, metrics: Metrics) -> None:
-        self._documents = documents
-        self._ingest = ingest
-        self._metrics = metrics
 
     async def announcement(self, _form: Form, query: str) -> web.Response:
         """Return an `announce` command's message; 404 if it is no longer pending, 503 without Redis."""

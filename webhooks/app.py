@@ -121,11 +121,11 @@ def signed_routes(
     documents = TwimlBuilder.of(settings)
     routing, conferences = CallRouting(settings, directory), ConferenceNames.of(settings)
     dependencies = Dependencies(settings, documents, routing, ingest, twilio, conferences, metrics)
-    gate = GateRoutes(settings, documents, ingest, metrics)
+    gate = GateRoutes(dependencies)
     actions = DialActionRoutes(dependencies)
     client = ClientRoutes(dependencies)
     voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client)
-    callbacks = CallbackRoutes(dependencies.routing, ingest, metrics)
+    callbacks = CallbackRoutes(dependencies)
     return {
         INBOUND_PATH: voice.inbound,
         CONFERENCE_START_PATH: voice.conference,
@@ -134,7 +134,7 @@ def signed_routes(
         DIAL_ACTION_PATH: actions.dial_action,
         GATE_PATH: gate.gate,
         WAIT_PATH: WaitRoutes(dependencies).wait,
-        ANNOUNCEMENT_PATH: AnnouncementRoutes(documents, ingest, metrics).announcement,
+        ANNOUNCEMENT_PATH: AnnouncementRoutes(dependencies).announcement,
         STATUS_PATH: callbacks.number_status,
         CALL_PATH: callbacks.call,
         CONFERENCE_PATH: callbacks.conference,

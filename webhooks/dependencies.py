@@ -32,3 +32,16 @@ class Dependencies:
     def __repr__(self) -> str:
         """Hide the contents: they include addresses and secrets."""
         return "<Dependencies>"
+
+
+class Routes:
+    """Base class of the routes, which gives them their dependencies."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._settings = dependencies.settings
+        self._documents = dependencies.documents
+        self._routing = dependencies.routing
+        self._ingest = dependencies.ingest
+        self._twilio = dependencies.twilio
+        self._conferences = dependencies.conferences
+        self._metrics = dependencies.metrics

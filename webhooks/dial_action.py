@@ -23,7 +23,7 @@ from conferral.telephony.callback_events import caller_of, dial_ended
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.call_routing import NextAgent
-from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.dependencies import Routes
 from conferral.webhooks.dial_action_policy import (
     DialActionAnswer,
     DialOutcome,
@@ -54,16 +54,8 @@ _BY_NAME = frozenset(
 )
 
 
-class DialActionRoutes:
+class DialActionRoutes(Routes):
     """Answers the `<Dial>` action."""
-
-    def __init__(self, dependencies: Dependencies) -> None:
-        self._settings = dependencies.settings
-        self._documents = dependencies.documents
-        self._routing = dependencies.routing
-        self._ingest = dependencies.ingest
-        self._twilio = dependencies.twilio
-        self._metrics = dependencies.metrics
 
     async def dial_action(self, form: Form, query: str) -> web.Response:
         """Answer the action URL of a `<Dial>` that has ended."""

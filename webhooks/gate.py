@@ -13,18 +13,16 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import State, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
-from conferral.storage.ingest.port import GateClaim, Ingest
+from conferral.storage.ingest.port import GateClaim
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
 from conferral.telephony.callback_events import call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import GATE_PATH, Gate, parse_gate
 from conferral.telephony.phrases import Phrase
-from conferral.telephony.twiml import TwimlBuilder
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_targets, route_of
 from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
@@ -35,16 +33,13 @@ log = structlog.get_logger()
 _RETRIES_MAX = 3
 
 
-class GateRoutes:
+class GateRoutes(Routes):
     """Answers the gate."""
 
-    def __init__(self, settings: ServiceSettings, documents: TwimlBuilder, ingest: Ingest, metrics: Metrics) -> None:
+    def __init__(self, dependencies: Dependencies) -> None:
         """Load the allow-list; raise SettingsError if it is invalid."""
-        self._settings = settings
-        self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-        self._documents = documents
-        self._ingest = ingest
-        self._metrics = metrics
+        super().__init__(dependencies)
+        self._allowed = AllowList.from_setting(self._settings.allowed_destinations, self._settings.number)
 
     async def gate(self, form: Form, query: str) -> web.Response:
         """Answer a call that we placed, once it is answered, and after each prompt for a key."""

@@ -7,9 +7,7 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event, ParticipantJoined
-from conferral.storage.ingest.port import Ingest
 from conferral.telephony.callback_events import (
     call_progressed,
     call_sid_of,
@@ -26,7 +24,7 @@ from conferral.telephony.callback_urls import (
     parse_call,
     parse_session,
 )
-from conferral.webhooks.call_routing import CallRouting
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import record_unstored
 
@@ -39,13 +37,11 @@ CALLBACK_PATHS = frozenset({STATUS_PATH, CALL_PATH, CONFERENCE_PATH, RECORDING_P
 _INDEXED_MAX = 10_000
 
 
-class CallbackRoutes:
+class CallbackRoutes(Routes):
     """Answers `/voice/status` and the callbacks of calls, conferences, and recordings."""
 
-    def __init__(self, routing: CallRouting, ingest: Ingest, metrics: Metrics) -> None:
-        self._routing = routing
-        self._ingest = ingest
-        self._metrics = metrics
+    def __init__(self, dependencies: Dependencies) -> None:
+        super().__init__(dependencies)
         #: Session ids by call SID, oldest first: writing the index with every callback would be a sixth of its cost.
         self._indexed: dict[str, str] = {}
 

@@ -19,7 +19,7 @@ from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialA
 from conferral.telephony.directory.model import InboundRoute
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.call_routing import call_received_event
-from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
@@ -34,19 +34,15 @@ CONFERENCE_START_PATH = "/voice/conference"
 _READ_EVERY_S = 0.1
 
 
-class VoiceRoutes:
+class VoiceRoutes(Routes):
     """Answers `/voice/inbound`, `/voice/conference`, and `/voice/fallback`."""
 
     def __init__(
         self, dependencies: Dependencies, *, actions: DialActionRoutes, gate: GateRoutes, client: ClientRoutes
     ) -> None:
-        self._settings = dependencies.settings
+        super().__init__(dependencies)
         self._urls = CallbackUrls(dependencies.settings.public_url)
         self._client_url = dependencies.settings.public_url.rstrip("/") + CLIENT_PATH
-        self._documents = dependencies.documents
-        self._routing = dependencies.routing
-        self._ingest = dependencies.ingest
-        self._metrics = dependencies.metrics
         self._actions = actions
         self._gate = gate
         self._client = client

@@ -28,7 +28,7 @@ from conferral.telephony.callback_events import (
     session_id_of,
 )
 from conferral.telephony.phrases import Phrase
-from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.dependencies import Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
 
@@ -55,16 +55,8 @@ class _CallRefusedError(ConferralError):
         self.phrase = phrase
 
 
-class ClientRoutes:
+class ClientRoutes(Routes):
     """Answers `/voice/client`."""
-
-    def __init__(self, dependencies: Dependencies) -> None:
-        self._settings = dependencies.settings
-        self._documents = dependencies.documents
-        self._routing = dependencies.routing
-        self._ingest = dependencies.ingest
-        self._conferences = dependencies.conferences
-        self._metrics = dependencies.metrics
 
     async def client(self, form: Form, _query: str) -> web.Response:
         """Answer a browser or app user who places a call."""

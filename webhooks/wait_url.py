@@ -27,7 +27,7 @@ from conferral.telephony.callback_events import (
 from conferral.telephony.callback_urls import WAIT_PATH, Wait, parse_wait
 from conferral.webhooks.audio_files import PATHS
 from conferral.webhooks.call_routing import call_received_event
-from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import read_undecided, twiml_response
 
@@ -43,21 +43,17 @@ _READ_EVERY_S = 0.05
 UNKNOWN = "session-unknown"
 
 
-class WaitRoutes:
+class WaitRoutes(Routes):
     """Answers waitUrl and HoldUrl."""
 
     def __init__(self, dependencies: Dependencies) -> None:
+        super().__init__(dependencies)
         settings = dependencies.settings
         own = {audio: settings.public_url + path for audio, path in PATHS.items()}
         chosen = {WaitAudio.RINGBACK: settings.ringback, WaitAudio.MUSIC: settings.music}
         #: Audio URL by kind; None for silence.
         self._audio = {audio: None if url == SILENCE else url or own[audio] for audio, url in chosen.items()}
         self._greeting = settings.greeting or ""
-        self._documents = dependencies.documents
-        self._routing = dependencies.routing
-        self._ingest = dependencies.ingest
-        self._twilio = dependencies.twilio
-        self._metrics = dependencies.metrics
 
     async def wait(self, form: Form, query: str) -> web.Response:
         """Return what the party hears now."""

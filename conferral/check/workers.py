@@ -4,7 +4,7 @@ from collections import Counter
 
 from conferral.check.result import CheckResult, ok, warn
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 
 #: Workers send a heartbeat every second; one without a heartbeat for this long counts as dead, in milliseconds.
@@ -13,16 +13,9 @@ HEARTBEAT_TIMEOUT_MS = 5_000
 BACKLOG_MAX = 1_000
 
 
-async def now_ms(client: Client) -> int:
-    """Return Redis's time in Unix milliseconds."""
-    with store_errors():
-        seconds, microseconds = await client.time()
-    return int(seconds) * 1000 + int(microseconds) // 1000
-
-
 async def live_workers(client: Client, keys: Keys) -> list[str]:
     """Return the names of the workers with a recent heartbeat."""
-    now = await now_ms(client)
+    now = await server_time_ms(client, keys.workers)
     lately, soon = now - HEARTBEAT_TIMEOUT_MS, now + HEARTBEAT_TIMEOUT_MS
     with store_errors():
         return [name.decode(errors="replace") for name in await client.zrangebyscore(keys.workers, lately, soon)]
@@ -39,7 +32,7 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
             ),
             *backlog,
         ]
-    now = await now_ms(client)
+    now = await server_time_ms(client, keys.workers)
     with store_errors():
         pipeline = client.pipeline(transaction=False)
         for partition in range(keys.partitions):

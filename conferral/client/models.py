@@ -250,15 +250,11 @@ class OutcomeRecord:
     @classmethod
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
         """Parse an entry of the outcome stream."""
+        named = ("id", "kind", "session", "result", "reason", "by", "mode")
+        texts: dict[str, Any] = {name: fields.get(name, "") for name in named}
         return cls(
-            id=fields.get("id", ""),
+            **texts,
             position=position,
-            kind=fields.get("kind", ""),
-            session=fields.get("session", ""),
-            result=fields.get("result", ""),
-            reason=fields.get("reason", ""),
-            by=fields.get("by", ""),
-            mode=fields.get("mode", ""),
             to=tuple(filter(None, fields.get("to", "").split(","))),
             attempts=tuple(_attempt(row) for row in parse_rows(fields.get("attempts", ""))),
             started_at=parse_time(fields.get("started_at", "")),

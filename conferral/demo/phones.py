@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -12,15 +11,6 @@ from conferral.operations import wording
 
 #: A value in a phone's script.
 ScriptValue = float | str | list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class HeardSound:
-    """What one party heard, and for how long."""
-
-    since_s: float
-    until_s: float | None
-    kind: str
 
 
 class DemoPhones:
@@ -116,9 +106,9 @@ class DemoPhones:
         """Return for how many seconds in an interval a party heard no one: silence, music, or ringing."""
         intervals = (await self._request("GET", f"/sandbox/hearing?call={call_sid}"))["hearing"][call_sid]
         return sum(
-            max(0.0, min(heard.until_s or until_s, until_s) - max(heard.since_s, since_s))
-            for heard in (HeardSound(it["since_s"], it["until_s"], it["kind"]) for it in intervals)
-            if heard.kind != "parties"
+            max(0.0, min(float(it["until_s"] or until_s), until_s) - max(float(it["since_s"]), since_s))
+            for it in intervals
+            if it["kind"] != "parties"
         )
 
     async def _request(self, method: str, path: str, body: object = None) -> Any:

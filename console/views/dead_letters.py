@@ -47,8 +47,7 @@ class DeadLettersView:
         )
         groups = await self._redis.run(lambda reader: _letters(reader).groups())
         self._seen = seen
-        counted = [{"reason": group.reason, "count": group.count, "retryable": group.retryable} for group in groups]
-        return [encode_message("dead", reason=self._reason, letters=shown.letters, groups=counted, count=seen[0])]
+        return [encode_message("dead", reason=self._reason, letters=shown.letters, groups=groups, count=seen[0])]
 
 
 def _letters(reader: SessionQueries) -> DeadLetters:

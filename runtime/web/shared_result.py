@@ -14,7 +14,7 @@ class SharedResult(Generic[T]):
     """Loads a result once for everyone who waits, and again only after a second."""
 
     def __init__(self, load: Callable[[], Awaitable[T]]) -> None:
-        self._load_result = load
+        self._load = load
         self._task: asyncio.Task[T] | None = None
         self._loaded_at_s = 0.0
 
@@ -28,8 +28,5 @@ class SharedResult(Generic[T]):
         task = self._task
         if task is None or (task.done() and loop.time() - self._loaded_at_s >= TTL_S):
             self._loaded_at_s = loop.time()
-            task = self._task = loop.create_task(self._load())
+            task = self._task = asyncio.ensure_future(self._load())
         return await asyncio.shield(task)
-
-    async def _load(self) -> T:
-        return await self._load_result()

@@ -14,39 +14,29 @@ from conferral.webhooks.api.models import IssuedToken, TokenRequest
 TTL_S = 3600
 
 
-class AccessTokens:
-    """Issues access tokens for the account in the settings."""
+def issue_token(settings: ServiceSettings, clock: Clock, request: TokenRequest) -> IssuedToken:
+    """Issue a token for an identity: it receives calls as `client:IDENTITY`, and calls through our TwiML app.
 
-    def __init__(self, settings: ServiceSettings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-
-    def make(self, request: TokenRequest) -> IssuedToken:
-        """Issue a token for an identity: it receives calls as `client:IDENTITY`, and calls through our TwiML app.
-
-        Raises:
-            RequestError: The settings lack the signing key or the TwiML app.
-        """
-        settings = self._settings
-        needed = {
-            "TWILIO_API_KEY": settings.api_key,
-            "TWILIO_API_SECRET": settings.api_secret,
-            "TWILIO_TWIML_APP_SID": settings.twiml_app_sid,
-        }
-        if missing := [name for name, value in needed.items() if not value]:
-            raise RequestError(
-                ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}"
-            )
-        assert settings.api_secret is not None
-        expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
-        grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid)
-        token = AccessToken(
-            settings.account_sid,
-            settings.api_key,
-            settings.api_secret.get_secret_value(),
-            grants=[grant],
-            identity=request.identity,
-            nbf=None,  # otherwise Twilio would refuse the token while its clock is behind ours
-            valid_until=expires_at_s,
-        )
-        return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))
+    Raises:
+        RequestError: The settings lack the signing key or the TwiML app.
+    """
+    needed = {
+        "TWILIO_API_KEY": settings.api_key,
+        "TWILIO_API_SECRET": settings.api_secret,
+        "TWILIO_TWIML_APP_SID": settings.twiml_app_sid,
+    }
+    if missing := [name for name, value in needed.items() if not value]:
+        raise RequestError(ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}")
+    assert settings.api_secret is not None
+    expires_at_s = clock.wall_ms() // 1000 + TTL_S
+    grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid)
+    token = AccessToken(
+        settings.account_sid,
+        settings.api_key,
+        settings.api_secret.get_secret_value(),
+        grants=[grant],
+        identity=request.identity,
+        nbf=None,  # otherwise Twilio would refuse the token while its clock is behind ours
+        valid_until=expires_at_s,
+    )
+    return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))

@@ -22,7 +22,7 @@ from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import LogEntry
 from conferral.webhooks.api import asyncapi, models, openapi
-from conferral.webhooks.api.access_tokens import AccessTokens
+from conferral.webhooks.api.access_tokens import issue_token
 from conferral.webhooks.api.commands import ApiCommands
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import KEY_HEADER, is_id
@@ -59,7 +59,8 @@ class Handlers:
         self._reader = reader
         self._limiter = limiter
         self.commands = ApiCommands(reader, limiter)
-        self._tokens = AccessTokens(settings, clock)
+        self._settings = settings
+        self._clock = clock
         self._openapi = openapi.document(settings.public_url)
         self._asyncapi = asyncapi.document(keys)
 
@@ -148,7 +149,7 @@ class Handlers:
 
     async def make_token(self, request: ApiRequest) -> web.Response:
         """Issue an access token for a browser agent."""
-        return _response(200, self._tokens.make(models.TokenRequest.of(dict(request.body))))
+        return _response(200, issue_token(self._settings, self._clock, models.TokenRequest.of(dict(request.body))))
 
     async def describe_http(self, _request: ApiRequest) -> web.Response:
         """Describe this API."""

@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from conferral.storage.codecs.timestamps import from_iso
-from conferral.webhooks.api.access_tokens import AccessTokens
+from conferral.webhooks.api.access_tokens import issue_token
 from conferral.webhooks.api.models import TokenRequest
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import ENVIRON, settings
@@ -43,7 +43,7 @@ async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
 
 def test_token_expires_after_an_hour_of_whole_seconds():
     clock = SimpleNamespace(wall_ms=lambda: 1_800_000_000_999)
-    token = AccessTokens(settings(), clock).make(TokenRequest(identity="alice"))
+    token = issue_token(settings(), clock, TokenRequest(identity="alice"))
     assert from_iso(token.expires_at) == 1_800_003_600_000
 
 
