@@ -74,7 +74,7 @@ def sample(root: Path, paths: list[str], count: int, seed: int) -> list[Mutant]:
     Args:
         root: The checkout.
         paths: Files to change, relative to it.
-        count: How many; fewer where there are not so many places.
+        count: How many; fewer where there are not so many places, or a change is not possible.
         seed: The same seed draws the same mutants of the same code.
     """
     places: dict[tuple[str, int, int], list[Mutant]] = defaultdict(list)
@@ -83,7 +83,16 @@ def sample(root: Path, paths: list[str], count: int, seed: int) -> list[Mutant]:
             places[path, mutant.line, mutant.column].append(mutant)
     chance = random.Random(seed)
     drawn = chance.sample(sorted(places), min(count, len(places)))
-    return [chance.choice(places[place]) for place in drawn]
+    chosen = [chance.choice(places[place]) for place in drawn]
+    return [mutant for mutant in chosen if _is_possible(mutant, root)]
+
+
+def _is_possible(mutant: Mutant, root: Path) -> bool:
+    try:
+        compile(mutant.code(root), "", "exec", dont_inherit=True)
+    except (SyntaxError, AttributeError):  # Cosmic Ray can't replace an exception with a dotted name.
+        return False
+    return True
 
 
 def _mutants(source: str, path: str) -> Iterator[Mutant]:
