@@ -55,6 +55,8 @@ class CoverageMap:
         recorded: dict[str, float] = json.loads((folder / DURATIONS).read_text())
         self._lines: dict[str, dict[int, list[str]]] = {}
         self._seconds = {_GROUP.sub("", test): seconds for test, seconds in recorded.items()}
+        files = {test.partition("::")[0] for test in self._seconds}
+        self._texts = {file: (root / file).read_text("utf-8") for file in files}
 
     def tests_of(self, path: str, line: int, budget_s: float) -> list[str]:
         """Node ids of tests that run a line: those of its own package first, quick ones first.
@@ -102,11 +104,8 @@ class CoverageMap:
         """Tests in files that import a module, or import from its package."""
         module = "conferral." + path.removesuffix(".py").replace("/", ".")
         package = module.rpartition(".")[0]
-        files = {test.partition("::")[0] for test in self._seconds}
-        texts = {file: (self._root / file).read_text("utf-8") for file in files}
-        near = {
-            file for file, text in texts.items() if any(f"from {name} import" in text for name in (module, package))
-        }
+        imports = (f"from {module} import", f"from {package} import")
+        near = {file for file, text in self._texts.items() if any(line in text for line in imports)}
         return {test for test in self._seconds if test.partition("::")[0] in near}
 
 
