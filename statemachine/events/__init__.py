@@ -4,72 +4,13 @@ Every event was first an entry of the session's partition stream. Its wire name 
 nouns with a past participle, commands are imperatives.
 """
 
-from conferral.statemachine.events.base import Automatic, Event
-from conferral.statemachine.events.calls import CallProgressed, CallReceived, ClientCallReceived, DialEnded
-from conferral.statemachine.events.commands import (
-    COMMANDS,
-    Add,
-    Announce,
-    Call,
-    Cancel,
-    Command,
-    Complete,
-    Convert,
-    DialCommand,
-    End,
-    Hold,
-    Merge,
-    Mute,
-    Park,
-    PartyCommand,
-    Record,
-    Remove,
-    Retrieve,
-    Supervise,
-    Swap,
-    Transfer,
-    Unhold,
-    Unmute,
-)
-from conferral.statemachine.events.conference import (
-    AnnouncementEnded,
-    ConferenceEnded,
-    ConferenceEvent,
-    ConferenceEventIgnored,
-    ConferenceStarted,
-    ParticipantChanged,
-    ParticipantJoined,
-    ParticipantLeft,
-    RecordingChanged,
-)
-from conferral.statemachine.events.effect_results import (
-    AccountSwept,
-    CallSeen,
-    CallsRead,
-    ConferenceFound,
-    EffectFailed,
-    EffectOutcome,
-    EffectSucceeded,
-    EffectUnknown,
-    ParticipantFound,
-    ParticipantSeen,
-)
-from conferral.statemachine.events.gate import GateDecided, GateDecision, GateReached
-from conferral.statemachine.events.timers import (
-    AgeOverdue,
-    ConfirmOverdue,
-    ConvertOverdue,
-    DialOverdue,
-    LeaveOverdue,
-    LoneOverdue,
-    OpeningOverdue,
-    ParkOverdue,
-    PendingCommandOverdue,
-    RepairOverdue,
-    RingOverdue,
-    StageOverdue,
-    TimerExpired,
-)
+from conferral.statemachine.events.base import *
+from conferral.statemachine.events.calls import *
+from conferral.statemachine.events.commands import *
+from conferral.statemachine.events.conference import *
+from conferral.statemachine.events.effect_results import *
+from conferral.statemachine.events.gate import *
+from conferral.statemachine.events.timers import *
 
 FACTS: tuple[type[Event], ...] = (
     CallReceived, ClientCallReceived, CallProgressed, DialEnded,
