@@ -1,5 +1,6 @@
 """Session: everything known about one conversation. Immutable; each change makes a new one."""
 
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from itertools import compress
@@ -28,6 +29,9 @@ GUEST = "guest"
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
+
+#: A participant label that Conferral gave: the party's name, and a number that no other leg of the session has had.
+LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 
 
 def first_label(party: str) -> str:

@@ -5,11 +5,8 @@ import re
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
 from conferral.statemachine.guards.calls import opens_session
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, LABEL, SUPERVISOR, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES
-
-#: A label that Conferral gave: the party's name and a number that no other leg of the session has had.
-_LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 
 #: A phone number within a name: names appear in logs.
 _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
@@ -65,7 +62,7 @@ def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> Confer
 
 def label_number(one: ParticipantFound | ParticipantSeen) -> int:
     """Return the number in a participant's label, 0 if Conferral did not give the label."""
-    label = _LABEL.fullmatch(one.label)
+    label = LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
 
 
@@ -96,7 +93,7 @@ def recovered_dial_id(call_sid: str) -> str:
 
 def name_from_label(one: ParticipantFound | ParticipantSeen | Party) -> str:
     """Return the party's name by its label, empty if Conferral did not give the label; all targets are `target`."""
-    label = _LABEL.fullmatch(one.label)
+    label = LABEL.fullmatch(one.label)
     if label is None or _PHONE_NUMBER.search(label["name"]):
         return ""
     name = label["name"]

@@ -3,18 +3,16 @@
 Source: Twilio docs, Participants subresource, "Update a Participant"; Conference resource, "Update a Conference".
 """
 
-import re
 from typing import Any
 
 from conferral.runtime.errors import ProviderRefusedError
 from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
 from conferral.statemachine.events import ParticipantSeen
+from conferral.statemachine.session import LABEL
 from conferral.statemachine.states import SuperviseMode
 from conferral.telephony.callback_urls import Announcement, CallbackUrls, Wait, wait_audio_named
 from conferral.telephony.rest_requests import text_of
 
-#: Conferral's participant labels.
-_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
 #: Statuses of a participant who is joining. Source: Twilio docs, Participants subresource, `status`.
 _RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
 
@@ -24,7 +22,7 @@ LABEL_MAX = 64
 
 def is_label(text: str) -> bool:
     """Whether a participant label has Conferral's format."""
-    return _LABEL.fullmatch(text) is not None
+    return LABEL.fullmatch(text) is not None
 
 
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
