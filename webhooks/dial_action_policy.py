@@ -11,7 +11,7 @@ agent who is leaving is hung up in every state.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from conferral.statemachine.end_reasons import EndReason
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from conferral.operations import attempts, wording
 from conferral.operations.session_queries import LogEntry
-from conferral.statemachine.end_reasons import EndReason
+from conferral.statemachine.reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_public_changes
 from conferral.storage.codecs.text_codec import parse_rows
 

@@ -4,10 +4,9 @@ from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.session_end import end_session, reason_by_first_to_leave
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import RedirectToUrl
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import DialEnded, Event, LoneOverdue
 from conferral.statemachine.guards.waiting_party import present_parties
-from conferral.statemachine.left_reasons import REDIRECTED_AWAY
+from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import PartyStatus
 

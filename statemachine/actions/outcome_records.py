@@ -3,8 +3,8 @@
 from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.actions.reports import report_step, report_transfer
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, OutcomeRecord
 

@@ -2,7 +2,7 @@
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed
-from conferral.statemachine.left_reasons import HUNG_UP, NOT_OURS, is_not_ours, reported_reason
+from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_not_ours, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 

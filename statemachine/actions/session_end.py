@@ -11,7 +11,6 @@ from conferral.statemachine.actions.reports import report_call, report_converts
 from conferral.statemachine.actions.transfer.handover import note_transfer_failed
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import (
     AccountSwept,
     CallProgressed,
@@ -32,7 +31,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.ended_session import may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
-from conferral.statemachine.left_reasons import NOT_OURS, REDIRECTED_AWAY, has_left_guests, is_not_ours
+from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY, EndReason, has_left_guests, is_not_ours
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, TransferMode
 from conferral.statemachine.step import CommandStatus, Outcome

@@ -17,9 +17,9 @@ from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import Sentence
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import Event, GateDecision, OpeningOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, has_reached_conference, waiting_party
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, Opening, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus

@@ -13,7 +13,7 @@ from conferral.statemachine.events import (
     GateDecision,
     GateReached,
 )
-from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, NOT_OURS
+from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 

@@ -4,7 +4,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import FindCall, SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import shows_live_leg
-from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, has_left_guests, is_label_of_dial, is_not_ours
+from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, has_left_guests, is_label_of_dial, is_not_ours
 from conferral.statemachine.session import Party
 
 #: Values of `dial_check` for dials that may have placed an unknown call.

@@ -14,8 +14,8 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.guards.supervision import confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import iterate_present, present_parties, someone_is_being_dialed
-from conferral.statemachine.left_reasons import reported_reason
 from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
 from conferral.statemachine.states import Phase, SuperviseMode, TransferMode
 from conferral.statemachine.step import CommandStatus

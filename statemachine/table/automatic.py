@@ -4,8 +4,8 @@ A conference waits here for its first agent, for queued commands, and for leavin
 move a transfer from stage to stage.
 """
 
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import Automatic
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.table import do, when
 from conferral.statemachine.table.row import STAY, B, C, E, O, Row, S, T, V
 from conferral.statemachine.table.stages import CALLING_BACK, ENDS, RETURNING

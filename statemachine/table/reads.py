@@ -1,7 +1,7 @@
 """Reads: what a read of Twilio's REST API, a sweep, or a lost conference shows."""
 
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import AccountSwept, CallsRead, ConferenceFound
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.table import do, when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, T, V
 

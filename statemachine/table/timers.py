@@ -1,6 +1,5 @@
 """Expired timers: what follows when something has not happened in time."""
 
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import (
     AgeOverdue,
     ConfirmOverdue,
@@ -15,6 +14,7 @@ from conferral.statemachine.events import (
     RingOverdue,
     StageOverdue,
 )
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.table import do, when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, S, T, V
 

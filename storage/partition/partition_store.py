@@ -17,13 +17,14 @@ from conferral.storage.connection.client import Client, is_cluster, run_all, sto
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
-from conferral.storage.partition.event_writer import append_events
 from conferral.storage.partition.lease import Lease
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
 #: Concurrent post-commit writes per Redis node, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
+#: Events per pipeline, count.
+EVENTS_PER_PIPELINE_MAX = 200
 #: Maximum size of an entry, bytes; larger ones are dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -334,6 +335,24 @@ SCRIPT_ARGUMENTS_MAX = 5_000
 DEAD_LETTERS_MAX = 10_000
 #: Prefix of the reason of a command that failed because its entry was dead-lettered.
 DEAD_LETTERED = "dead-lettered: "
+
+
+async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> None:
+    """Append a worker's own events to their sessions' streams, in order; webhooks use `storage.ingest.writer`.
+
+    Safe to repeat for events that carry a token or a sequence.
+
+    Raises:
+        StoreUnreachableError: Redis did not answer; any of the events may be stored.
+        StoreError: Redis refused one of them.
+    """
+    for start in range(0, len(events), EVENTS_PER_PIPELINE_MAX):
+        with store_errors():
+            pipeline = client.pipeline(transaction=False)
+            for event in events[start : start + EVENTS_PER_PIPELINE_MAX]:
+                stream = keys.events(keys.partition_of(event.session_id))
+                pipeline.xadd(stream, event_codec.encode(event))
+            await pipeline.execute()
 
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:

@@ -17,9 +17,9 @@ import conferral.sandbox as sandbox
 from conferral.main import main
 from conferral.runtime import setting_errors
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
 from conferral.statemachine.machine import step
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, Session
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import command_id_of

@@ -7,7 +7,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import parse
-from conferral.storage.commands.command_routing import Routed, route_at_once
+from conferral.storage.commands.command_stream import Routed, route_at_once
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry

@@ -12,7 +12,7 @@ from conferral.statemachine.events import AccountSwept, Convert
 from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_hash import WRONG_TYPE
-from conferral.storage.partition import event_writer
+from conferral.storage.partition import partition_store
 from conferral.storage.queries import cursors, session_reader
 from conferral.storage.queries.cursors import BadCursorError, EndedCursor, LiveCursor, LogCursor
 from conferral.storage.queries.session_reader import SessionReader
@@ -258,9 +258,9 @@ def test_any_text_is_a_cursor_or_refused(text):
 
 @pytest.mark.redis
 async def test_events_are_appended_to_their_sessions_partitions_in_order(client, keys, monkeypatch):
-    monkeypatch.setattr(event_writer, "CHUNK", 2)
+    monkeypatch.setattr(partition_store, "EVENTS_PER_PIPELINE_MAX", 2)
     events = [AccountSwept(session_id=f"s{n % 3}", token=f"t{n}", finding="call-missing") for n in range(7)]
-    await event_writer.append_events(client, keys, events)
+    await partition_store.append_events(client, keys, events)
     found = []
     for partition in range(keys.partitions):
         for entry_id, fields in await client.xrange(keys.events(partition)):
@@ -278,7 +278,7 @@ async def test_events_are_appended_to_their_sessions_partitions_in_order(client,
 async def test_refused_append_is_reported(client, keys):
     await client.set(keys.events(keys.partition_of("s1")), "of a wrong type")
     with pytest.raises(StoreError):
-        await event_writer.append_events(client, keys, [Convert(session_id="s1", token="c")])
+        await partition_store.append_events(client, keys, [Convert(session_id="s1", token="c")])
 
 
 @pytest.mark.redis

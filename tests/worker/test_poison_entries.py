@@ -6,7 +6,7 @@ In virtual time, on a Redis in memory.
 import asyncio
 
 from conferral.statemachine.events import CallReceived
-from conferral.storage.partition.event_writer import append_events
+from conferral.storage.partition.partition_store import append_events
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 

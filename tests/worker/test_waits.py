@@ -18,9 +18,9 @@ from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, Renewal
-from conferral.worker.assignment import connection_watch
+from conferral.worker.assignment import rebalance
 from conferral.worker.assignment.assignment import PartitionAssigner
-from conferral.worker.assignment.connection_watch import ConnectionWatch
+from conferral.worker.assignment.rebalance import ConnectionWatch
 from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
 from conferral.worker.executor.execution import Execution, ExecutionState
@@ -165,7 +165,7 @@ async def test_refused_list_of_connections_is_asked_for_again_after_a_minute(mon
             raise answer
         return answer  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(connection_watch, "list_open", list_open)
+    monkeypatch.setattr(rebalance, "list_open", list_open)
     time = FakeTime()
     watch = ConnectionWatch(None, time)
     assert await watch.find_closed(frozenset()) == set()

@@ -4,18 +4,23 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
-from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
+from conferral.storage.partition.connections import list_open
 from conferral.storage.partition.lease import LeaseInfo, LeaseMonitor
-from conferral.worker.assignment.connection_watch import ConnectionWatch
 
 log = structlog.get_logger()
+
+#: Pause after Redis refused CLIENT LIST, seconds; some managed servers do. Meanwhile only the leases' time counts.
+RETRY_REFUSED_S = 60.0
 
 
 def target_counts(held: Mapping[str, int], names: Collection[str], partitions: int) -> dict[str, int]:
@@ -33,6 +38,37 @@ def target_counts(held: Mapping[str, int], names: Collection[str], partitions: i
     ranking = sorted(names, key=lambda name: (-held.get(name, 0), name))
     base, remainder = divmod(partitions, len(ranking))
     return {name: base + (place < remainder) for place, name in enumerate(ranking)}
+
+
+class ConnectionWatch:
+    """The connections over which other workers renew their leases.
+
+    They tell killed workers, whose connections Redis has closed, from slow or suspended ones.
+    """
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._refused_until_s = float("-inf")
+
+    async def find_closed(self, suspects: AbstractSet[str]) -> set[str]:
+        """Return which of these connections are closed; leases were not renewed over them in time.
+
+        Each holder has checked that Redis listed its own (`connections.own_name`).
+        """
+        now_s = self._clock.monotonic_s()
+        if not suspects or now_s < self._refused_until_s:
+            return set()
+        try:
+            is_open = await list_open(self._client, suspects)
+        except StoreUnreachableError as error:
+            log_unreachable(error, task="connections")
+            return set()
+        except StoreError as error:
+            self._refused_until_s = now_s + RETRY_REFUSED_S
+            log.info("client_list_unavailable", reason=str(error))
+            return set()
+        return {name for name in suspects if is_open.get(name) is False}
 
 
 class PeerLeases:

@@ -25,7 +25,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
-from conferral.storage.commands.command_routing import Routed, route_at_once
+from conferral.storage.commands.command_stream import Routed, route_at_once
 from conferral.storage.connection.client import Client, is_cluster, store_errors
 from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.keys import Keys

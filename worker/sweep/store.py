@@ -16,7 +16,7 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.node_limits import grouped_by_node, node_of
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
-from conferral.storage.partition.event_writer import append_events
+from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
 

@@ -15,7 +15,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
-from conferral.statemachine.left_reasons import reported_reason
+from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import Phase, TransferStage, TransferStatus, WaitAudio
