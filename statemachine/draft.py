@@ -3,7 +3,7 @@
 from typing import Any
 
 from conferral.statemachine.effects import Effect, effect_id
-from conferral.statemachine.events import Event
+from conferral.statemachine.events import Event, TimerExpired
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
@@ -73,14 +73,16 @@ class Draft:
         self.effects.append(replace(effect, effect_id=new_id))
         return new_id
 
-    def set_timer(self, timer: str, after_ms: int) -> None:
+    def set_timer(self, timer: type[TimerExpired], after_ms: int) -> None:
         """Set a timer, replacing one of the same name."""
-        self.change(timers={**self.session.timers, timer: self.now_ms + after_ms})
+        self.change(timers={**self.session.timers, timer.timer: self.now_ms + after_ms})
 
-    def cancel_timer(self, timer: str) -> None:
-        """Cancel a timer, if it is set."""
-        if timer in self.session.timers:
-            self.change(timers={name: due for name, due in self.session.timers.items() if name != timer})
+    def cancel_timers(self, *timers: type[TimerExpired]) -> None:
+        """Cancel those of the timers that are set."""
+        for timer in timers:
+            if timer.timer in self.session.timers:
+                left = {name: due for name, due in self.session.timers.items() if name != timer.timer}
+                self.change(timers=left)
 
     def ignore(self, outcome: Outcome, reason: str) -> None:
         """Ignore the event, with an outcome and a reason."""

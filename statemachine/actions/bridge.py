@@ -47,8 +47,8 @@ def note_agent_accepted(draft: Draft, event: GateDecided) -> None:
     note_gate_accepted(draft, event)
     parent = draft.session.parent
     draft.change_party(draft.session.parties[parent.name], status=PartyStatus.CONNECTED, dial_check_at_ms=0)
-    draft.cancel_timer(DialOverdue.timer)
-    draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    draft.cancel_timers(DialOverdue)
+    draft.set_timer(RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 
 def _connect(draft: Draft, child_call_sid: str) -> None:
@@ -59,7 +59,7 @@ def _connect(draft: Draft, child_call_sid: str) -> None:
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
     draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
-    draft.cancel_timer(RingOverdue.timer)
+    draft.cancel_timers(RingOverdue)
     set_dial_timer(draft)
     report_call(draft, CommandStatus.DONE)
 
@@ -89,8 +89,8 @@ def read_agent_dial(draft: Draft, event: DialOverdue) -> None:
 def note_child_ended(draft: Draft, event: CallProgressed) -> None:
     """Record that the child's call ended; the `<Dial>` action will say whether the parent hung up first."""
     note_call_ended(draft, draft.session.child, event)
-    draft.cancel_timer(RingOverdue.timer)
-    draft.set_timer(LeaveOverdue.timer, draft.policy.leave_check_ms)
+    draft.cancel_timers(RingOverdue)
+    draft.set_timer(LeaveOverdue, draft.policy.leave_check_ms)
 
 
 def note_parent_ended(draft: Draft, event: CallProgressed) -> None:
@@ -103,8 +103,8 @@ def note_parent_ended(draft: Draft, event: CallProgressed) -> None:
 def note_dial_ended(draft: Draft, event: DialEnded) -> None:
     """Record that no one answered the `<Dial>`; the child's callback, still expected, tells busy from declined."""
     draft.change(dial_call_status=event.dial_call_status)
-    draft.cancel_timer(RingOverdue.timer)
-    draft.set_timer(LeaveOverdue.timer, draft.policy.leave_check_ms)
+    draft.cancel_timers(RingOverdue)
+    draft.set_timer(LeaveOverdue, draft.policy.leave_check_ms)
 
 
 def treat_as_bridge(draft: Draft, event: CallProgressed) -> None:
@@ -119,8 +119,8 @@ def treat_as_bridge(draft: Draft, event: CallProgressed) -> None:
     )
     for party in tuple(draft.session.parties.values()):
         draft.change_party(party, wait_audio=WaitAudio.NONE)
-    draft.cancel_timer(OpeningOverdue.timer)
-    draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    draft.cancel_timers(OpeningOverdue)
+    draft.set_timer(RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
     _note_child(draft, event)
 
 
@@ -176,5 +176,5 @@ def _switch_agent(draft: Draft, number: int) -> None:
         first_to_leave="",
         dial_call_status="",
     )
-    draft.cancel_timer(LeaveOverdue.timer)
-    draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    draft.cancel_timers(LeaveOverdue)
+    draft.set_timer(RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)

@@ -56,7 +56,7 @@ def note_join(draft: Draft, event: ParticipantJoined) -> None:
         draft.change(awaits_conference_start=False)
     if not takes_part and ConfirmOverdue.timer not in draft.session.timers:
         # If the answer's callback is lost, a read will show it.
-        draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
+        draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
     draft.change(moved_at_ms=draft.now_ms)
     set_dial_timer(draft)
 

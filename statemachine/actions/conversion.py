@@ -36,7 +36,7 @@ def begin_conversion(draft: Draft, _event: Event) -> None:
     draft.change(phase=Phase.NONE, repaired=False, open_redirects=(), moved_at_ms=0)
     child = draft.session.child
     redirect_leg(draft, child)
-    draft.set_timer(ConvertOverdue.timer, draft.policy.convert_timeout_ms)
+    draft.set_timer(ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
 def accept_convert(draft: Draft, event: Convert) -> None:
@@ -74,8 +74,7 @@ def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
 
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
-    draft.cancel_timer(ConvertOverdue.timer)
-    draft.cancel_timer(RepairOverdue.timer)
+    draft.cancel_timers(ConvertOverdue, RepairOverdue)
     # A late repair may briefly take out a party that a dial action has joined. Other open redirects no longer
     # matter: both parties are in.
     session = draft.session
@@ -92,7 +91,7 @@ def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
     inside = {participant.call_sid for participant in event.participants}
     parent, child = draft.session.parent, draft.session.child
     draft.change(repaired=True)
-    draft.set_timer(RepairOverdue.timer, draft.policy.repair_timeout_ms)
+    draft.set_timer(RepairOverdue, draft.policy.repair_timeout_ms)
     missing = parent if child.call_sid in inside else child
     redirect_leg(draft, missing)
     draft.change_party(missing, repair_moved_at_ms=draft.now_ms)
@@ -136,24 +135,23 @@ def return_to_bridge(draft: Draft, event: EffectFailed) -> None:
 def give_up_conversion(draft: Draft, _event: RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time, so both parties keep talking; read Twilio once more."""
     _return_to_bridge(draft, "Twilio did not move the parties in time")
-    draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
+    draft.set_timer(LeaveOverdue, draft.policy.reread_interval_ms)
 
 
 def wait_for_redirect(draft: Draft, _event: RepairOverdue) -> None:
     """Wait for an open redirect, which may still move a party; it has its own deadline and its outcome is an event."""
-    draft.set_timer(RepairOverdue.timer, draft.policy.settle_ms)
+    draft.set_timer(RepairOverdue, draft.policy.settle_ms)
 
 
 def extend_convert_timer(draft: Draft, _event: Event) -> None:
     """Extend the timer to give a moved party time to arrive."""
-    draft.set_timer(ConvertOverdue.timer, draft.policy.settle_ms)
+    draft.set_timer(ConvertOverdue, draft.policy.settle_ms)
 
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     """Treat the event as a conversion: Redis lost the conversion in a rollback, or another app moved the leg."""
-    draft.cancel_timer(RingOverdue.timer)
-    draft.cancel_timer(LeaveOverdue.timer)
-    draft.set_timer(ConvertOverdue.timer, draft.policy.convert_timeout_ms)
+    draft.cancel_timers(RingOverdue, LeaveOverdue)
+    draft.set_timer(ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
 def _return_to_bridge(draft: Draft, why: str) -> None:
@@ -161,7 +159,6 @@ def _return_to_bridge(draft: Draft, why: str) -> None:
         fail_transfer(draft, why)
         conclude_transfer(draft, "failed")
     draft.change(phase=Phase.CONNECTED, open_redirects=(), repaired=False)
-    draft.cancel_timer(ConvertOverdue.timer)
-    draft.cancel_timer(RepairOverdue.timer)
+    draft.cancel_timers(ConvertOverdue, RepairOverdue)
     report_converts(draft, CommandStatus.FAILED, why)
     fail_queued_commands(draft, why)

@@ -380,9 +380,9 @@ def set_dial_timer(draft: Draft) -> None:
         if due_ms
     ]
     if not due:
-        draft.cancel_timer(DialOverdue.timer)
+        draft.cancel_timers(DialOverdue)
     elif draft.session.timers.get(DialOverdue.timer) != min(due):
-        draft.set_timer(DialOverdue.timer, max(0, min(due) - draft.now_ms))
+        draft.set_timer(DialOverdue, max(0, min(due) - draft.now_ms))
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:

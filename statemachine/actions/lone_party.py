@@ -14,12 +14,12 @@ from conferral.statemachine.states import PartyStatus
 def start_lone_grace(draft: Draft, _event: Event) -> None:
     """Start the grace period (`CONFERRAL_LONE_GRACE`) of a party that is now alone."""
     draft.change(presence_reads=0)
-    draft.set_timer(LoneOverdue.timer, draft.policy.lone_grace_ms)
+    draft.set_timer(LoneOverdue, draft.policy.lone_grace_ms)
 
 
 def stop_lone_grace(draft: Draft, _event: Event) -> None:
     """Stop the grace period: another party has joined or is being dialed."""
-    draft.cancel_timer(LoneOverdue.timer)
+    draft.cancel_timers(LoneOverdue)
 
 
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:

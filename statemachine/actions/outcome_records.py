@@ -36,7 +36,7 @@ def conclude_transfer(draft: Draft, result: str) -> None:
             )
     transfer = draft.transfer
     draft.change_transfer(stage=TransferStage.OVER)
-    draft.cancel_timer(StageOverdue.timer)
+    draft.cancel_timers(StageOverdue)
     set_dial_timer(draft)  # only parties dialed outside of transfers remain
     draft.outcome_records.append(
         OutcomeRecord(

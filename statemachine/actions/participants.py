@@ -113,7 +113,7 @@ def reconcile(draft: Draft, _event: Event) -> None:
     wait_ms = draft.policy.confirm_ms if is_urgent else draft.policy.flag_confirm_ms
     known_ms = draft.session.timers.get(ConfirmOverdue.timer)
     if known_ms is None or known_ms > draft.now_ms + wait_ms:
-        draft.set_timer(ConfirmOverdue.timer, wait_ms)
+        draft.set_timer(ConfirmOverdue, wait_ms)
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
@@ -144,7 +144,7 @@ def _update(draft: Draft, party: Party, **changes: Any) -> str:
 
 def finish_reconciliation(draft: Draft, _event: Event) -> None:
     """Stop the confirmation timer: Twilio has confirmed the desired state."""
-    draft.cancel_timer(ConfirmOverdue.timer)
+    draft.cancel_timers(ConfirmOverdue)
     draft.change(confirmation_reads=0)
 
 
@@ -155,7 +155,7 @@ def read_participants(draft: Draft, event: ConfirmOverdue) -> None:
     if reads > _END_ON_EXIT_READS_MAX:
         _cancel_end_on_exit(draft)
     read_calls(draft, event)
-    draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_interval_ms)
+    draft.set_timer(ConfirmOverdue, draft.policy.confirm_interval_ms)
 
 
 def _cancel_end_on_exit(draft: Draft) -> None:

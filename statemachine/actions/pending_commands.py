@@ -50,6 +50,6 @@ def set_command_timer(draft: Draft) -> None:
     """Set the timer to the earliest deadline of a pending command."""
     due = [command.due_ms for command in draft.session.pending_commands if command.due_ms]
     if not due:
-        draft.cancel_timer(PendingCommandOverdue.timer)
+        draft.cancel_timers(PendingCommandOverdue)
     elif draft.session.timers.get(PendingCommandOverdue.timer) != min(due):
-        draft.set_timer(PendingCommandOverdue.timer, max(0, min(due) - draft.now_ms))
+        draft.set_timer(PendingCommandOverdue, max(0, min(due) - draft.now_ms))

@@ -65,7 +65,7 @@ def check_session(draft: Draft, event: AccountSwept) -> None:
         # The stage's event may have happened and been lost by Redis, so the read comes first.
         due_ms = draft.session.timers.get(StageOverdue.timer)
         if due_ms is not None:
-            draft.set_timer(StageOverdue.timer, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
+            draft.set_timer(StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
     if is_of_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
         read_until_known(draft, event)
     else:
@@ -75,22 +75,22 @@ def check_session(draft: Draft, event: AccountSwept) -> None:
 def read_until_known(draft: Draft, event: Event) -> None:
     """Read Twilio, repeatedly until a read is as new as the known facts."""
     read_calls(draft, event)
-    draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
+    draft.set_timer(LeaveOverdue, draft.policy.reread_interval_ms)
 
 
 def read_presence(draft: Draft, event: TimerExpired) -> None:
     """Read Twilio to verify who is present before acting on the timer, because conference events are missing."""
     draft.change(presence_reads=draft.session.presence_reads + 1)
     read_calls(draft, event)
-    draft.set_timer(event.timer, draft.policy.confirm_interval_ms)
+    draft.set_timer(type(event), draft.policy.confirm_interval_ms)
 
 
 def read_later(draft: Draft, _event: Event) -> None:
     """Read again later: this read did not settle the matter."""
     session = draft.session
     child_is_gone = session.child.is_gone
-    timer = LeaveOverdue.timer if child_is_gone or session.dial_call_status else RingOverdue.timer
-    if session.phase is Phase.RINGING or timer == LeaveOverdue.timer:
+    timer = LeaveOverdue if child_is_gone or session.dial_call_status else RingOverdue
+    if session.phase is Phase.RINGING or timer is LeaveOverdue:
         draft.set_timer(timer, draft.policy.reread_interval_ms)
 
 
@@ -99,11 +99,11 @@ def read_again(draft: Draft, event: EffectOutcome) -> None:
     if draft.state is State.BRIDGED:
         read_later(draft, event)
     if _TIMERS_THAT_READ.isdisjoint(draft.session.timers):
-        draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
+        draft.set_timer(LeaveOverdue, draft.policy.reread_interval_ms)
 
 
 def read_missing_leg(draft: Draft, event: ConvertOverdue) -> None:
     """Read Twilio to find the missing leg of a conversion; the repair timeout starts now."""
     read_calls(draft, event)
     if RepairOverdue.timer not in draft.session.timers:
-        draft.set_timer(RepairOverdue.timer, draft.policy.repair_timeout_ms)
+        draft.set_timer(RepairOverdue, draft.policy.repair_timeout_ms)

@@ -44,9 +44,7 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
 def leave_bridge(draft: Draft, _event: CallsRead) -> None:
     """Leave the bridge: a read shows its parties in a conference, and Redis lost how they got there."""
     report_call(draft, CommandStatus.DONE)
-    for timer in tuple(draft.session.timers):
-        draft.cancel_timer(timer)
-    draft.change(dial_call_status="", repaired=False)
+    draft.change(timers={}, dial_call_status="", repaired=False)
 
 
 def rebuild_conference(draft: Draft, event: ConferenceFound | CallsRead) -> None:
@@ -81,8 +79,7 @@ def rebuild_transfer(draft: Draft, event: ConferenceFound | CallsRead) -> None:
 
 def resume_lost_transfer(draft: Draft, _event: CallsRead) -> None:
     """Continue the transfer that a read shows: the agent decides how to continue, and all holds stay."""
-    for timer in (ConvertOverdue, RepairOverdue, LoneOverdue):
-        draft.cancel_timer(timer.timer)
+    draft.cancel_timers(ConvertOverdue, RepairOverdue, LoneOverdue)
     clear_end_on_exit(draft)
     _resume_transfer(draft)
 
@@ -148,7 +145,7 @@ def _rebuild(draft: Draft, event: ConferenceFound, names: dict[str, ParticipantF
         first_to_leave=next((name for name in (CUSTOMER, AGENT) if parties[name].is_gone), ""),
     )
     age_ms = draft.now_ms - draft.session.created_at_ms
-    draft.set_timer(AgeOverdue.timer, max(0, draft.policy.age_max_ms - age_ms))
+    draft.set_timer(AgeOverdue, max(0, draft.policy.age_max_ms - age_ms))
 
 
 def _direction(names: dict[str, ParticipantFound]) -> str:

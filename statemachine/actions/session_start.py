@@ -21,7 +21,7 @@ from conferral.statemachine.step import CommandStatus, Outcome
 def open_session(draft: Draft, event: CallReceived) -> None:
     """Start the session; the inbound call rings the agent."""
     _open(draft, customer=event.customer_address, agent=event.agent_address)
-    draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    draft.set_timer(RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
     _apply_directory(draft, event)
 
 
@@ -60,7 +60,7 @@ def open_client_call(draft: Draft, event: ClientCallReceived) -> None:
         is_group=True,
         conference_name=event.conference_name,
     )
-    draft.set_timer(AgeOverdue.timer, draft.policy.age_max_ms)
+    draft.set_timer(AgeOverdue, draft.policy.age_max_ms)
     draft.change(mode=SessionMode.CONFERENCE, phase=Phase.RINGING)
 
 
@@ -86,7 +86,7 @@ def open_outbound(draft: Draft, event: Call) -> None:
         conference_name=event.conference_name,
     )
     dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True, is_urgent=False)
-    draft.set_timer(AgeOverdue.timer, draft.policy.age_max_ms)
+    draft.set_timer(AgeOverdue, draft.policy.age_max_ms)
 
 
 def open_outbound_conference(draft: Draft, event: Call) -> None:
@@ -99,7 +99,7 @@ def open_outbound_conference(draft: Draft, event: Call) -> None:
 def rebuild_session(draft: Draft, event: CallProgressed) -> None:
     """Rebuild, from the agent's callback, a session that could not be stored when the call came in."""
     _open(draft, customer=event.customer_address, agent=event.address)
-    draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    draft.set_timer(RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
     if event.status == CallStatus.IN_PROGRESS:
         note_answer(draft, event)
     else:
@@ -115,4 +115,4 @@ def _open(draft: Draft, *, customer: str, agent: str) -> None:
         AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
     }
     draft.change(created_at_ms=draft.now_ms, parties=parties)
-    draft.set_timer(AgeOverdue.timer, draft.policy.age_max_ms)
+    draft.set_timer(AgeOverdue, draft.policy.age_max_ms)

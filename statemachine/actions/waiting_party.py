@@ -92,12 +92,12 @@ def end_no_one_reached(draft: Draft, _event: Event) -> None:
 
 def watch_waiting_party(draft: Draft, _event: Event) -> None:
     """Start a timer for the waiting party to join the conference, after which Twilio is read."""
-    draft.set_timer(OpeningOverdue.timer, draft.policy.arrive_timeout_ms)
+    draft.set_timer(OpeningOverdue, draft.policy.arrive_timeout_ms)
 
 
 def stop_watching_waiting_party(draft: Draft, _event: Event) -> None:
     """Stop that timer: the waiting party has joined."""
-    draft.cancel_timer(OpeningOverdue.timer)
+    draft.cancel_timers(OpeningOverdue)
     draft.change(repaired=False)
 
 
@@ -110,9 +110,7 @@ def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
     found = waiting_party(draft)
     is_missed = found is not None and has_reached_conference(draft, found)
     read_calls(draft, event)
-    draft.set_timer(
-        OpeningOverdue.timer, draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
-    )
+    draft.set_timer(OpeningOverdue, draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms)
 
 
 def redirect_waiting_party(draft: Draft, _event: Event) -> None:
@@ -121,7 +119,7 @@ def redirect_waiting_party(draft: Draft, _event: Event) -> None:
     assert found is not None  # the guard has found it
     draft.change(repaired=True)
     redirect_leg(draft, found, found.wait_audio)
-    draft.set_timer(OpeningOverdue.timer, draft.policy.repair_timeout_ms)
+    draft.set_timer(OpeningOverdue, draft.policy.repair_timeout_ms)
 
 
 def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:

@@ -139,8 +139,8 @@ def enter_stage(stages: Stages) -> Action:
         timeout = LIMITS.get(stage, "")
         setting = timeout if isinstance(timeout, str) else timeout(draft)
         if setting:
-            draft.set_timer(StageOverdue.timer, getattr(draft.policy, setting))
+            draft.set_timer(StageOverdue, getattr(draft.policy, setting))
         else:
-            draft.cancel_timer(StageOverdue.timer)
+            draft.cancel_timers(StageOverdue)
 
     return enter

@@ -162,7 +162,7 @@ def unhold_customer(draft: Draft, event: Event) -> None:
     """Return to agent and customer: unhold the customer."""
     unhold_all(draft, event)
     if ConfirmOverdue.timer not in draft.session.timers:
-        draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
+        draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
 
 
 # ---- no one answers, and the agent is gone -----------------------------------------------------------------------

@@ -29,15 +29,14 @@ def note_parked(draft: Draft, _event: Event) -> None:
         repaired=False,
         first_to_leave="",
     )
-    draft.set_timer(ParkOverdue.timer, draft.policy.park_timeout_ms)
+    draft.set_timer(ParkOverdue, draft.policy.park_timeout_ms)
 
 
 def retrieve(draft: Draft, event: Retrieve) -> None:
     """Dial the party that retrieves the call; the customer hears music until then."""
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
-    for timer in (ParkOverdue, LoneOverdue, OpeningOverdue):
-        draft.cancel_timer(timer.timer)
+    draft.cancel_timers(ParkOverdue, LoneOverdue, OpeningOverdue)
     dial(
         draft,
         AGENT,
@@ -60,7 +59,7 @@ def return_to_park(draft: Draft, _event: Event) -> None:
     conclude_transfer(draft, "failed")
     hold_lone_customer(draft)
     draft.change(phase=Phase.PARKED, first_to_leave="")
-    draft.set_timer(ParkOverdue.timer, max(1, draft.session.parked_until_ms - draft.now_ms))
+    draft.set_timer(ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
 
 
 def recall_parked(draft: Draft, event: ParkOverdue) -> None:
@@ -76,15 +75,14 @@ def recall_parked(draft: Draft, event: ParkOverdue) -> None:
         ),
         parked_until_ms=0,
     )
-    draft.cancel_timer(OpeningOverdue.timer)
+    draft.cancel_timers(OpeningOverdue)
     fail_transfer(draft, "park-timeout")
     begin_recall(draft, event)
 
 
 def settle_lost_retrieve(draft: Draft, event: Event) -> None:
     """Settle a retrieval that Redis lost: an agent and the customer talk."""
-    for timer in (ParkOverdue, OpeningOverdue):
-        draft.cancel_timer(timer.timer)
+    draft.cancel_timers(ParkOverdue, OpeningOverdue)
     unhold_all(draft, event)
     settle_after_transfer(draft)
 

@@ -81,7 +81,7 @@ def begin_pending_transfer(draft: Draft, event: Event) -> None:
     transfer = draft.transfer
     phase = Phase.BLIND if transfer.releases_agent else _PHASES[transfer.mode]
     draft.change(phase=phase)
-    draft.cancel_timer(LoneOverdue.timer)
+    draft.cancel_timers(LoneOverdue)
     draft.change_party(draft.session.parties[AGENT], desired_end_on_exit=False)
     # A party that a command put on hold takes part in the transfer.
     request_unhold(draft, AGENT)
@@ -99,8 +99,7 @@ def begin_from_bridge(draft: Draft, event: Transfer | Park) -> None:
     accept_transfer(draft, event)
     phase, wait_audio = _phase_without_agent(draft)
     draft.change(phase=phase, repaired=False, open_redirects=(), moved_at_ms=0)
-    draft.cancel_timer(LeaveOverdue.timer)
-    draft.cancel_timer(RingOverdue.timer)
+    draft.cancel_timers(LeaveOverdue, RingOverdue)
     customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
     draft.change_party(customer, wait_audio=wait_audio)
     outbound = draft.session.direction == OUTBOUND
@@ -251,7 +250,7 @@ def note_agent_gone_by_read(draft: Draft, event: CallsRead) -> None:
 
 def apply_read(draft: Draft, event: CallsRead) -> None:
     """Apply a read of the calls and the conference."""
-    draft.cancel_timer(LeaveOverdue.timer)  # an earlier read gave no result
+    draft.cancel_timers(LeaveOverdue)  # an earlier read gave no result
     for party in tuple(draft.session.parties.values()):
         status = event.status_of(party.call_sid) if party.call_sid else ""
         if status in FINAL_CALL_STATUSES:
@@ -357,7 +356,7 @@ def await_customer_rejoin(draft: Draft, event: Event) -> None:
                 note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
     set_dial_timer(draft)
     if StageOverdue.timer not in draft.session.timers:
-        draft.set_timer(StageOverdue.timer, draft.policy.arrive_timeout_ms)
+        draft.set_timer(StageOverdue, draft.policy.arrive_timeout_ms)
 
 
 def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
@@ -379,8 +378,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
     draft.change(phase=phase, repaired=False)
-    for timer in (ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue):
-        draft.cancel_timer(timer.timer)
+    draft.cancel_timers(ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue)
 
 
 # ---- overdue stages ----------------------------------------------------------------------------------------------
@@ -391,7 +389,7 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
     if draft.transfer.stage is TransferStage.DIALING and not a_party_is_missing(draft):
         return  # the missing party has left or joined by now
     read_calls(draft, event)
-    draft.set_timer(StageOverdue.timer, draft.policy.confirm_interval_ms)
+    draft.set_timer(StageOverdue, draft.policy.confirm_interval_ms)
 
 
 def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
@@ -407,7 +405,7 @@ def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
         draft.change_party(agent, hang_up_requested=False)
     arriving = draft.transfer.stage is TransferStage.MOVING_CUSTOMER
     again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
-    draft.set_timer(StageOverdue.timer, max(1, again_ms) if arriving else draft.policy.confirm_interval_ms)
+    draft.set_timer(StageOverdue, max(1, again_ms) if arriving else draft.policy.confirm_interval_ms)
     read_calls(draft, event)
 
 
@@ -416,7 +414,7 @@ def redirect_customer_again(draft: Draft, _event: CallsRead) -> None:
     draft.change(repaired=True)
     customer = draft.session.parties[CUSTOMER]
     redirect_leg(draft, customer, customer.wait_audio)
-    draft.set_timer(StageOverdue.timer, draft.policy.repair_timeout_ms)
+    draft.set_timer(StageOverdue, draft.policy.repair_timeout_ms)
 
 
 def return_to_bridge_after_refusal(draft: Draft, event: EffectFailed) -> None:
