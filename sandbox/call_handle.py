@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conferral.sandbox.model import (
-    Call,
-    PhoneAnswers,
-    PhoneFallsSilent,
-    PhoneHangsUp,
-    PhonePresses,
-    PhoneRejects,
-    PhoneSpeaks,
-    Sound,
-    SoundInterval,
-)
+from conferral.sandbox.model import inputs
+from conferral.sandbox.model.audibility import Sound, SoundInterval
+from conferral.sandbox.model.state import Call
 
 if TYPE_CHECKING:
     from conferral.sandbox.runtime import SandboxRuntime
@@ -65,24 +57,24 @@ class CallHandle:
 
     def answer(self) -> None:
         """Answer; ignored unless it rings."""
-        self._sandbox.apply(PhoneAnswers(self.sid))
+        self._sandbox.apply(inputs.PhoneAnswers(self.sid))
 
     def reject(self) -> None:
         """Reject the call."""
-        self._sandbox.apply(PhoneRejects(self.sid))
+        self._sandbox.apply(inputs.PhoneRejects(self.sid))
 
     def hang_up(self) -> None:
         """Hang up; ignored if it has ended."""
-        self._sandbox.apply(PhoneHangsUp(self.sid))
+        self._sandbox.apply(inputs.PhoneHangsUp(self.sid))
 
     def press(self, digits: str) -> None:
         """Press keys."""
-        self._sandbox.apply(PhonePresses(self.sid, digits))
+        self._sandbox.apply(inputs.PhonePresses(self.sid, digits))
 
     def speak(self) -> None:
         """Start speaking; only conferences subscribed to the event `speaker` report it."""
-        self._sandbox.apply(PhoneSpeaks(self.sid))
+        self._sandbox.apply(inputs.PhoneSpeaks(self.sid))
 
     def fall_silent(self) -> None:
         """Stop speaking."""
-        self._sandbox.apply(PhoneFallsSilent(self.sid))
+        self._sandbox.apply(inputs.PhoneFallsSilent(self.sid))

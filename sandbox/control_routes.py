@@ -10,7 +10,8 @@ from aiohttp import web
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults
 from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
-from conferral.sandbox.model import NoSubscriberError, UnknownNumberError
+from conferral.sandbox.model.twilio_model import UnknownNumberError
+from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences
 

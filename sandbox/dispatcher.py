@@ -10,7 +10,8 @@ import aiohttp
 
 from conferral.sandbox.connection_overrides import parse_target
 from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model import CallbackRequest, DebuggerEntry, FetchRequest, TwimlFailed, TwimlFetched
+from conferral.sandbox.model.inputs import TwimlFailed, TwimlFetched
+from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry
 from conferral.sandbox.webhook_delivery import WebhookDelivery, WebhookResponse
 

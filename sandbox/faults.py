@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Literal, TypeVar
 
-from conferral.sandbox.model import CallbackRequest, FetchRequest, Params
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest
 
 FaultStep = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]

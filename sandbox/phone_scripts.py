@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from conferral.sandbox.model import Input, PhoneAnswers, RingPhone
+from conferral.sandbox.model.inputs import Input, PhoneAnswers
+from conferral.sandbox.model.outputs import RingPhone
 from conferral.sandbox.request_log import DialEntry
 
 if TYPE_CHECKING:

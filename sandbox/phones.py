@@ -7,16 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from conferral.sandbox.model import (
-    Input,
-    PhoneAnswers,
-    PhoneBusy,
-    PhoneFails,
-    PhoneHangsUp,
-    PhonePresses,
-    PhoneRejects,
-    PhoneRings,
-)
+from conferral.sandbox.model import inputs
 
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 
@@ -62,36 +53,36 @@ class PhoneScript:
             does.append(f"hangs up {self.hang_up_after_s:g} s later")
         return ", ".join(does)
 
-    def steps_before_answer(self, call_sid: str) -> list[tuple[float, Input]]:
+    def steps_before_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
         """Return the steps from being dialed: seconds from now, and the input."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
         at_s = self.ring_after_s + (self.answer_after_s or 0.0)
-        rings: tuple[float, Input] = (self.ring_after_s, PhoneRings(call_sid))
+        rings: tuple[float, inputs.Input] = (self.ring_after_s, inputs.PhoneRings(call_sid))
         match outcome:
             case "answer":
-                return [rings, (at_s, PhoneAnswers(call_sid))]
+                return [rings, (at_s, inputs.PhoneAnswers(call_sid))]
             case "reject":
-                return [rings, (at_s, PhoneRejects(call_sid))]
+                return [rings, (at_s, inputs.PhoneRejects(call_sid))]
             case "busy":
-                return [(at_s, PhoneBusy(call_sid))]
+                return [(at_s, inputs.PhoneBusy(call_sid))]
             case "fail":
-                return [(at_s, PhoneFails(call_sid))]
+                return [(at_s, inputs.PhoneFails(call_sid))]
             case "no-answer":
                 return [rings]
 
-    def steps_after_answer(self, call_sid: str) -> list[tuple[float, Input]]:
+    def steps_after_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
         """Return the steps after the answer."""
-        steps: list[tuple[float, Input]] = []
+        steps: list[tuple[float, inputs.Input]] = []
         if self.digits:
-            steps.append((self.digits_after_s, PhonePresses(call_sid, self.digits)))
+            steps.append((self.digits_after_s, inputs.PhonePresses(call_sid, self.digits)))
         if self.hang_up_after_s is not None:
-            steps.append((self.hang_up_after_s, PhoneHangsUp(call_sid)))
+            steps.append((self.hang_up_after_s, inputs.PhoneHangsUp(call_sid)))
         return steps
 
-    def on_gather(self, call_sid: str, time: int) -> list[tuple[float, Input]]:
+    def on_gather(self, call_sid: str, time: int) -> list[tuple[float, inputs.Input]]:
         """Return the steps at a `<Gather>`, counted from 0: seconds from its start, and the input."""
         keys = self.keys[time] if time < len(self.keys) else ""
-        return [(self.keys_after_s, PhonePresses(call_sid, keys))] if keys else []
+        return [(self.keys_after_s, inputs.PhonePresses(call_sid, keys))] if keys else []
 
 
 @dataclass(slots=True)
@@ -144,7 +135,7 @@ class Phone:
         self.active_scripts[call_sid] = script
         return script
 
-    def on_gather(self, call_sid: str) -> list[tuple[float, Input]]:
+    def on_gather(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
         """Return the steps at a `<Gather>` on one of its legs: seconds from now, and the input."""
         time = self.gather_counts.get(call_sid, 0)
         self.gather_counts[call_sid] = time + 1

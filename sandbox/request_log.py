@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from conferral.sandbox.model import DebuggerEntry, Params
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.outputs import DebuggerEntry
 from conferral.sandbox.retention import exceeds
 
 _T = TypeVar("_T")

@@ -14,28 +14,11 @@ import structlog
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.dispatcher import Dispatcher
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.model import (
-    AskForKeys,
-    Behavior,
-    CallbackRequest,
-    DebuggerEntry,
-    FetchRequest,
-    InboundCall,
-    Input,
-    Number,
-    Output,
-    Params,
-    PhoneRings,
-    Recording,
-    ReleasePhone,
-    RestAnswer,
-    Result,
-    RingPhone,
-    TimePassed,
-    TwilioModel,
-    UnknownCallback,
-    UnknownNumberError,
-)
+from conferral.sandbox.model import outputs
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed, UnknownCallback
+from conferral.sandbox.model.state import Number, Recording
+from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
 from conferral.sandbox.phone_scripts import PhoneScripts
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import RequestLog
@@ -55,7 +38,7 @@ class RestHookEvent:
     method: str
     path: str
     params: Params
-    answer: RestAnswer | None = None
+    answer: outputs.RestAnswer | None = None
 
 
 class Changes:
@@ -321,7 +304,7 @@ class SandboxRuntime:
 
     # Inputs and outputs of the model
 
-    def apply(self, input_: Input) -> Result:
+    def apply(self, input_: Input) -> outputs.Result:
         """Pass an input to the model, and perform its outputs."""
         result = self.model.handle(input_, self.now_s)
         for output in result.outputs:
@@ -344,19 +327,19 @@ class SandboxRuntime:
             wait_s = max(due_s - self.now_s, 0) / self.speed
             self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
 
-    def perform(self, output: Output) -> None:
+    def perform(self, output: outputs.Output) -> None:
         """Do what the model decided."""
         match output:
-            case FetchRequest():
+            case outputs.FetchRequest():
                 self.dispatcher.fetch(output)
-            case CallbackRequest():
+            case outputs.CallbackRequest():
                 self.dispatcher.send_callback(output)
-            case RingPhone():
+            case outputs.RingPhone():
                 self._scripts.ring(output)
-            case AskForKeys():
+            case outputs.AskForKeys():
                 self._scripts.on_gather(output.call_sid)
-            case ReleasePhone():
+            case outputs.ReleasePhone():
                 self._scripts.stop(output.call_sid)
-            case DebuggerEntry():
+            case outputs.DebuggerEntry():
                 self.request_log.debugger.append(output)
                 log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)

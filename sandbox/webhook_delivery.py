@@ -18,7 +18,7 @@ from twilio.request_validator import RequestValidator
 from yarl import URL
 
 from conferral.sandbox.connection_overrides import ConnectionOverrides, Target
-from conferral.sandbox.model import Params
+from conferral.sandbox.model.inputs import Params
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 
 BODY_MAX = 256 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from conferral.sandbox.model import Sound
+from conferral.sandbox.model.audibility import Sound
 
 UNKNOWN_PERSON = "an unknown party"
 """Name of a leg whose phone isn't in the sandbox."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from conferral.sandbox.model import Call, Participant
+from conferral.sandbox.model.state import Call, Participant
 from conferral.sandbox.phones import Phone, phone_address
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import audio

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from conferral.sandbox.http import pick
-from conferral.sandbox.model import DebuggerEntry
+from conferral.sandbox.model.outputs import DebuggerEntry
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views.phones import iso, name_of, phone_of

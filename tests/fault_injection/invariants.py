@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
-from conferral.sandbox.model import Call
+from conferral.sandbox.model.state import Call
 from conferral.storage.codecs import session_codec
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.log_replay import assert_folds

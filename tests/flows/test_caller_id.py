@@ -5,7 +5,7 @@ import io
 import pytest
 
 from conferral.runtime import log
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import (
     TARGET,
     begins,

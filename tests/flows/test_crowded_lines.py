@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from conferral.statemachine.effects import Effect, ReadCalls
 from tests.flows.flow_helpers import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
 from tests.support.local_system import DEADLINE_S, LocalSystem

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import (
     CAROL,
     SECOND,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conferral.sandbox import CallHandle
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from conferral.storage.commands import command_stream
 from tests.flows.flow_helpers import (
     GAP_MAX_S,

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox import CallHandle
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.state import Recording
 from tests.flows.flow_helpers import (
     TARGET,

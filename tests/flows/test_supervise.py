@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.request_log import RestEntry
 from tests.flows.flow_helpers import CAROL, begins, dial_requests, dials_to
 from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, some, waits
 from tests.flows.flow_helpers import (
     GAP_MAX_S,

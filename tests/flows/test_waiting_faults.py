@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, by_way, opened, some, waits
 from tests.flows.flow_helpers import dials_to, done, sounds, until_hears
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from conferral.sandbox.model import Number
+from conferral.sandbox.model.state import Number
 from conferral.statemachine.events import Event
 from conferral.worker.executor.verification import Verification
 from tests.model_checking.canonical_values import digest, flat

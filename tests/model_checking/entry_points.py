@@ -16,7 +16,8 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.sandbox.model import CallbackRequest, RestAnswer, RestRequest
+from conferral.sandbox.model.inputs import RestRequest
+from conferral.sandbox.model.outputs import CallbackRequest, RestAnswer
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.storage.codecs import event_codec

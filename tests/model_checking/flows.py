@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from conferral.statemachine.events import (
     Add,
     Announce,

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from conferral.runtime.errors import ConferralError
-from conferral.sandbox.model import (
-    CallbackRequest,
+from conferral.sandbox.model.inputs import (
     Input,
     PhoneAnswers,
     PhoneBusy,
@@ -16,6 +15,7 @@ from conferral.sandbox.model import (
     TwimlFailed,
     TwimlFetched,
 )
+from conferral.sandbox.model.outputs import CallbackRequest
 from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome

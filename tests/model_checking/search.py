@@ -13,8 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Self
 
-from conferral.sandbox.model import InboundCall, PhoneAnswers
 from conferral.sandbox.model.formats import make_sid
+from conferral.sandbox.model.inputs import InboundCall, PhoneAnswers
 from conferral.statemachine.session import Session
 from tests.model_checking.configuration import Left, ModelInputs, Move, Place, Table
 from tests.model_checking.decision import BrokenLawError, decided

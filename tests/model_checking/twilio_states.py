@@ -11,28 +11,13 @@ from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from conferral.sandbox.model import (
-    FINAL,
-    Behavior,
-    Call,
-    CallbackRequest,
-    Conference,
-    DebuggerEntry,
-    FetchRequest,
-    Input,
-    Number,
-    Params,
-    PhoneRings,
-    RestAnswer,
-    RestRequest,
-    RingPhone,
-    State,
-    TimePassed,
-    TwilioModel,
-    sound_heard_by,
-)
-from conferral.sandbox.model.state import WaitAudio
+from conferral.sandbox.model.audibility import sound_heard_by
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import Input, Params, PhoneRings, RestRequest, TimePassed
+from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest, RestAnswer, RingPhone
+from conferral.sandbox.model.state import FINAL, Call, Conference, Number, State, WaitAudio
 from conferral.sandbox.model.timers import Timers
+from conferral.sandbox.model.twilio_model import TwilioModel
 from conferral.telephony.account_lists import AccountSnapshot
 from conferral.telephony.callback_events import FIELDS_READ
 from tests.model_checking.canonical_values import NOW_S, digest, flat

@@ -5,27 +5,22 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from conferral.sandbox.model import (
-    Behavior,
-    Call,
-    CallbackRequest,
-    DebuggerEntry,
-    FetchRequest,
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import (
     InboundCall,
     Input,
-    Number,
     PhoneAnswers,
     PhoneHangsUp,
     PhonePresses,
     PhoneRings,
-    Result,
-    RingPhone,
+    RestRequest,
     TimePassed,
-    TwilioModel,
     TwimlFailed,
     TwimlFetched,
 )
-from conferral.sandbox.model.inputs import RestRequest
+from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest, Result, RingPhone
+from conferral.sandbox.model.state import Call, Number
+from conferral.sandbox.model.twilio_model import TwilioModel
 
 APP = "http://app.example"
 ACCOUNT_SID = "AC" + "0" * 32

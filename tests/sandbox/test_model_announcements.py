@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, ModelScenario
 
 SAY = "<Response><Say>We close soon</Say></Response>"

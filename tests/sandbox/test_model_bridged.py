@@ -2,7 +2,8 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior, PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, conference_twiml
 
 

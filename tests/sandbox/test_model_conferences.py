@@ -1,6 +1,6 @@
 """Conferences by TwiML: who enters, what starts and ends a conference, and the callbacks about it."""
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from conferral.sandbox.model import NoSubscriberError, PhoneFallsSilent, PhoneSpeaks, UnknownCallback
+from conferral.sandbox.model.inputs import PhoneFallsSilent, PhoneSpeaks, UnknownCallback
+from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
 
 

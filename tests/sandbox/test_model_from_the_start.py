@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.sandbox.model import Behavior, InboundCall, Number
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import InboundCall
+from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario, conference_twiml
 
 APPLICATION = "AP" + "1" * 32

@@ -2,7 +2,8 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior, PhoneAnswers, PhoneRings
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import PhoneAnswers, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, conference_twiml
 
 GATHER = (

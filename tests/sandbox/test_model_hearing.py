@@ -1,7 +1,7 @@
 """Who heard whom, over time."""
 
-from conferral.sandbox.model import PhoneAnswers, PhoneRings
 from conferral.sandbox.model.audibility import Sound
+from conferral.sandbox.model.inputs import PhoneAnswers, PhoneRings
 from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
 
 LOOP = "<Response><Play loop='0'>/ringback.wav</Play></Response>"

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from conferral.sandbox.model import (
-    FINAL,
-    Behavior,
+from conferral.sandbox.model.audibility import sound_heard_by
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import (
     PhoneAnswers,
     PhoneBusy,
     PhoneFallsSilent,
@@ -14,9 +14,9 @@ from conferral.sandbox.model import (
     PhoneRejects,
     PhoneRings,
     PhoneSpeaks,
-    TwilioModel,
 )
-from conferral.sandbox.model.audibility import sound_heard_by
+from conferral.sandbox.model.state import FINAL
+from conferral.sandbox.model.twilio_model import TwilioModel
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, bridge_twiml, conference_twiml
 
 DOCUMENTS = (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.sandbox.model import TwilioModel
 from conferral.sandbox.model.timers import Timers
+from conferral.sandbox.model.twilio_model import TwilioModel
 from tests.sandbox.model_scenario import ModelScenario
 
 LIVE = ("Status", "in-progress")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 WAITS = f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior, PhoneBusy, PhoneRejects, PhoneRings
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import PhoneBusy, PhoneRejects, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, conference_twiml
 
 

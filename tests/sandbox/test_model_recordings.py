@@ -2,7 +2,8 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior, Recording
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.state import Recording
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 ALL_EVENTS = tuple(("RecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, bridge_twiml
 from tests.support.each import each
 

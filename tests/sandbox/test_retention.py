@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from conferral.sandbox import Retention, Sandbox
-from conferral.sandbox.model import TwimlFailed
+from conferral.sandbox.model.inputs import TwimlFailed
 from conferral.sandbox.page_socket import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.control_client import Control

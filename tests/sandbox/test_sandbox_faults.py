@@ -6,7 +6,8 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from conferral.sandbox import ACCOUNT_SID, Faults, RestHookEvent, Sandbox
-from conferral.sandbox.model import Behavior, CallbackRequest
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.outputs import CallbackRequest
 from tests.sandbox.webhook_app import WebhookApp
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.

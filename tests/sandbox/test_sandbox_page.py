@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from conferral.sandbox import Sandbox
-from conferral.sandbox.model import RestRequest
+from conferral.sandbox.model.inputs import RestRequest
 from tests.sandbox.control_client import Control
 from tests.sandbox.webhook_app import WebhookApp
 

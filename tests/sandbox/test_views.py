@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox import PhoneScript, Sandbox
-from conferral.sandbox.model import Sound
+from conferral.sandbox.model.audibility import Sound
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
 from conferral.sandbox.views import audio, phones, traffic
 from tests.support.each import each

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from conferral.sandbox.model import Audibility, Call, State
+from conferral.sandbox.model.audibility import Audibility
+from conferral.sandbox.model.state import Call, State
 from conferral.sandbox.phones import phone_address
 from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.timestamps import from_iso

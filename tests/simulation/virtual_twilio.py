@@ -19,14 +19,9 @@ from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableErr
 from conferral.sandbox.connection_overrides import ConnectionOverrides, parse_target
 from conferral.sandbox.dispatcher import Dispatcher
 from conferral.sandbox.faults import CallbackPlan, Faults
-from conferral.sandbox.model import (
-    Behavior,
-    CallbackRequest,
-    FetchRequest,
-    Params,
-    RestAnswer,
-    RestRequest,
-)
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import Params, RestRequest
+from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest, RestAnswer
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry

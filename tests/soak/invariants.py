@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from conferral.runtime.errors import StoreError
 from conferral.sandbox import Sandbox
-from conferral.sandbox.model import Call
+from conferral.sandbox.model.state import Call
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from tests.soak.services import Services

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conferral.sandbox import CallHandle
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from conferral.storage.commands import command_stream
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.sequence_diagram import SequenceRecorder

@@ -23,7 +23,7 @@ would, if the other one spoke.
 from typing import NamedTuple
 
 from conferral.sandbox import CallHandle, Sandbox
-from conferral.sandbox.model import Sound, SoundInterval
+from conferral.sandbox.model.audibility import Sound, SoundInterval
 
 #: The SIDs of the other legs that are heard, with the word `ringing` among them where someone who is being dialed is
 #: heard as well (early media); or one of the words below.

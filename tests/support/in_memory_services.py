@@ -13,7 +13,8 @@ import orjson
 from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox.model import Params, RestAnswer, RestRequest
+from conferral.sandbox.model.inputs import Params, RestRequest
+from conferral.sandbox.model.outputs import RestAnswer
 from conferral.storage.ingest.port import Ingest
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError

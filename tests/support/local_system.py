@@ -13,7 +13,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox.call_handle import CallHandle
-from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.service import Sandbox
 from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.commands import command_stream
