@@ -15,14 +15,12 @@ CONCURRENT_MAX = 6
 
 
 class RedisAccess:
-    """Loads the configuration on demand, and runs queries that callers can cancel."""
+    """Loads the configuration on first use, and runs queries that callers can cancel.
+
+    The client has at least twice `CONCURRENT_MAX` connections; the caller closes it.
+    """
 
     def __init__(self, client: Client, prefix: str) -> None:
-        """Bind the client; the configuration is loaded on first use.
-
-        Args:
-            client: A Redis client with at least twice `CONCURRENT_MAX` connections. The caller closes it.
-        """
         self.prefix = prefix
         self.client = client
         self.limiter = RedisLimiter(CONCURRENT_MAX)

@@ -198,11 +198,7 @@ class SessionFeed:
         return self._partition_revisions.get(partition, 0)
 
     def changes(self, since: int, *, with_ended: bool) -> SessionChanges:
-        """Return the changes of the session list.
-
-        Args:
-            since: The revision that the page knows; -1 for none.
-        """
+        """Return the changes of the session list since the revision that a page knows; -1 for none."""
         if since < self._oldest_revision:
             cached = [*self._live.values(), *(self._ended.values() if with_ended else ())]
             return SessionChanges(is_complete=True, sessions=cached, removed=[], revision=self.revision)
@@ -374,11 +370,7 @@ class SessionFeed:
 
 
 def _addresses_in_use(sessions: Iterable[SessionView], *, full: bool) -> list[str]:
-    """Return the addresses of agents, targets, and the like, most frequent first.
-
-    Args:
-        full: Whether to show full phone numbers; otherwise, numbers are left out.
-    """
+    """Return the addresses of agents, targets, and the like, most frequent first; unless `full`, no numbers."""
     found: Counter[str] = Counter()
     for session in sessions:
         # A party that appears twice in a session counts once.

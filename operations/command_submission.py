@@ -121,10 +121,7 @@ class CommandSubmitter:
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
     ) -> CommandOutcome:
-        """Wait until a command's outcome is final or the timeout expires; return the last outcome read.
-
-        Args:
-            is_gone: Whether the client has disconnected, which ends the wait.
+        """Wait until an outcome is final, the timeout expires, or the client is gone; return the last one read.
 
         Raises:
             CommandIdConflict: a different command with the same id was published first, at the same moment.

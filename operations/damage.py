@@ -26,11 +26,7 @@ _STATES = frozenset(State)
 
 
 def damaged_field(fields: Mapping[str, str]) -> str:
-    """Return the first field of a session's hash that can't be decoded, or `WRONG_TYPE`; empty if all can.
-
-    Args:
-        fields: The session's fields, as `session_hash.all_fields` returns them.
-    """
+    """Return the first of `session_hash.all_fields` that can't be decoded, or `WRONG_TYPE`; empty if all can."""
     if DAMAGED in fields:
         return fields[DAMAGED]
     try:

@@ -72,8 +72,7 @@ class SessionErasure:
     async def erase(self, plan: ErasurePlan) -> None:
         """Erase what was planned. Idempotent: another call removes what is left.
 
-        Raises:
-            ErasureRefused: an event of the session was processed in the meantime.
+        Raise ErasureRefused if an event of the session was processed in the meantime.
         """
         traces = plan.traces
         if not await self._eraser.erase(traces):

@@ -96,11 +96,7 @@ class Rates:
 
 
 async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
-    """Read the system's health.
-
-    Args:
-        now_ms: Unix milliseconds by Redis's clock; 0 to read the clock.
-    """
+    """Read the system's health at a time of Redis's clock, Unix milliseconds; 0 to read the clock."""
     client, keys = reader.client, reader.keys
     seen_at_ms, found = await process_registry.read_all(client, keys)
     now_ms = now_ms or seen_at_ms

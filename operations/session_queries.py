@@ -103,11 +103,7 @@ class SessionQueries(SessionReader):
         return str(entries[0][0].decode()) if entries else "0-0"
 
     async def outcomes(self, after: str) -> list[tuple[str, Fields]]:
-        """Return outcomes with their ids, oldest first, at most `CHUNK` per call.
-
-        Args:
-            after: Id of the last entry seen.
-        """
+        """Return the outcomes after an id, with their ids, oldest first, at most `CHUNK` per call."""
         with store_errors():
             entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
         return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]

@@ -76,11 +76,7 @@ async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
 
 
 def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
-    """Return statistics of transfers.
-
-    Args:
-        outcomes: Entries of the outcome stream, without duplicates.
-    """
+    """Return statistics of transfers, from entries of the outcome stream without duplicates."""
     transfers = [fields for fields in outcomes if fields.get("kind") == "transfer"]
     failed = sum(fields.get("result") in FAILED for fields in transfers)
     waited_s = sorted(one for fields in transfers for one in _answer_times_s(fields))

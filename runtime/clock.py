@@ -47,11 +47,7 @@ class StoreClock:
     """
 
     def __init__(self, clock: Clock, *, offset_ms: float = 0.0) -> None:
-        """Start with the wall clock, until the first reading of Redis's.
-
-        Args:
-            offset_ms: How far this time is ahead of Redis's at the first reading, milliseconds.
-        """
+        """Start with the wall clock; from the first reading of Redis's clock on, be `offset_ms` ahead of that."""
         self._clock = clock
         self._initial_offset_ms = offset_ms
         self._is_synced = False

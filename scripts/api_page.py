@@ -14,11 +14,7 @@ from conferral.webhooks.api.routes import ROUTES, Route
 
 
 def api_page(notes: dict[str, str]) -> str:
-    """Return every route with its parameters and responses, every error type, and every command's fields.
-
-    Args:
-        notes: A description of each error type, by its name in the code.
-    """
+    """Return every route, error type, and command's fields; `notes` describe the error types by their names."""
     intro = _prose(
         "Every route of the control API. For an introduction with examples, see [the control API](../api.md). "
         "`GET /openapi.json` returns the same for programs."

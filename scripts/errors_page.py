@@ -47,11 +47,7 @@ _FIXES = {
 
 
 def errors_page(notes: dict[str, str]) -> str:
-    """Return every error type under its own heading, to which an error's `docs` field links.
-
-    Args:
-        notes: A description of each error type, by its name in the code.
-    """
+    """Return each error type, described by `notes`, under a heading of its own, to which its `docs` field links."""
     intro = _prose(
         "Each error of [the control API](../api.md) has one of these as its `type`; its `docs` is the path to the "
         "section here, relative to the root of the repository. `reason` gives the details."

@@ -51,11 +51,7 @@ FORMAT = """\
 
 
 def printed() -> str:
-    """Return what the demo prints on standard output.
-
-    Raises:
-        RuntimeError: it failed; holds its error output.
-    """
+    """Return what the demo prints on standard output; raise RuntimeError, with its error output, if it fails."""
     program = Path(sys.executable).parent / "conferral"
     ran = subprocess.run(
         [program, *COMMAND.split()[1:]], capture_output=True, text=True, timeout=DEADLINE_S, check=False

@@ -83,11 +83,7 @@ class CallRouting:
         return resolve_address(unquote(dialed[1]), names, self._allowed)
 
     def next_agent(self, session_id: str, agents: Sequence[str], number: int) -> NextAgent | None:
-        """Return the next agent to try after one who could not be reached; None if there is none left.
-
-        Args:
-            number: Index of the last one tried, from 0.
-        """
+        """Return the next agent after the one at `number`, from 0, who could not be reached; None if none is left."""
         for following in range(number + 1, len(agents)):
             try:
                 address = parse_address(agents[following])
@@ -100,14 +96,9 @@ class CallRouting:
 
 
 def call_received_event(form: Fields, inbound: InboundRoute, mode: SessionMode) -> CallReceived:
-    """Return the event for an inbound call, which opens its session.
+    """Return the event that opens an inbound call's session, from any request for the call; it needs an agent.
 
-    Args:
-        form: Fields of any request that Twilio makes for the call.
-        inbound: Who answers it; at least one agent.
-
-    Raises:
-        MalformedCallbackError: A field is missing or malformed.
+    Raise MalformedCallbackError if a field is missing or malformed.
     """
     return call_received(
         form,

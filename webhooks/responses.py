@@ -30,11 +30,7 @@ def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception
 
 
 def store_deadline(request_number: int = 1) -> asyncio.Timeout:
-    """Return the timeout for all that one request reads from Redis and writes to it.
-
-    Args:
-        request_number: How often Twilio has requested the same document, from 1.
-    """
+    """Return the timeout for one request's reads and writes of Redis; `request_number` counts repetitions from 1."""
     return asyncio.timeout(STORE_DEADLINE_S if request_number == 1 else STORE_AGAIN_DEADLINE_S)
 
 

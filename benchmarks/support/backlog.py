@@ -198,12 +198,7 @@ class Traffic:
 async def traffic(
     client: Client, rate_per_s: float, event: Callable[[int], Event], tick_s: float
 ) -> AsyncIterator[Traffic]:
-    """Store events at a steady rate meanwhile.
-
-    Args:
-        event: Makes each event, by its number from 0.
-        tick_s: Interval at which they are stored, in seconds.
-    """
+    """Store events at a steady rate meanwhile, every `tick_s` seconds; `event` makes each by its number from 0."""
     load, is_over = Traffic(), asyncio.Event()
 
     async def keep_storing() -> None:

@@ -30,11 +30,7 @@ _CREDENTIALS = "copy both from the Twilio Console home page; the token may have 
 
 
 async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
-    """Check the Twilio account and one number with two read-only requests.
-
-    Args:
-        number: The number in E.164; empty for `TWILIO_NUMBER`.
-    """
+    """Check the account and a number in E.164, by default `TWILIO_NUMBER`, with two read-only requests."""
     http = PooledHttpClient(
         api_url=settings.api_url, clock=SystemClock(), metrics=Metrics(), total_timeout_s=DEADLINE_S
     )

@@ -53,8 +53,7 @@ def read_history_file(name: str) -> SessionHistory:
 def save_history(history: SessionHistory, name: str) -> None:
     """Write a history to a new file readable only by its owner, because it holds full phone numbers.
 
-    Raises:
-        CommandNotDoneError: the file can't be written, or already exists.
+    Raise CommandNotDoneError if the file can't be written, or already exists.
     """
     from conferral.operations.history import replay
 

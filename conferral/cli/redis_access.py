@@ -79,11 +79,7 @@ def run_query(query: Callable[[SessionQueries], Awaitable[T]], *, is_partial: bo
 
 
 def require_complete(silent: Iterable[StoreError]) -> None:
-    """Verify that all nodes have answered, after what the others answered was printed.
-
-    Raises:
-        CommandNotDoneError: some did not; names them.
-    """
+    """Raise CommandNotDoneError if nodes are silent, once what the others answered is printed; name them."""
     reasons = "; ".join(dict.fromkeys(map(str, silent)))
     if reasons:
         raise CommandNotDoneError(f"incomplete: {reasons}; the calls stored there are missing")

@@ -74,11 +74,7 @@ async def _read_sessions(
 
 
 def table_row(session: "SessionView", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:
-    """Return a session as a table row.
-
-    Args:
-        now_ms: The partition's time, in Unix milliseconds; 0 for this machine's clock.
-    """
+    """Return a session as a table row; `now_ms` is its partition's time, or 0 for this machine's clock."""
     from conferral.operations import session_summary
 
     return (

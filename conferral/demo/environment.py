@@ -64,11 +64,7 @@ class DemoEnvironment:
 
 
 def choose_ports(shift: int = 0) -> Ports:
-    """Choose ports for webhooks, sandbox, and console; say so if they aren't the default ones.
-
-    Raises:
-        CommandNotDoneError: no port is free.
-    """
+    """Choose free ports, and say so if they aren't the default ones; raise CommandNotDoneError if none is free."""
     usual = asdict(Ports())
     chosen: dict[str, int] = {}
     for name, wanted in usual.items():

@@ -77,12 +77,7 @@ class DemoPhones:
         return len((await self._request("GET", "/sandbox/calls?live=true"))["calls"])
 
     async def recorded_s(self, people: Mapping[str, str], since_s: float) -> dict[str, float]:
-        """Return how many seconds of each voice were recorded since a given time, by name.
-
-        Args:
-            people: Names by call SID.
-            since_s: Start, by the sandbox's clock.
-        """
+        """Return how many seconds of each voice were recorded since a sandbox time; `people` are names by call SID."""
         now_s = await self.now_s()
         seconds = dict.fromkeys(people.values(), 0.0)
         for recording in (await self._request("GET", "/sandbox/recordings"))["recordings"]:

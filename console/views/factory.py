@@ -31,11 +31,7 @@ class ViewFactory:
         self._command_line = command_line
 
     def make(self, message: Mapping[str, Any]) -> View:
-        """Return the view that a page's message requests, with the summary that every page shows.
-
-        Raises:
-            BadMessageError: there is no such view.
-        """
+        """Return the view that a message requests, with the summary; raise BadMessageError if there is no such view."""
         return _WithSummary(self._make(message), self.feed, self._dashboard)
 
     def _make(self, message: Mapping[str, Any]) -> View:

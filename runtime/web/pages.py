@@ -74,10 +74,7 @@ _PAGE = """<!doctype html>
 def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
     """Return a page's document; scripts render everything else into its element `page`.
 
-    Args:
-        title: Title until the page sets its own.
-        styles: Style sheets, below `static/`: `shared/tokens.css`, `console.css`.
-        modules: Scripts, likewise.
+    Styles and modules are paths below `static/`; the title is shown until the page sets its own.
     """
     return _PAGE.format(
         title=html.escape(title),

@@ -19,11 +19,7 @@ class SharedResult(Generic[T]):
         self._loaded_at_s = 0.0
 
     async def __call__(self) -> T:
-        """Return the running load's result, or one that is at most a second old.
-
-        Raises:
-            Exception: Whatever the load raised, for everyone who shares it.
-        """
+        """Return the running load's result or error, or one that is at most a second old."""
         loop = asyncio.get_running_loop()
         task = self._task
         if task is None or (task.done() and loop.time() - self._loaded_at_s >= TTL_S):

@@ -75,11 +75,9 @@ def answer(transaction: Transaction, call: Call) -> bool:
 
 
 def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) -> bool:
-    """End the leg; the task `ended` informs related legs. False if it had ended before.
+    """End the leg with Twilio's final status; False if it had ended before.
 
-    Args:
-        status: Twilio's final status.
-        sip_code: The SIP response code, if it isn't the usual one of that status.
+    The task `ended` informs related legs. `sip_code` is given if it isn't the usual one of that status.
     """
     if call.is_final:
         return False

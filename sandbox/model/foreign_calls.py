@@ -17,8 +17,7 @@ def add_calls(transaction: Transaction, count: int, status: str, age_s: float) -
 def add_conference(transaction: Transaction, name: str, participant_count: int, age_s: float) -> str:
     """Add a conference with these participants and age, without any callbacks; return its SID.
 
-    Raises:
-        ValueError: a conference with this name is live, or `participant_count` is 0.
+    Raise ValueError if a conference with this name is live, or `participant_count` is 0.
     """
     if transaction.live_conference(name) is not None or participant_count < 1:
         raise ValueError("a foreign conference needs members and a name that no live one has")

@@ -11,9 +11,7 @@ from conferral.sandbox.model.state import State
 def prune_finished(state: State, hearing: Audibility, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
     """Remove the oldest finished calls and conferences, with recordings and audio; return the calls' SIDs.
 
-    Args:
-        most: How many finished ones of each to keep (count).
-        referenced: Calls to keep in any case.
+    Keeps `most` finished ones of each (count), and `referenced` calls in any case.
     """
     needed = _reachable(state) | referenced
     over = len(state.calls) - len(state.live_calls) - most

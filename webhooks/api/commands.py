@@ -45,8 +45,7 @@ class ApiCommands:
     ) -> CommandOutcome | None:
         """Return a command's outcome once it is final or the time is up; None if Redis is unreachable.
 
-        Raises:
-            RequestError: The id belongs to another command.
+        Raise RequestError if the id belongs to another command.
         """
         if self._waiting >= WAITERS_MAX:
             wait_s = 0

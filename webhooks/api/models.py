@@ -179,11 +179,7 @@ class TokenRequest(BaseModel):
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> "TokenRequest":
-        """Validate a request's body.
-
-        Raises:
-            RequestError: The identity is missing or invalid, or there are other fields.
-        """
+        """Validate a request's body; raise RequestError if the identity is invalid, or there are other fields."""
         try:
             return cls.model_validate(body)
         except ValidationError as error:
