@@ -21,6 +21,7 @@ from tests.worker.executor_harness import (
     START_MS,
     UNKNOWN,
     ExecutorHarness,
+    gated,
     hang_up,
     quick,
     read,
@@ -39,8 +40,9 @@ async def test_retry_after_is_waited_out(system: ExecutorHarness) -> None:
     assert 3.0 <= slept <= 3.25
 
 
-async def test_retry_after_beyond_the_deadline_fails_at_once(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(ProviderBusyError(http_status=429, code=20429, retry_after_s=9))
+@pytest.mark.parametrize("retry_after_s", [8, 9])
+async def test_retry_after_up_to_the_deadline_fails_at_once(system: ExecutorHarness, retry_after_s: float) -> None:
+    system.calls.script["a"].append(ProviderBusyError(http_status=429, code=20429, retry_after_s=retry_after_s))
 
     outcome = await system.run(redirect("a"))
 
@@ -215,8 +217,28 @@ async def test_redirect_that_is_never_confirmed_is_unknown_at_the_deadline(syste
     assert isinstance(await system.run(redirect("a")), EffectUnknown)
 
     assert system.calls.asked.count("a") == 1
-    assert 7.0 < system.time.s <= 8.0
+    assert system.time.s == 7.5, "the next verification would start at the deadline"
     assert system.counts == (0, 0, 1, 0)
+
+
+@pytest.mark.parametrize("has_slot", [True, False])
+@pytest.mark.parametrize("until_s, is_sent", [(9.999, True), (10.0, False)])
+async def test_no_request_is_sent_from_the_deadline_on(has_slot: bool, until_s: float, is_sent: bool) -> None:
+    async def wait(partition: int) -> bool:
+        system.time.s = until_s
+        return True
+
+    def has_renewed(_partition: int) -> bool:
+        """Otherwise, the lease is renewed before the job asks for a slot."""
+        return has_slot or system.time.s > 0
+
+    system = ExecutorHarness(may_send=wait, is_ours=has_renewed)
+
+    outcome = await system.run(gated("a"))
+
+    assert isinstance(outcome, EffectSucceeded if is_sent else EffectFailed)
+    assert system.calls.asked == (["a"] if is_sent else [])
+    assert ("mark a" in system.records.written) is (has_slot or is_sent)
 
 
 async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(system: ExecutorHarness) -> None:

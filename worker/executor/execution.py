@@ -298,7 +298,7 @@ class Execution:
                 self.state = ExecutionState.UNSENT
                 return None
             case RedirectResult.WAIT:
-                if context.policy.verify_interval_s > self._remaining_s():
+                if context.policy.verify_interval_s >= self._remaining_s():
                     return self._deadline_exceeded()
                 await context.sleep(context.policy.verify_interval_s)
                 return None
@@ -337,7 +337,7 @@ class Execution:
         if wait_s is None:
             is_unknown = is_verifying or self._may_already_be_done(error)
             return unknown(self.job.effect) if is_unknown else failed(self.job.effect, error)
-        if wait_s > self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
+        if wait_s >= self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
             return self._deadline_exceeded()
         log.warning(
             "effect_retried",
