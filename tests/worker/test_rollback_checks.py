@@ -84,8 +84,10 @@ def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None
     async def scenario(access: Access, checks: RollbackChecks) -> None:
         checks.add(0, "7:worker", access, lambda: len(access.asked) < 10)
         checks.add(1, "3:worker", access, lambda: True)
-        await asyncio.sleep(30.0)  # a delay: virtual time
+        with capture_logs() as lines:
+            await asyncio.sleep(30.0)  # a delay: virtual time
         assert Counter(name[0] for _, name in access.asked) == {"0": 10, "1": 23}
+        assert [(line["event"], line["partition"]) for line in lines] == [("rollback_checked", 1)]
 
     story(scenario)
 

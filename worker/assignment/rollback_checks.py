@@ -70,19 +70,20 @@ class RollbackChecks:
                     log.error("post_commit_write_failed", partition=check.partition, reason=str(error))
 
     async def _check(self, check: _Check) -> None:
-        session_ids: list[str] | None = None
-        published = 0
-        while check.is_active() and (session_ids is None or published < len(session_ids)):
+        session_ids: list[str] = []
+        rest: list[str] | None = None
+        while check.is_active() and rest != []:
             try:
-                session_ids = await check.access.live_sessions(check.partition) if session_ids is None else session_ids
+                if rest is None:
+                    session_ids = rest = await check.access.live_sessions(check.partition)
                 await check.access.append([
                     AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.rollback}", finding=ROLLED_BACK)
-                    for name in session_ids[published : published + BATCH_MAX]
+                    for name in rest[:BATCH_MAX]
                 ])  # fmt: skip
-                published += BATCH_MAX
+                rest = rest[BATCH_MAX:]
             except StoreUnreachableError as error:
                 log_unreachable(error, partition=check.partition)
             await asyncio.sleep(PAUSE_S)
-        if session_ids is not None and published >= len(session_ids):
+        if rest == []:
             self._metrics.sweep_findings.labels(ROLLED_BACK).inc(len(session_ids))
             log.warning("rollback_checked", partition=check.partition, sessions=len(session_ids))
