@@ -91,15 +91,10 @@ class PartitionStore:
         #: Whether partitions are on several servers, so that one round trip would wait for the slowest of them.
         self._is_cluster = is_cluster(client)
 
-    async def read(self, partition: int, count: int, *, block: bool) -> list[Entry]:
-        """Return the oldest undecided entries; with `block`, wait up to 2 s for one."""
-        key = self._keys.events(partition)
+    async def read(self, partition: int, count: int) -> list[Entry]:
+        """Return the oldest undecided entries; wait up to 2 s for one."""
         with store_errors():
-            if block:
-                entries = await self._reads.read(key, count)
-            else:
-                answer = await self._client.xread({key: "0"}, count=count)
-                entries = answer[0][1] if answer else []
+            entries = await self._reads.read(self._keys.events(partition), count)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
 
     def stop_reading(self, partition: int) -> None:

@@ -60,7 +60,7 @@ class Desk:
             (lambda: self.access.outbox(1), lambda answer: answer == {"one": b"1" * 600}),
             (lambda: self.access.is_idle(0), lambda answer: answer is False),
             (lambda: self.access.live_sessions(0), lambda answer: answer == NAMES),
-            (lambda: self.access.read(2, 1, block=True), is_first_entry),
+            (lambda: self.access.read(2, 1), is_first_entry),
             (taken, lambda answer: getattr(answer, "holder", "") == "9:other"),
             (lambda: self.dials.claim_call("f" * 8, NAMES[5]), lambda answer: answer is False),
             (self.publish, lambda answer: answer is None),

@@ -151,8 +151,8 @@ async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_
     trimmed: list[int] = []
     read = held._context.partition_store.read
 
-    async def reads_and_trims(partition: int, count: int, *, block: bool) -> object:
-        entries = await read(partition, count, block=block)
+    async def reads_and_trims(partition: int, count: int) -> object:
+        entries = await read(partition, count)
         if entries and partition == held.number and len(trimmed) < 3:
             trimmed.append(await system.client.xtrim(stream, maxlen=0))
         return entries

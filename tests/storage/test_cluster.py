@@ -194,7 +194,7 @@ async def test_commits_and_leases_continue_at_the_replica(cluster: ClusterServer
 async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterServers, client: Client) -> None:
     blocking = make_client(cluster.url, blocking=True)
     access = PartitionStore(client, blocking, KEYS)
-    reading = asyncio.create_task(access.read(0, 10, block=True))
+    reading = asyncio.create_task(access.read(0, 10))
     await asyncio.sleep(0.1)  # a delay: nothing shows that a blocked read has begun
     cluster.fail_over(cluster.owner_of(KEYS.events(0)))
     await eventually(lambda: client.xadd(KEYS.events(0), {"type": "x"}))
@@ -204,7 +204,7 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterSe
         try:
             return await reading
         finally:
-            reading = asyncio.create_task(access.read(0, 10, block=True))
+            reading = asyncio.create_task(access.read(0, 10))
 
     async with asyncio.timeout(FAILOVER_S):
         while not (found := await eventually(read)):
@@ -312,11 +312,13 @@ async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers) -> 
 
 
 async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: ClusterServers, client: Client) -> None:
+    for partition in range(8):
+        await client.xadd(KEYS.events(partition), {"type": "end"})
     for node in cluster.nodes:
         node.ask("CONFIG", "RESETSTAT")
     access = PartitionStore(client, client, KEYS)
     for partition in range(8):
-        await access.read(partition, 10, block=False)
+        await access.read(partition, 10)
         await leases.acquire(client, KEYS.lease(partition), "one", SystemClock())
     stats = "".join(str(node.ask("INFO", "COMMANDSTATS")) for node in cluster.nodes)
     assert "cmdstat_xread" in stats

@@ -427,7 +427,7 @@ async def test_finished_effect_is_written_once(access, client, keys, partition):
     await client.hset(keys.outbox(partition), "e", b"{}")
     assert await access.finish_effect(partition, "e", outcome)
     assert not await access.finish_effect(partition, "e", outcome)
-    entries = await access.read(partition, 10, block=False)
+    entries = await access.read(partition, 10)
     assert len(entries) == 1
     fields = {name.decode(): value.decode() for name, value in entries[0].fields.items()}
     assert event_codec.decode(fields, "").effect_id == "e"

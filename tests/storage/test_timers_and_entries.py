@@ -24,7 +24,7 @@ async def test_due_timers_become_entries_oldest_first(access, client, keys, leas
     far = 99_999_999_999_999
     await client.zadd(keys.timers(P), {"lone|s1": 200, "ring|s2": 100, "age|s1": far})
     assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (2, far)
-    entries = await access.read(P, 10, block=False)
+    entries = await access.read(P, 10)
     events = [event_codec.decode({n.decode(): v.decode() for n, v in e.fields.items()}, e.entry_id) for e in entries]
     assert [(event.name, event.session_id, event.due_ms) for event in events] == [
         ("ring_overdue", "s2", 100),
@@ -44,7 +44,7 @@ async def test_timer_beyond_the_31st_bit_of_seconds_keeps_its_time(access, clien
 async def test_every_timer_can_be_read_back(access, client, keys, lease, timer):
     await client.zadd(keys.timers(P), {f"{timer.timer}|s1": 1_500_000_000_123})
     await access.fire_timers(P, lease, lease.acquired_at_ms)
-    entry = (await access.read(P, 1, block=False))[0]
+    entry = (await access.read(P, 1))[0]
     event = event_codec.decode({n.decode(): v.decode() for n, v in entry.fields.items()}, entry.entry_id)
     assert isinstance(event, timer)
     assert event.due_ms == 1_500_000_000_123
@@ -81,11 +81,11 @@ async def test_no_timers_means_no_next_one(access, lease):
 async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
     """Stream ids may go back after a failover; a reader that keeps a position would pass over what came then."""
     await client.xadd(keys.events(P), {"n": "high"}, id="5000-0")
-    assert [entry.entry_id for entry in await access.read(P, 10, block=True)] == ["5000-0"]
+    assert [entry.entry_id for entry in await access.read(P, 10)] == ["5000-0"]
     await client.delete(keys.events(P))
     await client.xadd(keys.events(P), {"n": "low"}, id="1000-0")
     await client.xadd(keys.events(P), {"n": "next"}, id="1001-0")
-    assert [entry.entry_id for entry in await access.read(P, 1, block=True)] == ["1000-0"]
+    assert [entry.entry_id for entry in await access.read(P, 1)] == ["1000-0"]
 
 
 async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, client, keys):

@@ -200,6 +200,21 @@ def test_time_is_redis_s_again_when_nothing_is_timed_by_it(by_s: float):
     of_team(story)
 
 
+@pytest.mark.parametrize("ahead_ms, then_ms", [(-1_000, 0), (-999, -999), (999, 999), (1_000, 0)])
+def test_idle_partition_corrects_its_time_from_one_second_on(ahead_ms: int, then_ms: int):
+    async def story(team: WorkerCluster) -> None:
+        team.join()
+        await team.until_fair(1.0)
+        (holder,) = team.alive.values()
+        clock = holder.keeper.consumers[1].clock
+        clock._own_offset_ms += ahead_ms
+        assert clock.offset_ms == ahead_ms
+        await team.passes(3.0)
+        assert clock.offset_ms == then_ms
+
+    of_team(story)
+
+
 @pytest.mark.parametrize("by_s", [HOUR_S, -HOUR_S])
 def test_workers_own_wall_clock_changes_nothing(by_s: float):
     async def story(team: WorkerCluster) -> None:

@@ -117,3 +117,24 @@ def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPa
         await team.leave(member)
 
     run(story)
+
+
+def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error() -> None:
+    """The next holder must verify effects, so the lease expires instead of being released."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        member = team.join()
+        await team.until_fair(1.0)
+        before = member.keeper.consumers[0]
+        stumbling = Stumbling()
+        stumbling.around(before._context.partition_store, "read")
+        stumbling.is_on = True
+        await publish(team, "s")
+        await team.passes(AGAIN_S)
+        after = member.keeper.consumers[0]
+        assert after is not before
+        assert not after.lease.was_released
+        await team.leave(member)
+
+    run(story)

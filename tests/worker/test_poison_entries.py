@@ -5,8 +5,10 @@ In virtual time, on a Redis in memory.
 
 import asyncio
 
+import pytest
+
 from conferral.statemachine.events import CallReceived
-from conferral.storage.partition.partition_store import append_events
+from conferral.storage.partition.partition_store import Entry, PartitionStore, append_events
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
@@ -21,31 +23,41 @@ def call(number: int) -> CallReceived:
     )  # fmt: skip
 
 
-async def lives(team: WorkerCluster, *, is_deadly: bool) -> ClusterMember:
-    """A worker starts, and dies as soon as it has read entries to decide them."""
+@pytest.mark.parametrize("deadly", [1, 2])
+def test_entry_over_which_three_workers_died_is_dead_lettered_alone(
+    deadly: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, batch = PartitionStore.read, list[Entry]()
 
-    async def checkpoint(name: str, _partition: int) -> None:
-        if is_deadly and name == "after_read":
-            member.kill()
-            await asyncio.Event().wait()
+    async def remembered(store: PartitionStore, partition: int, count: int) -> list[Entry]:
+        batch[:] = await read(store, partition, count)
+        return [*batch]
 
-    member = team.join(checkpoint=checkpoint)
-    await team.passes(TAKE_OVER_S)
-    return member
+    monkeypatch.setattr(PartitionStore, "read", remembered)
 
+    async def starts(team: WorkerCluster) -> ClusterMember:
+        async def dies_of_it(name: str, _partition: int) -> None:
+            session_id = call(deadly).session_id.encode()
+            if name == "after_read" and any(entry.fields[b"session"] == session_id for entry in batch):
+                member.kill()
+                await asyncio.Event().wait()
 
-def test_entry_over_which_three_workers_died_is_dead_lettered_and_the_next_one_decided() -> None:
+        member = team.join(checkpoint=dies_of_it)
+        await team.passes(TAKE_OVER_S)
+        return member
+
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop, partitions=1)
         await append_events(team.client, team.keys, [call(1), call(2)])
-        for _ in range(3):
-            member = await lives(team, is_deadly=True)
-            assert member.process.is_dead
+        for size in (2, 1, 1):
+            assert (await starts(team)).process.is_dead
+            assert len(batch) == size
             assert not await team.client.exists(team.keys.dead)
-        member = await lives(team, is_deadly=False)
+        member = await starts(team)
         letters = await team.client.xrange(team.keys.dead)
         assert [letter[b"dead_reason"] for _, letter in letters] == [b"workers crashed processing it"]
-        assert [await team.client.exists(team.keys.session(call(number).session_id)) for number in (1, 2)] == [0, 1]
+        exist = [await team.client.exists(team.keys.session(call(number).session_id)) for number in (1, 2)]
+        assert exist == [int(number != deadly) for number in (1, 2)]
         await team.leave(member)
 
     run(story)

@@ -7,6 +7,7 @@ The batch processor decides and commits them, and the dispatcher acts. If the pr
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -85,12 +86,13 @@ class PartitionConsumer:
         """Run until the lease is lost or the worker stops; finish the batch in hand."""
         is_well = False
         try:
-            with contain(ItemKind.DECISION, self._context.metrics, passing=(LeaseLostError,), partition=self.number):
+            with (
+                suppress(LeaseLostError),
+                contain(ItemKind.DECISION, self._context.metrics, passing=(LeaseLostError,), partition=self.number),
+            ):
                 while self.is_active:
                     await self._run_tolerantly(self._run_once if self._has_recovered else self._recover)
                 is_well = True
-        except LeaseLostError:
-            is_well = False
         finally:
             # After an unexpected error, let the lease expire instead of releasing it, so the next holder verifies
             # effects.
@@ -141,10 +143,12 @@ class PartitionConsumer:
 
     async def _run_once(self) -> None:
         count = 1 if self._suspects_left else BATCH_MAX
-        entries = await self._context.partition_store.read(self.number, count, block=True)
-        if not entries or not self.is_active:
+        entries = await self._context.partition_store.read(self.number, count)
+        if not self.is_active:
+            return
+        if not entries:
             self._suspects_left = 0
-            if self.is_active and abs(self.clock.offset_ms) >= CLOCK_JUMP_MS:
+            if abs(self.clock.offset_ms) >= CLOCK_JUMP_MS:
                 await self._resync_clock()
             return
         if self._suspects_left:
