@@ -226,15 +226,7 @@ class Sweeper:
             self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         else:
             await self._save(self._store.save_last_sweep(store_started_ms))
-        _report(
-            self._metrics,
-            self._clock.wall_ms(),
-            account,
-            diff,
-            findings,
-            len(behind),
-            self._clock.monotonic_s() - started_s,
-        )
+        self._report(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
     async def _save(self, save: Awaitable[None]) -> None:
         """Save a value for the next holder. If that fails (a full Redis), the next holder does without."""
@@ -376,32 +368,25 @@ class Sweeper:
         names = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]
         return await self._store.ended_sessions(names)
 
-
-def _report(
-    metrics: Metrics,
-    wall_ms: int,
-    account: AccountSnapshot,
-    diff: AccountDiff,
-    findings: list[Finding],
-    behind: int,
-    duration_s: float,
-) -> None:
-    metrics.sweeps.labels("done").inc()
-    metrics.sweep_seconds.observe(duration_s)
-    metrics.sweep_last_success.set(wall_ms / 1000)
-    metrics.sweep_pages.labels("calls").inc(account.call_pages)
-    metrics.sweep_pages.labels("conferences").inc(account.conference_pages)
-    for difference, count in Counter(finding.difference.value for finding in findings).items():
-        metrics.sweep_findings.labels(difference).inc(count)
-    is_truncated = not (account.has_all_calls and account.has_all_conferences)
-    log.info(
-        "account_swept",
-        calls=len(account.calls),
-        conferences=len(account.conferences),
-        pages=account.call_pages + account.conference_pages,
-        sessions=diff.sessions,
-        findings=len(findings),
-        behind=behind,
-        duration_ms=round(duration_s * 1000),
-        reason="more is live than is read" if is_truncated else "",
-    )
+    def _report(
+        self, account: AccountSnapshot, diff: AccountDiff, findings: list[Finding], behind: int, duration_s: float
+    ) -> None:
+        self._metrics.sweeps.labels("done").inc()
+        self._metrics.sweep_seconds.observe(duration_s)
+        self._metrics.sweep_last_success.set(self._clock.wall_ms() / 1000)
+        self._metrics.sweep_pages.labels("calls").inc(account.call_pages)
+        self._metrics.sweep_pages.labels("conferences").inc(account.conference_pages)
+        for difference, count in Counter(finding.difference.value for finding in findings).items():
+            self._metrics.sweep_findings.labels(difference).inc(count)
+        is_truncated = not (account.has_all_calls and account.has_all_conferences)
+        log.info(
+            "account_swept",
+            calls=len(account.calls),
+            conferences=len(account.conferences),
+            pages=account.call_pages + account.conference_pages,
+            sessions=diff.sessions,
+            findings=len(findings),
+            behind=behind,
+            duration_ms=round(duration_s * 1000),
+            reason="more is live than is read" if is_truncated else "",
+        )
