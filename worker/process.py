@@ -27,7 +27,6 @@ from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
-from conferral.worker.executor.request_shares import RequestShares
 from conferral.worker.monitoring_server import serve_monitoring
 from conferral.worker.readiness import Readiness
 from conferral.worker.wiring import Connections, WorkerParts
@@ -131,7 +130,7 @@ class Worker:
                 return await run_until_stopped(stop, tasks)
             finally:
                 stop_by_s = await stopping
-                await self._drain(connections.client, keys, parts.assigner, parts.executor, parts.shares, stop_by_s)
+                await self._drain(connections.client, keys, parts, stop_by_s)
         finally:
             await connections.close()
 
@@ -189,29 +188,21 @@ class Worker:
             self._policy = replace(self._policy, fallback=fallback)
         return self._policy
 
-    async def _drain(
-        self,
-        client: Client,
-        keys: Keys,
-        assigner: PartitionAssigner,
-        executor: Executor,
-        shares: RequestShares,
-        stop_by_s: float,
-    ) -> None:
+    async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
         """Wait for requests in flight, then release their leases, so other workers need not wait for them to expire."""
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
-        handing_over = asyncio.ensure_future(assigner.drain(is_drained, executor))
-        (task,) = self._with_restarts(is_drained, {"request_shares": lambda: shares.run(is_drained)}).values()
+        handing_over = asyncio.ensure_future(parts.assigner.drain(is_drained, parts.executor))
+        (task,) = self._with_restarts(is_drained, {"request_shares": lambda: parts.shares.run(is_drained)}).values()
         refreshing_shares = asyncio.ensure_future(task)
-        await executor.drain(max(0.0, left_s - RELEASE_S))
+        await parts.executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
             async with asyncio.timeout(max(RELEASE_S, stop_by_s - self._clock.monotonic_s())):
                 await handing_over
-                await assigner.release()
+                await parts.assigner.release()
                 await refreshing_shares
-                await shares.release()
+                await parts.shares.release()
                 await process_registry.deregister(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             log_unreachable(error, task="stop")

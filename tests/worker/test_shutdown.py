@@ -1,6 +1,7 @@
 """A worker stops in bounded time, even if Redis or Twilio is silent. In virtual time."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -56,9 +57,8 @@ def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(
         stop.set()
         stop_by_s = await worker._stop_deadline_s(stop)
         await asyncio.sleep(spent_s)  # a delay: virtual time
-        assigner: Any = SilentAssigner()
-        silent: Any = executor
-        await worker._drain(client, Keys("test", 4), assigner, silent, silent, stop_by_s)
+        parts: Any = SimpleNamespace(assigner=SilentAssigner(), executor=executor, shares=executor)
+        await worker._drain(client, Keys("test", 4), parts, stop_by_s)
         assert loop.time() == pytest.approx(stopped_s)
         assert executor.drained_s == pytest.approx(drained_s), "what is under way is given its time"
 
