@@ -39,6 +39,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/metrics.md": reference_pages.metrics_page,
     "docs/reference/redis.md": reference_pages.redis_page,
     "docs/reference/log-events.md": log_events_page.log_events_page,
+    "docs/reference/cli.md": reference_pages.cli_page,
     "docs/reference/faults.md": faults_page.faults_page,
     "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
     "docs/performance-cost.svg": performance_page.cost_plot,
@@ -47,8 +48,6 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 for page in ("README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)
-if reference_pages.has_command_line():
-    PAGES["docs/reference/cli.md"] = reference_pages.cli_page
 
 
 def pages() -> dict[str, str]:

@@ -1,7 +1,5 @@
 """Generate the pages of docs/reference/, each from the code that it describes."""
 
-import importlib
-import importlib.util
 import inspect
 import re
 import textwrap
@@ -9,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
+import typer
 from prometheus_client.metrics import MetricWrapperBase
 from source_notes import ROOT, header_of
 
+from conferral import main
 from conferral.runtime import setting_errors
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
@@ -268,18 +268,9 @@ def _example() -> Session:
 # ---- the command line --------------------------------------------------------------------------------------------
 
 
-def has_command_line() -> bool:
-    """Whether this tree contains the CLI."""
-    return importlib.util.find_spec("conferral.main") is not None
-
-
 def command_tree() -> Any:
     """Return the CLI as click's command tree."""
-    import typer
-
-    module = importlib.import_module("conferral.main")
-    apps = [value for value in vars(module).values() if isinstance(value, typer.Typer)]
-    return typer.main.get_command(apps[0])
+    return typer.main.get_command(main.app)
 
 
 def cli_page() -> str:

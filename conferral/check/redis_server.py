@@ -1,8 +1,10 @@
-"""Check that Redis is safe for calls: version, eviction, persistence, replication, scripts, and Conferral's keys."""
+"""Check that Redis is safe for calls: the server, its persistence, scripts, and Conferral's keys and live sessions."""
 
 from typing import Any
 
 from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.operations.damage import damaged_field, describe_damage, repair_of
+from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import Client, store_errors
@@ -14,6 +16,10 @@ from conferral.storage.scripts import SCRIPTS
 VERSION_MIN = (6, 2)
 #: First version that reports replication and consumer group lag.
 VERSION_WITH_LAG = (7, 0)
+#: Maximum number of sessions decoded, so that the check answers within seconds.
+CHECKED_MAX = 5_000
+#: Maximum number of damaged sessions listed by name.
+LISTED_MAX = 5
 #: What to do about an error that a setting causes.
 FIXES = {
     LOGIN_REFUSED: "correct the user and password in REDIS_URL",
@@ -147,3 +153,20 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         fix = "once every process is updated, run: conferral upgrade"
         return warn("setup", f"{found}; this Conferral supports {SCHEMA_VERSION}", fix), keys
     return ok("setup", found), keys
+
+
+async def check_sessions(client: Client, keys: Keys) -> CheckResult:
+    """Check the stored state of live sessions."""
+    reader = SessionQueries(client, keys)
+    live = await reader.live_ids()
+    checked = live[:CHECKED_MAX]
+    damaged: dict[str, str] = {}
+    for start in range(0, len(checked), CHUNK):
+        records = await reader.read_hashes(checked[start : start + CHUNK])
+        damaged |= {name: field for name, fields in records.items() if (field := damaged_field(fields))}
+    if not damaged:
+        of = "" if len(checked) == len(live) else f" of {len(live)}"
+        return ok("sessions", f"{len(checked)}{of} live sessions are readable")
+    named = ", ".join(f"{name} ({describe_damage(field)})" for name, field in list(damaged.items())[:LISTED_MAX])
+    more = f" and {len(damaged) - LISTED_MAX} more" if len(damaged) > LISTED_MAX else ""
+    return fail("sessions", f"the stored state is damaged: {named}{more}", repair_of(next(iter(damaged.values()))))

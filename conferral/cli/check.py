@@ -104,7 +104,6 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
     from conferral.check import redis_server
     from conferral.check.cluster import check_cluster
     from conferral.check.result import fail
-    from conferral.check.sessions import check_sessions
     from conferral.check.workers import check_workers
     from conferral.runtime.errors import StoreError
 
@@ -120,7 +119,7 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
         if keys is not None:
             lines += await check_cluster(client, keys)
             lines += await check_workers(client, keys)
-            lines.append(await check_sessions(client, keys))
+            lines.append(await redis_server.check_sessions(client, keys))
     except StoreError as error:
         lines.append(fail("Redis", f"{place}: {error}", redis_server.FIXES.get(str(error), "check its log")))
     return lines

@@ -1,4 +1,4 @@
-"""Create the view that a page requests."""
+"""Create the view that a page requests, and the views that the dashboard provides."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,6 @@ from conferral.console.log_cache import LogCache
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
 from conferral.console.views.dead_letters import DeadLettersView
-from conferral.console.views.health import HealthView
 from conferral.console.views.session import SessionDetailView
 from conferral.console.views.sessions import SessionListView
 from conferral.console.views.view import BadMessageError, View, read_count, read_flag, read_text
@@ -60,6 +59,24 @@ class ViewFactory:
                 return DeadLettersView(self.redis, self._clock, read_text(message, "reason", REASON_MAX), full=full)
             case _:
                 raise BadMessageError("view: must be sessions, session, health or dead")
+
+
+class HealthView:
+    """The health as sent to one page."""
+
+    with_ended = False
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._sent = b""
+
+    async def new_messages(self) -> list[bytes]:
+        """Return everything, if anything has changed."""
+        message = await self._dashboard.health()
+        if message == self._sent:
+            return []
+        self._sent = message
+        return [message]
 
 
 class _WithSummary:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from conferral.console import app as app_module
-from conferral.console.views.health import HealthView
+from conferral.console.views.factory import HealthView
 from conferral.console.websocket import MESSAGE_BYTES_MAX
 from conferral.storage.connection.client import make_client
 from tests.console.console_helpers import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from conferral.sandbox.model import recordings
-from conferral.sandbox.model.inputs import Params, RestRequest
+from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest import account_routes, call_routes, conference_routes, resources
 from conferral.sandbox.model.rest.form import Form, RestError, error_answer, not_found, not_modeled
@@ -108,24 +108,14 @@ def _recordings(transaction: Transaction, request: RestRequest, key: str, owner_
         it for it in transaction.state.recordings.values() if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)
     ]
     if not key:
-        if request.method != "GET":  # only a call's recording can be started via REST
-            raise _not_allowed(request.method)
-        return _recording_list(transaction, request.path, of_owner, request.params)
+        return _recording_list(transaction, request, of_owner)
     if key == "Twilio.CURRENT":
         found = next((it for it in reversed(of_owner) if it.ended_at_s is None), None)
     else:
         found = next((it for it in of_owner if it.sid == key), None)
-    if found is None:
-        raise not_found(request.path)
-    match request.method:
-        case "GET":
-            return RestAnswer(200, resources.recording_resource(transaction.state, found))
-        case "POST":
-            return call_routes.update_recording(transaction, found, Form(request.params))
-        case "DELETE":
-            recordings.delete(transaction, found)
-            return RestAnswer(204)
-    raise _not_allowed(request.method)
+    if found is not None and request.method == "POST":
+        return call_routes.update_recording(transaction, found, Form(request.params))
+    return _recording(transaction, request, found)
 
 
 def _account_recordings(transaction: Transaction, request: RestRequest, key: str) -> RestAnswer:
@@ -141,29 +131,32 @@ def _account_recordings(transaction: Transaction, request: RestRequest, key: str
         if wanted["CallSid"] in ("", it.call_sid) and wanted["ConferenceSid"] in ("", it.conference_sid)
     ]
     if not key:
-        if request.method != "GET":  # a call's recording is started under the call's path
-            raise _not_allowed(request.method)
-        return _recording_list(transaction, request.path, found, request.params)
-    recording = transaction.state.recordings.get(key)
-    if recording is None:
+        return _recording_list(transaction, request, found)
+    return _recording(transaction, request, transaction.state.recordings.get(key))
+
+
+def _recording(transaction: Transaction, request: RestRequest, found: Recording | None) -> RestAnswer:
+    if found is None:
         raise not_found(request.path)
     match request.method:
         case "GET":
-            return RestAnswer(200, resources.recording_resource(transaction.state, recording))
+            return RestAnswer(200, resources.recording_resource(transaction.state, found))
         case "DELETE":
-            recordings.delete(transaction, recording)
+            recordings.delete(transaction, found)
             return RestAnswer(204)
     raise _not_allowed(request.method)
 
 
-def _recording_list(transaction: Transaction, path: str, found: list[Recording], query: Params) -> RestAnswer:
-    created = Form(query).time_filter("DateCreated")
+def _recording_list(transaction: Transaction, request: RestRequest, found: list[Recording]) -> RestAnswer:
+    if request.method != "GET":  # a recording is started under its call's path
+        raise _not_allowed(request.method)
+    created = Form(request.params).time_filter("DateCreated")
     shown = [it for it in reversed(found) if created(it.started_at_s)]
     return resources.list_page(
         transaction.state,
-        path,
+        request.path,
         "recordings",
         shown,
         lambda it: resources.recording_resource(transaction.state, it),
-        query,
+        request.params,
     )
