@@ -172,6 +172,11 @@ class Party(BaseRecord, frozen=True):
         return self.answered and self.in_conference and not self.is_gone
 
     @property
+    def is_target(self) -> bool:
+        """Whether it is a target of the running transfer, by its name."""
+        return self.name == TARGET or self.name.startswith(f"{TARGET}-")
+
+    @property
     def is_supervisor(self) -> bool:
         """Whether the party is a supervisor, who doesn't count as a party."""
         return bool(self.supervises)
@@ -328,7 +333,7 @@ class Session(BaseRecord, frozen=True):
     @property
     def targets(self) -> tuple[Party, ...]:
         """The parties that the running transfer has dialed."""
-        return tuple(p for p in self.parties.values() if p.name == TARGET or p.name.startswith(f"{TARGET}-"))
+        return tuple(party for party in self.parties.values() if party.is_target)
 
     @property
     def participants(self) -> tuple[Party, ...]:

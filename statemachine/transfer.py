@@ -50,6 +50,8 @@ class TransferState(BaseRecord, frozen=True):
     #: Why it failed or was canceled, comma-separated: the target's reason, then those of the recalls.
     reason: str = ""
     stage: TransferStage = TransferStage.CONVERTING
+    #: Reads since the stage has lasted too long (count).
+    stage_reads: int = 0
     options: DialOptions = DialOptions()
     #: Id of the `transfer` command; empty once its outcome was reported.
     command_id: str = ""

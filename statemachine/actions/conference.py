@@ -171,8 +171,12 @@ def apply_conference(draft: Draft, event: CallsRead) -> None:
 
 
 def apply_presence(draft: Draft, event: CallsRead) -> None:
-    """Record participants that a read shows. A missing party may only be unlisted yet."""
-    if not event.conference_sid:
+    """Record participants that a read shows. A missing party, or the end of a conference, may not show yet.
+
+    A transfer leaves a conference for good. A waiting party's may be alive, although Twilio refused a dial into it.
+    """
+    is_left = draft.state is State.TRANSFERRING and event.conference_sid in draft.session.former_conferences
+    if not event.conference_sid or is_left:
         return
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)

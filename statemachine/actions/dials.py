@@ -263,6 +263,7 @@ def note_call_not_found(draft: Draft, event: EffectOutcome) -> None:
     """Give up the dial: the call list does not show its call, or could not be read."""
     party = searched_party(draft, event)
     assert party is not None  # the guard has found it
+    draft.change_party(party, dial_check_at_ms=0)
     note_gone(draft, party.name, "unknown")
     set_dial_timer(draft)
 

@@ -3,7 +3,7 @@
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_not_ours, reported_reason
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
@@ -65,7 +65,7 @@ def mark_released(draft: Draft, party: Party) -> None:
 
 def _leave_reason(party: Party, reason: str) -> str:
     """Return why a dialed party is gone, in the words of outcome records."""
-    if party.is_leaving and party.name.startswith(TARGET) and reason in FINAL_CALL_STATUSES:
+    if party.is_leaving and party.is_target and reason in FINAL_CALL_STATUSES:
         return "cancelled"
     if party.answered or reason not in FINAL_CALL_STATUSES:
         return reason

@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
     Remove,
 )
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.ended_session import may_have_called
+from conferral.statemachine.guards.ended_session import is_being_searched, may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
 from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY, EndReason, has_left_guests, is_not_ours
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
@@ -98,6 +98,7 @@ def end_gate_rejected(draft: Draft, event: GateDecided) -> None:
 
 def end_agent_not_dialed(draft: Draft, event: EffectOutcome) -> None:
     """End the session: the agent of an outbound session could not be dialed."""
+    draft.change_party(draft.session.parties[AGENT], dial_check_at_ms=0)
     note_gone(draft, AGENT, "failed" if isinstance(event, EffectFailed) else "unknown")
     end_session(draft, EndReason.AGENT_FAILED)
 
@@ -253,6 +254,8 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         draft.emit(EndConference, conference_sid=session.conference_sid)
     for party in session.parties.values():
         if party.is_gone:
+            if is_being_searched(party, draft.now_ms):
+                find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
         if party.call_sid and not is_not_ours(session, party):
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)

@@ -21,6 +21,11 @@ def may_have_called(party: Party) -> bool:
     return is_unknown_dial(party) and party.dial_check in _UNKNOWN
 
 
+def is_being_searched(party: Party, now_ms: int) -> bool:
+    """Whether the search for a party's dial may have no result yet."""
+    return is_unknown_dial(party) and party.dial_check == "searched" and now_ms < party.dial_check_at_ms
+
+
 def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
     """Whether the live call continues elsewhere: Conferral or another app redirected it, or another app owns it."""
     party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None

@@ -133,7 +133,7 @@ def enter_stage(stages: Stages) -> Action:
             draft.change(opening=stages[0])
             return
         if len(stages) == 1:
-            draft.change_transfer(stage=stages[0])
+            draft.change_transfer(stage=stages[0], stage_reads=0)
         stage = draft.transfer.stage
         assert stage in stages, stage
         timeout = LIMITS.get(stage, "")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conferral.statemachine.events import StageOverdue
 from tests.statemachine.conference_scenarios import parked_from_bridge, retrieving
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, talking
@@ -66,3 +67,10 @@ def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is
     assert (story.session.conference_sid, story.session.former_conferences) == (OTHER_CONFERENCE, (CONFERENCE,))
     story.conference_ends(by="agent").expect("transferring", phase="blind")
     assert [party.name for party in story.session.participants] == ["customer"]
+
+
+def test_former_conference_that_twilio_still_lists_is_not_entered_again():
+    story = blind_from_bridge().placed("target").conference_ends().expect("transferring", "hang up target")
+    story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
+    assert (story.session.conference_sid, story.session.former_conferences) == ("", (CONFERENCE,))
+    assert not story.session.participants

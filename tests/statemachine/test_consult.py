@@ -437,3 +437,16 @@ def test_swap_is_not_given_up_before_the_read_that_follows_a_rollback():
     story.succeeds("update_participant", "target", story.session.parties["target"].update_effect_id)
     shows_all(story, version=story.session.facts_version - 1).expect("transferring", "look")
     shows_all(story).expect("transferring").expect_held("target").expect_command("swap-1", "accepted", "done")
+
+
+def test_target_whom_twilio_refuses_to_hang_up_is_hung_up_again_later_and_later():
+    story = talking("consult").cancel().expect("transferring", "hang up target")
+    waits_s = []
+    for _ in range(10):
+        hang_up = next(effect for effect in reversed(story.effects) if effect.kind == "hang_up_call")
+        story.fails("hang_up_call", "target", effect_id=hang_up.effect_id)
+        waits_s.append((story.session.timers["stage"] - story.now_ms) // 1000)
+        story.fires(StageOverdue).expect("transferring", "look", "hang up target")
+        story.reads(conference=CONFERENCE, inside=("customer", "agent", "target"), target="in-progress")
+    assert waits_s == [2, 2, 2, 2, 2, 2, 4, 8, 16, 32]
+    story.leaves("target").expect("transferring", "unhold customer")

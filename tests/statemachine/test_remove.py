@@ -299,3 +299,25 @@ def test_party_the_transfer_does_not_depend_on_is_simply_hung_up():
 def test_transfer_may_complete_while_the_lawyer_is_being_released():
     story = added().transfer("warm").takes_part("target").remove("lawyer").leaves("agent").expect("conferenced")
     story.leaves("lawyer").expect("conferenced").expect_command("remove-1", "accepted", "done").expect_timers()
+
+
+@pytest.mark.parametrize("is_unknown_first", [True, False])
+def test_search_for_a_removed_party_is_repeated_by_an_end_that_comes_before_its_result(is_unknown_first):
+    """What was not done before the end is dropped; the phone may be ringing."""
+    story = ordering().add(confirm=True).confirms("customer", "agent")
+    story = story.unknown_outcome("lawyer").remove("lawyer") if is_unknown_first else story.remove("lawyer")
+    story = story if is_unknown_first else story.unknown_outcome("lawyer")
+    story.expect("conferenced", "find lawyer").end()
+    story.expect("ended", "end room", "find lawyer")
+    story.found("lawyer").expect("ended", "hang up a call")
+
+
+def test_search_that_must_have_a_result_by_now_is_not_repeated_by_the_end():
+    story = ordering().add(confirm=True).confirms("customer", "agent").unknown_outcome("lawyer").remove("lawyer")
+    story.later(30_000).end().expect("ended", "end room")
+
+
+def test_added_party_with_a_name_like_a_targets_was_not_cancelled():
+    story = ordering().add("targeted").confirms("customer", "agent").takes_part("targeted").remove("targeted")
+    story.call("targeted", "completed")
+    assert story.session.parties["targeted"].left_reason == "completed"

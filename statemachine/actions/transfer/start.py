@@ -72,6 +72,11 @@ _PHASES = {
 
 _NO_OPTIONS = DialOptions()
 
+#: Reads of a stage at the same interval: callbacks may be late or lost. After that, the interval doubles (count).
+_STEADY_READS = 5
+#: Up to this often: from 2 s to 32 s (count).
+_DOUBLINGS_MAX = 4
+
 
 # ---- start -------------------------------------------------------------------------------------------------------
 
@@ -388,24 +393,36 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
     """Read Twilio repeatedly: what the stage waits for has not happened."""
     if draft.transfer.stage is TransferStage.DIALING and not a_party_is_missing(draft):
         return  # the missing party has left or joined by now
+    if draft.transfer.stage is TransferStage.CANCELLING:
+        _hang_up_again(draft, *draft.session.targets)
     read_calls(draft, event)
-    draft.set_timer(StageOverdue, draft.policy.confirm_interval_ms)
+    _read_stage_again(draft, draft.policy.confirm_interval_ms)
+
+
+def _hang_up_again(draft: Draft, *parties: Party) -> None:
+    """Hang up parties that should have left. A hangup without an outcome waits for a slot, or is being retried."""
+    for party in parties:
+        if not party.hang_up_effect_id:
+            draft.change_party(party, hang_up_requested=False)
+
+
+def _read_stage_again(draft: Draft, wait_ms: int) -> None:
+    """Set the time of the stage's next read: later and later, because Twilio may have refused for good."""
+    reads = draft.transfer.stage_reads + 1
+    draft.change_transfer(stage_reads=reads)
+    doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
+    draft.set_timer(StageOverdue, wait_ms * 2**doublings)
 
 
 def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
-    """Hang up the agent if they should have left but no callback said so, and read Twilio.
-
-    A hangup without an outcome is not emitted again: it waits for a request slot, or is being retried.
-    """
+    """Hang up the agent if they should have left but no callback said so, and read Twilio."""
     if draft.session.open_redirects or not agent_lingers(draft) or customer_was_not_moved(draft, event):
         read_at_stage_timeout(draft, event)
         return
-    agent = draft.session.parties[AGENT]
-    if not agent.hang_up_effect_id:
-        draft.change_party(agent, hang_up_requested=False)
+    _hang_up_again(draft, draft.session.parties[AGENT])
     arriving = draft.transfer.stage is TransferStage.MOVING_CUSTOMER
     again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
-    draft.set_timer(StageOverdue, max(1, again_ms) if arriving else draft.policy.confirm_interval_ms)
+    _read_stage_again(draft, max(1, again_ms) if arriving else draft.policy.confirm_interval_ms)
     read_calls(draft, event)
 
 
