@@ -35,7 +35,12 @@ from conferral.telephony.parameters.dial import (
     check_dial_allowed,
     participant_parameters,
 )
-from conferral.telephony.parameters.participant import announcement_parameters, shows_update, update_parameters
+from conferral.telephony.parameters.participant import (
+    announcement_parameters,
+    is_label,
+    shows_update,
+    update_parameters,
+)
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.rest_requests import send
 from conferral.telephony.twilio_queries import TwilioQueries
@@ -96,9 +101,11 @@ class TwilioApi(TwilioQueries):
         except ProviderRefusedError as error:
             if error.code not in NOT_STARTED:
                 raise
-            # Twilio can't end a conference that has not started, so hang up everyone who waits in it.
+            # Twilio can't end a conference that has not started, so hang up everyone who waits in it. Guests have no
+            # label of ours, and their calls are not ours to end.
             for seen in await self.participants_in(effect.conference_sid):
-                await self._complete(seen.call_sid)
+                if is_label(seen.label):
+                    await self._complete(seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""

@@ -57,12 +57,14 @@ async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, 
 
 
 @pytest.mark.parametrize("code", [16001, 16099])
-async def test_everyone_in_a_conference_that_can_not_be_ended_is_hung_up(code: int) -> None:
-    """Twilio ends no conference that has not started."""
+async def test_everyone_but_guests_in_a_conference_that_can_not_be_ended_is_hung_up(code: int) -> None:
+    """Twilio ends no conference that has not started. Another app owns the call of a guest, CA7."""
+    labels = {"CA1": "customer-1", "CA7": None, "CA8": "supervisor-3", "CA9": "x-4"}
+    inside = ({"call_sid": sid, "label": label, "status": "connected"} for sid, label in labels.items())
     calls, http = calls_with(
-        PICTURE
-        | {
+        {
             "POST Conferences/CF1": from_status(400, code),
+            "GET Conferences/CF1/Participants": page("participants", *inside),
             "POST Calls/CA1": {"sid": "CA1"},
             "POST Calls/CA8": from_status(404, 20404),
             "POST Calls/CA9": {"sid": "CA9"},
