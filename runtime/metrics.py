@@ -172,6 +172,11 @@ class Metrics:
             "Requests answered by the webhooks, by route and HTTP status",
             ["route", "status"],
         )
+        self.webhook_rejections = self._counter(
+            "conferral_webhook_rejections_total",
+            "Requests that the webhooks rejected, by route and reason (unsigned, wrong-signature, too-large...)",
+            ["route", "reason"],
+        )
         self.webhook_store_errors = self._counter(
             "conferral_webhook_store_errors_total", "Requests answered while Redis was unreachable, by route", ["route"]
         )

@@ -90,7 +90,7 @@ MEANINGS = {
     "twilio_unreachable": "Ten requests in a row got no answer or a 5xx; requests pause, except for hang-ups.",
     "unexpected_error": "A defect: one item was lost, and everything else continues; `where` says which kind.",
     "webhook_accepted": "A request from Twilio was answered.",
-    "webhook_rejected": "A webhook rejected a request; `reason` says why.",
+    "webhook_rejected": "Webhooks rejected requests; `reason` says why, `count` how many since the last line.",
     "webhook_replayed": "A signed voice request of an old call was sent again; the answer only hangs up.",
     "webhooks_listening": "The webhooks listen on `host` and `port`.",
     "webhooks_stopped": "The webhooks have stopped.",

@@ -1,9 +1,10 @@
 """The webhooks application: routes, error responses, and what all answers share.
 
 A handler is short: authenticate, parse, publish, answer. A rejected request gets a status without a body. Nothing is
-published, and the log gets one line without any request data.
+published. It is counted, and sometimes logged, without any request data.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -59,6 +60,9 @@ log = structlog.get_logger()
 
 #: Paths that also accept GET: Twilio's default for what is played on hold.
 _GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
+#: Minimum interval between two log lines about requests to one path that are rejected for one reason, seconds; each
+#: line has their count. Anyone can send any number of them.
+REJECTIONS_LOG_EVERY_S = 60.0
 #: Handler errors that have their own answer.
 _EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
 
@@ -94,7 +98,8 @@ def make_app(
     documents = TwimlBuilder.of(settings)
     without_store = signed_routes(settings, NoRedisIngest(), twilio, metrics, directory)
     rescue = Rescue(settings, documents, CallRouting(settings, directory), metrics, without_store)
-    shared = _Shared(authenticator, documents, rescue, _Durations(metrics.webhook_requests), metrics, clock)
+    durations, rejections = _Durations(metrics.webhook_requests), _Rejections(metrics, clock)
+    shared = _Shared(authenticator, documents, rescue, durations, rejections, metrics, clock)
     direct: dict[str, DirectHandler] = {}
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may strip the public URL's path or keep it. Both are served; the signature covers the URL as Twilio
@@ -156,6 +161,26 @@ class _Durations:
         child.observe(duration_s)
 
 
+class _Rejections:
+    """Counts rejected requests, and logs some."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        #: By path and reason: requests since the last line, and when it was written, monotonic seconds.
+        self._unlogged: dict[tuple[str, Rejection], tuple[int, float]] = {}
+
+    def record(self, path: str, status: int, reason: Rejection) -> None:
+        self._metrics.webhook_rejections.labels(path, reason.value).inc()
+        now_s = self._clock.monotonic_s()
+        count, logged_at_s = self._unlogged.get((path, reason), (0, -math.inf))
+        count += 1
+        if now_s - logged_at_s >= REJECTIONS_LOG_EVERY_S:
+            log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
+            count, logged_at_s = 0, now_s
+        self._unlogged[path, reason] = count, logged_at_s
+
+
 @dataclass(frozen=True, slots=True)
 class _Shared:
     """What all signed routes use."""
@@ -164,6 +189,7 @@ class _Shared:
     documents: TwimlBuilder
     rescue: Rescue
     durations: _Durations
+    rejections: _Rejections
     metrics: Metrics
     clock: Clock
 
@@ -202,7 +228,7 @@ class _SignedRoute:
                 response = web.Response(status=error.status)
             else:
                 is_signed = error.reason is Rejection.REPEATED_FIELD
-                response = self._refused(error.reason) if is_signed else _rejected(path, error.status, error.reason)
+                response = self._refused(error.reason) if is_signed else self._rejected(error.status, error.reason)
         except ReplayedCallError:
             log.warning("webhook_replayed", url_path=path)
             response = twiml_response(shared.documents.hang_up())
@@ -230,13 +256,16 @@ class _SignedRoute:
     def _refused(self, reason: Rejection) -> web.Response:
         """Return the answer to a request from Twilio that can't be parsed."""
         if self._path not in SPOKEN_PATHS:
-            return _rejected(self._path, 400, reason)
-        log.warning("webhook_rejected", url_path=self._path, status=200, reason=reason.value)
+            return self._rejected(400, reason)
+        self._shared.rejections.record(self._path, 200, reason)
         return twiml_response(self._shared.documents.say_and_hang_up(Phrase.UNREACHABLE))
 
+    def _rejected(self, status: int, reason: Rejection) -> web.Response:
+        self._shared.rejections.record(self._path, status, reason)
+        return _empty_response(self._path, status)
 
-def _rejected(path: str, status: int, reason: Rejection) -> web.Response:
-    log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value)
+
+def _empty_response(path: str, status: int) -> web.Response:
     allowed = "GET, POST" if path in _GET_PATHS else "POST"
     response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
     if status in (408, 413):

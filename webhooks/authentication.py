@@ -97,14 +97,14 @@ class RequestAuthenticator:
         elif rules.is_voice:
             form = await self._large_form(request, head, body, rules)
         else:
-            raise RejectedError(413, Rejection.TOO_LARGE)
+            raise _refusal(body)
         return self._checked(form, rules)
 
     async def authenticate_complete(self, body: bytes, head: Head, rules: Rules) -> Form:
         """Authenticate a request whose body has arrived, of at most `BODY_BYTES_MAX`; raises as `authenticate`."""
         _check_head(head, BODY_BYTES_MAX)
         if not _is_usual(body):
-            raise RejectedError(413, Rejection.TOO_LARGE)
+            raise _refusal(body)
         return self._checked(self._signed_form(head, body, rules), rules)
 
     def _checked(self, form: Form, rules: Rules) -> Form:
@@ -148,6 +148,12 @@ class RequestAuthenticator:
 def _is_usual(body: bytes | bytearray) -> bool:
     """Whether a body is small enough to be parsed at once."""
     return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
+
+
+def _refusal(body: bytes | bytearray) -> RejectedError:
+    """Return the answer to a callback that is too large to be Twilio's, and is not even parsed."""
+    is_long = len(body) > BODY_BYTES_MAX
+    return RejectedError(413, Rejection.TOO_LARGE) if is_long else RejectedError(403, Rejection.TOO_MANY_FIELDS)
 
 
 def _resolve_from(form: Form) -> None:

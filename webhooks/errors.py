@@ -10,6 +10,7 @@ class Rejection(StrEnum):
 
     METHOD = "method"
     TOO_LARGE = "too-large"
+    TOO_MANY_FIELDS = "too-many-fields"
     TIMEOUT = "timeout"
     #: Too many large bodies at once.
     BUSY = "busy"

@@ -254,3 +254,8 @@ async def test_a_port_that_is_taken_is_said_so(app, lines):
             await serve(app, "127.0.0.1", taken.getsockname()[1], asyncio.Event())
 
     assert lines == []
+
+
+async def test_a_host_that_can_not_be_encoded_is_said_so(app):
+    with pytest.raises(SettingsError, match=r"^can't listen on ä\.\.b \(not a host name\)"):
+        await serve(app, "ä..b", 0, asyncio.Event())
