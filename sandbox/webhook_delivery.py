@@ -91,9 +91,13 @@ class WebhookDelivery:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=overrides.connect_ms / 1000, sock_read=overrides.read_ms / 1000
         )
+        try:
+            parsed = URL(url, encoded=True)  # exactly as signed
+        except ValueError:
+            raise aiohttp.InvalidURL(url) from None
         async with self._session.request(
             entry.method,
-            URL(url, encoded=True),  # exactly as signed
+            parsed,
             data=urlencode(entry.params).encode() if entry.method == "POST" else None,
             headers=self._headers(url, entry),
             timeout=timeout,

@@ -6,7 +6,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 E164 = re.compile(r"^\+[1-9]\d{1,14}$")
 CALL_SID = re.compile(r"^CA[0-9a-f]{32}$")
@@ -40,20 +40,31 @@ def is_address(address: str) -> bool:
     return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))
 
 
+def split_url(text: str) -> SplitResult:
+    """Split any text as a URL; one that isn't valid, such as `http://[`, has only a path."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return SplitResult("", "", text, "", "")
+
+
 def is_url(text: str) -> bool:
     """Whether it is an absolute HTTP URL with a host that Twilio accepts (no underscore)."""
-    parts = urlsplit(text)
+    parts = split_url(text)
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "_" not in (parts.hostname or "")
 
 
 def resolve(base_url: str, reference: str) -> str:
-    """Resolve a URL in a document; an empty one means the document itself."""
-    return urljoin(base_url, reference) if base_url else reference
+    """Resolve a URL in a document; an empty one means the document itself. An invalid one is returned as it is."""
+    try:
+        return urljoin(base_url, reference) if base_url else reference
+    except ValueError:
+        return reference
 
 
 def with_query(url: str, params: tuple[tuple[str, str], ...]) -> str:
     """Return a GET request's URL, with parameters in the query, before the fragment."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     query = "&".join(part for part in (parts.query, urlencode(params)) if part)
     return urlunsplit(parts._replace(query=query))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from conferral.sandbox.model.audibility import Sound
+from conferral.sandbox.model.formats import split_url
 
 UNKNOWN_PERSON = "an unknown party"
 """Name of a leg whose phone isn't in the sandbox."""
@@ -13,7 +13,7 @@ UNKNOWN_PERSON = "an unknown party"
 
 def file_name(url: str) -> str:
     """Return the last segment of a file's URL."""
-    return urlsplit(url).path.rpartition("/")[2]
+    return split_url(url).path.rpartition("/")[2]
 
 
 def is_ringing(heard: Sound) -> bool:

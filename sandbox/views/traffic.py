@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from conferral.sandbox.http import pick
+from conferral.sandbox.model.formats import split_url
 from conferral.sandbox.model.outputs import DebuggerEntry
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
@@ -20,7 +20,7 @@ NEWEST_MAX = 200
 
 def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
     """Return the view of one webhook request."""
-    url = urlsplit(entry.url)
+    url = split_url(entry.url)
     return {
         **_timed(entry, "kind", "event", "method", "url", "params", "call_sid"),
         **pick(entry, "verdict", "status", "answer_type", "fault", "again_of"),

@@ -51,6 +51,7 @@ def test_finished_call_returns_its_times_as_text() -> None:
         (without("From"), 21213),
         (without("Url"), 21205),
         (without("Url", ("Url", "not-a-url")), 21205),
+        (without("Url", ("Url", "http://[")), 21205),
         (without("Url", ("Url", "http://under_score.example/")), 21205),
         (without("To", ("To", "(415) 555-1212")), 21211),
         (without("From", ("From", "anonymous")), 21212),

@@ -129,8 +129,19 @@ async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox)
     assert [asked.path for asked in app.asked][:3] == ["/voice", "/moved/here", "/moved/next"]
 
 
-async def test_invalid_url_is_logged_in_the_debugger(sandbox: Sandbox) -> None:
-    sandbox.add_number(BUSINESS, voice_url="nonsense")
+@pytest.mark.parametrize("url", ["nonsense", "http://["])
+async def test_invalid_url_is_logged_in_the_debugger(sandbox: Sandbox, url: str) -> None:
+    sandbox.add_number(BUSINESS, voice_url=url)
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    assert [error.code for error in sandbox.request_log.errors()] == [11100]
+
+
+async def test_invalid_url_in_a_document_is_logged_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", "<Response><Redirect>http://[</Redirect></Response>")
+    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice")
 
     await sandbox.call_in(CUSTOMER, BUSINESS)
     await over(sandbox)
