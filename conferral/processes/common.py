@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from conferral.processes.settings import unknown_settings
 from conferral.runtime import log as logging_setup
 from conferral.runtime.settings import StoreSettings, token_weakness
-from conferral.runtime.web.server import port_unavailable
+from conferral.runtime.web.server import LISTEN_ERRORS, port_unavailable
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ def require_free_port(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
+        except LISTEN_ERRORS as error:
             raise port_unavailable(host, port, error) from None
 
 

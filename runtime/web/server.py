@@ -5,7 +5,9 @@ each line that it can't parse, so this module replaces it with one that counts.
 """
 
 import asyncio
+import errno
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,9 +30,18 @@ KEEPALIVE_S = 75.0
 MALFORMED_LOG_EVERY_S = 60.0
 
 
-def port_unavailable(host: str, port: int, error: OSError) -> SettingsError:
-    """Return the error about a port that is taken, or needs privileges."""
-    reason = (error.strerror or type(error).__name__).lower()
+#: What listening raises: the last two for a host name that can't be encoded, such as `a..b`.
+LISTEN_ERRORS = (OSError, UnicodeError, TypeError)
+
+
+def port_unavailable(host: str, port: int, error: Exception) -> SettingsError:
+    """Return the error about a port that is taken or needs privileges, or about a host that isn't this machine's."""
+    reason = "not a host name"
+    if isinstance(error, OSError):
+        reason = (error.strerror or type(error).__name__).lower()
+    if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        problem = f"can't listen on {host or 'an empty host'} ({reason}); choose one of this machine's addresses"
+        return SettingsError((f"{problem} with --host, for example 127.0.0.1",))
     return SettingsError((f"port {port} on {host} is unavailable ({reason}); choose another with --port",))
 
 
@@ -73,7 +84,7 @@ async def run_server(
     try:
         try:
             listener = await Listener.open(lambda: make_connection(server, loop=loop, **options), host, port)
-        except OSError as error:
+        except LISTEN_ERRORS as error:
             raise port_unavailable(host, port, error) from None
         try:
             yield listener.port

@@ -10,7 +10,10 @@ import urllib.request
 
 import pytest
 
+from conferral.processes.common import require_free_port
+from conferral.runtime.errors import SettingsError
 from tests.conferral.cli_helpers import KEYS, SERVICE, free_port, start, until
+from tests.support.each import each
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 LISTENS = {"webhooks": "/healthz", "worker": "/healthz", "sandbox": "/sandbox/calls"}
@@ -102,6 +105,12 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(run, redis_server, comma
 
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == f"port {port} on 127.0.0.1 is unavailable (address already in use); choose another with --port\n"
+
+
+@each("host", ["ä..b", "host.invalid", "203.0.113.9"])
+def test_host_that_is_not_this_machines_is_named_with_the_way_out(host):
+    with pytest.raises(SettingsError, match=rf"^can't listen on {host} \(.+\); choose .+ with --host"):
+        require_free_port(host, 0)
 
 
 @pytest.mark.parametrize("command", [pytest.param("webhooks", marks=pytest.mark.soak), "worker"])
