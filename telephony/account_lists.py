@@ -180,31 +180,24 @@ class AccountListReader:
         ]
 
 
+@dataclass(slots=True)
 class _PagedRead:
     """Lists that share a limit of pages."""
 
-    def __init__(
-        self,
-        pages_max: int,
-        sleep: Callable[[float], Awaitable[None]],
-        rng: random.Random,
-        check: Callable[[], None],
-        metrics: Metrics,
-    ) -> None:
-        self.pages = 0
-        #: Whether every list was read to its end.
-        self.is_complete = True
-        self._pages_max = pages_max
-        self._sleep = sleep
-        self._rng = rng
-        self._check = check
-        self._metrics = metrics
+    pages_max: int
+    sleep: Callable[[float], Awaitable[None]]
+    rng: random.Random
+    check: Callable[[], None]
+    metrics: Metrics
+    pages: int = 0
+    #: Whether every list was read to its end.
+    is_complete: bool = True
 
     async def read_list(self, first: Callable[[], Awaitable[Page]], add: Callable[[Any], None]) -> None:
         """Read one list, page by page."""
         request: Callable[[], Awaitable[Page | None]] = first
         while True:
-            if self.pages >= self._pages_max:
+            if self.pages >= self.pages_max:
                 self.is_complete = False
                 return
             page = await self._with_retries(request)
@@ -216,7 +209,7 @@ class _PagedRead:
                 if page.next_page_url is None:
                     return
             request = page.next_page_async
-            await self._sleep(PAGE_PAUSE_S)
+            await self.sleep(PAGE_PAUSE_S)
 
     async def _add_records(self, page: Page, add: Callable[[Any], None]) -> None:
         """Take the records of a page. Unreadable ones are skipped, and the list then counts as incomplete."""
@@ -236,18 +229,18 @@ class _PagedRead:
         if failure is not None:
             self.is_complete = False
         if failure is not None and not isinstance(failure.error, ProviderError):
-            log_unexpected(ItemKind.SWEEP, self._metrics, failure.error, task="sweep")
+            log_unexpected(ItemKind.SWEEP, self.metrics, failure.error, task="sweep")
 
     async def _with_retries(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
         """Return one page, after backoff for 429 responses and retries of failures."""
         refusals = failures = 0
         while True:
-            self._check()
+            self.check()
             page: Page | None = None
             try:
                 expected = (ConferralError,)
                 with (
-                    contain(ItemKind.SWEEP, self._metrics, passing=expected, task="sweep") as boundary,
+                    contain(ItemKind.SWEEP, self.metrics, passing=expected, task="sweep") as boundary,
                     translate_errors(),
                 ):
                     page = await request()
@@ -255,16 +248,16 @@ class _PagedRead:
                 refusals += 1
                 if refusals > REFUSALS_MAX or error.retry_after_s > REFUSED_WAIT_MAX_S:
                     raise
-                await self._sleep(error.retry_after_s or self._wait_s(refusals))
+                await self.sleep(error.retry_after_s or self._wait_s(refusals))
             except (OutcomeUnknownError, ProviderUnreachableError):
                 failures += 1
                 if failures > FAILURES_MAX:
                     raise
-                await self._sleep(self._wait_s(failures))
+                await self.sleep(self._wait_s(failures))
             else:
                 self.is_complete = self.is_complete and boundary.unexpected is None
                 return page
 
     def _wait_s(self, times: int) -> float:
         doubled_s = REFUSED_WAIT_S * 2.0 ** (times - 1)
-        return self._rng.uniform(doubled_s / 2, doubled_s)
+        return self.rng.uniform(doubled_s / 2, doubled_s)
