@@ -1,20 +1,17 @@
 """Recovery of a lost session: its live conference and participants, as Twilio shows them."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from twilio.rest import Client
 
-from conferral.runtime.errors import ProviderGoneError
 from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES, AccountListReader, OwnCall
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import ignore_not_found, label_requests
-from conferral.telephony.rest_requests import text_of
+from conferral.telephony.http_client import label_requests
+from conferral.telephony.rest_requests import if_found, send, text_of
 from conferral.telephony.twilio_queries import CALLS_READ_MAX, CONFERENCES_MAX
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class LostConferences:
         Source: Twilio docs, Conference resource, "Fetch a Conference resource".
         """
         with label_requests("lost_session"):
-            record = await _fetched(self._client.conferences(conference_sid).fetch_async)
+            record = await if_found(send(self._client.conferences(conference_sid).fetch_async()))
             return await self._live(record)
 
     async def by_name(self, name: str) -> LostConference | None:
@@ -67,7 +64,7 @@ class LostConferences:
         own: set[str] = set()
         # Sequentially, because no call depends on this and other requests come first.
         for participant in found[:CALLS_READ_MAX]:
-            call = await _fetched(self._client.calls(participant.call_sid).fetch_async)
+            call = await if_found(send(self._client.calls(participant.call_sid).fetch_async()))
             if call is None:
                 continue
             caller, called = text_of(call._from), text_of(call.to)  # noqa: SLF001  # the library's public name of `from`
@@ -85,12 +82,3 @@ class LostConferences:
         return LostConference(
             text_of(record.sid), text_of(record.friendly_name), has_started, tuple(participants), frozenset(own)
         )  # fmt: skip
-
-
-async def _fetched(fetch: Callable[[], Awaitable[_T]]) -> _T | None:
-    """Run a GET; None for a 404."""
-    try:
-        with ignore_not_found(), translate_errors():
-            return await fetch()
-    except ProviderGoneError:
-        return None

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
 from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import ignore_not_found
 
 _T = TypeVar("_T")
 
@@ -37,6 +38,15 @@ async def list_page(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
         return list(await page())
 
     return await read_with_retry(records)
+
+
+async def if_found(read: Awaitable[_T]) -> _T | None:
+    """Await a read; None if Twilio does not know the resource, or no longer."""
+    try:
+        with ignore_not_found():
+            return await read
+    except ProviderGoneError:
+        return None
 
 
 def text_of(value: object) -> str:

@@ -6,16 +6,15 @@ from functools import partial
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
-from conferral.runtime.errors import ProviderGoneError
 from conferral.statemachine.effects import CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES
-from conferral.telephony.http_client import ignore_not_found, label_requests
+from conferral.telephony.http_client import label_requests
 from conferral.telephony.parameters import recording
 from conferral.telephony.parameters.participant import is_label, parse_participant
 from conferral.telephony.redirect_check import RedirectSeen
-from conferral.telephony.rest_requests import gather, list_page, read_with_retry, text_of
+from conferral.telephony.rest_requests import gather, if_found, list_page, read_with_retry, text_of
 
 #: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]
@@ -87,11 +86,7 @@ class TwilioQueries:
         inside = self._client.calls(effect.call_sid).recordings
         page = partial(inside.page_async, page_size=recording.RECORDINGS_MAX)
         with label_requests("verify"):
-            try:
-                with ignore_not_found():
-                    return recording.find_running(await list_page(page))
-            except ProviderGoneError:
-                return ""
+            return recording.find_running(await if_found(list_page(page)) or ())
 
     async def child_status(self, parent_call_sid: str) -> str | None:
         """Return the status of the newest child of the parent's `<Dial>`, in Twilio's words; None if there is none."""
@@ -149,10 +144,8 @@ class TwilioQueries:
 
     async def _call(self, call_sid: str) -> CallSeen:
         """Return one call; `completed` if Twilio no longer knows it."""
-        try:
-            with ignore_not_found():
-                call = await read_with_retry(self._client.calls(call_sid).fetch_async)
-        except ProviderGoneError:
+        call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
+        if call is None:
             return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
         return CallSeen(
             call_sid=call_sid,
@@ -190,12 +183,7 @@ class TwilioQueries:
         """Return a conference's participants; empty if it is over. Source: Twilio docs, Participants subresource."""
         inside_of = self._client.conferences(conference_sid).participants
         page = partial(inside_of.page_async, page_size=PARTICIPANTS_MAX)
-        try:
-            with ignore_not_found():
-                inside = await list_page(page)
-        except ProviderGoneError:
-            return ()
-        return tuple(parse_participant(seen) for seen in inside)
+        return tuple(parse_participant(seen) for seen in await if_found(list_page(page)) or ())
 
     async def _conferences_of(self, effect: ReadCalls, *known: _Conference) -> list[_Conference]:
         """Return the live conferences of the session's name, with their participants; `known` ones are not read."""
