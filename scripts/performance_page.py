@@ -34,11 +34,6 @@ def filled(name: str) -> str:
     return BLOCK.sub(fill, (ROOT / name).read_text("utf-8"))
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _spread(figure: Figure | None, unit: str, factor: float = 1.0) -> str:
     if figure is None:
         return UNMEASURED
@@ -93,7 +88,7 @@ def _readme(results: Results) -> str:
         p50, p99 = (results.figure(benchmark, f"{figure}.{share}_ms") for share in ("p50", "p99"))
         rows.append([name, f"{_median(p50, 'ms')} median, {_median(p99, 'ms')} p99"])
     head = f"{when}Redis {versions['Redis']}.{_caveats(run)} Run it on your own hardware."
-    return f"{head}\n\n{_table(['Measurement', 'Result'], rows)}"
+    return f"{head}\n\n{sizing.table(['Measurement', 'Result'], rows)}"
 
 
 # ---- figures -----------------------------------------------------------------------------------------------------
@@ -156,7 +151,7 @@ ROWS = (
 
 def _figures(results: Results) -> str:
     rows = [*(row.cells(results) for row in ROWS), _redis(results), *_takeovers(results)]
-    return _table(["Figure", "Median of the rounds (least to most)", "For comparison"], rows)
+    return sizing.table(["Figure", "Median of the rounds (least to most)", "For comparison"], rows)
 
 
 def _redis(results: Results) -> list[str]:
@@ -191,7 +186,7 @@ def _libraries(results: Results) -> str:
     ):  # fmt: skip
         shown = (_median(results.figure("libraries", figure), "µs") for figure in (ours, theirs))
         rows.append([what, library, *shown])
-    return _table(["CPU time", "Library", "Our code", "With the library"], rows)
+    return sizing.table(["CPU time", "Library", "Our code", "With the library"], rows)
 
 
 # ---- plots -------------------------------------------------------------------------------------------------------
@@ -247,7 +242,7 @@ def _latencies(results: Results) -> str:
         for load in _numbers(results, "busy", "load")
     ]
     header = ["Load", "Events per second", "Command to REST: p50", "p99", "CPU per event", "CPU of the worker"]
-    return _table(header, rows)
+    return sizing.table(header, rows)
 
 
 # ---- long runs ---------------------------------------------------------------------------------------------------
@@ -304,7 +299,7 @@ def _simulation(results: Results) -> str | None:
         ])  # fmt: skip
     header = ["Seed", "Sessions, call hours", "Stranded, dialed twice, left over", "Alone: 50 %, 99 %, longest",
               "In silence with others: 50 %, 99 %, longest", "Takeover: 50 %, 99 %, longest"]  # fmt: skip
-    return f"Measured on {results.run_of('simulation')['date'][:10]}.\n\n{_table(header, rows)}"
+    return f"Measured on {results.run_of('simulation')['date'][:10]}.\n\n{sizing.table(header, rows)}"
 
 
 BLOCKS: dict[str, Callable[[Results], str | None]] = {

@@ -1,6 +1,7 @@
 """Calculate what an installation carries, from measured figures and Twilio's documented limits."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.support.results import Results
@@ -106,6 +107,12 @@ def _rounded(value: float) -> str:
     return f"{round(value, -digits):,.0f}" if value >= 10 else f"{value:.2g}"
 
 
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def assumptions(results: Results) -> str:
     """Return what the calculation assumes, and what a call of the mix leads to."""
     costs = Costs.of(results)
@@ -132,11 +139,8 @@ def capacity(results: Results) -> str:
         ("One Redis, or one primary of a cluster", costs.redis_us,
          f"{_bytes(costs.redis_bytes)} of memory for each session, live or ended"),
     ]  # fmt: skip
-    lines = ["| Process | Calls per second | Concurrent calls | Memory |", "| --- | --- | --- | --- |"]
-    for name, us_per_call, memory in rows:
-        calls = _concurrent(us_per_call)
-        lines.append(f"| {name} | {_rounded(calls / CALL_S)} | {_rounded(calls)} | {memory} |")
-    return "\n".join(lines)
+    cells = [(name, _rounded(_concurrent(us) / CALL_S), _rounded(_concurrent(us)), memory) for name, us, memory in rows]
+    return table(["Process", "Calls per second", "Concurrent calls", "Memory"], cells)
 
 
 def scale(results: Results) -> str:
@@ -145,12 +149,8 @@ def scale(results: Results) -> str:
     if costs is None:
         return "Not measured yet."
     columns = [_installation(costs, calls) for calls in SCALES]
-    lines = [
-        "| | " + " | ".join(f"{calls:,} concurrent calls" for calls in SCALES) + " |",
-        "| --- |" + " --- |" * len(SCALES),
-    ]
-    lines += [f"| {name} | " + " | ".join(column[name] for column in columns) + " |" for name in columns[0]]
-    return "\n".join(lines)
+    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    return table(["", *(f"{calls:,} concurrent calls" for calls in SCALES)], rows)
 
 
 def _installation(costs: Costs, calls: int) -> dict[str, str]:
@@ -198,4 +198,4 @@ def twilio(_results: Results) -> str:
          "limited for each account, no number published; excess requests get 429 and are not processed",
          f"[error 20429]({_TOO_MANY})"),
     )  # fmt: skip
-    return "\n".join(["| Limit | Value | Source |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)])
+    return table(["Limit", "Value", "Source"], rows)

@@ -204,8 +204,9 @@ class Scenario:
         """Hang up a party's phone; the call continues."""
         await self.runner.phones.hang_up((await self._session()).parties[party].call_sid)
 
-    async def hang_up(self, party: str) -> None:
-        """Hang up a party's phone, which ends the call."""
+    async def hang_up(self, party: str, sentence: str) -> None:
+        """Announce this, and hang up a party's phone, which ends the call."""
+        await self.announce(sentence)
         await self.leave(party)
         await self.wait_until_ended()
 

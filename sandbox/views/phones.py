@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import Any
 
 from conferral.sandbox.model.state import Call, Participant
 from conferral.sandbox.phones import Phone, phone_address
@@ -19,52 +19,6 @@ SOUND_SENTENCES_MAX = 30
 """Maximum number of sentences about who hears whom."""
 LINES_MAX = 40
 """Maximum number of a story's lines; the newest are kept."""
-
-
-class Leg(TypedDict):
-    """A phone's live call."""
-
-    sid: str
-    other: str
-    """The other party's name or address."""
-    is_incoming: bool
-    """Whether it is inbound to the phone, rather than placed from it."""
-    status: str
-    activity: str
-    sound: str
-    """The kind of sound: `ring` for a ringing phone, else as in `audio.sound_bubble`."""
-    words: str
-    hears: list[str]
-    """Addresses of the phones that it hears."""
-    is_speaking: bool
-    wants_keys: bool
-    conference_state: str
-    """Its state in a conference: `on hold`, `muted`; empty if normal, or without a conference."""
-    cannot: dict[str, str]
-    """Why an action is unavailable, by action; empty if available."""
-
-
-class StoryLine(TypedDict):
-    """One line of a phone's story."""
-
-    at: str
-    words: str
-    call: str
-
-
-class PhoneView(TypedDict):
-    """A phone."""
-
-    address: str
-    name: str
-    by_hand: bool
-    acts: bool
-    """Whether it acts automatically on its next call."""
-    does: str
-    """What it does automatically unless a person plays it; empty if it only rings."""
-    legs: list[Leg]
-    story: list[StoryLine]
-    cannot_call: str
 
 
 def iso(at_s: float) -> str:
@@ -97,7 +51,7 @@ def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
     return said
 
 
-def phone_views(sandbox: SandboxRuntime) -> tuple[list[PhoneView], int]:
+def phone_views(sandbox: SandboxRuntime) -> tuple[list[dict[str, Any]], int]:
     """Return the phones to show, in order of creation, and how many more there are."""
     live: dict[str, list[Call]] = {}
     for call in sandbox.model.live_calls():
@@ -112,22 +66,24 @@ def phone_views(sandbox: SandboxRuntime) -> tuple[list[PhoneView], int]:
     return shown, len(every) - len(shown)
 
 
-def _phone(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> PhoneView:
+def _phone(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, Any]:
     calls = sandbox.model.state.calls
     both = (*phone.call_sids[-CALLS_MAX:], *phone.placed_call_sids[-CALLS_MAX:])
     newest = sorted(both, key=lambda sid: calls[sid].created_at_s)[-CALLS_MAX:]
     script = phone.next_scripts[0] if phone.next_scripts else phone.default
     story = sorted((line for sid in newest for line in _story(sandbox, sid)), key=lambda line: line["at"])
-    return PhoneView(
-        address=phone.address,
-        name=name_of(sandbox, phone.address),
-        by_hand=phone.is_manual,
-        acts=not phone.is_manual and script.has_actions,
-        does=str(script) if script.has_actions else "",
-        legs=[_leg(sandbox, call) for call in live],
-        story=story[-LINES_MAX:],
-        cannot_call="already on a call" if live else "",
-    )
+    return {
+        "address": phone.address,
+        "name": name_of(sandbox, phone.address),
+        "by_hand": phone.is_manual,
+        # Whether it acts automatically on its next call.
+        "acts": not phone.is_manual and script.has_actions,
+        # What it does automatically unless a person plays it; empty if it only rings.
+        "does": str(script) if script.has_actions else "",
+        "legs": [_leg(sandbox, call) for call in live],
+        "story": story[-LINES_MAX:],
+        "cannot_call": "already on a call" if live else "",
+    }
 
 
 def _names(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:
@@ -138,7 +94,7 @@ def _names(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:
     )
 
 
-def _leg(sandbox: SandboxRuntime, call: Call) -> Leg:
+def _leg(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
     heard = sandbox.model.audibility.current(call.sid)
     is_incoming = call.direction != "inbound"
     other = name_of(sandbox, phone_address(call.from_ if is_incoming else call.to or call.application_sid))
@@ -151,20 +107,26 @@ def _leg(sandbox: SandboxRuntime, call: Call) -> Leg:
     conference = sandbox.model.state.conferences.get(call.conference_sid)
     me = conference.participants.get(call.sid) if conference is not None else None
     hears = heard.parties if heard is not None else frozenset[str]()
-    return Leg(
-        sid=call.sid,
-        other=other,
-        is_incoming=is_incoming,
-        status=call.status,
-        activity=call.activity,
-        sound=sound,
-        words=words,
-        hears=sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
-        is_speaking=me is not None and me.is_speaking,
-        wants_keys=call.activity == "gathering",
-        conference_state=", ".join(_participation_note(me)) if me is not None else "",
-        cannot=_disabled_actions(call, me),
-    )
+    return {
+        "sid": call.sid,
+        # The other party's name or address.
+        "other": other,
+        # Whether it is inbound to the phone, rather than placed from it.
+        "is_incoming": is_incoming,
+        "status": call.status,
+        "activity": call.activity,
+        # `ring` for a ringing phone, else as in `audio.sound_bubble`.
+        "sound": sound,
+        "words": words,
+        # Addresses of the phones that it hears.
+        "hears": sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
+        "is_speaking": me is not None and me.is_speaking,
+        "wants_keys": call.activity == "gathering",
+        # `on hold`, `muted`; empty if normal, or without a conference.
+        "conference_state": ", ".join(_participation_note(me)) if me is not None else "",
+        # Why an action is unavailable, by action; empty if available.
+        "cannot": _disabled_actions(call, me),
+    }
 
 
 def _participation_note(me: Participant) -> Iterator[str]:
@@ -198,18 +160,18 @@ def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
     }
 
 
-def _story(sandbox: SandboxRuntime, sid: str) -> Iterator[StoryLine]:
+def _story(sandbox: SandboxRuntime, sid: str) -> Iterator[dict[str, str]]:
     """Yield what the phone's user experienced in one call, in order."""
     call = sandbox.model.state.calls[sid]
     if call.direction == "inbound":
-        yield StoryLine(at=iso(call.created_at_s), words=f"you call {call.to or call.application_sid}", call=sid)
+        yield {"at": iso(call.created_at_s), "words": f"you call {call.to or call.application_sid}", "call": sid}
     else:
         caller = name_of(sandbox, phone_address(call.from_))
-        yield StoryLine(at=iso(call.created_at_s), words=f"{caller} calls you", call=sid)
+        yield {"at": iso(call.created_at_s), "words": f"{caller} calls you", "call": sid}
         if call.answered_at_s is not None:
-            yield StoryLine(at=iso(call.answered_at_s), words="you answered", call=sid)
+            yield {"at": iso(call.answered_at_s), "words": "you answered", "call": sid}
     for heard in sandbox.model.audibility.intervals(sid)[-LINES_MAX:]:
         words = audio.sound_bubble(heard.sound, _names(sandbox, heard.sound.parties))[1]
-        yield StoryLine(at=iso(heard.since_s), words=words, call=sid)
+        yield {"at": iso(heard.since_s), "words": words, "call": sid}
     if call.ended_at_s is not None:
-        yield StoryLine(at=iso(call.ended_at_s), words=f"call ended: {call.status}", call=sid)
+        yield {"at": iso(call.ended_at_s), "words": f"call ended: {call.status}", "call": sid}

@@ -113,7 +113,7 @@ async def test_failing_demo_flow_says_what_should_have_happened(redis_server, tm
         await theatre.phone(characters.BOB, outcome="busy")
         with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
             await play.submit("transfer", to=characters.BOB, mode="warm")
-        await play.hang_up("agent")
+        await play.hang_up("agent", "alice hangs up")
 
 
 def test_stale_events_are_not_narrated():

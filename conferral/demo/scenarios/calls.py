@@ -23,8 +23,7 @@ async def convert(theatre: ScenarioRunner) -> None:
     """Convert a bridged call into a conference, which ends when one party leaves."""
     async with theatre.call_in() as play:
         await _convert(play)
-        await play.announce("alice hangs up")
-        await play.hang_up("agent")
+        await play.hang_up("agent", "alice hangs up")
 
 
 async def warm(theatre: ScenarioRunner) -> None:
@@ -33,8 +32,7 @@ async def warm(theatre: ScenarioRunner) -> None:
         await _transfer(play, "alice wants bob to join them", "bob", "warm")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await _complete(play)
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
 
 
 async def consult(theatre: ScenarioRunner) -> None:
@@ -42,8 +40,7 @@ async def consult(theatre: ScenarioRunner) -> None:
     async with theatre.call_in() as play:
         await _consult(play)
         await _complete(play)
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
 
 
 async def blind(theatre: ScenarioRunner) -> None:
@@ -57,8 +54,7 @@ async def blind(theatre: ScenarioRunner) -> None:
         await play.read_outcome(command)
         await play.expect_heard(customer="bob", bob="the customer")
         await play.set_people(agent="bob")
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
     await theatre.set_phones()
 
 
@@ -66,8 +62,7 @@ async def recall(theatre: ScenarioRunner) -> None:
     """Recall: a blind transfer fails, and the agent is called back."""
     async with theatre.call_in() as play:
         await _fail_and_recall(play, "alice")
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
 
 
 async def outbound(theatre: ScenarioRunner) -> None:
@@ -77,8 +72,7 @@ async def outbound(theatre: ScenarioRunner) -> None:
         await _transfer(play, "alice wants bob to join them", "bob", "warm")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await _complete(play)
-        await play.announce("bob hangs up")
-        await play.hang_up("agent")
+        await play.hang_up("agent", "bob hangs up")
 
 
 async def several(theatre: ScenarioRunner) -> None:
@@ -101,8 +95,7 @@ async def several(theatre: ScenarioRunner) -> None:
         )
         await play.set_people(target="carol")
         await _complete(play)
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
     await theatre.set_phones()
 
 
@@ -113,8 +106,7 @@ async def tour(theatre: ScenarioRunner) -> None:
         await _consult(play)
         await _complete(play)
         await _fail_and_recall(play, "bob")
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
 
 
 # ---- scenes that several stories have ------------------------------------------------------------------------------

@@ -22,8 +22,7 @@ async def waiting(theatre: ScenarioRunner) -> None:
         await play.answer("agent")
         await play.wait_until_party_is("agent", PartyStatus.CONNECTED)
         await play.expect_heard(customer="bob", bob="the customer")
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
     await theatre.set_phones()
 
 
@@ -34,8 +33,7 @@ async def client(theatre: ScenarioRunner) -> None:
         await play.wait_until_party_is("customer", PartyStatus.RINGING)
         await play.expect_heard(alice="a phone ringing")
         await play.expect_heard(alice="the customer", customer="alice")
-        await play.announce("alice closes her browser")
-        await play.hang_up("agent")
+        await play.hang_up("agent", "alice closes her browser")
     await theatre.set_phones()
 
 
@@ -43,8 +41,7 @@ async def conference(theatre: ScenarioRunner) -> None:
     """Call alice, then the customer, both into a conference."""
     async with theatre.call_out("conference-1", mode="conference") as play:
         await play.expect_heard(customer="alice", alice="the customer")
-        await play.announce("alice hangs up")
-        await play.hang_up("agent")
+        await play.hang_up("agent", "alice hangs up")
 
 
 async def parties(theatre: ScenarioRunner) -> None:
@@ -69,8 +66,7 @@ async def parties(theatre: ScenarioRunner) -> None:
         await play.leave("agent")
         await play.wait_until_party_is("agent", PartyStatus.LEFT)
         await play.expect_heard(customer="bob", bob="the customer")
-        await play.announce("bob hangs up; only the customer is left")
-        await play.hang_up("expert")
+        await play.hang_up("expert", "bob hangs up; only the customer is left")
 
 
 async def hold(theatre: ScenarioRunner) -> None:
@@ -88,8 +84,7 @@ async def hold(theatre: ScenarioRunner) -> None:
         await play.announce("unmute --party customer")
         await play.submit("unmute", party="customer")
         await play.expect_heard(customer="alice", alice="the customer")
-        await play.announce("alice hangs up")
-        await play.hang_up("agent")
+        await play.hang_up("agent", "alice hangs up")
 
 
 async def park(theatre: ScenarioRunner) -> None:
@@ -102,8 +97,7 @@ async def park(theatre: ScenarioRunner) -> None:
         await play.set_people(agent="bob")
         await play.submit("retrieve", to=characters.BOB)
         await play.expect_heard(customer="bob", bob="the customer")
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
 
 
 async def park_timeout(theatre: ScenarioRunner) -> None:
@@ -117,8 +111,7 @@ async def park_timeout(theatre: ScenarioRunner) -> None:
         await play.expect_heard(customer="music", alice=why)
         await play.wait_until("the recall", lambda it: it.state == State.CONFERENCED and not it.phase)
         await play.expect_heard(customer="alice", alice="the customer")
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
 
 
 async def announce(theatre: ScenarioRunner) -> None:
@@ -130,8 +123,7 @@ async def announce(theatre: ScenarioRunner) -> None:
         await play.expect_heard(customer=f'"{sentence}"', alice=f'"{sentence}"')
         await play.read_outcome(command)
         await play.expect_heard(customer="alice", alice="the customer")
-        await play.announce("alice hangs up")
-        await play.hang_up("agent")
+        await play.hang_up("agent", "alice hangs up")
 
 
 async def supervise(theatre: ScenarioRunner) -> None:
@@ -149,8 +141,7 @@ async def supervise(theatre: ScenarioRunner) -> None:
                 await play.wait_until("dave's voice", _is_heard_by_all)
                 await play.narrator.add_observation("everyone hears dave")
             await play.expect_heard(customer=customer, alice=alice, dave="alice and the customer")
-        await play.announce("the customer hangs up: a supervisor does not count as a party")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up: a supervisor does not count as a party")
 
 
 async def record(theatre: ScenarioRunner) -> None:
@@ -175,8 +166,7 @@ async def record(theatre: ScenarioRunner) -> None:
         await play.wait_until("the recording", lambda it: it.recording.status == "in-progress")
         await play.narrator.add_observation("the recording resumes")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
-        await play.announce("the customer hangs up")
-        await play.hang_up("customer")
+        await play.hang_up("customer", "the customer hangs up")
 
 
 def _is_heard_by_all(session: SessionView) -> bool:
