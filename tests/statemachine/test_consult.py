@@ -6,7 +6,15 @@ from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LeaveOver
 from tests.statemachine.command_scenarios import supervised
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, ringing, talking
+from tests.statemachine.transfer_scenarios import (
+    FLAGS,
+    blind_from_bridge,
+    conferenced,
+    dialing,
+    ringing,
+    succeeds_all,
+    talking,
+)
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -450,3 +458,9 @@ def test_target_whom_twilio_refuses_to_hang_up_is_hung_up_again_later_and_later(
         story.reads(conference=CONFERENCE, inside=("customer", "agent", "target"), target="in-progress")
     assert waits_s == [2, 2, 2, 2, 2, 2, 4, 8, 16, 32]
     story.leaves("target").expect("transferring", "unhold customer")
+
+
+def test_target_who_is_gone_stays_as_they_are_when_another_is_hung_up_again():
+    story = succeeds_all(dialing("consult", BOB, CAROL).placed("target-2").takes_part("target-1"))
+    gone = story.call("target-2", "canceled").cancel().session.parties["target-2"]
+    assert story.fires(StageOverdue).session.parties["target-2"] == gone

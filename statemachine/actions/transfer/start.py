@@ -402,7 +402,7 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
 def _hang_up_again(draft: Draft, *parties: Party) -> None:
     """Hang up parties that should have left. A hangup without an outcome waits for a slot, or is being retried."""
     for party in parties:
-        if not party.hang_up_effect_id:
+        if not (party.is_gone or party.hang_up_effect_id):
             draft.change_party(party, hang_up_requested=False)
 
 
