@@ -49,7 +49,14 @@ def fill(redis):
     parties = {"customer": replace(other.parties["customer"], call_sid=OTHER, address="+14155550188")}
     put(redis, replace(other, parties=parties), log=[log_entry("call_received")])
     for command_id, session_id, reason in (("c1", CALL, ""), ("c2", "", f"no call {AGENT_CALL}"), ("c3", OTHER, "")):
-        record = {"status": "done", "session": session_id, "reason": reason, "entry": "1-0", "digest": "0123"}
+        record = {
+            "status": "done",
+            "session": session_id,
+            "reason": reason,
+            "entry": "1-0",
+            "digest": "0123",
+            "by": "Alice, desk 7",
+        }
         redis.hset(KEYS.command(command_id), mapping=record)
     for number, session_id in enumerate((CALL, OTHER), 1):
         attempts = json.dumps([{"to": TARGET if session_id == CALL else "+14155550177"}])
