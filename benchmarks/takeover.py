@@ -58,7 +58,7 @@ def new_worker(redis_url: str, settings: Mapping[str, str] | None = None) -> Chi
 
 async def leases(client: Client) -> list[PartitionLease]:
     """Read every partition's lease."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline()
     for partition in range(KEYS.partitions):
         pipeline.hmget(KEYS.lease(partition), "holder", "commit")
     return [PartitionLease((holder or b"").decode(), int(commit or 0)) for holder, commit in await pipeline.execute()]

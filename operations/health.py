@@ -104,7 +104,7 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     for start in range(0, keys.partitions, CHUNK):
         numbers = range(start, min(start + CHUNK, keys.partitions))
         partitions += await _partitions(client, keys, numbers, now_ms)
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline()
     with store_errors():
         pipeline.hmget(keys.commands_lease, "holder", "until")
         pipeline.hmget(keys.sweep_lease, "holder", "until")

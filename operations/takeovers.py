@@ -30,7 +30,7 @@ async def read_lease_snapshot(reader: SessionQueries) -> LeaseSnapshot:
     client, keys = reader.client, reader.keys
     at_ms = await server_time_ms(client, keys.workers)
     with store_errors():
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         pipeline.zrangebyscore(keys.workers, at_ms - HEARTBEAT_TIMEOUT_MS, at_ms + HEARTBEAT_TIMEOUT_MS)
         for number in range(keys.partitions):
             pipeline.hmget(keys.lease(number), "holder", "until")

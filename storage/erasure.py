@@ -92,7 +92,7 @@ class SessionEraser:
         """Return what Redis holds about a session; writes nothing."""
         keys, partition = self._keys, self._keys.partition_of(session_id)
         with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline()
             pipeline.hgetall(keys.session(session_id))
             pipeline.xlen(keys.log(session_id))
             pipeline.hgetall(keys.gates(session_id))

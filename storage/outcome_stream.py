@@ -77,7 +77,7 @@ async def trim(client: Client, keys: Keys, now_ms: int, ttl_s: int) -> None:
     """Remove outcomes and dead letters older than the limit, approximately: Redis removes whole nodes of the stream."""
     oldest = max(0, now_ms - 1000 * ttl_s)
     with store_errors():
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         for stream in (keys.outcomes, keys.dead):
             pipeline.xtrim(stream, minid=oldest, approximate=True)
         await pipeline.execute()

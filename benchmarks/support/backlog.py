@@ -94,7 +94,7 @@ def stale(number: int, sequence: int) -> Event:
 async def store(client: Client, what: list[Event]) -> None:
     """Append events to their streams."""
     for start in range(0, len(what), 1000):
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         for event in what[start : start + 1000]:
             pipeline.xadd(KEYS.events(KEYS.partition_of(event.session_id)), event_codec.encode(event))
         await pipeline.execute()
@@ -134,7 +134,7 @@ async def left(client: Client) -> int:
 
 async def _total(client: Client, command: str, key: Callable[[int], str]) -> int:
     """Return the sum of a command's answers over all partitions."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline()
     for partition in range(KEYS.partitions):
         pipeline.execute_command(command, key(partition))
     return sum(await pipeline.execute())

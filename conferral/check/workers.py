@@ -34,7 +34,7 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
         ]
     now = await server_time_ms(client, keys.workers)
     with store_errors():
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         for partition in range(keys.partitions):
             pipeline.hmget(keys.lease(partition), "until", "holder")
         pipeline.hget(keys.commands_lease, "until")

@@ -139,7 +139,7 @@ async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -
     """Reserve a command's id for a request; False if it belongs to another one."""
     key = keys.command(command_id)
     with store_errors():
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         pipeline.hsetnx(key, "digest", digest)
         pipeline.expire(key, COMMAND_TTL_S)
         pipeline.hget(key, "digest")

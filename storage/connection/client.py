@@ -117,7 +117,7 @@ def _without_cluster(url: str) -> tuple[str, bool]:
 
 async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any]:
     """Run commands in one pipeline; return their answers, with Redis's refusals as values."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline()
     for command in commands:
         pipeline.execute_command(*command)
     return list(await pipeline.execute(raise_on_error=False))
@@ -129,7 +129,7 @@ async def run_each(client: Client, items: Iterable[_T], append_command: Callable
     answers: list[Any] = []
     with store_errors():
         for start in range(0, len(wanted), CHUNK):
-            pipeline = client.pipeline(transaction=False)
+            pipeline = client.pipeline()
             for one in wanted[start : start + CHUNK]:
                 append_command(pipeline, one)
             answers += unless_refused(await pipeline.execute(raise_on_error=False))

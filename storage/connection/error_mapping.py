@@ -67,8 +67,8 @@ class ErrorMappingRedis(redis_asyncio.Redis):
         with as_connection_error():
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        """See redis-py."""
+    def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
+        """See redis-py; a transaction only if asked for, as on a cluster."""
         return _ErrorMappingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 

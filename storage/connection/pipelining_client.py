@@ -30,8 +30,8 @@ class PipeliningClient(ErrorMappingRedis):
             raise reply
         return reply
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        """See redis-py."""
+    def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
+        """See redis-py; a transaction only if asked for."""
         return super().pipeline(transaction, shard_hint) if transaction else _SharedPipeline(self)
 
     async def exchange(self, commands: Sequence[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> list[Any]:

@@ -24,7 +24,7 @@ async def own_name(client: Client) -> tuple[str, bool]:
         StoreUnreachableError: Redis did not answer.
     """
     with store_errors():
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         pipeline.info("server")
         pipeline.execute_command("CLIENT ID")
         server, client_id = await pipeline.execute(raise_on_error=False)
@@ -49,7 +49,7 @@ async def list_open(client: Client, connections: Collection[str]) -> dict[str, b
     """
     client_ids = [name.partition(":")[2] for name in connections]
     with store_errors():
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         pipeline.info("server")
         pipeline.execute_command("CLIENT LIST", "ID", *client_ids)
         server, listed = await pipeline.execute()

@@ -73,7 +73,7 @@ class DialClaims:
         """Index the call under this session if it has none; return False if it belongs to another session."""
         key = self._keys.call(call_sid)
         with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline()
             pipeline.set(key, session_id, nx=True, ex=self._call_ttl_s)
             pipeline.get(key)
             _, owner = await pipeline.execute()

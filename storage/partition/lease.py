@@ -333,7 +333,7 @@ async def _read_group(
 ) -> list[tuple[str, LeaseInfo | StoreUnreachableError | None]]:
     try:
         with store_errors():
-            pipeline = client.pipeline(transaction=False)
+            pipeline = client.pipeline()
             for key in keys:
                 pipeline.hmget(key, "holder", "until", "connection")
             answers = await pipeline.execute(raise_on_error=False)
@@ -397,7 +397,7 @@ async def renew_many(
     """
     request = _RenewalRequest(held, clock, duration_ms, connection)
     with store_errors():
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         pipeline.execute_command("CLIENT ID")
         scripts.renew_leases.append_to(pipeline, request.keys, request.arguments)
         client_id, answer = await pipeline.execute(raise_on_error=False)

@@ -116,7 +116,7 @@ class PartitionStore:
     async def newest_id(self, partition: int) -> tuple[int, int]:
         """Return the id of the newest entry ever added, as numbers; zeros without a stream."""
         with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline()
             pipeline.xinfo_stream(self._keys.events(partition))
             (answer,) = await pipeline.execute(raise_on_error=False)
             if isinstance(answer, ResponseError) and "no such key" in str(answer):
@@ -128,7 +128,7 @@ class PartitionStore:
     async def is_idle(self, partition: int) -> bool:
         """Whether no session is live and no timer is set, so nothing depends on the partition's time."""
         with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline()
             pipeline.scard(self._keys.live(partition))
             pipeline.zcard(self._keys.timers(partition))
             return not any(await pipeline.execute())
@@ -145,7 +145,7 @@ class PartitionStore:
     async def states_of(self, session_ids: Sequence[str]) -> dict[str, State]:
         """Return the states of live sessions, in one round trip; leave out ended and invalid ones."""
         with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline()
             for session_id in session_ids:
                 pipeline.hget(self._keys.session(session_id), "state")
             answers = await pipeline.execute(raise_on_error=False)
@@ -244,7 +244,7 @@ class PartitionStore:
         """Set the expiry of keys on one node."""
         async with self._write_limits.permit(keys[0]):
             with store_errors():
-                pipeline = self._client.pipeline(transaction=False)
+                pipeline = self._client.pipeline()
                 for key in keys:
                     pipeline.expire(key, ttl_s)
                 await pipeline.execute()
@@ -343,7 +343,7 @@ async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> 
     """
     for start in range(0, len(events), EVENTS_PER_PIPELINE_MAX):
         with store_errors():
-            pipeline = client.pipeline(transaction=False)
+            pipeline = client.pipeline()
             for event in events[start : start + EVENTS_PER_PIPELINE_MAX]:
                 stream = keys.events(keys.partition_of(event.session_id))
                 pipeline.xadd(stream, event_codec.encode(event))

@@ -112,7 +112,7 @@ class SessionReader:
         if node_of(self.client, call_key) != node_of(self.client, session_key):
             return await self._find_on_nodes(named, call_key, session_key)
         with store_errors():
-            pipeline = self.client.pipeline(transaction=False)
+            pipeline = self.client.pipeline()
             pipeline.get(call_key)
             pipeline.exists(session_key)
             of_call, exists = await pipeline.execute()

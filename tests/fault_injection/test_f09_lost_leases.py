@@ -209,7 +209,7 @@ async def test_fault_12_lease_is_lost_between_two_commits_of_one_batch(redis_ser
         second = started(system)
         await system.eventually(lambda: asyncio.sleep(0, second.assigner is not None), "the second worker is up")
         one_batch.set()
-        async with system.client.pipeline() as both:
+        async with system.client.pipeline(transaction=True) as both:
             for session_id in ids:
                 event = Convert(session_id=session_id, token=session_id)
                 both.xadd(system.keys.events(0), event_codec.encode(event))

@@ -76,7 +76,7 @@ async def test_refusals_are_reported_alike_by_all_servers(alone: AnyServer, clie
 
 async def test_pipeline_returns_each_reply_and_raises_the_first_refusal(alone: AnyServer, client: Client) -> None:
     def filled() -> Any:
-        pipeline = client.pipeline(transaction=False)
+        pipeline = client.pipeline()
         pipeline.set("s", 1)
         pipeline.hget("s", "f")
         pipeline.xadd("s", {"a": "b"})
@@ -86,7 +86,7 @@ async def test_pipeline_returns_each_reply_and_raises_the_first_refusal(alone: A
     assert (done, got, [str(one) for one in refusals]) == (True, b"1", [WRONG_TYPE] * 2)
     _, text = await refused(filled().execute())
     assert text == f"Command # 2 (HGET s f) of pipeline caused error: ('{WRONG_TYPE}',)"
-    assert await client.pipeline(transaction=False).execute() == []
+    assert await client.pipeline().execute() == []
     both = client.pipeline(transaction=True)
     both.incr("n").incr("n")
     assert await both.execute() == [1, 2]
@@ -96,7 +96,7 @@ async def test_blocking_read_is_woken_by_an_appended_entry(alone: AnyServer, cli
     other = client_of(alone, blocking=True)
 
     async def by_pipeline() -> None:
-        await client.pipeline(transaction=False).set("other", 1).xadd("x", {"n": 1}, id="1-1").execute()
+        await client.pipeline().set("other", 1).xadd("x", {"n": 1}, id="1-1").execute()
 
     async def by_script() -> None:
         await client.hset("outbox", "e", "{}")

@@ -176,7 +176,7 @@ async def test_commands_of_two_words_and_values_of_all_kinds_arrive_as_they_shou
 
 
 async def test_pipelines_are_packed_alike(client):
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline()
     pipeline.set("a", 1)
     pipeline.xgroup_create("stream", "workers", id="0", mkstream=True)
     pipeline.get("a")

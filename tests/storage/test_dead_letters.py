@@ -122,7 +122,7 @@ async def test_long_reason_is_shown_up_to_its_limit(client, keys, letters):
 
 
 async def test_all_are_read_the_newest_first_and_removed_by_id(client, keys, letters):
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline()
     for number in range(1, CHUNK + 3):
         pipeline.xadd(keys.dead, {"type": "x", "dead_reason": "odd", "dead_stream": "s"}, id=f"{number}-0")
     await pipeline.execute()

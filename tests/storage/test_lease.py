@@ -379,7 +379,7 @@ async def test_leases_are_unknown_while_redis_refuses_for_a_while(client, monkey
         assert not raise_on_error
         return [refusal, refusal]
 
-    monkeypatch.setattr(type(client.pipeline(transaction=False)), "execute", execute)
+    monkeypatch.setattr(type(client.pipeline()), "execute", execute)
     with pytest.raises(StoreUnreachableError, match="LOADING"):
         await leases.read_leases(client, [KEY, "test:{1}:lease"])
 
@@ -391,7 +391,7 @@ async def test_lease_that_redis_refuses_for_a_while_hides_no_other(client, monke
         assert not raise_on_error
         return [[b"1:one", b"5", None], refusal]
 
-    monkeypatch.setattr(type(client.pipeline(transaction=False)), "execute", execute)
+    monkeypatch.setattr(type(client.pipeline()), "execute", execute)
     found, unknown = await leases.read_leases(client, [KEY, "test:{1}:lease"])
     assert found == LeaseInfo("1:one", 5)
     assert isinstance(unknown, StoreUnreachableError)

@@ -79,7 +79,7 @@ async def test_scripts_are_reported_by_name(memory: MemoryServer, client: Client
     await claim(client)
     await client.xgroup_create("s", "workers", id="0", mkstream=True)
     await client.eval("return 1", 0)
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline()
     await pipeline.get("k").hget("h", "f").execute(raise_on_error=False)
     assert asked == ["claim_gate", "claim_gate", "XGROUP CREATE", "EVAL", "GET", "HGET"]
 
@@ -93,7 +93,7 @@ async def test_pipeline_is_cut_where_the_connection_breaks(
     faults = iter([None, fault])
     memory.fault = lambda _: next(faults)
     with pytest.raises(RedisConnectionError):
-        await client.pipeline(transaction=False).set("a", 1).set("b", 2).set("c", 3).execute()
+        await client.pipeline().set("a", 1).set("b", 2).set("c", 3).execute()
     memory.fault = None
     assert [await client.get(name) for name in "abc"] == done
 

@@ -46,9 +46,9 @@ async def queue_all(pipeline: Any) -> list[Any]:
 
 async def test_answers_are_those_of_redis_py(shared, client) -> None:
     await client.flushall()
-    expected = await queue_all(client.pipeline(transaction=False))
+    expected = await queue_all(client.pipeline())
     await client.flushall()
-    assert await queue_all(shared.pipeline(transaction=False)) == expected
+    assert await queue_all(shared.pipeline()) == expected
     assert await shared.hgetall("hash") == {b"a": b"1", b"b": b"2"}
     assert await shared.zrange("zset", 0, 0, withscores=True) == [(b"one", 1.5)]
     assert (await shared.info("server"))["run_id"] == (await client.info("server"))["run_id"]
@@ -56,17 +56,22 @@ async def test_answers_are_those_of_redis_py(shared, client) -> None:
     await client.flushall()
 
 
-async def test_transactions_are_those_of_redis_py(shared) -> None:
-    async with shared.pipeline(transaction=True) as transaction:
-        await transaction.set("text", "value").get("text").delete("text").execute()
-    assert await shared.pipeline(transaction=False).execute() == []
+async def test_transactions_are_those_of_redis_py_and_only_sent_if_asked_for(shared, client) -> None:
+    for asked in (shared, client):
+        await asked.config_resetstat()
+        await asked.pipeline().set("text", "value").execute()
+        assert "cmdstat_multi" not in await asked.info("commandstats")
+        async with asked.pipeline(transaction=True) as transaction:
+            await transaction.get("text").delete("text").execute()
+        assert "cmdstat_multi" in await asked.info("commandstats")
+    assert await shared.pipeline().execute() == []
 
 
 async def test_refusal_is_raised_for_a_command_and_a_value_in_a_pipeline(shared, keys) -> None:
     await shared.set(keys.dead, "text")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await shared.hget(keys.dead, "field")
-    pipeline = shared.pipeline(transaction=False)
+    pipeline = shared.pipeline()
     refused, text = await pipeline.hget(keys.dead, "field").get(keys.dead).execute(raise_on_error=False)
     assert isinstance(refused, ResponseError)
     assert text == b"text"
@@ -86,7 +91,7 @@ async def test_broken_connection_fails_everything_in_flight_and_is_opened_again(
         first = await client.client_id()
         sent = relay.requests
         relay.fall_silent()
-        pipeline = client.pipeline(transaction=False).incr("n").incr("n")
+        pipeline = client.pipeline().incr("n").incr("n")
         running = [asyncio.ensure_future(client.incr("n")), asyncio.ensure_future(pipeline.execute())]
         while relay.requests == sent:
             await asyncio.sleep(0.01)

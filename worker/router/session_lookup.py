@@ -27,7 +27,7 @@ class SessionLookup:
         call, session = self.keys_of(reference)
         if len(grouped_by_node(self._client, (call, session))) == 1:
             async with self._permit(call):
-                pipeline = self._client.pipeline(transaction=False)
+                pipeline = self._client.pipeline()
                 pipeline.get(call)
                 pipeline.exists(session)
                 of_call, exists = await pipeline.execute()

@@ -98,7 +98,7 @@ class SweepStore:
             now_ms: Redis's time, Unix milliseconds.
         """
         with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline()
             pipeline.hmget(self._keys.lease(partition), "until", "clock_offset")
             pipeline.xrange(self._keys.events(partition), count=1)
             (until, offset_ms), oldest = await pipeline.execute()
@@ -168,7 +168,7 @@ class SweepStore:
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):
             return False
         with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline()
             for key in calls:
                 pipeline.set(key, found.session_id, nx=True, ex=CALL_INDEX_TTL_S)
             await pipeline.execute()

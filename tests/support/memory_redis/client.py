@@ -78,7 +78,7 @@ class MemoryClient(AsyncCoreCommands):
             reply = await self._waited_for(reply)
         return converted(args[0], options, reply)
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "MemoryPipeline":
+    def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> "MemoryPipeline":
         """See redis-py. Our code sends no transactions: a cluster takes none whose keys are on several nodes."""
         is_ours = sys._getframe(1).f_globals["__name__"].startswith("conferral.")
         assert not (transaction and is_ours), "a transaction"

@@ -71,7 +71,7 @@ class SweepHarness:
             await leases.acquire(self.client, self.keys.lease(number), "holder", self.clock, duration_ms)
 
     async def store(self, *sessions: Session) -> None:
-        pipeline = self.client.pipeline(transaction=False)
+        pipeline = self.client.pipeline()
         for session in sessions:
             partition = self.keys.partition_of(session.id)
             pipeline.hset(self.keys.session(session.id), mapping=session_hash.encode(session))
