@@ -73,13 +73,10 @@ class PipeliningConnection:
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect())
             self._opening.add_done_callback(self._on_opened)
-        try:
-            return await asyncio.shield(self._opening)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
-                self._raise_if_closed()  # `close` canceled the attempt, not this exchange
-            raise
+        opening = self._opening
+        await asyncio.wait([opening])  # unlike `await opening`: canceling one of the two does not cancel the other
+        self._raise_if_closed()
+        return opening.result()
 
     async def _connect(self) -> "_Link":
         pool: Any = self._client.connection_pool
