@@ -85,6 +85,28 @@ def test_four_pipelines_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     story(monkeypatch, body)
 
 
+def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a quarter of a second, a pipeline does not count any more; one that has ended frees no second place."""
+
+    async def body(redis: Redis) -> None:
+        class Cluster:
+            async def exchange(self, commands: Sequence[tuple[str, ...]], _on_answer: object) -> Answers:
+                redis.takes_s = 1.0 if redis.sent else 0.1
+                return await redis._run(self, commands)
+
+        monkeypatch.setattr(command_batcher, "ClusterClient", Cluster)
+        monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
+        redis.batcher = CommandBatcher(Cluster(), 2.0, redis._note)
+        tasks = []
+        for _ in range(9):
+            tasks.append(redis.start())
+            await asyncio.sleep(0.01)  # a delay: virtual time
+        await asyncio.gather(*tasks)
+        assert [at_s for at_s, _ in redis.sent] == [0.0, 0.01, 0.02, 0.03, 0.1, 0.26, 0.27, 0.28, 0.35]
+
+    story(monkeypatch, body)
+
+
 def test_silent_redis_costs_each_caller_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(redis: Redis) -> None:
         redis.takes_s = 60.0

@@ -283,27 +283,6 @@ async def test_persistent_refusal_is_reported_at_the_deadline(publisher, client)
         await client.config_set("min-replicas-to-write", 0)
 
 
-async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(publisher, client, keys):
-    """Finished flights free no slots: the number of pipelines stays bounded."""
-    loop, stored = asyncio.get_running_loop(), keys.events(keys.partition_of(SESSION))
-    landed = loop.create_task(asyncio.sleep(0))
-    await landed
-    stuck = [loop.create_task(asyncio.Event().wait()) for _ in range(4)]
-    publisher._batcher._flushes.update(stuck)
-    publishing = loop.create_task(publisher.publish(event(), call_sid="CA2"))
-    try:
-        publisher._batcher._stop_counting(landed)
-        await client.ping()
-        assert not await client.exists(stored)
-        publisher._batcher._stop_counting(stuck[0])
-        await publishing
-        assert await client.xlen(stored) == 1
-    finally:
-        publisher._batcher._flushes.difference_update(stuck)
-        for flight in (publishing, *stuck):
-            flight.cancel()
-
-
 async def test_operation_is_settled_by_all_of_its_own_answers_and_by_no_refusal_that_passes():
     future = asyncio.get_running_loop().create_future
     two, one, refused = (_Operation([("PING",)] * count, b"", future(), 0.0) for count in (2, 1, 1))
