@@ -10,6 +10,7 @@ from conferral.runtime.errors import ProviderUnreachableError, SettingsError, St
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
+from conferral.storage.ingest.port import ReplayedCallError
 from conferral.webhooks import wait_url
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, PUBLIC_URL, facts, post, settings, signed
 
@@ -283,18 +284,34 @@ async def test_caller_without_a_session_reopens_it(client, ingest, child_lookup)
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("fault", ["in-company", "twilio-away", "twilio-odd", "redis-away"])
-async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(client, ingest, child_lookup, monkeypatch, fault):
+@pytest.mark.parametrize(
+    ("fault", "logged"),
+    [
+        ("in-company", []),
+        ("twilio-odd", ["unexpected_error"]),
+        (ProviderUnreachableError(), ["session_not_found"]),
+        (StoreUnreachableError("away"), ["session_not_found"]),
+        (TimeoutError(), ["session_not_found"]),
+        (ReplayedCallError(), ["session_not_found"]),
+    ],
+)
+async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(
+    client, ingest, child_lookup, lines, monkeypatch, fault, logged
+):
     child_lookup.alone = fault != "in-company"
-    child_lookup.error = {"twilio-away": ProviderUnreachableError(), "twilio-odd": TypeError()}.get(fault)
-    if fault == "redis-away":
-        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
+    if fault == "twilio-odd":
+        child_lookup.error = TypeError()
+    elif isinstance(fault, ProviderUnreachableError):
+        child_lookup.error = fault
+    elif fault != "in-company":
+        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=fault))
 
     status, document = await post(client, OPENING, FORM | CALLED)
 
     assert (status, played(document)) == (200, MUSIC)
     reported = [("account_swept", CALLER, CONFERENCE)] if fault == "in-company" else []
     assert [(event.name, event.session_id, event.conference_sid) for event in ingest.events] == reported
+    assert [line["event"] for line in lines if line["log_level"] in ("warning", "error")] == logged
 
 
 @pytest.mark.usefixtures("impatient")

@@ -45,6 +45,7 @@ def test_token_expires_after_an_hour_of_whole_seconds():
     clock = SimpleNamespace(wall_ms=lambda: 1_800_000_000_999)
     token = issue_token(settings(), clock, TokenRequest(identity="alice"))
     assert from_iso(token.expires_at) == 1_800_003_600_000
+    assert repr(token) == "IssuedToken(expires_at='2027-01-15T09:00:00.000Z')", "neither the token nor the identity"
 
 
 @pytest.mark.parametrize("identity", ["a", "Alice_7", "x" * 121])
