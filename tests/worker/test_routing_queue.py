@@ -155,10 +155,36 @@ def test_same_id_given_for_two_sessions_belongs_to_the_first() -> None:
         pipeline = cluster.client.pipeline(transaction=True)
         for session in (SICK, WELL, SICK):
             pipeline.xadd(KEYS.commands, {"type": "end", "session": session, "id": "c1"})
+        ways_s = itertools.chain((1.0,), itertools.repeat(0.0))
+        cluster.client.server.latency = lambda name: (next(ways_s) if name == "claim_command" else 0.0, 0.001)
         await pipeline.execute()
         await cluster.until_routed(SICK, "c1")
         assert await cluster.tokens(WELL) == ["first"]
         assert await cluster.tokens(SICK) == ["c1"]
+
+    story(body)
+
+
+def test_command_that_waits_for_others_at_its_node_is_routed_right_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing_module, "NODE_CONCURRENCY_MAX", 1)
+
+    async def body(cluster: Cluster) -> None:
+        for number in range(4):
+            await cluster.give(f"c{number}")
+        assert await cluster.until_routed(WELL, *(f"c{number}" for number in range(4))) < routing_module.PAUSE_S
+
+    story(body)
+
+
+def test_commands_in_progress_are_not_read_again() -> None:
+    async def body(cluster: Cluster) -> None:
+        reads: list[float] = []
+        cluster.client.server.fault = lambda name: reads.append(cluster.loop.time()) if name == "XREAD" else None
+        cluster.client.silent = {"a"}
+        await cluster.give("c1", SICK)
+        await asyncio.sleep(60)  # a delay: virtual time passes
+        assert 0 < len(reads) < 35, "one every two seconds, and no second one that returns what is known"
+        cluster.client.silent = set()
 
     story(body)
 

@@ -373,7 +373,7 @@ def _text_of(entry: Entry) -> dict[str, str] | None:
 
 def _command_id(entry: Entry) -> str:
     """Return the command's id; commands with the same id run in order."""
-    return ((_text_of(entry) or {}).get("id", "")) or entry.entry_id
+    return (_text_of(entry) or {}).get("id") or entry.entry_id
 
 
 def _session_reference(entry: Entry) -> str:
