@@ -153,7 +153,7 @@ class WorkerParts:
             metrics=metrics,
             policy=policy,
             session_ttl_s=call_ttl_s,
-            sessions_max=max(1, environment.sessions_max // settings.partitions),
+            sessions_max=environment.sessions_max // settings.partitions,
             checkpoint=environment.checkpoint,
             on_committed=self.session_recovery.record_unknown,
         )

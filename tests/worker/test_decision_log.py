@@ -57,6 +57,19 @@ def test_time_of_an_event_counts_from_its_entry_on_the_stream(entry_id, waited_s
     assert registry.get_sample_value("conferral_callback_to_commit_seconds_sum") == waited_s
 
 
+def test_decisions_are_counted_by_event_and_outcome():
+    event, before, metrics = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0"), Session("s"), Metrics()
+    steps = [
+        Step(before, outcome, ended_lone_conference=is_lone)
+        for outcome, is_lone in ((Outcome.STAYED, True), (Outcome.STAYED, False), (Outcome.STALE, True))
+    ]
+    log_decisions([Decision(event, step, before) for step in steps], 0, metrics, 1_500)
+    for outcome, count in (("stayed", 2), ("stale", 1)):
+        labels = {"event_name": "stage_overdue", "outcome": outcome}
+        assert metrics.registry.get_sample_value("conferral_events_total", labels) == count
+    assert metrics.registry.get_sample_value("conferral_lone_conferences_cleaned_total") == 2
+
+
 def test_end_of_a_session_is_no_transfer():
     assert metrics_of(OutcomeRecord("o1", "session", "s", "ended")).transfers.collect()[0].samples == []
 

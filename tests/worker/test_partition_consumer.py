@@ -162,6 +162,16 @@ async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_ser
         await system.settled()
 
 
+async def test_partitions_share_the_number_of_cached_sessions(redis_server):
+    system = LocalSystem(redis_server.url)
+    system.worker_options = {"sessions_max": 4}
+    async with system:
+        await asyncio.gather(*(system.talking() for _ in range(8)))
+        caches = [consumer._batches._cache for consumer in system.workers[0].assigner.consumers.values()]
+        assert 0 < sum(map(len, caches)) <= 4
+        assert len(caches) > 1
+
+
 async def test_flushed_scripts_do_not_affect_calls(system):
     customer, _ = await system.talking()
     for _ in range(3):

@@ -9,13 +9,12 @@ from structlog.testing import capture_logs
 
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import RENEW_EVERY_S
-from conferral.worker.assignment.assignment import RELEASE_PAUSE_S
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
 from conferral.worker.process import Worker
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.local_system import settings_for
-from tests.support.memory_redis import MemoryServer
+from tests.support.memory_redis import Fault, MemoryServer
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, WorkerCluster
 
 
@@ -135,14 +134,20 @@ def test_leases_that_redis_does_not_take_back_now_are_offered_again_with_pauses(
         await asyncio.wait(member.tasks)
         assert len(member.keeper.consumers) == 4
         member.work.busy_partitions = {3}
-        team.server.stop()
+        offers: list[str] = []
+
+        def refuse(name: str) -> Fault | None:
+            if name != "release_lease":
+                return None
+            offers.append(name)
+            return Fault.UNREACHABLE
+
+        team.server.fault = refuse
         is_over, work = asyncio.Event(), cast("Executor", member.work)
-        with capture_logs() as lines:
-            winding = member.process.start(member.keeper.drain(is_over, work))
-            await team.passes(2.0)
-        logged = [line for line in lines if line["event"] == "store_unreachable"]
-        assert 0 < len(logged) <= 4 * (2.0 / RELEASE_PAUSE_S + 1)
-        team.server.start()
+        winding = member.process.start(member.keeper.drain(is_over, work))
+        await team.passes(1.9)
+        assert len(offers) == 3 * 10, "one for each idle partition every 0.2 s"
+        team.server.fault = None
         await team.passes(1.0)
         assert member.keeper.consumers.keys() == {3}
         is_over.set()
