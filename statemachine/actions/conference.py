@@ -182,8 +182,7 @@ def apply_presence(draft: Draft, event: CallsRead) -> None:
         _switch_conference(draft, event.conference_sid)
     if event.conference_sid != draft.session.conference_sid:
         return
-    inside = [seen for seen in event.participants if not seen.is_ringing]
-    has_started = len(inside) > 1 and any(seen.start_on_enter for seen in inside)
+    has_started = any(seen.start_on_enter for seen in event.participants if not seen.is_ringing)
     for seen in event.participants:
         party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone or party.in_conference:
@@ -192,9 +191,12 @@ def apply_presence(draft: Draft, event: CallsRead) -> None:
             draft.change_party(party, call_sid=seen.call_sid)
             continue
         status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
-        waits_for_start = not (has_started or seen.start_on_enter or party.is_supervisor)
         draft.change_party(
-            party, call_sid=seen.call_sid, in_conference=True, status=status, waits_for_start=waits_for_start
+            party,
+            call_sid=seen.call_sid,
+            in_conference=True,
+            status=status,
+            waits_for_start=not (has_started or party.is_supervisor),
         )
     mark_started_if_shown(draft, {seen.call_sid for seen in event.participants})
 

@@ -40,7 +40,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
-    if party.is_gone or not party.in_conference:
+    if not party.in_conference:
         return None
     update = _next_difference(session, party)
     # Checked last: after most events, no participant differs.
@@ -73,8 +73,7 @@ def is_reconciled(draft: Draft, _event: Event) -> bool:
     """Whether a confirmation was pending and every participant now matches the desired state."""
     session = draft.session
     return "confirm" in session.timers and all(
-        party.is_gone
-        or not party.in_conference
+        not party.in_conference
         or (not party.pending_update and next_update(session, party) is None and (party.answered or not party.dial_id))
         for party in session.parties.values()
     )

@@ -79,11 +79,10 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
 
 
 def someone_holds_for(draft: Draft, name: str) -> bool:
-    """Whether a transfer without the customer's agent, or a consult, waits for the party of that name."""
-    transfer, phase = draft.session.running_transfer, draft.session.phase
+    """Whether the running transfer waits for the party of that name."""
+    transfer = draft.session.running_transfer
     waits = transfer is not None and transfer.stage is TransferStage.DIALING
-    is_held = phase in WITHOUT_AGENT or phase is Phase.CONSULT
-    return waits and is_held and any(one.name == name for one in dialed_parties(draft))
+    return waits and any(one.name == name for one in dialed_parties(draft))
 
 
 def answering_party(draft: Draft) -> Party | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LeaveOverdue, StageOverdue
-from tests.statemachine.command_scenarios import supervised
+from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import (
@@ -46,6 +46,13 @@ def test_agent_hears_ringing_while_the_target_is_dialed_to_the_gate():
     # The callback of the join may come late; they would not hear each other.
     story.gate("target", "accepted").expect("transferring", "unhold agent").confirms("agent").joins("target")
     story.expect("transferring").expect_transfer("consulting").expect_held("customer")
+
+
+def test_agent_hears_ringing_although_a_supervisor_comes_from_the_gate():
+    story = ordering(at_gate, "consult", confirm=True).supervise(confirm=True)
+    story.expect("transferring", "dial supervisor to the gate").placed("supervisor")
+    story.gate("supervisor").gate("supervisor", "accepted").expect("transferring").expect_held("customer", "agent")
+    story.gate("target", "accepted").expect("transferring", "unhold agent")
 
 
 def test_agent_hears_ringing_until_the_target_has_heard_the_brief():

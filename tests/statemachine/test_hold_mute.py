@@ -298,6 +298,12 @@ def test_party_that_leaves_before_both_are_in_fails_the_command():
     story.expect_command("hold-1", "accepted", "failed", reason="customer-left")
 
 
+def test_party_that_leaves_before_its_hold_begins_does_not_count_as_the_last_unheld_one():
+    story = ordering(lambda: Scenario().answered()).convert().joins("guest").hold("agent", "hold-agent")
+    story.hold("guest-1").leaves("guest").dial_ends("answered").joins("agent").joins("customer")
+    story.expect_command("hold-1", "accepted", "failed", reason="hung-up")
+
+
 def test_held_customer_is_alone_when_the_agent_leaves():
     story = held().leaves("agent").expect("conferenced").expect_timers("lone").fires(LoneOverdue)
     story.expect("ended", "end room", reason="agent-left")

@@ -51,12 +51,15 @@ def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
     assert [party.name for party in story.session.participants] == ["customer", "agent"]
 
 
-def test_late_leave_of_the_target_does_not_undo_a_newer_join():
-    story = talking("warm")
-    last = story._sequences[CONFERENCE]
-    story.joins("target", sequence=last + 2)
-    story.leaves("target", status="in-progress", sequence=last + 1).expect("transferring", outcome="stale")
-    assert story.session.parties["target"].in_conference
+@pytest.mark.parametrize(
+    ("begin", "leg", "party"), [(lambda: talking("warm"), "target", "target"), (conferenced, "guest", "guest-1")]
+)
+def test_late_leave_does_not_undo_a_newer_join(begin, leg, party):
+    story = begin()
+    state, last = story.session.state.value, story._sequences[CONFERENCE]
+    story.joins(leg, sequence=last + 2)
+    story.leaves(leg, status="in-progress", sequence=last + 1).expect(state, outcome="stale")
+    assert story.session.parties[party].in_conference
 
 
 @pytest.mark.parametrize(("begin", "party"), [(conferenced, "agent"), (lambda: talking("warm"), "target")])

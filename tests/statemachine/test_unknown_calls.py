@@ -8,10 +8,12 @@ import pytest
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.session import Session
 from tests.statemachine.call_legs import CONFERENCE, GUEST_CALL
+from tests.statemachine.command_scenarios import added
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
 from tests.support.each import each
 
+NEW_CALL = "CA" + "8" * 32
 STATES = {
     "bridged": lambda: Scenario().answered(),
     "converting": lambda: Scenario().answered().convert(),
@@ -54,3 +56,24 @@ def test_unknown_caller_who_has_left_is_not_brought_back_by_an_older_read(state:
     statuses = dict.fromkeys(parties, "in-progress")
     story.reads(conference=CONFERENCE, inside=(*parties, "guest"), **statuses).expect(state)
     assert story.session.parties.keys() == parties.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "leg"),
+    [
+        ("create_participant", ""),  # the response names no call
+        ("create_participant", "lawyer"),  # a party that has left
+        ("create_participant", "guest"),  # a former call
+        ("create_participant", "agent"),
+        ("update_participant", NEW_CALL),
+    ],
+)
+def test_success_that_shows_no_new_dialed_call_hangs_up_no_one(kind: str, leg: str):
+    story = added().leaves("guest").call("lawyer", "completed").leaves("lawyer")
+    call_sid = story.legs[leg].call_sid if leg in ("agent", "lawyer", "guest") else leg
+    story.succeeds(kind, "lawyer", "earlier-dial", call_sid=call_sid).expect("conferenced")
+
+
+def test_call_of_a_replaced_dial_is_hung_up():
+    story = added().succeeds("create_participant", "lawyer", "earlier-dial", call_sid=NEW_CALL)
+    story.expect("conferenced", "hang up a call")
