@@ -14,6 +14,7 @@ clock, in which `until` is written, may be set forward or back at any moment.
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -267,7 +268,7 @@ async def acquire(
         key=key,
         holder=answer[1].decode(),
         commit=int(answer[2]),
-        valid_until_s=0.0,
+        valid_until_s=requested_at_s,
         expired_at_ms=expired_at_ms,
         acquired_at_ms=now_ms,
         requested_at_s=requested_at_s,
@@ -436,14 +437,14 @@ class _RenewalRequest:
 
     def _note(self, lease: Lease, commits_before: int, found: Sequence[Any], now_ms: int, redis: str) -> Renewal:
         if not found:
-            lease.valid_until_s = 0.0
+            lease.valid_until_s = -math.inf
             return Renewal.LOST
         commit, next_due_ms, lease.waiting = found
         lease.next_due_ms = int(float(next_due_ms)) if next_due_ms else None
         # A server that was replaced may still have accepted a commit since the request.
         lease.note_redis(redis, self._clock.monotonic_s(), now_ms, has_all_commits=int(commit) >= lease.commit)
         if int(commit) < commits_before:
-            lease.valid_until_s = 0.0
+            lease.valid_until_s = -math.inf
             return Renewal.ROLLED_BACK
         lease.note_request(self._requested_at_s, self._duration_ms)
         return Renewal.RENEWED
@@ -461,7 +462,7 @@ def _server_to_note(lease: Lease, now_s: float) -> str:
 
 async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:
     """Release a lease, for a partition together with its time; return False if it was already lost."""
-    lease.valid_until_s = 0.0
+    lease.valid_until_s = -math.inf
     arguments: list[scripts.Argument] = [lease.holder, own_now_ms if own_now_ms is not None else ""]
     with store_errors():
         return bool(int(await scripts.release_lease(client, [lease.key], arguments)))

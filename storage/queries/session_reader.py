@@ -196,7 +196,7 @@ class SessionReader:
             found |= {name: one.decode(errors="replace") for name, one in zip(some, versions, strict=True) if one}
         return found
 
-    async def list_sessions(self, *, state: State | None = None, limit: int = 50, cursor: str = "") -> Page[Fields]:
+    async def list_sessions(self, *, state: State | None = None, limit: int, cursor: str = "") -> Page[Fields]:
         """Return one page of sessions: live ones in no particular order, then ended ones, newest end first.
 
         A client that reads all pages sees every session that exists throughout; one that ends meanwhile may appear
@@ -306,7 +306,7 @@ class SessionReader:
 
     # ---- logs ----------------------------------------------------------------------------------------------------
 
-    async def read_log(self, session_id: str, *, limit: int = 50, cursor: str = "") -> Page[LogEntry]:
+    async def read_log(self, session_id: str, *, limit: int, cursor: str = "") -> Page[LogEntry]:
         """Return one page of a session's log, oldest first; empty if the session does not exist.
 
         Args:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -39,11 +40,11 @@ async def add_ended(client, keys, ends):
         await client.zadd(keys.ended(keys.partition_of(name)), {name: ended_ms})
 
 
-async def all_of(read, **wanted):
+async def all_of(read, limit=50, **wanted):
     """Everything that the pages hold, with how long each was."""
     found, sizes, cursor = [], [], ""
     while True:
-        page = await read(cursor=cursor, **wanted)
+        page = await read(limit=limit, cursor=cursor, **wanted)
         found += page.items
         sizes.append(len(page.items))
         cursor = page.cursor
@@ -97,7 +98,7 @@ async def test_page_reads_no_more_sessions_than_its_limit(reader, client, keys, 
     monkeypatch.setattr(session_reader, "SCANNED_MAX", 4)
     await add_live(client, keys, *(f"b{n}" for n in range(20)))
     await add_live(client, keys, "z1", state="converting")
-    page = await reader.list_sessions(state=State.CONVERTING)
+    page = await reader.list_sessions(state=State.CONVERTING, limit=50)
     found, sizes = await all_of(reader.list_sessions, state=State.CONVERTING)
     assert page.cursor
     assert ids(found) == ["z1"]
@@ -115,7 +116,9 @@ async def test_cursor_means_the_same_whatever_changes(reader, client, keys):
     for name in (gone, ending):
         await client.srem(keys.live(keys.partition_of(name)), name)
     await add_ended(client, keys, {ending: 7})
-    rest, _ = await all_of(lambda cursor: reader.list_sessions(limit=4, cursor=cursor or page.cursor))
+    rest, _ = await all_of(
+        lambda limit, cursor: reader.list_sessions(limit=limit, cursor=cursor or page.cursor), limit=4
+    )
     assert set(live[5:]) | {ending} <= set(ids(rest))
     assert set(live[:4]).isdisjoint(ids(rest))
 
@@ -157,14 +160,14 @@ async def test_calls_are_found_by_the_index(reader, client, keys):
 @pytest.mark.redis
 async def test_log_is_read_in_pages_oldest_first(reader, client, keys):
     entries = [(await client.xadd(keys.log("S1"), {"event": f"e{n}"})).decode() for n in range(5)]
-    found, sizes = await all_of(lambda cursor: reader.read_log("S1", limit=2, cursor=cursor))
+    found, sizes = await all_of(partial(reader.read_log, "S1"), limit=2)
     assert [one.entry_id for one in found] == entries
     assert [one["event"] for one in found] == ["e0", "e1", "e2", "e3", "e4"]
     assert (sizes, found[0]["nothing"]) == ([2, 2, 1], "")
     page = await reader.read_log("S1", limit=2)
     await client.xdel(keys.log("S1"), *entries[:3])
     assert [one.entry_id for one in (await reader.read_log("S1", limit=2, cursor=page.cursor)).items] == entries[3:]
-    assert (await reader.read_log("nobody")).items == []
+    assert (await reader.read_log("nobody", limit=2)).items == []
 
 
 @pytest.mark.redis
@@ -188,13 +191,13 @@ async def test_foreign_key_affects_only_its_own_session(reader, client, keys):
 async def test_redis_refusal_is_raised_as_a_store_error(reader, client, keys):
     await client.set(keys.log("S1"), "text")
     with pytest.raises(StoreError):
-        await reader.read_log("S1")
+        await reader.read_log("S1", limit=2)
 
 
 @pytest.mark.redis
 async def test_page_shows_no_phone_numbers(reader, client, keys):
     await add_live(client, keys, "S1")
-    assert "0123" not in repr(await reader.list_sessions())
+    assert "0123" not in repr(await reader.list_sessions(limit=2))
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])

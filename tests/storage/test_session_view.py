@@ -9,8 +9,9 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State
+from conferral.statemachine.transfer import DialOptions
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import PartyView, SessionView, view_of
+from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView, view_of
 from tests.support.each import each
 
 NUMBER = "+14155550123"
@@ -86,3 +87,18 @@ def test_attributes_of_a_newer_version_are_passed_over():
                        st.text(max_size=40)))  # fmt: skip
 def test_any_hash_with_a_state_is_shown(record):
     assert view_of({"state": "bridged", **record}).state == "bridged"
+
+
+def test_repr_shows_nothing_confidential():
+    party = PartyView(address=NUMBER, brief=NUMBER)
+    view = SessionView(
+        "bridged", agents=(NUMBER,), options=DialOptions(brief=NUMBER), parties={"agent": party},
+        transfer=TransferView(to=NUMBER), fields={"call_token": NUMBER},
+    )  # fmt: skip
+    assert NUMBER not in repr(view)
+
+
+def test_parties_are_in_the_order_of_display():
+    names = ["customer", "agent", "target", "target-2", "target-10", "ann", "ann-0", "ann-\u0663", "ann-2", "bob",
+             "agent-1", "supervisor"]  # fmt: skip
+    assert list(view_of({f"party.{name}.status": "left" for name in reversed(names)}).parties) == names

@@ -49,7 +49,7 @@ class SweepStore:
 
     def is_silent(self, partition: int) -> bool:
         """Whether the partition's node did not answer in this sweep."""
-        return bool(self._silent_nodes) and node_of(self._client, self._keys.live(partition)) in self._silent_nodes
+        return node_of(self._client, self._keys.live(partition)) in self._silent_nodes
 
     def mark_silent(self, partition: int, error: StoreUnreachableError) -> None:
         """Note that the partition's node did not answer; raise StoreUnreachableError if there is no other node."""

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import ProviderBusyError
+from conferral.runtime.errors import ProviderBusyError, StoreError
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LeaseInfo
 from conferral.telephony.account_lists import AccountSnapshot
+from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.worker.sweep.sweep_harness import ScriptedAccount, SweepHarness
 
@@ -173,8 +174,11 @@ async def test_redis_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
     await sea.client.rename(live, "aside")
     await sea.client.set(live, "?")
     stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper().run(stop))
-    await sea.until(lambda: sea.sweeps("given-up") >= 1)
+    with capture_logs() as lines:
+        running = asyncio.create_task(sea.sweeper().run(stop))
+        await sea.until(lambda: sea.sweeps("given-up") >= 1)
+    line = next(line for line in lines if line["event"] == "sweep_given_up")
+    assert (line["status"], line["code"]) == (0, 0)
 
     await sea.client.rename("aside", live)
     await sea.until(lambda: sea.sweeps() >= 1)
@@ -241,3 +245,12 @@ async def test_lease_of_a_dead_sweeper_need_not_expire(sea: SweepHarness) -> Non
 def test_times_are_shorter_where_the_interval_is_short() -> None:
     assert SweepTimes.for_interval(30) == SweepTimes(30, first_after_s=4, quiet_s=3, settle_s=2, after_loss_s=5)
     assert SweepTimes.for_interval(1) == SweepTimes(1, first_after_s=1, quiet_s=0.5, settle_s=0.25, after_loss_s=1)
+
+
+async def test_sweep_whose_time_can_not_be_saved_is_done(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_store: SweepStore, _now_ms: int) -> None:
+        raise StoreError("full")
+
+    monkeypatch.setattr(SweepStore, "save_last_sweep", refuse)
+    await sea.sweep()
+    assert sea.sweeps("given-up") == 0

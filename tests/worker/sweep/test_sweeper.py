@@ -17,7 +17,7 @@ from conferral.worker.sweep.diff import Difference, Finding
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.telephony.scripted_http import ACCOUNT
 from tests.telephony.test_account_lists import ListingHttp
-from tests.worker.sweep.sweep_harness import PARTITIONS, SweepHarness
+from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
 
 pytestmark = pytest.mark.redis
 
@@ -58,12 +58,18 @@ async def test_parties_that_have_left_are_not_missed(sea: SweepHarness) -> None:
 async def test_call_and_conference_outliving_their_session_are_reported(sea: SweepHarness) -> None:
     over = sea.ended("over", "CA1", "CA2", conference="CF1")
     await sea.store(over, sea.ended("just-over", "CA3", conference="CF3", ago_ms=1_000))
-    conferences = {"CF1": "over", "CF2": "over", "CF3": "just-over"}  # CF2 only has the name of a session of ours
+    await sea.store(sea.ended("order-7", conference="CF4"))
+    # CF2 only has the name of a session of ours.
+    conferences = {"CF1": "over", "CF2": "over", "CF3": "just-over", "CF4": NAMES.make("order-7", "CA5")}
     sea.account.account = AccountSnapshot(calls=frozenset({"CA1", "CA3"}), conferences=conferences)
 
     await sea.sweep()
 
-    assert await sea.reported() == {("call-live", "over", "CA1", ""), ("conference-live", "over", "", "CF1")}
+    assert await sea.reported() == {
+        ("call-live", "over", "CA1", ""),
+        ("conference-live", "over", "", "CF1"),
+        ("conference-live", "order-7", "", "CF4"),
+    }
 
 
 async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -> None:
@@ -349,12 +355,16 @@ async def test_answered_callee_is_reported_and_the_caller_is_not(sea: SweepHarne
     session = sea.session("s1", phase=Phase.RINGING, state=State.TRANSFERRING)
     parties = {
         "customer": Party("customer", "customer-1", call_sid="CA1", status=PartyStatus.RINGING),
-        "target": Party("target", "target-2", call_sid="CA2", status=PartyStatus.RINGING, dial_id="d1"),
+        "agent": Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.RINGING),
+        "target": Party("target", "target-2", call_sid="CA3", status=PartyStatus.RINGING, dial_id="d1"),
+        "lawyer": Party("lawyer", "lawyer-3", call_sid="CA4", status=PartyStatus.CONNECTED, dial_id="d2"),
     }
     await sea.store(replace(session, parties=parties))
-    sea.account.account = AccountSnapshot(frozenset({"CA1", "CA2"}), frozenset({"CA1"}))
+    calls = frozenset({"CA1", "CA2", "CA3", "CA4"})
+    sea.account.account = AccountSnapshot(calls, frozenset({"CA1", "CA4"}))
     await sea.sweep()
     assert await sea.reported() == set()
-    sea.account.account = AccountSnapshot(frozenset({"CA1", "CA2"}), frozenset({"CA1", "CA2"}))
-    await sea.sweep(sweeps=sea.sweeps() + 1)
-    assert await sea.reported() == {("call-answered", "s1", "CA2", "")}
+    for callee in ("CA2", "CA3"):
+        sea.account.account = AccountSnapshot(calls, frozenset({"CA1", "CA4", callee}))
+        await sea.sweep(sweeps=sea.sweeps() + 1)
+    assert await sea.reported() == {("call-answered", "s1", "CA2", ""), ("call-answered", "s1", "CA3", "")}
