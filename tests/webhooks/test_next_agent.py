@@ -233,3 +233,13 @@ async def test_no_other_agent_is_rung(open_client, ingest, status, changes, agen
     _, document = await post(client, DIAL_ACTION, unanswered(status, **changes))
 
     assert "Dial" not in verbs(document)
+
+
+async def test_event_is_not_stored_once_redis_could_not_be_read(client, ingest, monkeypatch):
+    async def publish(event, *, call_sid=""):
+        ingest.events.append(event)
+
+    monkeypatch.setattr(ingest, "publish", publish)
+    ingest.old = ingest.away = True
+    await post(client, DIAL_ACTION, unanswered("busy"))
+    assert ingest.events == []

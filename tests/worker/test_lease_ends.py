@@ -6,8 +6,12 @@ In virtual time, on a Redis in memory; the hand-over with the real executor.
 import asyncio
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.connection.client import Client
+from conferral.storage.partition import lease as leases
 from conferral.worker.assignment.assignment import LEASE_MARGIN
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.worker.executor_harness import ExecutorHarness, redirect
@@ -99,5 +103,30 @@ def test_partition_is_handed_over_when_its_request_is_answered_and_the_rest_is_l
         assert system.executor.counts.dropped == 1
         await team.leave(second)
         team.kill(first)
+
+    run(story)
+
+
+@pytest.mark.parametrize("failures", [4, 5])
+def test_handover_tries_five_times_to_release_the_lease(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    release, tried, tried_at_s = leases.release, list[str](), list[float]()
+
+    async def story(loop: VirtualLoop) -> None:
+        async def fail_at_first(client: Client, lease: leases.Lease, own_now_ms: int) -> bool:
+            tried.append(lease.key)
+            tried_at_s.append(loop.time())
+            if len(tried) <= failures:
+                raise StoreUnreachableError("away")
+            return await release(client, lease, own_now_ms)
+
+        monkeypatch.setattr(leases, "release", fail_at_first)
+        team = WorkerCluster(loop, partitions=2)
+        team.join()
+        await team.until_fair(1.0)
+        second = team.join()
+        await team.until_fair(10.0)
+        assert tried.count(tried[0]) == 5
+        assert [at_s - tried_at_s[0] for at_s in tried_at_s[:5]] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8], abs=0.01)
+        assert [one.lease.key == tried[0] for one in second.keeper.consumers.values()] == [failures == 4]
 
     run(story)
