@@ -294,5 +294,21 @@ async def test_the_log_has_neither_ids_from_paths_nor_queries_nor_bodies(api, li
     assert {"url_path": "GET /sessions/{session}", "status": 404, "reason": "unknown"}.items() <= lines[0].items()
 
 
+@each(
+    "method, path, token, status",
+    [
+        ("PUT", "/sessions/CS1", TOKEN, 405),
+        ("GET", "/openapi.json?x=1", TOKEN, 422),
+        ("GET", "/sessions", None, 503),
+    ],
+)
+async def test_refusal_that_needs_no_token_is_not_logged(open_api, lines, method, path, token, status):
+    """Anyone can send any number of these."""
+    api = await open_api(headers={}, CONFERRAL_API_TOKEN=token)
+
+    assert (await ask(api, method, path))[0] == status
+    assert not [line for line in lines if line["log_level"] != "debug"]
+
+
 def test_every_kind_of_refusal_has_a_status():
     assert set(ErrorType) <= set(STATUS)
