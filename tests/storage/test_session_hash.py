@@ -68,6 +68,11 @@ def test_field_that_contradicts_the_packed_session_is_shown_and_named():
     assert (found["party.agent.held"], found["damaged"]) == ("perhaps", "party.agent.held")
 
 
+def test_hash_without_the_empty_fields_that_an_older_worker_leaves_out_is_whole():
+    stored = {name: value for name, value in session_hash.encode(SESSION).items() if not name.startswith("transfer.")}
+    assert session_hash.all_fields(as_read(stored)) == session_codec.encode(SESSION)
+
+
 def test_fields_of_the_newest_transfer_are_there_from_the_start_and_written_again_only_if_they_change():
     before = Session("CA1", version=1)
     empty = {f"transfer.{name}": "" for name in ("mode", "to", "by", "status", "reason")}
