@@ -95,17 +95,17 @@ class AccountListReader:
         client: Client,
         *,
         own_numbers: Callable[[], Collection[str]] = tuple,
+        rng: random.Random,
+        metrics: Metrics,
         pages_max: int = PAGES_MAX,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        rng: random.Random | None = None,
-        metrics: Metrics | None = None,
     ) -> None:
         self._client = client
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics
         self._own_numbers = own_numbers
         self._pages_max = pages_max
         self._sleep = sleep
-        self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
+        self._rng = rng
 
     async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
         """Read the lists of live calls and live conferences.

@@ -22,7 +22,8 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
+from conferral.runtime.metrics import Metrics
+from conferral.telephony.account_lists import AccountListReader, AccountSnapshot, OwnCall
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp
 
 LISTS = [
@@ -68,7 +69,7 @@ class Pauses(list[float]):
 def reader_of(http: ListingHttp, **more: Any) -> tuple[AccountListReader, Pauses]:
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
     pauses = Pauses()
-    return AccountListReader(client, sleep=pauses, rng=random.Random(1), **more), pauses
+    return AccountListReader(client, sleep=pauses, rng=random.Random(1), metrics=Metrics(), **more), pauses
 
 
 def calls(count: int, letter: str = "0") -> list[dict[str, Any]]:
@@ -95,6 +96,18 @@ async def test_lists_of_everything_live_are_read_in_the_order_of_a_calls_life() 
     assert account.answered == {"CAp0"}
     assert account.conferences == {"CFi": "one", "CFp": "two"}
     assert http.asked == [(kind, status, 0) for kind, status in LISTS]
+
+
+async def test_live_calls_of_own_numbers_are_kept_with_their_other_end() -> None:
+    own, other, third = "+14155550100", "+14155550123", "+14155550124"
+    ends = {"CAin": (other, own), "CAout": (own, other), "CAelse": (other, third)}
+    records = [{"sid": sid, "from": caller, "to": called} for sid, (caller, called) in ends.items()]
+    reader, _ = reader_of(ListingHttp({("Calls", "ringing"): records}), own_numbers=lambda: [own])
+
+    account = await reader.read()
+
+    assert account.calls == ends.keys()
+    assert account.own_calls == {"CAin": OwnCall(other, came_in=True), "CAout": OwnCall(other, came_in=False)}
 
 
 async def test_ten_thousand_calls_are_ten_pages_and_their_conferences_five() -> None:
@@ -179,7 +192,7 @@ async def account_of(page: PageOf) -> tuple[AccountSnapshot, Pauses]:
 
     pages, pauses = SimpleNamespace(page_async=page_async), Pauses()
     client: Any = SimpleNamespace(calls=pages, conferences=pages)
-    return await AccountListReader(client, sleep=pauses).read(), pauses
+    return await AccountListReader(client, sleep=pauses, rng=random.Random(1), metrics=Metrics()).read(), pauses
 
 
 async def test_lists_without_an_end_are_read_to_their_hundredth_page() -> None:

@@ -1,11 +1,13 @@
 """The conference of one session: who is in it, and whose calls they are."""
 
+import random
 from typing import Any
 
 import pytest
 from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.lost_conferences import LostConferences
@@ -31,7 +33,8 @@ ANSWERS: dict[str, Answer] = {
 def finder(**changes: Any) -> tuple[LostConferences, ScriptedHttp]:
     http = ScriptedHttp(ANSWERS | {f"GET {name}": answer for name, answer in changes.items()})
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    return LostConferences(client, AccountListReader(client), lambda: [NUMBER]), http
+    lists = AccountListReader(client, rng=random.Random(1), metrics=Metrics())
+    return LostConferences(client, lists, lambda: [NUMBER]), http
 
 
 async def test_conference_is_shown_with_addresses() -> None:

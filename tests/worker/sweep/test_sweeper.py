@@ -1,6 +1,7 @@
 """Sweeps on a real Redis, with an account by script: what is published, and what is asked."""
 
 import asyncio
+import random
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceStarted
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
@@ -255,7 +257,8 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
 
     with capture_logs() as lines:
         day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
-        await sea.sweep(account_lists=AccountListReader(client, sleep=no_pause), times=day, lease_ms=60_000)
+        lists = AccountListReader(client, sleep=no_pause, rng=random.Random(1), metrics=Metrics())
+        await sea.sweep(account_lists=lists, times=day, lease_ms=60_000)
 
     asked = [(kind, status) for kind, status, _ in http.asked]
     assert {one: asked.count(one) for one in asked} == {
