@@ -249,10 +249,9 @@ def _has_new_facts(before: Session, after: Session) -> bool:
     """Whether a read that began before this event is now outdated."""
     if after.open_redirects != before.open_redirects:
         return True
-    if after.parties is before.parties:
-        return False
-    return after.parties.keys() != before.parties.keys() or any(
-        _facts_differ(before.parties[name], after.parties[name]) for name in changed_parties(after, before)
+    return after.parties is not before.parties and (
+        after.parties.keys() != before.parties.keys()
+        or any(_facts_differ(before.parties[name], after.parties[name]) for name in changed_parties(after, before))
     )
 
 

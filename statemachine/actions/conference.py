@@ -204,8 +204,7 @@ def apply_presence(draft: Draft, event: CallsRead) -> None:
 def mark_started_if_shown(draft: Draft, inside: Set[str]) -> None:
     """Infer from a read that the conference has started: a party other than a customer or supervisor is in it."""
     for party in draft.session.participants:
-        takes_part = party.call_sid in inside and party.status is PartyStatus.CONNECTED
-        if takes_part and party.name != CUSTOMER and not party.is_supervisor:
+        if party.status is PartyStatus.CONNECTED and party.name != CUSTOMER and not party.is_supervisor:
             mark_conference_started(draft)
             draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(inside) < 2)
 
@@ -241,7 +240,7 @@ def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded)
         return
     if isinstance(event, ParticipantLeft):
         note_left_conference(draft, event)
-        if _may_have_refused(draft, party, event):
+        if _may_have_refused(party, event):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
             due_ms = draft.now_ms + draft.policy.leave_check_ms
             draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
@@ -269,8 +268,7 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     return lately or bool(session.open_redirects)
 
 
-def _may_have_refused(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
+def _may_have_refused(party: Party, event: ParticipantLeft) -> bool:
     """Whether a dialed party failed to join with `busy`, which Twilio also reports for a refusal."""
-    dialing = draft.state in (State.CONFERENCED, State.TRANSFERRING) and bool(party.dial_id)
-    is_expected = dialing and not (party.answered or party.is_gone or party.is_leaving)
+    is_expected = bool(party.dial_id) and not (party.answered or party.is_leaving)
     return is_expected and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY

@@ -43,5 +43,4 @@ def redirect_to_after_url(draft: Draft, _event: LoneOverdue) -> None:
     customer = present_parties(draft.session)[0]
     draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=draft.session.attributes.after_url)
     draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
-    reason = reason_by_first_to_leave(draft)
-    end_session(draft, reason if reason is not EndReason.ALONE else EndReason.AGENT_LEFT, end_conference=False)
+    end_session(draft, EndReason.AGENT_LEFT, end_conference=False)

@@ -160,7 +160,7 @@ def read_participants(draft: Draft, event: ConfirmOverdue) -> None:
 
 def _cancel_end_on_exit(draft: Draft) -> None:
     for party in tuple(draft.session.parties.values()):
-        is_due = party.pending_update == ParticipantUpdate.SET_END_ON_EXIT or not (party.pending_update or party.held)
+        is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
             draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
 
@@ -196,8 +196,7 @@ def note_participant_changed(draft: Draft, event: ParticipantChanged) -> None:
     if party is None:
         return
     _take_attributes(draft, party, event, event.sequence)
-    reports_undone = event.kind in ("participant-unhold", "participant-unmute")
-    _settle_update(draft, party.name, is_certain=False, shows_undone=reports_undone)
+    _settle_update(draft, party.name, is_certain=False, shows_unhold=event.kind == "participant-unhold")
 
 
 def apply_participants(draft: Draft, event: CallsRead) -> None:
@@ -208,7 +207,7 @@ def apply_participants(draft: Draft, event: CallsRead) -> None:
             continue
         _take_attributes(draft, party, seen)
         # A request still in progress may not show yet.
-        _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
+        _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_unhold=False)
 
 
 def _take_attributes(
@@ -225,18 +224,18 @@ def _take_attributes(
     )
 
 
-def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:
+def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_unhold: bool) -> None:
     party = draft.session.parties[name]
     # A hold may still be queued before the unhold; not being held proves nothing until the unhold was sent.
-    undone = shows_undone or not party.update_effect_id
+    was_sent = shows_unhold or not party.update_effect_id
     is_as_requested = {
         "": True,
         ParticipantUpdate.HOLD: party.held,
-        ParticipantUpdate.UNHOLD: not party.held and undone,
+        ParticipantUpdate.UNHOLD: not party.held and was_sent,
         ParticipantUpdate.SET_END_ON_EXIT: party.end_on_exit,
         ParticipantUpdate.CLEAR_END_ON_EXIT: not party.end_on_exit,
         ParticipantUpdate.MUTE: party.muted,
-        ParticipantUpdate.UNMUTE: not party.muted and undone,
+        ParticipantUpdate.UNMUTE: not party.muted,
     }.get(party.pending_update)
     if is_as_requested is None:  # a supervisor's mode
         is_as_requested = confirmed_supervise_mode(draft.session, party) == party.pending_update

@@ -142,7 +142,6 @@ def note_recording_done(draft: Draft, event: EffectSucceeded) -> None:
             status=recording.desired_status,
             pending_update="",
             update_effect_id="",
-            failures=0,
         )
     _finish_command(draft, event, CommandStatus.DONE, "")
 

@@ -145,7 +145,7 @@ def end_by_read(draft: Draft, event: CallsRead) -> None:
         _end_with_parent_reason(draft, parent_status or parent.left_reason)
         return
     child = draft.session.parties[child.name]
-    end_session(draft, end_reason_of(child, seen[1] if seen is not None else child.left_reason))
+    end_session(draft, end_reason_of(child, child.left_reason))
 
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:
@@ -154,9 +154,7 @@ def end_customer_gone(draft: Draft, _event: Event) -> None:
     # An agent who hangs up before anyone is moved ends the customer's call as well: the agent's `<Dial>` carries it.
     ended_bridge = session.direction == OUTBOUND
     # An agent who hangs up just before being removed for a park ends the conference.
-    ended_conference = (
-        session.transfer is not None and session.transfer.mode is TransferMode.PARK and bool(session.former_conferences)
-    )
+    ended_conference = draft.transfer.mode is TransferMode.PARK and bool(session.former_conferences)
     agent_ended_call = (
         session.first_to_leave == AGENT and not session.conference_sid and (ended_bridge or ended_conference)
     )
@@ -198,8 +196,6 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
 
 def end_conference_ended(draft: Draft, event: ConferenceEnded) -> None:
     """End the session: the conference is over. Hang up every party not known to have hung up."""
-    for party in draft.session.participants:
-        draft.change_party(party, in_conference=False)
     ending = draft.session.find_party(call_sid=event.call_sid_ending) if event.call_sid_ending else None
     first = draft.session.parties.get(draft.session.first_to_leave)
     # If a party whose leaving ends the conference had left before, that would have ended it.
@@ -211,7 +207,6 @@ def end_conference_ended(draft: Draft, event: ConferenceEnded) -> None:
 def end_conference_over(draft: Draft, event: CallsRead) -> None:
     """End the session: a read shows that the conference is over; its callback was lost."""
     for party in draft.session.participants:
-        draft.change_party(party, in_conference=False)
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
             note_gone(draft, party.name, event.status_of(party.call_sid))
     _end_without_conference(draft)

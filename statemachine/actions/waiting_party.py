@@ -20,7 +20,7 @@ from conferral.statemachine.effects import Sentence
 from conferral.statemachine.events import Event, GateDecision, OpeningOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, has_reached_conference, waiting_party
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.session import AGENT, Party
 from conferral.statemachine.states import CallStatus, Opening, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
@@ -55,8 +55,8 @@ def _dial(draft: Draft, party: Party, address: str) -> None:
         party.name,
         address,
         label=f"{party.name}-{draft.session.dials + 1}",
-        # Only the customer of a `call` gets the command's caller ID.
-        options=DialOptions(caller_id=draft.session.options.caller_id if party.name == CUSTOMER else ""),
+        # Only a `call` has options, and here it dials its customer.
+        options=DialOptions(caller_id=draft.session.options.caller_id),
         gated=must_confirm(draft, address),
     )
 

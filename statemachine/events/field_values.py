@@ -142,8 +142,7 @@ class _Seconds(Value):
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
             value = int(value)
         # JSON has one number type: 30.0 equals 30.
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or value not in range(least, most + 1):
+        if value not in range(least, most + 1):
             raise ValueError(f"must be whole seconds, {least} to {most}")
         return int(value)  # type: ignore[call-overload, no-any-return]
 

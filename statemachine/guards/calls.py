@@ -82,8 +82,7 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
 
 def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
     """Whether the agent of an outbound session, dialed by REST, is ringing or answers."""
-    party = party_of_call(draft, event)
-    return party is not None and party == draft.session.parent and not event.is_final
+    return _is_parent(draft, event) and not event.is_final
 
 
 def child_rings(draft: Draft, event: CallProgressed) -> bool:
@@ -108,8 +107,7 @@ def child_ended(draft: Draft, event: CallProgressed) -> bool:
 
 def parent_ended(draft: Draft, event: CallProgressed) -> bool:
     """Whether the parent's call is over."""
-    party = party_of_call(draft, event)
-    return party is not None and party == draft.session.parent and event.is_final
+    return _is_parent(draft, event) and event.is_final
 
 
 def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
@@ -124,8 +122,11 @@ def party_ended(draft: Draft, event: CallProgressed) -> bool:
 
 
 def _is_child(draft: Draft, event: CallProgressed) -> bool:
-    party = party_of_call(draft, event)
-    return party is not None and party == draft.session.child
+    return party_of_call(draft, event) == draft.session.child
+
+
+def _is_parent(draft: Draft, event: CallProgressed) -> bool:
+    return party_of_call(draft, event) == draft.session.parent
 
 
 def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:

@@ -1,7 +1,5 @@
 """Guards on the conference and its participants."""
 
-import re
-
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
     ConferenceEvent,
@@ -10,10 +8,9 @@ from conferral.statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
 )
+from conferral.statemachine.reasons import is_label_of_dial
 from conferral.statemachine.session import AGENT, CUSTOMER
 
-#: The number in a participant label. ASCII digits only: a guest may have any label.
-_NUMBER = re.compile(r"[0-9]{1,6}")
 #: Twilio truncates times to the second, so they may be this much too early.
 _WHOLE_SECOND_MS = 1_000
 
@@ -30,9 +27,7 @@ def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged
     """
     if not is_unknown_participant(draft, event):
         return False
-    number = event.label.rpartition("-")[2]
-    is_of_earlier_dial = _NUMBER.fullmatch(number) is not None and 1 <= int(number) <= draft.session.dials
-    return event.call_sid in draft.session.former_calls or is_of_earlier_dial
+    return event.call_sid in draft.session.former_calls or is_label_of_dial(draft.session, event.label)
 
 
 def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:

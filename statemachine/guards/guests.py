@@ -20,7 +20,7 @@ def unknown_participants(session: Session, event: CallsRead) -> tuple[Participan
     """Return the participants of the session's own conference who are neither parties nor former parties."""
     conference = event.conference_sid
     is_own = conference == session.conference_sid or not session.participants
-    if not conference or not is_own or conference in session.former_conferences:
+    if not is_own or conference in session.former_conferences:
         return ()
     return tuple(
         seen
@@ -120,10 +120,7 @@ def losing_targets(session: Session) -> tuple[Party, ...]:
     targets = [
         party
         for party in session.parties.values()
-        if party.dial_id
-        and party.dial_id == recovered_dial_id(party.call_sid)
-        and name_from_label(party) == TARGET
-        and not party.is_gone
+        if party.dial_id == recovered_dial_id(party.call_sid) and name_from_label(party) == TARGET
     ]
     if not any(target.takes_part for target in targets):
         return ()

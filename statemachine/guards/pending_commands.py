@@ -218,7 +218,7 @@ def supervisor_has_joined(draft: Draft, _event: Event) -> bool:
 def awaits_supervisor_mode(session: Session, command: PendingCommand) -> bool:
     """Whether the command waits for a supervisor's mode, without a deadline yet."""
     party = session.parties.get(command.party)
-    waits = command.name == Supervise.name and not (command.due_ms or command.is_queued or command.awaits_end_on_exit)
+    waits = command.name == Supervise.name and not (command.due_ms or command.is_queued)
     return waits and party is not None and party.takes_part
 
 

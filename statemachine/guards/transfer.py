@@ -296,12 +296,12 @@ def agent_ended_conference(draft: Draft, event: ConferenceEnded) -> bool:
         by_agent = event.call_sid_ending == _agent(draft).call_sid
     else:
         by_agent = event.conference_reason == _ENDED_BY_FLAG and _agent(draft).end_on_exit
-    return _has_not_dialed(draft) and by_agent
+    return not draft.transfer.attempts and by_agent
 
 
 def customer_joined_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the customer, who lost the conference, joined a new one before the end of the old one was reported."""
-    return _has_not_dialed(draft) and _customer_joins_elsewhere(draft, event)
+    return not draft.transfer.attempts and _customer_joins_elsewhere(draft, event)
 
 
 def customer_lost_conference(draft: Draft, _event: ConferenceEnded | ParticipantJoined) -> bool:
@@ -311,7 +311,7 @@ def customer_lost_conference(draft: Draft, _event: ConferenceEnded | Participant
     who was in the conference alone, has left.
     """
     others = any(party.name != CUSTOMER for party in draft.session.participants)
-    return draft.session.phase in WITHOUT_AGENT and not others and not _customer(draft).is_gone
+    return draft.session.phase in WITHOUT_AGENT and not others
 
 
 def customer_waits_in_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
@@ -321,10 +321,6 @@ def customer_waits_in_another_conference(draft: Draft, event: ParticipantJoined)
 
 def _customer_joins_elsewhere(draft: Draft, event: ParticipantJoined) -> bool:
     return event.call_sid == _customer(draft).call_sid and is_another_conference(draft, event)
-
-
-def _has_not_dialed(draft: Draft) -> bool:
-    return not draft.transfer.attempts and not _customer(draft).is_gone
 
 
 # ---- when a command arrives --------------------------------------------------------------------------------------

@@ -224,8 +224,7 @@ def will_rejoin(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
 
 def waiting_party_lost_conference(draft: Draft, _event: ConferenceEnded) -> bool:
     """Whether a party waited there alone and has not hung up: its `<Dial>` action joins another conference."""
-    found = waiting_party(draft)
-    return found is not None and not found.is_gone
+    return waiting_party(draft) is not None
 
 
 def dial_shows_conference_over(draft: Draft, event: EffectFailed) -> bool:
