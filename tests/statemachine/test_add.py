@@ -20,7 +20,7 @@ from conferral.statemachine.session import Party
 from conferral.statemachine.transfer import DialOptions
 from tests.statemachine.command_scenarios import LAWYER, Orders, added, ordering
 from tests.statemachine.scenario import ALICE, CAROL, CONFERENCE, CUSTOMER_CALL, CUSTOMER_NUMBER, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, outbound
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, outbound
 
 UNFLAGS = ("unflag customer", "unflag agent")
 
@@ -348,6 +348,16 @@ def test_no_one_is_added_to_a_full_conference():
     story.joins("agent").joins("customer").expect("conferenced", "dial lawyer").add("expert", "later")
     refused_because(story, "later", "the conference is full")
     story.placed("lawyer").call("lawyer", "busy").add("expert", "at-last").expect_command("at-last", "accepted")
+
+
+def test_party_who_is_being_dialed_takes_one_place_in_the_conference():
+    story = ordering(conferenced, attributes=ConferenceAttributes(max_participants=4)).add()
+    story.confirms("customer", "agent").expect("conferenced", "dial lawyer")
+    story.add("expert", "second").expect_command("second", "accepted")
+
+
+def test_command_that_waits_for_the_conversion_takes_no_place_in_the_conference():
+    small().hold("customer").add().expect_command("add-1", "accepted")
 
 
 @pytest.mark.parametrize("guests, status", [(247, "accepted"), (248, "rejected")])

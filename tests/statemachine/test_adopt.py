@@ -66,9 +66,8 @@ def with_target(story: Scenario) -> Scenario:
 def test_consult_found_by_a_read_continues_unheard_by_the_customer():
     story = found(with_target(Scenario()), "customer", "agent", "target", customer={"held": True})
     story.legs["customer"].held = True
-    story.expect("transferring", phase="consult").expect_held("customer")
-    assert story.session.transfer is not None
-    assert (story.session.transfer.mode, story.session.transfer.status) == ("consult", "consulting")
+    story.expect("transferring", phase="consult").expect_held("customer").expect_transfer("consulting")
+    assert [story.session.parties[name].wait_audio for name in ("customer", "target")] == ["music", ""]
     story.leaves("target").expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent")
     assert [one.id for one in story.outcome_records] == [f"{story.session.id}:transfer-3"]
@@ -90,6 +89,11 @@ def test_hold_unknown_to_the_session_is_undone():
     found(Scenario(), "customer", "agent", customer={"held": True}).expect(
         "conferenced", "unhold customer", "flag agent"
     )
+
+
+def test_two_and_a_foreign_participant_are_a_group():
+    story = found(Scenario(), "customer", "agent", "guest").expect("conferenced")
+    assert story.session.is_group
 
 
 def test_two_targets_and_a_foreign_participant_become_guests_of_a_group():

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
-from tests.statemachine.scenario import Scenario
+from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, talking
 
 UNKNOWN = "unknown: Twilio did not confirm it"
@@ -50,6 +50,12 @@ def test_repeated_command_plays_its_announcement_once():
 def test_announcement_plays_what_the_command_names(what):
     effect = ordering().announce(**what).last.effects[0]
     assert (effect.url, effect.command_id, effect.call_sid) == (what.get("url", ""), "announce-1", "")
+    assert effect.target == CONFERENCE
+
+
+def test_end_names_the_announcements_url_without_its_fragment():
+    story = ordering().announce(url="https://example.com/a.wav#rc=2").played(url="https://example.com/a.wav")
+    story.expect_command("announce-1", "accepted", "done")
 
 
 @pytest.mark.parametrize(
@@ -147,12 +153,25 @@ def test_announcement_continues_when_the_transfer_ends():
 
 
 def test_announcement_is_played_to_each_of_the_others_while_someone_is_held():
-    story = playing_to_each().played("agent").expect_command("announce-1", "accepted").played("lawyer")
+    story = playing_to_each()
+    assert [effect.target for effect in story.last.effects] == [
+        story.legs[name].call_sid for name in ("agent", "lawyer")
+    ]
+    story.played("agent").expect_command("announce-1", "accepted").played("lawyer")
     story.expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
 def test_party_about_to_be_held_does_not_hear_the_announcement():
     ordering().hold("customer").announce().expect("conferenced", "play to agent")
+
+
+def test_party_who_is_still_held_does_not_hear_the_announcement():
+    story = ordering().hold("customer").confirms("customer").unhold("customer").announce()
+    story.expect("conferenced", "play to agent")
+
+
+def test_party_who_is_being_removed_does_not_hear_the_announcement():
+    added().remove("lawyer").announce().expect("conferenced", "play to customer", "play to agent")
 
 
 def test_in_a_consult_the_customer_does_not_hear_it():

@@ -3,6 +3,8 @@
 import pytest
 
 from conferral.statemachine.events import AgeOverdue, LeaveOverdue, RingOverdue
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, Scenario
 
 HANG_UP_BOTH = ("hang up customer", "hang up agent")
@@ -120,11 +122,23 @@ def test_call_that_vanished_while_ringing_is_found_by_a_read():
     story.reads(customer="completed").expect("ended", reason="customer-left")
 
 
+def test_agent_whose_call_only_that_read_shows_is_hung_up():
+    story = Scenario().comes_in().fires(RingOverdue).reads(customer="completed", agent="in-progress")
+    story.expect("ended", "hang up agent", reason="customer-left")
+
+
 def test_read_older_than_the_bridged_session_is_discarded():
     story = Scenario().comes_in().fires(RingOverdue)
     version = story.session.version
     story.call("agent", "in-progress").expect("bridged", phase="connected")
     story.reads(customer="completed", agent="completed", version=version).expect("bridged", phase="connected")
+
+
+def test_read_counts_if_nothing_but_the_recording_has_changed_since():
+    story = as_conference(Scenario().answered().later(30_000)).sweep_finds("call-missing", "customer")
+    version = story.expect("bridged", "look").session.version
+    ordering(lambda: story).record("start").expect("bridged", "record customer")
+    story.reads(customer="completed", version=version).expect("ended", "hang up agent", reason="customer-left")
 
 
 def test_late_and_doubled_callbacks_change_nothing():

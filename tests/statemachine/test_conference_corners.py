@@ -17,6 +17,17 @@ def test_customer_continuing_to_the_survey_leaves_the_agent_alone():
     story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
+@pytest.mark.parametrize("how", ["callback", "read"])
+def test_caller_who_left_others_behind_is_not_sent_anywhere(how):
+    story = received_with_survey().joins("guest").confirms("customer").leaves("agent").leaves("customer")
+    if how == "callback":
+        story.conference_ends()
+    else:
+        story.later(60_000).sweep_finds("conference-missing").reads(customer="completed", agent="completed")
+    story.expect("ended", reason="agent-left")
+    assert story.session.parties["customer"].left_reason == "participant_hung_up"
+
+
 def test_start_of_another_conference_does_not_move_the_session_there():
     story = conferenced()
     story.take(ConferenceStarted(**story._common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(

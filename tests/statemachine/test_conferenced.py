@@ -114,6 +114,11 @@ def test_guest_who_had_left_before_the_end_is_not_hung_up():
     story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended", "end room")
 
 
+def test_guest_who_joined_before_answering_and_is_busy_is_gone():
+    story = conferenced().joins("guest").leaves("guest", status="busy", reason="participant_add_failed")
+    story.expect_parties(customer="connected", agent="connected", guest_1="left")
+
+
 def test_guest_who_moves_to_another_conference_of_the_name_is_not_hung_up():
     conferenced().joins("guest").joins("guest", conference=OTHER_CONFERENCE).expect("conferenced")
 

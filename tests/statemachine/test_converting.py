@@ -192,6 +192,14 @@ def test_leg_that_leaves_the_conference_without_hanging_up_is_waited_for():
     assert not story.session.participants
 
 
+@pytest.mark.parametrize("how", [
+    {"status": "in-progress", "reason": "participant_hung_up"},
+    {"status": "", "reason": "participant_updated_via_api"},
+], ids=str)  # fmt: skip
+def test_customer_who_leaves_the_conference_without_hanging_up_is_waited_for(how):
+    converting().joins("customer").leaves("customer", **how).expect("converting")
+
+
 def test_closed_conference_is_replaced_by_the_one_a_late_leg_opens():
     story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
     story.conference_ends().expect("converting")

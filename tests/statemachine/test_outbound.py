@@ -6,6 +6,7 @@ from conferral.statemachine.events import DialOverdue, End, LeaveOverdue, RingOv
 from tests.statemachine.conference_scenarios import as_conference, called_in
 from tests.statemachine.scenario import AGENT_CALL, ALICE, CUSTOMER_NUMBER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, outbound
+from tests.support.each import each
 
 
 def called(**options) -> Scenario:
@@ -266,6 +267,14 @@ def test_number_that_twilio_refuses_for_the_agent_is_not_shown_to_the_customer_e
     story = called(caller_id="+14155550177").refused("agent", code=21210).expect("bridged", "dial agent to the gate")
     assert story.last.effects[0].caller_id == ""
     assert story.session.options.caller_id == ""
+
+
+@each("status, code, is_redialed", [
+    (400, 21210, True), (499, 0, True), (399, 0, False), (429, 20429, False), (500, 20500, False),
+])  # fmt: skip
+def test_only_a_dial_that_twilio_refuses_is_repeated_with_another_number(status, code, is_redialed):
+    story = called(caller_id="+14155550177").refused("agent", status=status, code=code)
+    assert story.words() == ["dial agent to the gate"] * is_redialed
 
 
 def test_number_that_twilio_takes_for_the_agent_is_shown_to_the_customer():

@@ -44,6 +44,7 @@ def test_customers_call_is_recorded_paused_resumed_and_stopped():
         story.record(action).expect("conferenced", f"{status} recording")
         effect = story.last.effects[0]
         assert (effect.recording_sid, effect.call_sid, effect.conference_sid) == (RECORDING, CUSTOMER_CALL, "")
+        assert effect.target == CUSTOMER_CALL
         story.recorded().expect_command(f"record-{action}", "accepted", "done").expect_recording(status)
     story.expect_no_orders()
 
@@ -58,6 +59,12 @@ def test_recording_continues_through_conversion_and_transfer():
     story.confirms("customer", "agent").transfer("warm").confirms("agent").expect("transferring", "dial target")
     story.takes_part("target").record("pause").expect("transferring", "paused recording").recorded()
     story.expect_command("record-pause", "accepted", "done")
+
+
+def test_customers_own_recording_continues_in_another_conference():
+    story = ordering(Scenario().answered).record("start").recorded().convert().joins("agent")
+    story.leaves("agent", status="in-progress", reason="participant_updated_via_api").conference_ends()
+    story.joins("customer", conference=OTHER_CONFERENCE).expect_recording("in-progress")
 
 
 def test_stopped_recording_is_started_again():

@@ -126,6 +126,11 @@ def test_join_of_a_conference_that_was_left_comes_late():
     story.joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", *FLAGS)
 
 
+def test_target_who_refuses_while_the_phone_stops_ringing_is_gone_without_a_read():
+    story = ringing("warm").cancel().leaves("target", status="busy", reason="participant_add_failed")
+    story.expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done")
+
+
 def test_late_leave_does_not_change_why_a_party_was_not_reached():
     story = ringing("consult").call("target", "busy", sip=603).expect("transferring", "unhold customer")
     story.leaves("target", status="busy", reason="participant_add_failed")

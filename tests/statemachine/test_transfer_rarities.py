@@ -5,8 +5,9 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted
 from tests.statemachine.command_scenarios import ordering, recorded, supervised
-from tests.statemachine.conference_scenarios import retrieving
+from tests.statemachine.conference_scenarios import browser, parked_from_bridge, retrieving
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.test_guests import with_leg
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 
@@ -104,6 +105,34 @@ def test_customer_left_alone_by_a_guest_before_the_target_answers_is_held_to_hea
     story = blind_from_bridge().placed("target").call("target", "ringing").joins("guest").conference_starts()
     story.expect("transferring", phase="blind").leaves("guest").expect("transferring", "hold customer", phase="blind")
     story.confirms("customer").expect_held("customer")
+
+
+def with_early_media():
+    return blind_from_bridge().placed("target").call("target", "ringing")
+
+
+def with_unknown_supervisor():
+    return with_leg(parked_from_bridge(), "supervisor", "supervisor-9", muted=True)
+
+
+@pytest.mark.parametrize(("begin", "company"), [
+    (parked_from_bridge, {}),
+    (with_early_media, {"target": "ringing"}),
+    (with_unknown_supervisor, {"supervisor": "in-progress"}),
+])  # fmt: skip
+def test_read_that_shows_no_one_who_talks_to_the_customer_does_not_end_the_music(begin, company):
+    story = begin().later(60_000)
+    story.reads(customer="in-progress", **company, conference=CONFERENCE, inside=("customer", *company))
+    assert story.session.parties["customer"].waits_for_start
+
+
+@pytest.mark.parametrize(("begin", "leaver", "state"), [
+    (lambda: blind_from_bridge().placed("target"), "customer", "transferring"),
+    (browser, "agent", "conferenced"),
+], ids=["transferring", "browser"])  # fmt: skip
+def test_waiting_party_who_is_said_to_have_hung_up_while_the_call_goes_on_will_be_back(begin, leaver, state):
+    story = begin().leaves(leaver, status="in-progress", reason="participant_hung_up")
+    assert (story.session.state.value, story.session.parties[leaver].is_gone) == (state, False)
 
 
 def test_retriever_who_is_being_removed_is_not_removed_again():

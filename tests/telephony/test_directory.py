@@ -193,6 +193,8 @@ def test_reason_repeats_no_number(text, reason):
 
 # ---- faults ------------------------------------------------------------------------------------------------------
 
+NAME_RULE = "a name is 1 to 64 letters, digits, _, or -, with at least one letter"
+
 
 def test_all_directory_errors_are_reported_at_once_with_their_keys(faults):
     text = """# our numbers
@@ -223,7 +225,7 @@ agents = "client:x"
     )
     assert faults(text) == [
         "destinations.billing: country JM is not on the allow-list",
-        'destinations."…11": a name is 1 to 64 letters, digits, _, or -, with at least one letter',
+        f'destinations."…11": {NAME_RULE}',
         "destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
         "destinations.number: must be text, in quotes",
         'inbound."+…70".agents, entry 2: no such name in [destinations]',
@@ -269,12 +271,25 @@ def test_a_value_is_held_against_what_twilio_takes(faults, key, value, words):
     assert faults(f'[inbound."+14155550170"]\n{key} = {value}\n') == [f'inbound."+…70".{key}: {words}']
 
 
+@each("key, value", [
+    ("max_participants", "2"), ("max_participants", "250"), ("time_limit", "1"), ("time_limit", "86400"),
+    ("greeting", f'"{"a" * 500}"'), ("agents", str([f"client:a{number}" for number in range(10)])),
+    ("after", f'"{"https://example.com/".ljust(2_000, "a")}"'),
+])  # fmt: skip
+def test_a_value_at_its_limit_is_accepted(path, settings, key, value):
+    path.write_text(f'[inbound."+14155550170"]\n{key} = {value}\n')
+    found = load_directory(settings())
+    assert found.inbound("+14155550170") != found.inbound("+14155550171")
+
+
 @pytest.mark.parametrize("text, words", [
     ("destinations = 5\n", "destinations: must be a table"),
     ('inbound = ["+14155550100"]\n', "inbound: must be a table"),
     ('[inbound]\n"+14155550170" = 1\n', 'inbound."+…70": must be a table'),
     ("[[destinations]]\n", "destinations: must be a table"),
     ("[inbound.a]\n", "inbound.a: must be the number that is called, +, country code, and number, in quotes"),
+    ('[destinations]\n"a b 12" = "client:a"\n', f'destinations."…12": {NAME_RULE}'),
+    ('[destinations]\n"a b !" = "client:a"\n', f'destinations."…": {NAME_RULE}'),
     (f"a = {'1' * 5000}\n", "not valid TOML"),
     (b"# caf\xc3\xa9\nb = 1\n# caf\xe9\n", "line 3: must be UTF-8"),
     (f"a = {'[' * 20_000}", ": tables and arrays lie too deep in each other"),
