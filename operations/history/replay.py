@@ -91,7 +91,7 @@ def _fold(
         later = {name for changed in all_changes for name in changed}
         found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
     for entry, changed in zip(log, all_changes, strict=True):
-        if version_of(entry) == 1:
+        if version_of(entry) <= 1:
             changed = with_initial(changed)
         for name, value in changed.items():
             if value is None:
