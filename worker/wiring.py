@@ -109,7 +109,7 @@ class WorkerParts:
             client, connections.blocking, keys, outcomes_kept=settings.outcomes_kept, reads=connections.reads
         )
         self.assigner = PartitionAssigner(
-            reserved, keys, name, clock, store_clock, metrics, environment.lease_ms, schema, connections.own
+            reserved, keys, name, clock, store_clock, metrics, schema, environment.lease_ms, connections.own
         )
         self.shares = self._make_shares(reserved)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)

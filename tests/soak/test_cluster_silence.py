@@ -15,6 +15,7 @@ from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
+from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
@@ -59,7 +60,8 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         await client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     stop = asyncio.Event()
     router = CommandRouter(
-        client, BlockingReads(blocking), KEYS, "router", SystemClock(), Metrics(), is_dead=lambda _name: False,
+        client, BlockingReads(blocking), KEYS, "router", SystemClock(), Metrics(), schema=SchemaVersion(),
+        is_dead=lambda _name: False,
         allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
         conference_names=ConferenceNames(["secret"], "test"),
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),

@@ -16,6 +16,7 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
+from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
@@ -46,7 +47,7 @@ class Routing:
         """Routes until the condition holds."""
         router = CommandRouter(
             self.client, BlockingReads(self.blocking, pipelining=False), self.keys, "router", SystemClock(),
-            self.metrics, is_dead=lambda _name: False, allowed=self.allowed,
+            self.metrics, schema=SchemaVersion(), is_dead=lambda _name: False, allowed=self.allowed,
             names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids,
         )  # fmt: skip
         stop = asyncio.Event()

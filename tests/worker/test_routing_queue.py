@@ -15,6 +15,7 @@ from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
+from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router import command_router as router_module
@@ -44,13 +45,14 @@ class Cluster:
         self.loop = loop
         server = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000))
         self.client, self.blocking = SplitClient(server, split), SplitClient(server, split, blocking=True)
-        self.metrics = Metrics()
+        self.metrics, self.schema = Metrics(), SchemaVersion()
         self.stop = asyncio.Event()
 
     def router(self, name: str = "one") -> CommandRouter:
         return CommandRouter(
             self.client, BlockingReads(self.blocking), KEYS, name, ClusterClock(self.loop, 1_000.0), self.metrics,
-            is_dead=lambda _name: False, allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
+            schema=self.schema, is_dead=lambda _name: False, names=dict,
+            allowed=AllowList.from_setting("US,client:", "+14155550100"),
             conference_names=ConferenceNames(["secret"], "test"),
             caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
         )  # fmt: skip
@@ -252,6 +254,22 @@ def test_silent_node_is_logged_once_a_minute() -> None:
                 await cluster.give(f"c{number}", SICK)
             await asyncio.sleep(110)  # a delay: virtual time passes
         assert len([line for line in lines if line["event"] == "store_unreachable"]) == 2
+
+    story(body)
+
+
+def test_router_that_can_not_read_a_new_schema_hands_over_at_once() -> None:
+    async def body(cluster: Cluster) -> None:
+        too_old, cluster.schema = cluster.schema, SchemaVersion()
+        stop = asyncio.Event()
+        newer = asyncio.create_task(cluster.router("two").run(stop))
+        too_old.written = too_old.supported + 1
+        await cluster.give("c1")
+        await cluster.until_routed(WELL, "c1")  # by the older one, which waited for it
+        await asyncio.sleep(2 * router_module.PAUSE_S)  # a delay: virtual time passes
+        assert (await cluster.client.hget(KEYS.commands_lease, "holder")).endswith(b":two")
+        stop.set()
+        await newer
 
     story(body)
 

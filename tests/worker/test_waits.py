@@ -18,6 +18,7 @@ from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, Renewal
+from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment import rebalance
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.assignment.rebalance import ConnectionWatch
@@ -131,7 +132,7 @@ def test_request_is_sent_with_a_fifth_of_the_lease_left(
     async def story(loop: VirtualLoop) -> None:
         clock = ClusterClock(loop, 100.0)
         nothing: Any = None
-        assigner = PartitionAssigner(nothing, Keys("test", 4), "me", clock, StoreClock(clock), Metrics())
+        assigner = PartitionAssigner(nothing, Keys("test", 4), "me", clock, StoreClock(clock), Metrics(), nothing)
         lease = Lease("key", "1:me", 0, clock.monotonic_s() + left_s, 0, 0, 0.0)
         if connected_s is not None:
             lease.connection, lease.disconnected_until_s = "run:1", clock.monotonic_s() + connected_s
@@ -182,7 +183,8 @@ def router(time: FakeTime) -> CommandRouter:
     nothing: Any = None
     return CommandRouter(
         nothing, nothing, Keys("test", 4), "me", time, Metrics(),
-        is_dead=nothing, allowed=nothing, names=nothing, conference_names=nothing, caller_ids=nothing,
+        schema=SchemaVersion(), is_dead=nothing, allowed=nothing, names=nothing, conference_names=nothing,
+        caller_ids=nothing,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
+from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.consumer.worker_context import WorkerContext
@@ -128,7 +129,7 @@ class WorkerCluster:
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         if own is not None:
             process.when_dead(own.kill)
-        keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics, own=own)
+        keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics, SchemaVersion(), own=own)
         around = WorkerContext(
             partition_store=PartitionStore(client, blocking, self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),

@@ -22,7 +22,6 @@ from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import (
     DISCONNECTED_MARGIN,
     LEASE_MS,
-    RENEW_EVERY_S,
     VERIFY_AFTER_FAILOVER_S,
     Lease,
     LeaseInfo,
@@ -68,8 +67,8 @@ class PartitionAssigner:
         clock: Clock,
         store_clock: StoreClock,
         metrics: Metrics,
+        schema: SchemaVersion,
         lease_ms: int = LEASE_MS,
-        schema: SchemaVersion | None = None,
         own: Client | None = None,
     ) -> None:
         self._client = client
@@ -80,11 +79,9 @@ class PartitionAssigner:
         self._metrics = metrics
         self._lease_ms = lease_ms
         self._renewer = LeaseRenewer(client, own, clock, lease_ms)
-        #: Without a read for twice as long, holders get time to renew.
-        self._longest_pass_s = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
-        self._schema = schema or SchemaVersion()
+        self._schema = schema
         self._wake = asyncio.Event()
-        self.membership = Membership(client, keys, name, clock, store_clock, self._wake.set, self._schema, lease_ms)
+        self.membership = Membership(client, keys, name, clock, store_clock, self._wake.set, schema, lease_ms)
         self._peer_leases = PeerLeases(client, keys, name, clock, store_clock, lease_ms)
         self._handover_task: asyncio.Task[None] | None = None
         self._handover_backoff = HandoverBackoff(clock)
@@ -226,7 +223,8 @@ class PartitionAssigner:
         peers = self._peer_leases
         try:
             not_held = [number for number in range(self._keys.partitions) if number not in self.consumers]
-            await peers.read(not_held, 2 * self._longest_pass_s)
+            # Without a read for twice as long as a renewal may take, holders get time to renew.
+            await peers.read(not_held, 2 * self._renewer.every_s_at_most)
         except StoreError as error:
             log_unreachable(error, task="leases")
             return

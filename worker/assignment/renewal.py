@@ -33,6 +33,8 @@ class LeaseRenewer:
         self._own = own
         self._clock = clock
         self._lease_ms = lease_ms
+        #: Interval between renewals without a connection that other workers can check, seconds.
+        self.every_s_at_most = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
         #: Renewals that have not been answered yet.
         self._slow: dict[PartitionConsumer, asyncio.Task[None]] = {}
         #: The connection that renewed last, and its name in the leases: empty if unknown, or if Redis does not list it.
@@ -45,8 +47,8 @@ class LeaseRenewer:
     @property
     def every_s(self) -> float:
         """Interval between renewals, seconds: twice within the time that a cut connection leaves."""
-        every_s = min(RENEW_EVERY_S, self._lease_ms / 1000 / 3)
-        return min(every_s, disconnected_s(self._lease_ms) / 2) if self.connection else every_s
+        longest_s = self.every_s_at_most
+        return min(longest_s, disconnected_s(self._lease_ms) / 2) if self.connection else longest_s
 
     async def connect(self) -> None:
         """Learn the name of a new connection, for the leases; log Redis's errors."""

@@ -60,7 +60,7 @@ class CommandRouter:
         conference_names: ConferenceNames,
         caller_ids: CallerIdChecker,
         is_dead: Callable[[str], bool],
-        schema: SchemaVersion | None = None,
+        schema: SchemaVersion,
     ) -> None:
         self._client = client
         self._reads = reads
@@ -72,7 +72,7 @@ class CommandRouter:
         self._names = names
         self._conference_names = conference_names
         self._caller_ids = caller_ids
-        self._schema = schema or SchemaVersion()
+        self._schema = schema
         #: Whether a worker is known to have died, so that its lease need not expire.
         self._is_dead = is_dead
         self._lease: Lease | None = None

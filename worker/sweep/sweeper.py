@@ -98,8 +98,8 @@ class Sweeper:
         metrics: Metrics,
         times: SweepTimes,
         is_dead: Callable[[str], bool],
+        schema: SchemaVersion,
         lease_ms: int = LEASE_MS,
-        schema: SchemaVersion | None = None,
     ) -> None:
         self._keys = keys
         self._account_lists = account_lists
@@ -116,7 +116,7 @@ class Sweeper:
             clock=clock,
             metrics=metrics,
             lease_ms=lease_ms,
-            schema=schema or SchemaVersion(),
+            schema=schema,
             on_acquired=self._plan_first_sweep,
             is_dead=is_dead,
         )

@@ -15,6 +15,7 @@ from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec, session_hash
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
+from conferral.storage.schema import SchemaVersion
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
@@ -101,7 +102,7 @@ class SweepHarness:
         options = alive | {"account_lists": self.account, "times": TIMES, "lease_ms": 5_000, "names": NAMES} | more
         return Sweeper(
             self.client, self.keys, name, clock=self.clock, store_clock=self.store_clock, metrics=self.metrics,
-            **options,
+            schema=SchemaVersion(), **options,
         )  # fmt: skip
 
     def times(self, **changes: float) -> SweepTimes:

@@ -16,7 +16,7 @@ def sweeper_of(time: FakeTime, times: SweepTimes) -> Sweeper:
     nothing: Any = None
     return Sweeper(
         nothing, Keys("test", 4), "me", account_lists=nothing, names=nothing, clock=time, store_clock=StoreClock(time),
-        metrics=Metrics(), times=times, is_dead=nothing,
+        metrics=Metrics(), times=times, is_dead=nothing, schema=nothing,
     )  # fmt: skip
 
 
