@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -18,7 +19,7 @@ from conferral.statemachine.step import Outcome, Step
 from conferral.storage.codecs import event_codec
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
-from conferral.worker.consumer import batch
+from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.executor.executor import no_checkpoint
 
@@ -94,26 +95,45 @@ class Store:
         return CommitResult.OK
 
 
-@pytest.mark.parametrize("conflicting", ["1-0", "2-0", "3-0"])
-async def test_committed_parts_are_not_decided_again_when_a_later_one_fails(monkeypatch, conflicting):
-    monkeypatch.setattr(batch, "WEIGHT_MAX", 1)
-    store: Any = Store(conflicting)
-    context: Any = SimpleNamespace(
-        session_store=store, metrics=Metrics(), policy=Policy, checkpoint=no_checkpoint, sessions_max=10
-    )
+async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[str]]:
+    """Process events of one batch; return the entries that were decided, and those that were dead-lettered."""
     dispatched: list[str] = []
+    dead_letter = AsyncMock()
+    context: Any = SimpleNamespace(
+        session_store=store, metrics=Metrics(), policy=Policy, checkpoint=no_checkpoint, sessions_max=10,
+        partition_store=SimpleNamespace(dead_letter=dead_letter),
+    )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
         open_effects_of=lambda _: {},
         dispatch=lambda one: dispatched.extend(decision.event.entry_id for decision in one.decisions),
     )
     lease: Any = None
     processor = BatchProcessor(0, lease, context, StoreClock(SystemClock()), dispatcher)
-    entries = [
+    await processor.process([
         Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})
-        for event in map(received, (1, 2, 3))
-    ]
-    await processor.process(entries)
-    assert dispatched == ["1-0", "2-0", "3-0"]
+        for event in events
+    ])  # fmt: skip
+    return dispatched, [call.args[1].entry_id for call in dead_letter.await_args_list]
+
+
+async def test_entry_that_can_not_be_decided_costs_no_other_entry_of_its_session(monkeypatch):
+    def decide(events, *given):
+        if any(event.entry_id == "2-0" for event in events):
+            raise ZeroDivisionError
+        return batch.decide(events, *given)
+
+    monkeypatch.setattr(batch_processor, "decide", decide)
+    events = [replace(received(1), entry_id=entry_id) for entry_id in ("1-0", "2-0", "3-0")]
+    store = Store("")
+    assert await process(store, *events) == (["1-0", "3-0"], ["2-0"])
+    assert store.commits == [["1-0"], ["2-0"], ["3-0"]]
+
+
+@pytest.mark.parametrize("conflicting", ["1-0", "2-0", "3-0"])
+async def test_committed_parts_are_not_decided_again_when_a_later_one_fails(monkeypatch, conflicting):
+    monkeypatch.setattr(batch, "WEIGHT_MAX", 1)
+    store = Store(conflicting)
+    assert await process(store, *map(received, (1, 2, 3))) == (["1-0", "2-0", "3-0"], [])
     done = ["1-0", "2-0", "3-0"]
     at = done.index(conflicting)
     assert store.commits == [[one] for one in (*done[: at + 1], *done[at:])]

@@ -285,6 +285,8 @@ async def test_stop_before_the_first_trial_submits_nothing_and_leaves_no_corouti
         async def count_deaths(self, *_: Any) -> dict[str, int]:
             return {"e1": SUSPECT_AFTER_DEATHS}
 
+        async def set_deaths(self, *_: Any) -> None: ...
+
     submitted: list[Job] = []
     quarantine = EffectQuarantine(0, cast("PartitionStore", Store()), submitted.append, Metrics())
     job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
@@ -292,6 +294,7 @@ async def test_stop_before_the_first_trial_submits_nothing_and_leaves_no_corouti
         warnings.simplefilter("always")
         await quarantine.submit_all([job], {}, lambda _: {"e1": job.effect}, after_death=True)
         quarantine.stop()
-        await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
         gc.collect()
     assert (submitted, [str(one.message) for one in caught]) == ([], [])

@@ -64,6 +64,28 @@ def test_timer_does_not_wait_for_partitions_whose_node_is_silent() -> None:
     run(story)
 
 
+def test_timer_is_fired_in_the_millisecond_in_which_it_is_due() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop)
+        member = team.join()
+        await team.until_fair(1.0)
+        consumer, fired_at_ms = member.keeper.consumers[HEARD], list[int]()
+        access: Any = consumer._context.partition_store
+
+        async def fire_timers(_partition: int, _lease: Lease, now_ms: int) -> tuple[int, None]:
+            fired_at_ms.append(now_ms)
+            return 1, None
+
+        access.fire_timers = fire_timers
+        due_ms = consumer.clock.now_ms() + 700
+        consumer.timers.note_set(due_ms)
+        await team.passes(1.0)
+        assert fired_at_ms[0] == due_ms
+        await team.leave(member)
+
+    run(story)
+
+
 def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop)

@@ -202,6 +202,7 @@ def test_the_streams_are_where_the_keys_say():
     assert (channels["commands"]["address"], channels["outcomes"]["address"]) == (KEYS.commands, KEYS.outcomes)
     log = channels["log"]["address"].replace("{partition}", partition).replace("{session}", CALLER)
     assert log == KEYS.log(CALLER)
+    assert channels["log"]["parameters"]["partition"]["examples"] == ["{0}", f"{{{KEYS.partitions - 1}}}"]
 
 
 def test_every_command_is_a_message_and_no_other():
