@@ -255,8 +255,7 @@ def _is_released(draft: Draft, call_sid: str) -> bool:
 
 def shows_live_leg(draft: Draft, event: EffectSucceeded) -> bool:
     """Whether a dial or a search has shown a call that was not hung up when the session ended."""
-    known = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
-    return bool(event.call_sid) and (known is None or not known.hang_up_requested)
+    return bool(event.call_sid) and not _is_released(draft, event.call_sid)
 
 
 def is_of_current_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> bool:

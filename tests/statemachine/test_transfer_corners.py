@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.events import AgeOverdue, ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import (
@@ -118,6 +118,29 @@ def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_o
     story = ringing("warm").cancel().expect("transferring", "hang up target").leaves("agent")
     story.expect("ended", "end room", "hang up target", reason="agent-left")
     story.expect_concluded(("transfer", "cancelled", "command"), ("session", "ended", "agent-left"))
+
+
+def test_cancel_is_done_if_the_session_ends_after_the_target_has_left():
+    story = talking("consult").cancel().leaves("target").expect("transferring", "unhold customer")
+    story.fires(AgeOverdue).expect_command("cancel-1", "accepted", "done")
+
+
+def test_target_who_need_not_confirm_is_not_confirming():
+    story = dialing("warm").placed("target").call("target", "ringing").call("target", "in-progress")
+    story.expect_parties(customer="connected", agent="connected", target="ringing").joins("target")
+    story.expect_parties(customer="connected", agent="connected", target="connected")
+
+
+def test_customer_moved_away_by_another_app_after_a_transfer_is_gone():
+    story = talking("warm").complete().leaves("agent").expect("conferenced", "flag agent")
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    assert story.session.parties["customer"].is_gone
+
+
+def test_dial_that_is_reported_after_the_end_has_its_call_hung_up_once():
+    story = dialing("warm").call("target", "ringing").end().expect("ended", "end room", "hang up target")
+    story.placed("target").expect("ended")
+    dialing("warm").end().expect("ended", "end room").placed("target").expect("ended", "hang up a call")
 
 
 def test_join_of_a_conference_that_was_left_comes_late():
