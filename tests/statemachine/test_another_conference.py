@@ -70,6 +70,12 @@ def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is
     assert [party.name for party in story.session.participants] == ["customer"]
 
 
+def test_customer_who_is_missing_in_another_conference_is_moved_there():
+    story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
+    story.fires(StageOverdue).reads(customer="in-progress", agent="completed")
+    story.expect("transferring", "move customer", phase="blind")
+
+
 def test_former_conference_that_twilio_still_lists_is_not_entered_again():
     story = blind_from_bridge().placed("target").conference_ends().expect("transferring", "hang up target")
     story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))

@@ -363,6 +363,13 @@ def test_read_showing_both_in_another_conference_resets_the_event_sequence():
     story.take(left).expect("conferenced").expect_timers("confirm", "lone")
 
 
+def test_join_that_a_read_has_shown_in_another_conference_repeats_no_request():
+    story = converting().joins("agent").fires(ConvertOverdue)
+    both = ("customer", "agent")
+    story.reads(customer="in-progress", agent="in-progress", conference=OTHER_CONFERENCE, inside=both)
+    story.expect("conferenced", *FLAGS).joins("agent", conference=OTHER_CONFERENCE).expect("conferenced")
+
+
 def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_its_own():
     story = converting()
     story.is_unknown("redirect_call", "agent", story_redirect(story))

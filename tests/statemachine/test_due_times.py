@@ -12,10 +12,10 @@ from conferral.statemachine.events import (
     RingOverdue,
 )
 from conferral.statemachine.policy import Policy
-from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import as_conference, called, parked, waiting
 from tests.statemachine.scenario import BOB, CONFERENCE, OUTBOUND, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, converted, dialing
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, converted, dialing, outbound, talking
 from tests.support.each import each
 
 POLICY = Policy(ring_timeout_ms=20_000, ring_slack_ms=7_000)
@@ -64,6 +64,20 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: dial_refused(blind_from_bridge()), "dial", 3_000),
     (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue), "dial", 3_000),
     (parked, "park", 300_000),
+    (lambda: conferenced().transfer("warm"), "stage", 3_000),
+    (lambda: conferenced().transfer("consult").confirms("agent"), "stage", 3_000),
+    (lambda: conferenced().transfer("blind").confirms("agent"), "stage", 2_000),
+    (lambda: recorded_conference().transfer("consult").confirms("agent").confirms("customer"), "stage", 3_000),
+    (lambda: Scenario().answered().transfer("blind"), "stage", 5_000),
+    (lambda: outbound().transfer("blind"), "stage", 2_000),
+    (lambda: as_conference(conferenced()).park().confirms("agent").confirms("customer"), "stage", 2_000),
+    (lambda: talking("consult").swap(), "stage", 3_000),
+    (lambda: talking("consult").swap().confirms("target"), "stage", 3_000),
+    (lambda: talking("consult").merge(), "stage", 3_000),
+    (lambda: talking("consult").complete(), "stage", 3_000),
+    (lambda: talking("warm").complete(), "stage", 2_000),
+    (lambda: talking("warm").cancel(), "stage", 2_000),
+    (lambda: talking("consult").cancel().leaves("target"), "stage", 3_000),
 ])  # fmt: skip
 def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
     assert due_in_ms(begin(), timer) == due_ms

@@ -45,3 +45,15 @@ def test_added_party_whose_join_came_before_their_dial_takes_part_once_the_dial_
     story.legs["lawyer"].call_sid = story.legs["former lawyer"].call_sid
     story.placed("lawyer").expect_command("add-1", "accepted", "done")
     story.expect_parties(customer="connected", agent="connected", lawyer="connected")
+
+
+def test_name_of_a_guest_who_turns_out_to_be_the_dialed_party_is_not_given_again():
+    story = ordering(conferenced).add().confirms("customer", "agent").expect("conferenced", "dial lawyer")
+    story.legs["guest"].call_sid = story.legs["lawyer"].call_sid
+    story = with_leg(story.joins("guest").placed("lawyer"), "third", "Boss", "6").joins("third")
+    story.expect_parties(customer="connected", agent="connected", lawyer="connected", guest_2="connected")
+
+
+def test_join_of_a_guest_whom_the_wait_audio_has_shown_repeats_no_hold():
+    story = ordering(conferenced).joins("guest", sequence=None, token="wait").confirms("customer", "agent")
+    story.hold("guest-1").expect("conferenced", "hold guest-1").joins("guest").expect("conferenced")

@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
 from tests.statemachine.scenario import CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, converted, dialing, talking
 
 UNFLAGS = ("unflag customer", "unflag agent")
 ALL = ("customer", "agent", "supervisor")
@@ -252,6 +252,12 @@ def test_removed_agent_leaves_when_callbacks_hide_the_coached_party():
     story = whispering_in_company().remove("agent")
     story.legs["supervisor"].hides_coaching = True
     story.confirms("supervisor").expect("conferenced", "hang up agent")
+
+
+def test_agent_is_removed_once_their_leaving_does_not_end_the_conference_for_the_supervisor():
+    """Twilio may still set the flag that was requested before."""
+    story = ordering(converted).supervise().remove("agent").expect("conferenced")
+    story.confirms("agent").expect("conferenced", "hang up agent")
 
 
 def test_agent_is_hung_up_although_the_supervisor_mute_is_unconfirmed():
