@@ -148,7 +148,8 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     assert answers.pop().stdout == "unset\n", "the demo's settings don't stay in the shell"
     check = answers.pop().stdout
     assert check.startswith("status")
-    assert not re.search("^(warn|fail)", check, re.MULTILINE)
+    # The bundled Redis is older than `check` recommends.
+    assert set(re.findall(r"^(?:warn|fail):? +(\S+)", check, re.MULTILINE)) <= {"version", "version:"}, check
     for answer, says in zip(
         answers,
         [
