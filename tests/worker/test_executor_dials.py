@@ -110,18 +110,6 @@ async def test_search_that_finds_the_call_of_another_session_has_found_none(syst
     assert await system.run(find("f")) == succeeded(find("f"), "")
 
 
-async def test_found_call_is_left_to_a_session_that_has_just_placed_it(system: ExecutorHarness) -> None:
-    system.calls.script["f"] += [PlacedCall("CA7")]
-    system.time.gate = asyncio.Event()
-    system.submit(find("f"))
-    await system.settle()
-    system.records.owners["CA7"] = "S2"  # its dial's response, or its first callback
-    system.time.gate.set()
-    await system.settle()
-
-    assert system.outcomes == [succeeded(find("f"), "")]
-
-
 # ---- straight: verified before it is repeated ------------------------------------------------------------------------
 
 

@@ -392,9 +392,6 @@ class Execution:
         """
         effect = self.job.effect
         if call_sid:
-            if isinstance(effect, FindCall):
-                # Another session may just have placed it: by then, the response or a callback has indexed the call.
-                await self.context.sleep(self.context.policy.settle_s)
             is_ours = await self.context.outbox.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # the call belongs to another session that dialed the same address
