@@ -27,7 +27,7 @@ class AnnouncementRoutes(Routes):
         try:
             async with store_deadline():
                 view = await self._ingest.read(announcement.session_id)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()
             log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)

@@ -34,7 +34,13 @@ from conferral.webhooks.dial_action_policy import (
     party_of,
 )
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import STORE_AGAIN_DEADLINE_S, record_unstored, store_deadline, twiml_response
+from conferral.webhooks.responses import (
+    STORE_AGAIN_DEADLINE_S,
+    record_unstored,
+    store_deadline,
+    store_timeout,
+    twiml_response,
+)
 
 log = structlog.get_logger()
 
@@ -86,7 +92,7 @@ class DialActionRoutes(Routes):
                     view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
                 else:
                     view = await self._ingest.read(action.session_id)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             to_publish = False
             next_agent, outcome = self._with_next_agent(form, action, outcome, None)
@@ -116,9 +122,9 @@ class DialActionRoutes(Routes):
     async def _publish(self, event: DialEnded, route: str) -> None:
         """Publish an event whose answer does not depend on storing it."""
         try:
-            async with asyncio.timeout(STORE_AGAIN_DEADLINE_S):
+            async with store_timeout(STORE_AGAIN_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             record_unstored(self._metrics, route, event, error)
 
     def _with_next_agent(

@@ -51,7 +51,7 @@ class GateRoutes(Routes):
         try:
             async with store_deadline(gate.request_number):
                 outcome, document = await self._decide(form, gate, pressed)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             record_unstored(self._metrics, route, gate_reached(form, gate), error)
             outcome, document = "given-up", self._documents.say_and_hang_up(Phrase.UNREACHABLE)
             if gate.request_number < _RETRIES_MAX:

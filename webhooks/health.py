@@ -1,7 +1,5 @@
 """Health checks and metrics of the webhooks: `/healthz`, `/readyz`, `/metrics`."""
 
-import asyncio
-
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
@@ -10,6 +8,7 @@ from conferral.runtime.web.shared_result import SharedResult
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.ingest.port import Ingest
 from conferral.storage.schema import SchemaVersion
+from conferral.webhooks.responses import store_timeout
 
 #: Source: Prometheus docs, exposition formats.
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,9 +44,9 @@ class HealthRoutes:
 
     async def _check(self) -> str:
         try:
-            async with asyncio.timeout(_READY_DEADLINE_S):
+            async with store_timeout(_READY_DEADLINE_S):
                 return await self._ingest.redis_error()
-        except (StoreError, TimeoutError):
+        except StoreError:
             return NO_ANSWER
 
     async def _render(self) -> bytes:

@@ -1,9 +1,12 @@
 """What several routes share: responses, failures of Redis, and reads of a session that is not decided yet."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aiohttp import web
 
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Event
@@ -29,9 +32,19 @@ def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception
     log_unreachable(error, url_path=route, session_id=event.session_id, event_name=event.name)
 
 
-def store_deadline(request_number: int = 1) -> asyncio.Timeout:
+@asynccontextmanager
+async def store_timeout(timeout_s: float) -> AsyncIterator[None]:
+    """Limit reads and writes of Redis; raise StoreUnreachableError if they take longer."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as error:
+        raise StoreUnreachableError("Redis did not answer in time") from error
+
+
+def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]:
     """Return the timeout for one request's reads and writes of Redis; `request_number` counts repetitions from 1."""
-    return asyncio.timeout(STORE_DEADLINE_S if request_number == 1 else STORE_AGAIN_DEADLINE_S)
+    return store_timeout(STORE_DEADLINE_S if request_number == 1 else STORE_AGAIN_DEADLINE_S)
 
 
 async def read_undecided(ingest: Ingest, session_id: str, every_s: float) -> SessionView | None:

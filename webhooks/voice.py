@@ -78,7 +78,7 @@ class VoiceRoutes(Routes):
         try:
             async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             mode = SessionMode.BRIDGE
         if mode is SessionMode.CONFERENCE:
@@ -96,7 +96,7 @@ class VoiceRoutes(Routes):
         try:
             async with store_deadline():
                 view = await self._store_and_read(event)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
         if view is None or view.state == State.BRIDGED:
             return twiml_response(self._bridge(event, agent))

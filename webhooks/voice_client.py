@@ -104,7 +104,7 @@ class ClientRoutes(Routes):
                     with suppress(StoreError):  # the call is refused either way
                         await self._ingest.uncount_call(event.agent_address, event.call_sid)
                     raise
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             return False
         return True

@@ -29,7 +29,7 @@ from conferral.webhooks.audio_files import PATHS
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import read_undecided, twiml_response
+from conferral.webhooks.responses import read_undecided, store_timeout, twiml_response
 
 log = structlog.get_logger()
 
@@ -80,10 +80,10 @@ class WaitRoutes(Routes):
             opens: Whether this is a caller who waits for the first agent.
         """
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S):
+            async with store_timeout(_STORE_DEADLINE_S):
                 view = await self._ingest.read(session_id)
                 view = view or await read_undecided(self._ingest, session_id, _READ_EVERY_S)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             self._metrics.webhook_store_errors.labels(WAIT_PATH).inc()
             log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
             return None
@@ -101,11 +101,11 @@ class WaitRoutes(Routes):
         if party is None or party.in_conference or party.is_gone or party.call_sid != call_sid_of(form):
             return
         try:
-            async with asyncio.timeout(_STORE_DEADLINE_S):
+            async with store_timeout(_STORE_DEADLINE_S):
                 await self._ingest.publish(participant_waits(form, params.session_id, party.label))
         except MalformedCallbackError:
             return  # the party is in no conference
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             log_unreachable(error, url_path=WAIT_PATH, session_id=params.session_id)
 
     async def _report_unknown(self, session_id: str, form: Form) -> None:
@@ -115,11 +115,11 @@ class WaitRoutes(Routes):
             event = AccountSwept(
                 session_id=session_id, token=f"{UNKNOWN}:{conference}", finding=UNKNOWN, conference_sid=conference
             )  # fmt: skip
-            async with asyncio.timeout(_STORE_DEADLINE_S):
+            async with store_timeout(_STORE_DEADLINE_S):
                 await self._ingest.publish(event)
         except MalformedCallbackError:
             return  # the party is in no conference
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
 
     async def _reopen(self, session_id: str, form: Form) -> None:
