@@ -334,8 +334,9 @@ async def test_twilio_is_queried_at_once_after_redis_restart_or_for_unknown_sess
     assert child_lookup.asked == [CALLER]
 
 
-async def test_caller_is_hung_up_when_twilio_cannot_be_asked_either(client, ingest, child_lookup, lines):
-    child_lookup.error = ProviderUnreachableError()
+@pytest.mark.parametrize("error", [ProviderUnreachableError, TimeoutError])
+async def test_caller_is_hung_up_when_twilio_cannot_be_asked_either(client, ingest, child_lookup, lines, error):
+    child_lookup.error = error
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
