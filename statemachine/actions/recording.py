@@ -14,7 +14,7 @@ from conferral.statemachine.events import (
     Record,
     RecordingChanged,
 )
-from conferral.statemachine.guards.recording import is_of_our_recording, is_recorded
+from conferral.statemachine.guards.recording import consult_is_unrecorded, is_of_our_recording, is_recorded
 from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
@@ -108,13 +108,12 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
     return effect_id
 
 
-def pause_for_consult(draft: Draft) -> bool:
+def pause_for_consult(draft: Draft, event: Event) -> bool:
     """Pause the conference's recording while agent and target talk; return whether Twilio must confirm it first."""
+    if consult_is_unrecorded(draft, event):
+        return False
     recording = draft.session.recording
-    if recording is None or not recording.of_conference or not is_recorded(draft.session):
-        return False
-    if recording.status == RecordingStatus.PAUSED and not recording.pending_update:
-        return False
+    assert recording is not None  # it records the consult
     # A pause that a command requested outlasts the consult.
     if recording.pending_update != RecordAction.PAUSE:
         _change(draft, is_paused_for_consult=True)

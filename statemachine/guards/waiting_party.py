@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.effects import CreateParticipant, UpdateParticipant
+from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import (
     CallProgressed,
     CallsRead,
@@ -93,7 +93,7 @@ def customer_hold_failed(draft: Draft, event: EffectFailed) -> bool:
     """Whether the customer, who waits alone and should hear audio, can't be held: the conference has not started."""
     session = draft.session
     customer = session.parties[CUSTOMER]
-    is_theirs = event.kind == UpdateParticipant.kind and customer.update_effect_id == event.effect_id
+    is_theirs = customer.update_effect_id == event.effect_id
     hears_nothing = customer.desired_hold and bool(customer.wait_audio) and present_parties(session) == (customer,)
     return session.phase in _WAITING and is_theirs and event.before_start and hears_nothing
 

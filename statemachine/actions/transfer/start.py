@@ -174,7 +174,7 @@ def dial_or_release_agent(draft: Draft, event: Event) -> None:
         hang_up_leaving_parties(draft, event)  # before the dial: the agent must not hear a target who answers at once
     if draft.session.phase is Phase.PARK:
         draft.change_transfer(stage=TransferStage.PARKING)
-    elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft):
+    elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft, event):
         draft.change_transfer(stage=TransferStage.PAUSING_RECORDING)
     elif draft.transfer.attempts:
         draft.change_transfer(stage=TransferStage.DIALING)
