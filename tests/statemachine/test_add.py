@@ -356,6 +356,11 @@ def test_party_who_is_being_dialed_takes_one_place_in_the_conference():
     story.add("expert", "second").expect_command("second", "accepted")
 
 
+def test_party_who_is_being_dialed_is_not_overdue_with_another_command():
+    story = ordering(conferenced).add().confirms("customer", "agent").hold("agent").fires(PendingCommandOverdue)
+    story.expect_command("hold-1", "accepted", "failed").expect_command("add-1", "accepted")
+
+
 def test_command_that_waits_for_the_conversion_takes_no_place_in_the_conference():
     small().hold("customer").add().expect_command("add-1", "accepted")
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.events import Park, StageOverdue, Transfer
 from tests.statemachine.conference_scenarios import parked_from_bridge, retrieving
-from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, talking
+from tests.support.each import each
 
 
 @pytest.mark.parametrize("party", ["customer", "agent"])
@@ -74,6 +75,13 @@ def test_customer_who_is_missing_in_another_conference_is_moved_there():
     story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
     story.fires(StageOverdue).reads(customer="in-progress", agent="completed")
     story.expect("transferring", "move customer", phase="blind")
+
+
+@each("command, reason", [(Park, "agent-left"), (Transfer, "customer-left")])
+def test_agent_who_ends_the_conference_ends_the_call_of_a_customer_only_in_a_park(command, reason):
+    options = {"mode": "blind", "to": BOB} if command is Transfer else {}
+    story = conferenced().command(command, "command-1", **options).conference_ends(by="agent").expect("transferring")
+    story.call("customer", "completed").expect("ended", reason=reason)
 
 
 def test_former_conference_that_twilio_still_lists_is_not_entered_again():
