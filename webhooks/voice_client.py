@@ -2,13 +2,12 @@
 
 A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (if a browser sends
 another one, `Caller` or the first `From` counts); `To`, which is checked against the allow-list; and `SessionID`, with
-which a browser names the session that it opens, once. A SID-like `SessionID` is refused: another call's session could
-have that id. The session's conference gets a name of our own, since the id could be another conference's name.
+which a browser names the session that it opens, once. A call of another session is no new id: commands that name the
+call reach that session. The conference gets a name of our own, since the id could be another conference's name.
 
 If Redis is unreachable, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
 """
 
-import re
 from contextlib import suppress
 
 import structlog
@@ -37,8 +36,6 @@ log = structlog.get_logger()
 CLIENT_PATH = "/voice/client"
 #: The dial id under which a call claims a session's id.
 _CLAIM = "client"
-#: Ids that Twilio assigns. Source: Twilio docs, "What is a String Identifier (SID)?".
-_SID = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}")
 
 
 class _CallRefusedError(ConferralError):
@@ -66,7 +63,7 @@ class ClientRoutes(Routes):
         """Return the caller's TwiML."""
         call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
         try:
-            customer, session_id = self._callee(form), _session_id(form, call_sid)
+            customer, session_id = self._callee(form), _session_id(form)
             event = client_call_received(
                 form,
                 session_id=session_id,
@@ -124,6 +121,8 @@ class ClientRoutes(Routes):
         view = await self._ingest.read(event.session_id)
         if view is not None:
             return view.party_of(event.call_sid) == AGENT  # the same call opened it, and repeats its request
+        if await self._ingest.session_of(event.session_id) is not None:
+            return False
         claim = await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid)
         return claim is GateClaim.OURS
 
@@ -146,11 +145,8 @@ class ClientRoutes(Routes):
         )
 
 
-def _session_id(form: Form, call_sid: str) -> str:
+def _session_id(form: Form) -> str:
     try:
-        session_id = session_id_of(form)
+        return session_id_of(form)
     except MalformedCallbackError:
         raise _CallRefusedError("SessionID is no id") from None
-    if session_id != call_sid and _SID.fullmatch(session_id):
-        raise _CallRefusedError("SessionID has the form of a SID")
-    return session_id
