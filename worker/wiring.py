@@ -105,9 +105,7 @@ class WorkerParts:
         self._keys, self._schema, self._store_clock = keys, schema, store_clock
         clock, client, reserved = environment.clock, connections.client, connections.reserved
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
-        self.partition_store = PartitionStore(
-            client, connections.blocking, keys, outcomes_kept=settings.outcomes_kept, reads=connections.reads
-        )
+        self.partition_store = PartitionStore(client, connections.reads, keys, outcomes_kept=settings.outcomes_kept)
         self.assigner = PartitionAssigner(
             reserved, keys, name, clock, store_clock, metrics, schema, environment.lease_ms, connections.own
         )

@@ -74,17 +74,9 @@ class PartitionStore:
     starts at the oldest: none can be skipped, whatever happened to ids or connections in between.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        blocking: Client,
-        keys: Keys,
-        *,
-        outcomes_kept: int = OUTCOMES_KEPT,
-        reads: BlockingReads | None = None,
-    ) -> None:
+    def __init__(self, client: Client, reads: BlockingReads, keys: Keys, *, outcomes_kept: int = OUTCOMES_KEPT) -> None:
         self._client = client
-        self._reads = reads or BlockingReads(blocking, pipelining=False)
+        self._reads = reads
         self._keys = keys
         self._outcomes_kept = outcomes_kept
         self._write_limits = NodeLimits(client, POST_COMMIT_WRITES_MAX)

@@ -9,6 +9,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import CallProgressed
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -37,7 +38,7 @@ class Desk:
         self.client: Client = make_client(url, max_connections=8)
         self.blocking: Client = make_client(url, blocking=True, max_connections=8)
         self.publisher = BatchingIngest(self.client, KEYS, SystemClock())
-        self.access = PartitionStore(self.client, self.blocking, KEYS)
+        self.access = PartitionStore(self.client, BlockingReads(self.blocking, pipelining=False), KEYS)
         self.dials = DialClaims(self.client, KEYS, session_ttl_s=3600)
         self._published = 0
 

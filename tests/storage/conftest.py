@@ -133,7 +133,7 @@ def store(of_worker, keys) -> SessionStore:
 @pytest.fixture
 def access(of_worker, blocking, keys, pipelining) -> Iterator[PartitionStore]:
     reads = BlockingReads(blocking, pipelining=pipelining)
-    yield PartitionStore(of_worker, blocking, keys, reads=reads)
+    yield PartitionStore(of_worker, reads, keys)
     reads.close()
 
 

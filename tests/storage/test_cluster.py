@@ -14,6 +14,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallProgressed
 from conferral.storage import config
 from conferral.storage.connection import cluster as cluster_client
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, make_client, server_identity, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.erasure import SessionEraser
@@ -193,7 +194,7 @@ async def test_commits_and_leases_continue_at_the_replica(cluster: ClusterServer
 
 async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterServers, client: Client) -> None:
     blocking = make_client(cluster.url, blocking=True)
-    access = PartitionStore(client, blocking, KEYS)
+    access = PartitionStore(client, BlockingReads(blocking, pipelining=False), KEYS)
     reading = asyncio.create_task(access.read(0, 10))
     await asyncio.sleep(0.1)  # a delay: nothing shows that a blocked read has begun
     cluster.fail_over(cluster.owner_of(KEYS.events(0)))
@@ -316,7 +317,7 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: Clust
         await client.xadd(KEYS.events(partition), {"type": "end"})
     for node in cluster.nodes:
         node.ask("CONFIG", "RESETSTAT")
-    access = PartitionStore(client, client, KEYS)
+    access = PartitionStore(client, BlockingReads(client, pipelining=False), KEYS)
     for partition in range(8):
         await access.read(partition, 10)
         await leases.acquire(client, KEYS.lease(partition), "one", SystemClock())

@@ -9,6 +9,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite, ReportCommand
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.ingest.port import GateClaim
 from conferral.storage.ingest.writer import BatchingIngest
@@ -107,7 +108,7 @@ def writes_for_a_sick_and_a_healthy_node(number: int) -> tuple[PostCommitWrite, 
 
 def test_writes_for_healthy_nodes_are_done_at_once_while_a_node_is_silent() -> None:
     async def body(client: SplitClient, _clock: ClusterClock) -> None:
-        access = PartitionStore(client, client, KEYS)
+        access = PartitionStore(client, BlockingReads(client, pipelining=False), KEYS)
         client.silent = {"a"}
         writes = [writes_for_a_sick_and_a_healthy_node(number) for number in range(128)]
         silent = [
@@ -125,7 +126,7 @@ def test_writes_for_healthy_nodes_are_done_at_once_while_a_node_is_silent() -> N
 
 def test_post_commit_writes_at_one_node_are_bounded() -> None:
     async def body(client: SplitClient, _clock: ClusterClock) -> None:
-        access = PartitionStore(client, client, KEYS)
+        access = PartitionStore(client, BlockingReads(client, pipelining=False), KEYS)
         client.silent = {"a"}
         silent = [
             asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))

@@ -14,6 +14,7 @@ from conferral.storage.codecs.effect_codec import (
     decode,
     encode,
 )
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.outcome_stream import encode_outcome, trim
 from conferral.storage.partition.partition_store import PartitionStore
@@ -127,7 +128,7 @@ async def test_outcome_stays_in_the_outbox_when_the_key_is_foreign(ordered, acce
 
 @pytest.mark.redis
 async def test_stream_of_outcomes_is_bounded(client, keys):
-    access = PartitionStore(client, client, keys, outcomes_kept=100)
+    access = PartitionStore(client, BlockingReads(client, pipelining=False), keys, outcomes_kept=100)
     for _ in range(400):
         await access.finish_write(0, PublishOutcome(SESSION), session_ttl_s=60)
     # About: whole pieces of the stream are cut off, of 100 entries each.

@@ -12,6 +12,7 @@ from conferral.statemachine.effects import Effect, HangUpCall
 from conferral.statemachine.events import EffectSucceeded, EffectUnknown
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.dial_claims import DialClaims, DialStatus
@@ -64,7 +65,7 @@ class Desk:
         self.client = client
         self.keys = Keys("test", 1)
         self.held = {0: held}
-        self.access = PartitionStore(client, client, self.keys)
+        self.access = PartitionStore(client, BlockingReads(client, pipelining=False), self.keys)
         self.dials = DialClaims(client, self.keys, session_ttl_s=60)
 
     def recorder(self, *flaky: str) -> OutboxWriter:

@@ -9,6 +9,7 @@ from typing import Any
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
+from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -131,7 +132,7 @@ class WorkerCluster:
             process.when_dead(own.kill)
         keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics, SchemaVersion(), own=own)
         around = WorkerContext(
-            partition_store=PartitionStore(client, blocking, self.keys),
+            partition_store=PartitionStore(client, BlockingReads(blocking, pipelining=False), self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),
             executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
             clock=clock,
