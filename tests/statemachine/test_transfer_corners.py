@@ -143,6 +143,12 @@ def test_dial_that_is_reported_after_the_end_has_its_call_hung_up_once():
     dialing("warm").end().expect("ended", "end room").placed("target").expect("ended", "hang up a call")
 
 
+def test_dial_that_is_reported_after_another_app_took_its_call_hangs_up_no_one():
+    story = dialing("warm").call("target", "in-progress").joins("target")
+    story.leaves("target", status="in-progress", reason="participant_updated_via_api").end()
+    story.placed("target").expect("ended")
+
+
 def test_join_of_a_conference_that_was_left_comes_late():
     story = Scenario().answered().convert().joins("agent").joins("customer", conference=OTHER_CONFERENCE)
     story.joins("agent").expect("converting", outcome="stale")
