@@ -85,6 +85,18 @@ def test_four_pipelines_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     story(monkeypatch, body)
 
 
+def test_command_whose_caller_has_left_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
+        first, second = redis.start("first"), redis.start("second")
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == ["second"]
+        assert redis.sent == [(0.0, 1)]
+
+    story(monkeypatch, body)
+
+
 def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a quarter of a second, a pipeline does not count any more; one that has ended frees no second place."""
 

@@ -87,10 +87,13 @@ async def test_gauge_counts_on_without_redis() -> None:
     await loaded(gauge, sessions)
     gauge.update("s1", State.BRIDGED)
     assert gauge.states == {"s1": State.BRIDGED}
-    stopped = gauge_of(Sessions(1))
+    sessions = Sessions(1)
+    stopped = gauge_of(sessions)
     stopped.start()
     stopped.stop()
-    await asyncio.sleep(0)
+    sessions.gate.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
     assert stopped.states == {}
 
 
