@@ -26,8 +26,8 @@ from conferral.webhooks.api.routes import ROUTES, Route
 
 log = structlog.get_logger()
 
-#: Errors of requests whose token is missing, wrong, or not configured.
-_WITHOUT_TOKEN = frozenset({ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY, ErrorType.NOT_SET_UP})
+#: Errors of requests whose token is missing or wrong.
+_WITHOUT_TOKEN = frozenset({ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY})
 #: How long an API request waits for Redis (seconds).
 REDIS_DEADLINE_S = 2.0
 #: Concurrent requests to Redis (count). The API has its own client with few connections, so that a client that lists a
@@ -81,6 +81,13 @@ def _make_handler(
     async def wrong_method(_request: ApiRequest) -> web.Response:
         raise _wrong_method(answers)
 
+    def refuse(route: Route | None, template: str, error: RequestError) -> web.Response:
+        # Anyone can send any number of requests without a valid token: these are counted, but not logged individually.
+        has_token = bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
+        if has_token:
+            log.info("api_refused", url_path=template, status=error.status, reason=error.type)
+        return error.response(docs=f"{PAGE}#{error.type}")
+
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
@@ -89,12 +96,12 @@ def _make_handler(
         try:
             response = await handler(await _parse_request(request, route, bearer))
         except RequestError as error:
-            response = _error_response(route, template, error)
+            response = refuse(route, template, error)
         except BadCursorError as error:
-            response = _error_response(route, template, RequestError(ErrorType.INVALID, str(error)))
+            response = refuse(route, template, RequestError(ErrorType.INVALID, str(error)))
         except StoreError as error:
             log_unreachable(error, task="api", url_path=template)
-            response = _error_response(route, template, RequestError(ErrorType.STORE, str(error)))
+            response = refuse(route, template, RequestError(ErrorType.STORE, str(error)))
         metrics.api_requests.labels(template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response
 
@@ -141,10 +148,3 @@ def _authorize(request: web.Request, bearer: BearerAuthenticator | None) -> None
         raise RequestError(
             ErrorType.UNAUTHORIZED, "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN"
         )
-
-
-def _error_response(route: Route | None, template: str, error: RequestError) -> web.Response:
-    # Anyone can send any number of requests without a valid token: these are counted, but not logged individually.
-    if route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN:
-        log.info("api_refused", url_path=template, status=error.status, reason=error.type)
-    return error.response(docs=f"{PAGE}#{error.type}")

@@ -84,13 +84,14 @@ async def test_token_request_accepts_only_an_identity(api, body, reason):
         ),
     ],
 )
-async def test_settings_that_are_missing_are_named(open_api, without, named):
+async def test_settings_that_are_missing_are_named(open_api, lines, without, named):
     client = await open_api(**dict.fromkeys(without))
 
     status, body = await ask(client, {"identity": "alice"})
 
     assert (status, body["error"]["type"]) == (503, "not-set-up")
     assert body["error"]["reason"] == f"access tokens need settings that are not set: {named}"
+    assert [line["event"] for line in lines] == ["api_refused"]
 
 
 async def test_token_is_never_logged(api, lines):
