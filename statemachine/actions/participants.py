@@ -196,7 +196,8 @@ def note_participant_changed(draft: Draft, event: ParticipantChanged) -> None:
     if party is None:
         return
     _take_attributes(draft, party, event, event.sequence)
-    _settle_update(draft, party.name, is_certain=False, shows_unhold=event.kind == "participant-unhold")
+    shows_undone = event.kind in ("participant-unhold", "participant-unmute")
+    _settle_update(draft, party.name, is_certain=False, shows_undone=shows_undone)
 
 
 def apply_participants(draft: Draft, event: CallsRead) -> None:
@@ -207,7 +208,7 @@ def apply_participants(draft: Draft, event: CallsRead) -> None:
             continue
         _take_attributes(draft, party, seen)
         # A request still in progress may not show yet.
-        _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_unhold=False)
+        _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
 
 
 def _take_attributes(
@@ -224,18 +225,19 @@ def _take_attributes(
     )
 
 
-def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_unhold: bool) -> None:
+def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:
     party = draft.session.parties[name]
-    # A hold may still be queued before the unhold; not being held proves nothing until the unhold was sent.
-    was_sent = shows_unhold or not party.update_effect_id
+    # A hold may still be queued before the unhold, and a callback may be older than the mute: until the request has an
+    # outcome, not being held or muted proves nothing.
+    is_undone = shows_undone or not party.update_effect_id
     is_as_requested = {
         "": True,
         ParticipantUpdate.HOLD: party.held,
-        ParticipantUpdate.UNHOLD: not party.held and was_sent,
+        ParticipantUpdate.UNHOLD: not party.held and is_undone,
         ParticipantUpdate.SET_END_ON_EXIT: party.end_on_exit,
         ParticipantUpdate.CLEAR_END_ON_EXIT: not party.end_on_exit,
         ParticipantUpdate.MUTE: party.muted,
-        ParticipantUpdate.UNMUTE: not party.muted,
+        ParticipantUpdate.UNMUTE: not party.muted and is_undone,
     }.get(party.pending_update)
     if is_as_requested is None:  # a supervisor's mode
         is_as_requested = confirmed_supervise_mode(draft.session, party) == party.pending_update

@@ -270,6 +270,16 @@ def test_hold_confirmed_after_its_unhold_was_sent_does_not_end_the_unhold():
     story.confirms("customer").expect_held().expect_command("unhold-1", "accepted", "done").expect_timers()
 
 
+def test_callback_from_before_a_mute_does_not_confirm_its_unmute():
+    story = muted().unmute("customer")
+    story.legs["customer"].muted = False
+    story.changes("customer", occurred_at_ms=story.now_ms - 500).expect_command("unmute-1", "accepted")
+    story.legs["customer"].muted = True
+    story.update_refused("customer").fires(ConfirmOverdue).reads(conference=CONFERENCE, inside=BOTH)
+    story.expect("conferenced", "unmute customer").confirms("customer").expect_muted()
+    story.expect_command("unmute-1", "accepted", "done").expect_timers()
+
+
 def test_late_callback_from_before_changes_nothing():
     story = held().unhold("customer").confirms("customer")
     story.legs["customer"].held = True
