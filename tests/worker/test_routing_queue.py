@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -187,6 +188,16 @@ def test_commands_in_progress_are_not_read_again() -> None:
         await asyncio.sleep(60)  # a delay: virtual time passes
         assert 0 < len(reads) < 35, "one every two seconds, and no second one that returns what is known"
         cluster.client.silent = set()
+
+    story(body)
+
+
+def test_idle_router_only_waits_for_commands() -> None:
+    async def body(cluster: Cluster) -> None:
+        sent: Counter[str] = Counter()
+        cluster.client.server.fault = lambda name: sent.update([name])
+        await asyncio.sleep(60)  # a delay: virtual time passes
+        assert sent["XLEN"] < sent["XREAD"] / 2, "the stream's length is for the gauge, not for each read"
 
     story(body)
 

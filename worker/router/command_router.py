@@ -169,7 +169,9 @@ class CommandRouter:
         entries = await self._read_after(after, stop)
         if entries:
             self._last_read_id = entries[-1].entry_id
-        elif await command_stream.count_waiting(self._client, self._keys) > len(queue.in_progress):
+        elif queue.in_progress and await command_stream.count_waiting(self._client, self._keys) > len(
+            queue.in_progress
+        ):
             # A failover may reset ids, so that a new entry sorts before the last one read.
             self._last_read_id = "0"
         return entries
