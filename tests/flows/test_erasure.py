@@ -52,4 +52,4 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
             await system.publisher.publish(late)
             await system.settled()
             assert not [one for one in identifying if one in everything_in(redis)]
-            assert redis.hgetall(system.keys.command(command_id)).keys() == {"entry", "status", "by"}
+            assert redis.hgetall(system.keys.command(command_id)).keys() == {"entry", "status"}
