@@ -20,8 +20,9 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 
-#: Timeout for the whole startup, in seconds; usually it takes one or two.
-START_S = 30.0
+#: Timeout for the whole startup, in seconds. It takes one or two, a minute on a machine with other work. A process that
+#: ends is noticed at once.
+START_S = 90.0
 #: How many sets of ports to try if other programs take some first.
 ATTEMPTS = 5
 PORT_SHIFTS = 500
