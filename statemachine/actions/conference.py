@@ -173,7 +173,8 @@ def apply_conference(draft: Draft, event: CallsRead) -> None:
 def apply_presence(draft: Draft, event: CallsRead) -> None:
     """Record participants that a read shows. A missing party, or the end of a conference, may not show yet.
 
-    A transfer leaves a conference for good. A waiting party's may be alive, although Twilio refused a dial into it.
+    A transfer leaves a conference for good. A waiting party's conference may be alive, although Twilio refused a dial
+    into it.
     """
     is_left = draft.state is State.TRANSFERRING and event.conference_sid in draft.session.former_conferences
     if not event.conference_sid or is_left:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, needs_gate
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, needs_gate, next_label
 from conferral.statemachine.actions.guests import vacate_name
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.pending_commands import (
@@ -133,7 +133,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
                 draft,
                 command.party,
                 command.to,
-                label=f"{command.party}-{draft.session.dials + 1}",
+                label=next_label(draft, command.party),
                 options=options,
                 gated=needs_gate(draft, command.to, options),
                 supervises=command.mode,

@@ -7,6 +7,7 @@ from conferral.statemachine.actions.dials import (
     hang_up_leaving_parties,
     mark_leaving,
     must_confirm,
+    next_label,
     set_dial_timer,
 )
 from conferral.statemachine.actions.participants import set_end_on_exit
@@ -54,7 +55,7 @@ def _dial(draft: Draft, party: Party, address: str) -> None:
         draft,
         party.name,
         address,
-        label=f"{party.name}-{draft.session.dials + 1}",
+        label=next_label(draft, party.name),
         # Only a `call` has options, and here it dials its customer.
         options=DialOptions(caller_id=draft.session.options.caller_id),
         gated=must_confirm(draft, address),

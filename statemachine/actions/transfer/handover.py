@@ -213,7 +213,7 @@ def begin_recall(draft: Draft, event: Event) -> None:
         draft,
         TARGET,
         fallback,
-        label=f"{TARGET}-{draft.session.dials + 1}",
+        label=next_label(draft, TARGET),
         options=DialOptions(),
         gated=must_confirm(draft, fallback),
     )
