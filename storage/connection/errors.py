@@ -118,7 +118,7 @@ def error_word(error: object) -> str:
     text = str(error)
     if text.startswith("Error running script"):
         return next((word for word in sorted(TRANSIENT_WORDS) if f"{word} " in text), "script")
-    word = text.split(" ", 1)[0]
+    word = text.partition(" ")[0]
     return word if word.isupper() else "ERR"  # redis-py strips ERR, too, and any text may follow
 
 

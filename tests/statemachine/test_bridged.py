@@ -169,7 +169,9 @@ def test_session_that_was_never_stored_is_rebuilt_from_the_agents_callback():
 
 
 def test_rebuilt_session_takes_the_inbound_call_as_late():
-    Scenario().call("agent", "ringing").comes_in().expect("bridged", phase="ringing", outcome="stale")
+    story = Scenario().call("agent", "ringing")
+    assert story.session.timers["ring"] - story.now_ms == 40_000
+    story.comes_in().expect("bridged", phase="ringing", outcome="stale")
 
 
 @pytest.mark.parametrize("status", ["completed", "busy"])

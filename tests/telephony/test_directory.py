@@ -253,7 +253,7 @@ agents = "client:x"
     ("wait_url", '"tune.mp3"', "must be an http:// or https:// URL"),
     ("wait_url", '"https://example.com/a b"', "must be an http:// or https:// URL"),
     ("wait_url", '""', "must be an http:// or https:// URL"),
-    ("after", f'"https://example.com/{"a" * 2000}"', "must be an http:// or https:// URL"),
+    ("after", f'"https://example.com/{"a" * 1981}"', "must be an http:// or https:// URL"),
     ("after", "1", "must be text, in quotes"),
     ("max_participants", "1", "must be at least 2"),
     ("max_participants", "2.0", "must be a whole number"),

@@ -51,5 +51,16 @@ def test_outcome_is_counted_and_logged_once(
         (line,) = lines
         assert (line["event"], line["outcome"], line["status"], line["code"]) == (event, result, status, code)
         assert (line["attempt"], line["duration_ms"], found) == (3, took_ms, counts)
+        assert "reason" not in line
         labels = {"kind": EFFECT.kind, "outcome": result}
         assert metrics.registry.get_sample_value("conferral_effects_total", labels) == 1
+
+
+def test_internal_error_is_logged_as_the_reason() -> None:
+    execution: Any = SimpleNamespace(
+        job=Job(effect=EFFECT, partition=2, committed_at_ms=1_000), attempts=1, internal_error="KeyError",
+        context=SimpleNamespace(metrics=Metrics(), now_ms=lambda _partition: 1_000),
+    )  # fmt: skip
+    with capture_logs() as lines:
+        _report(execution, unknown(EFFECT), JobCounts())
+    assert [(line["event"], line["reason"]) for line in lines] == [("effect_given_up", "KeyError")]

@@ -309,20 +309,24 @@ class PartitionAssigner:
         ]
 
     async def _release_one(self, consumer: PartitionConsumer) -> None:
+        await self._try_to_release(consumer)
+        self._remove(consumer)
+        await self.membership.notify()
+
+    async def _try_to_release(self, consumer: PartitionConsumer) -> None:
+        """Release the lease; if that fails, the lease expires."""
         for _ in range(RELEASE_ATTEMPTS):
             if consumer.is_lost:
-                break
+                return
             try:
                 await leases.release(self._client, consumer.lease, consumer.clock.now_ms())
-                self._handover_backoff.partitions.add(consumer.number)
-                log.info("lease_released", partition=consumer.number, holder=consumer.lease.holder)
-                break
             except StoreError as error:
                 log_unreachable(error, partition=consumer.number)
                 await asyncio.sleep(RELEASE_PAUSE_S)
-        # If the release failed, the lease expires.
-        self._remove(consumer)
-        await self.membership.notify()
+            else:
+                self._handover_backoff.partitions.add(consumer.number)
+                log.info("lease_released", partition=consumer.number, holder=consumer.lease.holder)
+                return
 
     # ---- one partition --------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
@@ -58,9 +59,11 @@ class World:
         self.asked: list[tuple[float, str]] = []
         self.adopted: list[ConferenceFound] = []
         self.errors: list[ProviderError | StoreUnreachableError] = []
+        self.can_publish = True
+        self.metrics = Metrics()
         self.lost = SessionRecovery(
             finder=self, store=self, session_of={"shop-4a": "shop"}.get, clock=Clock(self.loop),  # type: ignore[arg-type]
-            metrics=Metrics(),
+            metrics=self.metrics,
         )  # fmt: skip
 
     async def by_sid(self, conference_sid: str) -> LostConference | None:
@@ -80,7 +83,7 @@ class World:
 
     async def recover(self, found: ConferenceFound) -> bool:
         self.adopted.append(found)
-        return True
+        return self.can_publish
 
     def arrives(self, *events: Event) -> None:
         """Events are decided of sessions of which nothing is known."""
@@ -116,6 +119,23 @@ def test_conference_that_a_callback_names_is_adopted_once() -> None:
         ((at_s, asked),) = system.asked
         assert asked == CONFERENCE
         assert SETTLE_S <= at_s <= SETTLE_S + 2 * PAUSE_S
+
+    story(scenario)
+
+
+@pytest.mark.parametrize("can_publish", [True, False])
+def test_adopted_conference_is_counted_and_logged_once_it_is_published(can_publish: bool) -> None:
+    async def scenario(system: World) -> None:
+        system.can_publish = can_publish
+        with capture_logs() as lines:
+            system.arrives(COMPLETED)
+            await passes(10.0)
+        recovered = [line["session_id"] for line in lines if line["event"] == "conference_recovered"]
+        assert recovered == ([LOST] if can_publish else [])
+        counted = system.metrics.registry.get_sample_value(
+            "conferral_sweep_findings_total", {"kind": "conference-unknown"}
+        )
+        assert counted == (1.0 if can_publish else None)
 
     story(scenario)
 
