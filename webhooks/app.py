@@ -4,7 +4,6 @@ A handler is short: authenticate, parse, publish, answer. A rejected request get
 published. It is counted, and sometimes logged, without any request data.
 """
 
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +15,7 @@ from prometheus_client import Histogram
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.log_rate_limit import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.complete_post import CompletePost
@@ -166,19 +166,12 @@ class _Rejections:
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
-        self._clock = clock
-        #: By path and reason: requests since the last line, and when it was written, monotonic seconds.
-        self._unlogged: dict[tuple[str, Rejection], tuple[int, float]] = {}
+        self._log_limit = LogRateLimit(clock)
 
     def record(self, path: str, status: int, reason: Rejection) -> None:
         self._metrics.webhook_rejections.labels(path, reason.value).inc()
-        now_s = self._clock.monotonic_s()
-        count, logged_at_s = self._unlogged.get((path, reason), (0, -math.inf))
-        count += 1
-        if now_s - logged_at_s >= REJECTIONS_LOG_EVERY_S:
+        if count := self._log_limit.count((path, reason), REJECTIONS_LOG_EVERY_S):
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
-            count, logged_at_s = 0, now_s
-        self._unlogged[path, reason] = count, logged_at_s
 
 
 @dataclass(frozen=True, slots=True)

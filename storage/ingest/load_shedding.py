@@ -4,12 +4,12 @@ The event's class says whether it may be dropped (`Event.ignored_because`). Any 
 gets an error.
 """
 
-from collections import Counter
 from enum import StrEnum
 
 import structlog
 
 from conferral.runtime.clock import Clock
+from conferral.runtime.log_rate_limit import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 
@@ -95,13 +95,10 @@ class LoadShedding:
     """Decides whether to drop an event; counts and logs drops."""
 
     def __init__(self, clock: Clock, metrics: Metrics) -> None:
-        self._clock = clock
         self._metrics = metrics
         self._rates = SessionRates(clock)
         self.backlogs = Backlogs(clock)
-        #: Drops not logged yet, and when they were last logged, monotonic seconds.
-        self._unlogged: Counter[Reason] = Counter()
-        self._logged_at_s: dict[Reason, float] = {}
+        self._log_limit = LogRateLimit(clock)
 
     def should_shed(self, event: Event, partition: int, *, is_overloaded: bool) -> bool:
         """Whether to drop an event; call once per event."""
@@ -120,12 +117,7 @@ class LoadShedding:
 
     def _record_shed(self, reason: Reason, event: Event, partition: int) -> None:
         self._metrics.events_shed.labels(reason.value).inc()
-        self._unlogged[reason] += 1
-        now_s = self._clock.monotonic_s()
-        logged_at_s = self._logged_at_s.get(reason)
-        if logged_at_s is None or now_s - logged_at_s >= LOG_EVERY_S:
-            self._logged_at_s[reason] = now_s
-            count = self._unlogged.pop(reason)
+        if count := self._log_limit.count(reason, LOG_EVERY_S):
             log.warning(
                 "events_shed", reason=reason.value, count=count, session_id=event.session_id, partition=partition
             )

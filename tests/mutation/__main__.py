@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutation.coverage_map import LEFT_OUT, CoverageMap, record
-from tests.mutation.forked_pytest import ForkedPytest, changes_only_functions
+from tests.mutation.forked_pytest import ForkedPytest, changed_file, changes_only_functions
 from tests.mutation.mutants import CORE, Mutant, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,16 +156,11 @@ class _Copy:
         return self._pytest.failure(tests, trial.mutant.path, trial.changed) if tests else ""
 
     def _failure_in_new_process(self, trial: _Trial, tests: list[str]) -> str:
-        file = self._folder / trial.mutant.path
-        before = file.read_text("utf-8")
-        file.write_text(trial.changed, "utf-8")
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))[:FILES_FIRST]
         first = [test for test in tests if test.partition("::")[0] in files]
         others = [test for test in tests if test.partition("::")[0] not in files]
-        try:
+        with changed_file(self._folder / trial.mutant.path, trial.changed):
             return _failure(first, self._folder) or _failure(others, self._folder)
-        finally:
-            file.write_text(before, "utf-8")
 
 
 def _failure(tests: list[str], copy: Path) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import _lru_cache_wrapper
 from inspect import CO_OPTIMIZED
 from pathlib import Path
@@ -75,13 +76,24 @@ class ForkedPytest:
         self._answers.close()
 
 
+@contextmanager
+def changed_file(file: Path, changed: str) -> Iterator[str]:
+    """Give a file another text for a while; yield the one before."""
+    before = file.read_text("utf-8")
+    file.write_text(changed, "utf-8")
+    try:
+        yield before
+    finally:
+        file.write_text(before, "utf-8")
+
+
 def changes_only_functions(before: str, after: str) -> bool:
     """Whether two versions of a module do the same when they are imported, apart from calls of its functions."""
     return _is_same_at_import(_compiled(before), _compiled(after))
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Serves requests, in place of running the tests, until there are no more."""
+    """Serve requests instead of running the tests."""
     if DESCRIPTORS not in os.environ or session.testsfailed:
         return None
     requests, answers = map(int, os.environ[DESCRIPTORS].split(","))
@@ -127,13 +139,9 @@ def _failure(session: pytest.Session, items: list[pytest.Item], path: str, chang
     if not path:
         return _fork(session, items)
     file = (session.config.rootpath / path).resolve()
-    before = file.read_text("utf-8")
-    # Also for the programs that tests start.
-    file.write_text(changed, "utf-8")
-    try:
+    # The programs that tests start read the file.
+    with changed_file(file, changed) as before:
         return _fork(session, items, lambda: loaded.mutate(file, before, changed))
-    finally:
-        file.write_text(before, "utf-8")
 
 
 def _fork(session: pytest.Session, items: list[pytest.Item], prepare: Callable[[], None] = lambda: None) -> str:
