@@ -127,7 +127,7 @@ def _encode_timers(timers: Mapping[str, int]) -> str:
 
 
 def _decode_timers(text: str) -> dict[str, int]:
-    pairs = (entry.split("=", 1) for entry in text.split())
+    pairs = (entry.split("=") for entry in text.split())
     return {timer: int(due) for timer, due in pairs}
 
 

@@ -105,7 +105,7 @@ def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
         return {**readable, DAMAGED: PACKED}
     expected = session_codec.encode(session)
     # An older version's worker leaves out empty fields of the newest transfer.
-    wrong = [name for name, value in expected.items()
-             if readable.get(name, "") != value and session_codec.is_readable(name)]  # fmt: skip
-    found = {**expected, **readable}
-    return {**found, DAMAGED: wrong[0]} if wrong else found
+    for name, value in expected.items():
+        if readable.get(name, "") != value and session_codec.is_readable(name):
+            return {**expected, **readable, DAMAGED: name}
+    return {**expected, **readable}

@@ -56,7 +56,7 @@ class BlockingReads:
             return []  # interrupted
         if isinstance(reply, Exception):
             raise reply
-        return [(entry_id, _pairs(fields)) for entry_id, fields in reply[0][1]] if reply else []
+        return [(entry_id, _pairs(fields)) for _, entries in reply or () for entry_id, fields in entries]
 
     def interrupt(self, stream: str) -> None:
         """End the running read of a stream, if any, without entries; it has taken none."""
@@ -68,7 +68,7 @@ class BlockingReads:
     async def _read_with_client(self, stream: str, count: int, after: str) -> Entries:
         async def read() -> Entries:
             answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
-            return answer[0][1] if answer else []
+            return [entry for _, entries in answer for entry in entries]
 
         task = self._tasks[stream] = asyncio.ensure_future(read())
         try:

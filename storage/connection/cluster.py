@@ -51,7 +51,7 @@ class ClusterClient(RedisCluster):
     """Sends each command to the primary that has its key."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, reinitialize_steps=0)
+        super().__init__(**options)
         self.commands_parser = _KeyPositions()  # type: ignore[assignment]
         quick = map_errors(pack_with_hiredis(self.connection_kwargs["connection_class"]))
         self.connection_kwargs["connection_class"] = quick
@@ -243,9 +243,8 @@ class _Pipeline(ClusterPipeline):
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 
-    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
+    async def execute(self, raise_on_error: bool = True, *_: Any, **_options: Any) -> list[Any]:
         """Send the commands; see redis-py. Redirections are always followed."""
-        del allow_redirections
         commands, self._commands = self._commands, []
         await self._client._exchange(commands)  # noqa: SLF001
         answers = [command.result for command in commands]

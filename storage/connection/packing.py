@@ -16,9 +16,8 @@ class _PackingMixin:
     def pack_command(self, *arguments: Any) -> list[bytes]:
         """Pack one command. redis-py names some commands by two words; Redis wants them separate."""
         assert pack is not None
-        name = arguments[0]
-        words = name.split() if isinstance(name, str) and " " in name else (name,)
-        return [pack((*words, *arguments[1:]))]
+        name, *others = arguments
+        return [pack((*name.split(), *others))]
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         """Pack several commands into one buffer."""

@@ -41,10 +41,10 @@ class PipeliningClient(ErrorMappingRedis):
             replies = await self._shared.exchange(packed, len(commands))
         return [self._answer(args[0], options, reply) for (args, options), reply in zip(commands, replies, strict=True)]
 
-    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+    async def aclose(self, *_: Any, **_options: Any) -> None:
         """Close all connections; running commands fail."""
         self._shared.close()
-        await super().aclose(close_connection_pool is not False)
+        await super().aclose(close_connection_pool=True)
 
     def _answer(self, name: Any, options: Mapping[str, Any], reply: Any) -> Any:
         if isinstance(reply, Exception) or name not in self.response_callbacks:

@@ -68,8 +68,8 @@ class CommandBatcher:
         self._unanswered: deque[_Operation] = deque()
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Task[None]] = set()
-        #: Flushes that no longer count towards the limit.
-        self._slow_flushes: set[asyncio.Task[None]] = set()
+        #: Those that count towards the limit.
+        self._counted_flushes: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
 
     @property
@@ -142,7 +142,7 @@ class CommandBatcher:
         self._expiry_timer = loop.call_at(self._unanswered[0].deadline_s, self._expire) if self._unanswered else None
 
     def _flush_soon(self) -> None:
-        if not self._flush_is_due and len(self._flushes) - len(self._slow_flushes) < PIPELINES_IN_FLIGHT_MAX:
+        if not self._flush_is_due and len(self._counted_flushes) < PIPELINES_IN_FLIGHT_MAX:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
@@ -153,6 +153,7 @@ class CommandBatcher:
         if batch:
             task = asyncio.get_running_loop().create_task(self._send(batch))
             self._flushes.add(task)
+            self._counted_flushes.add(task)
             task.add_done_callback(self._on_flush_done)
             if isinstance(self._client, ClusterClient):
                 asyncio.get_running_loop().call_later(SLOW_AFTER_S, self._stop_counting, task)
@@ -160,20 +161,17 @@ class CommandBatcher:
             self._flush_soon()  # the first ones had expired; others still wait behind them
 
     def _stop_counting(self, task: "asyncio.Task[None]") -> None:
-        if task in self._flushes:
-            self._slow_flushes.add(task)
-            if self._waiting:
-                self._flush_soon()
+        self._counted_flushes.discard(task)
+        if self._waiting:
+            self._flush_soon()
 
     def _on_flush_done(self, task: "asyncio.Task[None]") -> None:
         self._flushes.discard(task)
-        self._slow_flushes.discard(task)
         while self._unanswered and self._unanswered[0].done.done():
             self._unanswered.popleft()
         if not task.cancelled():
             task.result()
-        if self._waiting:
-            self._flush_soon()
+        self._stop_counting(task)
 
     async def _send(self, batch: list[_Operation]) -> None:
         try:

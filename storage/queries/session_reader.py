@@ -109,19 +109,6 @@ class SessionReader:
             named: Must match the pattern of ids, since it becomes part of a key.
         """
         call_key, session_key = self.keys.call(named), self.keys.session(named)
-        if node_of(self.client, call_key) != node_of(self.client, session_key):
-            return await self._find_on_nodes(named, call_key, session_key)
-        with store_errors():
-            pipeline = self.client.pipeline()
-            pipeline.get(call_key)
-            pipeline.exists(session_key)
-            of_call, exists = await pipeline.execute()
-        if exists:
-            return named
-        return None if of_call is None else str(of_call.decode(errors="replace"))
-
-    async def _find_on_nodes(self, named: str, call_key: str, session_key: str) -> str | None:
-        """Find a session whose two keys are on two nodes: its id suffices, even if the call's node does not answer."""
         answers: tuple[Any, Any] = await asyncio.gather(
             self.client.get(call_key), self.client.exists(session_key), return_exceptions=True
         )
@@ -130,7 +117,7 @@ class SessionReader:
             if isinstance(exists, BaseException):
                 raise exists
             if exists:
-                return named
+                return named  # even if the call's node, on a cluster, does not answer
             if isinstance(of_call, BaseException):
                 raise of_call
         return None if of_call is None else str(of_call.decode(errors="replace"))

@@ -201,6 +201,8 @@ async def test_outcome_of_another_command_is_recognized(client, keys):
     found = await command_stream.read_outcome(client, keys, "c")
     assert found.is_of_another_command(digest)
     assert not found.is_of_another_command(command_stream.digest_of({**TRANSFER, "id": "c"}))
+    unknown = await command_stream.read_outcome(client, keys, "d")
+    assert not unknown.is_of_another_command(digest)
 
 
 @pytest.mark.parametrize("changes", [{"to": "client:bob"}, {"mode": "blind"}, {"confirm": "true"}, {"session": "t"}])

@@ -35,6 +35,13 @@ async def test_schema_version_of_the_first_process_persists(client):
     assert (await config.ensure(client, "fresh", 8)).schema_version == SCHEMA_VERSION
 
 
+@pytest.mark.parametrize("left", ["partitions", "schema"])
+async def test_half_of_the_configuration_is_completed(client, left):
+    await client.hset("test:config", left, 8)
+    found = await config.ensure(client, "test", 8, schema_version=8)
+    assert (found.keys.partitions, found.schema_version) == (8, 8)
+
+
 async def test_newer_schema_version_is_returned(client):
     await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
     assert (await config.ensure(client, "test", 8)).schema_version == 99

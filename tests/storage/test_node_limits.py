@@ -66,14 +66,15 @@ def test_concurrent_commands_per_node_are_limited() -> None:
 def test_node_that_owes_an_answer_is_slow_until_it_has_answered() -> None:
     async def body(client: SplitClient, _clock: ClusterClock) -> None:
         limits = NodeLimits(client, 3)
+        await asyncio.sleep(1)  # a delay: virtual time passes
         async with limits.permit("sick"):
-            assert not limits.is_slow("sick", 0.2)
-            await asyncio.sleep(0.3)  # a delay: virtual time passes
+            assert not limits.is_slow("sick", 0.25)
+            await asyncio.sleep(0.25)  # a delay: virtual time passes
             async with limits.permit("sick"):
-                assert limits.is_slow("sick", 0.2)
-            assert limits.any_is_slow(0.2)
-            assert not limits.is_slow("well", 0.2)
-        assert not limits.any_is_slow(0.2)
+                assert limits.is_slow("sick", 0.25)
+            assert limits.any_is_slow(0.25)
+            assert not limits.is_slow("well", 0.25)
+        assert not limits.any_is_slow(0.25)
 
     in_virtual_time(body)
 

@@ -1,6 +1,7 @@
 """The pipelining connection: replies in order, each exchange its own, and a broken connection fails them all once."""
 
 import asyncio
+import gc
 import shutil
 import signal
 import ssl
@@ -115,6 +116,24 @@ async def test_silent_server_breaks_the_connection_and_a_new_one_serves(connecti
     assert await exchange(connection, ("PING",)) == [b"PONG"]
 
 
+async def test_commands_that_follow_do_not_prolong_the_wait_for_the_first(connection, relay) -> None:
+    connection._timeout_s = 0.1
+    await exchange(connection, ("PING",))
+    relay.fall_silent()
+    first = asyncio.ensure_future(exchange(connection, ("PING",)))
+    others = []
+    for _ in range(200):
+        others.append(asyncio.ensure_future(exchange(connection, ("PING",))))
+        await asyncio.sleep(0.01)  # a delay: the server's
+        if first.done():
+            break
+    assert isinstance(await broken(first), RedisTimeoutError)
+    assert len(others) < 100
+    for other in others:
+        other.cancel()
+    relay.go_on()
+
+
 async def test_slow_connection_is_kept_as_long_as_replies_arrive(tmp_path: Path) -> None:
     async def answer_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(4096):
@@ -163,12 +182,14 @@ async def test_demoted_server_is_left_once_its_replies_are_in(connection, relay,
         old.replicaof("127.0.0.1", 1)
         relay.lead_to(new.socket, cut=False)
         try:
-            relay.delay_s = 0.02
-            refused, answered = await asyncio.gather(
-                exchange(connection, ("SET", "a", "b")), exchange(connection, ("ECHO", "late"))
-            )
-            assert (type(refused[0]), answered) == (ReadOnlyError, [b"late"])
+            write = asyncio.ensure_future(exchange(connection, ("SET", "a", "b")))
+            read = asyncio.ensure_future(exchange(connection, ("XREAD", "BLOCK", 300, "STREAMS", "none", "$")))
+            (refused,) = await write
+            assert type(refused) is ReadOnlyError
             assert await exchange(connection, ("SET", "a", "b")) == [b"OK"]
+            assert await read == [None]
+            while len(old.client_list()) > 1:
+                await asyncio.sleep(0.001)
             with new.client() as other:
                 assert other.get("a") == "b"
         finally:
@@ -185,6 +206,25 @@ async def test_server_out_of_reach_fails_every_exchange_and_attempts_are_shared(
     assert len(attempts) == 1
     assert isinstance(await broken(exchange(connection, ("PING",))), RedisConnectionError)
     assert len(attempts) == 2
+    await client.aclose()
+
+
+async def test_attempt_to_connect_that_no_one_waits_for_any_more_is_not_reported(tmp_path: Path) -> None:
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, report: reports.append(report))
+    client = make_client(f"unix://{tmp_path}/none.sock")
+    for closes in (False, True):
+        connection = PipeliningConnection(client)
+        waiting = asyncio.ensure_future(exchange(connection, ("PING",)))
+        await asyncio.sleep(0)  # it connects
+        if closes:
+            connection.close()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        while connection._opening is not None:
+            await asyncio.sleep(0)
+    gc.collect()
+    assert reports == []
     await client.aclose()
 
 

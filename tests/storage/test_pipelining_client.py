@@ -105,6 +105,18 @@ async def test_broken_connection_fails_everything_in_flight_and_is_opened_again(
             await client.get("n")
 
 
+async def test_closing_ends_all_connections(single) -> None:
+    client = over_one_connection(make_client(single.url))
+    with single.client() as other:
+        connections = len(other.client_list())
+        for transaction in (False, True):
+            await client.pipeline(transaction=transaction).get("n").execute()
+        assert len(other.client_list()) == connections + 2
+        await client.aclose()
+        while len(other.client_list()) > connections:
+            await asyncio.sleep(0.001)
+
+
 async def test_commit_whose_answer_is_lost_is_sent_again_only_by_its_caller(single, client, keys, pipelining) -> None:
     lease, _ = await leases.acquire(client, keys.lease(0), "one", SystemClock())
     entry_id = (await client.xadd(keys.events(0), {"type": "x"})).decode()

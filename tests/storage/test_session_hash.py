@@ -81,6 +81,8 @@ def test_fields_of_the_newest_transfer_are_there_from_the_start_and_written_agai
     changed = session_codec.changes(replace(before, version=2, transfer=first), before).readable
     assert changed == {"version": "2", "transfer.mode": "warm", "transfer.to": "client:bob",
                        "transfer.status": "dialing", "transfer.stage": "converting"}  # fmt: skip
+    failed = replace(before, transfer=replace(first, reason="busy"))
+    assert session_codec.changes(replace(failed, transfer=first), failed).readable == {"transfer.reason": ""}
 
 
 def test_log_of_a_new_session_leaves_out_only_what_every_session_begins_with():

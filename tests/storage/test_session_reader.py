@@ -158,6 +158,16 @@ async def test_calls_are_found_by_the_index(reader, client, keys):
 
 
 @pytest.mark.redis
+async def test_session_is_found_by_its_id_whatever_the_index_holds(reader, client, keys):
+    await add_live(client, keys, "S1")
+    for name in ("S1", "CA1"):
+        await client.hset(keys.call(name), "of", "another program")
+    assert await reader.find("S1") == "S1"
+    with pytest.raises(StoreError):
+        await reader.find("CA1")
+
+
+@pytest.mark.redis
 async def test_log_is_read_in_pages_oldest_first(reader, client, keys):
     entries = [(await client.xadd(keys.log("S1"), {"event": f"e{n}"})).decode() for n in range(5)]
     found, sizes = await all_of(partial(reader.read_log, "S1"), limit=2)

@@ -11,7 +11,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State
 from conferral.statemachine.transfer import DialOptions
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView, view_of
+from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView, is_session, view_of
 from tests.support.each import each
 
 NUMBER = "+14155550123"
@@ -51,6 +51,11 @@ def test_session_is_returned_as_stored():
     )  # fmt: skip
     assert "0123" not in repr(facts)
     assert "close soon" not in repr(facts)
+
+
+@each("names, expected", [({"id"}, False), ({"state"}, False), ({"id", "state"}, True)])
+def test_session_has_an_id_and_a_state(names, expected):
+    assert is_session(dict.fromkeys(names, "x")) is expected
 
 
 def test_omitted_fields_have_the_initial_values_of_the_session():

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis.exceptions import AuthenticationError, MaxConnectionsError, MovedError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MaxConnectionsError, MovedError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors, to_store_error
-from conferral.storage.connection.errors import note_node
+from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, note_node
 from tests.support.each import each
 
 
@@ -66,9 +66,24 @@ async def test_server_that_is_not_there_is_described(url: Callable[[Path], str],
     assert str(raised.value) == f"Redis can't be reached ({reason})"
 
 
-def test_database_that_does_not_exist_is_described() -> None:
-    ours = to_store_error(ResponseError("DB index is out of range"))
-    assert str(ours) == "Redis has no database with the number in REDIS_URL"
+@each(
+    "text, words",
+    [
+        ("DB index is out of range", "Redis has no database with the number in REDIS_URL"),
+        ("WRONGTYPE Operation against a key", "Redis refused (WRONGTYPE)"),
+        ("NOAUTH Authentication required.", LOGIN_REFUSED),
+    ],
+)
+def test_refusal_for_good_is_described(text: str, words: str) -> None:
+    ours = to_store_error(ResponseError(text))
+    assert (type(ours), str(ours)) == (StoreError, words)
+
+
+@each("link", ["__cause__", "__context__"])
+def test_refused_login_is_found_behind_a_connection_error(link: str) -> None:
+    error = RedisConnectionError("secret text")
+    setattr(error, link, AuthenticationError("secret text"))
+    assert error_word(error) == "WRONGPASS"
 
 
 def test_redirection_names_the_missing_setting() -> None:
