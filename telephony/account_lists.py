@@ -255,7 +255,8 @@ class _PagedRead:
                     raise
                 await self.sleep(self._wait_s(failures))
             else:
-                self.is_complete = self.is_complete and boundary.unexpected is None
+                if boundary.unexpected is not None:
+                    self.is_complete = False
                 return page
 
     def _wait_s(self, times: int) -> float:

@@ -26,7 +26,7 @@ async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
     try:
         return await send(fetch())
     except (OutcomeUnknownError, ProviderUnreachableError) as error:
-        if error.retry_after_s > 0:
+        if error.retry_after_s:
             raise  # Twilio has said when to retry
         return await send(fetch())
 

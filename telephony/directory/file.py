@@ -173,7 +173,7 @@ def _text_of(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = content[: error.start].count(b"\n") + 1
         raise SettingsError((f"CONFERRAL_DIRECTORY: {path}, line {line}: must be UTF-8",)) from None
 
 
@@ -213,7 +213,7 @@ def _message(problem: Any) -> str:
     path = tuple(part for part in problem["loc"] if part != "[key]")
     kind = problem["type"]
     if kind == "extra_forbidden":
-        table = DirectoryEntry if path[0] == "inbound" and len(path) > 1 else _File
+        table = DirectoryEntry if path[0] == "inbound" else _File
         words = f"no such key; known are {', '.join(table.model_fields)}"
     elif kind in _MESSAGES:
         words = _MESSAGES[kind].format(**problem.get("ctx", {}))

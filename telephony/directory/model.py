@@ -4,7 +4,6 @@ A TOML file of the operator's (`CONFERRAL_DIRECTORY`), read at start and again o
 addresses, too. Without a file, the settings apply to every called number.
 """
 
-import math
 import re
 import threading
 from collections.abc import Iterable, Mapping
@@ -138,9 +137,10 @@ def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAt
     """Raise SettingsError if the public URL, which occurs several times in inline documents, is too long."""
     documents = TwimlBuilder.of(settings)
     longest = max((documents.longest_inline_join(attributes) for attributes in every), key=len)
-    excess = len(longest) - INLINE_LENGTH_MAX
-    if excess > 0:
-        length_max = len(settings.public_url) - math.ceil(excess / longest.count(settings.public_url))
+    # By how many characters the URL may grow.
+    growth = (INLINE_LENGTH_MAX - len(longest)) // longest.count(settings.public_url)
+    if growth < 0:
+        length_max = len(settings.public_url) + growth
         problem = (
             f"CONFERRAL_PUBLIC_URL: must have at most {length_max} characters: Twilio takes {INLINE_LENGTH_MAX:,} in "
             "the TwiML that moves a call, and the URL occurs in it several times"

@@ -496,7 +496,3 @@ def test_entry_may_have_64_kib():
 @given(MS)
 def test_times_can_be_read_back(unix_ms):
     assert from_iso(to_iso(unix_ms)) == unix_ms
-
-
-def test_time_that_is_unknown_is_empty():
-    assert (to_iso(0), from_iso("")) == ("", 0)

@@ -1,7 +1,7 @@
 """Numbers and times as text: what other programs write, and what is out of range."""
 
 from conferral.storage.codecs.text_codec import int_of
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.timestamps import from_iso, to_iso
 from tests.support.each import each
 
 
@@ -15,3 +15,7 @@ def test_number_of_another_program_counts_as_none(raw, number):
 )  # fmt: skip
 def test_time_out_of_range_is_shown_as_the_nearest(unix_ms, text):
     assert to_iso(unix_ms) == text
+
+
+def test_text_without_a_time_is_an_unknown_one():
+    assert from_iso("") == 0

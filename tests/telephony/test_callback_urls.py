@@ -1,4 +1,5 @@
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -95,6 +96,12 @@ def test_an_announcement_is_read_back_as_it_was_built(session_id, command_id):
     announcement = Announcement(session_id, command_id)
 
     assert parse_announcement(urlsplit(URLS.announcement(announcement)).query) == announcement
+
+
+def test_repeated_dial_action_counts_requests_and_remembers_the_status():
+    action = DialAction("CA1", "customer", DialKind.BRIDGE)
+
+    assert action.next_request("busy") == replace(action, request_number=2, dial_call_status="busy")
 
 
 def test_the_next_question_of_a_gate_forgets_what_came_before():

@@ -81,13 +81,13 @@ async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself()
 
 
 async def test_label_that_is_too_long_to_be_ours_is_left_out() -> None:
-    strange = {"call_sid": "CA1", "label": "x" * 65}
-    calls, _ = calls_with({"GET Conferences": page("conferences", CONFERENCE), INSIDE: page("participants", strange)})
+    strange = ({"call_sid": f"CA{length}", "label": "x" * length} for length in (64, 65))
+    calls, _ = calls_with({"GET Conferences": page("conferences", CONFERENCE), INSIDE: page("participants", *strange)})
 
     read = await calls.perform(replace(READ_ALL, call_sids=(), conference_sid="CF1"))
 
     assert isinstance(read, CallsRead)
-    assert [seen.label for seen in read.participants] == [""]
+    assert [seen.label for seen in read.participants] == ["x" * 64, ""]
 
 
 async def test_known_conference_that_holds_every_call_is_read_in_one_request() -> None:

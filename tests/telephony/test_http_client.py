@@ -200,7 +200,7 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
     await http.request("POST", URI, data={"Status": "canceled"})
 
     assert [request.body for request in twilio.requests] == ["Status=completed", "Status=canceled"]
-    assert [answer.status for answer in reported] == [200, 200]
+    assert [(answer.status, answer.code, answer.retry_after_s) for answer in reported] == [(200, 0, 0.0)] * 2
 
 
 async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:

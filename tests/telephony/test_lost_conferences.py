@@ -48,11 +48,13 @@ async def test_conference_is_shown_with_addresses() -> None:
     assert found.own_calls == {NAME}
 
 
-@pytest.mark.parametrize("gone, shown", [(AGENT_CALL, ["+14155550123", ""]), (NAME, ["", "client:b"])])
-async def test_call_that_is_gone_is_shown_without_an_address(gone: str, shown: list[str]) -> None:
+@pytest.mark.parametrize("gone, shown", [
+    (AGENT_CALL, [("+14155550123", True), ("", False)]), (NAME, [("", False), ("client:b", True)]),
+])  # fmt: skip
+async def test_call_that_is_gone_is_shown_without_an_address(gone: str, shown: list[tuple[str, bool]]) -> None:
     found = await finder(**{f"Calls/{gone}": GONE})[0].by_sid(CONFERENCE_SID)
     assert found is not None
-    assert [one.address for one in found.participants] == shown
+    assert [(one.address, one.came_in) for one in found.participants] == shown
 
 
 async def test_only_21_of_many_calls_are_read() -> None:

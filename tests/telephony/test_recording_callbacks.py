@@ -24,16 +24,18 @@ def test_conference_recording_is_identified_by_its_conference():
 
 
 @pytest.mark.parametrize(
-    ("moment", "source", "of_conference"),
+    ("moment", "changes", "of_conference"),
     [
-        ("conference_is_recorded", "StartConferenceRecordingAPI", True),
-        ("conference_is_recorded", None, True),
-        ("customers_call_was_recorded", None, False),
-        ("customers_call_was_recorded", "OutboundAPI", False),
+        ("conference_is_recorded", {"RecordingSource": "StartConferenceRecordingAPI"}, True),
+        ("conference_is_recorded", {"RecordingSource": None}, True),
+        ("conference_is_recorded", {"RecordingSource": None, "CallSid": CALLER}, False),
+        ("customers_call_was_recorded", {"RecordingSource": None}, False),
+        ("customers_call_was_recorded", {"RecordingSource": None, "CallSid": None}, False),
+        ("customers_call_was_recorded", {"RecordingSource": "OutboundAPI"}, False),
     ],
 )
-def test_recording_of_a_conference_is_recognized_by_source_or_sid(moment, source, of_conference):
-    assert recording(fields(moment, RecordingSource=source)).of_conference is of_conference
+def test_recording_of_a_conference_is_recognized_by_source_or_sid(moment, changes, of_conference):
+    assert recording(fields(moment, **changes)).of_conference is of_conference
 
 
 @pytest.mark.parametrize("url", [None, "", "javascript:alert(1)", "https://example.com/a b", "https://" + "a" * 2001])
