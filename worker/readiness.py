@@ -13,10 +13,6 @@ from conferral.storage.schema import SchemaVersion
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit
 
-#: How long a partition may be unassigned before readiness reports it, in lease durations. A dead worker's lease must
-#: expire first, and then another worker must acquire it.
-UNASSIGNED_AFTER_LEASES = 1.0
-
 
 class PartitionCoverage:
     """Tracks unassigned partitions. Every worker checks for itself, including one that holds none."""
@@ -59,10 +55,9 @@ class PartitionCoverage:
 
     @property
     def unassigned(self) -> list[int]:
-        """Partitions that have had no holder for longer than a handover takes."""
-        longest_s = self._lease_ms / 1000 * UNASSIGNED_AFTER_LEASES
-        now_s = self._clock.monotonic_s()
-        return sorted(number for number, since_s in self._unassigned_since_s.items() if now_s - since_s > longest_s)
+        """Partitions that have had no holder for longer than a lease; another worker should have them by then."""
+        now_s, lease_s = self._clock.monotonic_s(), self._lease_ms / 1000
+        return sorted(number for number, since_s in self._unassigned_since_s.items() if now_s - since_s > lease_s)
 
 
 class Readiness:

@@ -67,6 +67,7 @@ def test_quotas_differ_by_one_at_most_and_add_up(seed: int):
 def test_workers_holding_more_partitions_keep_more():
     assert target_counts({"a": 5, "b": 6, "dead": 5}, ["a", "b", "c"], 16) == {"b": 6, "a": 5, "c": 5}
     assert target_counts({"b": 1}, ["a", "b"], 1) == {"b": 1, "a": 0}
+    assert target_counts({"b": 0}, ["a", "b"], 1) == {"a": 1, "b": 0}, "all compute the same, whatever they list"
 
 
 # ---- coming and going ------------------------------------------------------------------------------------------------

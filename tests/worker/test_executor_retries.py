@@ -307,14 +307,17 @@ async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(sy
     assert system.time.s == 2.0
 
 
-async def test_effect_of_a_long_stopped_worker_is_sent_after_one_verification(system: ExecutorHarness) -> None:
+@pytest.mark.parametrize(("ago_ms", "sent_at_s"), [(2_000, 0.0), (1_999, 0.5), (-500, 2.0)])
+async def test_effect_of_a_stopped_worker_is_sent_two_seconds_after_its_last_moment(
+    system: ExecutorHarness, ago_ms: int, sent_at_s: float
+) -> None:
     system.calls.reads["a"].append(ELSEWHERE)
 
-    outcome = await system.run(redirect("a"), may_have_been_sent=True, sent_until_ms=START_MS - 2_000)
+    outcome = await system.run(redirect("a"), may_have_been_sent=True, sent_until_ms=START_MS - ago_ms)
 
     assert isinstance(outcome, EffectSucceeded)
-    assert system.calls.asked == ["look a", "a"]
-    assert system.time.s == 0.0
+    assert system.calls.asked[-1] == "a"
+    assert system.time.s == sent_at_s
 
 
 async def test_ending_taken_over_is_simply_sent(system: ExecutorHarness) -> None:

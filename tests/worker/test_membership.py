@@ -86,11 +86,12 @@ def test_only_a_recent_heartbeat_counts_for_what_another_could_take() -> None:
 def test_short_leases_have_short_heartbeats() -> None:
     members = Members(lease_ms=1_000)
     members.read(a=100_000)
-    members.read(0.25, a=100_000)
+    assert members.read(0.3999, a=100_000) == {"a"}
     assert members.known.is_alive("a")
-    assert members.read(0.375, a=100_000) == {"a"}
+    assert members.read(0.0002, a=100_000) == {"a"}
     assert not members.known.is_alive("a")
-    assert members.read(0.125, a=100_000) == set(), "0.7 of a lease"
+    assert members.read(0.2998, a=100_000) == {"a"}
+    assert members.read(0.0002, a=100_000) == set(), "0.7 of a lease"
 
 
 def test_worker_found_dead_stays_dead_until_a_heartbeat_after_the_next_read() -> None:

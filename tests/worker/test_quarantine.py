@@ -102,9 +102,12 @@ def test_innocent_effects_survive_any_number_of_deaths() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop, partitions=1)
         await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(5)))
+        are_tried = []
         for _ in range(8):
-            member = await lives(team, Deadly())
+            member = await lives(team, work := Deadly())
+            are_tried.append({order.on_attempted is not None for order in work.orders})
             team.kill(member)
+        assert are_tried == [{False}, {False}, {True}, {False}, {True}, {False}, {True}, {False}]
         work = Deadly()
         member = await lives(team, work)
         assert sorted(work.taken) == [f"e{number}" for number in range(5)]

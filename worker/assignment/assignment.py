@@ -6,7 +6,7 @@ alone, and all reach the same result; until they do, the lease decides. A clean 
 
 import asyncio
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection
 
 import structlog
@@ -88,7 +88,7 @@ class PartitionAssigner:
         self.consumers: dict[int, PartitionConsumer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         #: Until when a partition's effects may repeat ones executed before a rollback, monotonic seconds.
-        self._verify_until_s: dict[int, float] = {}
+        self._verify_until_s: defaultdict[int, float] = defaultdict(float)
         #: Partitions that were rolled back under this worker's lease and whose sessions are not being checked yet.
         self._unchecked_partitions: set[int] = set()
         self._rollback_checks = RollbackChecks(metrics)
@@ -178,12 +178,14 @@ class PartitionAssigner:
     def is_ours(self, partition: int) -> bool:
         """Whether this worker's lease is valid by its own clock, which also advances while the process is suspended."""
         consumer = self.consumers.get(partition)
-        return consumer is not None and not consumer.is_lost and self._is_safe(consumer.lease)
+        if consumer is None or consumer.is_lost:
+            return False
+        return consumer.lease.is_valid(self._clock) and consumer.lease.is_safe(self._clock)
 
-    def _is_safe(self, lease: Lease, margin: float = 0.0, disconnected_margin: float = 0.0) -> bool:
-        """Whether no other worker can hold the lease, with margins as fractions of its two lifetimes."""
-        margin_s = margin * self._lease_ms / 1000
-        disconnected_margin_s = disconnected_margin * disconnected_s(self._lease_ms)
+    def _is_safe(self, lease: Lease) -> bool:
+        """Whether no other worker can hold the lease while a request is connecting."""
+        margin_s = LEASE_MARGIN * self._lease_ms / 1000
+        disconnected_margin_s = DISCONNECTED_MARGIN * disconnected_s(self._lease_ms)
         return lease.is_valid(self._clock, margin_s) and lease.is_safe(self._clock, disconnected_margin_s)
 
     async def may_send(self, partition: int) -> bool:
@@ -192,12 +194,12 @@ class PartitionAssigner:
         Waits while the lease is about to expire and Redis doesn't answer its renewal. False: the partition is lost.
         """
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
-            if self._is_safe(consumer.lease, LEASE_MARGIN, DISCONNECTED_MARGIN):
+            if self._is_safe(consumer.lease):
                 return True
             # Once the lease has expired by our own clock, another worker may hold it; only Redis knows.
             # `_for_each` logs Redis's errors instead of raising them.
             await _for_each([partition], self.renew)
-            if not self._is_safe(consumer.lease, LEASE_MARGIN, DISCONNECTED_MARGIN):
+            if not self._is_safe(consumer.lease):
                 await asyncio.sleep(ACQUIRE_EVERY_S)
         return False
 
@@ -303,9 +305,7 @@ class PartitionAssigner:
         """Return the consumers that may be handed over: their sessions are loaded, and their effects are verified."""
         now_s = self._clock.monotonic_s()
         return [
-            one
-            for number, one in self.consumers.items()
-            if one.is_active and self._verify_until_s.get(number, 0.0) <= now_s
+            one for number, one in self.consumers.items() if one.is_active and self._verify_until_s[number] <= now_s
         ]
 
     async def _release_one(self, consumer: PartitionConsumer) -> None:
@@ -331,10 +331,9 @@ class PartitionAssigner:
     # ---- one partition --------------------------------------------------------------------------------------------
 
     def _start_consumer(self, partition: int, lease: Lease, around: WorkerContext, outcome: str) -> None:
-        # The previous holder may have died before it noticed the rollback.
-        until_s = max(
-            self._verify_until_s.get(partition, 0.0), 0.0 if lease.has_all_commits else lease.rolled_back_until_s
-        )
+        until_s = self._verify_until_s[partition]
+        if not lease.has_all_commits:  # the previous holder may have died before it noticed the rollback
+            until_s = max(until_s, lease.rolled_back_until_s)
         # Even with all commits, Redis may have lost callbacks and commands that came after the last one.
         if lease.rolled_back_until_s > self._clock.monotonic_s():
             self._unchecked_partitions.add(partition)

@@ -23,7 +23,7 @@ class HandoverBackoff:
         self._clock = clock
         #: Partitions handed over that no worker has acquired yet, as far as is known.
         self.partitions: set[int] = set()
-        self._until_s = 0.0
+        self._until_s = float("-inf")
         self._backoff_s = HANDOVER_BACKOFF_S
 
     @property

@@ -74,7 +74,7 @@ class Membership:
         #: Workers that are known to have died, and the heartbeat last seen since then; None before the next read.
         self._dead: dict[str, float | None] = {}
         #: Until when workers seen before a Redis outage still count as alive, monotonic seconds.
-        self._grace_until_s = 0.0
+        self._grace_until_s = -math.inf
         self._read_at_s = clock.monotonic_s()
         #: Set once the members have been read.
         self.is_loaded = asyncio.Event()

@@ -46,7 +46,7 @@ class PartitionConsumer:
         on_timers_changed: Callable[[], None],
         renew_lease: Callable[[int], Awaitable[None]],
         *,
-        verify_until_s: float = 0.0,
+        verify_until_s: float,
     ) -> None:
         self.number = number
         self.lease = lease

@@ -8,6 +8,7 @@ an effect. A trial that the worker survives, or that ends with a clean stop, res
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -75,7 +76,9 @@ class EffectQuarantine:
             if job.effect.effect_id in killers:
                 await self._dead_letter(job, bodies[job.effect.effect_id])
         # No await from here to the end, so that no job is submitted twice.
-        suspects = {name: count for name, count in deaths.items() if SUSPECT_AFTER_DEATHS <= count < EFFECT_DEATHS_MAX}
+        suspects = Counter(
+            {name: count for name, count in deaths.items() if SUSPECT_AFTER_DEATHS <= count < EFFECT_DEATHS_MAX}
+        )
         suspected = {job.effect.session_id for job in jobs if job.effect.effect_id in suspects}
         waiting: list[Job] = []
         for job in jobs:
@@ -130,7 +133,7 @@ class EffectQuarantine:
                 log_unreachable(error, partition=self._partition)
 
     async def _try_all(
-        self, jobs: Sequence[Job], suspects: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
+        self, jobs: Sequence[Job], suspects: Counter[str], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
         """Try suspects session by session, which preserves each session's order; the least suspected first."""
         sessions: dict[str, list[Job]] = {}
@@ -141,13 +144,13 @@ class EffectQuarantine:
         async def try_session(of_session: Sequence[Job]) -> None:
             for job in of_session:
                 if job.effect.effect_id in open_effects(job.effect.session_id):
-                    await self._try(job, suspects.get(job.effect.effect_id, 0))
+                    await self._try(job, suspects[job.effect.effect_id])
 
         async def try_in_groups(of_session: Sequence[Job]) -> None:
             async with together:
                 await try_session(of_session)
 
-        deaths = {name: max(suspects.get(one.effect.effect_id, 0) for one in ones) for name, ones in sessions.items()}
+        deaths = {name: max(suspects[one.effect.effect_id] for one in ones) for name, ones in sessions.items()}
         async with asyncio.TaskGroup() as group:
             for name, ones in sessions.items():
                 if deaths[name] < ALONE_AFTER_DEATHS:

@@ -113,12 +113,13 @@ class Execution:
         #: Whether a request has been sent and its answer is unknown.
         self._has_been_sent = False
         #: The last moment at which the unverified request could have been sent, monotonic seconds.
-        self._unknown_since_s = 0.0
+        self._unknown_since_s: float
         #: Whether the outbox marks the effect as possibly sent, or may by now.
         self._is_marked_sent = job.sent_at_ms is not None
         if job.may_have_been_sent and not self._is_at_most_once:
-            past_ms = context.now_ms(job.partition) - job.sent_until_ms if job.sent_until_ms is not None else 0
-            self._mark_unknown(context.clock.monotonic_s() - max(0, past_ms) / 1000)
+            now_ms = context.now_ms(job.partition)
+            until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
+            self._mark_unknown(context.clock.monotonic_s() - (now_ms - until_ms) / 1000)
 
     @property
     def is_between_requests(self) -> bool:
@@ -351,7 +352,7 @@ class Execution:
             status=error.http_status,
             code=error.code,
         )
-        if wait_s > 0:
+        if wait_s:
             await context.sleep(wait_s)
         return None
 

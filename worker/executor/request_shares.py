@@ -70,9 +70,8 @@ class RequestShares:
         #: Returns the names of workers known to have died. Their shares are free before they expire: 5 s with a third
         #: fewer requests at a time delay every caller.
         self._dead = dead
-        self._share = Share(0, 0)
-        #: The share in force after the current one expires.
-        self._fallback = Share(0, 0)
+        self._share = self._fallback = Share(0, 0)
+        #: When `_fallback` replaces the share, monotonic seconds.
         self._expires_at_s = float("-inf")
         #: Number of workers that share the budget.
         self.workers = 1

@@ -12,6 +12,7 @@ from dataclasses import replace
 import structlog
 
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import call_after_requests, pause
 from conferral.runtime.metrics import Metrics
@@ -83,7 +84,7 @@ class RoutingQueue:
         self.in_progress: dict[str, asyncio.Task[None]] = {}
         #: The newest command per session, under every known name of the session, and per command id.
         self._newest: dict[str, asyncio.Task[None]] = {}
-        self._lookups: set[asyncio.Task[str | None]] = set()
+        self._lookups: set[asyncio.Task[str]] = set()
         self._is_closed = False
         self._logged_at_s: float | None = None
 
@@ -161,7 +162,7 @@ class RoutingQueue:
     async def _find_sessions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the sessions that the references name, as far as Redis answers in time."""
         lookups = {
-            name: asyncio.get_running_loop().create_task(self._sessions.find(name))
+            name: asyncio.get_running_loop().create_task(self._look_up(name))
             for name in names
             if not any(self._limits.is_slow(key, BATCH_WAIT_S) for key in self._sessions.keys_of(name))
         }
@@ -169,15 +170,15 @@ class RoutingQueue:
             return {}
         for task in lookups.values():
             self._lookups.add(task)
-            task.add_done_callback(self._on_lookup_done)
+            task.add_done_callback(self._lookups.discard)
         done, _ = await asyncio.wait(lookups.values(), timeout=BATCH_WAIT_S)
-        found = {name: task.result() for name, task in lookups.items() if task in done and task.exception() is None}
-        return {name: session for name, session in found.items() if session is not None}
+        return {name: task.result() for name, task in lookups.items() if task in done}
 
-    def _on_lookup_done(self, task: "asyncio.Task[str | None]") -> None:
-        self._lookups.discard(task)
-        if not task.cancelled():
-            task.exception()  # a reference that could not be looked up keeps its own order
+    async def _look_up(self, name: str) -> str:
+        """Return the session that a reference names; a reference that can't be looked up keeps its own order."""
+        with catch_unexpected():  # routing looks it up again, and reports the error
+            return await self._sessions.find(name) or name
+        return name
 
     @asynccontextmanager
     async def _node_permit(self, key: str) -> AsyncIterator[None]:

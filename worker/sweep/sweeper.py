@@ -120,8 +120,8 @@ class Sweeper:
             on_acquired=self._plan_first_sweep,
             is_dead=is_dead,
         )
-        #: When the next sweep starts, monotonic seconds.
-        self._next_sweep_s = 0.0
+        #: When the next sweep starts, monotonic seconds; planned after each acquisition of the lease.
+        self._next_sweep_s = math.inf
         #: What outlives its session, by SID: number of reports, and the first sweep that reports it again.
         self._reported: dict[str, tuple[int, int]] = {}
         #: SIDs missing for recently changed sessions: since when, Unix milliseconds.
@@ -148,7 +148,7 @@ class Sweeper:
         swept_ms = await self._store.last_sweep_ms()
         if swept_ms is not None:
             left_s = self._times.interval_s - (now_ms - swept_ms) / 1000
-            first_after_s = min(first_after_s, max(0.0, left_s))
+            first_after_s = min(first_after_s, left_s)
         # Without this, short-lived holders would never see a conference unknown for long enough.
         self._orphans.restore(await self._store.unknown_since_ms(), now_ms)
         self._next_sweep_s = acquired_s + first_after_s

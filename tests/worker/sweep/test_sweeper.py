@@ -91,12 +91,14 @@ async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -
 
 
 async def test_session_that_changed_a_moment_ago_is_left_alone(sea: SweepHarness) -> None:
-    now_ms = sea.store_clock.now_ms()
+    quiet_s = 100_000  # so long that a thousandth of it is long, too
+    quiet_ms = sea.store_clock.now_ms() - 1_000 * quiet_s
     await sea.store(
-        sea.session("new", "CA1", updated_at_ms=now_ms - 1_000), sea.session("old", "CA2", updated_at_ms=now_ms - 6_000)
+        sea.session("new", "CA1", updated_at_ms=quiet_ms + 50_000),
+        sea.session("old", "CA2", updated_at_ms=quiet_ms - 50_000),
     )
 
-    await sea.sweep()
+    await sea.sweep(times=sea.times(quiet_s=quiet_s))
 
     assert await sea.reported() == {("call-missing", "old", "CA2", "")}
 
