@@ -200,7 +200,7 @@ def _check_head(head: Head, bytes_max: int) -> None:
     if head.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
     _signature(head)
-    if int(head.headers.get("content-length", 0)) > bytes_max:  # the parser accepts only digits
+    if int(head.headers.get("content-length", "0")) > bytes_max:  # the parser accepts only digits
         raise RejectedError(413, Rejection.TOO_LARGE)
     if "content-encoding" in head.headers:  # Twilio sends none, and a small body may decompress into a huge one
         raise RejectedError(403, Rejection.CONTENT_ENCODING)
