@@ -121,6 +121,8 @@ async def test_entries_from_before_a_takeover_are_known_unless_it_was_clean(
     assert taken_over._newest_at_takeover == ((7, 1) if is_read else (0, 0))
     assert taken_over._predates_takeover(Park(session_id="S1", entry_id="7-1")) is is_read
     assert not taken_over._predates_takeover(Park(session_id="S1", entry_id="7-2"))
+    assert taken_over._may_have_been_sent(Park(session_id="S1", entry_id="7-1")) is is_read
+    assert taken_over._may_have_been_sent(Park(session_id="S1", entry_id="7-2")) is verifies
 
 
 @pytest.mark.parametrize("has_all_commits", [True, False])

@@ -8,11 +8,12 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, Effect
-from conferral.statemachine.events import EffectFailed, EffectSucceeded
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.partition.dial_claims import DialStatus
-from conferral.worker.executor.executor import ExecutorPolicy
+from conferral.telephony.http_client import RequestResult
+from conferral.worker.executor.executor import ExecutorPolicy, RetryPolicy
 from tests.worker.executor_harness import (
     BUSY,
     IN_CONFERENCE,
@@ -378,3 +379,15 @@ async def test_ending_is_sent_however_long_redis_was_away() -> None:
     away = ExecutorHarness(may_send=may_send)
     assert isinstance(await away.run(hang_up("a")), EffectSucceeded)
     assert away.calls.asked == ["a"]
+
+
+@pytest.mark.parametrize(("effect", "is_sent", "ended_at_s"), [(read("a"), True, 5.0), (update("a"), False, 4.0)])
+async def test_read_outlasts_a_pause_and_others_end_at_their_deadline(
+    effect: Effect, is_sent: bool, ended_at_s: float
+) -> None:
+    system = ExecutorHarness(ExecutorPolicy(read=RetryPolicy(deadline_s=3, request_timeout_s=1)))
+    system.executor.adaptive_limit.observe(RequestResult(401, 20003, 0.0, system.time.s))
+
+    assert isinstance(await system.run(effect), CallsRead if is_sent else EffectFailed)
+
+    assert (system.time.s, bool(system.calls.asked)) == (ended_at_s, is_sent)

@@ -1,6 +1,7 @@
 """What is repeated, for how long, and how a redirect with an unknown outcome is verified before a retry."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.worker.executor_harness import (
     read,
     redirect,
 )
+from tests.worker.test_retry import Highest
 
 # ---- retries ---------------------------------------------------------------------------------------------------------
 
@@ -100,6 +102,22 @@ async def test_kinds_of_setbacks_are_bounded(system: ExecutorHarness) -> None:
 
     reported = tuple(f"503 code {code} x1" for code in codes[-6:])
     assert system.records.tried == {"a": (13, reported)}
+
+
+@pytest.mark.parametrize(
+    ("requests", "verifications", "waits_s"),
+    [([BUSY, BUSY, None], [], [0.25, 0.5]), ([BUSY, UNKNOWN], [BUSY, BUSY, IN_CONFERENCE], [0.25, 0.25, 0.5])],
+)
+async def test_waits_grow_from_a_quarter_of_a_second_and_again_for_verifications(
+    requests: list[ProviderError | None], verifications: list[Any], waits_s: list[float]
+) -> None:
+    system = ExecutorHarness(rng=Highest())
+    system.calls.script["a"].extend(requests)
+    system.calls.reads["a"].extend(verifications)
+
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
+
+    assert system.time.sleeps == waits_s
 
 
 async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(system: ExecutorHarness) -> None:

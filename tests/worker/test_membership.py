@@ -93,6 +93,13 @@ def test_short_leases_have_short_heartbeats() -> None:
     assert members.read(0.2998, a=100_000) == {"a"}
     assert members.read(0.0002, a=100_000) == set(), "0.7 of a lease"
 
+    members = Members(lease_ms=1_000)
+    members.read(a=100_000)
+    members.read(0.3, a=100_000)
+    assert members.read(0.5, a=100_000) == {"a"}, "two heartbeats were missed: a gap"
+    assert members.read(0.399, a=100_000) == {"a"}
+    assert members.read(0.002, a=100_000) == set()
+
 
 def test_worker_found_dead_stays_dead_until_a_heartbeat_after_the_next_read() -> None:
     members = Members()

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,6 +16,7 @@ from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import Entry
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -23,12 +24,14 @@ from conferral.worker.router import command_router as router_module
 from conferral.worker.router import routing_queue as routing_module
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
+from conferral.worker.router.routing_queue import RoutingQueue
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
 
 KEYS = Keys("test", 2)
+ALLOWED, CONFERENCE_NAMES = AllowList.from_setting("US,client:", "+14155550100"), ConferenceNames(["secret"], "test")
 #: One session in each partition.
 SICK = next(name for name in map("sick{}".format, range(9)) if KEYS.partition_of(name) == 0)
 WELL = next(name for name in map("well{}".format, range(9)) if KEYS.partition_of(name) == 1)
@@ -48,14 +51,20 @@ class Cluster:
         self.client, self.blocking = SplitClient(server, split), SplitClient(server, split, blocking=True)
         self.metrics, self.schema = Metrics(), SchemaVersion()
         self.stop = asyncio.Event()
+        self.caller_ids = CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock())
 
     def router(self, name: str = "one") -> CommandRouter:
         return CommandRouter(
             self.client, BlockingReads(self.blocking), KEYS, name, ClusterClock(self.loop, 1_000.0), self.metrics,
             schema=self.schema, is_dead=lambda _name: False, names=dict,
-            allowed=AllowList.from_setting("US,client:", "+14155550100"),
-            conference_names=ConferenceNames(["secret"], "test"),
-            caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
+            allowed=ALLOWED, conference_names=CONFERENCE_NAMES, caller_ids=self.caller_ids,
+        )  # fmt: skip
+
+    def queue(self) -> RoutingQueue:
+        """One of its own, besides the router's."""
+        return RoutingQueue(
+            self.client, KEYS, self.metrics, self.stop, allowed=ALLOWED, names=dict, conference_names=CONFERENCE_NAMES,
+            caller_ids=self.caller_ids,
         )  # fmt: skip
 
     async def give(self, command_id: str, session: str = WELL, type: str = "end", **fields: str) -> None:  # noqa: A002
@@ -149,6 +158,32 @@ def test_commands_of_one_session_keep_their_order_however_they_name_it() -> None
         await pipeline.execute()
         await cluster.until_routed(WELL, *(f"c{number}" for number in range(50)))
         assert (await cluster.tokens(WELL))[1:] == [f"c{number}" for number in range(50)]
+
+    story(body)
+
+
+def test_command_waits_for_the_newest_one_of_its_session() -> None:
+    async def body(cluster: Cluster) -> None:
+        queue, gates, routed = cluster.queue(), defaultdict[str, asyncio.Event](asyncio.Event), list[str]()
+
+        async def route(entry: Entry, *, at_once: bool) -> None:
+            assert not at_once
+            await gates[entry.entry_id].wait()
+            routed.append(entry.entry_id)
+
+        queue._route = route  # type: ignore[method-assign]
+        first, _, third = (queue._start(Entry(f"{number}-0", {}), ["session s"]) for number in (1, 2, 3))
+        gates["1-0"].set()
+        await first
+        fourth = queue._start(Entry("4-0", {}), ["session s"])
+        gates["3-0"].set()
+        gates["4-0"].set()
+        await asyncio.sleep(1)  # a delay: virtual time passes
+        assert routed == ["1-0"]
+        gates["2-0"].set()
+        await asyncio.wait({third, fourth})
+        assert routed == ["1-0", "2-0", "3-0", "4-0"]
+        assert (queue.in_progress, queue._newest) == ({}, {})
 
     story(body)
 

@@ -187,9 +187,10 @@ class Dispatcher:
         if isinstance(event, Command) and event.occurred_at_ms > new_from_ms:
             return False
         transfer = session.running_transfer if session is not None else None
-        began_ms = transfer.started_at_ms - self._clock.offset_ms if transfer is not None else 0
-        if began_ms > new_from_ms + REDELIVERY_WINDOW_MS:
-            return False
+        if transfer is not None:
+            began_ms = transfer.started_at_ms - self._clock.offset_ms
+            if began_ms > new_from_ms + REDELIVERY_WINDOW_MS:
+                return False
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 

@@ -162,7 +162,7 @@ class RoutingQueue:
     async def _find_sessions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the sessions that the references name, as far as Redis answers in time."""
         lookups = {
-            name: asyncio.get_running_loop().create_task(self._look_up(name))
+            name: asyncio.get_running_loop().create_task(self._session_named(name))
             for name in names
             if not any(self._limits.is_slow(key, BATCH_WAIT_S) for key in self._sessions.keys_of(name))
         }
@@ -174,7 +174,7 @@ class RoutingQueue:
         done, _ = await asyncio.wait(lookups.values(), timeout=BATCH_WAIT_S)
         return {name: task.result() for name, task in lookups.items() if task in done}
 
-    async def _look_up(self, name: str) -> str:
+    async def _session_named(self, name: str) -> str:
         """Return the session that a reference names; a reference that can't be looked up keeps its own order."""
         with catch_unexpected():  # routing looks it up again, and reports the error
             return await self._sessions.find(name) or name

@@ -98,11 +98,11 @@ class SessionRecovery:
         before = self._waiting.get(event.session_id)
         if before is None and len(self._waiting) >= WAITING_MAX:
             return
-        conference_sid = getattr(event, "conference_sid", "") or (before.conference_sid if before else "")
+        search = before or _Search(self._clock.monotonic_s() + SETTLE_S)
+        conference_sid = getattr(event, "conference_sid", "") or search.conference_sid
         if not conference_sid and not has_own_name(event.session_id):
             return  # an app-chosen id does not determine the conference's name
-        due_s = before.due_s if before else self._clock.monotonic_s() + SETTLE_S
-        self._waiting[event.session_id] = _Search(due_s, conference_sid, before.attempts if before else 0)
+        self._waiting[event.session_id] = replace(search, conference_sid=conference_sid)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Search until the process stops."""
