@@ -42,7 +42,7 @@ class SeenEvents(BaseRecord, frozen=True):
             after: Check only numbers above this one. Numbers that have left the window can't be checked.
         """
         highest, bits = self.windows.get(source, (0, b""))
-        expected = (1 << max(0, highest - max(after, 0, highest - WINDOW_BITS))) - 1
+        expected = (1 << max(0, highest - max(after, highest - WINDOW_BITS))) - 1
         return (_integer_of(bits) & expected) != expected
 
     def highest(self, source: str) -> int:

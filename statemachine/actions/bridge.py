@@ -115,7 +115,6 @@ def treat_as_bridge(draft: Draft, event: CallProgressed) -> None:
         phase=Phase.RINGING,
         is_group=False,
         agent_number=event.agent_number,
-        repaired=False,
     )
     for party in tuple(draft.session.parties.values()):
         draft.change_party(party, wait_audio=WaitAudio.NONE)

@@ -264,9 +264,9 @@ def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded)
 def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     """Whether Conferral is moving a party out of the conference and back in, or did so recently."""
     session = draft.session
-    moved_at_ms = max(party.repair_moved_at_ms, session.moved_at_ms if session.repaired else 0)
-    lately = bool(moved_at_ms) and draft.now_ms - moved_at_ms < draft.policy.reread_interval_ms
-    return lately or bool(session.open_redirects)
+    lately_ms = draft.now_ms - draft.policy.reread_interval_ms
+    was_moved = party.repair_moved_at_ms > lately_ms or (session.repaired and session.moved_at_ms > lately_ms)
+    return was_moved or bool(session.open_redirects)
 
 
 def _may_have_refused(party: Party, event: ParticipantLeft) -> bool:

@@ -119,7 +119,7 @@ def redial_with_business_number(draft: Draft, event: EffectFailed) -> None:
     """Dial again after Twilio refused the caller ID: show the called number, or else Conferral's own."""
     party = dialed_party(draft, event)
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
-    if party.name == AGENT and draft.session.options.caller_id == party.caller_id:
+    if party.name == AGENT:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
         draft.change(options=replace(draft.session.options, caller_id=""))
     _redial(draft, party, caller_id=shown, caller_id_refused=True)
@@ -161,9 +161,7 @@ def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
         )  # fmt: skip
     # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; the request
     # always gets an outcome.
-    draft.change_party(
-        party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_read_at_ms=0, dial_check=""
-    )
+    draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
     set_dial_timer(draft)
 
 
@@ -281,7 +279,7 @@ def note_call_progress(draft: Draft, event: CallProgressed) -> None:
     else:
         rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
         status = PartyStatus.RINGING if rings else party.status
-        due_ms = max(party.dial_check_at_ms, _ring_due_ms(draft, party)) if party.dial_id else 0
+        due_ms = max(party.dial_check_at_ms, _ring_due_ms(draft, party))
         draft.change_party(party, call_sid=event.call_sid, status=status, dial_check="", dial_check_at_ms=due_ms)
     set_dial_timer(draft)
     update_transfer_status(draft)
@@ -383,7 +381,7 @@ def set_dial_timer(draft: Draft) -> None:
     if not due:
         draft.cancel_timers(DialOverdue)
     elif draft.session.timers.get(DialOverdue.timer) != min(due):
-        draft.set_timer(DialOverdue, max(0, min(due) - draft.now_ms))
+        draft.set_timer(DialOverdue, min(due) - draft.now_ms)
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:

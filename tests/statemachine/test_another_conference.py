@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import Park, StageOverdue, Transfer
+from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import parked_from_bridge, retrieving
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, talking
@@ -89,3 +90,17 @@ def test_former_conference_that_twilio_still_lists_is_not_entered_again():
     story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
     assert (story.session.conference_sid, story.session.former_conferences) == ("", (CONFERENCE,))
     assert not story.session.participants
+
+
+def test_no_one_is_flagged_in_a_conference_that_is_over():
+    story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
+    assert not any(party.end_on_exit for party in story.session.parties.values())
+
+
+@each("begin, is_kept", [
+    (recorded_conference, False),
+    (lambda: ordering().record("start").recorded(), True),
+])  # fmt: skip
+def test_recording_ends_with_its_conference_and_that_of_a_call_goes_on(begin, is_kept):
+    story = begin().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
+    assert (story.session.recording is not None) is is_kept

@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
 from tests.statemachine.command_scenarios import ordering
-from tests.statemachine.conference_scenarios import calling, received, received_with_survey, waiting
+from tests.statemachine.conference_scenarios import as_conference, calling, received, received_with_survey, waiting
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
 
@@ -93,3 +93,18 @@ def test_hold_that_is_refused_before_the_start_waits_while_one_is_alone():
     story = ordering(received).hold("agent").update_refused("agent", code=16099).leaves("customer")
     story.joins("agent", starts=False)
     assert "hold agent" not in story.words()
+
+
+@pytest.mark.parametrize(("inside", "effects"), [(("agent",), []), (("agent", "guest"), ["hold agent"])])
+def test_hold_that_is_refused_before_the_start_is_requested_again_once_a_read_shows_two(inside, effects):
+    story = (
+        ordering(received).hold("agent").update_refused("agent", code=16099).leaves("customer").expect("conferenced")
+    )
+    story = as_conference(story.later(10_000)).sweep_finds("call-missing", "customer")
+    story.reads(agent="in-progress", guest="in-progress", conference=CONFERENCE, inside=inside)
+    assert [word for word in story.words() if word == "hold agent"] == effects
+
+
+def test_only_who_comes_first_waits_for_the_conference_to_start():
+    story = conferenced().leaves("customer", status="in-progress").joins("customer", starts=False)
+    assert not story.session.parties["customer"].waits_for_start

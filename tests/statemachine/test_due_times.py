@@ -15,7 +15,15 @@ from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import as_conference, called, parked, waiting
 from tests.statemachine.scenario import BOB, CONFERENCE, OUTBOUND, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, converted, dialing, outbound, talking
+from tests.statemachine.transfer_scenarios import (
+    blind_from_bridge,
+    conferenced,
+    converted,
+    dialing,
+    outbound,
+    ringing,
+    talking,
+)
 from tests.support.each import each
 
 POLICY = Policy(ring_timeout_ms=20_000, ring_slack_ms=7_000)
@@ -29,6 +37,16 @@ def due_in_ms(story: Scenario, timer: str) -> int:
 def swept(story: Scenario, *, after_ms: int) -> Scenario:
     """The sweep finds a call missing so long afterwards."""
     return as_conference(story.later(after_ms)).sweep_finds("call-missing", "agent")
+
+
+def refused(story: Scenario) -> Scenario:
+    """The conference reports that the target is busy, or has refused."""
+    return story.leaves("target", status="busy", reason="participant_add_failed")
+
+
+def searched(story: Scenario) -> Scenario:
+    """The agent talks, and Conferral searches for the call, whose dial had an unknown outcome."""
+    return story.unknown_outcome("agent").call("customer", "in-progress").fires(DialOverdue)
 
 
 def dial_refused(story: Scenario) -> Scenario:
@@ -63,6 +81,11 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue), "dial", 20_000),
     (lambda: dial_refused(blind_from_bridge()), "dial", 3_000),
     (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue), "dial", 3_000),
+    (lambda: searched(Scenario(session_id=OUTBOUND).calls_out()).found("agent", call_sid=""), "dial", 10_000),
+    (lambda: refused(ringing("warm")), "dial", 2_000),
+    (lambda: refused(ringing("warm")).later(500).call("target", "ringing"), "dial", 1_500),
+    (lambda: dialing("warm").joins("target").leaves("target", status="ringing", reason="x").placed("target"), "dial",
+     2_000),
     (parked, "park", 300_000),
     (lambda: conferenced().transfer("warm"), "stage", 3_000),
     (lambda: conferenced().transfer("consult").confirms("agent"), "stage", 3_000),
@@ -114,10 +137,27 @@ def test_callback_says_nothing_of_an_update_that_was_requested_a_second_later(be
     story.changes("customer", occurred_at_ms=story.now_ms - before_ms).expect("conferenced", outcome=outcome)
 
 
-def test_lone_party_is_read_for_fifteen_times_if_callbacks_are_missing():
+def alone_without_callbacks() -> Scenario:
     story = conferenced()
     story._sequences[CONFERENCE] += 1
-    story.leaves("agent")
+    return story.leaves("agent")
+
+
+def read_and_alone() -> Scenario:
+    """A read has shown who is there; since then, another callback is missing."""
+    story = alone_without_callbacks().fires(LoneOverdue)
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
+    story._sequences[CONFERENCE] += 1
+    return story.changes("customer")
+
+
+def alone_again() -> Scenario:
+    return alone_without_callbacks().fires(LoneOverdue).is_unknown("read_calls").joins("agent").leaves("agent")
+
+
+@each("begin", [alone_without_callbacks, read_and_alone, alone_again])
+def test_lone_party_is_read_for_fifteen_times_if_callbacks_are_missing(begin):
+    story = begin()
     for _ in range(15):
         story.fires(LoneOverdue).expect("conferenced", "look").is_unknown("read_calls")
         assert due_in_ms(story, "lone") == 2_000

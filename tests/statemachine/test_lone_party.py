@@ -13,7 +13,7 @@ from tests.statemachine.conference_scenarios import (
     received_with_survey,
     waiting,
 )
-from tests.statemachine.scenario import CONFERENCE
+from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
 
 
@@ -150,3 +150,9 @@ def test_read_that_a_callback_has_overtaken_and_that_shows_company_decides_nothi
     story.changes("customer")
     story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "agent"), version=began)
     story.fires(LoneOverdue).expect("conferenced", "look")
+
+
+def test_lone_party_is_read_for_even_if_only_the_first_callback_is_missing():
+    story = Scenario().answered().convert()
+    story._sequences[CONFERENCE] = 1
+    story.joins("agent").joins("customer").leaves("agent").fires(LoneOverdue).expect("conferenced", "look")

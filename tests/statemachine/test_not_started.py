@@ -42,7 +42,9 @@ def test_leave_of_a_caller_whose_call_continues_is_no_hang_up():
 
 
 def test_leave_of_a_caller_who_has_hung_up_ends_it_as_ever():
-    waiting().placed("agent").leaves("customer").expect("ended", "end room", "hang up agent", reason="customer-left")
+    story = waiting().placed("agent").leaves("customer")
+    story.expect("ended", "end room", "hang up agent", reason="customer-left")
+    assert not story.session.parties["customer"].waits_for_start
 
 
 def test_leave_of_someone_who_talks_is_a_hang_up_though_the_call_is_still_in_progress():

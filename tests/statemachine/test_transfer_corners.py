@@ -25,15 +25,18 @@ def test_moving_customer_is_not_moved_again_after_an_early_read():
     story.joins("customer", starts=False).expect("transferring", "dial target")
 
 
-def test_customer_leaving_due_to_our_second_move_is_waited_for():
+@pytest.mark.parametrize(("elapsed_ms", "is_gone"), [(0, False), (9_999, False), (10_000, True)])
+def test_customer_leaving_within_ten_seconds_of_our_second_move_is_waited_for(elapsed_ms, is_gone):
     """His action had let him in late, just when he was moved once more."""
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer")
     (move,) = story.last.effects
     story.joins("customer", starts=False).expect("transferring", "dial target")
-    story.succeeds("redirect_call", "customer", move.effect_id)
-    story.leaves("customer", status="in-progress", reason="participant_updated_via_api").expect("transferring")
-    story.joins("customer", starts=False).takes_part("target").expect("conferenced", *FLAGS)
+    story.succeeds("redirect_call", "customer", move.effect_id).later(elapsed_ms)
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    assert story.session.parties["customer"].is_gone is is_gone
+    if not is_gone:
+        story.joins("customer", starts=False).takes_part("target").expect("conferenced", *FLAGS)
 
 
 def test_phone_ringing_in_the_conference_takes_nothing_over_when_the_agent_leaves():

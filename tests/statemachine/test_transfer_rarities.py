@@ -31,6 +31,7 @@ def test_late_join_of_the_agent_does_not_undo_the_leave():
 def test_target_who_can_not_be_added_before_the_start_is_dialed_as_a_call_of_its_own(code):
     story = blind_from_bridge().expect("transferring", "dial target")
     story.refused("target", code=code).expect("transferring", "dial target to the gate").expect_transfer("dialing")
+    assert not story.session.parties["target"].early_media
     story.takes_part("target").expect("conferenced", "flag customer", "flag agent").expect_attempts((BOB, "answered"))
 
 
