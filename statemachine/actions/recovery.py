@@ -140,12 +140,12 @@ def _rebuild(draft: Draft, event: ConferenceFound, names: dict[str, ParticipantF
         opening=Opening.OVER,
         parties=parties,
         conference_sid=event.conference_sid,
-        dials=max(draft.session.dials, *map(label_number, event.participants)) if event.participants else 0,
+        dials=max((draft.session.dials, *map(label_number, event.participants))),
         moved_at_ms=draft.now_ms,
         first_to_leave=next((name for name in (CUSTOMER, AGENT) if parties[name].is_gone), ""),
     )
     age_ms = draft.now_ms - draft.session.created_at_ms
-    draft.set_timer(AgeOverdue, max(0, draft.policy.age_max_ms - age_ms))
+    draft.set_timer(AgeOverdue, draft.policy.age_max_ms - age_ms)
 
 
 def _direction(names: dict[str, ParticipantFound]) -> str:

@@ -7,7 +7,7 @@ from conferral.statemachine.states import SuperviseMode
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_NUMBER, Scenario
-from tests.statemachine.transfer_scenarios import conferenced
+from tests.statemachine.transfer_scenarios import conferenced, outbound
 
 
 def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[str, object]) -> ConferenceScenario:
@@ -115,6 +115,8 @@ def test_ringing_party_is_waited_for_and_tracked():
     story = found(Scenario(), "customer", "agent", customer={"start_on_enter": False}, agent={"is_ringing": True})
     story.expect("conferenced").expect_parties(customer="connected", agent="ringing").expect_timers("dial")
     assert story.session.parties["customer"].waits_for_start
+    assert not story.session.parties["agent"].answered
+    assert story.session.timers["dial"] - story.now_ms == 40_000
     answered = story.call("agent", "in-progress").joins("agent").expect("conferenced")
     answered.expect_parties(customer="connected", agent="connected").expect_timers()
 
@@ -156,6 +158,14 @@ def test_participant_under_another_label_counts_as_a_guest():
     assert story.session.parties["agent"].is_gone
     assert story.session.parties["guest-1"].in_conference
     story.expect_timers()
+    assert "hang up guest-1" not in story.end().expect("ended", "end room").words()
+
+
+def test_supervisor_makes_no_group_of_a_transfer():
+    story = with_target(Scenario())
+    story.legs["supervisor"] = Leg("CA" + "9" * 32, "supervisor", "supervisor-3")
+    story = found(story, "customer", "agent", "target", "supervisor").expect("transferring", phase="warm")
+    assert not story.session.is_group
 
 
 def test_session_that_is_known_takes_nothing_from_it():
@@ -205,6 +215,20 @@ def test_two_who_were_converted_are_so():
     story = rolled_back()
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", "flag customer", "flag agent")
+    assert story.session.timers["age"] == 1_000_000 + story.policy.age_max_ms
+
+
+def test_party_that_another_app_moves_away_from_a_found_conversation_is_gone():
+    """Before, Twilio had refused to move the customer of a blind transfer twice."""
+    story = outbound().transfer("blind")
+    for _ in range(2):
+        (redirect,) = story.session.open_redirects
+        story.is_unknown("redirect_call", "customer", redirect).reads(customer="in-progress", agent="in-progress")
+    story = as_conference(story.expect("bridged").later(30_000)).sweep_finds("call-missing", "agent")
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
+    story.expect("conferenced", "flag customer", "flag agent")
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    assert story.session.parties["customer"].is_gone
 
 
 def test_customer_found_alone_is_hung_up():

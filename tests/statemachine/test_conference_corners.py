@@ -108,3 +108,12 @@ def test_hold_that_is_refused_before_the_start_is_requested_again_once_a_read_sh
 def test_only_who_comes_first_waits_for_the_conference_to_start():
     story = conferenced().leaves("customer", status="in-progress").joins("customer", starts=False)
     assert not story.session.parties["customer"].waits_for_start
+
+
+def test_party_that_a_read_shows_after_one_that_rings_is_in_the_conference():
+    story = ordering().add().confirms("customer", "agent").add("second", "add-2").placed("lawyer").placed("second")
+    story.legs["lawyer"].is_ringing = True
+    as_conference(story.later(10_000)).sweep_finds("call-missing", "agent").expect("conferenced", "look")
+    people = ("customer", "agent", "lawyer", "second")
+    story.reads(conference=CONFERENCE, inside=people, **dict.fromkeys(people, "in-progress"))
+    assert {party.name for party in story.session.participants} == {"customer", "agent", "second"}

@@ -14,7 +14,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import as_conference, called, parked, waiting
-from tests.statemachine.scenario import BOB, CONFERENCE, OUTBOUND, Scenario
+from tests.statemachine.scenario import BOB, CONFERENCE, CUSTOMER_CALL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import (
     blind_from_bridge,
     conferenced,
@@ -49,6 +49,10 @@ def searched(story: Scenario) -> Scenario:
     return story.unknown_outcome("agent").call("customer", "in-progress").fires(DialOverdue)
 
 
+def rolled_back(story: Scenario, *, after_ms: int) -> Scenario:
+    return as_conference(story.later(after_ms)).sweep_finds("rolled-back", conference="")
+
+
 def dial_refused(story: Scenario) -> Scenario:
     """The conference into which the target is dialed is over."""
     dial = story.legs["target"].dial
@@ -62,6 +66,8 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: Scenario().answered().convert(), "convert", 5_000),
     (lambda: Scenario().answered().convert().fires(ConvertOverdue), "repair", 5_000),
     (lambda: as_conference(conferenced()).sweep_finds("rolled-back", conference=""), "leave", 10_000),
+    (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=1_000), "stage", 4_000),
+    (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=4_000), "stage", 3_000),
     (lambda: conferenced().leaves("agent"), "lone", 2_000),
     (converted, "confirm", 5_000),
     (lambda: converted().fires(ConfirmOverdue), "confirm", 2_000),
@@ -214,4 +220,6 @@ def test_read_knows_of_everything_up_to_the_event_that_ordered_it(timer):
     """What changes afterwards makes its answer outdated."""
     story = Scenario().comes_in() if timer is RingOverdue else Scenario().answered().convert()
     (read,) = (effect for effect in story.fires(timer).last.effects if isinstance(effect, ReadCalls))
-    assert read.read_version == story.session.version
+    assert (read.read_version, read.with_conference) == (story.session.version, True)
+    # The parent's call lists its children.
+    assert (read.parent_call_sid, read.call_sids) == (CUSTOMER_CALL, ())

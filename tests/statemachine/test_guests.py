@@ -6,9 +6,9 @@ from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import DialOverdue, LoneOverdue, ParkOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import Leg
-from tests.statemachine.command_scenarios import Orders, ordering
+from tests.statemachine.command_scenarios import Orders
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference, parked, received, waiting
-from tests.statemachine.scenario import BOB, CONFERENCE, Scenario
+from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, dialing, ringing, talking
 
 
@@ -114,16 +114,6 @@ def test_dialed_party_shown_ringing_by_a_read_is_not_in_the_conference():
     story.reads(customer="in-progress", agent="in-progress", target="ringing", conference=CONFERENCE,
                 inside=("customer", "agent", "target"))  # fmt: skip
     assert not story.session.parties["target"].in_conference
-
-
-def test_party_that_a_read_shows_after_one_that_rings_is_in_the_conference():
-    story = (
-        ordering().add().confirms("customer", "agent").add("second", "add-2", to=BOB).placed("lawyer").placed("second")
-    )
-    story.legs["lawyer"].is_ringing = True
-    story = as_conference(story.later(10_000)).sweep_finds("call-missing", "agent").expect("conferenced", "look")
-    shows(story, "customer", "agent", "lawyer", "second", agent="in-progress")
-    assert {party.name for party in story.session.participants} == {"customer", "agent", "second"}
 
 
 # ---- who is no company -----------------------------------------------------------------------------------------------
