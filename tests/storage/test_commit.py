@@ -34,7 +34,7 @@ def opened(session_id: str = SESSION) -> SessionChange:
     )
     taken = step(Session(session_id), event, 1_000_000)
     return SessionChange(
-        Session(session_id), taken.session, log=[log_entry(event, taken, Session(session_id), 1_000_000)]
+        Session(session_id), taken.session, log=[log_entry(event, taken, Session(session_id), 1_000_000, {})]
     )
 
 

@@ -86,9 +86,9 @@ def keeping(keep: Callable[[Kept], None]) -> Iterator[None]:
 
     def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
         decisions = real(events, sessions, now_ms, policy)
-        for event, taken, before in ((one.event, one.step, one.before) for one in decisions if one.is_stored):
-            logged = log_entry(event, taken, before, now_ms)
-            keep(Kept(event.session_id, taken.session.version, event, now_ms, policy, logged))
+        for one in (one for one in decisions if one.is_stored):
+            logged = log_entry(one.event, one.step, one.before, now_ms, one.changes.public)
+            keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged))
         return decisions
 
     batch_processor.decide = decide

@@ -113,11 +113,14 @@ async def test_success_names_effect_kind_and_party(system: ExecutorHarness) -> N
     )
 
 
-async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(system: ExecutorHarness) -> None:
+@pytest.mark.parametrize(("ago_ms", "way_s"), [(0, 0.5), (-2_000, 0.0)])
+async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(
+    system: ExecutorHarness, ago_ms: int, way_s: float
+) -> None:
     system.calls.script["a"].extend([BUSY, None])
     system.time.s = 0.5
 
-    await system.run(redirect("a"), command_published_at_ms=START_MS)
+    await system.run(redirect("a"), command_published_at_ms=START_MS - ago_ms)
 
     def sample(name: str, **labels: str) -> float | None:
         return system.metrics.registry.get_sample_value(name, labels)
@@ -125,7 +128,7 @@ async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(syste
     assert sample("conferral_effects_total", kind="redirect_call", outcome="succeeded") == 1
     assert sample("conferral_effect_retries_total", kind="redirect_call") == 1
     assert sample("conferral_command_to_rest_seconds_count") == 1
-    assert sample("conferral_command_to_rest_seconds_sum") == 0.5
+    assert sample("conferral_command_to_rest_seconds_sum") == way_s
 
 
 @pytest.mark.parametrize(

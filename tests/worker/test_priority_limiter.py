@@ -106,6 +106,25 @@ async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
     assert limiter.in_use == 0
 
 
+async def test_waiter_that_is_canceled_as_its_time_runs_out_gives_no_slot_back() -> None:
+    limiter = limiter_of(slots=1, reserved_for_endings=0)
+    (first,) = await holders(limiter, "o")
+
+    async def wait() -> None:
+        async with limiter.slot(ending=False, deadline_s=0.0):
+            raise AssertionError
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    limiter._expire_waiters()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+
+    assert waiting.cancelled()
+    assert limiter.in_use == 1
+    await first.leave()
+
+
 @pytest.mark.parametrize("seed", range(20))
 async def test_no_slot_is_lost_on_cancellation(seed: int) -> None:
     chance = random.Random(seed)
@@ -130,9 +149,9 @@ async def test_no_slot_is_lost_on_cancellation(seed: int) -> None:
         assert limiter.in_use == 1
 
 
-async def order_of(limiter: PriorityLimiter, kinds: str) -> str:
-    """The kinds in the order in which they get the one slot, when all of them wait for it."""
-    (first,) = await holders(limiter, "o")
+async def order_of(limiter: PriorityLimiter, kinds: str, after: str) -> str:
+    """The kinds in the order in which they get the one slot, when all of them wait for it behind another."""
+    (first,) = await holders(limiter, after)
     those = dict(zip(await holders(limiter, kinds), kinds, strict=True))
     await first.leave()
     reported = ""
@@ -143,6 +162,7 @@ async def order_of(limiter: PriorityLimiter, kinds: str) -> str:
     return reported
 
 
+@pytest.mark.parametrize("after", ["o", "e"])
 @pytest.mark.parametrize(
     "waiting, expected",
     [
@@ -152,5 +172,5 @@ async def order_of(limiter: PriorityLimiter, kinds: str) -> str:
         ("lllooooooo",  "ooolooolol"),
     ],
 )  # fmt: skip
-async def test_effects_go_before_reads_but_reads_get_their_turn(waiting: str, expected: str) -> None:
-    assert await order_of(limiter_of(slots=1, reserved_for_endings=0), waiting) == expected
+async def test_effects_go_before_reads_but_reads_get_their_turn(waiting: str, expected: str, after: str) -> None:
+    assert await order_of(limiter_of(slots=1, reserved_for_endings=0), waiting, after) == expected

@@ -36,7 +36,6 @@ from conferral.statemachine.events import (
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.step import CommandStatus, Step
-from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.timestamps import to_iso
 
 # Building a union for each `isinstance` takes longer than the check.
@@ -56,16 +55,14 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 
 
 def log_entry(
-    event: Event, step: Step, before: Session, now_ms: int, changed: Mapping[str, str | None] | None = None
+    event: Event, step: Step, before: Session, now_ms: int, changed: Mapping[str, str | None]
 ) -> dict[str, str]:
     """Return the fields of the session's log entry for an event.
 
     Args:
         now_ms: The time of its batch, Unix milliseconds.
-        changed: The public fields that it changed, if they are known.
+        changed: The public fields that it changed.
     """
-    if changed is None:
-        changed = session_codec.changes(step.session, before).public
     entry = {
         "at": to_iso(now_ms),
         "event": event.name,

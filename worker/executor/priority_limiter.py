@@ -79,7 +79,7 @@ class PriorityLimiter:
             has_slot = await granted
         except asyncio.CancelledError:
             # The slot may have been granted in the same loop iteration; a canceled future was not granted.
-            if granted.done() and not granted.cancelled() and granted.result():
+            if not granted.cancelled() and granted.result():
                 self._release(ending)
             raise
         try:
