@@ -15,7 +15,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
+from conferral.statemachine.session import AGENT, CUSTOMER, first_label
 from conferral.statemachine.states import CallStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.addresses import is_caller_id
@@ -143,9 +143,8 @@ class DialActionRoutes(Routes):
     def _next_agent(
         self, form: Form, action: DialAction, outcome: DialOutcome, view: SessionView | None
     ) -> NextAgent | None:
-        """Return the next agent in an inbound session, once the `<Dial>` to an agent has ended unanswered."""
-        is_inbound = view is None or view.direction == INBOUND
-        if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered or not is_inbound:
+        """Return the next agent once the customer's `<Dial>` to an agent has ended unanswered."""
+        if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered:
             return None
         # A worker tries the agents in the session; before it has decided, those are the directory's.
         return self._routing.next_agent(action.session_id, self._agents_to_try(form, action, view), action.agent_number)

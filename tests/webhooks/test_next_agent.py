@@ -106,6 +106,16 @@ async def test_without_redis_the_directory_says_who_follows(open_client, ingest,
     assert rung((await post(client, action_of(0), unanswered("busy")))[1]) == "bob"
 
 
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_agent_of_an_outbound_call_gets_no_other_agent(open_client, ingest, write_directory, is_away):
+    client = await open_client(**write_directory(DIRECTORY))
+    ingest.away = is_away
+
+    target = DIAL_ACTION.replace("party=customer", "party=agent")
+    assert target != DIAL_ACTION
+    assert verbs((await post(client, target, unanswered()))[1]) == ["Say", "Hangup"]
+
+
 async def test_agents_stored_in_the_session_override_the_directory(open_client, ingest, write_directory):
     client = await open_client(**write_directory(DIRECTORY))
     ingest.facts = facts("bridged", agents=("client:alice",))

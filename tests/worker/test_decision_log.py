@@ -1,6 +1,9 @@
 """What the metrics say of decisions: bounded words, whatever a session carries."""
 
+import logging
+
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
@@ -9,6 +12,7 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.statemachine.transfer import Attempt
+from conferral.worker.consumer import decision_log
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.decision_log import log_decisions
 from tests.support.each import each
@@ -81,3 +85,22 @@ def test_only_a_change_of_state_is_logged_for_operators(before, level):
     with capture_logs() as lines:
         log_decisions([Decision(event, step, Session("s", state=before))], 0, Metrics(), 1_500)
     assert [(line["event"], line["log_level"]) for line in lines] == [("session_moved", level)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "before", "event"),
+    [
+        (Outcome.MOVED, State.BRIDGED, "session_moved"),
+        (Outcome.MOVED, State.CONFERENCED, None),
+        (Outcome.STAYED, State.CONFERENCED, None),
+        (Outcome.UNEXPECTED, State.CONFERENCED, "event_unexpected"),
+    ],
+)
+def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outcome, before, event):
+    log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    monkeypatch.setattr(decision_log, "log", log)
+    step = Step(Session("s", state=State.CONFERENCED), outcome)
+    of = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
+    with capture_logs() as lines:
+        log_decisions([Decision(of, step, Session("s", state=before))], 0, Metrics(), 1_500)
+    assert [line["event"] for line in lines] == ([event] if event else [])

@@ -186,6 +186,12 @@ def test_log_shows_which_of_several_agents_is_meant(event, words):
     assert details(event, TRIED) == words
 
 
+@pytest.mark.parametrize(("agents", "words"), [(("a",), {}), (("a", "b"), {"agent": 1, "agents": 2})])
+def test_log_numbers_an_agent_only_among_several(agents, words):
+    session = dataclasses.replace(TRIED, agents=agents)
+    assert details(CallProgressed(**PROGRESS), session) == {"party": "agent", "status": "busy"} | words
+
+
 def test_bridge_rejected_by_its_agent_is_not_logged_as_busy():
     agent = Party("agent", "agent-1", "CA2", status=PartyStatus.LEFT, left_reason="rejected")
     event = DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
