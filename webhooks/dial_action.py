@@ -101,7 +101,8 @@ class DialActionRoutes(Routes):
             next_agent, outcome = self._with_next_agent(form, action, outcome, view)
             chosen = decide(outcome, view, may_be_old=may_be_old)
         if chosen is DialActionAnswer.READ_CHILD_CALL:
-            chosen = decide_by_child(await self._child_status(event.call_sid), outcome, view)
+            child_status = await self._child_status(event.call_sid)
+            chosen = decide_by_child(child_status, outcome, view, self._attributes(form, view))
             event = replace(event, other_side_is_live=chosen is DialActionAnswer.JOIN)
         if to_publish:
             await self._publish(event, route)

@@ -11,6 +11,7 @@ agent who is leaving is hung up in every state.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State
@@ -165,14 +166,22 @@ def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
     return DialActionAnswer.READ_CHILD_CALL if outcome.dial is DialKind.BRIDGE else DialActionAnswer.HANG_UP
 
 
-def decide_by_child(child_status: str | None, outcome: DialOutcome, view: SessionView | None) -> DialActionAnswer:
+def decide_by_child(
+    child_status: str | None, outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
+) -> DialActionAnswer:
     """Decide by the other side's status from Twilio; None if Twilio did not answer.
 
     The `<Dial>` is over: if the other side is still live, it was moved, so this one follows.
+
+    Args:
+        attributes: The session's; for an unknown session, those that it starts with.
     """
     if child_status == CallStatus.IN_PROGRESS:
         return DialActionAnswer.JOIN
-    return DialActionAnswer.HANG_UP if view is None else decide_left_alone(outcome, view)
+    if view is not None:
+        return decide_left_alone(outcome, view)
+    # A short call may end before a worker has decided on its session.
+    return _after_talk(outcome, attributes) if outcome.party == CUSTOMER else DialActionAnswer.HANG_UP
 
 
 def decide_left_alone(outcome: DialOutcome, view: SessionView) -> DialActionAnswer:
@@ -181,8 +190,13 @@ def decide_left_alone(outcome: DialOutcome, view: SessionView) -> DialActionAnsw
         return DialActionAnswer.HANG_UP
     if view.state == State.ENDED:
         return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
+    return _after_talk(outcome, view.attributes)
+
+
+def _after_talk(outcome: DialOutcome, attributes: ConferenceAttributes) -> DialActionAnswer:
+    """Decide for a customer who is alone, if anyone has been there."""
     has_talked = outcome.dial is DialKind.CONFERENCE or outcome.dial_call_status in _ANSWERED_STATUSES
-    return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
+    return DialActionAnswer.CONTINUE if has_talked and attributes.after_url else DialActionAnswer.HANG_UP
 
 
 def _of_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:

@@ -206,8 +206,8 @@ def test_without_redis_it_waits_a_little_and_then_asks_twilio(dial, status, aske
     [("in-progress", JOIN), ("completed", HANG_UP), ("busy", HANG_UP), ("ringing", HANG_UP), (None, HANG_UP)],
 )
 def test_an_other_side_that_lives_was_moved(child, expected):
-    assert decide_by_child(child, outcome(), facts("bridged")) is expected
-    assert decide_by_child(child, outcome(), None) is expected
+    assert decide_by_child(child, outcome(), facts("bridged"), NOWHERE) is expected
+    assert decide_by_child(child, outcome(), None, NOWHERE) is expected
 
 
 # ---- the next agent ----------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_the_agent_who_has_parked_the_call_is_hung_up():
 
 # ---- after the others have left ----------------------------------------------------------------------------------
 
-SURVEY = ConferenceAttributes(after_url="https://example.com/survey")
+SURVEY, NOWHERE = ConferenceAttributes(after_url="https://example.com/survey"), ConferenceAttributes()
 
 
 @each(
@@ -388,7 +388,13 @@ def test_customer_being_removed_is_hung_up_instead_of_continuing():
 
 @pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, GO_ON), ("in-progress", JOIN)])
 def test_other_leg_decides_first_whether_the_customer_continues(child, expected):
-    assert decide_by_child(child, outcome(), facts("bridged", attributes=SURVEY)) is expected
+    assert decide_by_child(child, outcome(), facts("bridged", attributes=SURVEY), SURVEY) is expected
+    assert decide_by_child(child, outcome(), None, SURVEY) is expected, "no worker has decided on the session yet"
+
+
+def test_only_a_customer_who_has_talked_continues_from_an_unknown_session():
+    assert decide_by_child("completed", outcome(party="agent"), None, SURVEY) is HANG_UP
+    assert decide_by_child("completed", outcome(status=""), None, SURVEY) is HANG_UP
 
 
 @each(

@@ -295,6 +295,17 @@ async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, in
         assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
 
 
+async def test_customer_whom_no_worker_knows_yet_continues_where_the_directory_says(
+    open_client, ingest, child_lookup, write_directory
+):
+    client = await open_client(**write_directory('[inbound."+14155550100"]\nafter = "https://example.com/survey"\n'))
+    ingest.facts, child_lookup.status = None, "completed"
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered", To="+14155550100"))
+
+    assert ET.fromstring(document).find("Redirect").text == "https://example.com/survey"
+
+
 async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis(client, ingest, child_lookup):
     ingest.away, child_lookup.status = True, "in-progress"
     query = "session=order-7&party=agent&dial=bridge&attempt=1&conference=order-7-00ff&request=3&status="
