@@ -171,7 +171,7 @@ def feed(redis, program):
         try:
             program.wait(0.2)
         except subprocess.TimeoutExpired:
-            assert number < 100, "the watcher goes on"
+            assert number < 500, "the watcher goes on"
         else:
             return
 
