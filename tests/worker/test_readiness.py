@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from conferral.runtime.clock import StoreClock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
@@ -61,7 +62,20 @@ async def test_unassigned_partition_is_counted_at_once_and_reported_when_it_pers
     assert counted() == 2
     time.s += LEASE_MS / 1000 + 1
     assert holders.unassigned == [0, 2]
+    await holders.refresh({0, 1})
+    assert (counted(), holders.unassigned) == (1, [2]), "this worker holds the others"
     await client.aclose()
+
+
+async def test_lease_that_can_not_be_read_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read_leases(*_given: object) -> list[StoreUnreachableError | None]:
+        return [StoreUnreachableError("away"), None]
+
+    monkeypatch.setattr(leases, "read_leases", read_leases)
+    time, metrics = FakeTime(), Metrics()
+    coverage = PartitionCoverage(None, Keys("test", 2), time, StoreClock(time), metrics, LEASE_MS)
+    await coverage.refresh()
+    assert metrics.registry.get_sample_value("conferral_partitions_unassigned") == 1
 
 
 async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
