@@ -148,7 +148,7 @@ class Sweeper:
         swept_ms = await self._store.last_sweep_ms()
         if swept_ms is not None:
             left_s = self._times.interval_s - (now_ms - swept_ms) / 1000
-            first_after_s = min(first_after_s, left_s)
+            first_after_s = min(first_after_s, max(0.0, left_s))
         # Without this, short-lived holders would never see a conference unknown for long enough.
         self._orphans.restore(await self._store.unknown_since_ms(), now_ms)
         self._next_sweep_s = acquired_s + first_after_s
