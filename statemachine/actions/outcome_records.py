@@ -66,7 +66,7 @@ def conclude_session(draft: Draft, reason: str) -> None:
         elif reason == EndReason.COMMAND:
             draft.change_transfer(status=TransferStatus.CANCELLED, reason=reason)
         elif was_cancelled and reason != EndReason.CUSTOMER_LEFT:
-            if transfer.step_name == "cancel" and all(target.is_gone for target in draft.session.targets):
+            if transfer.step_name == "cancel":
                 report_step(draft, CommandStatus.DONE)
         else:
             draft.change_transfer(status=TransferStatus.FAILED, reason=reason)

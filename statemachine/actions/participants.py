@@ -111,9 +111,8 @@ def reconcile(draft: Draft, _event: Event) -> None:
     pending = {party.pending_update for party in draft.session.parties.values()}
     is_urgent = not pending <= {"", ParticipantUpdate.SET_END_ON_EXIT}
     wait_ms = draft.policy.confirm_ms if is_urgent else draft.policy.flag_confirm_ms
-    known_ms = draft.session.timers.get(ConfirmOverdue.timer)
-    if known_ms is None or known_ms > draft.now_ms + wait_ms:
-        draft.set_timer(ConfirmOverdue, wait_ms)
+    known_ms = draft.session.timers.get(ConfirmOverdue.timer, draft.now_ms + wait_ms)
+    draft.set_timer(ConfirmOverdue, min(wait_ms, known_ms - draft.now_ms))
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
@@ -174,7 +173,7 @@ def note_update_result(draft: Draft, event: EffectOutcome) -> None:
     if party is None:
         return
     shown = _SHOWN.get(party.pending_update) if isinstance(event, EffectSucceeded) and event.is_confirmed else None
-    changes = {**shown, "pending_update": "", "refused_updates": 0} if shown else {}
+    changes = {**shown, "pending_update": ""} if shown else {}
     draft.change_party(party, update_effect_id="", **changes)
 
 

@@ -12,8 +12,7 @@ _REMOVED_BY_END = "moderator_ended_conference"
 
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
     """Record that a party's call is over, by its own callback."""
-    if not party.call_sid:
-        draft.change_party(party, call_sid=event.call_sid)
+    draft.change_party(party, call_sid=event.call_sid)
     note_gone(draft, party.name, event.reported_status)
 
 

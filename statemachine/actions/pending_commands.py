@@ -52,4 +52,4 @@ def set_command_timer(draft: Draft) -> None:
     if not due:
         draft.cancel_timers(PendingCommandOverdue)
     elif draft.session.timers.get(PendingCommandOverdue.timer) != min(due):
-        draft.set_timer(PendingCommandOverdue, max(0, min(due) - draft.now_ms))
+        draft.set_timer(PendingCommandOverdue, min(due) - draft.now_ms)

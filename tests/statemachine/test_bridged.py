@@ -2,10 +2,13 @@
 
 import pytest
 
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, LeaveOverdue, RingOverdue
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, Scenario
+from tests.statemachine.transfer_scenarios import outbound
+from tests.support.each import each
 
 HANG_UP_BOTH = ("hang up customer", "hang up agent")
 
@@ -233,3 +236,26 @@ def test_end_of_unknown_outcome_has_failed():
     story = Scenario().answered().end()
     story.is_unknown("hang_up_call", "customer", story.last.effects[0].effect_id)
     assert story.reports["end-1"][-1] == ("failed", "unknown: Twilio gave no answer")
+
+
+@each("begin, party, left_reason", [
+    (lambda: Scenario().answered(), "customer", "released"),
+    (lambda: with_survey("in-progress"), "customer", "redirected-away"),
+    (lambda: with_survey("busy"), "customer", "released"),
+    (outbound, "agent", "released"),
+])  # fmt: skip
+def test_parent_of_a_bridge_that_is_over_continues_only_after_a_talk_and_with_a_url(begin, party, left_reason):
+    story = begin()
+    status = "busy" if story.session.child.is_gone else "completed"
+    story.dial_ends(status, party=party).expect("ended")
+    assert story.session.parties[party].left_reason == left_reason
+
+
+def with_survey(status: str) -> Scenario:
+    story = Scenario().comes_in(attributes=ConferenceAttributes(after_url="https://example.com/survey"))
+    return story.call("agent", "ringing").call("agent", status)
+
+
+def test_call_that_a_read_shows_over_is_known_by_its_sid():
+    story = Scenario().comes_in().fires(RingOverdue).reads(customer="in-progress", agent="busy")
+    assert story.expect("ended", "hang up customer").session.parties["agent"].call_sid == AGENT_CALL

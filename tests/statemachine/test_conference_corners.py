@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
+from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import as_conference, calling, received, received_with_survey, waiting
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE
@@ -117,3 +118,15 @@ def test_party_that_a_read_shows_after_one_that_rings_is_in_the_conference():
     people = ("customer", "agent", "lawyer", "second")
     story.reads(conference=CONFERENCE, inside=people, **dict.fromkeys(people, "in-progress"))
     assert {party.name for party in story.session.participants} == {"customer", "agent", "second"}
+
+
+@pytest.mark.parametrize(("ringing", "names"), [(["8"], {"target"}), (["8", "9"], {"target-1", "target-2"})])
+def test_targets_that_are_found_ringing_are_numbered_if_they_are_several(ringing, names):
+    """Redis has lost a consult whose customer is already on hold."""
+    story = as_conference(conferenced().later(10_000)).sweep_finds("call-missing", "agent")
+    for digit in ringing:
+        story.legs[digit] = Leg("CA" + digit * 32, "target", f"target-{digit}", is_ringing=True)
+    story.legs["customer"].held = True
+    people = ("customer", "agent", *ringing)
+    story.reads(conference=CONFERENCE, inside=people, **dict.fromkeys(people, "in-progress"))
+    assert {party.name for party in story.session.targets} == names

@@ -299,9 +299,11 @@ def test_guest_who_hangs_up_while_converting_ends_nothing():
     )
 
 
-def test_departed_guest_is_not_company_after_a_read_settled_the_conversion():
+@pytest.mark.parametrize("lagging", [(), ("guest",)])
+def test_departed_guest_is_not_company_after_a_read_settled_the_conversion(lagging):
     story = converting().joins("guest").leaves("guest").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
+    inside = ("customer", "agent", *lagging)
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=inside)
     story.expect("conferenced", *FLAGS).leaves("agent").expect_timers("confirm", "lone")
 
 

@@ -120,3 +120,19 @@ def test_agent_who_leaves_the_conference_while_a_transfer_is_prepared_has_handed
     story.expect("transferring", phase="blind").joins("customer", starts=False)
     story.expect("transferring", "dial target").takes_part("target")
     story.expect("conferenced", "flag customer", "flag agent").expect_command("transfer-1", "accepted", "done")
+
+
+def test_two_who_a_read_shows_in_the_conference_are_connected():
+    """Redis has lost the answer and the conversion."""
+    story = Scenario().comes_in().call("agent", "ringing").joins("customer").fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
+    story.expect_parties(customer="connected", agent="connected")
+
+
+def test_redirects_are_numbered():
+    """Twilio's request of the first one's action must not be taken for that of the second."""
+    story = converting()
+    first = story.last.effects[0]
+    story.succeeds("redirect_call", "agent", first.effect_id).fires(ConvertOverdue).later(2_000)
+    story.reads(customer="in-progress", agent="in-progress").expect("converting", "move agent")
+    assert (first.attempt, story.last.effects[0].attempt) == (1, 2)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     ConfirmOverdue,
@@ -10,6 +11,7 @@ from conferral.statemachine.events import (
     LoneOverdue,
     PendingCommandOverdue,
     RingOverdue,
+    StageOverdue,
 )
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering, recorded_conference
@@ -28,6 +30,7 @@ from tests.support.each import each
 
 POLICY = Policy(ring_timeout_ms=20_000, ring_slack_ms=7_000)
 RING_MS = 27_000
+SURVEY = ConferenceAttributes(after_url="https://example.com/survey")
 
 
 def due_in_ms(story: Scenario, timer: str) -> int:
@@ -53,6 +56,14 @@ def rolled_back(story: Scenario, *, after_ms: int) -> Scenario:
     return as_conference(story.later(after_ms)).sweep_finds("rolled-back", conference="")
 
 
+def redirected(story: Scenario) -> Scenario:
+    return story.succeeds("redirect_call", "customer", story.session.open_redirects[0])
+
+
+def parking() -> Scenario:
+    return as_conference(conferenced()).park().confirms("agent").confirms("customer")
+
+
 def dial_refused(story: Scenario) -> Scenario:
     """The conference into which the target is dialed is over."""
     dial = story.legs["target"].dial
@@ -72,6 +83,8 @@ def dial_refused(story: Scenario) -> Scenario:
     (converted, "confirm", 5_000),
     (lambda: converted().fires(ConfirmOverdue), "confirm", 2_000),
     (lambda: ordering().hold("agent"), "confirm", 1_000),
+    (lambda: ordering().hold("agent").later(400).mute("customer"), "confirm", 600),
+    (lambda: waiting(attributes=SURVEY).takes_part("agent"), "confirm", 5_000),
     (lambda: ordering().hold("agent"), "pending_command", 10_000),
     (lambda: ordering().add(), "pending_command", 3_000),
     (lambda: ordering().remove("agent"), "pending_command", 2_000),
@@ -99,7 +112,9 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: recorded_conference().transfer("consult").confirms("agent").confirms("customer"), "stage", 3_000),
     (lambda: Scenario().answered().transfer("blind"), "stage", 5_000),
     (lambda: outbound().transfer("blind"), "stage", 2_000),
-    (lambda: as_conference(conferenced()).park().confirms("agent").confirms("customer"), "stage", 2_000),
+    (lambda: redirected(outbound().transfer("blind")).fires(StageOverdue), "stage", 3_000),
+    (parking, "stage", 2_000),
+    (lambda: parking().fires(StageOverdue), "stage", 2_000),
     (lambda: talking("consult").swap(), "stage", 3_000),
     (lambda: talking("consult").swap().confirms("target"), "stage", 3_000),
     (lambda: talking("consult").merge(), "stage", 3_000),

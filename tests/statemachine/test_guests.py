@@ -43,6 +43,7 @@ def test_customer_who_was_handed_over_is_not_alone(begin):
     assert not is_alone(story)
     agent = story.session.parties["agent"]
     assert (agent.call_sid, agent.takes_part, agent.desired_end_on_exit) == (story.legs["target"].call_sid, True, True)
+    assert agent.wait_audio == ""
     assert story.session.parties["agent-1"].is_gone
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from conferral.statemachine.events import ConfirmOverdue
+from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import (
     CLIENT_SESSION,
     ConferenceScenario,
@@ -10,7 +12,7 @@ from tests.statemachine.conference_scenarios import (
     waiting,
 )
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, conferenced, dialing, ringing, talking
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted, dialing, ringing, talking
 
 
 def bridged_browser() -> ConferenceScenario:
@@ -86,3 +88,27 @@ def test_late_change_of_the_target_before_does_not_hold_the_target_now():
     story.expect("transferring", "dial target").takes_part("target").expect_transfer("merged")
     story.legs["former target"].held = True
     story.changes("former target").expect("transferring", outcome="stale").expect_held()
+
+
+def test_flag_that_is_never_confirmed_is_read_for_three_times_whatever_was_read_before():
+    story = converted().fires(ConfirmOverdue).is_unknown("read_calls").confirms("customer", "agent")
+    story.leaves("agent", status="in-progress").joins("agent", sequence=None, token="back")
+    story.expect("conferenced", "flag agent")
+    for _ in range(3):
+        story.fires(ConfirmOverdue).expect("conferenced", "look").is_unknown("read_calls")
+        assert story.session.parties["agent"].desired_end_on_exit
+    story.fires(ConfirmOverdue).expect("conferenced", "look")
+    assert not story.session.parties["agent"].desired_end_on_exit
+
+
+def test_read_that_shows_an_unknown_call_first_confirms_a_hold():
+    story = ordering().hold("customer")
+    story.does("customer")
+    story.fires(ConfirmOverdue).expect("conferenced", "look")
+    story.reads(conference=CONFERENCE, inside=("guest", "customer", "agent"), customer="in-progress")
+    story.expect_held("customer").expect_command("hold-1", "accepted", "done")
+
+
+def test_no_ones_leaving_ends_the_conference_while_someone_supervises():
+    story = supervised(begin=lambda: talking("warm")).complete().leaves("agent").expect("conferenced")
+    assert not any(party.desired_end_on_exit for party in story.session.parties.values())

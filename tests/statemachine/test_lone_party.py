@@ -9,12 +9,14 @@ from tests.statemachine.conference_scenarios import (
     as_conference,
     browser_talks,
     called_in,
+    parked,
     received,
     received_with_survey,
     waiting,
 )
 from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
+from tests.support.each import each
 
 
 def talks_to_customer():
@@ -156,3 +158,44 @@ def test_lone_party_is_read_for_even_if_only_the_first_callback_is_missing():
     story = Scenario().answered().convert()
     story._sequences[CONFERENCE] = 1
     story.joins("agent").joins("customer").leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+
+
+# ---- what an ended session shows -------------------------------------------------------------------------------
+
+
+def survey_without_conference():
+    story = received_with_survey().later(60_000).sweep_finds("conference-missing")
+    return story.reads(customer="in-progress", agent="completed")
+
+
+def held_guest():
+    story = with_held_customer(conferenced).joins("guest")
+    story.legs["guest"].held = True
+    return story.changes("guest").end()
+
+
+@each("begin", [
+    held_guest,
+    survey_without_conference,
+    lambda: received_with_survey().leaves("agent").fires(LoneOverdue),
+    lambda: parked().end(),
+])  # fmt: skip
+def test_session_that_has_ended_shows_no_one_in_a_conference_on_hold_or_parked(begin):
+    session = begin().expect("ended", *begin().words(), phase="").session
+    assert not [party for party in session.parties.values() if party.in_conference or party.held]
+    assert (session.parked_by, session.parked_until_ms) == ("", 0)
+
+
+@each("begin, reason", [
+    (lambda: conferenced().call("agent", "completed").leaves("customer"), "customer-left"),
+    (lambda: conferenced().leaves("agent").leaves("customer"), "agent-left"),
+    (lambda: put_out("agent").call("customer", "completed"), "customer-left"),
+])  # fmt: skip
+def test_party_whose_leaving_ended_the_conference_left_first(begin, reason):
+    """Callbacks may be out of order."""
+    begin().expect("ended", "end room", reason=reason)
+
+
+def put_out(name):
+    """The end of the conference has put someone out, and that call is over, too."""
+    return conferenced().leaves(name, status="", reason="moderator_ended_conference").call(name, "completed")

@@ -81,3 +81,10 @@ def test_join_after_the_party_has_left_is_a_new_one():
     story.leaves("customer", status="in-progress").joins("customer", starts=False).expect("conferenced")
     assert story.session.parties["customer"].in_conference
     assert story.session.parties["customer"].conference_sequence == 3
+
+
+def test_caller_who_was_received_hears_no_music_and_may_be_moved_away():
+    story = received()
+    assert {party.wait_audio for party in story.session.parties.values()} == {""}
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    assert story.session.parties["customer"].is_gone

@@ -4,7 +4,14 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, OpeningOverdue, ParkOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.conference_scenarios import DAVE, parked, parked_from_bridge, received, retrieving
+from tests.statemachine.conference_scenarios import (
+    DAVE,
+    as_conference,
+    parked,
+    parked_from_bridge,
+    received,
+    retrieving,
+)
 from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
@@ -308,3 +315,14 @@ def test_customer_in_a_conference_started_by_a_departed_party_is_held_for_music(
     else:
         story.conference_starts().expect("conferenced", "hold customer", phase="parked")
     story.confirms("customer").expect("conferenced", phase="parked").expect_held("customer").expect_timers("park")
+
+
+def test_call_that_was_retrieved_is_no_longer_parked():
+    story = retrieving().placed("agent").gate("agent").gate("agent", "accepted").joins("agent").confirms("customer")
+    story.expect("conferenced", *FLAGS, phase="")
+    assert (story.session.parked_by, story.session.parked_until_ms) == ("", 0)
+
+
+def test_recall_of_a_parked_call_is_not_by_the_one_who_could_not_retrieve_it():
+    story = as_conference(retrieving(by="desk 9").placed("agent").call("agent", "busy")).fires(ParkOverdue)
+    assert (story.session.transfer.mode, story.session.transfer.by) == ("park", "")

@@ -385,3 +385,9 @@ def test_supervisor_released_while_ringing_fails_the_command():
 
 def test_no_one_supervises_a_session_without_a_conference():
     assert ordering(conferenced).session.parties.keys() == {"customer", "agent"}
+
+
+def test_refusals_are_counted_from_the_last_mode_that_worked():
+    story = supervised().supervise("whisper", "second").update_refused("supervisor")
+    story.expect("conferenced", "whisper supervisor").confirms("supervisor").supervise("barge", "third")
+    story.update_refused("supervisor").expect("conferenced", "barge supervisor")

@@ -4,7 +4,8 @@ import pytest
 
 from conferral.statemachine.events import AgeOverdue, ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import (
     FLAGS,
     blind_from_bridge,
@@ -246,3 +247,58 @@ def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():
     story = conferenced().transfer("consult").confirms("agent").expect("transferring", "hold customer")
     story.fires(ConfirmOverdue).expect("transferring", "look").cancel().expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()
+
+
+def test_targets_that_still_ring_when_another_has_the_call_count_as_cancelled():
+    story = dialing("warm", BOB, CAROL).placed("target-1").placed("target-2").takes_part("target-1")
+    story.complete().leaves("agent").expect_attempts((BOB, "answered"), (CAROL, "cancelled"))
+
+
+def test_transfer_fails_when_the_session_grows_too_old():
+    talking("warm").fires(AgeOverdue).expect_transfer("failed", "too-old")
+
+
+def test_transfers_of_a_session_are_numbered():
+    story = talking("warm").cancel().leaves("target").confirms("agent").transfer("warm", command_id="transfer-2")
+    assert story.session.transfer.number == 2
+
+
+def test_agent_who_was_released_has_not_left_first():
+    story = outbound().transfer("blind")
+    story.succeeds("redirect_call", "customer", story.session.open_redirects[0])
+    story.dial_ends("completed", call_status="completed", party="agent").call("customer", "completed")
+    story.expect("ended", reason="customer-left")
+
+
+def test_agent_who_ended_the_conference_left_for_the_reason_that_it_names():
+    story = conferenced().transfer("warm").conference_ends(by="agent", reason="last-participant-left")
+    assert story.session.parties["agent"].left_reason == "last-participant-left"
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_agent_who_left_while_a_transfer_is_prepared_has_the_status_that_a_read_shows(status):
+    story = Scenario().answered().transfer("warm").fires(ConvertOverdue).reads(customer="in-progress", agent=status)
+    assert story.session.parties["agent"].left_reason == status
+
+
+def test_customer_whose_hold_was_not_confirmed_is_not_held_in_the_next_conference():
+    story = conferenced().transfer("consult").confirms("agent").expect("transferring", "hold customer")
+    story.conference_ends(by="agent").expect("transferring", phase="blind")
+    assert not story.session.parties["customer"].desired_hold
+
+
+def test_agent_of_a_transfer_that_was_taken_back_can_be_hung_up():
+    story = outbound().transfer("blind").fails("redirect_call", "customer", code=21218).expect("bridged")
+    story.convert().joins("customer").joins("agent").expect("conferenced", *FLAGS)
+    ordering(lambda: story).remove("agent").expect("conferenced", "hang up agent")
+
+
+def test_target_that_was_given_up_is_hung_up_when_it_rings_after_all():
+    story = dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue)
+    story.expect("transferring", "find target").fires(DialOverdue).call("target", "ringing")
+    assert "hang up target" in story.words()
+
+
+def test_dial_whose_outcome_names_no_call_is_not_timed():
+    story = dialing("warm")
+    story.succeeds("create_participant", "target", story.legs["target"].dial).expect_timers()

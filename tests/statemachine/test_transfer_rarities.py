@@ -42,6 +42,7 @@ def test_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_music(co
     story.call("agent", "completed")
     story.fails("update_participant", "customer", code=code, effect_id=hold.effect_id)
     story.expect("transferring", "move customer", phase="blind")
+    assert not story.session.parties["customer"].desired_hold
 
 
 def test_whispering_that_twilio_refuses_twice_during_a_transfer_becomes_listening():

@@ -296,12 +296,12 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
     reads = False
     for party in tuple(draft.session.parties.values()):
         # The time starts with the first callback or outcome.
-        is_due = 0 < party.dial_check_at_ms <= draft.now_ms
+        is_due = _is_past(draft, party.dial_check_at_ms)
         if not party.dial_id or party.is_gone or party.takes_part:
             continue
         if not is_due:
             # A failed call rings no one, whatever is reported late: its caller would wait for the whole ring time.
-            if 0 < early_read_at_ms(draft, party) <= draft.now_ms:
+            if _is_past(draft, early_read_at_ms(draft, party)):
                 reads = True
                 rings_ms = draft.now_ms - party.dialed_at_ms
                 wait_ms = draft.policy.dial_read_wait_ms if party.answered else 2 * rings_ms
@@ -322,6 +322,11 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
     if reads:
         read_calls(draft, event)
     set_dial_timer(draft)
+
+
+def _is_past(draft: Draft, at_ms: int) -> bool:
+    """Whether a time is set and over."""
+    return bool(at_ms) and at_ms <= draft.now_ms
 
 
 def read_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
@@ -423,7 +428,7 @@ def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
     _hang_up_again(draft, draft.session.parties[AGENT])
     arriving = draft.transfer.stage is TransferStage.MOVING_CUSTOMER
     again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
-    _read_stage_again(draft, max(1, again_ms) if arriving else draft.policy.confirm_interval_ms)
+    _read_stage_again(draft, again_ms if arriving else draft.policy.confirm_interval_ms)
     read_calls(draft, event)
 
 
