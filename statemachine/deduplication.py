@@ -67,7 +67,7 @@ class SeenEvents(BaseRecord, frozen=True):
         highest, stored_bits = self.windows.get(source, (sequence, b""))
         bits = _integer_of(stored_bits)
         if sequence > highest:
-            bits = bits << min(sequence - highest, WINDOW_BITS) & (1 << WINDOW_BITS) - 1
+            bits = (bits << min(sequence - highest, WINDOW_BITS)) % (1 << WINDOW_BITS)
             highest = sequence
         if highest - sequence < WINDOW_BITS:
             bits |= 1 << (highest - sequence)

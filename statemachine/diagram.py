@@ -244,10 +244,11 @@ def _section(state: State, meaning: str) -> str:
     rows = [row for row in TABLE if row.source is state and row.event is not Automatic]
     for row in rows:
         alone = sum(other.event is row.event for other in rows) == 1
-        lines.append(f"| `{row.event.name}` | {_when(row, alone=alone)} | {_target(row)} | {_follows(row)} |")
+        when = _when(row) or ("always" if alone else "otherwise")
+        lines.append(f"| `{row.event.name}` | {when} | {_target(row)} | {_follows(row)} |")
     if AUTOMATIC_ROWS[state]:
         lines += ["", f"While {state}:", "", "| As soon as | Goes to | Result |", "| --- | --- | --- |"]
-    lines += [f"| {_when(row, alone=False)} | {_target(row)} | {_follows(row)} |" for row in AUTOMATIC_ROWS[state]]
+    lines += [f"| {_when(row)} | {_target(row)} | {_follows(row)} |" for row in AUTOMATIC_ROWS[state]]
     ignored = [
         f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |"
         for entry in IGNORED
@@ -299,17 +300,17 @@ def _events() -> str:
     return "\n".join(lines)
 
 
-def _when(row: Transition, *, alone: bool) -> str:
+def _when(row: Transition) -> str:
     stages = f"in {', '.join(map(_name, row.stages))}" if row.stages else ""
     if row.guard is None:
-        return stages or ("always" if alone else "otherwise")
+        return stages
     guard = _cell(re.sub(r"^Whether ", "", _summary(row.guard)).rstrip("."))
     return f"{stages}: {guard}" if stages else guard
 
 
 def _summary(thing: object) -> str:
     """Return the first paragraph of a docstring on one line."""
-    return " ".join((thing.__doc__ or "").strip().split("\n\n", 1)[0].split())
+    return " ".join((thing.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 def _cell(text: str) -> str:

@@ -104,3 +104,17 @@ def test_no_one_is_flagged_in_a_conference_that_is_over():
 def test_recording_ends_with_its_conference_and_that_of_a_call_goes_on(begin, is_kept):
     story = begin().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
     assert (story.session.recording is not None) is is_kept
+
+
+BY_FLAG = "participant-with-end-conference-on-exit-left"
+
+
+@each("by, reason, state", [
+    ("agent", BY_FLAG, "transferring"),
+    ("", BY_FLAG, "transferring"),
+    ("customer", BY_FLAG, "ended"),
+    ("", "last-participant-left", "ended"),
+])  # fmt: skip
+def test_end_of_the_conference_is_survived_only_if_the_agent_caused_it(by, reason, state):
+    story = conferenced().transfer("warm").conference_ends(by=by, reason=reason)
+    assert story.session.state == state

@@ -2,11 +2,12 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue
+from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
 from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import outbound
+from tests.support.each import each
 
 
 def converting() -> Orders:
@@ -136,3 +137,36 @@ def test_redirects_are_numbered():
     story.succeeds("redirect_call", "agent", first.effect_id).fires(ConvertOverdue).later(2_000)
     story.reads(customer="in-progress", agent="in-progress").expect("converting", "move agent")
     assert (first.attempt, story.last.effects[0].attempt) == (1, 2)
+
+
+def moved_for_transfer() -> Scenario:
+    """The agent's leg is moved for a warm transfer, which ended the customer's `<Dial>`."""
+    story = Scenario().answered().transfer("warm")
+    return story.succeeds("redirect_call", "agent", story.last.effects[0].effect_id).dial_ends("completed")
+
+
+@each("happens, state", [
+    (lambda story: story.call("agent", "in-progress"), "converting"),
+    (lambda story: story.joins("guest").leaves("guest"), "converting"),
+    (lambda story: story.joins("agent").leaves("agent", status="in-progress"), "converting"),
+    (lambda story: story.joins("agent").leaves("agent", status="", reason="participant_updated_via_api"), "converting"),
+    (lambda story: story.joins("agent").leaves("agent"), "transferring"),
+    (lambda story: story.call("agent", "completed"), "transferring"),
+    (lambda story: story.call("customer", "completed"), "ended"),
+])  # fmt: skip
+def test_transfer_goes_on_without_the_agent_only_if_that_call_is_over(happens, state):
+    assert happens(moved_for_transfer()).session.state == state
+
+
+@each("joined, state", [((), "ended"), (("agent",), "ended"), (("customer",), "transferring")])
+def test_transfer_of_one_who_can_not_be_moved_goes_on_only_with_the_customer(joined, state):
+    story = moved_for_transfer().fires(ConvertOverdue).fails("read_calls", status=500)
+    for name in joined:
+        story.joins(name)
+    assert story.later(10_000).fires(RepairOverdue).session.state == state
+
+
+def test_guest_without_the_customer_is_no_conversation():
+    story = converting().fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("guest",))
+    assert story.session.state == "ended"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.statemachine.command_scenarios import Orders, ordering
+from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
 
@@ -43,3 +43,12 @@ def test_removal_waits_for_the_end_of_the_call(state: str, outcome: str):
     else:
         story.leaves("guest").expect(state)
     story.expect_command("remove-1", "accepted", "done").expect_no_orders()
+
+
+def test_outcome_of_a_hang_up_says_nothing_of_another_one():
+    story = added().remove("lawyer").expect("conferenced", "hang up lawyer")
+    (first,) = story.last.effects
+    story.remove("agent", "remove-2").expect("conferenced", "hang up agent")
+    story.fails("hang_up_call", "lawyer", effect_id=first.effect_id)
+    pending = {party.name for party in story.session.parties.values() if party.hang_up_effect_id}
+    assert pending == {"agent"}

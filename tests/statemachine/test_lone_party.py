@@ -199,3 +199,16 @@ def test_party_whose_leaving_ended_the_conference_left_first(begin, reason):
 def put_out(name):
     """The end of the conference has put someone out, and that call is over, too."""
     return conferenced().leaves(name, status="", reason="moderator_ended_conference").call(name, "completed")
+
+
+def test_conference_that_was_ended_is_not_ended_again_for_its_guest():
+    conferenced().joins("guest").end().succeeds("hang_up_call", "customer").expect("ended")
+
+
+def test_supervisor_who_is_about_to_be_dialed_is_not_waited_for():
+    assert "lone" in orders(conferenced()).supervise().leaves("agent").session.timers
+
+
+def test_customer_whose_bridge_is_reported_over_late_has_not_gone_elsewhere():
+    story = received_with_survey().dial_ends("completed", dial="bridge")
+    assert not story.session.parties["customer"].is_gone

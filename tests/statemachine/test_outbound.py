@@ -279,3 +279,8 @@ def test_only_a_dial_that_twilio_refuses_is_repeated_with_another_number(status,
 
 def test_number_that_twilio_takes_for_the_agent_is_shown_to_the_customer():
     assert taken(caller_id="+14155550177").session.options.caller_id == "+14155550177"
+
+
+def test_call_that_the_sweep_finds_after_the_end_is_hung_up_although_a_dial_is_still_unknown():
+    story = as_conference(called().unknown_outcome("agent").end()).sweep_finds("call-live", "agent")
+    story.expect("ended", "hang up a call")
