@@ -32,8 +32,8 @@ def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
     An agent whose call continues elsewhere doesn't count: then a leg is on its way, and Conferral waits for it.
     """
     inside = {seen.call_sid for seen in event.participants}
-    customer, agent = draft.session.parties.get(CUSTOMER), draft.session.parties.get(AGENT)
-    if customer is None or agent is None or customer.call_sid not in inside or len(inside) < 2:
+    customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
+    if customer.call_sid not in inside or len(inside) < 2:
         return False
     is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
     return is_over or agent.call_sid in inside

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConferenceFound, DialOverdue, LoneOverdue, ParticipantFound
+from conferral.statemachine.events import ConferenceFound, DialOverdue, LeaveOverdue, LoneOverdue, ParticipantFound
 from conferral.statemachine.states import SuperviseMode
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
@@ -201,6 +201,12 @@ def test_customer_talking_to_the_party_that_took_the_call_is_not_hung_up():
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
     assert story.session.parties["customer"].address == CUSTOMER_NUMBER
     story.expect_parties(customer="connected", agent="connected")
+
+
+def test_customer_talking_to_another_party_is_not_hung_up_when_the_agent_is_known_to_be_gone():
+    story = with_target(Scenario().answered().call("agent", "completed").fires(LeaveOverdue).expect("bridged", "look"))
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "target"))
+    story.expect("conferenced", "flag customer", "flag agent", phase="")
 
 
 def test_running_transfer_continues():
