@@ -335,6 +335,10 @@ class Session(BaseRecord, frozen=True):
         """The parties that the running transfer has dialed."""
         return tuple(party for party in self.parties.values() if party.is_target)
 
+    def is_former_conference(self, conference_sid: str) -> bool:
+        """Whether the session has left a conference, and not come back to it."""
+        return conference_sid in self.former_conferences and conference_sid != self.conference_sid
+
     @property
     def participants(self) -> tuple[Party, ...]:
         """The parties in the conference."""

@@ -24,6 +24,9 @@ from conferral.statemachine.guards.waiting_party import will_rejoin
 from conferral.statemachine.session import CUSTOMER, GUEST, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, State
 
+#: The read of a stage, counted from 1, from which on a former conference is believed to be alive.
+_SHOWN_AGAIN = 2
+
 
 def note_join(draft: Draft, event: ParticipantJoined) -> None:
     """Record that a party joined."""
@@ -173,17 +176,17 @@ def apply_conference(draft: Draft, event: CallsRead) -> None:
 def apply_presence(draft: Draft, event: CallsRead) -> None:
     """Record participants that a read shows. A missing party, or the end of a conference, may not show yet.
 
-    A transfer leaves a conference for good. A waiting party's conference may be alive, although Twilio refused a dial
-    into it.
+    A former conference counts once a later read of the stage shows it, too: the customer may have come back to it
+    before the agent's leaving ended it.
     """
-    is_left = draft.state is State.TRANSFERRING and event.conference_sid in draft.session.former_conferences
-    if not event.conference_sid or is_left:
+    is_former = draft.state is State.TRANSFERRING and draft.session.is_former_conference(event.conference_sid)
+    if not event.conference_sid or (is_former and draft.transfer.stage_reads < _SHOWN_AGAIN):
         return
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)
     if event.conference_sid != draft.session.conference_sid:
         return
-    has_started = any(seen.start_on_enter for seen in event.participants if not seen.is_ringing)
+    has_started = is_former or any(seen.start_on_enter for seen in event.participants if not seen.is_ringing)
     for seen in event.participants:
         party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone or party.in_conference:

@@ -51,7 +51,7 @@ def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
 
 def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether it is late: it is about a conference that the session has left."""
-    return event.conference_sid in draft.session.former_conferences
+    return draft.session.is_former_conference(event.conference_sid)
 
 
 def is_another_conference(draft: Draft, event: ConferenceEvent) -> bool:

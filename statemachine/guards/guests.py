@@ -20,7 +20,7 @@ def unknown_participants(session: Session, event: CallsRead) -> tuple[Participan
     """Return the participants of the session's own conference who are neither parties nor former parties."""
     conference = event.conference_sid
     is_own = conference == session.conference_sid or not session.participants
-    if not is_own or conference in session.former_conferences:
+    if not is_own or session.is_former_conference(conference):
         return ()
     return tuple(
         seen

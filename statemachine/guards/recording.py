@@ -72,7 +72,7 @@ def is_paused_for_consult(draft: Draft, event: Record) -> bool:
 def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
     """Whether it is about the session's known recording."""
     recording = draft.session.recording
-    if event.of_conference and event.conference_sid in draft.session.former_conferences:
+    if event.of_conference and draft.session.is_former_conference(event.conference_sid):
         return False
     if recording is None:
         return event.of_conference

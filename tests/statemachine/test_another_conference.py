@@ -2,11 +2,11 @@
 
 import pytest
 
-from conferral.statemachine.events import Park, StageOverdue, Transfer
+from conferral.statemachine.events import ConvertOverdue, Park, RepairOverdue, StageOverdue, Transfer
 from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import parked_from_bridge, retrieving
-from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, talking
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, succeeds_all, talking
 from tests.support.each import each
 
 
@@ -85,11 +85,14 @@ def test_agent_who_ends_the_conference_ends_the_call_of_a_customer_only_in_a_par
     story.call("customer", "completed").expect("ended", reason=reason)
 
 
-def test_former_conference_that_twilio_still_lists_is_not_entered_again():
+def test_former_conference_is_entered_again_only_if_twilio_keeps_listing_it():
     story = blind_from_bridge().placed("target").conference_ends().expect("transferring", "hang up target")
     story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
     assert (story.session.conference_sid, story.session.former_conferences) == ("", (CONFERENCE,))
     assert not story.session.participants
+    story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
+    assert story.session.conference_sid == CONFERENCE
+    assert [party.name for party in story.session.participants] == ["customer"]
 
 
 def test_no_one_is_flagged_in_a_conference_that_is_over():
@@ -118,3 +121,18 @@ BY_FLAG = "participant-with-end-conference-on-exit-left"
 def test_end_of_the_conference_is_survived_only_if_the_agent_caused_it(by, reason, state):
     story = conferenced().transfer("warm").conference_ends(by=by, reason=reason)
     assert story.session.state == state
+
+
+def test_customer_who_was_back_before_the_agent_left_is_moved_out_of_the_same_conference():
+    """It had started, so the customer waits there in silence. The callback of the return was lost."""
+    story = Scenario().answered().transfer("warm").dial_ends("completed").joins("customer")
+    story.fires(ConvertOverdue).fires(RepairOverdue).expect("transferring", "hang up agent", "move customer")
+    succeeds_all(story).leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    story.call("agent", "completed").leaves("agent")
+    story.legs["customer"].starts = False
+    seen = {"customer": "in-progress", "conference": CONFERENCE, "inside": ("customer",)}
+    story.fires(StageOverdue).reads(**seen).fires(StageOverdue).reads(**seen)
+    story.expect("transferring", "look", "move customer")
+    succeeds_all(story).joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
+        "transferring", "dial target"
+    )
