@@ -169,9 +169,9 @@ class CommandBatcher:
         self._flushes.discard(task)
         while self._unanswered and self._unanswered[0].done.done():
             self._unanswered.popleft()
+        self._stop_counting(task)
         if not task.cancelled():
             task.result()
-        self._stop_counting(task)
 
     async def _send(self, batch: list[_Operation]) -> None:
         try:

@@ -119,6 +119,24 @@ def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(monkeypatc
     story(monkeypatch, body)
 
 
+def test_pipelines_that_failed_unexpectedly_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(redis: Redis) -> None:
+        def fail(_commands: list[Any], _number: int) -> Answers:
+            raise ValueError
+
+        works, redis.answer = redis.answer, fail
+        lost = []
+        for _ in range(command_batcher.PIPELINES_IN_FLIGHT_MAX):
+            lost.append(redis.start())
+            await asyncio.sleep(0.1)  # a delay: virtual time
+        redis.answer = works
+        assert await redis.start("next") == ["next"]
+        await asyncio.wait(lost)
+        assert all(isinstance(one.exception(), StoreUnreachableError) for one in lost)
+
+    story(monkeypatch, body)
+
+
 def test_silent_redis_costs_each_caller_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(redis: Redis) -> None:
         redis.takes_s = 60.0
