@@ -141,7 +141,8 @@ def retry_after_s(header: str | None, now_ms: int) -> float:
     if text.isascii() and text.isdigit():
         return float(text[:_RETRY_AFTER_DIGITS_MAX])
     try:
-        moment = parsedate_to_datetime(text).replace(tzinfo=UTC)  # HTTP dates are in UTC
+        moment = parsedate_to_datetime(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, moment.timestamp() - now_ms / 1000)
     except (ValueError, TypeError, IndexError, OverflowError):  # all seen for invalid dates
         return 0.0
