@@ -4,11 +4,13 @@ A TOML file of the operator's (`CONFERRAL_DIRECTORY`), read at start and again o
 addresses, too. Without a file, the settings apply to every called number.
 """
 
+import math
 import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from xml.sax.saxutils import escape
 
 import structlog
 
@@ -137,10 +139,9 @@ def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAt
     """Raise SettingsError if the public URL, which occurs several times in inline documents, is too long."""
     documents = TwimlBuilder.of(settings)
     longest = max((documents.longest_inline_join(attributes) for attributes in every), key=len)
-    # By how many characters the URL may grow.
-    growth = (INLINE_LENGTH_MAX - len(longest)) // longest.count(settings.public_url)
-    if growth < 0:
-        length_max = len(settings.public_url) + growth
+    if len(longest) > INLINE_LENGTH_MAX:
+        excess = (len(longest) - INLINE_LENGTH_MAX) / longest.count(escape(settings.public_url))
+        length_max = len(settings.public_url) - math.ceil(excess)
         problem = (
             f"CONFERRAL_PUBLIC_URL: must have at most {length_max} characters: Twilio takes {INLINE_LENGTH_MAX:,} in "
             "the TwiML that moves a call, and the URL occurs in it several times"

@@ -408,11 +408,12 @@ def test_the_file_is_never_read_twice_at_once(path, settings, monkeypatch):
 # ---- the length of what is sent inline ---------------------------------------------------------------------------
 
 
-def test_a_public_url_with_which_a_call_could_not_be_moved_stops_the_start(path, settings):
+@pytest.mark.parametrize("start", ["https://", "https://a/&"])
+def test_a_public_url_with_which_a_call_could_not_be_moved_stops_the_start(path, settings, start):
     path.write_text(WHOLE, "utf-8")
 
     def url_of(length):
-        return "https://" + "a" * (length - len("https://"))
+        return start + "a" * (length - len(start))
 
     with pytest.raises(SettingsError) as caught:
         load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(1500)))
