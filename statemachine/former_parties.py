@@ -32,7 +32,7 @@ def next_name(session: Session, base: str, also: Collection[str] = ()) -> str:
 def _highest(numbers: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
     found = dict(numbers)
     for base, number in filter(None, map(_numbered, names)):
-        found[base] = max(found.get(base, number), number)
+        found[base] = max(found.get(base, 0), number)
     return found
 
 

@@ -130,11 +130,8 @@ class TwilioApi(TwilioQueries):
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
         """Return Conferral's one call to this address since the dial was emitted; none if there are several."""
-        match await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms):
-            case [call]:
-                return _placed_call(call.sid, None)
-            case _:
-                return PlacedCall("")
+        found = await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
+        return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
 
     async def _update_participant(self, effect: UpdateParticipant) -> bool:
         """Source: Twilio docs, Participants subresource, "Update a Participant"."""

@@ -24,7 +24,7 @@ from conferral.statemachine.guards.waiting_party import will_rejoin
 from conferral.statemachine.session import CUSTOMER, GUEST, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, State
 
-#: The read of a stage, counted from 1, from which on a former conference is believed to be alive.
+#: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
 _SHOWN_AGAIN = 2
 
 

@@ -243,8 +243,9 @@ class _Pipeline(ClusterPipeline):
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 
-    async def execute(self, raise_on_error: bool = True, *_: Any, **_options: Any) -> list[Any]:
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
         """Send the commands; see redis-py. Redirections are always followed."""
+        del allow_redirections
         commands, self._commands = self._commands, []
         await self._client._exchange(commands)  # noqa: SLF001
         answers = [command.result for command in commands]

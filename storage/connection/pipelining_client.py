@@ -21,6 +21,7 @@ class PipeliningClient(ErrorMappingRedis):
 
     def __init__(self, client: Redis) -> None:
         super().__init__(connection_pool=client.connection_pool)
+        self.auto_close_connection_pool = True
         self._shared = PipeliningConnection(client)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -41,10 +42,10 @@ class PipeliningClient(ErrorMappingRedis):
             replies = await self._shared.exchange(packed, len(commands))
         return [self._answer(args[0], options, reply) for (args, options), reply in zip(commands, replies, strict=True)]
 
-    async def aclose(self, *_: Any, **_options: Any) -> None:
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections; running commands fail."""
         self._shared.close()
-        await super().aclose(close_connection_pool=True)
+        await super().aclose(close_connection_pool)
 
     def _answer(self, name: Any, options: Mapping[str, Any], reply: Any) -> Any:
         if isinstance(reply, Exception) or name not in self.response_callbacks:

@@ -37,7 +37,7 @@ async def own_name(client: Client) -> tuple[str, bool]:
         raise
     except StoreError:  # some managed servers refuse CLIENT LIST
         return name, False
-    return name, is_open.get(name) is True
+    return name, bool(is_open.get(name))
 
 
 async def list_open(client: Client, connections: Collection[str]) -> dict[str, bool]:

@@ -39,11 +39,9 @@ class CallerIdChecker:
         """Raise BadCommandError, without the number, unless Twilio confirms that the account has it."""
         if number in self._own_numbers():
             return
-        known = self._answers.get(number)
-        if known is None or self._clock.monotonic_s() >= known[1]:
+        is_ours, until_s = self._answers.get(number, (False, 0.0))
+        if self._clock.monotonic_s() >= until_s:
             is_ours = await self._read_account(number)
-        else:
-            is_ours = known[0]
         if not is_ours:
             raise BadCommandError("caller_id: not a number in the account")
 
