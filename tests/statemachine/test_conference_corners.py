@@ -106,7 +106,7 @@ def test_hold_that_is_refused_before_the_start_is_requested_again_once_a_read_sh
     assert [word for word in story.words() if word == "hold agent"] == effects
 
 
-def test_only_who_comes_first_waits_for_the_conference_to_start():
+def test_only_the_first_to_join_waits_for_the_conference_to_start():
     story = conferenced().leaves("customer", status="in-progress").joins("customer", starts=False)
     assert not story.session.parties["customer"].waits_for_start
 

@@ -159,7 +159,7 @@ def test_transfer_goes_on_without_the_agent_only_if_that_call_is_over(happens, s
 
 
 @each("joined, state", [((), "ended"), (("agent",), "ended"), (("customer",), "transferring")])
-def test_transfer_of_one_who_can_not_be_moved_goes_on_only_with_the_customer(joined, state):
+def test_transfer_whose_conversion_fails_goes_on_only_with_the_customer(joined, state):
     story = moved_for_transfer().fires(ConvertOverdue).fails("read_calls", status=500)
     for name in joined:
         story.joins(name)

@@ -209,7 +209,7 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterSe
             reading = asyncio.create_task(access.read(0, 10))
 
     async with asyncio.timeout(FAILOVER_S):
-        # Not only: the client may have repeated a request that lost its answer.
+        # There may be more: the client may have repeated a request whose answer was lost.
         while added.decode() not in [entry.entry_id for entry in await eventually(read)]:
             pass
     await asyncio.wait([reading])

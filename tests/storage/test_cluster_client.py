@@ -105,7 +105,7 @@ def test_key_is_found_among_the_words_of_a_command(words: tuple[Any, ...], key: 
 @pytest.mark.parametrize("count", [1, 8, 9])
 @pytest.mark.parametrize("before", [(), (ASK, TRY_AGAIN)])
 async def test_redirections_are_followed_eight_times(before: tuple[Exception, ...], count: int) -> None:
-    """After a pause for a slot that is being moved, from the start."""
+    """A pause for a slot that is being moved resets the count."""
     a, b = Node("a:1", *before[:1], ASK), Node("b:1", *before[1:], *[ASK] * (count - 1), "done")
     async with cluster_of(a=a, b=b) as client:
         if count <= 8:

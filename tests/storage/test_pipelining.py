@@ -209,7 +209,7 @@ async def test_server_out_of_reach_fails_every_exchange_and_attempts_are_shared(
     await client.aclose()
 
 
-async def test_attempt_to_connect_that_no_one_waits_for_any_more_is_not_reported(tmp_path: Path) -> None:
+async def test_attempt_to_connect_that_no_one_awaits_anymore_is_not_reported(tmp_path: Path) -> None:
     reports: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, report: reports.append(report))
     client = make_client(f"unix://{tmp_path}/none.sock")

@@ -61,7 +61,7 @@ class ListingHttp(ScriptedHttp):
 
 
 class Shortest(random.Random):
-    """Of the waits that chance may choose, the shortest."""
+    """Always picks the shortest wait."""
 
     def random(self) -> float:
         return 0.0

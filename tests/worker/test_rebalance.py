@@ -1,4 +1,4 @@
-"""When a worker takes free partitions, and when it hands one over. What it sees of the others is played."""
+"""When a worker takes free partitions, and when it hands one over. The other workers are simulated."""
 
 import asyncio
 from types import SimpleNamespace

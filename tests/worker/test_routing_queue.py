@@ -61,7 +61,7 @@ class Cluster:
         )  # fmt: skip
 
     def queue(self) -> RoutingQueue:
-        """One of its own, besides the router's."""
+        """A separate queue, next to the router's."""
         return RoutingQueue(
             self.client, KEYS, self.metrics, self.stop, allowed=ALLOWED, names=dict, conference_names=CONFERENCE_NAMES,
             caller_ids=self.caller_ids,
