@@ -5,6 +5,7 @@ no attribute 'writelines'` after another task has closed it. In each case the co
 connection unusable. `DataError` is different: the arguments are at fault.
 """
 
+import asyncio
 from types import TracebackType
 from typing import Any, Literal
 
@@ -45,13 +46,25 @@ class _ErrorMappingMixin:
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
         behind: Any = super()
+        cancellations = _cancellations()
         with as_connection_error(self):
             await behind.send_packed_command(*arguments, **options)
+        if _cancellations() > cancellations:
+            # redis-py sends with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation if the command has
+            # just left. Source: github.com/python/cpython/issues/86296
+            await behind.disconnect(nowait=True)
+            raise asyncio.CancelledError
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         behind: Any = super()
         with as_connection_error(self):
             return await behind.read_response(*arguments, **options)
+
+
+def _cancellations() -> int:
+    """Return how often the running task has been canceled."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def map_errors(connection_class: type[Any]) -> type[Any]:

@@ -1,5 +1,6 @@
 """Whatever redis-py raises over a broken connection is an outage, and the connection after it is a good one."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -64,6 +65,24 @@ async def test_any_error_of_a_connection_is_an_outage_and_passes(
                 if name != "RedisError":
                     assert isinstance(caught.value, StoreUnreachableError), (way, name)
                 assert await ask(client, way) == b"value", (way, name)
+
+
+@pytest.mark.redis
+async def test_cancellation_at_any_moment_ends_a_command(client: Client) -> None:
+    async def ask_for_ever() -> None:
+        while True:
+            await client.echo("sent by the canceled task")
+
+    for iterations in range(40):
+        task, cancellations = asyncio.create_task(ask_for_ever()), 0
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        while not task.done():
+            task.cancel()
+            cancellations += 1
+            await asyncio.wait([task], timeout=1.0)
+        assert cancellations == 1, f"lost after {iterations} iterations of the event loop"
+        assert await client.echo("sent next") == b"sent next"
 
 
 async def test_mistake_in_what_is_sent_is_no_outage() -> None:
