@@ -74,8 +74,11 @@ class Draft:
         return new_id
 
     def set_timer(self, timer: type[TimerExpired], after_ms: int) -> None:
-        """Set a timer, replacing one of the same name."""
-        self.change(timers={**self.session.timers, timer.timer: self.now_ms + after_ms})
+        """Set a timer, replacing one of the same name.
+
+        It is never due in the past: it could have fired at that time before, and would count as a duplicate.
+        """
+        self.change(timers={**self.session.timers, timer.timer: self.now_ms + max(0, after_ms)})
 
     def cancel_timers(self, *timers: type[TimerExpired]) -> None:
         """Cancel those of the timers that are set."""

@@ -111,8 +111,9 @@ def reconcile(draft: Draft, _event: Event) -> None:
     pending = {party.pending_update for party in draft.session.parties.values()}
     is_urgent = not pending <= {"", ParticipantUpdate.SET_END_ON_EXIT}
     wait_ms = draft.policy.confirm_ms if is_urgent else draft.policy.flag_confirm_ms
-    known_ms = draft.session.timers.get(ConfirmOverdue.timer, draft.now_ms + wait_ms)
-    draft.set_timer(ConfirmOverdue, min(wait_ms, known_ms - draft.now_ms))
+    known_ms = draft.session.timers.get(ConfirmOverdue.timer)
+    if known_ms is None or known_ms > draft.now_ms + wait_ms:
+        draft.set_timer(ConfirmOverdue, wait_ms)
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:

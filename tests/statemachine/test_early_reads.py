@@ -31,6 +31,15 @@ def test_ringing_phone_is_read_less_and_less_often_and_given_up_after_its_ring_t
     )
 
 
+def test_dial_is_checked_again_if_its_timer_fired_late_and_its_phone_still_rings():
+    story = dialing("warm", policy=Policy(), confirm=True).placed("target").later(60_000).fires(DialOverdue)
+    story.expect("transferring", "look")
+    story.reads(target="ringing", conference=CONFERENCE, inside=("customer", "agent")).later(100)
+    story.call("target", "ringing")
+    assert story.session.timers["dial"] == story.now_ms
+    story.fires(DialOverdue).expect("transferring", "look")
+
+
 def test_answered_phone_and_a_bridged_one_are_not_read_early():
     story = dialing("blind", policy=Policy(), confirm=True).placed("target").gate("target")
     assert story.session.timers["dial"] - story.now_ms == 60_000
