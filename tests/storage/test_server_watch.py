@@ -44,6 +44,18 @@ async def test_server_met_first_counts_as_new_by_its_own_uptime(server: list[Any
     assert not watch.has_changed_recently()
 
 
+async def test_server_that_answers_no_check_may_be_another_one(server: list[Any]) -> None:
+    watch, stop = ServerWatch(None, Hands(500.0)), asyncio.Event()
+    await watch._check()
+    assert not watch.has_changed_recently()
+    server.clear()
+    watching = asyncio.create_task(watch.run(stop))
+    await asyncio.sleep(0)
+    assert watch.has_changed_recently()
+    stop.set()
+    await watching
+
+
 async def test_another_server_counts_as_new_for_a_minute_and_a_silent_one_until_it_answers(server: list[Any]) -> None:
     clock = Hands(500.0)
     watch = ServerWatch(None, clock)

@@ -496,3 +496,4 @@ def test_an_agent_who_is_rung_again_hears_what_failed(reason, phrase):
 
 def test_a_language_without_words_hears_english():
     assert sentence_in(Phrase.BUSY, "it-IT") == sentence_in(Phrase.BUSY, "en-US")
+    assert sentence_in(Phrase.BUSY, "es-MX") == sentence_in(Phrase.BUSY, "es-ES") != sentence_in(Phrase.BUSY, "en-US")

@@ -120,7 +120,7 @@ def idempotency_key_of(request: web.Request) -> str:
     if not provided or not provided[0]:
         return ""
     text = provided[0]
-    key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    key = text[1:-1] if text[0] == text[-1] == '"' else text
     if reason := id_error(key):
         raise RequestError(ErrorType.INVALID, f"{KEY_HEADER} {_KEY_RULE if reason == ID_RULE else reason}")
     return key
