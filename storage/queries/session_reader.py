@@ -109,15 +109,23 @@ class SessionReader:
             named: Must match the pattern of ids, since it becomes part of a key.
         """
         call_key, session_key = self.keys.call(named), self.keys.session(named)
-        answers: tuple[Any, Any] = await asyncio.gather(
-            self.client.get(call_key), self.client.exists(session_key), return_exceptions=True
-        )
+        answers: Sequence[Any]
+        if node_of(self.client, call_key) == node_of(self.client, session_key):
+            pipeline = self.client.pipeline()
+            pipeline.get(call_key)
+            pipeline.exists(session_key)
+            with store_errors():
+                answers = await pipeline.execute(raise_on_error=False)
+        else:
+            answers = await asyncio.gather(
+                self.client.get(call_key), self.client.exists(session_key), return_exceptions=True
+            )
         of_call, exists = answers
         with store_errors():
             if isinstance(exists, BaseException):
                 raise exists
             if exists:
-                return named  # even if the call's node, on a cluster, does not answer
+                return named  # even if the call's key is damaged, or its node on a cluster does not answer
             if isinstance(of_call, BaseException):
                 raise of_call
         return None if of_call is None else str(of_call.decode(errors="replace"))
