@@ -246,7 +246,8 @@ def test_an_entry_of_a_log_is_what_its_schema_says():
     judge, described = validator(STREAMS, "LogEntry"), STREAMS["components"]["schemas"]["LogEntry"]["properties"]
 
     for event in (received, failed):
-        entry = log_entry(event, step(before, event, 1_000), before, 1_000)
+        made = step(before, event, 1_000)
+        entry = log_entry(event, made, before, 1_000, session_codec.changes(made.session, before).public)
 
         judge.validate(entry)
         assert entry.keys() - described.keys() == set()
