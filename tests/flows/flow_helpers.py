@@ -19,7 +19,7 @@ CAROL = "client:carol"
 CONFERENCE_OVER = 13236
 #: The longest that a customer may hear nothing between one voice or audio and the next, real seconds: a REST request, a
 #: webhook or two, and a margin for a busy machine.
-GAP_MAX_S = 0.3
+GAP_MAX_S = 0.5
 
 
 class Talk(NamedTuple):
