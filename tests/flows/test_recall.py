@@ -218,34 +218,31 @@ async def test_nothing_but_the_end_is_allowed_while_the_agent_is_rung_again(syst
 
 
 async def while_the_agent_rings(system, talk):
-    system.agent_phone.script_in_turn(rings())
     await system.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
 
 
 async def while_the_agent_hears_why(system, talk):
-    system.agent_phone.script_in_turn(answers())
     await until_hears(system, await dialed(system.sandbox, AGENT, 2), f"{COMING_BACK}The other line is busy.")
 
 
 async def in_the_pause(system, talk):
-    system.agent_phone.script_in_turn(busy(), rings())
     await system.until(talk.session, **{"transfer.reason": "busy, recall busy"})
 
 
 async def during_the_last_sentence(system, talk):
-    system.agent_phone.script_in_turn(busy())
     await until_hears(system, talk.customer, SORRY)
 
 
-@pytest.mark.parametrize("moment, reason", [
-    (while_the_agent_rings,       "customer-left"),
-    (while_the_agent_hears_why, "customer-left"),
-    (in_the_pause,                "customer-left"),
-    (during_the_last_sentence,    "recall-failed"),
+@pytest.mark.parametrize("phone, moment, reason", [
+    ([rings()],         while_the_agent_rings,     "customer-left"),
+    ([answers()],       while_the_agent_hears_why, "customer-left"),
+    ([busy(), rings()], in_the_pause,              "customer-left"),
+    ([busy()],          during_the_last_sentence,  "recall-failed"),
 ])  # fmt: skip
-async def test_customer_who_hangs_up_meanwhile_ends_it_all(system, moment, reason):
+async def test_customer_who_hangs_up_meanwhile_ends_it_all(system, phone, moment, reason):
     talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.agent_phone.script_in_turn(*phone)
     command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
     await moment(system, talk)
     rung = system.sandbox.request_log.dials_to(AGENT)
