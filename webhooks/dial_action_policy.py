@@ -141,7 +141,7 @@ def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) 
         return _of_unknown_session(outcome, name)
     party = view.parties.get(name, PartyView())
     if view.state == State.ENDED:
-        return decide_left_alone(outcome, view)  # final: no lost second can undo it
+        return decide_left_alone(outcome, view, view.attributes)  # final: no lost second can undo it
     if party.is_leaving:
         return DialActionAnswer.HANG_UP
     if outcome.dial is DialKind.CONFERENCE:
@@ -174,29 +174,23 @@ def decide_by_child(
     The `<Dial>` is over: if the other side is still live, it was moved, so this one follows.
 
     Args:
-        attributes: The session's; for an unknown session, those that it starts with.
+        attributes: The session's; for one that no worker has decided on yet, those that it starts with.
     """
     if child_status == CallStatus.IN_PROGRESS:
         return DialActionAnswer.JOIN
-    if view is not None:
-        return decide_left_alone(outcome, view)
-    # A short call may end before a worker has decided on its session.
-    return _after_talk(outcome, attributes) if outcome.party == CUSTOMER else DialActionAnswer.HANG_UP
+    return decide_left_alone(outcome, view, attributes)
 
 
-def decide_left_alone(outcome: DialOutcome, view: SessionView) -> DialActionAnswer:
-    """Decide for a party that has no one left to talk to."""
-    if party_of(outcome, view) != CUSTOMER or not view.attributes.after_url:
+def decide_left_alone(
+    outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
+) -> DialActionAnswer:
+    """Decide for a party that has no one left to talk to; see `decide_by_child`."""
+    if party_of(outcome, view) != CUSTOMER or not attributes.after_url:
         return DialActionAnswer.HANG_UP
-    if view.state == State.ENDED:
+    if view is not None and view.state == State.ENDED:
         return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
-    return _after_talk(outcome, view.attributes)
-
-
-def _after_talk(outcome: DialOutcome, attributes: ConferenceAttributes) -> DialActionAnswer:
-    """Decide for a customer who is alone, if anyone has been there."""
     has_talked = outcome.dial is DialKind.CONFERENCE or outcome.dial_call_status in _ANSWERED_STATUSES
-    return DialActionAnswer.CONTINUE if has_talked and attributes.after_url else DialActionAnswer.HANG_UP
+    return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
 
 
 def _of_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
@@ -223,7 +217,9 @@ def _after_conference(outcome: DialOutcome, view: SessionView, name: str) -> Dia
     if name == first_waiting_party(view):
         # No other party is in yet whose leaving could have ended the conference, so the audio could not be fetched.
         return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if outcome.attempt == 1 else DialActionAnswer.HANG_UP
-    return decide_left_alone(outcome, view) if view.state == State.CONFERENCED else DialActionAnswer.HANG_UP
+    if view.state == State.CONFERENCED:
+        return decide_left_alone(outcome, view, view.attributes)
+    return DialActionAnswer.HANG_UP
 
 
 def is_waiting(view: SessionView, name: str) -> bool:
@@ -240,7 +236,7 @@ def first_waiting_party(view: SessionView) -> str:
 
 
 def _after_bridge(outcome: DialOutcome, view: SessionView) -> DialActionAnswer:
-    return decide_left_alone(outcome, view) if outcome.was_answered else _unanswered(outcome)
+    return decide_left_alone(outcome, view, view.attributes) if outcome.was_answered else _unanswered(outcome)
 
 
 def _unanswered(outcome: DialOutcome) -> DialActionAnswer:

@@ -114,8 +114,8 @@ def is_empty(draft: Draft, _event: Event) -> bool:
 def is_alone(draft: Draft) -> bool:
     """Whether a lone party, or no one, is in the conference, and no one is being dialed."""
     session = draft.session
-    second = next(islice(iterate_present(session), 1, None), None)
-    return second is None and waiting_party(draft) is None and not someone_is_being_dialed(session)
+    present = tuple(islice(iterate_present(session), 2))
+    return len(present) < 2 and waiting_party(draft) is None and not someone_is_being_dialed(session)
 
 
 def is_newly_alone(draft: Draft, _event: Event) -> bool:

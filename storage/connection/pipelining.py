@@ -144,7 +144,7 @@ class _Link(asyncio.Protocol):
         exchange = _Exchange(self._loop.create_future(), count, self._loop.time())
         self._waiting.append(exchange)
         if self._timer is None:
-            self._check_silence()
+            self._timer = self._loop.call_at(exchange.sent_at_s + self._timeout_s, self._check_silence)
         self._transport.write(packed)
         return exchange.done
 

@@ -13,6 +13,7 @@ import structlog
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import pause
+from conferral.runtime.log_rate_limit import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.commands import command_stream
@@ -79,9 +80,9 @@ class CommandRouter:
         self._monitor = LeaseMonitor()
         #: The commands read under this lease.
         self._queue: RoutingQueue | None = None
-        #: When waiting commands were last counted, and an excess last logged, monotonic seconds.
+        self._log_limit = LogRateLimit(clock)
+        #: When waiting commands were last counted, monotonic seconds.
         self._counted_at_s: float | None = None
-        self._logged_at_s: float | None = None
         #: The last entry read; while commands are in progress, the next read starts after it.
         self._last_read_id = "0"
 
@@ -183,9 +184,8 @@ class CommandRouter:
             return
         self._counted_at_s, waiting = now_s, await command_stream.count_waiting(self._client, self._keys)
         self._metrics.commands_waiting.set(waiting)
-        is_due = self._logged_at_s is None or now_s - self._logged_at_s >= LOG_EVERY_S
-        if waiting > command_stream.COMMANDS_MAX and is_due:
-            self._logged_at_s = now_s
+        is_exceeded = waiting > command_stream.COMMANDS_MAX
+        if is_exceeded and self._log_limit.count("command_limit_exceeded", LOG_EVERY_S):
             log.warning("command_limit_exceeded", count=waiting, task="router")
 
     async def _read_after(self, entry_id: str, stop: asyncio.Event) -> list[Entry]:
