@@ -1,6 +1,7 @@
 // Keyboard shortcuts: global ones, and those of each view. No single key changes a call.
 
 import { signal } from "@preact/signals";
+import { useLayoutEffect } from "preact/hooks";
 
 import { go } from "./route.js";
 
@@ -32,18 +33,20 @@ let ofView = {};
 let secondUntilMs = 0;
 
 /**
- * Registers a view's keys until the returned function is called.
+ * Registers a view's keys while the view is shown.
+ *
+ * A layout effect, since a key may arrive between a render and the paint after it.
  *
  * @param {Record<string, (event: KeyboardEvent) => void>} keys
- * @returns {() => void}
+ * @param {unknown[]} inputs What the handlers depend on, as in `useEffect`.
  */
-export function useKeys(keys) {
-  ofView = keys;
-  return () => {
-    if (ofView === keys) {
+export function useKeys(keys, inputs) {
+  useLayoutEffect(() => {
+    ofView = keys;
+    return () => {
       ofView = {};
-    }
-  };
+    };
+  }, inputs);
 }
 
 /** Starts listening. */

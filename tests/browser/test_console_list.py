@@ -100,6 +100,27 @@ async def test_names_from_outside_do_nothing_but_show(redis_server, console, win
         assert await page.locator("img").count() == 0
 
 
+async def test_a_key_between_render_and_paint_is_the_new_views(redis_server, console, windows):
+    with redis_server.client() as redis:
+        put_all(redis, crowd(2, await now_ms(redis)))
+    page = await opened(windows, console)
+    await expect(rows_of(page)).to_have_count(2)
+    is_rendered = await page.evaluate(
+        """async (id) => {
+            const changed = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+            location.hash = `#session/${id}`;
+            await changed;
+            for (let turn = 0; turn < 20; turn++) await Promise.resolve(); // Preact renders in a microtask
+            const isRendered = document.getElementById("search") === null;
+            document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+            return isRendered;
+        }""",
+        session_id(1),
+    )
+    assert is_rendered, "the key came before the new view"
+    await expect(rows_of(page)).to_have_count(2)
+
+
 async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     with redis_server.client() as redis:
         put_all(redis, crowd(12, await now_ms(redis)))

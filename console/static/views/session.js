@@ -1,7 +1,6 @@
 // Session view: what it waits for, who hears whom, its state, its timeline, and its commands.
 
 import { html } from "htm/preact";
-import { useEffect } from "preact/hooks";
 
 import { useKeys } from "../keys.js";
 import { State, Trouble } from "../parts/badges.js";
@@ -31,7 +30,7 @@ const PARTS = [
 /** The view. */
 export function Session() {
   const { id, choices } = route.value;
-  useEffect(() => useKeys({ Escape: () => (choices.get("at") ? look(null) : go("sessions")) }), [choices.get("at")]);
+  useKeys({ Escape: () => (choices.get("at") ? look(null) : go("sessions")) }, [choices.get("at")]);
   const found = session.value;
   const isMine = found !== null && (found.id === id || found.asked === id);
   if (!isMine) {

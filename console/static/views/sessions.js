@@ -1,7 +1,6 @@
 // List of calls: those that need attention first.
 
 import { html } from "htm/preact";
-import { useEffect } from "preact/hooks";
 
 import { ONLY, SORTS, filterOf } from "../filtering.js";
 import { useKeys } from "../keys.js";
@@ -19,20 +18,19 @@ const LIVE = ["bridged", "converting", "conferenced", "transferring"];
 
 /** The view. */
 export function Sessions() {
-  useEffect(
-    () =>
-      useKeys({
-        "/": () => document.getElementById("search").focus(),
-        j: () => move(1),
-        k: () => move(-1),
-        ArrowDown: () => move(1),
-        ArrowUp: () => move(-1),
-        Home: () => move(-Infinity),
-        End: () => move(Infinity),
-        Enter: openChosen,
-        Escape: clearSearch,
-        p: togglePause,
-      }),
+  useKeys(
+    {
+      "/": () => document.getElementById("search").focus(),
+      j: () => move(1),
+      k: () => move(-1),
+      ArrowDown: () => move(1),
+      ArrowUp: () => move(-1),
+      Home: () => move(-Infinity),
+      End: () => move(Infinity),
+      Enter: openChosen,
+      Escape: clearSearch,
+      p: togglePause,
+    },
     [],
   );
   return html`
