@@ -45,6 +45,8 @@ class Policy:
     dial_slack_ms: int = 10_000
     #: How long a call that was answered may stay in the gate.
     gate_timeout_ms: int = 60_000
+    #: After how long a call in the gate is read, in case its end was not reported.
+    gate_read_ms: int = 30_000
     #: After how long a dial that no one has answered is read, in case its failure was not reported.
     ring_read_ms: int = 6_000
     #: Delay between the read of an overdue dial and giving it up.

@@ -297,7 +297,9 @@ def note_answered(draft: Draft, name: str) -> None:
     # on hold.
     wait_ms = draft.policy.leave_check_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     if party.is_gated:
-        wait_ms = draft.policy.gate_timeout_ms + _briefing_ms(party)
+        # No one waits in a bridge: its customer is dialed after the agent's gate.
+        gate_ms = draft.policy.gate_timeout_ms if draft.state is State.BRIDGED else draft.policy.gate_read_ms
+        wait_ms = gate_ms + _briefing_ms(party)
     answered_at_ms = party.answered_at_ms or draft.now_ms
     due_ms = draft.now_ms + wait_ms
     read_at_ms = party.dial_read_at_ms if party.answered else 0
@@ -337,6 +339,12 @@ def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
     if is_awaited and not briefing_ms:
         # They join at once, but its callback may take seconds: the party on hold would not hear them meanwhile.
         draft.change_party(waiting, desired_hold=False)
+
+
+def may_still_join(draft: Draft, party: Party) -> bool:
+    """Whether a party answered so recently that it may be in the gate, or joining: read rather than give up."""
+    gate_ms = draft.policy.gate_timeout_ms + (_briefing_ms(party) if party.is_gated else 0)
+    return party.answered and draft.now_ms - party.answered_at_ms < gate_ms
 
 
 def _briefing_ms(party: Party) -> int:

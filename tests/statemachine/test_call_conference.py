@@ -63,7 +63,7 @@ def test_agent_at_the_gate_is_not_moved_past_it():
     story = calling(confirm=True).placed("agent").gate("agent").later(20_000).sweep_finds("call-missing", "agent")
     story.expect("conferenced", "look").reads(agent="in-progress").expect("conferenced", phase="ringing")
     story.fires(DialOverdue).expect("conferenced", "look").reads(agent="in-progress").expect("conferenced")
-    story.fires(DialOverdue).expect("ended", "hang up agent", reason="agent-failed")
+    story.later(60_000).fires(DialOverdue).expect("ended", "hang up agent", reason="agent-failed")
 
 
 def test_dial_of_the_agent_that_is_refused_ends_it():

@@ -224,10 +224,15 @@ def test_target_has_the_time_of_the_briefing_to_join_unless_it_was_heard_before_
     assert due_in_ms(story, "dial") == due_ms
 
 
-@pytest.mark.parametrize(("brief", "due_ms"), [("", 60_000), ("A new order.", 61_200)])
-def test_target_in_the_gate_has_a_minute_and_the_time_of_the_briefing(brief, due_ms):
+@pytest.mark.parametrize(("brief", "due_ms"), [("", 30_000), ("A new order.", 31_200)])
+def test_target_in_the_gate_is_read_after_half_a_minute_and_the_time_of_the_briefing(brief, due_ms):
     story = dialing("warm", brief=brief, confirm=True).placed("target").call("target", "ringing").gate("target")
     assert due_in_ms(story, "dial") == due_ms
+
+
+def test_agent_in_the_gate_of_a_bridge_has_a_whole_minute_because_no_one_waits():
+    story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent").expect("bridged", phase="ringing")
+    assert due_in_ms(story, "dial") == 60_000
 
 
 @pytest.mark.parametrize("timer", [RingOverdue, ConvertOverdue])

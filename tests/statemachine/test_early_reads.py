@@ -42,6 +42,6 @@ def test_dial_is_checked_again_if_its_timer_fired_late_and_its_phone_still_rings
 
 def test_answered_phone_and_a_bridged_one_are_not_read_early():
     story = dialing("blind", policy=Policy(), confirm=True).placed("target").gate("target")
-    assert story.session.timers["dial"] - story.now_ms == 60_000
+    assert story.session.timers["dial"] - story.now_ms == 30_000
     called = Scenario(Policy(), session_id="out").calls_out().placed("agent")
     assert called.session.timers["dial"] - called.now_ms == 40_000

@@ -180,7 +180,28 @@ def test_long_brief_does_not_use_up_the_time_at_the_gate():
     """Fifty seconds are said before anyone is asked anything."""
     story = dialing("blind", brief="x" * 500, confirm=True).call("agent", "completed").gate("target")
     story.expect_transfer("confirming")
-    assert story.session.timers["dial"] - story.now_ms > 60_000 + 40_000
+    assert story.session.timers["dial"] - story.now_ms > 30_000 + 40_000
+    story.later(100_000).fires(DialOverdue).expect("transferring", "look").reads(target="in-progress")
+    story.fires(DialOverdue).expect("transferring", "look").reads(target="in-progress").expect_transfer("confirming")
+
+
+@pytest.mark.parametrize("brief", ["", "x" * 100])
+def test_live_call_has_a_minute_in_the_gate_and_the_time_of_the_briefing(brief):
+    story = dialing("warm", brief=brief, confirm=True).gate("target")
+    gate_ms = 60_000 + 100 * len(brief)
+    for _read in range(2):
+        story.fires(DialOverdue).expect("transferring", "look").reads(target="in-progress").expect("transferring")
+    answered_at_ms = story.session.parties["target"].answered_at_ms
+    story.later(answered_at_ms + gate_ms - 1 - story.now_ms).fires(DialOverdue).expect("transferring", "look")
+    story.reads(target="in-progress").expect_transfer("confirming")
+    story.later(1).fires(DialOverdue).expect("conferenced", "hang up target", "flag agent")
+    story.expect_transfer("failed", "failed")
+
+
+def test_call_whose_end_in_the_gate_was_not_reported_is_noticed_within_half_a_minute():
+    story = dialing("warm", confirm=True).gate("target").fires(DialOverdue).expect("transferring", "look")
+    story.reads(target="completed").expect("conferenced", "flag agent")
+    story.expect_transfer("failed", "hung-up")
 
 
 def test_target_who_answers_while_the_customer_is_being_held_is_not_kept_waiting_for_it():

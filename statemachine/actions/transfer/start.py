@@ -18,6 +18,7 @@ from conferral.statemachine.actions.dials import (
     hang_up,
     hang_up_leaving_parties,
     mark_leaving,
+    may_still_join,
     needs_gate,
     next_label,
     note_answered,
@@ -309,7 +310,7 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
             continue
         if party.dial_check == "unknown":
             find_dialed_call(draft, party)
-        elif not party.dial_check or _was_answered_lately(draft, party):
+        elif not party.dial_check or may_still_join(draft, party):
             reads = True
             due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
             draft.change_party(party, dial_check="read", dial_check_at_ms=due_ms)
@@ -342,11 +343,6 @@ def _overdue_reason(party: Party) -> str:
     if party.answered or party.dial_check == "refused":
         return "failed"  # answered but never joined, or Twilio did not dial
     return CallStatus.NO_ANSWER if party.call_sid else "unknown"
-
-
-def _was_answered_lately(draft: Draft, party: Party) -> bool:
-    """Whether a party answered recently and should join soon: read rather than give up."""
-    return party.answered and draft.now_ms - party.answered_at_ms < draft.policy.gate_timeout_ms
 
 
 def continue_in_another_conference(draft: Draft, event: ConferenceEnded) -> None:
