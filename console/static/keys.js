@@ -100,6 +100,6 @@ function actionOf(event) {
 /** The search belongs to the list: its key opens the list first. */
 function searchElsewhere() {
   go("sessions");
-  // Once the list is rendered.
-  setTimeout(() => document.getElementById("search")?.focus(), 100);
+  // Preact renders the list in a microtask, so this one comes after it, and before the next key.
+  queueMicrotask(() => document.getElementById("search")?.focus());
 }

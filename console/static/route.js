@@ -46,9 +46,10 @@ export function to(view, id = "", choices = null) {
   return `${path}?${new URLSearchParams(Object.entries(choices).filter(([, value]) => value))}`;
 }
 
-/** Navigates, adding a history entry. */
+/** Navigates at once, adding a history entry: the browser's event comes only after other input. */
 export function go(view, id = "", choices = null) {
   location.hash = to(view, id, choices);
+  route.value = read();
 }
 
 /**

@@ -121,6 +121,22 @@ async def test_a_key_between_render_and_paint_is_the_new_views(redis_server, con
     await expect(rows_of(page)).to_have_count(2)
 
 
+async def test_what_is_typed_right_after_the_search_key_is_searched_for(redis_server, console, windows):
+    page = await opened(windows, console)
+    await page.keyboard.press("g")
+    await page.keyboard.press("h")
+    await expect(page.get_by_role("heading", name="Health", exact=True).first).to_be_attached()
+    await page.evaluate(
+        """() => {
+            const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            press("/");
+            setTimeout(() => document.activeElement.id === "search" || press("p")); // the next key: "p" pauses the list
+        }""",
+    )
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+
+
 async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     with redis_server.client() as redis:
         put_all(redis, crowd(12, await now_ms(redis)))
