@@ -14,15 +14,23 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
     """Run the sandbox; return the exit code.
 
     Raises:
-        SettingsError: a setting is invalid, the token may be a real account's, or the port is taken.
+        SettingsError: a setting is invalid, the token may be a real account's, the host is not loopback, or the port is
+            taken.
     """
     settings = load(SandboxSettings)
+    _require_loopback(host)
     require_free_port(host, port)
     _require_own_token(settings, host, port)
     configure_log(settings)
     return lifecycle.run(
         lambda stop: _sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
     )
+
+
+def _require_loopback(host: str) -> None:
+    """Refuse a host that other machines reach: the control routes are unauthenticated."""
+    if not is_loopback(host):
+        raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
 
 
 def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:

@@ -1,4 +1,4 @@
-"""With which auth token the sandbox starts: never with one that production webhooks may trust."""
+"""On which host and with which auth token the sandbox starts: never with one that production webhooks may trust."""
 
 import pytest
 
@@ -58,3 +58,10 @@ def test_token_next_to_the_sandboxs_own_url_is_taken(starts, host, named, end):
 @pytest.mark.parametrize("settings", [{}, {"TWILIO_AUTH_TOKEN": AUTH_TOKEN}, {"TWILIO_AUTH_TOKEN": ""}])
 def test_without_a_token_or_with_its_own_it_starts_as_it_is(starts, settings):
     assert starts(**settings) == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "sandbox.example"])
+def test_host_other_than_loopback_is_refused_in_one_line(run, host):
+    ran = run("sandbox", "--host", host, "--port", "0")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost\n"
