@@ -181,7 +181,27 @@ async def test_session_only_notes_a_transfer_that_is_turned_away(routing, fields
 async def test_nothing_is_published_of_a_transfer_with_a_wrong_field(routing, fields, reason):
     await routing.know(CALL_SID)
     await routing.give(**{**TRANSFER, "id": "c1", **fields})
-    assert await routing.outcome("c1") == ("rejected", reason, "")
+    assert await routing.outcome("c1") == ("rejected", reason, CALL_SID)
+    assert await routing.events() == []
+
+
+@pytest.mark.parametrize("fields, session", [
+    ({"type": "record", "session": "mine", "action": "START"}, "mine"),
+    ({"type": "record", "session": CALL_SID, "action": "START"}, "mine"),
+    ({"type": "dance", "session": "mine"}, "mine"),
+    ({"type": "record", "session": "mine", "action": "start", "id": "a b"}, "mine"),
+    ({"type": "record", "session": "sk_live_0123456789", "action": "START"}, ""),
+    ({"type": "record", "session": "14155550123", "action": "START"}, ""),
+    ({"type": "record", "session": f"token {NUMBER}", "action": "START"}, ""),
+    ({"type": "record", "action": "START"}, ""),
+    (CALL | {"session": "mine", "mode": "warm"}, ""),
+])  # fmt: skip
+async def test_outcome_of_an_invalid_command_names_its_session_if_there_is_one(routing, fields, session):
+    await routing.know("mine")
+    await routing.client.set(routing.keys.call(CALL_SID), "mine")
+    entry_id = await routing.give(**fields)
+    status, _, named = await routing.outcome(entry_id)
+    assert (status, named) == ("rejected", session)
     assert await routing.events() == []
 
 

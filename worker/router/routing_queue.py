@@ -233,8 +233,7 @@ class RoutingQueue:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except BadCommandError as error:
             # No one could query an outcome under an id that does not match the pattern.
-            if await self._claim(entry.entry_id, entry, "") is not None:
-                await self._reject(entry.entry_id, "", str(error))
+            await self._refuse(entry.entry_id, entry, str(error))
             return False
         refused = ""
         try:
@@ -249,8 +248,7 @@ class RoutingQueue:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
         except BadCommandError as error:
-            if await self._claim(command_id, entry, "") is not None:
-                await self._reject(command_id, "", str(error))
+            await self._refuse(command_id, entry, str(error))
             return False
         if at_once and not refused and await self._route_at_once(entry, command_id, parsed):
             return True
@@ -330,6 +328,14 @@ class RoutingQueue:
             return str(claimed_for.decode())
         _log_repetition(entry, command_id, is_same=int(owner) == 0)
         return None
+
+    async def _refuse(self, command_id: str, entry: Entry, reason: str) -> None:
+        """Reject a command that can't be parsed. Its outcome names its session only if there is one."""
+        # The text may be anything, such as a token, so it is not stored. A `call` names a session that is yet to come.
+        reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
+        session_id = await self._sessions.find(reference) if reference else None
+        if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
+            await self._reject(command_id, claimed, reason)
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)
