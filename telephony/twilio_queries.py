@@ -6,7 +6,7 @@ from functools import partial
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
-from conferral.statemachine.effects import CreateParticipant, ReadCalls, RedirectCall, StartRecording
+from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES
@@ -77,6 +77,11 @@ class TwilioQueries:
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
         return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
+
+    async def has_dialed_since(self, effect: CreateCall, since_ms: int) -> bool:
+        """Return whether the call list shows calls that a gated dial may have placed; it has no dial's id."""
+        with label_requests("verify"):
+            return bool(await self.calls_placed_since(effect.to, effect.caller_id, since_ms))
 
     async def find_recording(self, effect: StartRecording) -> str:
         """Verify a recording start: return the SID of the call's running recording, empty for none.

@@ -210,6 +210,10 @@ class FakeCalls:
         self.gone_since_ms.append(since_ms)
         return self.gone_calls
 
+    async def has_dialed_since(self, effect: CreateCall, since_ms: int) -> bool:
+        self.gone_since_ms.append(since_ms)
+        return bool(await self._verify(effect))
+
     async def find_recording(self, effect: StartRecording) -> str:
         return await self._verify(effect)
 

@@ -87,6 +87,20 @@ async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(
     assert dispatched(lease, event, verifies=True, session=session).mark_may_be_lost is may_be_lost
 
 
+@pytest.mark.parametrize(("is_new", "transfers"), [(False, True), (False, False), (True, True)])
+async def test_gated_dial_that_may_be_a_repeat_is_searched_for_since_its_transfer_began(
+    is_new: bool, transfers: bool
+) -> None:
+    began_ms = START_MS + 2_000
+    transfer = TransferState(number=1, mode=TransferMode.BLIND, to="client:bob", started_at_ms=began_ms)
+    session = Session(id="S1", created_at_ms=START_MS, transfer=transfer if transfers else None)
+    due_ms = START_MS + (60_000 if is_new else 5_000)
+
+    job = dispatched(later_lease(), StageOverdue(**NEW, due_ms=due_ms), verifies=True, session=session)
+
+    assert job.lost_since_ms == (None if is_new else (began_ms if transfers else START_MS) - 5_000)
+
+
 @pytest.mark.parametrize(
     ("event", "published_at_ms"),
     [

@@ -22,6 +22,7 @@ from tests.worker.executor_harness import (
     UNWANTED,
     ExecutorHarness,
     FakeRecords,
+    Step,
     find,
     gated,
     say,
@@ -321,6 +322,29 @@ async def test_gated_dial_whose_mark_may_be_lost_is_not_sent(system: ExecutorHar
     assert isinstance(await system.run(gated("d"), may_have_been_sent=True, mark_may_be_lost=True), EffectUnknown)
 
     assert system.calls.asked == []
+
+
+@pytest.mark.parametrize(("seen", "is_sent"), [(["", ""], True), (["", "CA-1"], False), (["CA-1"], False)])
+async def test_gated_dial_that_a_lost_history_may_have_placed_is_sent_once_the_call_list_lacks_it(
+    system: ExecutorHarness, seen: list[Step], is_sent: bool
+) -> None:
+    system.calls.reads["d"].extend(seen)
+    outcome = await system.run(
+        gated("d"),
+        may_have_been_sent=True,
+        mark_may_be_lost=True,
+        lost_since_ms=START_MS - 90_000,
+        sent_until_ms=START_MS - 4_000,
+    )
+
+    assert set(system.calls.gone_since_ms) == {START_MS - 90_000}
+    if is_sent:
+        assert outcome == succeeded(gated("d"), "CA-d")
+        assert system.records.marked == {"d"}
+        assert system.time.monotonic_s() >= 1.0, "the list may lack a new call for five seconds"
+    else:
+        assert isinstance(outcome, EffectUnknown)
+        assert "d" not in system.calls.asked
 
 
 async def test_gated_dial_already_marked_is_not_sent(system: ExecutorHarness) -> None:

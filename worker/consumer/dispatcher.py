@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
 from conferral.runtime.lifecycle import call_after_requests
-from conferral.statemachine.effects import Effect, FindCall
+from conferral.statemachine.effects import CreateCall, Effect, FindCall
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry
@@ -138,6 +138,7 @@ class Dispatcher:
     def _job(self, effect: Effect, event: Event, session: Session | None) -> Job:
         # Convert partition time to Redis's own time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
+        mark_may_be_lost = self._must_verify and self._may_be_redelivered(event, session)
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,
@@ -147,7 +148,8 @@ class Dispatcher:
             sent_until_ms=self._lease.sent_until_ms,
             # Lower bound in any history: nothing was sent before its entry existed.
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
-            mark_may_be_lost=self._must_verify and self._may_be_redelivered(event, session),
+            mark_may_be_lost=mark_may_be_lost,
+            lost_since_ms=self._lost_since_ms(effect, session) if mark_may_be_lost else None,
         )
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
@@ -193,6 +195,13 @@ class Dispatcher:
                 return False
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
+
+    def _lost_since_ms(self, effect: Effect, session: Session | None) -> int | None:
+        """Return from when on a lost history could have placed this gated dial, in Redis's own time."""
+        if not isinstance(effect, CreateCall) or session is None:
+            return None
+        transfer = session.running_transfer
+        return (session.created_at_ms if transfer is None else transfer.started_at_ms) - self._clock.offset_ms
 
     def _predates_takeover(self, event: Event) -> bool:
         """Whether the entry was on the stream at the takeover."""

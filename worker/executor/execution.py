@@ -116,7 +116,7 @@ class Execution:
         self._unknown_since_s: float
         #: Whether the outbox marks the effect as possibly sent, or may by now.
         self._is_marked_sent = job.sent_at_ms is not None
-        if job.may_have_been_sent and not self._is_at_most_once:
+        if job.lost_since_ms is not None or (job.may_have_been_sent and not self._is_at_most_once):
             now_ms = context.now_ms(job.partition)
             until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
             self._mark_unknown(context.clock.monotonic_s() - (now_ms - until_ms) / 1000)
@@ -148,7 +148,8 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=failed_attempts)
 
     async def _run(self) -> JobOutcome:
-        if self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost):
+        is_verifying = self.state is ExecutionState.VERIFYING
+        if self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost) and not is_verifying:
             self.state = ExecutionState.FINISHED
             return unknown(self.job.effect)
         while True:
@@ -280,14 +281,16 @@ class Execution:
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    since_ms, committed_at_ms = self.job.sent_since_ms, self.job.committed_at_ms
-                    committed_at_ms = committed_at_ms if since_ms is None else min(since_ms, committed_at_ms)
-                    found = await verify(effect, context.twilio, elapsed_s, context.policy.settle_s, committed_at_ms)
+                    found = await verify(
+                        effect, context.twilio, elapsed_s, context.policy.settle_s, self._sent_since_ms()
+                    )
             except TimeoutError:
                 raise OutcomeUnknownError from None
         match found.verdict:
             case RedirectResult.HAPPENED if found.recording_sid:
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
+            case RedirectResult.HAPPENED if self._is_at_most_once:
+                return unknown(self.job.effect)  # a search tells which dial the call belongs to
             case RedirectResult.HAPPENED:
                 return await self._succeeded_with_call(found.call_sid)
             case RedirectResult.GONE:
@@ -303,6 +306,11 @@ class Execution:
                     return self._deadline_exceeded()
                 await context.sleep(context.policy.verify_interval_s)
                 return None
+
+    def _sent_since_ms(self) -> int:
+        job = self.job
+        bounds = (job.committed_at_ms, job.sent_since_ms, job.lost_since_ms)
+        return min(bound_ms for bound_ms in bounds if bound_ms is not None)
 
     async def _find_ended_call(self, effect: Effect, ended_calls: tuple[str, ...]) -> str:
         """Return which of these ended calls this dial placed: one without a session, and unknown to this one."""

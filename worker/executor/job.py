@@ -38,6 +38,9 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
+    #: If so, for a gated dial that is decided now: from when on a lost history could have placed it, for a search of
+    #: Twilio's call list, Unix milliseconds of Redis's clock. None: it is not searched for here.
+    lost_since_ms: int | None = None
     #: How long a dial waited for its permit, milliseconds: it may no longer be wanted.
     dial_wait_ms: int = 0
     #: For a dial: it waited in its session's queue, so it may no longer be wanted.

@@ -23,7 +23,7 @@ class Verification:
     """The result of a verification."""
 
     verdict: RedirectResult
-    #: The call, for a dial that took effect.
+    #: The call, for a direct dial that took effect.
     call_sid: str = ""
     #: The recording, for one that started.
     recording_sid: str = ""
@@ -31,15 +31,18 @@ class Verification:
     ended_calls: tuple[str, ...] = ()
 
 
-#: Effects that can be verified.
-VERIFIABLE = (RedirectCall, CreateParticipant, StartRecording)
-#: Effects that can't be verified and must not happen twice: a phone would ring, or a caller hear a message, again. All
-#: other effects may simply be repeated.
+#: Effects that can be verified. `CreateCall` only before its first request, if a history that Redis lost may have sent
+#: it: the call list shows no dial's id, so a call that it shows may be another dial's.
+VERIFIABLE = (RedirectCall, CreateParticipant, CreateCall, StartRecording)
+#: Effects that must not happen twice, and are not repeated after a request: a phone would ring, or a caller hear a
+#: message, again. All other effects may simply be repeated, if necessary after a verification.
 AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
+#: How long Twilio's call list may lack a new call, seconds.
+_CALL_LIST_LAG_S = 5.0
 
 
 async def verify(
-    effect: Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, committed_at_ms: int
+    effect: Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, sent_since_ms: int
 ) -> Verification:
     """Verify once.
 
@@ -47,7 +50,7 @@ async def verify(
         effect: One of `VERIFIABLE`.
         elapsed_s: Seconds since the last moment at which the request could have been sent.
         settle_s: Seconds after which an executed request is visible.
-        committed_at_ms: When the effect was emitted, Unix milliseconds.
+        sent_since_ms: The earliest moment at which the request could have been sent, Unix milliseconds.
 
     Raises:
         ProviderError: The request failed.
@@ -64,8 +67,12 @@ async def verify(
                 return Verification(RedirectResult.WAIT)
             # A target that was busy, or joined and left, is in no conference any more and would be rung again.
             return Verification(
-                RedirectResult.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, committed_at_ms)
+                RedirectResult.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms)
             )
+        case CreateCall():
+            if await twilio.has_dialed_since(effect, sent_since_ms):
+                return Verification(RedirectResult.HAPPENED)
+            return Verification(_verdict_if_absent(elapsed_s, max(settle_s, _CALL_LIST_LAG_S)))
         case StartRecording():
             recording_sid = await twilio.find_recording(effect)
             if recording_sid:
