@@ -46,6 +46,8 @@ STEPS_OR_REMOVE = (Complete, Cancel, Swap, Merge, Remove)
 WORKS_IN_TRANSFER = (Mute, Unmute, Supervise, Announce)
 #: Commands that convert a bridged call first, and wait for its conversion.
 ADDS_OR_SILENCES = (Add, Hold, Mute, Supervise, Announce)
+#: Commands that wait for a running conversion.
+WAITS_FOR_CONFERENCE = (*ADDS_OR_SILENCES, Unhold, Unmute)
 
 #: A party waits in the conference for the first answer.
 OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
@@ -68,15 +70,15 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      (Add, Hold, Unhold),           None,                              "a transfer is in progress"),
     Refuse(LIVE,                   (Remove, Mute),                when.names_unknown_party,          refusals.party_is_unknown),
     Refuse(B|V|C,                  Hold,                          when.names_unknown_party,          refusals.party_is_unknown),
-    Refuse(C,                      Unhold,                        when.names_unknown_party,          refusals.party_is_unknown),
-    Refuse(C|T,                    Unmute,                        when.names_unknown_party,          refusals.party_is_unknown),
+    Refuse(V|C,                    Unhold,                        when.names_unknown_party,          refusals.party_is_unknown),
+    Refuse(V|C|T,                  Unmute,                        when.names_unknown_party,          refusals.party_is_unknown),
     Refuse(C,                      (Hold, Unhold),                when.names_supervisor,             refusals.MODE_DECIDES),
     Refuse(C|T,                    (Mute, Unmute),                when.names_supervisor,             refusals.MODE_DECIDES),
     Refuse(C,                      (Hold, Unhold),                when.is_outside_conference,        "the party is not in the conference"),
     Refuse(C|T,                    (Mute, Unmute),                when.is_outside_conference,        "the party is not in the conference"),
     Refuse(C,                      Hold,                          when.is_last_unheld,               refusals.LAST_UNHELD),
-    Refuse(B|V,                    Unhold,                        None,                              "the party is not on hold"),
-    Refuse(B|V,                    Unmute,                        None,                              "no one is muted"),
+    Refuse(B,                      Unhold,                        None,                              "the party is not on hold"),
+    Refuse(B,                      Unmute,                        None,                              "no one is muted"),
     Refuse(V|C|T,                  Announce,                      when.is_announcing,                "another announcement is playing"),
     Refuse(C|T,                    Announce,                      when.has_no_audience,              "no one is there to hear it"),
     Refuse(T,                      Record,                        when.would_record_consult,         "agent and target are talking without the customer"),
@@ -128,7 +130,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      (Swap, Merge),                 None,                              refusals.step_is_under_way),
     Row(   C,                      (Add, Hold, Unhold),           None,                              STAY,                   do.begin_command),
     Row(   C|T,                    WORKS_IN_TRANSFER,             None,                              STAY,                   do.begin_command),
-    Row(   V,                      ADDS_OR_SILENCES,              None,                              STAY,                   do.queue_command),
+    Row(   V,                      WAITS_FOR_CONFERENCE,          None,                              STAY,                   do.queue_command),
     Row(   B|V|C,                  Remove,                        None,                              STAY,                   do.remove_party),
     Row(   V|C|T,                  Record,                        None,                              STAY,                   do.begin_recording_change),
     Row(   LIVE,                   End,                           None,                              E,                      do.end_by_command),

@@ -15,7 +15,7 @@ from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced
 from tests.support.each import each
 
 BRIDGED = "convert transfer park add remove hold mute supervise announce record end"
-CONVERTING = "convert transfer park add remove hold mute supervise announce record end"
+CONVERTING = "convert transfer park add remove hold unhold mute unmute supervise announce record end"
 SETTLED = "convert transfer park add remove hold unhold mute unmute supervise announce record end"
 SITUATIONS = {
     "ringing": (lambda: Scenario().comes_in(), "remove end"),
@@ -24,7 +24,7 @@ SITUATIONS = {
     "converting": (lambda: Scenario().answered().convert(), CONVERTING),
     "converting for a transfer": (
         lambda: Scenario().answered().transfer("warm"),
-        "convert complete cancel add remove hold mute supervise announce record end",
+        "convert complete cancel add remove hold unhold mute unmute supervise announce record end",
     ),
     "waiting for the agent": (waiting, "convert remove end"),
     "conferenced": (conferenced, SETTLED),

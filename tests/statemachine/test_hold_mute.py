@@ -169,6 +169,12 @@ def test_hold_or_mute_of_an_unknown_party_is_refused(command):
     refused_because(story, "late", "no such party; parties: customer, agent")
 
 
+@pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
+def test_hold_or_mute_of_an_unknown_party_is_refused_in_a_conversion(command):
+    story = getattr(ordering(Scenario().answered).convert(), command)("lawyer", "late")
+    refused_because(story, "late", "no such party; parties: customer, agent")
+
+
 @pytest.mark.parametrize("command", ["mute", "unmute"])
 def test_mute_of_an_unknown_party_is_refused_in_a_transfer(command):
     story = getattr(ordering(talking, "warm"), command)("lawyer", "late")
@@ -194,12 +200,25 @@ def test_nothing_of_the_sort_before_the_agent_has_answered(command):
 
 
 @pytest.mark.parametrize("command, why", [("unhold", "the party is not on hold"), ("unmute", "no one is muted")])
-@pytest.mark.parametrize("state", ["bridged", "converting"])
-def test_nothing_to_undo_over_a_bridge(state, command, why):
-    story = ordering(Scenario().answered)
-    if state == "converting":
-        story.convert()
-    refused_because(getattr(story, command)("customer", "late"), "late", why)
+def test_nothing_to_undo_over_a_bridge(command, why):
+    refused_because(getattr(ordering(Scenario().answered), command)("customer", "late"), "late", why)
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+def test_command_and_its_opposite_during_a_conversion_leave_the_party_as_it_was(command):
+    story = getattr(ordering(Scenario().answered), command)("customer", "first").expect_command("first", "accepted")
+    getattr(story, f"un{command}")("customer", "second").expect("converting").expect_command("second", "accepted")
+    story.joins("customer").joins("agent").expect("conferenced", "flag customer", "flag agent")
+    story.confirms("customer", "agent").expect_held().expect_muted().expect_timers()
+    story.expect_command("first", "accepted", "failed").expect_command("second", "accepted", "done")
+
+
+@pytest.mark.parametrize("command", ["unhold", "unmute"])
+def test_opposite_of_nothing_during_a_conversion_is_done_with_it(command):
+    story = ordering(Scenario().answered).convert()
+    getattr(story, command)("agent", "late").expect("converting").expect_command("late", "accepted")
+    story.joins("customer").joins("agent").expect("conferenced", "flag customer", "flag agent")
+    story.expect_command("late", "accepted", "done")
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold"])
