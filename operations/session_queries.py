@@ -43,16 +43,16 @@ class SessionQueries(SessionReader):
         """
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
-            raise UnknownSession(f"no call {_displayed(named)} found{await self._prefix_hint(named)}")
+            is_short = await self.is_short_prefix(named)
+            hint = f": the start of an id needs at least {session_search.PREFIX_MIN} characters" if is_short else ""
+            raise UnknownSession(f"no call {_displayed(named)} found{hint}")
         return session_id
 
-    async def _prefix_hint(self, named: str) -> str:
-        """Return what was wrong with a prefix of ids that is too short to select one; empty if it is none."""
+    async def is_short_prefix(self, named: str) -> bool:
+        """Whether a session's id starts with this, and it is too short to select one."""
         if len(named) >= session_search.PREFIX_MIN:
-            return ""
-        ids = await self.live_ids() + await self.ended_ids()
-        is_prefix = any(one.startswith(named) for one in ids)
-        return f": the start of an id needs at least {session_search.PREFIX_MIN} characters" if is_prefix else ""
+            return False
+        return any(one.startswith(named) for one in await self.live_ids() + await self.ended_ids())
 
     async def search(self, named: str, *, live_only: bool = False) -> str:
         """Return the session that matches what people know about a call; empty if none does.

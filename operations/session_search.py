@@ -15,8 +15,6 @@ LISTED_MAX = 5
 #: Last digits of a number, or all of it. Source: ITU-T E.164, at most 15 digits.
 _DIGITS = re.compile(r"\+?[0-9]{2,15}")
 _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
-#: Party names that every session has, so they select none.
-_SEARCHABLE_PARTIES = frozenset({"customer", "agent"})
 #: A number, alone or as the user part of a SIP address.
 _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
 
@@ -42,7 +40,7 @@ def matcher(named: str) -> Callable[[SessionView], bool]:
         parties = session.parties if session.is_ended else session.present
         return any(
             not texts.isdisjoint((party.address.lower(), party.label.lower()))
-            or (name.lower() == wanted and wanted not in _SEARCHABLE_PARTIES)
+            or name.lower() == wanted
             or (digits and number_of(party.address).endswith(digits))
             for name, party in parties.items()
         )

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.redis
 CONFERENCE = "CF" + "3c" * 16
 
 
-@pytest.mark.parametrize("named", ["23", "+14155550123", "alice", "client:alice", CONFERENCE, "customer-1"])
+@pytest.mark.parametrize(
+    "named", ["23", "+14155550123", "alice", "client:alice", CONFERENCE, "customer-1", "customer", "agent"]
+)
 def test_a_command_goes_to_the_session_that_is_meant(run, redis, named):
     put(redis, make_session(conference_sid=CONFERENCE))
     ran = run("convert", named, "--no-wait")
@@ -46,6 +48,13 @@ def test_address_without_a_call_is_refused_at_once(run, redis):
     set_up(redis)
     ran = run("convert", "client:nobody")
     assert (ran.code, ran.err) == (1, "no call client:nobody found\n")
+    assert published(redis) == []
+
+
+def test_start_of_an_id_that_is_too_short_is_refused_with_the_shortest_length(run, redis):
+    put(redis, make_session())
+    ran = run("convert", "CA1")
+    assert (ran.code, ran.err) == (1, "no call CA1 found: the start of an id needs at least 4 characters\n")
     assert published(redis) == []
 
 

@@ -28,16 +28,14 @@ FIELDS = {
     "named",
     [
         CONFERENCE, "23", "0123", "14155550123", "+14155550123", "67", "alice", "ALICE", "client:alice", "agent-1",
-        "customer-1", "sip:+14155550167@example.com",
+        "customer-1", "customer", "agent", "expert", "sip:+14155550167@example.com",
     ],
 )  # fmt: skip
 def test_any_known_identifier_matches_the_session(named):
     assert matcher(named)(view_of(FIELDS))
 
 
-@each(
-    "named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "agent", "", "customer", "55550123x", "1"]
-)
+@each("named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "supervisor", "", "55550123x", "1"])
 def test_other_identifiers_do_not_match_the_session(named):
     assert not matcher(named)(view_of(FIELDS))
 
@@ -110,12 +108,6 @@ async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis
     assert await reader.search("alice", live_only=True) == CALL
     redis.hset(KEYS.session(CALL), "party.agent.status", "left")
     assert await reader.search("alice", live_only=True) == ""
-
-
-def test_the_name_of_an_added_party_fits_and_those_that_every_session_has_do_not():
-    fields = {**FIELDS, "party.expert.address": "client:carol"}
-    assert matcher("expert")(view_of(fields))
-    assert not matcher("agent")(view_of(fields))
 
 
 def test_browser_named_by_number_is_shown_by_its_last_digits():
