@@ -122,8 +122,12 @@ def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
+def _option_name(field_name: str) -> str:
+    return field_name.replace("_", "-")
+
+
 def _option(field: CommandField) -> inspect.Parameter:
-    name = f"--{field.name.replace('_', '-')}"
+    name = f"--{_option_name(field.name)}"
     help_text = f"{field.description[0].upper()}{field.description[1:]}."
     value = field.value
     if value.form == "flag":
@@ -137,5 +141,7 @@ def _option(field: CommandField) -> inspect.Parameter:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    # `--caller_id`, the field's own name, counts as `--caller-id`.
+    settings = {"token_normalize_func": _option_name}
     for name, (summary, *_) in COMMANDS.items():
-        app.command(name, help=summary, cls=_SubmitCommand)(lambda: None)
+        app.command(name, help=summary, cls=_SubmitCommand, context_settings=settings)(lambda: None)

@@ -9,6 +9,7 @@ from conferral.cli.submission import default_wait_s, own_command_line
 from conferral.operations.suggestions import suggest_next
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.events.commands import own_fields
 from conferral.statemachine.states import Phase, State
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import digest_of
@@ -81,6 +82,21 @@ def test_dial_options_are_published_under_the_stream_field_names(run, redis, nam
 
     assert run(name, *typed, *DIAL, "--wait", "90", "--no-wait", "--id", "mine").code == 0
     assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **DIALED}]
+
+
+#: Commands with the fields whose names hold an underscore.
+UNDERSCORED = [(one.name, field.name) for one in COMMANDS for field in own_fields(one) if "_" in field.name]
+
+
+@pytest.mark.parametrize(("name", "field"), UNDERSCORED)
+@pytest.mark.parametrize("replaced", ["_", "-"])
+def test_a_field_is_an_option_with_underscore_or_hyphen(run, redis, name, field, replaced):
+    put(redis, make_session())
+    option = f"--{field.replace('_', replaced)}"
+
+    assert run(name, *TYPED[name][0], f"{option}=+14155550100", "--no-wait").code == 0
+    assert published(redis)[0][field] == "+14155550100"
+    assert f"--{field}" not in run(name, "--help").out
 
 
 def test_a_call_can_begin_in_a_conference(run, redis):
