@@ -128,7 +128,7 @@ _SWEEP_FINDINGS = {
     "call-answered": "sweep: Twilio lists a ringing call as answered",
     "call-live": "sweep: Twilio still lists a call, although the session has ended",
     "conference-live": "sweep: Twilio still lists the conference, although the session has ended",
-    "rolled-back": "Redis lost recent writes; asking Twilio for the current state",
+    "rolled-back": "Redis may have lost recent writes; asking Twilio for the current state",
 }
 #: Named by a gate's event if its call belongs to no party.
 _CALLED_PARTY = "the called party"

@@ -74,7 +74,7 @@ def test_finished_check_counts_its_sessions(count: int) -> None:
             checks.add(0, "7:worker", access, lambda: True)
             await asyncio.sleep(30.0)  # a delay: virtual time
         checks.stop()
-        assert [(line["event"], line["sessions"]) for line in lines] == [("rollback_checked", count)]
+        assert [(line["event"], line["sessions"]) for line in lines] == [("rollback_checked", count)] * bool(count)
         assert f'conferral_sweep_findings_total{{kind="rolled-back"}} {count:.1f}' in metrics.exposition().decode()
 
     run(main)

@@ -86,4 +86,5 @@ class RollbackChecks:
             await asyncio.sleep(PAUSE_S)
         if rest == []:
             self._metrics.sweep_findings.labels(ROLLED_BACK).inc(len(session_ids))
-            log.warning("rollback_checked", partition=check.partition, sessions=len(session_ids))
+            if session_ids:
+                log.warning("rollback_checked", partition=check.partition, sessions=len(session_ids))
