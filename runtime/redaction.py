@@ -18,16 +18,22 @@ _HOST = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?=/|$)", re.ASCII)
 def redact(address: str) -> str:
     """Redact an address: show a number's last two digits, or the kind of any other address.
 
-    >>> redact("+14155550123")
-    '+…23'
+    >>> redact("+14155550123"), redact("14155550123")
+    ('+…23', '…23')
     >>> redact("client:alice")
     'client:…'
     """
-    digits = [letter for letter in address if letter.isdigit()]
-    if address.startswith("+") or (digits and not re.search(r"[A-Za-z]", address)):
-        return f"+…{''.join(digits[-2:])}" if len(digits) > 2 else "+…"
+    has_digits = any(letter.isdigit() for letter in address)
+    if address.startswith("+") or (has_digits and not re.search(r"[A-Za-z]", address)):
+        return _cut(address)
     kind, colon, _ = address.partition(":")
     return f"{kind}:…" if colon else "…"
+
+
+def _cut(number: str) -> str:
+    """Cut a number to its last two digits. A plus sign is shown only if it was there: a message may be about that."""
+    digits = [letter for letter in number if letter.isdigit()]
+    return "+" * number.startswith("+") + "…" + "".join(digits[-2:] if len(digits) > 2 else ())
 
 
 def without_login(url: str) -> str:
@@ -43,8 +49,8 @@ def without_login(url: str) -> str:
 def mask_numbers(text: str) -> str:
     """Mask everything in a text that may be a phone number, except for its last two digits.
 
-    >>> mask_numbers("no route to +1 415 555 0123 from 10.0.0.1")
-    'no route to +…23 from 10.0.0.1'
+    >>> mask_numbers("no route to +1 415 555 0123 or 4155550124 from 10.0.0.1")
+    'no route to +…23 or …24 from 10.0.0.1'
     """
     return _LONG_DIGITS.sub(_mask, text)
 
@@ -56,4 +62,4 @@ def _mask(found: re.Match[str]) -> str:
     host = _HOST.match(text)
     if host is not None:
         return host.group() + mask_numbers(text[host.end() :])
-    return redact("+" + text)
+    return _cut(text)

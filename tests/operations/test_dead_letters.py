@@ -55,7 +55,7 @@ async def test_command_id_is_shown_whole_whatever_digits_it_has(client, letters)
     await put_letter(client, 6, "odd", id="14155550123", token="call 14155550123")
     without, one = (await letters.list()).letters
     assert (one.fields["id"], one.fields["token"]) == ("c-1234567890ab12345678", "night-2026-11-22")
-    assert one.fields["to"] == "c-+…90"
+    assert one.fields["to"] == "c-…90"
     assert "4155550123" not in str(without.fields)
 
 
@@ -97,12 +97,12 @@ async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
     ("value", "shown"),
     [
         ("+1 415 555-0123", "+…23"),
-        ("call 415 555 0123, or (415) 555-0199!", "call +…23, or (+…99!"),
-        ("1 415-555.0123", "+…23"),
-        ("sip:14155550123@pbx.example", "sip:+…23@pbx.example"),
-        ('["CA' + "1" * 32 + ' completed", "00 44 20 7946 0123"]', '["CA' + "1" * 32 + ' completed", "+…23"]'),
+        ("call 415 555 0123, or (415) 555-0199!", "call …23, or (…99!"),
+        ("1 415-555.0123", "…23"),
+        ("sip:14155550123@pbx.example", "sip:…23@pbx.example"),
+        ('["CA' + "1" * 32 + ' completed", "00 44 20 7946 0123"]', '["CA' + "1" * 32 + ' completed", "…23"]'),
         ("at 2026-11-20T08:24:07.123Z by 1795218690886-0", "at 2026-11-20T08:24:07.123Z by 1795218690886-0"),
-        ("0014155550123-1", "+…31"),
+        ("0014155550123-1", "…31"),
         ("10.0.0.1 has waited 30 s", "10.0.0.1 has waited 30 s"),
     ],
 )
@@ -119,7 +119,7 @@ async def test_numbers_are_cut_however_they_are_written(client, letters, value, 
 
 @pytest.mark.parametrize(
     ("named", "shown"),
-    [(NUMBER, "+…23"), (NUMBER[1:], "+…23"), (f"sip:{NUMBER}@pbx", "sip:+…23@pbx"), ("night-2026-11-22", None)],
+    [(NUMBER, "+…23"), (NUMBER[1:], "…23"), (f"sip:{NUMBER}@pbx", "sip:+…23@pbx"), ("night-2026-11-22", None)],
 )
 async def test_session_named_by_a_number_is_shown_by_its_last_digits(client, letters, named, shown):
     await put_letter(client, 1, "missing field type", session=named)

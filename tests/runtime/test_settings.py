@@ -116,6 +116,11 @@ def test_every_setting_has_an_example_that_is_valid(kind):
         load(kind, {**GOOD, "CONFERRAL_API_TOKEN": "x", **pair, name: example})
 
 
+def test_number_without_its_plus_sign_is_shown_without_it():
+    (line,) = problems(TWILIO_NUMBER="12025550100")
+    assert line.startswith('TWILIO_NUMBER: "…00" is not valid; it must be +, ')
+
+
 def test_invalid_settings_are_shown_without_secrets_and_numbers():
     (line,) = problems(TWILIO_NUMBER="(415) 555-0100")
     assert line.startswith("TWILIO_NUMBER: ")
