@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.statemachine.events import Event
+from conferral.statemachine.events import CallReceived, Event
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import Ingest
+
+log = structlog.get_logger()
 
 #: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
 STORE_DEADLINE_S = 2.2
@@ -27,8 +30,10 @@ def twiml_response(document: str) -> web.Response:
 
 
 def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception) -> None:
-    """Count a request that could not reach Redis; an outage is logged only now and then."""
+    """Count a request that could not reach Redis; log the outage only now and then, but each call that it hides."""
     metrics.webhook_store_errors.labels(route).inc()
+    if isinstance(event, CallReceived):
+        log.warning("call_not_stored", url_path=route, session_id=event.session_id, reason=str(error))
     log_unreachable(error, url_path=route, session_id=event.session_id, event_name=event.name)
 
 

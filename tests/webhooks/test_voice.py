@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from urllib.parse import urlsplit
 
 import pytest
@@ -71,10 +72,13 @@ async def test_without_redis_the_caller_is_bridged_all_the_same(client, ingest, 
     ingest.away = True
 
     status, without_redis = await post(client, route, fields("call_arrives"))
+    await post(client, route, fields("call_arrives"))
 
     assert (status, without_redis) == (200, with_redis)
-    assert metrics.webhook_store_errors.labels(route)._value.get() == 1
-    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
+    assert metrics.webhook_store_errors.labels(route)._value.get() == 2
+    warnings = [line for line in lines if line["log_level"] == "warning"]
+    assert Counter(line["event"] for line in warnings) == {"store_unreachable": 1, "call_not_stored": 2}
+    assert {line["session_id"] for line in warnings} == {fields("call_arrives")["CallSid"]}
 
 
 async def test_the_caller_does_not_wait_longer_for_redis_than_the_deadline(client, ingest, monkeypatch):
