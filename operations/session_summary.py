@@ -11,7 +11,7 @@ from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.codecs.timestamps import to_iso
 
-#: Parties named in a list's column (count).
+#: Parties or pending commands named in a list's column (count).
 SHORT_NOTES_MAX = 5
 _NEXT_NOTE = "will be dialed next"
 #: Final statuses of a recording: earlier pauses and stops no longer matter.
@@ -130,9 +130,8 @@ def session_notes(session: SessionView) -> list[str]:
     status = session.recording.status
     if status and (not session.is_ended or status in _RECORDING_OVER):
         found.append(f"recording {wording.RECORDING.get(status, status).removeprefix('is ')}")
-    return found + [
-        f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands
-    ]
+    pending = [f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands]
+    return found + wording.limit_notes(pending, SHORT_NOTES_MAX)
 
 
 def agent_attempts_note(session: SessionView) -> list[tuple[str, str]]:

@@ -238,6 +238,13 @@ def test_pending_commands_are_shown_with_their_party():
     ]
 
 
+def test_many_pending_commands_are_described_by_the_first_and_their_number():
+    orders = tuple(PendingCommand(f"c{number}", "add", f"guest-{number}") for number in range(40))
+    notes = session_summary.session_notes(view_of(stored(pending_commands=orders)))
+    assert notes[:2] == ["add (guest-0) in progress", "add (guest-1) in progress"]
+    assert notes[-1] == "and 35 more"
+
+
 def test_short_summary_names_customer_and_agent_only_when_they_do_not_talk():
     fields = parties(customer="held", agent="connected", target_1="ringing", expert="connected", guest="dialing")
     fields |= parties(supervisor="connected", agent_1="left") | {"party.supervisor.supervises": "monitor"}
