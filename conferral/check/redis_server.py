@@ -8,7 +8,7 @@ from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, LOGIN_REFUSED
+from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, LOGIN_REFUSED, NO_ANSWER, NO_SUCH_DATABASE
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
@@ -23,8 +23,22 @@ LISTED_MAX = 5
 #: What to do about an error that a setting causes.
 FIXES = {
     LOGIN_REFUSED: "correct the user and password in REDIS_URL",
+    NO_SUCH_DATABASE: "correct the database number in REDIS_URL",
     CLUSTER_SETTING_MISSING: "add ?cluster=true to REDIS_URL",
 }
+
+
+def fix_for(error: StoreError, **refusals: str) -> str:
+    """Return what to do about an error.
+
+    Args:
+        refusals: What to do about a refusal, by Redis's error code.
+    """
+    if fix := FIXES.get(str(error)):
+        return fix
+    if error.state == NO_ANSWER:
+        return f"check that {f'node {error.node}' if error.node else 'it'} is running and can be reached"
+    return next((fix for word, fix in refusals.items() if f"({word})" in error.state), "check its log")
 
 
 async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict[str, Any]]:
@@ -33,7 +47,8 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
         with store_errors():
             info = await client.info()
     except StoreError as error:
-        fix = FIXES.get(str(error), "start it, or set REDIS_URL")
+        is_silent = error.state == NO_ANSWER and not error.node
+        fix = "start it, or set REDIS_URL" if is_silent else fix_for(error, NOPERM="allow INFO for this user")
         return fail("Redis", f"{place}: {error}", fix), {}
     if "redis_version" not in info:  # a cluster answers per node; one of them is representative
         info = next((node for node in info.values() if isinstance(node, dict)), {})
@@ -121,7 +136,8 @@ async def check_scripts(client: Client) -> CheckResult:
             with store_errors():
                 await client.script_load(script.text)
         except StoreError as error:
-            return fail("scripts", f"{script.name} can't be loaded: {error}", "allow SCRIPT and EVALSHA for this user")
+            fix = fix_for(error, NOPERM="allow SCRIPT and EVALSHA for this user")
+            return fail("scripts", f"{script.name} can't be loaded: {error}", fix)
     return ok("scripts", f"all {len(SCRIPTS)} loaded")
 
 
@@ -132,7 +148,12 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         with store_errors():
             found, schema = await client.hmget(key, ["partitions", "schema"])
     except StoreError as error:
-        return fail("setup", f"{key} can't be read: {error}", "check whether another program uses this prefix"), None
+        fix = fix_for(
+            error,
+            NOPERM=f"allow all commands on keys with the prefix {settings.prefix} for this user",
+            WRONGTYPE="check whether another program uses this prefix",
+        )
+        return fail("setup", f"{key} can't be read: {error}", fix), None
     if found is None:
         line = warn("setup", f"no keys with the prefix {settings.prefix} yet", "start a worker: conferral worker")
         return line, None

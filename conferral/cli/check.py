@@ -121,5 +121,5 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
             lines += await check_workers(client, keys)
             lines.append(await redis_server.check_sessions(client, keys))
     except StoreError as error:
-        lines.append(fail("Redis", f"{place}: {error}", redis_server.FIXES.get(str(error), "check its log")))
+        lines.append(fail("Redis", f"{place}: {error}", redis_server.fix_for(error)))
     return lines

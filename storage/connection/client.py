@@ -23,6 +23,7 @@ from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
     LOGIN_REFUSED,
     LOGIN_WORDS,
+    NO_SUCH_DATABASE,
     TRANSIENT_WORDS,
     error_word,
     noted_node,
@@ -185,7 +186,7 @@ def to_store_error(error: Exception) -> StoreError:
     elif word == "MOVED":
         ours = StoreError(CLUSTER_SETTING_MISSING)
     elif word == "DB":  # "DB index is out of range"
-        ours = StoreError("Redis has no database with the number in REDIS_URL")
+        ours = StoreError(NO_SUCH_DATABASE)
     elif isinstance(error, ResponseError):
         ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
     elif word in LOGIN_WORDS:

@@ -46,6 +46,8 @@ LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 #: A cluster's node redirected a client for a single server; a cluster client follows redirections.
 CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
 
+NO_SUCH_DATABASE = "Redis has no database with the number in REDIS_URL"
+
 #: Temporary refusals: the command was not executed, and may be retried later.
 TRANSIENT_WORDS = frozenset(
     {
