@@ -65,8 +65,9 @@ class Plan:
     lone_sweeps: int = 1
 
     #: How long someone who is not alone may hear no one and nothing, seconds: while a leg is moved, its worker
-    #: dies and is replaced, twice; then a read and a repair follow, whose requests fail and are repeated.
-    silent_max_s: float = 30.0
+    #: dies and is replaced, twice; then a read and a repair follow, whose requests fail and are repeated. Or an agent
+    #: whose customer has hung up waits for an added party, whose phone rings for up to 30 s, unheard.
+    silent_max_s: float = 33.0
 
     #: One session in so many is decided again from its log (count); 0 for none.
     replayed_every: int = 20
