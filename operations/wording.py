@@ -175,16 +175,16 @@ def display_address(value: str, *, full: bool = False) -> str:
         return value
     if value.startswith("+"):
         return redact(value)
-    return _LONG_DIGITS.sub(lambda found: redact("+" + found.group().lstrip("+")), value)
+    return _LONG_DIGITS.sub(lambda found: redact(found.group()), value)
 
 
 def mask_numbers(text: str, *, full: bool = False) -> str:
     """Mask phone numbers within a text; other digits (times, SIDs) stay.
 
     >>> mask_numbers("to sip:14155550123@pbx.example at 1800000000000")
-    'to sip:+…23@pbx.example at 1800000000000'
+    'to sip:…23@pbx.example at 1800000000000'
     """
-    return text if full else _NUMBER_IN_TEXT.sub(lambda found: redact(f"+{found[0].lstrip('+')}"), text)
+    return text if full else _NUMBER_IN_TEXT.sub(lambda found: redact(found[0]), text)
 
 
 def parse_time_ms(text: str) -> int:

@@ -113,7 +113,7 @@ async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis
 def test_browser_named_by_number_is_shown_by_its_last_digits():
     agent = {"party.agent.status": "connected", "party.agent.address": "client:14155550123"}
     described = describe_matches([view_of({"id": "S1", "state": "bridged", **agent})])
-    assert described == "S1 (bridged, client:+…23)"
+    assert described == "S1 (bridged, client:…23)"
 
 
 @pytest.mark.redis
