@@ -97,6 +97,8 @@ class Party(BaseRecord, frozen=True):
     ring_timeout_s: int = 0
     #: DTMF sent after the answer.
     digits: str = ""
+    #: Targets only: of an earlier transfer, or left before the fallback was dialed.
+    is_former_target: bool = False
     #: Ring group: parties that ring at the same time share this word, and the first to accept wins. Empty for a party
     #: that rings alone.
     ring_group: str = ""
@@ -173,7 +175,7 @@ class Party(BaseRecord, frozen=True):
 
     @property
     def is_target(self) -> bool:
-        """Whether it is a target of the running transfer, by its name."""
+        """Whether it is a target of a transfer, by its name."""
         return self.name == TARGET or self.name.startswith(f"{TARGET}-")
 
     @property
@@ -332,8 +334,8 @@ class Session(BaseRecord, frozen=True):
 
     @property
     def targets(self) -> tuple[Party, ...]:
-        """The parties that the running transfer has dialed."""
-        return tuple(party for party in self.parties.values() if party.is_target)
+        """The parties that the newest transfer has dialed. Those of earlier transfers have left."""
+        return tuple(party for party in self.parties.values() if party.is_target and not party.is_former_target)
 
     def is_former_conference(self, conference_sid: str) -> bool:
         """Whether the session has left a conference, and not come back to it."""

@@ -93,8 +93,8 @@ def next_label(draft: Draft, name: str) -> str:
     """Return a participant label for a party of that name, different from those of earlier legs."""
     number = draft.session.dials + 1
     former = draft.session.parties.get(name)
-    if former is not None and former.call_sid and former.label == f"{name}-{number}":
-        number += 1  # its own leg came in or was dialed by TwiML, so `dials` does not count it
+    if former is not None and (former.call_sid or former.dial_id) and former.label == f"{name}-{number}":
+        number += 1  # an earlier leg came in or was dialed by TwiML, so `dials` does not count it
     return f"{name}-{number}"
 
 

@@ -3,11 +3,12 @@
 They become parties, so a customer who talks to one that Redis lost is never released as alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from conferral.statemachine.actions.conference import mark_started_if_shown
 from conferral.statemachine.actions.dials import hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.parties import number_former_party
 from conferral.statemachine.actions.recovery import party_from_participant
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, Event, ParticipantSeen
@@ -35,7 +36,7 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
     found = {one.call_sid: one for one in conference_found(draft, event).participants}
     named = _assign_names(draft, event, unknown)
     for name, seen in named.items():
-        vacate_name(draft, name)
+        vacate_name(draft, name, named)
         party = party_from_participant(
             draft, name, found[seen.call_sid], waits_for_start=False, supervises=is_supervisor(seen)
         )
@@ -103,17 +104,20 @@ def _is_free(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool
     return name not in named and (party is None or party.is_gone)
 
 
-def vacate_name(draft: Draft, name: str) -> None:
-    """Free the name of a party that is gone. A former agent gets a number, as after a transfer."""
+def vacate_name(draft: Draft, name: str, also: Collection[str] = ()) -> None:
+    """Free the name of a party that is gone. A former agent, target, or supervisor gets a number.
+
+    Args:
+        also: Names given in this step that the session does not have yet.
+    """
     former = draft.session.parties.get(name)
     if former is None:
         return
-    rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
-    calls = draft.session.former_calls
     if name == AGENT:
-        other = next_name(draft.session, AGENT)
-        rest[other] = replace(former, name=other)
         draft.change(first_to_leave="")
-    elif former.call_sid:
-        calls = (*calls, former.call_sid)
-    draft.change(parties=rest, former_calls=calls)
+    if name in (AGENT, SUPERVISOR, TARGET) and former.is_gone:
+        number_former_party(draft, name, also)
+        return
+    if former.call_sid:
+        draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
+    draft.change(parties={one.name: one for one in draft.session.parties.values() if one.name != name})

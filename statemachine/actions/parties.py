@@ -1,9 +1,13 @@
-"""Departure of a party: its reason, and which party left first."""
+"""Departure of a party: its reason, which party left first, and its name afterwards."""
+
+from collections.abc import Collection
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_not_ours, reported_reason
-from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.record import replace
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
@@ -83,3 +87,28 @@ def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
         reason
     )
     draft.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result))
+
+
+# ---- names -------------------------------------------------------------------------------------------------------
+
+
+def number_former_party(draft: Draft, name: str, also: Collection[str] = ()) -> None:
+    """Give a party that has left a number, since another party takes its name: `agent` becomes `agent-1`.
+
+    Args:
+        also: Names given in this step that the session does not have yet.
+    """
+    former = draft.session.parties.get(name)
+    if former is None or not former.is_gone:
+        return
+    rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
+    number = next_name(draft.session, name, also)
+    draft.change(parties={**rest, number: replace(former, name=number)})
+
+
+def retire_targets(draft: Draft) -> None:
+    """Set apart the targets that have left from those that are dialed next. They stay in the session."""
+    for target in draft.session.targets:
+        if target.is_gone:
+            draft.change_party(target, is_former_target=True)
+    number_former_party(draft, TARGET)

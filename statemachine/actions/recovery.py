@@ -2,6 +2,7 @@
 
 from conferral.statemachine.actions.dials import hang_up_party, set_dial_timer
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.parties import retire_targets
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
@@ -89,6 +90,7 @@ def _resume_transfer(draft: Draft) -> None:
 
     The transfer waits for the agent, or, if no target answered, for one of the ringing targets.
     """
+    retire_targets(draft)
     targets = draft.session.targets
     talking = next((target for target in targets if target.status is not PartyStatus.RINGING), None)
     first = talking or targets[0]

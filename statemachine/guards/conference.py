@@ -25,8 +25,9 @@ def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged
 
     If its call SID was never known, its label identifies it: labels are numbered and never reused.
     """
-    if not is_unknown_participant(draft, event):
-        return False
+    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    if party is not None:
+        return party.is_gone and isinstance(event, ParticipantChanged)
     return event.call_sid in draft.session.former_calls or is_label_of_dial(draft.session, event.label)
 
 
@@ -77,7 +78,8 @@ def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return event.call_sid in draft.session.former_calls
-    return bool(party.dial_id) and (party.is_gone or party.is_leaving)
+    is_former_agent = party.is_gone and party.name.startswith(f"{AGENT}-")
+    return is_former_agent or (bool(party.dial_id) and (party.is_gone or party.is_leaving))
 
 
 def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:

@@ -194,6 +194,9 @@ async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent
     modes = [mode for mode, _, _, _ in await transfers(system)]
     assert modes == ["park", "retrieve"] * 3
     assert len(set(labels)) == 4, labels
+    former = {name: session[f"party.{name}.address"] for name in ("agent-1", "agent-2", "agent-3")}
+    assert former == {"agent-1": AGENT, "agent-2": AGENT, "agent-3": TARGET}
+    assert {session[f"party.{name}.status"] for name in former} == {"left"}
     await customer_leaves(system, talk)
 
 

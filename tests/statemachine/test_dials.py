@@ -474,10 +474,10 @@ def test_target_who_joins_after_cancel_is_hung_up():
 def test_target_of_the_earlier_transfer_who_shows_up_during_the_next_one():
     story = dialing("warm").unknown_outcome("target").confirms("agent")
     story.transfer("warm", CAROL, command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
-    story.call("former target", "ringing").expect("transferring", "hang up a call")
+    story.call("former target", "ringing").expect("transferring", "hang up target-1")
     story.call("former target", "in-progress").expect("transferring", outcome="stale")
     story.joins("former target").expect("transferring", "hang up a call")
-    story.expect_parties(customer="connected", agent="connected", target="dialing")
+    story.expect_parties(customer="connected", agent="connected", target_1="left", target="dialing")
 
 
 def test_foreign_leg_becomes_a_guest_and_not_the_target():

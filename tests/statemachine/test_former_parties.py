@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from conferral.statemachine.policy import Policy
 from conferral.storage.codecs import session_codec
+from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE
-from tests.statemachine.transfer_scenarios import conferenced, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 #: How many have left later when a party is forgotten, and how many calls are recognized afterwards.
 LATER_DEPARTURES_MAX, FORMER_CALLS_MAX = 20, 100
@@ -101,11 +104,44 @@ def test_number_of_a_name_is_never_given_twice():
     assert story.session.name_numbers == {"agent": LATER_DEPARTURES_MAX + 2}
 
 
-def test_second_group_of_targets_has_other_numbers():
+def test_targets_of_earlier_transfers_stay_and_their_numbers_are_not_given_twice():
     story = talking("warm").cancel().leaves("target").confirms("agent")
-    story.transfer("blind", BOB, CAROL, command_id="transfer-2").confirms("agent").confirms("customer")
-    assert {"target-1", "target-2"} <= story.session.parties.keys()
+    story.transfer("consult", BOB, CAROL, command_id="transfer-2").confirms("agent").confirms("customer", "agent")
+    story.expect_parties(
+        customer="connected", agent="connected", target_1="left", target_2="dialing", target_3="dialing"
+    )
+    for name in ("target-2", "target-3"):
+        story.placed(name).call(name, "busy")
+    story.expect_transfer("failed", "busy").confirms("customer").confirms("agent").confirms("customer", "agent")
+    story.transfer("warm", CAROL, command_id="transfer-3").confirms("agent").takes_part("target")
+    story.expect_transfer("merged").expect_attempts((CAROL, "answered"))
+    story.cancel("cancel-3").expect("transferring", "hang up target").leaves("target").confirms("agent")
+    as_conference(story).park().confirms("agent").confirms("customer").leaves("agent")
+    story.expect_parties(
+        customer="connected", agent="left", target_1="left", target_2="left", target_3="left", target_4="left"
+    )
+    assert story.session.targets == ()
+    reasons = [story.session.parties[f"target-{number}"].left_reason for number in (1, 2, 3, 4)]
+    assert reasons == ["participant_hung_up", "busy", "busy", "participant_hung_up"]
+
+
+def test_fallback_fails_for_its_own_reason_and_the_target_stays():
+    story = blind_from_bridge(policy=Policy(fallback=CAROL)).placed("target").call("target", "busy")
+    story.expect("transferring", "dial target").placed("target").call("target", "no-answer")
+    story.expect("ended", "say goodbye to customer")
+    assert story.session.transfer.reason == "busy, fallback no-answer"
+    assert story.session.parties["target-1"].left_reason == "busy"
+
+
+def test_transfer_that_redis_lost_continues_without_the_targets_of_an_earlier_one():
+    story = as_conference(dialing("warm", BOB, CAROL))
     for name in ("target-1", "target-2"):
         story.placed(name).call(name, "busy")
-    story.leaves("agent")
-    assert story.session.name_numbers["target"] == 2
+    story.confirms("agent").later(30_000).sweep_finds("call-missing", "agent").expect("conferenced", "look")
+    story.legs["target"] = Leg("CA" + "8" * 32, "target", "target-9")
+    story.legs["customer"].held = True
+    inside = ("customer", "agent", "target")
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=inside)
+    story.expect("transferring", "unflag agent", phase="consult").expect_transfer("consulting")
+    assert [target.name for target in story.session.targets] == ["target"]
+    story.leaves("target").expect("transferring", "unhold customer").expect_transfer("cancelled", "target-left")

@@ -125,8 +125,8 @@ def test_agent_who_leaves_at_once_after_the_recall_is_not_rung_for_ever():
 def test_recalled_agent_can_transfer_again():
     story = failed_from_bridge().takes_part("agent").confirms("customer", "agent")
     story.transfer("warm", CAROL, command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
-    story.expect_parties(customer="connected", agent="connected", target="dialing").takes_part("target")
-    story.expect_command("transfer-2", "accepted", "done")
+    story.expect_parties(customer="connected", agent="connected", target_1="left", target="dialing")
+    story.takes_part("target").expect_command("transfer-2", "accepted", "done")
 
 
 def test_agent_who_is_rung_again_may_be_removed():

@@ -12,7 +12,7 @@ from tests.statemachine.conference_scenarios import (
     received,
     retrieving,
 )
-from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE
+from tests.statemachine.scenario import ALICE, BOB, CAROL, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
 BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
@@ -34,7 +34,9 @@ def test_retrieve_from_a_conference_holds_the_customer_until_the_retriever_answe
     story.expect_command("retrieve-1", "accepted").confirms("customer").expect(
         "conferenced", "flag customer", "flag agent", phase=""
     )
-    story.expect_command("retrieve-1", "accepted", "done").expect_parties(customer="connected", agent="connected")
+    story.expect_command("retrieve-1", "accepted", "done").expect_parties(
+        customer="connected", agent_1="left", agent="connected"
+    )
     story.confirms("customer", "agent").expect_timers()
     reported = [("transfer", "completed", "", "park"), ("transfer", "completed", "", "retrieve")]
     assert [(one.kind, one.result, one.reason, one.mode) for one in story.outcome_records] == reported
@@ -52,7 +54,8 @@ def test_retriever_is_the_agent_with_another_label_and_call(begin):
     story = retrieving(begin)
     agent = story.session.parties["agent"]
     assert (agent.address, agent.label, agent.call_sid) == (BOB, "agent-2", "")
-    assert story.session.former_calls[-1] == story.legs["former agent"].call_sid
+    former = story.session.parties["agent-1"]
+    assert (former.address, former.label, former.call_sid) == (ALICE, "agent-1", story.legs["former agent"].call_sid)
 
 
 @BOTH
@@ -60,7 +63,24 @@ def test_late_word_of_the_agent_who_parked_is_not_about_the_retriever(begin):
     story = retrieving(begin).leaves("former agent", token="late").expect("transferring", phase="retrieve")
     assert story.session.parties["agent"].status == "dialing"
     story.call("former agent", "completed").expect("transferring", outcome="stale")
+    story.joins("former agent", starts=False, token="later").expect("transferring", "hang up a call")
+    assert story.session.parties["agent-1"].status == "left"
     answers(story)
+
+
+@BOTH
+def test_everyone_who_was_the_agent_of_a_parked_call_stays_under_a_name_of_their_own(begin):
+    story = retrieving(begin).refused("agent").expect("conferenced", phase="parked")
+    story.retrieve("retrieve-2", to=CAROL).placed("agent").call("agent", "busy").expect("conferenced", phase="parked")
+    story.fires(ParkOverdue).expect("transferring", "dial agent to the gate", phase="recall")
+    parties = story.session.parties
+    found = {name: (party.address, party.status, party.label) for name, party in parties.items() if name != "customer"}
+    assert found == {
+        "agent-1": (ALICE, "left", "agent-1"),
+        "agent-2": (BOB, "left", "agent-2"),
+        "agent-3": (CAROL, "left", "agent-3"),
+        "agent": (ALICE, "dialing", "agent-4"),
+    }
 
 
 def test_options_are_the_retrievers():

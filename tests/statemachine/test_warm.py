@@ -210,9 +210,9 @@ def test_second_transfer_after_a_completed_one_is_the_new_agents():
 def test_second_transfer_after_a_failed_one_dials_again():
     story = ringing("warm").call("target", "busy").confirms("agent")
     story.transfer("warm", command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
-    story.expect_parties(customer="connected", agent="connected", target="dialing")
+    story.expect_parties(customer="connected", agent="connected", target_1="left", target="dialing")
     assert story.session.parties["target"].label == "target-2"
-    story.call("former target", "ringing").expect("transferring", outcome="stale").takes_part("target")
+    story.call("former target", "ringing").expect("transferring", "hang up target-1").takes_part("target")
     story.expect_transfer("merged").expect_attempts((BOB, "answered"))
 
 

@@ -8,9 +8,10 @@ from conferral.statemachine.actions.participants import (
     set_end_on_exit,
     unhold_all,
 )
+from conferral.statemachine.actions.parties import number_former_party, retire_targets
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import begin_step, report_step, report_transfer
-from conferral.statemachine.actions.transfer.start import dial_or_release_agent, release_agent, remove_targets
+from conferral.statemachine.actions.transfer.start import dial_or_release_agent, release_agent
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from conferral.statemachine.former_parties import next_name
@@ -208,7 +209,7 @@ def begin_recall(draft: Draft, event: Event) -> None:
         return
     draft.change(phase=Phase.BLIND)
     draft.change_transfer(fell_back=True)
-    remove_targets(draft, [target for target in draft.session.targets if target.is_gone])
+    retire_targets(draft)
     dial(
         draft,
         TARGET,
@@ -228,13 +229,17 @@ def report_agent_gone(draft: Draft, _event: Event) -> None:
 def ring_agent(draft: Draft, _event: Event) -> None:
     """Call the agent back; the gate's document says what failed."""
     former = draft.session.parties[AGENT]
+    to = draft.session.parked_by or former.address
+    label = next_label(draft, AGENT)
     transfer = draft.transfer
     draft.change_transfer(recalls=transfer.recalls + 1)
+    if former.address != to:
+        number_former_party(draft, AGENT)  # failed to retrieve the call
     dial(
         draft,
         AGENT,
-        draft.session.parked_by or former.address,
-        label=next_label(draft, AGENT),
+        to,
+        label=label,
         options=DialOptions(),
         gated=True,
         recall_reason=transfer.reason.partition(",")[0],

@@ -3,6 +3,7 @@
 from conferral.statemachine.actions.dials import dial, dial_options, next_label
 from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer, succeed_transfer
 from conferral.statemachine.actions.participants import unhold_all
+from conferral.statemachine.actions.parties import number_former_party
 from conferral.statemachine.actions.transfer.handover import (
     begin_recall,
     hold_lone_customer,
@@ -37,11 +38,13 @@ def retrieve(draft: Draft, event: Retrieve) -> None:
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
     draft.cancel_timers(ParkOverdue, LoneOverdue, OpeningOverdue)
+    label = next_label(draft, AGENT)
+    number_former_party(draft, AGENT)
     dial(
         draft,
         AGENT,
         event.to,
-        label=next_label(draft, AGENT),
+        label=label,
         options=dial_options(event),
         gated=True,
     )

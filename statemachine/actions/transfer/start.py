@@ -33,7 +33,7 @@ from conferral.statemachine.actions.participants import (
     request_unhold,
     unhold_all,
 )
-from conferral.statemachine.actions.parties import note_gone
+from conferral.statemachine.actions.parties import note_gone, retire_targets
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
 from conferral.statemachine.actions.reads import read_calls, read_until_known
 from conferral.statemachine.actions.recording import pause_for_consult
@@ -56,6 +56,7 @@ from conferral.statemachine.events import (
     StageOverdue,
     Transfer,
 )
+from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.conversion import customer_was_not_moved
 from conferral.statemachine.guards.pending_commands import someone_supervises
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
@@ -125,7 +126,9 @@ def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     before = draft.session.transfer
-    remove_targets(draft, draft.session.targets)
+    # The phone of a target that lost its ring group may still ring.
+    _remove_targets(draft, [target for target in draft.session.targets if not target.is_gone])
+    retire_targets(draft)
     draft.change(
         transfer=TransferState(
             number=before.number + 1 if before else 1,
@@ -139,7 +142,7 @@ def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
     )
 
 
-def remove_targets(draft: Draft, targets: Iterable[Party]) -> None:
+def _remove_targets(draft: Draft, targets: Iterable[Party]) -> None:
     """Remove parties dialed earlier. If one of their calls still shows up, it is hung up."""
     old = {target.name: target for target in targets}
     draft.change(
@@ -215,10 +218,10 @@ def dial_targets(draft: Draft, _event: Event) -> None:
     gated = _dials_at_gate(draft)
     # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
     early_media = draft.session.phase in (Phase.WARM, Phase.CONSULT)
-    for number, address in enumerate(addresses, start=draft.session.name_numbers.get(TARGET, 0) + 1):
+    for address in addresses:
         dial(
             draft,
-            f"{TARGET}-{number}" if several else TARGET,
+            next_name(draft.session, TARGET) if several else TARGET,
             address,
             label=next_label(draft, TARGET),
             options=options,
