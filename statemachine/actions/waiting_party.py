@@ -7,7 +7,6 @@ from conferral.statemachine.actions.dials import (
     hang_up_leaving_parties,
     mark_leaving,
     must_confirm,
-    next_label,
     set_dial_timer,
 )
 from conferral.statemachine.actions.participants import set_end_on_exit
@@ -55,7 +54,8 @@ def _dial(draft: Draft, party: Party, address: str) -> None:
         draft,
         party.name,
         address,
-        label=next_label(draft, party.name),
+        # Not `next_label`: after a rollback, the same label shows that the lost dial already placed this call.
+        label=f"{party.name}-{draft.session.dials + 1}",
         # Only a `call` has options, and here it dials its customer.
         options=DialOptions(caller_id=draft.session.options.caller_id),
         gated=must_confirm(draft, address),
