@@ -28,7 +28,6 @@ from tests.model_checking.decision import BrokenLawError, decided, head_taken, w
 from tests.model_checking.entry_points import Served
 from tests.model_checking.invariants import check, noted
 from tests.model_checking.jobs import (
-    SETTLE_MS,
     TAKE_OVER_MS,
     Job,
     JobState,
@@ -271,7 +270,7 @@ class Moves:
                 case JobState.UNSENT:
                     yield Move("send", number), lambda order=order: self._sent(place, order)  # type: ignore[misc]
                     yield from self._mishaps(place, number, order)
-                case JobState.VERIFYING if not order.was_verified or order.since_ms + SETTLE_MS <= NOW_MS:
+                case JobState.VERIFYING if not order.was_verified or order.since_ms + order.settle_ms <= NOW_MS:
                     yield Move("look", number), lambda order=order: self._verified(place, order)  # type: ignore[misc]
                 case JobState.ANSWERED if not order.ahead:
                     yield Move("answer", number), lambda order=order: self._answer_decided(place, order)  # type: ignore[misc]
@@ -319,13 +318,12 @@ class Moves:
     def _verified(self, place: Place, order: Job) -> Place | None:
         system = self.system
         since_s = (NOW_MS - order.since_ms) / 1000
-        key = place.exchange, order.effect, since_s >= SETTLE_MS / 1000, order.committed_at_ms
+        settle_s = order.settle_ms / 1000
+        key = place.exchange, order.effect, since_s >= settle_s, order.committed_at_ms
         if key not in system.verified:
             _, system.verified[key] = system.exchanges.visit(
                 place.exchange,
-                lambda visit: system.way.verify_effect(
-                    order.effect, visit, since_s, SETTLE_MS / 1000, order.committed_at_ms
-                ),
+                lambda visit: system.way.verify_effect(order.effect, visit, since_s, settle_s, order.committed_at_ms),
             )
         after = after_verification(order, system.verified[key], system.sessions.known[place.session], len(place.stream))
         if order.is_dropped and after.stage is JobState.UNSENT:

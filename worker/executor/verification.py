@@ -38,7 +38,7 @@ VERIFIABLE = (RedirectCall, CreateParticipant, CreateCall, StartRecording)
 #: message, again. All other effects may simply be repeated, if necessary after a verification.
 AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
 #: How long Twilio's call list may lack a new call, seconds.
-_CALL_LIST_LAG_S = 5.0
+CALL_LIST_LAG_S = 5.0
 
 
 async def verify(
@@ -72,7 +72,7 @@ async def verify(
         case CreateCall():
             if await twilio.has_dialed_since(effect, sent_since_ms):
                 return Verification(RedirectResult.HAPPENED)
-            return Verification(_verdict_if_absent(elapsed_s, max(settle_s, _CALL_LIST_LAG_S)))
+            return Verification(_verdict_if_absent(elapsed_s, max(settle_s, CALL_LIST_LAG_S)))
         case StartRecording():
             recording_sid = await twilio.find_recording(effect)
             if recording_sid:
