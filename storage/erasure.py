@@ -8,10 +8,6 @@ understand, and would wait while no worker runs.
 
 Keys elsewhere (other slots of a cluster) are removed afterwards, the index of its calls last. So a repetition after a
 crash, by the session's id or one of its calls, finds what is left.
-
-The calls of an ended session stay known by their SIDs alone until `CONFERRAL_REPLAY_WINDOW` has passed, so that a
-captured voice request opens no session. The session's id is removed from their keys: someone may have chosen it. The
-calls of a damaged live session continue, and are indexed again if it is recovered.
 """
 
 import re
@@ -143,8 +139,7 @@ class SessionEraser:
         await run_each(self._client, report.outcomes, lambda pipe, entry_id: pipe.xdel(keys.outcomes, entry_id))
         await DeadLetterStore(self._client, keys).remove(report.dead_letters)
         await run_each(self._client, report.commands, lambda pipe, key: pipe.hdel(key, *_ERASED_COMMAND_FIELDS))
-        calls = [keys.call(call_sid) for call_sid in report.calls]
-        await run_each(self._client, calls, _delete if report.is_live else _blank)
+        await run_each(self._client, report.calls, lambda pipe, call_sid: pipe.delete(keys.call(call_sid)))
         return True
 
     # ---- search --------------------------------------------------------------------------------------------------
@@ -218,15 +213,6 @@ class SessionEraser:
                     some = []
         if some:
             yield some, await run_each(self._client, some, append_command)
-
-
-def _delete(pipeline: Any, key: str) -> None:
-    pipeline.delete(key)
-
-
-def _blank(pipeline: Any, key: str) -> None:
-    """Empty a key that keeps its time to live, unless it has expired."""
-    pipeline.set(key, "", xx=True, keepttl=True)
 
 
 def _is_damaged(session_id: str, fields: Mapping[bytes, bytes] | None) -> bool:

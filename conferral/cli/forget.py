@@ -41,9 +41,8 @@ def forget(
     Without a terminal, it always needs --yes, unless --dry-run is given.
 
     Erases the session record, log, index of calls, outcomes, the dead letters that name it, and the content of its
-    command records. Command ids are kept so that no command runs twice, and call SIDs for CONFERRAL_REPLAY_WINDOW, so
-    that a captured voice request opens no session. Refuses a live session, unless it is damaged, and one that ended
-    less than a minute ago. Run it again to erase anything left. Recordings stay at Twilio.
+    command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged,
+    and one that ended less than a minute ago. Run it again to erase anything left. Recordings stay at Twilio.
     """
     from conferral.cli.redis_access import run_query
     from conferral.operations.erasure import SessionErasure

@@ -96,7 +96,7 @@ class BatchingIngest:
     async def session_of(self, call_sid: str) -> str | None:
         """See `Ingest.session_of`."""
         found = (await self._batcher.run([("GET", self._keys.call(call_sid))]))[0]
-        return str(found.decode(errors="replace")) if found else None
+        return None if found is None else str(found.decode(errors="replace"))
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()

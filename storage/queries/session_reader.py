@@ -128,7 +128,7 @@ class SessionReader:
                 return named  # even if the call's key is damaged, or its node on a cluster does not answer
             if isinstance(of_call, BaseException):
                 raise of_call
-        return str(of_call.decode(errors="replace")) if of_call else None
+        return None if of_call is None else str(of_call.decode(errors="replace"))
 
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; leave out unknown calls."""

@@ -1,6 +1,5 @@
 """`forget`: one ended session is gone from every place in Redis, everything else stays, and what lives is refused."""
 
-import asyncio
 import json
 import sys
 from dataclasses import replace
@@ -9,15 +8,11 @@ import pytest
 
 from conferral import output
 from conferral.operations.erasure import QUIET_PERIOD_S
-from conferral.runtime.clock import SystemClock
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events import CallProgressed, ClientCallReceived, End
+from conferral.statemachine.events import CallProgressed, End
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.timestamps import to_iso
-from conferral.storage.connection.client import make_client
 from conferral.storage.erasure import SessionEraser
-from conferral.storage.ingest.port import ReplayedCallError
-from conferral.storage.ingest.writer import BatchingIngest
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
 from tests.support.redis_dump import everything_in
 
@@ -25,9 +20,6 @@ pytestmark = pytest.mark.redis
 OTHER = "CA" + "8" * 32
 FORMER = "CA" + "9" * 32
 CONFERENCE = "CF" + "7" * 32
-CALLS = (CALL, AGENT_CALL, FORMER)
-#: For how long the calls of an ended session are remembered, seconds.
-REMEMBERED_S = 604_800
 NUMBER, NAME = "+14155550123", "alice"
 TARGET = "+14155550199"
 #: Everything that identifies the session and its parties.
@@ -52,8 +44,6 @@ def fill(redis):
     ]
     put(redis, session, log=log)
     redis.set(KEYS.call(FORMER), CALL)
-    for call_sid in CALLS:
-        redis.expire(KEYS.call(call_sid), REMEMBERED_S)
     redis.hset(KEYS.gates(CALL), mapping={"dial:d1": FORMER, "ring_group:1": "d1"})
     other = over(redis, OTHER)
     parties = {"customer": replace(other.parties["customer"], call_sid=OTHER, address="+14155550188")}
@@ -76,15 +66,6 @@ def fill(redis):
     dead_letter(redis, 3, session=OTHER)
 
 
-def dump_without_calls(redis):
-    """Everything in Redis but the keys of the session's calls, which hold nothing but have their time to live."""
-    for call_sid in CALLS:
-        assert redis.get(KEYS.call(call_sid)) == ""
-        assert 0 < redis.ttl(KEYS.call(call_sid)) <= REMEMBERED_S
-        redis.delete(KEYS.call(call_sid))
-    return everything_in(redis)
-
-
 def dead_letter(redis, number, **fields):
     about = {"dead_reason": "odd", "dead_stream": KEYS.commands, "dead_entry": f"{number}-7"}
     redis.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
@@ -100,7 +81,7 @@ def test_forget_erases_everything_of_the_session_and_nothing_else(run, redis):
     line = json.loads(ran.err)
     assert (line["event"], line["session_id"], line["count"]) == ("session_forgotten", CALL, sum(COUNTS.values()))
 
-    after = dump_without_calls(redis)
+    after = everything_in(redis)
     assert not [one for one in IDENTIFYING if one in after]
     # That its id was given stays, so that the command is not done again; what it was for does not.
     assert redis.hgetall(KEYS.command("c1")) == {"status": "done", "entry": "1-0"}
@@ -130,40 +111,10 @@ def test_said_again_it_ends_well_and_what_was_left_half_way_goes(run, redis):
     redis.delete(KEYS.session(CALL), KEYS.log(CALL), KEYS.gates(CALL))
     redis.zrem(KEYS.ended(KEYS.partition_of(CALL)), CALL)
     assert run("forget", FORMER, "--yes").code == 0
-    after = dump_without_calls(redis)
+    after = everything_in(redis)
     assert not [one for one in IDENTIFYING if one in after]
-
-
-@pytest.mark.parametrize("named", CALLS)
-def test_forgotten_call_is_unknown(run, redis, named):
-    fill(redis)
-    assert run("forget", CALL, "--yes").code == 0
-    for command in ("show", "explain"):
-        ran = run(command, named)
-        assert (ran.code, ran.out, ran.err) == (1, "", f"no call {named} found\n")
-    ran = run("forget", named, "--yes")
-    assert (ran.code, ran.out, ran.err) == (0, f"Redis holds nothing about {named}\n", "")
-
-
-@pytest.mark.parametrize("session_id", [CALL, "order-17"])
-async def test_captured_voice_request_of_a_forgotten_call_opens_no_session(run, redis, redis_server, session_id):
-    session = over(redis, session_id)
-    put(redis, replace(session, parties={"customer": replace(session.parties["customer"], call_sid=CALL)}))
-    redis.expire(KEYS.call(CALL), REMEMBERED_S)
-    assert (await asyncio.to_thread(run, "forget", session_id, "--yes")).code == 0
-    client = make_client(redis_server.url)
-    ingest = BatchingIngest(client, KEYS, SystemClock())
-    opening = ClientCallReceived(
-        session_id=session_id, call_sid=CALL, customer_address=NUMBER, agent_address="client:a"
-    )
-    for publish in (ingest.publish, ingest.publish_and_read):
-        with pytest.raises(ReplayedCallError):
-            await publish(opening, call_sid=CALL)
-    assert await ingest.session_of(CALL) is None
-    await ingest.close()
-    await client.aclose()
-    assert not redis.exists(KEYS.events(KEYS.partition_of(session_id)))
-    assert "order-17" not in everything_in(redis)
+    ran = run("forget", CALL, "--yes")
+    assert (ran.code, ran.out, ran.err) == (0, f"Redis holds nothing about {CALL}\n", "")
 
 
 @pytest.mark.parametrize("named", ["order-17", "alice", "99"])
@@ -257,7 +208,6 @@ def test_damaged_live_session_is_erased_though_it_is_live(run, redis):
 
     assert not redis.exists(KEYS.session(CALL))
     assert not redis.sismember(KEYS.live(KEYS.partition_of(CALL)), CALL)
-    assert not redis.exists(KEYS.call(CALL), KEYS.call(AGENT_CALL))  # a recovered session indexes them again
 
 
 def test_session_that_is_repaired_during_the_question_is_not_erased(run, redis, monkeypatch):

@@ -374,10 +374,7 @@ async def test_same_command_with_the_same_id_is_a_repetition(routing):
     assert logged == ["command_routed", "command_deduplicated"]
 
 
-@pytest.mark.parametrize("is_forgotten", [False, True])
-async def test_unknown_session_is_reported_as_not_found(routing, is_forgotten):
-    if is_forgotten:
-        await routing.client.set(routing.keys.call(CALL_SID), "")
+async def test_unknown_session_is_reported_as_not_found(routing):
     await routing.give(**TRANSFER, id="c1")
     assert await routing.outcome("c1") == ("rejected", f"no call {CALL_SID} found", "")
     assert await routing.events() == []

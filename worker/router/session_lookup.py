@@ -33,7 +33,7 @@ class SessionLookup:
                 of_call, exists = await pipeline.execute()
         else:
             of_call, exists = await asyncio.gather(self._get(call), self._exists(session))
-        if of_call:
+        if of_call is not None:
             return str(of_call.decode())
         return reference if exists else None
 
