@@ -138,7 +138,7 @@ async def test_unknown_recording_parameters_are_also_kept(redis_server):
         (recording,) = system.sandbox.recordings()
         system.sandbox.send_callback(recording.sid, "transcribed", {"Transcript": "to 4155550123", "Words": "512"})
         (entry,) = await log_entries(system, customer.sid, "recording_changed", having="other")
-        assert json.loads(entry["other"]) == {"Transcript": "to +…23", "Words": "512"}
+        assert json.loads(entry["other"]) == {"Transcript": "to …23", "Words": "512"}
         assert json.loads(entry["details"]) == {"recording_sid": recording.sid, "status": "transcribed"}
         # Whether it runs is known as before.
         assert (await system.session(customer.sid))["recording.status"] == "in-progress"
