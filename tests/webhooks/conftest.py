@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import structlog
 from aiohttp.test_utils import TestClient, TestServer
@@ -6,33 +8,8 @@ from structlog.testing import capture_logs
 from conferral.runtime import outage
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.webhooks import (
-    announcement,
-    app,
-    call_routing,
-    dial_action,
-    gate,
-    server,
-    status_callbacks,
-    voice,
-    voice_client,
-    wait_url,
-)
+from conferral.webhooks import app
 from tests.webhooks.webhook_helpers import DirectTestServer, FakeIngest, FakeTwilioQueries, settings
-
-MODULES = (
-    outage,
-    announcement,
-    app,
-    status_callbacks,
-    voice_client,
-    dial_action,
-    gate,
-    call_routing,
-    server,
-    voice,
-    wait_url,
-)
 
 
 @pytest.fixture
@@ -53,8 +30,10 @@ def metrics():
 @pytest.fixture
 def fresh_logs(monkeypatch):
     """Loggers of this test alone: one that was used once keeps the configuration that it was used under."""
-    for module in MODULES:
-        monkeypatch.setattr(module, "log", structlog.get_logger())
+    webhooks = [module for name, module in sys.modules.items() if name.startswith("conferral.webhooks.")]
+    for module in (outage, *webhooks):
+        if hasattr(module, "log"):
+            monkeypatch.setattr(module, "log", structlog.get_logger())
 
 
 @pytest.fixture
