@@ -94,7 +94,7 @@ def next_label(draft: Draft, name: str) -> str:
     number = draft.session.dials + 1
     former = draft.session.parties.get(name)
     if former is not None and (former.call_sid or former.dial_id) and former.label == f"{name}-{number}":
-        number += 1  # an earlier leg came in or was dialed by TwiML, so `dials` does not count it
+        number += 1  # `dials` does not count a leg that came in, was dialed by TwiML, or whose dial was refused
     return f"{name}-{number}"
 
 

@@ -148,8 +148,8 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=failed_attempts)
 
     async def _run(self) -> JobOutcome:
-        is_verifying = self.state is ExecutionState.VERIFYING
-        if self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost) and not is_verifying:
+        is_unsent = self.state is ExecutionState.UNSENT
+        if is_unsent and self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost):
             self.state = ExecutionState.FINISHED
             return unknown(self.job.effect)
         while True:
