@@ -30,9 +30,7 @@ class AccessControl:
     def require_read(self, request: web.Request) -> None:
         """Verify that the request may read; raise RequestError if it is not signed in."""
         if self.signed_in_until_s(request) is None:
-            raise RequestError(
-                "unauthorized", "sign in first: with CONFERRAL_API_TOKEN, on the page or as a bearer token"
-            )
+            raise RequestError("unauthorized", "sign in on the page, or send CONFERRAL_API_TOKEN as a bearer token")
 
     def require_write(self, request: web.Request) -> None:
         """Raise RequestError unless the request may change something."""
@@ -44,7 +42,7 @@ class AccessControl:
             if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
                 raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")
         if self.read_only:
-            raise RequestError("read-only", "this console is read-only: nothing can be changed here")
+            raise RequestError("read-only", "this console is read-only")
 
 
 def check_origin(request: web.Request) -> None:

@@ -201,7 +201,7 @@ def _sign_in_handler(sign_in: SignIn) -> _Handler:
         check_origin(request)
         token = (await read_json_object(request)).get("token")
         if not isinstance(token, str) or not sign_in.is_valid(token, request):
-            raise RequestError("unauthorized", "this is not the CONFERRAL_API_TOKEN of this console")
+            raise RequestError("unauthorized", "wrong token: sign in with this console's CONFERRAL_API_TOKEN")
         log.info("signed_in")
         response = web.Response(status=204, headers=NO_STORE)
         sign_in.set_cookie(request, response)
@@ -265,7 +265,7 @@ class _PageSockets:
         if until_s is None:
             return await reject(request)
         if len(self._open) >= SOCKETS_MAX:
-            raise RequestError("too-many", f"{SOCKETS_MAX} pages are connected already", retry_after_s=1)
+            raise RequestError("too-many", f"{SOCKETS_MAX} pages are already connected", retry_after_s=1)
         socket = PageSocket(self._views, self._clock, until_s, greeting=self._greeting)
         self._open.add(socket)
         try:

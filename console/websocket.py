@@ -87,7 +87,7 @@ class PageSocket:
 
     async def close(self) -> None:
         """Close because the server stops."""
-        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the console stops")
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the console is stopping")
 
     # ---- receiving -----------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class PageSocket:
                 redis_error = await self._send_new()
                 await self._send_tick_if_due(redis_error or self._feed.redis_error)
                 await self._wait_for_changes(started_s)
-            await self._socket.close(code=NOT_SIGNED_IN, message=b"signed in for too long")
+            await self._socket.close(code=NOT_SIGNED_IN, message=b"the sign-in has expired")
         except ConnectionError:
             return  # the page has disconnected; the receiving side notices, too
 

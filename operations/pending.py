@@ -34,7 +34,7 @@ _FOR_COMMAND = "the command {order} to finish"
 _FOR_RECORDING = "Twilio's answer: {asked} the recording"
 _FOR_UNHOLD = "someone to take {held} off hold (unhold)"
 #: What a session waits for while its parties are talking.
-CONVERSATION = "the parties, who are talking, to hang up"
+CONVERSATION = "a party to hang up"
 _STATUSES: dict[str, tuple[str, WaitSource]] = {
     "dialing": ("Twilio to dial {party}", "twilio"),
     "ringing": ("{party} to answer", "person"),

@@ -39,5 +39,5 @@ def read_count(message: Mapping[str, Any], name: str) -> int | None:
     """Return a nonnegative integer field, None if missing; raise BadMessageError if it isn't one."""
     value = message.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
-        raise BadMessageError(f"{name}: must be a whole number, 0 or more")
+        raise BadMessageError(f"{name}: must be an integer, 0 or more")
     return value

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.redis
         ('{"view":"session"}', "id: must be a session's id or a call SID"),
         ('{"view":"session","id":"a b"}', "id: must be a session's id or a call SID"),
         ('{"view":"session","id":["CA1"]}', "id: must be text of at most 64 characters"),
-        ('{"view":"session","id":"CA1","as_of":-1}', "as_of: must be a whole number, 0 or more"),
+        ('{"view":"session","id":"CA1","as_of":-1}', "as_of: must be an integer, 0 or more"),
         ('{"view":"dead","reason":7}', "reason: must be text of at most 500 characters"),
         ('{"follow":"a b"}', "follow: must be a command's id"),
         ('{"follow":7}', "follow: must be a command's id"),

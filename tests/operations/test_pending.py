@@ -33,7 +33,7 @@ def test_ringing_agent_is_waited_for_until_twilio_is_queried() -> None:
 
 
 def test_people_who_talk_are_waited_for() -> None:
-    reported = "the parties, who are talking, to hang up"
+    reported = "a party to hang up"
 
     assert waits(Scenario().answered()) == [("person", reported, 0), ("timer", OLD, 86_400_000), LOST]
 
@@ -62,7 +62,7 @@ def test_waits_list_held_parties_and_those_talking_meanwhile() -> None:
     assert [what for by, what, _ in waits(two) if by == "person"] == ["someone to take customer off hold (unhold)"]
     assert [what for by, what, _ in waits(three) if by == "person"] == [
         "someone to take lawyer off hold (unhold)",
-        "the parties, who are talking, to hang up",
+        "a party to hang up",
     ]
 
 

@@ -6,7 +6,7 @@ import { Text } from "../shared/text.js";
 import { age, now, shortSpan, span, toMs } from "../shared/time.js";
 
 /** What the server reports while the parties just talk. */
-const CONVERSATION = "the parties, who are talking, to hang up";
+const CONVERSATION = "a party to hang up";
 /** Who or what acts next, in a word. */
 const BY = { timer: "automatic", twilio: "Twilio", person: "a person", sweep: "sweep" };
 

@@ -108,7 +108,7 @@ function Partitions({ partitions }) {
     </div>
     <p class="small muted">
       Lease: time until it expires; workers renew it early. Waiting: events not processed yet. Lag needs Redis 7. Overdue: timers past due.
-      Last commit: its number; each batch of events is one commit.
+      Last commit: the number of the newest commit.
     </p>
   </section>`;
 }
