@@ -26,6 +26,7 @@ async def cancellable(request: Coroutine[Any, Any, T], /) -> T:
 
 
 async def _result_of(task: "asyncio.Task[T]", timeout_s: float | None = None) -> T:
+    """Await a task: a canceled caller cancels it; after a timeout, it runs on, and StoreUnreachableError is raised."""
     try:
         done, _ = await asyncio.wait({task}, timeout=timeout_s)
     except asyncio.CancelledError:

@@ -26,7 +26,7 @@ class LeaseSnapshot:
 
 
 async def read_lease_snapshot(reader: SessionQueries) -> LeaseSnapshot:
-    """Read the lease holders; may raise StoreError."""
+    """Read the lease holders and the live workers; may raise StoreError."""
     client, keys = reader.client, reader.keys
     at_ms = await server_time_ms(client, keys.workers)
     with store_errors():

@@ -1,4 +1,4 @@
-"""Process lifecycle: signals set a stop event, tasks run in one group, and a task that ends is detected."""
+"""Process lifecycle: shutdown on SIGTERM, reload on SIGHUP, and detection of tasks that end too early."""
 
 import asyncio
 import gc
@@ -106,7 +106,7 @@ def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]
 
 
 def call_after_requests(function: Callable[..., object], *arguments: object, iterations: int = 2) -> None:
-    """Call a function when the requests that were started just before have left: a caller may wait for one.
+    """Call a function once the requests started just before it are sent, because a caller may be waiting for one.
 
     A request's task starts one iteration of the event loop later, aiohttp writes the body in the next one, and uvloop
     sends what was written at the end of an iteration.

@@ -70,7 +70,7 @@ TRANSFER_MODES = (TransferMode.WARM, TransferMode.CONSULT, TransferMode.BLIND)
 
 
 class SuperviseMode(StrEnum):
-    """Supervision modes. Source: Twilio docs, Participant resource, `Coaching`."""
+    """Supervision modes: listen, coach, or barge in. Source: Twilio docs, Participant resource, `Coaching`."""
 
     #: The supervisor hears everyone; no one hears the supervisor.
     MONITOR = "monitor"

@@ -183,7 +183,7 @@ def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Allow-list of destinations. Empty allows nothing."""
+    """Allow-list of destinations. Empty allows nothing; premium-rate and emergency numbers are never allowed."""
 
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()

@@ -99,7 +99,7 @@ class TwimlBuilder(PromptBuilder):
             timeout=ring_timeout_s,
             caller_id=caller if is_caller_id(caller) and not own_number_from else own_number,
         )
-        self._ring(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number))
+        self._add_callee(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number))
         return str(response)
 
     def bridge_to_customer(
@@ -131,7 +131,7 @@ class TwimlBuilder(PromptBuilder):
             timeout=ring_timeout_s,
             caller_id=own_number,
         )
-        self._ring(dial, customer, CallCallback(session_id, CUSTOMER))
+        self._add_callee(dial, customer, CallCallback(session_id, CUSTOMER))
         return str(response)
 
     def join_conference(
@@ -237,7 +237,8 @@ class TwimlBuilder(PromptBuilder):
 
     # ---- parts of documents ---------------------------------------------------------------------------------------
 
-    def _ring(self, dial: Dial, address: Address, callback: CallCallback) -> None:
+    def _add_callee(self, dial: Dial, address: Address, callback: CallCallback) -> None:
+        """Add whom the `<Dial>` calls (`<Number>`, `<Client>`, or `<Sip>`), with the callbacks of that call."""
         _NOUNS[address.kind](
             dial,
             address.noun,

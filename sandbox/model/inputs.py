@@ -50,7 +50,7 @@ class PhoneBusy(PhoneInput):
 
 
 class PhoneRejects(PhoneInput):
-    """A dialed phone's user rejects the call (SIP 603)."""
+    """A dialed phone's user declines the call (SIP 603)."""
 
 
 class PhoneFails(PhoneInput):

@@ -70,10 +70,10 @@ def may_hang_up(session: Session, party: Party) -> bool:
 
 
 def _would_end_conference(session: Session, party: Party) -> bool:
-    """Whether a party's leaving would end a conference into which another is about to be dialed.
+    """Whether a party's leaving would end a conference into which a supervisor or a new party is about to be dialed.
 
-    This does not last: if the flag can't be cleared, no one is dialed and the command fails.
+    Only for a while: if `EndConferenceOnExit` can't be cleared, the command fails and dials no one.
     """
-    supervisor_joins = any(command.awaits_end_on_exit for command in session.pending_commands)
+    someone_will_join = any(command.awaits_end_on_exit for command in session.pending_commands)
     is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES
-    return supervisor_joins and party.in_conference and is_open
+    return someone_will_join and party.in_conference and is_open

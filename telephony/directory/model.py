@@ -80,7 +80,7 @@ class DirectoryFile:
         self.current = load_directory(settings)
 
     def reload(self) -> None:
-        """Read the file again; if it has errors, nothing changes, and the log gives file, line, and key.
+        """Read the file again (on SIGHUP); if it has errors, nothing changes, and the log gives file, line, and key.
 
         May be called in a thread.
         """

@@ -145,7 +145,7 @@ class PartitionAssigner:
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
-        """During a stop, release partitions as their requests in flight end, and renew the rest.
+        """During shutdown, release partitions as their requests in flight end, and renew the rest.
 
         Twilio may be slow, and after an expired lease the next holder would have to verify everything.
 

@@ -317,7 +317,7 @@ class RoutingQueue:
         return None
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
-        """Claim a command id. Return the session it was claimed for; None if another entry has claimed the id."""
+        """Claim a command id, for idempotency. Return its session; None if another entry has claimed the id."""
         fields, key = entry.text(), self._keys.command(command_id)
         digest, by = command_stream.digest_of(fields), command_stream.giver_of(fields)
         async with self._node_permit(key):
