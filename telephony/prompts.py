@@ -59,7 +59,7 @@ class PromptBuilder:
         return str(response)
 
     def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing at the gate and prompt for a key.
+        """Play the briefing at the gate and prompt for a key (DTMF), which voicemail does not press.
 
         The key may be pressed at any time. Every key counts, including `#`; without a key, the action is requested as
         well.

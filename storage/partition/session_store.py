@@ -77,7 +77,7 @@ class CommitResult(Enum):
 
 
 class CommitConflictError(StoreError):
-    """Some sessions have another version than the cached one, or are corrupt. Nothing was written.
+    """Version conflict (optimistic lock): sessions changed since they were cached, or are corrupt. Nothing was written.
 
     Attributes:
         session_ids: The sessions.

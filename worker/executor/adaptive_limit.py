@@ -1,4 +1,4 @@
-"""Backoff after a 429 (rate limit, by an adaptive concurrency limit) and circuit breaker for requests to Twilio.
+"""Throttling by Twilio: backoff after a 429 (rate limit, by an adaptive concurrency limit), and a circuit breaker.
 
 The limit is this worker's share of the account's budget. A 429 takes 30 % of it; each round of successes adds one, as
 in TCP (additive increase, RFC 5681, section 3.1; multiplicative decrease, RFC 9438, section 4.6). The breaker opens
