@@ -3,6 +3,7 @@
 The server is stateless: the cookie holds the sign-in, and Redis everything else.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -274,5 +275,4 @@ class _PageSockets:
             self._open.discard(socket)
 
     async def _close(self, _app: web.Application) -> None:
-        for socket in list(self._open):
-            await socket.close()
+        await asyncio.gather(*(socket.close() for socket in self._open))

@@ -33,7 +33,7 @@ COMMAND_POLL_EVERY_S = 0.2
 TICK_EVERY_S = 2.0
 #: Interval of WebSocket pings, in seconds.
 HEARTBEAT_S = 20.0
-#: Timeout for the closing handshake, in seconds.
+#: Timeout for closing, in seconds.
 CLOSE_S = 2.0
 #: Maximum size of a page's message (bytes).
 MESSAGE_BYTES_MAX = 64 * 1024
@@ -63,6 +63,7 @@ class PageSocket:
         self._socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES_MAX, timeout=CLOSE_S, compress=True
         )
+        self._transport: asyncio.Transport | None = None
         self._wake = asyncio.Event()
         self._tracker = CommandTracker(views.redis, clock)
         self._view: View | None = None
@@ -71,6 +72,7 @@ class PageSocket:
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Serve until either side closes."""
+        self._transport = request.transport
         await self._socket.prepare(request)
         self._feed.subscribe(self._wake)
         sending = asyncio.get_running_loop().create_task(self._send_changes())
@@ -87,7 +89,16 @@ class PageSocket:
 
     async def close(self) -> None:
         """Close because the server stops."""
-        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the console is stopping")
+        await self._close(WSCloseCode.GOING_AWAY, b"the console is stopping")
+
+    async def _close(self, code: int, message: bytes) -> None:
+        """Close in time, even if the page no longer reads and its connection's buffer is full."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code=code, message=message)
+        except TimeoutError:
+            if self._transport is not None:
+                self._transport.abort()
 
     # ---- receiving -----------------------------------------------------------------------------------------------
 
@@ -123,7 +134,7 @@ class PageSocket:
                 redis_error = await self._send_new()
                 await self._send_tick_if_due(redis_error or self._feed.redis_error)
                 await self._wait_for_changes(started_s)
-            await self._socket.close(code=NOT_SIGNED_IN, message=b"the sign-in has expired")
+            await self._close(NOT_SIGNED_IN, b"the sign-in has expired")
         except ConnectionError:
             return  # the page has disconnected; the receiving side notices, too
 

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from conferral.console import app as app_module
+from conferral.console import websocket
 from conferral.console.views.factory import HealthView
 from conferral.console.websocket import MESSAGE_BYTES_MAX
 from conferral.storage.connection.client import make_client
@@ -261,3 +262,18 @@ async def test_rejected_clients_take_up_no_connection_slot(open_console, redis, 
         await stranger.close()
 
     assert full.status == 429
+
+
+async def test_a_page_that_reads_nothing_does_not_delay_the_stop(console, redis, monkeypatch):
+    """A laptop that was closed: its connection stands, and what is sent to it stays unread."""
+    monkeypatch.setattr(websocket, "CLOSE_S", 0.1)
+    pages = [await Page.open(console, {"view": "sessions"}) for _ in range(2)]
+    for page in pages:
+        await page.next("sessions")
+    connections = console.server.runner.server.connections
+    assert len(connections) == len(pages)
+    for connection in connections:
+        connection.pause_writing()  # as its transport does while its buffer is full
+
+    async with asyncio.timeout(PATIENCE_S):
+        await console.server.close()
