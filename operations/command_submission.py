@@ -145,9 +145,12 @@ class CommandSubmitter:
             pause_s = min(POLL_MAX_S, pause_s * 1.2)
 
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
-        """Return the names of the commands that a session would accept now; none if the session is unknown."""
-        session_id = await self._run(self._reader.find_exact(session)) if session else ""
-        return allowed_commands_of(await self._run(self._reader.view(session_id))) if session_id else ()
+        """Return the names of the commands that a session would accept now; none if it is unknown or can't be read."""
+        try:
+            session_id = await self._run(self._reader.find_exact(session)) if session else ""
+            return allowed_commands_of(await self._run(self._reader.view(session_id))) if session_id else ()
+        except StoreError:
+            return ()
 
 
 def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:

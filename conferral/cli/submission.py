@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ import typer
 from conferral import output
 from conferral.errors import CommandNotDoneError
 from conferral.operations.errors import CommandRejected
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
     from conferral.operations.session_queries import SessionQueries
     from conferral.runtime.settings import StoreSettings
     from conferral.storage.codecs.session_view import SessionView
@@ -126,11 +129,12 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                 else:
                     output.print_line(submitted.command_id)
                 return
-            outcome = await submitter.wait_for_outcome(submitted, wait_s)
+            outcome = await _outcome_of(submitter, submitted, wait_s, settings)
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
-        session_id = outcome.session or submitted.session
-        session = await reader.view(session_id) if session_id else SessionView()
+        session_id, session = outcome.session or submitted.session, SessionView()
+        with suppress(StoreError):  # the outcome is known, even if Redis no longer answers
+            session = await reader.view(session_id) if session_id else session
         if outcome.status != "done":
             line = own_command_line(settings)
             raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
@@ -144,13 +148,29 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
 
 
+async def _outcome_of(
+    submitter: CommandSubmitter, submitted: SubmittedCommand, wait_s: float, settings: StoreSettings
+) -> CommandOutcome:
+    """Return the last outcome read; raise CommandNotDoneError if Redis does not answer when the time is up."""
+    from conferral.cli.redis_access import describe_redis_error
+
+    try:
+        return await submitter.wait_for_outcome(submitted, wait_s)
+    except StoreUnreachableError as error:
+        reason = f"{submitted.kind} may still be in progress (command {submitted.command_id}): "
+        raise CommandNotDoneError(
+            reason + describe_redis_error(error, settings.redis_url), command_id=submitted.command_id, exit_code=3
+        ) from None
+
+
 async def _view_after_holds(reader: SessionQueries, session: SessionView) -> SessionView:
     """Return the session once Twilio has answered its open holds: after a consult's start, the agent's unhold."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
-    while _has_open_hold(session) and clock() < until_s:
-        await asyncio.sleep(HOLDS_POLL_S)
-        session = await reader.view(session.id)
+    with suppress(StoreError):
+        while _has_open_hold(session) and clock() < until_s:
+            await asyncio.sleep(HOLDS_POLL_S)
+            session = await reader.view(session.id)
     return session
 
 
@@ -195,9 +215,11 @@ async def _not_done(
 
 
 async def _has_worker(reader: SessionQueries) -> bool:
-    from conferral.check.workers import live_workers
+    from conferral.check import workers
 
-    return bool(await live_workers(reader.client, reader.keys))
+    with suppress(StoreError):
+        return bool(await workers.live_workers(reader.client, reader.keys))
+    return True  # as far as is known
 
 
 def own_command_line(settings: StoreSettings) -> str:

@@ -62,10 +62,7 @@ class ApiCommands:
 
     async def allowed_commands(self, named: str) -> tuple[str, ...]:
         """Return the commands that a session would accept now; empty if it is unknown or unreadable."""
-        try:
-            return await self._submitter.allowed_commands(named)
-        except StoreError:
-            return ()
+        return await self._submitter.allowed_commands(named)
 
 
 def _log_unreachable(error: StoreError) -> None:

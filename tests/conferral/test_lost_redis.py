@@ -1,0 +1,65 @@
+"""Redis is lost after a command was published: what is known by then is reported, and nothing else."""
+
+import pytest
+
+from conferral import Client, CommandFailed, CommandRejected, StoreUnreachableError
+from conferral.check import workers
+from conferral.operations.command_submission import CommandSubmitter
+from conferral.operations.session_queries import SessionQueries
+from tests.conferral.cli_helpers import CALL, decide, make_session, published, put
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def lose(redis, monkeypatch):
+    """Makes one kind of query fail from the start: it follows those that succeed."""
+    put(redis, make_session())
+
+    async def lost(*_given):
+        raise StoreUnreachableError("Redis can't be reached")
+
+    return lambda owner, name: monkeypatch.setattr(owner, name, lost)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "shown"),
+    [
+        ("done", 0, f"converted {CALL} (why)\n"),
+        ("rejected", 1, "convert rejected: why\n"),
+        ("failed", 1, "convert failed: why\n"),
+        ("", 3, "convert is still in progress after 0.1 s (command mine)\n"),
+    ],
+)
+def test_the_command_line_reports_the_outcome_that_it_has_read(run, redis, lose, status, code, shown):
+    if status:
+        decide(redis, "mine", status, "why")
+    lose(SessionQueries, "view")
+    lose(workers, "live_workers")
+
+    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
+
+    assert ran.code == code
+    assert shown in ran.out + ran.err
+
+
+def test_the_command_line_names_a_command_whose_outcome_it_can_not_read(run, redis, lose):
+    lose(CommandSubmitter, "wait_for_outcome")
+
+    ran = run("convert", CALL, "--json")
+
+    assert ran.code == 3
+    assert ran.error["command"] == published(redis)[0]["id"]
+    assert "Redis can't be reached" in ran.error["reason"]
+
+
+@pytest.mark.parametrize(("status", "error"), [("rejected", CommandRejected), ("failed", CommandFailed)])
+async def test_the_client_raises_the_outcome_that_it_has_read(redis, lose, status, error):
+    decide(redis, "mine", status, "why")
+    lose(SessionQueries, "view")
+
+    async with Client() as client:
+        with pytest.raises(error) as raised:
+            await client.convert(CALL, id="mine")
+
+    assert (raised.value.reason, raised.value.allowed) == ("why", ())
