@@ -6,6 +6,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     collect_rarely()  # at the default thresholds, it takes a fifth of the startup time and finds nothing
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -88,6 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.print_error(str(error), as_json=as_json)
         return 1
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Replace standard streams that the caller closed (`<&-`): no question is answered, and no output arrives."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  # open until the process ends
+            setattr(sys, name, stream)
 
 
 def _run(given: list[str], *, as_json: bool) -> int:

@@ -162,6 +162,24 @@ def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arg
     assert "Broken" not in err
 
 
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "shown"),
+    [
+        ("<&-", ("forget", "CA12"), 1, "without a terminal, forget needs --yes; nothing was erased\n"),
+        (">&-", ("--version",), 0, ""),
+        ("2>&-", ("show", "+"), 2, ""),
+    ],
+)
+def test_a_standard_stream_that_is_closed_is_no_error(tmp_path, closed, arguments, code, shown):
+    program = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *arguments],
+        cwd=tmp_path, env=process_variables(), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert (program.returncode, program.stdout, program.stderr) == (code, "", shown)
+
+
 def feed(redis, program):
     """Makes things happen until the watcher has met its closed pipe."""
     number = 0
