@@ -301,3 +301,24 @@ async def test_stop_before_the_first_trial_submits_nothing_and_leaves_no_corouti
             await asyncio.sleep(0)
         gc.collect()
     assert (submitted, [str(one.message) for one in caught]) == ([], [])
+
+
+async def test_suspect_whose_session_ends_while_it_is_marked_is_not_submitted() -> None:
+    job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
+    open_effects, marks = {"e1": job.effect}, dict[str, int]()
+
+    class Store:
+        async def count_deaths(self, *_: Any) -> dict[str, int]:
+            return {"e1": SUSPECT_AFTER_DEATHS}
+
+        async def set_deaths(self, _partition: int, name: str, deaths: int) -> None:
+            open_effects.clear()
+            marks[name] = deaths
+
+    submitted: list[Job] = []
+    quarantine = EffectQuarantine(0, cast("PartitionStore", Store()), submitted.append, Metrics())
+    await quarantine.submit_all([job], {}, lambda _: open_effects, after_death=True)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    quarantine.stop()
+    assert (submitted, marks) == ([], {"e1": 0})

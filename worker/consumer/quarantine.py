@@ -141,10 +141,13 @@ class EffectQuarantine:
             sessions.setdefault(job.effect.session_id, []).append(job)
         together = asyncio.Semaphore(TRIAL_SESSIONS_MAX)
 
+        def is_open(job: Job) -> bool:
+            return job.effect.effect_id in open_effects(job.effect.session_id)
+
         async def try_session(of_session: Sequence[Job]) -> None:
             for job in of_session:
-                if job.effect.effect_id in open_effects(job.effect.session_id):
-                    await self._try(job, suspects[job.effect.effect_id])
+                if is_open(job):
+                    await self._try(job, suspects[job.effect.effect_id], is_open)
 
         async def try_in_groups(of_session: Sequence[Job]) -> None:
             async with together:
@@ -158,12 +161,20 @@ class EffectQuarantine:
         for name in sorted((name for name in sessions if deaths[name] >= ALONE_AFTER_DEATHS), key=deaths.__getitem__):
             await try_session(sessions[name])
 
-    async def _try(self, job: Job, deaths: int) -> None:
-        """Try one effect; `deaths` is its count of worker deaths, 0 if it only waits for its session's suspect."""
+    async def _try(self, job: Job, deaths: int, is_open: Callable[[Job], bool]) -> None:
+        """Try one effect, unless its session drops it while it is being marked.
+
+        Args:
+            deaths: Its count of worker deaths; 0 if it only waits for its session's suspect.
+            is_open: Whether an effect is still in the outbox.
+        """
         attempted = asyncio.Event()
         effect_id = job.effect.effect_id
         if deaths:
             await self._save_deaths(effect_id, deaths + 1)
+            if not is_open(job):
+                await self._save_deaths(effect_id, 0)  # the commit that dropped it may have come before the mark
+                return
         self._submit(replace(job, on_attempted=attempted.set))
         # A slow first attempt does not delay the next suspect. By then the effect only waits for Twilio, so it did not
         # cause a later death, and the deaths during earlier trials were accidents.
