@@ -57,8 +57,8 @@ class RebalanceChannel:
 
     async def _subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
         """Subscribe once; report each notification of another worker until the process stops."""
-        stopping = asyncio.ensure_future(stop.wait())
         channel = await self._open_pubsub()
+        stopping = asyncio.ensure_future(stop.wait())
         try:
             await channel.subscribe(self._channel)
             on_message()

@@ -8,6 +8,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from conferral.storage import rebalance_channel
+from conferral.storage.connection.client import make_client
 from conferral.storage.rebalance_channel import RebalanceChannel
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.redis_clients import client_of
@@ -85,3 +87,21 @@ def test_subscription_is_repeated_after_a_second_and_after_a_refusal_in_a_minute
         assert asked == [0.0, 1.0, 2.0, 62.0]
 
     run(story)
+
+
+async def test_attempts_to_subscribe_to_an_unreachable_cluster_leave_no_tasks(keys, monkeypatch):
+    monkeypatch.setattr(rebalance_channel, "RECONNECT_PAUSE_S", 0.001)
+    client, stop, attempts = make_client("redis://127.0.0.1:1?cluster=true"), asyncio.Event(), []
+    initialize = client.initialize
+
+    async def connect() -> object:
+        attempts.append(len(asyncio.all_tasks()))
+        return await initialize()
+
+    monkeypatch.setattr(client, "initialize", connect)
+    subscribing = asyncio.create_task(RebalanceChannel(client, keys, "one").subscribe(stop, lambda: None))
+    await until(lambda: len(attempts) >= 5)
+    stop.set()
+    await subscribing
+    await client.aclose()
+    assert attempts[-1] <= attempts[0]
