@@ -12,8 +12,11 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept
+from conferral.storage.partition.lease import VERIFY_AFTER_FAILOVER_S
+from conferral.storage.partition.partition_store import append_events
 from conferral.worker.assignment.rollback_checks import RollbackChecks
 from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.worker_cluster import WorkerCluster
 
 #: How many sessions are checked at a time, and how long the pause is, seconds.
 BATCH_MAX, PAUSE_S = 5, 1.0
@@ -105,3 +108,35 @@ def test_same_rollback_is_reported_under_the_same_token() -> None:
         assert [(one.finding, one.token) for one in reported] == [("rolled-back", "rolled-back:7:worker")]
 
     story(scenario, count=1)
+
+
+def test_partition_is_not_handed_over_before_its_sessions_are_checked() -> None:
+    """The next holder finds the server that its lease names, and would check none of them."""
+
+    async def scenario(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop)
+        first = team.join()
+        await team.until_fair(10.0)
+        names = [f"s{number}" for number in range(1_000)]
+        for name in names:
+            await team.client.sadd(team.keys.live(team.keys.partition_of(name)), name)
+        copy = team.server.snapshot()
+        await append_events(
+            team.client, team.keys, [AccountSwept(session_id=name, token="lost", finding="lost") for name in names]
+        )
+        await team.passes(2 * VERIFY_AFTER_FAILOVER_S)
+        team.server.db.roll_back(copy)
+        team.server.restart()
+        with capture_logs() as lines:
+            await team.passes(VERIFY_AFTER_FAILOVER_S + 5.0)
+            second = team.join()
+            await team.passes(5.0)
+            shares_meanwhile = await team.shares()
+            await team.passes(1_000 / BATCH_MAX * PAUSE_S)
+        assert sum(line["sessions"] for line in lines if line["event"] == "rollback_checked") == 1_000
+        assert shares_meanwhile[0] > 0, "partitions whose check is over are handed over"
+        await team.until_fair(10.0)
+        for member in (first, second):
+            await team.leave(member)
+
+    run(scenario)

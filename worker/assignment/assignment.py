@@ -302,10 +302,15 @@ class PartitionAssigner:
         self._wake.set()
 
     def _active_consumers(self) -> list[PartitionConsumer]:
-        """Return the consumers that may be handed over: their sessions are loaded, and their effects are verified."""
-        now_s = self._clock.monotonic_s()
+        """Return the consumers that may be handed over.
+
+        After a rollback, their effects were verified and their sessions checked: the next holder would do neither.
+        """
+        now_s, checks = self._clock.monotonic_s(), self._rollback_checks
         return [
-            one for number, one in self.consumers.items() if one.is_active and self._verify_until_s[number] <= now_s
+            one
+            for number, one in self.consumers.items()
+            if one.is_active and self._verify_until_s[number] <= now_s and not checks.is_pending(number)
         ]
 
     async def _release_one(self, consumer: PartitionConsumer) -> None:

@@ -45,6 +45,7 @@ class RollbackChecks:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        #: The first one is running.
         self._pending: deque[_Check] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -54,6 +55,10 @@ class RollbackChecks:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="rollback-checks")
 
+    def is_pending(self, partition: int) -> bool:
+        """Whether sessions of a held partition are still to be checked."""
+        return any(check.partition == partition and check.is_active() for check in self._pending)
+
     def stop(self) -> None:
         """Leave the rest unchecked."""
         self._pending.clear()
@@ -62,12 +67,13 @@ class RollbackChecks:
 
     async def _run(self) -> None:
         while self._pending:
-            check = self._pending.popleft()
+            check = self._pending[0]
             with contain(ItemKind.TASK, self._metrics, task="rollback_checks", partition=check.partition):
                 try:
                     await self._check(check)
                 except StoreError as error:
                     log.error("post_commit_write_failed", partition=check.partition, reason=str(error))
+            self._pending.popleft()
 
     async def _check(self, check: _Check) -> None:
         session_ids: list[str] = []
