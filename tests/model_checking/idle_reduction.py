@@ -18,6 +18,10 @@ from conferral.statemachine.events import Event, ParticipantChanged
 from tests.model_checking.canonical_values import LONG_AGO_MS
 from tests.model_checking.session_states import SessionStates
 
+#: Most decisions that show that one event changes nothing later (count). An event that depends on its moment may need
+#: millions; it is then decided in its turn, like one that changes something.
+_DECISIONS_MAX = 20_000
+
 Kind = tuple[str, str, str]
 """An event's name, and the state and the phase of a session in which it changes nothing."""
 
@@ -70,15 +74,15 @@ class IdleReduction:
     def _spread(self, session: int, event: Event, kind: Kind) -> None:
         """Decides the event in this session and in all that are known to follow it."""
         open_: list[tuple[int, Event]] = [(session, event)]
-        while open_:
+        until = self._sessions.decided + _DECISIONS_MAX
+        while open_ and kind not in self.learnt:
             at, one = open_.pop()
             met = self._met.setdefault(at, _Met())
             if one in met.early:
                 continue
             met.early[one] = kind
-            if not self._changes_nothing(at, one):
+            if not self._changes_nothing(at, one) or self._sessions.decided > until:
                 self.learnt |= {kind}
-                continue
             open_ += [(follower, later(one, by_ms)) for follower, by_ms in met.followers]
 
     def _changes_nothing(self, session: int, event: Event) -> bool:
