@@ -71,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(given, as_json=as_json)
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _pipe_closed()
+    except BrokenPipeError as error:
+        usage_error = error.__context__  # if its reason was being printed
+        return usage_error.exit_code if isinstance(usage_error, typer.TyperException) else _pipe_closed()
     except SettingsError as error:
         for problem in error.problems:
             output.print_error(problem, as_json=as_json)

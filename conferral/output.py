@@ -7,6 +7,7 @@ escape sequences that recolor the terminal or reverse a line.
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
@@ -122,7 +123,7 @@ def _styled(line: str, style: str) -> None:
 
 def print_note(line: str) -> None:
     """Print a line that isn't a result: news, advice, a reason."""
-    typer.echo(printable(line), err=True)
+    _echo_error(printable(line))
 
 
 def print_json(value: object) -> None:
@@ -138,9 +139,14 @@ def print_json_line(value: object) -> None:
 def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
     """Print to standard error why something was not done."""
     if as_json:
-        typer.echo(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}), err=True)
+        _echo_error(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}))
     else:
         print_note(reason)
+
+
+def _echo_error(line: str) -> None:
+    with suppress(BrokenPipeError):  # no one reads the reason; the exit code remains
+        typer.echo(line, err=True)
 
 
 def confirm(question: str) -> bool:

@@ -1,9 +1,12 @@
 """What is printed: values from outside do no harm, pipes get plain text, and one that closes early is no error."""
 
+import errno
+import io
 import json
 import os
 import pty
 import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conferral import output
+from conferral.main import main
 from conferral.operations import wording
 from tests.conferral.cli_helpers import CALL, PROGRAM, log_entry, make_session, process_variables, put
 from tests.support.each import each
@@ -160,6 +164,27 @@ def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arg
     assert program.returncode == 0
     assert "Traceback" not in err
     assert "Broken" not in err
+
+
+class ClosedPipe(io.StringIO):
+    def write(self, _text):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("arguments", "redis_url", "code"),
+    [
+        (("sessions", "--nothing"), "redis://127.0.0.1:1", 2),
+        (("sessions",), "nonsense", 2),
+        (("sessions",), "redis://127.0.0.1:1", 1),
+    ],
+)
+def test_the_exit_code_stays_when_no_one_reads_the_reason(monkeypatch, as_json, arguments, redis_url, code):
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setattr(sys, "stderr", ClosedPipe())
+
+    assert main([*arguments, *as_json]) == code
 
 
 @pytest.mark.processes
