@@ -142,6 +142,15 @@ class DeadLetters:
                 found.append(self._displayed(letter, full=full))
         return DeadLetterPage(tuple(found), last if scanned == most else "")
 
+    async def newest(self, limit: int, reason: str = "", *, full: bool = False) -> tuple[DeadLetter, ...]:
+        """Return the newest letters, as many pages as it takes; arguments are those of `list`."""
+        page = await self.list(limit, "", reason, full=full)
+        found = page.letters
+        while page.cursor and len(found) < limit:
+            page = await self.list(limit - len(found), page.cursor, reason, full=full)
+            found += page.letters
+        return found
+
     async def find(self, letter_id: str, *, full: bool = False) -> DeadLetter | None:
         """Return a dead letter; None if there is none with this id."""
         found = await self._store.get([letter_id]) if is_letter_id(letter_id) else {}

@@ -134,15 +134,8 @@ def show_letter(
 
 async def _list(
     dead: "DeadLetters", limit: int, reason: str, *, full: bool
-) -> "tuple[list[DeadLetter], dict[str, int]]":
-    letters: list[DeadLetter] = []
-    cursor = ""
-    while len(letters) < limit:
-        page = await dead.list(limit - len(letters), cursor, reason, full=full)
-        letters += page.letters
-        cursor = page.cursor
-        if not cursor:
-            break
+) -> "tuple[tuple[DeadLetter, ...], dict[str, int]]":
+    letters = await dead.newest(limit, reason, full=full)
     return letters, {group.reason: group.count for group in await dead.groups()}
 
 

@@ -2,7 +2,7 @@
 
 from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
-from conferral.operations.dead_letters import DeadLetterPage, DeadLetters
+from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 
@@ -42,12 +42,10 @@ class DeadLettersView:
         seen = await self._redis.run(_mark)
         if seen == self._seen:
             return []
-        shown: DeadLetterPage = await self._redis.run(
-            lambda reader: _letters(reader).list(SHOWN_MAX, "", self._reason, full=self._full)
-        )
+        shown = await self._redis.run(lambda reader: _letters(reader).newest(SHOWN_MAX, self._reason, full=self._full))
         groups = await self._redis.run(lambda reader: _letters(reader).groups())
         self._seen = seen
-        return [encode_message("dead", reason=self._reason, letters=shown.letters, groups=groups, count=seen[0])]
+        return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=seen[0])]
 
 
 def _letters(reader: SessionQueries) -> DeadLetters:
@@ -56,5 +54,5 @@ def _letters(reader: SessionQueries) -> DeadLetters:
 
 async def _mark(reader: SessionQueries) -> tuple[int, str]:
     letters = _letters(reader)
-    newest = (await letters.list(1)).letters
+    newest = await letters.newest(1)
     return await letters.count(), newest[0].id if newest else ""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conferral.operations import dead_letters
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
@@ -186,6 +187,16 @@ async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, r
     assert second["count"] == 2
     assert (len(third["letters"]), third["reason"], third["count"]) == (1, "missing field type", 2)
     assert third["letters"][0]["fields"]["to"] == "+14155550123"
+
+
+async def test_a_letter_behind_thousands_with_other_reasons_is_shown(console, redis, monkeypatch):
+    monkeypatch.setattr(dead_letters, "SCANNED_MAX", 2)
+    for reason in ("rare", *["odd"] * 5):
+        dead_letter(redis, reason, type="end")
+
+    page = await Page.open(console, {"view": "dead", "reason": "rare"})
+
+    assert [one["reason"] for one in (await page.next("dead"))["letters"]] == ["rare"]
 
 
 async def test_some_are_dropped_by_id(console, redis):
