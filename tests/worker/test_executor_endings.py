@@ -174,12 +174,13 @@ async def test_nothing_is_sent_without_the_lease(system: ExecutorHarness) -> Non
 
 
 async def test_lease_is_checked_before_every_request(system: ExecutorHarness) -> None:
+    """Before the job asks for a slot, and again once it has one."""
     system.calls.script["a"].extend([BUSY, UNKNOWN, None])
     system.calls.reads["a"].append(ELSEWHERE)
 
     await system.run(redirect("a"))
 
-    assert system.permissions == len(system.calls.asked)
+    assert system.permissions == 2 * len(system.calls.asked)
     assert system.calls.asked.count("a") == 3
 
 

@@ -333,8 +333,12 @@ async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> Non
 # ---- Redis keeps someone waiting ------------------------------------------------------------------------------------
 
 
-async def test_orders_that_wait_for_their_lease_take_no_slot_from_others() -> None:
-    """On a cluster one node may be away, and the calls of the others go on."""
+@pytest.mark.parametrize("is_expired", [True, False])
+@pytest.mark.parametrize("may_have_been_sent", [True, False])
+async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
+    is_expired: bool, may_have_been_sent: bool
+) -> None:
+    """On a cluster one node may be away, and the calls of the others go on. The lease may be about to expire."""
     is_back = asyncio.Event()
 
     async def may_send(partition: int) -> bool:
@@ -345,10 +349,11 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others() -> No
     system = ExecutorHarness(
         ExecutorPolicy(requests_max=4, reserved_for_endings=1),
         may_send=may_send,
-        is_ours=lambda partition: partition != 3 or is_back.is_set(),
+        is_ours=lambda partition: not (is_expired and partition == 3) or is_back.is_set(),
     )
     for number in range(6):
-        system.submit(update(f"waits-{number}", f"S{number}"), partition=3)
+        session_id = f"S{number}"
+        system.submit(redirect(f"waits-{number}", session_id), partition=3, may_have_been_sent=may_have_been_sent)
     system.submit(update("goes", "S9"))
     await system.settle()
     assert system.finished == ["goes"]

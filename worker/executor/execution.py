@@ -168,9 +168,8 @@ class Execution:
 
     async def _send(self) -> JobOutcome | None:
         effect, context = self.job.effect, self.context
-        if not context.is_ours(self.job.partition):
-            # Check the lease before taking a slot, so that waiting for Redis does not block other jobs.
-            await self._require_lease()
+        # Check the lease before taking a slot, so that waiting for Redis does not block other jobs.
+        await self._require_lease()
         is_read = isinstance(effect, ReadCalls)
         # A read keeps its place until it is sent: if it expired, it would only be emitted again, behind all others.
         deadline_s = math.inf if is_read else self._deadline_s
@@ -273,6 +272,7 @@ class Execution:
 
     async def _verify(self) -> JobOutcome | None:
         effect, context = self.job.effect, self.context
+        await self._require_lease()  # before taking a slot, as in `_send`
         async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
             if self._remaining_s() <= 0:
                 return self._deadline_exceeded()
