@@ -40,7 +40,8 @@ class LargeBodyLimiter:
         if self._slots.locked() and self._reads:
             slowest = next(iter(self._reads))
             began_s = self._reads.pop(slowest)
-            slowest.reschedule(max(began_s + _SOON_S, asyncio.get_running_loop().time()))
+            if not slowest.expired():  # otherwise, its task only has not run yet
+                slowest.reschedule(max(began_s + _SOON_S, asyncio.get_running_loop().time()))
         try:
             async with asyncio.timeout(_SLOT_DEADLINE_S):
                 await self._slots.acquire()

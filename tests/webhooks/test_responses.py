@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -151,6 +151,29 @@ def test_slowest_body_ends_after_a_second_once_another_waits() -> None:
                 assert ended == {0: 1.0, 1: 3.0}, "it began long ago"
         await asyncio.wait(reading)
         assert ended == {0: 1.0, 1: 3.0, **dict.fromkeys(range(2, 32), 5.0)}
+
+    run(story)
+
+
+def test_body_whose_time_is_up_at_this_moment_fails_no_other() -> None:
+    async def story(_loop: VirtualLoop) -> None:
+        limiter = LargeBodyLimiter()
+
+        async def arrive() -> None:
+            await asyncio.sleep(5.0)  # a delay: virtual time
+            async with limiter.slot():
+                return
+
+        async def read() -> None:
+            async with limiter.slot():
+                with suppress(TimeoutError):
+                    async with limiter.read_timeout(5.0):
+                        await asyncio.Event().wait()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(arrive())
+            for _ in range(32):
+                tasks.create_task(read())
 
     run(story)
 
