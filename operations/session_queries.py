@@ -23,11 +23,12 @@ class SessionQueries(SessionReader):
             state: None for all.
             with_ended: Whether "all" includes ended sessions.
         """
-        names = await self.live_ids()
-        if with_ended or state == "ended":
+        names, with_ended = await self.live_ids(), with_ended or state == "ended"
+        if with_ended:
             names += await self.ended_ids()
         found = (await self.views(dict.fromkeys(names))).values()
-        chosen = [session for session in found if state in (None, session.state)]
+        # A session may end after its id was read.
+        chosen = [one for one in found if state in (None, one.state) and (with_ended or not one.is_ended)]
         return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
     async def find_exact(self, named: str) -> str:

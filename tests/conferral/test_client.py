@@ -389,6 +389,15 @@ async def test_a_url_that_makes_no_sense_is_a_wrong_setting(url):
     assert "secret" not in "".join(traceback.format_exception(wrong.value))
 
 
+async def test_a_session_that_ends_during_the_query_is_no_live_one(client, redis):
+    put(redis, ended("S1"))
+    redis.sadd(KEYS.live(KEYS.partition_of("S1")), "S1")  # as read before its end
+
+    assert [one.id for one in await client.sessions()] == [CALL]
+    assert {one.id for one in await client.sessions(with_ended=True)} == {CALL, "S1"}
+    assert [one.id for one in await client.sessions("ended")] == ["S1"]
+
+
 async def test_a_client_that_is_not_open_says_how_to_open_it(redis):
     set_up(redis)
     client = Client()
