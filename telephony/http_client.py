@@ -157,7 +157,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._failures: set[str] = set()
 
     def observe(self, observer: Callable[[RequestResult], None]) -> None:
-        """Call an observer for every request sent, once it was answered, failed, or was abandoned."""
+        """Call an observer for every request sent, once it was answered or failed.
+
+        A request that was abandoned counts as failed if it was still allowed: it took too long.
+        """
         self._observer = observer
 
     async def request(
@@ -188,7 +191,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         async with self._slots:
             started_s = self._clock.monotonic_s()
             status, code, wait_s, request_id = 0, 0, 0.0, ""
-            was_cancelled = False
+            says_nothing = False
             try:
                 answer = await self._send(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
@@ -199,10 +202,14 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 if answer.body and errors.json_object(answer.body) is None:
                     raise OutcomeUnknownError(http_status=status)
             except _SendCancelledError:
-                was_cancelled = True
+                says_nothing = True
+                raise
+            except asyncio.CancelledError:
+                # A timeout says something about Twilio; a lost lease does not.
+                says_nothing = not _send_allowed.get()()
                 raise
             finally:
-                if not was_cancelled:
+                if not says_nothing:
                     self._record(method, status, code, request_id, self._clock.monotonic_s() - started_s)
                     if self._observer is not None:
                         self._observer(RequestResult(status, code, wait_s, started_s))

@@ -435,6 +435,29 @@ async def test_cancelled_request_is_cancelled_and_frees_its_slot(twilio: Scripte
     assert len(twilio.requests) == 2
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_request_abandoned_with_the_lease_says_nothing_of_twilio(
+    twilio: ScriptedTwilio, http: PooledHttpClient, is_ours: bool
+) -> None:
+    """A timeout, which cancels it just the same, does."""
+    arrived, reported, may_send = asyncio.Event(), list[RequestResult](), True
+
+    async def silent(_writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    twilio.script = [silent]
+    http.observe(reported.append)
+    with send_guard(lambda: may_send):
+        request = asyncio.create_task(http.request("GET", URI))
+    await arrived.wait()
+    may_send = is_ours
+    request.cancel()
+    await asyncio.wait({request})
+
+    assert [answer.status for answer in reported] == [0] * is_ours
+
+
 class Stopwatch(SystemClock):
     """A clock that is read every quarter of a second."""
 

@@ -218,6 +218,7 @@ class FakeCalls:
         return await self._verify(effect)
 
     async def _verify(self, effect: Effect) -> str:
+        check_send_allowed()
         self.asked.append(f"look {effect.effect_id}")
         seen = await self._play(self.reads[effect.effect_id])
         assert isinstance(seen, str)

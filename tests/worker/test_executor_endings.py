@@ -18,6 +18,8 @@ from tests.worker.executor_harness import (
     hang_up,
     read,
     redirect,
+    straight,
+    succeeded,
     update,
 )
 
@@ -182,6 +184,17 @@ async def test_lease_is_checked_before_every_request(system: ExecutorHarness) ->
 
     assert system.permissions == 2 * len(system.calls.asked)
     assert system.calls.asked.count("a") == 3
+
+
+async def test_verification_whose_lease_is_gone_when_it_has_its_connection_is_sent_later() -> None:
+    answers = iter([False])
+    system = ExecutorHarness(is_ours=lambda _partition: next(answers, True))
+    system.calls.reads["a"].append("CA9")
+
+    outcome = await system.run(straight("a"), may_have_been_sent=True)
+
+    assert outcome == succeeded(straight("a"), "CA9")
+    assert (system.calls.asked, len(system.time.sleeps)) == (["look a"], 1)
 
 
 async def test_lease_that_is_lost_between_two_tries_drops_the_order(system: ExecutorHarness) -> None:

@@ -281,9 +281,10 @@ class Execution:
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    found = await verify(
-                        effect, context.twilio, elapsed_s, context.policy.settle_s, self._sent_since_ms()
-                    )
+                    with send_guard(lambda: context.is_ours(self.job.partition)):
+                        found = await verify(
+                            effect, context.twilio, elapsed_s, context.policy.settle_s, self._sent_since_ms()
+                        )
             except TimeoutError:
                 raise OutcomeUnknownError from None
         match found.verdict:
