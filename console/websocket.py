@@ -18,6 +18,7 @@ from conferral.console.views.factory import ViewFactory
 from conferral.console.views.view import BadMessageError, View
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
+from conferral.runtime.web.websockets import close_in_time
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.timestamps import to_iso
 
@@ -92,13 +93,7 @@ class PageSocket:
         await self._close(WSCloseCode.GOING_AWAY, b"the console is stopping")
 
     async def _close(self, code: int, message: bytes) -> None:
-        """Close in time, even if the page no longer reads and its connection's buffer is full."""
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._socket.close(code=code, message=message)
-        except TimeoutError:
-            if self._transport is not None:
-                self._transport.abort()
+        await close_in_time(self._socket, self._transport, CLOSE_S, code=code, message=message)
 
     # ---- receiving -----------------------------------------------------------------------------------------------
 

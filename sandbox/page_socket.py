@@ -16,6 +16,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from conferral.runtime.web.websockets import close_in_time
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences, phones, traffic
@@ -25,6 +26,8 @@ COALESCE_FOR_S = 0.05
 """How long changes coalesce after a message was sent, in real seconds."""
 TICK_S = 2.0
 """Interval between time updates when nothing changes, in real seconds."""
+CLOSE_S = 2.0
+"""Timeout for closing, in real seconds."""
 MESSAGE_MAX = 4096
 """Maximum size of a page's message, in bytes; pages have nothing to send."""
 
@@ -114,19 +117,20 @@ class PageSockets:
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
-        self._sockets: set[web.WebSocketResponse] = set()
+        #: With their connections.
+        self._sockets: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Send changes to one page until it disconnects."""
         socket = web.WebSocketResponse(heartbeat=20.0, compress=False, max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
-        self._sockets.add(socket)
+        self._sockets[socket] = request.transport
         sender = asyncio.create_task(self._send_changes(socket))
         try:
             async for _message in socket:
                 pass  # only reading notices a disconnect
         finally:
-            self._sockets.discard(socket)
+            del self._sockets[socket]
             sender.cancel()
             with suppress(asyncio.CancelledError):
                 await sender
@@ -135,7 +139,7 @@ class PageSockets:
     async def close(self, _app: web.Application) -> None:
         """Disconnect all pages; they reconnect automatically."""
         close_code = aiohttp.WSCloseCode.GOING_AWAY
-        await asyncio.gather(*(socket.close(code=close_code) for socket in list(self._sockets)))
+        await asyncio.gather(*(close_in_time(*page, CLOSE_S, code=close_code) for page in self._sockets.items()))
 
     async def _send_changes(self, socket: web.WebSocketResponse) -> None:
         viewer = PageState(self._sandbox)

@@ -8,7 +8,8 @@ import aiohttp
 import orjson
 import pytest
 
-from conferral.sandbox import Sandbox
+from conferral.runtime.web.connection import Connection
+from conferral.sandbox import Sandbox, page_socket
 from conferral.sandbox.model.inputs import RestRequest
 from tests.sandbox.control_client import Control
 from tests.sandbox.webhook_app import WebhookApp
@@ -284,6 +285,25 @@ async def test_a_sandbox_that_stops_lets_its_pages_go(app: WebhookApp) -> None:
         while (message := await socket.receive(timeout=5.0)).type is aiohttp.WSMsgType.TEXT:
             pass
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
+
+
+async def test_a_page_that_reads_nothing_does_not_delay_the_stop(
+    app: WebhookApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[Connection] = []
+    connect = Connection.connection_made
+
+    def connection_made(connection: Connection, transport: asyncio.BaseTransport) -> None:
+        connections.append(connection)
+        connect(connection, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", connection_made)
+    monkeypatch.setattr(page_socket, "CLOSE_S", 0.1)
+    async with aiohttp.ClientSession() as session, asyncio.timeout(5.0), Sandbox() as sandbox:
+        socket = await session.ws_connect(f"{sandbox.url}/sandbox/live")
+        await Page(socket).until(lambda it: "debugger" in it.received)
+        (connection,) = connections
+        connection.pause_writing()  # as its transport does while its buffer is full
 
 
 async def test_the_page_and_its_files_come_with_the_headers_and_twilios_answers_without(
