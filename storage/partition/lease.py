@@ -50,11 +50,11 @@ VERIFY_AFTER_FAILOVER_S = 60.0
 VERIFY_AT_MOST_S = 180.0
 #: Separates the holder from its connection in the lease's field `connection`.
 _CONNECTION_SEPARATOR = " "
-#: What a lease names instead of a server that may lack earlier writes: `-` and the time of the rollback, Unix
-#: milliseconds of Redis's clock. No server has such a run id, so the next holder verifies, too. If the server lacks no
-#: commit: `=`, that time, its run id, and the number of the last commit. Only on that server, and with that commit, can
-#: the next holder rely on it: another rollback may have followed.
-_ROLLED_BACK = re.compile(r"[-=]([0-9]{1,15})(?::(\w+):([0-9]{1,15}))?")
+#: What a lease names instead of a server that may lack earlier writes: `-`, the time of the rollback in Unix
+#: milliseconds of Redis's clock, and its run id. No server has such a run id, so the next holder verifies, too. If the
+#: server lacks no commit: `=`, that time, its run id, and the number of the last commit. Only on that server, and with
+#: that commit, can the next holder rely on it: another rollback may have followed.
+_ROLLED_BACK = re.compile(r"(?:-|(?P<all>=))(?P<at_ms>[0-9]{1,15}):(?P<run_id>\w+)(?(all):(?P<commit>[0-9]{1,15}))")
 
 
 @dataclass(slots=True)
@@ -286,9 +286,11 @@ async def acquire(
 
 def _note_rollback(lease: Lease) -> None:
     found = _ROLLED_BACK.fullmatch(lease.redis_before)
-    lease.has_all_commits = found is not None and found[2] == lease.redis and lease.commit >= int(found[3])
-    is_known = found is not None and (found[2] is None or lease.has_all_commits)
-    lease.rolled_back_at_ms = int(found[1]) if found is not None and is_known else lease.acquired_at_ms
+    if found is None or found["run_id"] != lease.redis or lease.commit < int(found["commit"] or 0):
+        lease.rolled_back_at_ms = lease.acquired_at_ms  # none is noted, or another one has followed
+    else:
+        lease.has_all_commits = found["all"] is not None
+        lease.rolled_back_at_ms = int(found["at_ms"])
     lease.rolled_back_until_s = _rolled_back_until_s(lease)
 
 
@@ -456,7 +458,7 @@ def _server_to_note(lease: Lease, now_s: float) -> str:
     if lease.rolled_back_until_s <= now_s:
         return lease.redis
     if not lease.has_all_commits:
-        return f"-{lease.rolled_back_at_ms}"
+        return f"-{lease.rolled_back_at_ms}:{lease.redis}"
     return f"={lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}"
 
 

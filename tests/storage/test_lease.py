@@ -168,7 +168,7 @@ async def test_lease_of_another_server_is_taken_with_care_and_stays_unknown_mean
     lease = await take(client, clock, "two")
     assert lease.rolled_back_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    assert await client.hget(KEY, "redis") == f"-{lease.acquired_at_ms}".encode()
+    assert await client.hget(KEY, "redis") == f"-{lease.acquired_at_ms}:{lease.redis}".encode()
     lease.rolled_back_until_s = 0.0
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == first.redis.encode()
@@ -188,7 +188,7 @@ async def test_holder_that_meets_another_server_does_not_note_it_at_once(client,
 async def test_only_a_holder_of_the_lease_on_both_servers_knows_that_no_commit_is_missing(client, clock, before):
     first = await take(client, clock, "one")
     at_ms = first.acquired_at_ms - 1_000
-    noted = {"=": f"={at_ms}:{first.redis}:0", "-": f"-{at_ms}"}.get(before, before)
+    noted = {"=": f"={at_ms}:{first.redis}:0", "-": f"-{at_ms}:{first.redis}"}.get(before, before)
     await client.hset(KEY, mapping={"redis": noted, "until": 1})
     lease = await take(client, clock, "two")
     assert lease.has_all_commits is (before == "=")
@@ -225,13 +225,13 @@ async def test_commit_that_only_the_replaced_server_has_accepted_is_missing(clie
 async def test_verification_ends_even_if_holders_die_again_and_again(client, clock, passed_s, left_s):
     first = await take(client, clock, "one")
     rolled_back_at_ms = first.acquired_at_ms - 1_000 * passed_s
-    await client.hset(KEY, mapping={"redis": f"-{rolled_back_at_ms}", "until": 1})
+    await client.hset(KEY, mapping={"redis": f"-{rolled_back_at_ms}:{first.redis}", "until": 1})
     lease = await take(client, clock, "two")
     assert lease.rolled_back_at_ms == rolled_back_at_ms
     assert lease.rolled_back_until_s == pytest.approx(clock.monotonic_s() + left_s, abs=5)
 
 
-@pytest.mark.parametrize("noted", ["-", "-soon", "-" + "9" * 5_000])
+@pytest.mark.parametrize("noted", ["-", "-soon", "-990000", "-" + "9" * 5_000])
 async def test_unreadable_rollback_time_counts_as_now(client, clock, noted):
     await take(client, clock, "one")
     await client.hset(KEY, mapping={"redis": noted, "until": 1})
