@@ -68,6 +68,8 @@ class RedirectCall(Effect, frozen=True, kw_only=True):
     #: `ringback` or `music` for a party that waits and does not start the conference; empty for a party that starts it,
     #: in silence.
     wait_audio: str = ""
+    #: SID of the conference that the leg is to leave, if any.
+    left_conference: str = ""
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 

@@ -46,13 +46,16 @@ class TwilioQueries:
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
         """Verify a redirect by its label and its call in every live conference of the session.
 
-        A leg redirected to wait does not start its conference. One that did is still where it was before.
+        A leg redirected to wait does not start its conference. One that did, or that is in the conference that it is to
+        leave, is still where it was before.
         """
         with label_requests("verify"):
-            parent, inside = await gather(self._call(effect.call_sid), self._participants_after(effect))
+            parent, conferences = await gather(self._call(effect.call_sid), self._conferences_after(effect))
         in_conference = any(
             (seen.call_sid == effect.call_sid or seen.label == effect.label)
             and not (effect.wait_audio and seen.start_on_enter)
+            and conference_sid != effect.left_conference
+            for conference_sid, inside in conferences
             for seen in inside
         )
         return RedirectSeen(call_status=parent.status, in_conference=in_conference)
@@ -200,14 +203,14 @@ class TwilioQueries:
         before |= zip(others, await gather(*(self.participants_in(conference) for conference in others)), strict=True)
         return [(conference, before[conference]) for conference in conferences]
 
-    async def _participants_after(self, effect: RedirectCall) -> list[ParticipantSeen]:
-        """Return the participants of all conferences that the redirect could have led to."""
+    async def _conferences_after(self, effect: RedirectCall) -> list[_Conference]:
+        """Return all conferences that the redirect could have led to, with their participants."""
         name = effect.conference_name or effect.session_id
         conferences = await self._live_conferences(name)
         if effect.conference not in (name, *conferences):
             conferences.append(effect.conference)  # a known SID, which a list by name may briefly miss
         inside = await gather(*(self.participants_in(conference) for conference in conferences))
-        return [seen for participants in inside for seen in participants]
+        return list(zip(conferences, inside, strict=True))
 
 
 def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sids: set[str]) -> _Conference:

@@ -97,7 +97,7 @@ def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
     draft.change_party(missing, repair_moved_at_ms=draft.now_ms)
 
 
-def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE) -> None:
+def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:
     """Redirect a leg into the conference: to start it, or, with wait audio, to wait there for another party."""
     effect_id = draft.emit(
         RedirectCall,
@@ -108,6 +108,7 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
         label=party.label,
         attempt=2 if draft.session.repaired else 1,
         wait_audio=wait_audio.value,
+        left_conference=left_conference,
         attributes=draft.session.attributes,
     )
     draft.change(open_redirects=(*draft.session.open_redirects, effect_id))

@@ -133,6 +133,7 @@ def test_customer_who_was_back_before_the_agent_left_is_moved_out_of_the_same_co
     seen = {"customer": "in-progress", "conference": CONFERENCE, "inside": ("customer",)}
     story.fires(StageOverdue).reads(**seen).fires(StageOverdue).reads(**seen)
     story.expect("transferring", "look", "move customer")
+    assert story.last.effects[-1].left_conference == CONFERENCE, "a customer who is still in that one was not moved"
     succeeds_all(story).joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
         "transferring", "dial target"
     )

@@ -425,18 +425,21 @@ async def test_call_alone_in_a_conference_is_its_only_participant(inside: list[s
 
 
 @pytest.mark.parametrize(
-    "participant, wait_audio, in_conference",
+    "participant, redirect, in_conference",
     [
-        ({"call_sid": "CA9", "label": "agent-1"}, "", True),
-        ({"call_sid": "CA2", "label": None}, "", True),
-        ({"call_sid": "CA9", "label": "agent-2"}, "", False),
+        ({"call_sid": "CA9", "label": "agent-1"}, {}, True),
+        ({"call_sid": "CA2", "label": None}, {}, True),
+        ({"call_sid": "CA9", "label": "agent-2"}, {}, False),
         # A leg redirected to wait does not start its conference: this one is still where it was before.
-        ({"call_sid": "CA2", "start_conference_on_enter": True}, "ringback", False),
-        ({"call_sid": "CA2", "start_conference_on_enter": False}, "ringback", True),
+        ({"call_sid": "CA2", "start_conference_on_enter": True}, {"wait_audio": "ringback"}, False),
+        ({"call_sid": "CA2", "start_conference_on_enter": False}, {"wait_audio": "ringback"}, True),
+        # It is still in the conference that it is to leave.
+        ({"call_sid": "CA2"}, {"left_conference": "CF1"}, False),
+        ({"call_sid": "CA2"}, {"left_conference": "CF0"}, True),
     ],
 )
 async def test_verification_finds_the_label_or_the_call_in_the_conference(
-    participant: dict[str, Any], wait_audio: str, in_conference: bool
+    participant: dict[str, Any], redirect: dict[str, str], in_conference: bool
 ) -> None:
     calls, _ = calls_with(
         {
@@ -446,7 +449,7 @@ async def test_verification_finds_the_label_or_the_call_in_the_conference(
         }
     )
 
-    seen = await calls.find_redirect(replace(REDIRECT, wait_audio=wait_audio))
+    seen = await calls.find_redirect(replace(REDIRECT, **redirect))
 
     assert seen == RedirectSeen(call_status="in-progress", in_conference=in_conference)
 

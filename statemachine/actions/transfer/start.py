@@ -374,11 +374,12 @@ def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
 
     Twilio can't hold anyone in a conference that has not started.
     """
+    left_conference = draft.session.conference_sid
     await_customer_rejoin(draft, event)
     draft.change(repaired=True)
     customer = draft.session.parties[CUSTOMER]
     draft.change_party(customer, desired_hold=False)
-    redirect_leg(draft, customer, customer.wait_audio)
+    redirect_leg(draft, customer, customer.wait_audio, left_conference)
 
 
 def continue_alone(draft: Draft, _event: Event) -> None:
