@@ -22,7 +22,7 @@ from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import party_of_call
 from conferral.statemachine.guards.waiting_party import will_rejoin
 from conferral.statemachine.session import CUSTOMER, GUEST, Party
-from conferral.statemachine.states import CallStatus, PartyStatus, State
+from conferral.statemachine.states import CallStatus, PartyStatus, State, TransferStage
 
 #: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
 _SHOWN_AGAIN = 2
@@ -269,7 +269,10 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     session = draft.session
     lately_ms = draft.now_ms - draft.policy.reread_interval_ms
     was_moved = party.repair_moved_at_ms > lately_ms or (session.repaired and session.moved_at_ms > lately_ms)
-    return was_moved or bool(session.open_redirects)
+    # In this stage, Conferral moves the customer. Redis may have lost that it has.
+    transfer = session.running_transfer
+    is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER and party.name == CUSTOMER
+    return was_moved or is_to_be_moved or bool(session.open_redirects)
 
 
 def _may_have_refused(party: Party, event: ParticipantLeft) -> bool:

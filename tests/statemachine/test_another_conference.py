@@ -137,3 +137,12 @@ def test_customer_who_was_back_before_the_agent_left_is_moved_out_of_the_same_co
     succeeds_all(story).joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
         "transferring", "dial target"
     )
+
+
+def test_customer_whose_move_redis_has_lost_is_followed():
+    """The agent's end left the customer in silence, so the customer was moved; the session still is to move them."""
+    story = succeeds_all(Scenario().answered().transfer("warm")).dial_ends("completed").joins("agent")
+    story.leaves("agent").expect("transferring", phase="blind")
+    story.later(60_000).leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    story.expect("transferring", phase="blind").joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.expect("transferring", "dial target")
