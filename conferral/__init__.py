@@ -10,14 +10,28 @@ if TYPE_CHECKING:
     from conferral.client.client import Client
     from conferral.client.handle import Command
     from conferral.client.models import Attempt, LogEntry, OutcomeRecord, Party, Recording, Session, Transfer
-    from conferral.operations.errors import CommandError, CommandFailed, CommandPending, CommandRejected, UnknownSession
+    from conferral.operations.errors import (
+        CommandError,
+        CommandFailed,
+        CommandPending,
+        CommandRejected,
+        PublishUnconfirmedError,
+        UnknownSession,
+    )
     from conferral.runtime.errors import ConferralError, SettingsError, StoreError, StoreUnreachableError
 
 _MODULES = {
     "Client": "conferral.client.client",
     "Command": "conferral.client.handle",
     **dict.fromkeys(
-        ("CommandError", "CommandFailed", "CommandPending", "CommandRejected", "UnknownSession"),
+        (
+            "CommandError",
+            "CommandFailed",
+            "CommandPending",
+            "CommandRejected",
+            "PublishUnconfirmedError",
+            "UnknownSession",
+        ),
         "conferral.operations.errors",
     ),
     **dict.fromkeys(
@@ -40,6 +54,7 @@ __all__ = (
     "LogEntry",
     "OutcomeRecord",
     "Party",
+    "PublishUnconfirmedError",
     "Recording",
     "Session",
     "SettingsError",

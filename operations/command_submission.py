@@ -5,7 +5,13 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
+from conferral.operations.errors import (
+    CommandIdConflict,
+    CommandStreamFull,
+    PublishUnconfirmedError,
+    SessionExists,
+    UnknownSession,
+)
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -70,7 +76,7 @@ class CommandSubmitter:
             SessionExists: for a checked `call`: the session or call exists already; nothing was published.
             UnknownSession: for other checked commands: there is no such session; nothing was published.
             CommandStreamFull: too many commands wait to be routed; nothing was published.
-            StoreUnreachableError: it is unknown whether the command was published.
+            PublishUnconfirmedError: it is unknown whether the command was published.
         """
         command = SubmittedCommand(
             command_id or f"c-{secrets.token_hex(10)}",
@@ -78,13 +84,16 @@ class CommandSubmitter:
             fields.get("session", ""),
             command_stream.digest_of(fields),
         )
-        await retry_unreachable(
-            lambda: self._publish(command, fields, is_new=not command_id, check_session=check_session),
-            POLL_INITIAL_S,
-            pause_max_s=POLL_MAX_S,
-            deadline_s=_now_s() + retry_for_s,
-            on_error=self._on_unreachable,
-        )
+        try:
+            await retry_unreachable(
+                lambda: self._publish(command, fields, is_new=not command_id, check_session=check_session),
+                POLL_INITIAL_S,
+                pause_max_s=POLL_MAX_S,
+                deadline_s=_now_s() + retry_for_s,
+                on_error=self._on_unreachable,
+            )
+        except StoreUnreachableError as error:
+            raise PublishUnconfirmedError(command.kind, command.command_id, error) from error
         return command
 
     async def _publish(

@@ -1,6 +1,6 @@
 """Errors of commands that aren't done, one class per status, and of session names that match none or several."""
 
-from conferral.runtime.errors import ConferralError
+from conferral.runtime.errors import ConferralError, StoreUnreachableError
 
 
 class CommandError(ConferralError):
@@ -44,6 +44,19 @@ class SessionExists(CommandRejected):
 
 class CommandStreamFull(CommandRejected):
     """Too many commands wait to be routed, so no more are accepted."""
+
+
+class PublishUnconfirmedError(StoreUnreachableError):
+    """Redis stopped answering, so the command may have been published: repeat it with its id, and it runs once.
+
+    Attributes:
+        command_id: The id, given or generated.
+    """
+
+    def __init__(self, kind: str, command_id: str, error: StoreUnreachableError) -> None:
+        super().__init__(f"{error}; {kind} may have been published")
+        self.command_id = command_id
+        self.state, self.node = error.state, error.node
 
 
 class CommandFailed(CommandError):  # noqa: N818

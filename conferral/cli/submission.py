@@ -12,7 +12,7 @@ import typer
 
 from conferral import output
 from conferral.errors import CommandNotDoneError
-from conferral.operations.errors import CommandRejected
+from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
 
 
 async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
-    from conferral.cli.redis_access import open_redis
+    from conferral.cli.redis_access import describe_redis_error, open_redis
     from conferral.operations.command_submission import CommandSubmitter
     from conferral.runtime.settings import CommandSettings, load
     from conferral.storage.codecs.session_view import SessionView
@@ -130,6 +130,9 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                     output.print_line(submitted.command_id)
                 return
             outcome = await _outcome_of(submitter, submitted, wait_s, settings)
+        except PublishUnconfirmedError as error:
+            reason = f"{describe_redis_error(error, settings.redis_url)}; repeat it with --id {error.command_id}"
+            raise CommandNotDoneError(reason, command_id=error.command_id, exit_code=3) from None
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id, session = outcome.session or submitted.session, SessionView()

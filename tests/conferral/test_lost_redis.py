@@ -2,10 +2,11 @@
 
 import pytest
 
-from conferral import Client, CommandFailed, CommandRejected, StoreUnreachableError
+from conferral import Client, CommandFailed, CommandRejected, PublishUnconfirmedError, StoreUnreachableError
 from conferral.check import workers
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.session_queries import SessionQueries
+from conferral.storage.commands import command_stream
 from tests.conferral.cli_helpers import CALL, decide, make_session, published, put
 
 pytestmark = pytest.mark.redis
@@ -51,6 +52,27 @@ def test_the_command_line_names_a_command_whose_outcome_it_can_not_read(run, red
     assert ran.code == 3
     assert ran.error["command"] == published(redis)[0]["id"]
     assert "Redis can't be reached" in ran.error["reason"]
+
+
+def test_the_command_line_names_a_command_that_may_have_been_published(run, lose):
+    lose(command_stream, "publish")
+
+    ran = run("convert", CALL, "--id", "mine")
+
+    assert (ran.code, ran.out) == (3, "")
+    assert "convert may have been published" in ran.err
+    assert "repeat it with --id mine" in ran.err
+
+
+async def test_the_client_names_a_command_that_may_have_been_published(lose):
+    lose(command_stream, "publish")
+
+    async with Client() as client:
+        with pytest.raises(PublishUnconfirmedError, match="convert may have been published") as raised:
+            await client.convert(CALL, wait=False)
+
+    assert raised.value.command_id.startswith("c-")
+    assert isinstance(raised.value, StoreUnreachableError)
 
 
 @pytest.mark.parametrize(("status", "error"), [("rejected", CommandRejected), ("failed", CommandFailed)])
