@@ -1,6 +1,7 @@
 """The program `conferral`: its commands, and their exit codes.
 
-0: done. 1: rejected or failed, with the reason on standard error. 2: wrong usage or settings. 3: still in progress.
+0: done. 1: rejected or failed, with the reason on standard error. 2: wrong usage or settings. 3: still in progress, or
+unknown because Redis stopped answering.
 """
 
 import os

@@ -151,7 +151,10 @@ def _echo_error(line: str) -> None:
 
 def confirm(question: str) -> bool:
     """Ask for yes or no on the terminal; no is the default."""
-    return typer.confirm(printable(question), default=False, err=True)
+    try:
+        return typer.confirm(printable(question), default=False, err=True)
+    except BrokenPipeError:  # no one sees the question
+        return False
 
 
 def require_confirmation(question: str) -> None:

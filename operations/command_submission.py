@@ -21,6 +21,7 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
+from conferral.storage.connection.errors import NO_ANSWER
 
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
 POLL_INITIAL_S = 0.05
@@ -76,6 +77,7 @@ class CommandSubmitter:
             SessionExists: for a checked `call`: the session or call exists already; nothing was published.
             UnknownSession: for other checked commands: there is no such session; nothing was published.
             CommandStreamFull: too many commands wait to be routed; nothing was published.
+            StoreUnreachableError: Redis did not answer, or refused; nothing was published.
             PublishUnconfirmedError: it is unknown whether the command was published.
         """
         command = SubmittedCommand(
@@ -84,20 +86,29 @@ class CommandSubmitter:
             fields.get("session", ""),
             command_stream.digest_of(fields),
         )
+        unconfirmed: list[StoreUnreachableError] = []
         try:
             await retry_unreachable(
-                lambda: self._publish(command, fields, is_new=not command_id, check_session=check_session),
+                lambda: self._publish(command, fields, unconfirmed, is_new=not command_id, check_session=check_session),
                 POLL_INITIAL_S,
                 pause_max_s=POLL_MAX_S,
                 deadline_s=_now_s() + retry_for_s,
                 on_error=self._on_unreachable,
             )
         except StoreUnreachableError as error:
-            raise PublishUnconfirmedError(command.kind, command.command_id, error) from error
+            if unconfirmed:
+                raise PublishUnconfirmedError(command.kind, command.command_id, error) from error
+            raise
         return command
 
     async def _publish(
-        self, command: SubmittedCommand, fields: Mapping[str, str], *, is_new: bool, check_session: bool
+        self,
+        command: SubmittedCommand,
+        fields: Mapping[str, str],
+        unconfirmed: list[StoreUnreachableError],
+        *,
+        is_new: bool,
+        check_session: bool,
     ) -> None:
         client, keys = self._reader.client, self._reader.keys
         if not is_new:
@@ -115,6 +126,10 @@ class CommandSubmitter:
             await self._run(command_stream.publish(client, keys, {**fields, "id": command.command_id}))
         except CommandsFullError as error:
             raise CommandStreamFull(command.kind, str(error), command_id=command.command_id) from None
+        except StoreUnreachableError as error:
+            if error.state == NO_ANSWER:  # a refusal is certain
+                unconfirmed.append(error)
+            raise
 
     async def _check_session(self, command: SubmittedCommand) -> None:
         is_there = bool(command.session and await self._run(self._reader.find_exact(command.session)))

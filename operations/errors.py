@@ -50,11 +50,13 @@ class PublishUnconfirmedError(StoreUnreachableError):
     """Redis stopped answering, so the command may have been published: repeat it with its id, and it runs once.
 
     Attributes:
-        command_id: The id, given or generated.
+        kind: The command's name.
+        command_id: The command's id, given or generated.
     """
 
     def __init__(self, kind: str, command_id: str, error: StoreUnreachableError) -> None:
-        super().__init__(f"{error}; {kind} may have been published")
+        super().__init__(str(error))
+        self.kind = kind
         self.command_id = command_id
         self.state, self.node = error.state, error.node
 

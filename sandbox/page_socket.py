@@ -117,7 +117,7 @@ class PageSockets:
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
-        #: With their connections.
+        #: Open sockets and their connections.
         self._sockets: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:

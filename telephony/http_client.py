@@ -191,7 +191,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         async with self._slots:
             started_s = self._clock.monotonic_s()
             status, code, wait_s, request_id = 0, 0, 0.0, ""
-            says_nothing = False
+            is_inconclusive = False
             try:
                 answer = await self._send(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
@@ -202,14 +202,14 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 if answer.body and errors.json_object(answer.body) is None:
                     raise OutcomeUnknownError(http_status=status)
             except _SendCancelledError:
-                says_nothing = True
+                is_inconclusive = True
                 raise
             except asyncio.CancelledError:
                 # A timeout says something about Twilio; a lost lease does not.
-                says_nothing = not _send_allowed.get()()
+                is_inconclusive = not _send_allowed.get()()
                 raise
             finally:
-                if not says_nothing:
+                if not is_inconclusive:
                     self._record(method, status, code, request_id, self._clock.monotonic_s() - started_s)
                     if self._observer is not None:
                         self._observer(RequestResult(status, code, wait_s, started_s))

@@ -131,7 +131,8 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                 return
             outcome = await _outcome_of(submitter, submitted, wait_s, settings)
         except PublishUnconfirmedError as error:
-            reason = f"{describe_redis_error(error, settings.redis_url)}; repeat it with --id {error.command_id}"
+            known = f"{describe_redis_error(error, settings.redis_url)}; {fields['type']} may have been published"
+            reason = f"{known}; repeat it with --id {error.command_id}"
             raise CommandNotDoneError(reason, command_id=error.command_id, exit_code=3) from None
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
@@ -160,10 +161,9 @@ async def _outcome_of(
     try:
         return await submitter.wait_for_outcome(submitted, wait_s)
     except StoreUnreachableError as error:
-        reason = f"{submitted.kind} may still be in progress (command {submitted.command_id}): "
-        raise CommandNotDoneError(
-            reason + describe_redis_error(error, settings.redis_url), command_id=submitted.command_id, exit_code=3
-        ) from None
+        known = f"{describe_redis_error(error, settings.redis_url)}; {submitted.kind} may still be in progress"
+        reason = f"{known}; repeat it with --id {submitted.command_id}"
+        raise CommandNotDoneError(reason, command_id=submitted.command_id, exit_code=3) from None
 
 
 async def _view_after_holds(reader: SessionQueries, session: SessionView) -> SessionView:
@@ -222,7 +222,7 @@ async def _has_worker(reader: SessionQueries) -> bool:
 
     with suppress(StoreError):
         return bool(await workers.live_workers(reader.client, reader.keys))
-    return True  # as far as is known
+    return True  # unknown: assume that one is
 
 
 def own_command_line(settings: StoreSettings) -> str:

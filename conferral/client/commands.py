@@ -44,8 +44,8 @@ class CommandMethods(ABC):
     Each returns the command when it is done or, with `wait=False`, as soon as it is published. Each may raise
     CommandRejected (nothing happened: a field is invalid, or the session doesn't allow the command), CommandFailed (it
     couldn't be done), CommandPending (the wait timed out, and the command continues), PublishUnconfirmedError (Redis
-    did not answer; submit it again with the error's `command_id` as `id`), and StoreUnreachableError (Redis did not
-    answer after the command was published).
+    stopped answering; submit it again with the error's `command_id` as `id`), and StoreUnreachableError (Redis did not
+    answer, or refused, before the command was published or after it).
     """
 
     @abstractmethod

@@ -269,7 +269,8 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     session = draft.session
     lately_ms = draft.now_ms - draft.policy.reread_interval_ms
     was_moved = party.repair_moved_at_ms > lately_ms or (session.repaired and session.moved_at_ms > lately_ms)
-    # In this stage, Conferral moves the customer. Redis may have lost that it has.
+    # In this stage, Conferral moves the customer, and Redis may have lost that it has. If another app did, at the same
+    # moment, the customer is moved once more.
     transfer = session.running_transfer
     is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER and party.name == CUSTOMER
     return was_moved or is_to_be_moved or bool(session.open_redirects)

@@ -52,8 +52,9 @@ VERIFY_AT_MOST_S = 180.0
 _CONNECTION_SEPARATOR = " "
 #: What a lease names instead of a server that may lack earlier writes: `-`, the time of the rollback in Unix
 #: milliseconds of Redis's clock, and its run id. No server has such a run id, so the next holder verifies, too. If the
-#: server lacks no commit: `=`, that time, its run id, and the number of the last commit. Only on that server, and with
-#: that commit, can the next holder rely on it: another rollback may have followed.
+#: server lacks no commit, or only sessions are still to be checked: `=`, that time, its run id, and the number of the
+#: last commit. Only on that server, and with that commit, can the next holder rely on it: another rollback may have
+#: followed.
 _ROLLED_BACK = re.compile(r"(?:-|(?P<all>=))(?P<at_ms>[0-9]{1,15}):(?P<run_id>\w+)(?(all):(?P<commit>[0-9]{1,15}))")
 
 
@@ -90,6 +91,8 @@ class Lease:
     #: Whether Redis is known to have all commits from before the rollback: a holder had the lease on both servers. Then
     #: no decision is made again. False without a rollback.
     has_all_commits: bool = False
+    #: Whether live sessions may lack callbacks that the rollback lost, and are still to be compared with Twilio.
+    is_unchecked: bool = False
     #: The connection that other workers find in the lease, or may find if an answer was lost; empty without one.
     connection: str = ""
     #: How long the lease lasts even if that connection is gone, by the worker's monotonic clock in seconds.
@@ -105,6 +108,11 @@ class Lease:
     def was_released(self) -> bool:
         """Whether the previous holder released the lease instead of letting it expire."""
         return self.expired_at_ms == 0
+
+    @property
+    def rollback(self) -> str:
+        """The name of the latest rollback, the same for all holders."""
+        return f"{self.redis}:{self.rolled_back_at_ms}"
 
     @property
     def sent_until_ms(self) -> int:
@@ -123,6 +131,7 @@ class Lease:
             self.has_all_commits = has_all_commits and (self.has_all_commits or self.rolled_back_until_s <= now_s)
             self.rolled_back_until_s = now_s + VERIFY_AFTER_FAILOVER_S
             self.rolled_back_at_ms = now_ms
+            self.is_unchecked = True
         self.redis = redis or self.redis
 
     def is_valid(self, clock: Clock, margin_s: float = 0.0) -> bool:
@@ -292,6 +301,7 @@ def _note_rollback(lease: Lease) -> None:
         lease.has_all_commits = found["all"] is not None
         lease.rolled_back_at_ms = int(found["at_ms"])
     lease.rolled_back_until_s = _rolled_back_until_s(lease)
+    lease.is_unchecked = found is not None or lease.rolled_back_until_s > lease.requested_at_s
 
 
 def _rolled_back_until_s(lease: Lease) -> float:
@@ -455,10 +465,12 @@ class _RenewalRequest:
 def _server_to_note(lease: Lease, now_s: float) -> str:
     if not lease.redis:
         return ""
-    if lease.rolled_back_until_s <= now_s:
+    is_doubted = lease.rolled_back_until_s > now_s
+    if not (is_doubted or lease.is_unchecked):
         return lease.redis
-    if not lease.has_all_commits:
+    if is_doubted and not lease.has_all_commits:
         return f"-{lease.rolled_back_at_ms}:{lease.redis}"
+    # What was sent before is known by now; the next holder continues the check of the sessions.
     return f"={lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}"
 
 

@@ -18,7 +18,7 @@ def lose(redis, monkeypatch):
     put(redis, make_session())
 
     async def lost(*_given):
-        raise StoreUnreachableError("Redis can't be reached")
+        raise StoreUnreachableError("Redis can't be reached")  # without an answer
 
     return lambda owner, name: monkeypatch.setattr(owner, name, lost)
 
@@ -60,15 +60,27 @@ def test_the_command_line_names_a_command_that_may_have_been_published(run, lose
     ran = run("convert", CALL, "--id", "mine")
 
     assert (ran.code, ran.out) == (3, "")
-    assert "convert may have been published" in ran.err
-    assert "repeat it with --id mine" in ran.err
+    assert "convert may have been published; repeat it with --id mine" in ran.err
+
+
+def test_the_command_line_reports_a_refusal_of_redis_as_one(run, redis):
+    """A full Redis has published nothing."""
+    put(redis, make_session())
+    redis.config_set("maxmemory", 1)
+    try:
+        ran = run("convert", CALL)
+    finally:
+        redis.config_set("maxmemory", 0)
+
+    assert (ran.code, published(redis)) == (1, [])
+    assert "may have been published" not in ran.err
 
 
 async def test_the_client_names_a_command_that_may_have_been_published(lose):
     lose(command_stream, "publish")
 
     async with Client() as client:
-        with pytest.raises(PublishUnconfirmedError, match="convert may have been published") as raised:
+        with pytest.raises(PublishUnconfirmedError, match="Redis can't be reached") as raised:
             await client.convert(CALL, wait=False)
 
     assert raised.value.command_id.startswith("c-")

@@ -187,6 +187,15 @@ def test_the_exit_code_stays_when_no_one_reads_the_reason(monkeypatch, as_json, 
     assert main([*arguments, *as_json]) == code
 
 
+def test_a_question_that_no_one_sees_is_declined(monkeypatch):
+    terminal = io.StringIO("y\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(sys, "stderr", ClosedPipe())
+
+    assert not output.confirm("Hang up?")
+
+
 @pytest.mark.processes
 @pytest.mark.parametrize(
     ("closed", "arguments", "code", "shown"),

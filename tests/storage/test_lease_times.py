@@ -92,6 +92,7 @@ def test_new_server_is_doubted_for_a_minute(had_all: bool, unknown_for_s: float)
         held = lease(redis="one", has_all_commits=had_all, rolled_back_until_s=200.0 + unknown_for_s)
         held.note_redis("two", 200.0, 1_000_200, has_all_commits=has_all_commits)
         assert (held.redis, held.rolled_back_until_s, held.rolled_back_at_ms) == ("two", 260.0, 1_000_200)
+        assert held.is_unchecked
         assert held.has_all_commits is (has_all_commits and (had_all or unknown_for_s <= 0.0))
     for before, now in [("", "one"), ("one", ""), ("one", "one")]:
         held = lease(redis=before, has_all_commits=True)
@@ -122,6 +123,7 @@ def test_lease_says_how_long_its_server_may_lack_writes(noted: str, has_all: boo
     taken = lease(redis_before=noted, redis="this", expired_at_ms=999_000, redis_up_s=3)
     leases._note_rollback(taken)
     assert (taken.has_all_commits, taken.rolled_back_at_ms, taken.rolled_back_until_s) == (has_all, at_ms, until_s)
+    assert taken.is_unchecked is (noted != "this")
 
 
 @each(

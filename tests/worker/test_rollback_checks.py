@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,11 +13,12 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept
-from conferral.storage.partition.lease import VERIFY_AFTER_FAILOVER_S
+from conferral.storage.partition.lease import VERIFY_AFTER_FAILOVER_S, Lease
 from conferral.storage.partition.partition_store import append_events
 from conferral.worker.assignment.rollback_checks import RollbackChecks
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from tests.simulation.virtual_loop import VirtualLoop, run
-from tests.worker.worker_cluster import WorkerCluster
+from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
 #: How many sessions are checked at a time, and how long the pause is, seconds.
 BATCH_MAX, PAUSE_S = 5, 1.0
@@ -41,6 +43,26 @@ class Access:
         self.asked += [(self.loop.time(), event.session_id) for event in events]
 
 
+@dataclass
+class Holder:
+    """What the checks use of a partition's consumer."""
+
+    number: int
+    lease: Lease
+    asked: list[tuple[float, str]]
+    #: The lease is lost after so many sessions (count).
+    sessions_max: int = 1_000
+
+    @property
+    def is_active(self) -> bool:
+        return len(self.asked) < self.sessions_max
+
+
+def holder(access: Access, number: int = 0, sessions_max: int = 1_000) -> PartitionConsumer:
+    lease = Lease("key", "7:worker", 0, 0.0, 0, 0, 0.0, redis="server", rolled_back_at_ms=1_000, is_unchecked=True)
+    return cast("PartitionConsumer", Holder(number, lease, access.asked, sessions_max))
+
+
 def story(scenario: Callable[[Access, RollbackChecks], Coroutine[Any, Any, None]], count: int = 23) -> None:
     """Play it in virtual time."""
 
@@ -57,7 +79,7 @@ def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
     async def scenario(access: Access, checks: RollbackChecks) -> None:
         access.failures = failures
         for partition in range(3):
-            checks.add(partition, "7:worker", access, lambda: True)
+            checks.add(holder(access, partition), access)
         await asyncio.sleep(60.0)  # a delay: virtual time
         names = [name for _, name in access.asked]
         assert len(names) == len(set(names)) == 3 * 23
@@ -74,7 +96,7 @@ def test_finished_check_counts_its_sessions(count: int) -> None:
         metrics = Metrics()
         checks, access = RollbackChecks(metrics), Access(loop, count)
         with capture_logs() as lines:
-            checks.add(0, "7:worker", access, lambda: True)
+            checks.add(holder(access), access)
             await asyncio.sleep(30.0)  # a delay: virtual time
         checks.stop()
         assert [(line["event"], line["sessions"]) for line in lines] == [("rollback_checked", count)] * bool(count)
@@ -85,12 +107,15 @@ def test_finished_check_counts_its_sessions(count: int) -> None:
 
 def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None:
     async def scenario(access: Access, checks: RollbackChecks) -> None:
-        checks.add(0, "7:worker", access, lambda: len(access.asked) < 10)
-        checks.add(1, "3:worker", access, lambda: True)
+        cut_short, whole = holder(access, 0, 10), holder(access, 1)
+        checks.add(cut_short, access)
+        checks.add(whole, access)
+        checks.add(whole, access)  # pending already
         with capture_logs() as lines:
             await asyncio.sleep(30.0)  # a delay: virtual time
         assert Counter(name[0] for _, name in access.asked) == {"0": 10, "1": 23}
         assert [(line["event"], line["partition"]) for line in lines] == [("rollback_checked", 1)]
+        assert (cut_short.lease.is_unchecked, whole.lease.is_unchecked) == (True, False)
 
     story(scenario)
 
@@ -103,40 +128,91 @@ def test_same_rollback_is_reported_under_the_same_token() -> None:
             reported.extend(events)
 
         access.append = append  # type: ignore[method-assign]
-        checks.add(0, "7:worker", access, lambda: True)
+        checks.add(holder(access), access)
         await asyncio.sleep(5.0)  # a delay: virtual time
-        assert [(one.finding, one.token) for one in reported] == [("rolled-back", "rolled-back:7:worker")]
+        assert [(one.finding, one.token) for one in reported] == [("rolled-back", "rolled-back:server:1000")]
 
     story(scenario, count=1)
 
 
-def test_partition_is_not_handed_over_before_its_sessions_are_checked() -> None:
-    """The next holder finds the server that its lease names, and would check none of them."""
+SESSIONS = 1_000
 
+
+async def rolled_back(loop: VirtualLoop) -> tuple[WorkerCluster, ClusterMember]:
+    """One worker, a minute after a rollback: it has checked a third of the sessions."""
+    team = WorkerCluster(loop)
+    first = team.join()
+    await team.until_fair(10.0)
+    names = [f"s{number}" for number in range(SESSIONS)]
+    for name in names:
+        await team.client.sadd(team.keys.live(team.keys.partition_of(name)), name)
+    copy = team.server.snapshot()
+    await append_events(
+        team.client, team.keys, [AccountSwept(session_id=name, token="lost", finding="lost") for name in names]
+    )
+    await team.passes(2 * VERIFY_AFTER_FAILOVER_S)
+    team.server.db.roll_back(copy)
+    team.server.restart()
+    await team.passes(VERIFY_AFTER_FAILOVER_S + 5.0)
+    return team, first
+
+
+def checked(lines: Sequence[Mapping[str, Any]]) -> int:
+    """How many sessions the finished checks had."""
+    return sum(line["sessions"] for line in lines if line["event"] == "rollback_checked")
+
+
+def test_partition_is_not_handed_over_before_its_sessions_are_checked() -> None:
     async def scenario(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop)
-        first = team.join()
-        await team.until_fair(10.0)
-        names = [f"s{number}" for number in range(1_000)]
-        for name in names:
-            await team.client.sadd(team.keys.live(team.keys.partition_of(name)), name)
-        copy = team.server.snapshot()
-        await append_events(
-            team.client, team.keys, [AccountSwept(session_id=name, token="lost", finding="lost") for name in names]
-        )
-        await team.passes(2 * VERIFY_AFTER_FAILOVER_S)
-        team.server.db.roll_back(copy)
-        team.server.restart()
         with capture_logs() as lines:
-            await team.passes(VERIFY_AFTER_FAILOVER_S + 5.0)
+            team, first = await rolled_back(loop)
             second = team.join()
             await team.passes(5.0)
             shares_meanwhile = await team.shares()
-            await team.passes(1_000 / BATCH_MAX * PAUSE_S)
-        assert sum(line["sessions"] for line in lines if line["event"] == "rollback_checked") == 1_000
+            await team.passes(SESSIONS / BATCH_MAX * PAUSE_S)
+        assert checked(lines) == SESSIONS
         assert shares_meanwhile[0] > 0, "partitions whose check is over are handed over"
         await team.until_fair(10.0)
         for member in (first, second):
             await team.leave(member)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+@pytest.mark.parametrize("later_s", [0.0, 2 * VERIFY_AFTER_FAILOVER_S], ids=["soon", "late"])
+def test_next_holder_checks_the_sessions_that_are_left(is_killed: bool, later_s: float) -> None:
+    async def scenario(loop: VirtualLoop) -> None:
+        with capture_logs() as lines:
+            team, first = await rolled_back(loop)
+            await team.passes(later_s)
+            assert checked(lines) < SESSIONS
+            if is_killed:
+                team.kill(first)
+            else:
+                await team.leave(first)
+            second = team.join()
+            await team.passes(SESSIONS / BATCH_MAX * PAUSE_S + 30.0)
+        assert checked(lines) == SESSIONS
+        await team.leave(second)
+
+    run(scenario)
+
+
+def test_holder_on_both_servers_checks_its_sessions() -> None:
+    """No commit is missing, but callbacks that came after the last one may be."""
+
+    async def scenario(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop)
+        only = team.join()
+        await team.until_fair(10.0)
+        for number in range(20):
+            await team.client.sadd(team.keys.live(team.keys.partition_of(f"s{number}")), f"s{number}")
+        await team.passes(10.0)
+        team.server.restart()
+        with capture_logs() as lines:
+            await team.passes(60.0)
+        assert checked(lines) == 20
+        await team.leave(only)
 
     run(scenario)

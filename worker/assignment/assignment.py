@@ -27,6 +27,7 @@ from conferral.storage.partition.lease import (
     LeaseInfo,
     disconnected_s,
 )
+from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment.handover import IDLE_POLL_S, HandoverBackoff, pick_partition
 from conferral.worker.assignment.membership import Membership
@@ -114,6 +115,7 @@ class PartitionAssigner:
         while not stop.is_set():
             self._wake.clear()
             self._collect_finished(drop)
+            self._check_sessions(around.partition_store)
             if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:
                 renewed_at_s = self._clock.monotonic_s()
                 await self._renewer.renew_all(self.consumers.values())
@@ -304,13 +306,13 @@ class PartitionAssigner:
     def _active_consumers(self) -> list[PartitionConsumer]:
         """Return the consumers that may be handed over.
 
-        After a rollback, their effects were verified and their sessions checked: the next holder would do neither.
+        After a rollback, their effects are verified and their sessions are checked first.
         """
-        now_s, checks = self._clock.monotonic_s(), self._rollback_checks
+        now_s = self._clock.monotonic_s()
         return [
             one
             for number, one in self.consumers.items()
-            if one.is_active and self._verify_until_s[number] <= now_s and not checks.is_pending(number)
+            if one.is_active and self._verify_until_s[number] <= now_s and not one.lease.is_unchecked
         ]
 
     async def _release_one(self, consumer: PartitionConsumer) -> None:
@@ -339,21 +341,26 @@ class PartitionAssigner:
         until_s = self._verify_until_s[partition]
         if not lease.has_all_commits:  # the previous holder may have died before it noticed the rollback
             until_s = max(until_s, lease.rolled_back_until_s)
-        # Even with all commits, Redis may have lost callbacks and commands that came after the last one.
-        if lease.rolled_back_until_s > self._clock.monotonic_s():
-            self._unchecked_partitions.add(partition)
+        if partition in self._unchecked_partitions:
+            self._unchecked_partitions.discard(partition)
+            lease.is_unchecked = True
         consumer = PartitionConsumer(
             partition, lease, around, self.timers_changed.set, self.renew, verify_until_s=until_s
         )
         self.consumers[partition] = consumer
-        if partition in self._unchecked_partitions:
-            self._unchecked_partitions.discard(partition)
-            # Later holders, if this one dies, check only the sessions that it has not.
-            rollback = f"{lease.redis}:{lease.rolled_back_at_ms}"
-            self._rollback_checks.add(partition, rollback, around.partition_store, lambda: consumer.is_active)
         self._tasks[partition] = asyncio.get_running_loop().create_task(consumer.run())
         self._metrics.leases_acquired.labels(outcome).inc()
         log.info("lease_acquired", partition=partition, holder=lease.holder, outcome=outcome)
+
+    def _check_sessions(self, access: PartitionStore) -> None:
+        """Start the checks of partitions whose Redis rolled back, whether or not this worker held them then.
+
+        Even with all commits, Redis may have lost callbacks and commands that came after the last one. Later holders
+        check only the sessions that this one has not.
+        """
+        for consumer in self.consumers.values():
+            if consumer.is_active and consumer.lease.is_unchecked:
+                self._rollback_checks.add(consumer, access)
 
     def _collect_finished(self, drop: Callable[[int], None]) -> None:
         if self._handover_task is not None and self._handover_task.done():

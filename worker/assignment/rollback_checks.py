@@ -6,7 +6,6 @@ even if no call seems to be missing and no caller is alone.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -17,6 +16,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import AccountSwept
 from conferral.storage.partition.partition_store import PartitionStore
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
 log = structlog.get_logger()
 
@@ -29,11 +29,10 @@ ROLLED_BACK = "rolled-back"
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    partition: int
-    #: The rollback. It deduplicates: a session runs one rollback's check once, even if it is published twice.
+    consumer: PartitionConsumer
+    #: The rollback's name. It deduplicates: a session runs one rollback's check once, even if it is published twice.
     rollback: str
     access: PartitionStore
-    is_active: Callable[[], bool]
 
 
 class RollbackChecks:
@@ -49,18 +48,17 @@ class RollbackChecks:
         self._pending: deque[_Check] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, partition: int, rollback: str, access: PartitionStore, is_active: Callable[[], bool]) -> None:
-        """Check the live sessions of a partition, for as long as its lease is held."""
-        self._pending.append(_Check(partition, rollback, access, is_active))
+    def add(self, consumer: PartitionConsumer, access: PartitionStore) -> None:
+        """Check a partition's live sessions for as long as its lease is held, unless that check is pending already."""
+        check = _Check(consumer, consumer.lease.rollback, access)
+        if check in self._pending:
+            return
+        self._pending.append(check)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="rollback-checks")
 
-    def is_pending(self, partition: int) -> bool:
-        """Whether sessions of a held partition are still to be checked."""
-        return any(check.partition == partition and check.is_active() for check in self._pending)
-
     def stop(self) -> None:
-        """Leave the rest unchecked."""
+        """Leave the rest to the next holders."""
         self._pending.clear()
         if self._task is not None:
             self._task.cancel()
@@ -68,29 +66,33 @@ class RollbackChecks:
     async def _run(self) -> None:
         while self._pending:
             check = self._pending[0]
-            with contain(ItemKind.TASK, self._metrics, task="rollback_checks", partition=check.partition):
+            consumer, lease = check.consumer, check.consumer.lease
+            with contain(ItemKind.TASK, self._metrics, task="rollback_checks", partition=consumer.number):
                 try:
                     await self._check(check)
                 except StoreError as error:
-                    log.error("post_commit_write_failed", partition=check.partition, reason=str(error))
+                    log.error("post_commit_write_failed", partition=consumer.number, reason=str(error))
+            if consumer.is_active and lease.rollback == check.rollback:
+                lease.is_unchecked = False
             self._pending.popleft()
 
     async def _check(self, check: _Check) -> None:
+        consumer, access = check.consumer, check.access
         session_ids: list[str] = []
         rest: list[str] | None = None
-        while check.is_active() and rest != []:
+        while consumer.is_active and rest != []:
             try:
                 if rest is None:
-                    session_ids = rest = await check.access.live_sessions(check.partition)
-                await check.access.append([
+                    session_ids = rest = await access.live_sessions(consumer.number)
+                await access.append([
                     AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.rollback}", finding=ROLLED_BACK)
                     for name in rest[:BATCH_MAX]
                 ])  # fmt: skip
                 rest = rest[BATCH_MAX:]
             except StoreUnreachableError as error:
-                log_unreachable(error, partition=check.partition)
+                log_unreachable(error, partition=consumer.number)
             await asyncio.sleep(PAUSE_S)
         if rest == []:
             self._metrics.sweep_findings.labels(ROLLED_BACK).inc(len(session_ids))
             if session_ids:
-                log.warning("rollback_checked", partition=check.partition, sessions=len(session_ids))
+                log.warning("rollback_checked", partition=consumer.number, sessions=len(session_ids))
