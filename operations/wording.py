@@ -236,6 +236,18 @@ def format_duration(from_ms: int, until_ms: int) -> str:
     return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
 
 
+def format_gap(gap_ms: int) -> str:
+    """Return the time since an earlier log entry, as precise as people need it.
+
+    >>> format_gap(9_999), format_gap(217_455), format_gap(725_000)
+    ('+9999 ms', '+217 s', '+12:05 min')
+    """
+    if gap_ms < 10_000:
+        return f"+{gap_ms} ms"
+    minutes, seconds = divmod(gap_ms // 1000, 60)
+    return f"+{gap_ms // 1000} s" if minutes < 10 else f"+{minutes}:{seconds:02} min"
+
+
 def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
     """Join names in a sentence; of a crowd, only the first ones.
 

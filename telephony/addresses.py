@@ -40,8 +40,8 @@ _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
 #: Numbers that cost extra or share the cost: never dialed, whatever the list allows.
 _FORBIDDEN_TYPES = {
-    PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
-    PhoneNumberType.SHARED_COST: "a shared-cost number",
+    PhoneNumberType.PREMIUM_RATE: "premium-rate",
+    PhoneNumberType.SHARED_COST: "shared-cost",
 }
 #: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
 #: Source: Twilio support, "Why am I getting calls from these strange numbers?".
@@ -265,10 +265,10 @@ class AllowList:
             raise AddressError("is not a complete phone number; short and emergency numbers are never dialed")
         forbidden = _FORBIDDEN_TYPES.get(phonenumbers.number_type(parsed))
         if forbidden:
-            raise AddressError(f"is {forbidden}; these are never dialed")
+            raise AddressError(f"{forbidden} numbers are never dialed")
         region = _region(parsed)
         if _is_emergency(parsed, region):
-            raise AddressError("is an emergency number; these are never dialed")
+            raise AddressError("emergency numbers are never dialed")
         if region not in self.regions and not number.startswith(self.prefixes):
             raise AddressError(
                 f"country {region} is not on the allow-list" if region else "has no country on the allow-list"

@@ -187,7 +187,8 @@ async def check_sessions(client: Client, keys: Keys) -> CheckResult:
         damaged |= {name: field for name, fields in records.items() if (field := damaged_field(fields))}
     if not damaged:
         of = "" if len(checked) == len(live) else f" of {len(live)}"
-        return ok("sessions", f"{len(checked)}{of} live sessions are readable")
+        found = "1 live session is readable" if len(live) == 1 else f"{len(checked)}{of} live sessions are readable"
+        return ok("sessions", found)
     named = ", ".join(f"{name} ({describe_damage(field)})" for name, field in list(damaged.items())[:LISTED_MAX])
     more = f" and {len(damaged) - LISTED_MAX} more" if len(damaged) > LISTED_MAX else ""
     return fail("sessions", f"the stored state is damaged: {named}{more}", repair_of(next(iter(damaged.values()))))

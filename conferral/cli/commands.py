@@ -100,6 +100,8 @@ def _callback(command: type[CommandEvent]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         fields = {one.name: "true" if given[one.name] is True else given[one.name] or "" for one in own}
         session = given["session"] or ""
+        if given["no_wait"] and given["wait"] is not None:
+            raise typer.BadParameter("not with --wait", param_hint="--no-wait")
         if name in _QUESTIONS and not given["yes"]:
             session = confirm_hang_up(name, _QUESTIONS[name], session, fields.get("party", ""))
         options = SubmitOptions(given["wait"], given["no_wait"], given["command_id"], given["as_json"])

@@ -134,9 +134,8 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
             continue
         print_line = output.failure_line if moment.is_failure else output.print_line
         failed = "failed: " if moment.is_failure else ""
-        print_line(
-            f"{moment.version:>5}  {wording.entry_clock(entry)}  {f'+{moment.gap_ms} ms':>12}  {failed}{moment.text}"
-        )
+        gap = wording.format_gap(moment.gap_ms)
+        print_line(f"{moment.version:>5}  {wording.entry_clock(entry)}  {gap:>12}  {failed}{moment.text}")
         label = session_summary.state_label(session)
         lines = [label if label != state else "", now if now != participants else "", *_requested_effects(moment)]
         lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]

@@ -246,7 +246,7 @@ def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:
 
     rows: list[tuple[str, ...]] = []
     for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
-        gap = f"+{moment.gap_ms} ms" if rows else ""
+        gap = wording.format_gap(moment.gap_ms) if rows else ""
         answers = timeline.effect_results(moment)
         followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
         mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""

@@ -6,6 +6,9 @@ from typing import Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
+#: How to name the numbers that pydantic's errors begin with.
+_NUMBERS = {"float": "a number", "int": "a whole number"}
+
 
 def _argument_name(argument: TyperArgument) -> str:
     """Return an argument's name, in brackets if optional and with dots if repeatable."""
@@ -14,7 +17,17 @@ def _argument_name(argument: TyperArgument) -> str:
 
 
 class Command(TyperCommand):
-    """A command whose help shows plain argument names."""
+    """A command whose help shows plain argument names, and whose errors use plain words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; say in plain words that a value is no number."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            kinds = {problem["type"].partition("_")[0] for problem in getattr(error.__cause__, "errors", list)()}
+            for kind in kinds & _NUMBERS.keys():
+                error.message = f"must be {_NUMBERS[kind]}"
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line."""

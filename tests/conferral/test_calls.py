@@ -80,7 +80,7 @@ def test_dial_options_are_published_under_the_stream_field_names(run, redis, nam
     put(redis, make_session())
     typed, fields = TYPED[name]
 
-    assert run(name, *typed, *DIAL, "--wait", "90", "--no-wait", "--id", "mine").code == 0
+    assert run(name, *typed, *DIAL, "--no-wait", "--id", "mine").code == 0
     assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **DIALED}]
 
 

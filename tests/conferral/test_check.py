@@ -11,7 +11,7 @@ import pytest
 
 from conferral.check import libraries, redis_server, workers
 from conferral.check.settings import redacted_url
-from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
+from tests.conferral.cli_helpers import KEYS, SERVICE, make_session, put, set_up
 
 pytestmark = pytest.mark.redis
 
@@ -59,6 +59,13 @@ def test_a_good_set_up_passes(checked, redis):
         "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
         "setup", "workers", "partitions", "commands", "sessions",
     }  # fmt: skip
+
+
+def test_readable_sessions_are_counted(checked, redis):
+    alive(redis)
+    put(redis, make_session())
+
+    assert checked()[1]["sessions"]["found"] == "1 live session is readable"
 
 
 def test_the_table_says_how_to_fix_each_problem(run, redis):

@@ -147,6 +147,26 @@ def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
     assert "Error: " in ran.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("convert", CALL, "--wait", "abc"), "'--wait': must be a number\n"),
+        (("webhooks", "--port", "abc"), "'--port': must be a whole number\n"),
+        (("convert", CALL, "--wait", "5", "--no-wait"), "--no-wait: not with --wait\n"),
+        (("console", "--read-only", "--token-in-lines"), "--token-in-lines: not with --read-only\n"),
+        (
+            ("announce", CALL, "--say", "x", "--url", "y"),
+            ": announce needs one of the fields url and say, and not both\n",
+        ),
+    ],
+)
+def test_wrong_usage_is_explained_in_plain_words(run, arguments, words):
+    ran = run(*arguments)
+
+    assert ran.code == 2
+    assert ran.err.endswith(f"\n\nError: Invalid value{' for ' if words[0] != ':' else ''}{words}")
+
+
 def test_invalid_command_is_reported_with_the_messages_of_the_stream(run):
     ran = run("add", CALL, "--to", "client:bob", "--party", "agent", "--json")
 

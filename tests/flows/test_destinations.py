@@ -40,7 +40,7 @@ NEVER = {
     "+911": "short and emergency numbers are never dialed",
     "+1411": "short and emergency numbers are never dialed",
     "+141555": "short and emergency numbers are never dialed",
-    PREMIUM: "is a premium-rate number; these are never dialed",
+    PREMIUM: "premium-rate numbers are never dialed",
     "+18765550123": "country JM is not on the allow-list",
     "+12425550123": "country BS is not on the allow-list",
     "+16045550123": "country CA is not on the allow-list",

@@ -229,7 +229,7 @@ agents = "client:x"
         "destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
         "destinations.number: must be text, in quotes",
         'inbound."+…70".agents, entry 2: no such name in [destinations]',
-        'inbound."+…70".agents, entry 3: is a premium-rate number; these are never dialed',
+        'inbound."+…70".agents, entry 3: premium-rate numbers are never dialed',
         'inbound."+…70".beep: must be true, false, onEnter, or onExit',
         'inbound."+…70".max_participants: must be at most 250',
         f'inbound."+…70".bep: no such key; known are {known}',

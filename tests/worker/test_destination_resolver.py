@@ -64,7 +64,7 @@ def test_commands_without_a_dial_pass_unchanged():
     ("bob,desk-4155550123", f"to, destination 2 of 2: no destination has that name in the directory; {ADDRESSES}"),
     ("jamaica", "to: country JM is not on the allow-list"),
     ("911", "to: short and emergency numbers are never dialed"),
-    ("+19005550123", "to: is a premium-rate number; these are never dialed"),
+    ("+19005550123", "to: premium-rate numbers are never dialed"),
     ("+18765550123", "to: country JM is not on the allow-list"),
     ("sip:bob@example.org", "to: the allow-list does not name this SIP domain"),
     (f"client:alice,{NUMBER},+18765550123", "to, destination 3 of 3: country JM is not on the allow-list"),
