@@ -5,6 +5,7 @@ twice with the same id runs once.
 """
 
 import asyncio
+from contextlib import suppress
 
 from conferral import Client
 
@@ -26,4 +27,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with suppress(KeyboardInterrupt):  # Ctrl-C
+        asyncio.run(main())

@@ -2,10 +2,14 @@
 
 import asyncio
 import importlib.util
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conferral.cli_helpers import process_variables, set_up, until
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy, presses
 
@@ -53,3 +57,15 @@ async def test_the_lead_is_brought_in_once_when_a_call_comes_back(redis_server, 
         )
         await system.command("end", customer.sid)
         await system.settled()
+
+
+def test_ctrl_c_ends_the_example_quietly(redis, redis_server):
+    set_up(redis)
+    redis.config_resetstat()
+    variables = process_variables(REDIS_URL=redis_server.url)
+    with subprocess.Popen([sys.executable, EXAMPLE], env=variables, stderr=subprocess.PIPE, text=True) as program:
+        until(lambda: "cmdstat_xrevrange" in redis.info("commandstats"), "the example waits for outcomes", program)
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=30)
+
+    assert (program.returncode, err) == (0, "")
