@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from conferral.cli.redis_access import make_redis_client, redacted_url
 from conferral.client.commands import COMMAND_OPTIONS, CommandMethods, CommandOptions, SessionRef
-from conferral.client.handle import Command
+from conferral.client.handle import Command, check_timeout
 from conferral.client.models import LogEntry, OutcomeRecord, Session
 from conferral.operations.command_submission import CommandSubmitter, with_public_field_name
 from conferral.operations.errors import CommandRejected, UnknownSession
@@ -18,10 +18,10 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.retry import retry_unreachable
 from conferral.runtime.settings import StoreSettings, load
+from conferral.statemachine.states import State
 from conferral.storage import config
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_parser
-from conferral.storage.commands.command_parser import BadCommandError
 
 #: Maximum number of concurrent requests to Redis. Each occupies a connection.
 REQUESTS_MAX = 8
@@ -108,11 +108,13 @@ class Client(CommandMethods):
         if unknown_options := options.keys() - COMMAND_OPTIONS:
             raise TypeError(f"{kind}() got an unexpected keyword argument {min(unknown_options)!r}")
         named = session.id if isinstance(session, Session) else session
-        try:
-            checked = command_parser.parse({"type": kind, "session": named, "id": options.get("id", ""), **fields})
-        except BadCommandError as error:
-            raise CommandRejected(kind, with_public_field_name(str(error), _KEYWORDS)) from None
         waits, timeout_s = options.get("wait", True), options.get("timeout_s", TIMEOUT_S)
+        common = {"session": named, "id": options.get("id", ""), "by": options.get("by", "")}
+        try:
+            checked = command_parser.parse({"type": kind, **common, **fields})
+            check_timeout(timeout_s)
+        except ValueError as error:
+            raise CommandRejected(kind, with_public_field_name(str(error), _KEYWORDS)) from None
         submitter = CommandSubmitter(self._reader, self._run, self._warn_once_unreachable())
         until_s = _now_s() + timeout_s
         entry = {name: text for name, text in checked.entry().items() if name != "id"}
@@ -139,7 +141,12 @@ class Client(CommandMethods):
         Args:
             state: Only sessions in this state, such as `conferenced`; `ended` for ended ones.
             with_ended: Whether to include ended sessions that Redis still holds.
+
+        Raises:
+            ValueError: there is no such state.
         """
+        if state is not None and state not in tuple(State):
+            raise ValueError(f"state must be one of {', '.join(State)}")
         found = await self._run(self._reader.all_sessions(state, with_ended=with_ended))
         return [Session.of(view) for view in found]
 

@@ -54,11 +54,13 @@ class Command:
         """Wait until the command is done; return the command itself.
 
         Raises:
+            ValueError: `timeout_s` isn't a number of seconds, or is negative.
             CommandRejected: nothing happened.
             CommandFailed: it couldn't be done.
             CommandPending: the wait timed out; the command continues.
             StoreUnreachableError: Redis is unreachable; the command continues.
         """
+        check_timeout(timeout_s)
         self._outcome = found = await self._submitter.wait_for_outcome(self._submitted, timeout_s)
         if found.status == "done":
             return self
@@ -74,3 +76,9 @@ class Command:
             command_id=self.id,
             session=self.session,
         )
+
+
+def check_timeout(timeout_s: object) -> None:
+    """Raise ValueError if this is no time to wait; infinity is one."""
+    if not isinstance(timeout_s, int | float) or not timeout_s >= 0:  # NaN is not
+        raise ValueError("timeout_s must be a number of seconds, 0 or more")

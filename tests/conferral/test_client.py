@@ -117,6 +117,12 @@ async def test_a_command_that_is_done_is_returned_with_its_session(client, redis
     assert (command.status, command.reason, command.session) == ("done", "because", CALL)
 
 
+async def test_a_command_says_who_gives_it(client, redis):
+    await client.transfer(CALL, to="client:bob", mode="warm", by="desk of alice", wait=False)
+
+    assert published(redis)[0]["by"] == "desk of alice"
+
+
 async def test_a_session_that_was_read_can_be_named_by_itself(client, redis):
     session = await client.session(CALL)
 
@@ -188,6 +194,16 @@ async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
         ("transfer", {"session": CALL, "to": "+14155550145", "mode": "cold"}),
         ("transfer", {"session": CALL, "to": "+14155550145,+14155550145", "mode": "warm"}),
         ("transfer", {"session": CALL, "to": [], "mode": "warm"}),
+        ("transfer", {"session": CALL, "to": 5, "mode": "warm"}),
+        ("transfer", {"session": CALL, "to": [5], "mode": "warm"}),
+        ("transfer", {"session": CALL, "to": b"client:bob", "mode": "warm"}),
+        ("transfer", {"session": CALL, "to": "client:bob", "mode": ["warm"]}),
+        ("retrieve", {"session": CALL, "to": ["client:bob"]}),
+        ("add", {"session": CALL, "to": "client:bob", "party": "expert", "brief": b"x"}),
+        ("announce", {"session": CALL, "say": 5}),
+        ("end", {"session": 5}),
+        ("end", {"session": CALL, "by": "x" * 65}),
+        ("end", {"session": CALL, "by": 5}),
         ("retrieve", {"session": CALL, "to": "+14155550145,+14155550146"}),
         ("add", {"session": CALL, "to": "+14155550145", "party": "agent"}),
         ("hold", {"session": CALL, "party": "+14155550145"}),
@@ -212,6 +228,18 @@ async def test_impossible_command_is_refused_with_the_messages_of_the_stream_and
     assert (refused.value.command_id, refused.value.session) == ("", "")
     assert "4155550145" not in str(refused.value)
     assert published(redis) == []
+
+
+@pytest.mark.parametrize("timeout_s", [-1, -0.1, float("nan"), "5", None])
+async def test_an_impossible_time_to_wait_is_refused_before_the_command_is_published(client, redis, timeout_s):
+    with pytest.raises(CommandRejected) as refused:
+        await client.convert(CALL, timeout_s=timeout_s)
+
+    assert refused.value.reason == "timeout_s must be a number of seconds, 0 or more"
+    assert published(redis) == []
+    command = await client.convert(CALL, wait=False)
+    with pytest.raises(ValueError, match="timeout_s must be a number of seconds, 0 or more"):
+        await command.done(timeout_s)
 
 
 @pytest.mark.parametrize("option", [{"ring_timeout_s": 4}, {"confirm": "perhaps"}, {"digits": "x"}, {"brief": "\n"}])
@@ -306,6 +334,12 @@ async def test_sessions_are_chosen_by_state_and_oldest_first(client, redis):
     assert await ids("conferenced") == ["NEWER"]
     assert await ids("ended") == ["GONE"]
     assert sorted(await ids(with_ended=True)) == [CALL, "GONE", "NEWER"]
+
+
+@pytest.mark.parametrize("state", ["foo", "", 5])
+async def test_an_unknown_state_is_an_error_that_lists_the_states(client, state):
+    with pytest.raises(ValueError, match="state must be one of bridged, converting, conferenced, transferring, ended"):
+        await client.sessions(state)
 
 
 @pytest.mark.parametrize("named", [CALL, AGENT_CALL])

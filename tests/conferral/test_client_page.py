@@ -13,7 +13,7 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 #: Besides what a method names: how it is given, and how someone is dialed.
-HOW = {"id", "wait", "timeout_s"}
+HOW = {"id", "by", "wait", "timeout_s"}
 DIAL = {"brief", "confirm", "digits", "ring_timeout_s", "caller_id"}
 
 
