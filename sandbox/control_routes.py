@@ -108,14 +108,15 @@ class ControlRoutes:
             script_fields.get("name", ""), str
         ):
             raise ControlError(422, "name must be a text, and by_hand true or false")
+        phone = self._sandbox.phone(address)
         if body or not script_fields:  # a request with only a name keeps the script
-            self._sandbox.phone(address).script(**body)
+            phone.script(**body)
         if "name" in script_fields:
-            self._sandbox.phone(address).name = script_fields["name"][:NAME_LENGTH_MAX]
+            phone.name = script_fields["name"][:NAME_LENGTH_MAX]
         if "by_hand" in script_fields:
             self._sandbox.set_manual(address, is_manual=script_fields["by_hand"])
         self._sandbox.notify()
-        return json_response({"address": address, **script_fields, **body}, 201)
+        return json_response({"address": address, **script_fields, **body, "by_hand": phone.is_manual}, 201)
 
     async def notice(self, request: web.Request) -> web.Response:
         """Show a notice at the top of the phones' page instead of the last one; an empty `text` removes it."""

@@ -218,6 +218,8 @@ async def test_a_phone_that_is_played_by_hand_does_nothing_by_itself(
 ) -> None:
     await control.post("/phones", address="client:alice", answer_after_s=0.0, times=1)
     await control.post("/phones", address="client:alice", by_hand=True)
+    _, paused = await control.post("/phones", address="client:alice", hang_up_after_s=9.0)
+    assert paused["by_hand"], "the answer says that the script waits"
     await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     await page.until(lambda it: it.leg("client:alice")["sound"] == "ring")
     assert page.phone("client:alice")["does"] == "answers after 0 s"
