@@ -227,9 +227,11 @@ async def _has_worker(reader: SessionQueries) -> bool:
 
 def own_command_line(settings: StoreSettings) -> str:
     """Return the command line for this program and this Redis, without any password."""
-    from conferral.demo.programs import own_command
+    from conferral.demo.programs import called_as, own_command
     from conferral.runtime.settings import StoreSettings
 
+    if called := called_as():
+        return called
     default = StoreSettings.model_fields["redis_url"].default
     if settings.redis_url == default or "@" in settings.redis_url or "password" in settings.redis_url:
         return own_command()

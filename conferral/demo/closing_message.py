@@ -1,5 +1,6 @@
 """The demo's closing message: where everything is, and what to try next."""
 
+import shlex
 import textwrap
 from collections.abc import Sequence
 
@@ -66,13 +67,13 @@ def commands(stage: DemoEnvironment) -> list[str]:
         f"    session $CALL to {characters.CAROL} mode blind",
     ]
     return [
-        f". {programs.shell_path(stage.folder / VARIABLES)}",
+        f". {shlex.quote(str(stage.folder / VARIABLES))}",
         "conferral convert $CALL",
         f"conferral transfer $CALL --to {characters.BOB} --mode consult",
         "conferral swap $CALL",
         "conferral complete $CALL",
         *(["conferral show $CALL"] if programs.find_redis_cli() is None else order),
-        'curl -H "Authorization: Bearer $TOKEN" $API/sessions/$CALL',
+        'curl -H "Authorization: Bearer $CONFERRAL_API_TOKEN" $API/sessions/$CALL',
         "conferral explain $CALL",
         "conferral end $CALL --yes",
     ]

@@ -14,6 +14,8 @@ from conferral.errors import CommandNotDoneError
 #: Where `make` installs a redis-server if there is none on PATH.
 OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
 VERSION_MIN = (6, 2)
+#: Tells the program that it is called by the demo's shell function of this name, which sets REDIS_URL.
+CALLED_AS = "DEMO_CALLED_AS"
 _HOW_TO_INSTALL = (
     "no redis-server 6.2 or newer was found; install one (Debian, Ubuntu: apt install redis-server; "
     "macOS: brew install redis), or run the demo by `make demo`, which fetches one"
@@ -60,6 +62,11 @@ def own_command() -> str:
     return shell_path(called)
 
 
+def called_as() -> str:
+    """Return the demo's shell function that calls this program; empty without one."""
+    return os.environ.get(CALLED_AS, "")
+
+
 def command_line(redis_url: str) -> str:
     """Return the shell command for this program on the demo's Redis."""
     return f"REDIS_URL={shlex.quote(redis_url)} {own_command()}"
@@ -75,12 +82,13 @@ def variables(redis_url: str, api_url: str, token: str, session_id: str, setting
     program = [sys.executable, "-P", "-m", "conferral"] if called.name == "__main__.py" else [str(called)]
     redis_cli = find_redis_cli()
     functions = {"conferral": program, "redis_cli": [str(redis_cli), "-s", redis_url.removeprefix("unix://")]}
-    values = {"REDIS_URL": redis_url, "API": api_url, "TOKEN": token, "CALL": session_id}
+    values = {"REDIS_URL": redis_url, "API": api_url, "CONFERRAL_API_TOKEN": token, "CALL": session_id}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
     if redis_cli is None:
         del functions["redis_cli"]
     # Functions, because scripts have no aliases; without dashes, which some shells forbid in function names.
-    given = {"conferral": "".join(f"{name}={shlex.quote(value)} " for name, value in settings.items() if value)}
+    hidden = {CALLED_AS: "conferral", **settings}
+    given = {"conferral": "".join(f"{name}={shlex.quote(value)} " for name, value in hidden.items() if value)}
     lines += [f'{name}() {{ {given.get(name, "")}{shlex.join(words)} "$@"; }}' for name, words in functions.items()]
     return "\n".join([*lines, ""])
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from conferral.demo import characters, environment, ports, programs
+from conferral.demo import characters, closing_message, environment, ports, programs
 from conferral.demo.subprocesses import process_environment as child_environment
 from conferral.errors import CommandNotDoneError
 from tests.conferral.cli_helpers import process_variables, start, until
@@ -320,6 +320,37 @@ def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_ar
     command = list(started["console"].command)
     assert "--token-in-lines" in command
     assert command[command.index("--command-line") + 1].startswith("REDIS_URL=unix:///x ")
+
+
+def test_the_printed_file_can_be_sourced_from_any_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    stage = environment.DemoEnvironment(
+        tmp_path / "a b", "unix:///x", tmp_path, "http://w", "http://s", "http://c", None
+    )
+
+    assert closing_message.commands(stage)[0] == f". '{tmp_path}/a b/env'"
+
+
+def test_after_sourcing_the_file_hints_name_its_function_and_the_api_has_its_token(monkeypatch, tmp_path):
+    program, file = tmp_path / "program", tmp_path / "env"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "from conferral.cli.submission import own_command_line\n"
+        "from conferral.runtime.settings import StoreSettings, load\n"
+        "print(own_command_line(load(StoreSettings)))\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    settings = environment.settings_of("unix:///x", "http://w", "http://s")
+    file.write_text(programs.variables("unix:///x", "http://w", environment.API_TOKEN, "CA1", settings))
+
+    script = f'. {file}; conferral; echo "$CONFERRAL_API_TOKEN" "${{DEMO_CALLED_AS-unset}}"; {program}'
+    ran = subprocess.run(["sh", "-c", script], env=process_variables(), capture_output=True, text=True, check=True)
+
+    by_function, exported, by_file = ran.stdout.splitlines()
+    assert by_function == "conferral"
+    assert exported == f"{environment.API_TOKEN} unset"
+    assert by_file == "REDIS_URL=unix:///x ./program"
 
 
 def test_the_printed_path_is_the_shorter_one(monkeypatch, tmp_path):
