@@ -24,6 +24,7 @@ from conferral.storage.connection.errors import (
     LOGIN_REFUSED,
     LOGIN_WORDS,
     NO_SUCH_DATABASE,
+    TIMED_OUT,
     TRANSIENT_WORDS,
     error_word,
     noted_node,
@@ -192,6 +193,8 @@ def to_store_error(error: Exception) -> StoreError:
     elif word in LOGIN_WORDS:
         ours = StoreUnreachableError(LOGIN_REFUSED)
     else:
-        ours = StoreUnreachableError(f"{redis} can't be reached ({unreachable_reason(error)})")
+        reason = unreachable_reason(error)
+        said = reason if reason == TIMED_OUT else f"can't be reached ({reason})"
+        ours = StoreUnreachableError(f"{redis} {said}")
     ours.state, ours.node = state_of(error), node
     return ours

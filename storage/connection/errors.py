@@ -40,6 +40,8 @@ STATES = {
     "WRONGPASS": "password refused",
 }
 NO_ANSWER = "no answer"
+#: Said of Redis after a timeout.
+TIMED_OUT = "did not answer in time"
 #: Error codes for a refused user or password.
 LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
 LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
@@ -93,7 +95,7 @@ def unreachable_reason(error: Exception) -> str:
         return "all connections of this process are in use"
     cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
     if isinstance(error, RedisTimeoutError) or isinstance(cause, TimeoutError):
-        return "no answer in time"
+        return TIMED_OUT
     if isinstance(cause, ssl.SSLError):
         return "TLS failed"
     if isinstance(cause, socket.gaierror):

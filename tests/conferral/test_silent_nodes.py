@@ -11,7 +11,7 @@ from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
 
 HEALTHY, SILENT = "10.0.0.1:6379", "10.0.0.2:6379"
-REASON = f"Redis node {SILENT} can't be reached (no answer in time)"
+REASON = f"Redis node {SILENT} did not answer in time"
 
 
 def _node_of(key):

@@ -141,7 +141,7 @@ async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_nam
     finally:
         node.signal(signal.SIGCONT)
     assert live.keys() == {session_in(partition) for _, own in others for partition in own}
-    reason = f"Redis node 127.0.0.1:{silent} can't be reached (no answer in time)"
+    reason = f"Redis node 127.0.0.1:{silent} did not answer in time"
     assert [str(error) for error in reader.silent.values()] == [reason]
     assert abs(clocks.now_ms - of_healthy) < 60_000
     assert {number for number, info in enumerate(known) if isinstance(info, StoreUnreachableError)} == set(theirs)

@@ -27,8 +27,6 @@ def _caused_by(cause: BaseException) -> Exception:
 @each(
     "error, reason",
     [
-        (RedisTimeoutError("secret text"), "no answer in time"),
-        (_caused_by(TimeoutError()), "no answer in time"),
         (_caused_by(socket.gaierror(-2, "Name or service not known")), "host name not found"),
         (_caused_by(ssl.SSLError("secret text")), "TLS failed"),
         (RedisConnectionError("secret text"), "connection lost"),
@@ -40,11 +38,16 @@ def test_reason_names_no_class_and_quotes_no_text(error: Exception, reason: str)
     assert str(to_store_error(error)) == f"Redis can't be reached ({reason})"
 
 
+@each("error", [RedisTimeoutError("secret text"), _caused_by(TimeoutError())])
+def test_timeout_is_called_one(error: Exception) -> None:
+    assert str(to_store_error(error)) == "Redis did not answer in time"
+
+
 def test_node_of_a_cluster_is_named() -> None:
     error = RedisTimeoutError("secret text")
     note_node(error, "10.0.0.2:6379")
     ours = to_store_error(error)
-    assert str(ours) == "Redis node 10.0.0.2:6379 can't be reached (no answer in time)"
+    assert str(ours) == "Redis node 10.0.0.2:6379 did not answer in time"
     assert ours.node == "10.0.0.2:6379"
 
 
