@@ -1,16 +1,20 @@
 """Check that workers are alive and that every partition has a holder."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 
 from conferral.check.result import CheckResult, ok, warn
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 
-#: Workers send a heartbeat every second; one without a heartbeat for this long counts as dead, in milliseconds.
-HEARTBEAT_TIMEOUT_MS = 5_000
+#: A worker without a heartbeat for this long counts as dead, in milliseconds. Workers send one every second.
+HEARTBEAT_TIMEOUT_MS = 3_000
+#: Age of a heartbeat above which the check states it, in milliseconds.
+QUIET_AFTER_MS = 1_500
 #: Number of waiting commands above which the check warns. A worker routes this many per second.
 BACKLOG_MAX = 1_000
+_AGAIN = "run the check again in 5 s; if it persists, check the workers"
 
 
 async def live_workers(client: Client, keys: Keys) -> list[str]:
@@ -23,43 +27,56 @@ async def live_workers(client: Client, keys: Keys) -> list[str]:
 
 async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     """Check workers, partitions, and the command router."""
-    names = await live_workers(client, keys)
     backlog = await _backlog(client, keys)
-    if not names:
-        return [
-            warn(
-                "workers", "none running: calls are answered, but nothing else happens", "start one: conferral worker"
-            ),
-            *backlog,
-        ]
-    now = await server_time_ms(client, keys.workers)
     with store_errors():
         pipeline = client.pipeline()
         for partition in range(keys.partitions):
             pipeline.hmget(keys.lease(partition), "until", "holder")
-        pipeline.hget(keys.commands_lease, "until")
-        *leases, routed_until = await pipeline.execute()
-    held = Counter((holder or b"").decode(errors="replace").partition(":")[2] for _, holder in leases)
-    shown = ", ".join(f"{name} (partitions: {held[name]})" for name in sorted(names))
-    lines = [ok("workers", f"{len(names)} running: {shown}")]
-    free = [str(number) for number, (until, _) in enumerate(leases) if int(until or 0) < now]
-    if free:
-        lines.append(
-            warn(
-                "partitions",
-                f"unassigned: {', '.join(free)}",
-                "run the check again in 5 s; if it persists, check the workers",
-            )
-        )
-    else:
-        lines.append(ok("partitions", f"all {keys.partitions} assigned"))
-    if int(routed_until or 0) < now:
-        lines.append(
-            warn("commands", "no worker routes them", "run the check again in 5 s; if it persists, check the workers")
-        )
-    else:
-        lines.append(ok("commands", "routed"))
-    return [*lines, *backlog]
+        pipeline.hmget(keys.commands_lease, "until", "holder")
+        pipeline.zrange(keys.workers, 0, -1, withscores=True)
+        *leases, router, heartbeats = await pipeline.execute()
+    # Read last, so that no heartbeat is from the future.
+    now = await server_time_ms(client, keys.workers)
+    held = Counter(_holder(lease) for lease in leases)
+    expired = {_holder(lease) for lease in leases if 0 < int(lease[0] or 0) < now}
+    expired -= {_holder(lease) for lease in leases if int(lease[0] or 0) >= now}
+    running: dict[str, str] = {}
+    silent: list[str] = []
+    for name, ago_ms in sorted((name.decode(errors="replace"), now - int(sent)) for name, sent in heartbeats):
+        notes = [f"partitions: {held[name]}"]
+        if ago_ms > QUIET_AFTER_MS:
+            notes.append(f"last heard from {ago_ms / 1000:.0f} s ago")
+        text = f"{name} ({', '.join(notes)})"
+        if abs(ago_ms) <= HEARTBEAT_TIMEOUT_MS and name not in expired:
+            running[name] = text
+        else:
+            silent.append(text)
+    dead = f"; not running: {', '.join(silent)}" if silent else ""
+    if not running:
+        found = f"none running: calls are answered, but nothing else happens{dead}"
+        return [warn("workers", found, "start one: conferral worker"), *backlog]
+    found = f"{len(running)} running: {', '.join(running.values())}{dead}"
+    fix = "if a worker was not stopped on purpose, read its log"
+    free = [str(number) for number, lease in enumerate(leases) if not _is_held(lease, now, running)]
+    return [
+        warn("workers", found, fix) if silent else ok("workers", found),
+        warn("partitions", f"no running worker holds: {', '.join(free)}", _AGAIN)
+        if free
+        else ok("partitions", f"all {keys.partitions} assigned"),
+        ok("commands", "routed")
+        if _is_held(router, now, running)
+        else warn("commands", "no worker routes them", _AGAIN),
+        *backlog,
+    ]
+
+
+def _holder(lease: Sequence[bytes | None]) -> str:
+    return (lease[1] or b"").decode(errors="replace").partition(":")[2]
+
+
+def _is_held(lease: Sequence[bytes | None], now_ms: int, running: Collection[str]) -> bool:
+    """Whether a running worker holds a lease."""
+    return int(lease[0] or 0) >= now_ms and _holder(lease) in running
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:
