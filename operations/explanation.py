@@ -146,14 +146,15 @@ def _summary(
     session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], now_ms: int, *, full: bool
 ) -> list[str]:
     if session.is_ended:
-        return _end(session, moments, full=full)
+        return _end(session, log, moments, full=full)
     since_ms = _last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
     lasts = wording.format_age(since_ms, now_ms)
     phase = f" ({session.phase})" if session.phase else ""
     state = _STATES.get(session.state, "Unknown state") + phase
     sentences = [f"{state} for {lasts} (since {wording.format_clock(since_ms)} UTC)." if lasts else f"{state}."]
     if in_trouble := attention.attention_of(session, now_ms):
-        sentences.append(f"{'Needs attention' if in_trouble.needs_attention else 'Recovered'}: {in_trouble.text}.")
+        mark = "Needs attention" if in_trouble.needs_attention else "Recovered"
+        sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
     if company := session_summary.participants_line(session, full=full):
         sentences.append(f"{_capitalized(company)}.")
     if transfer := session_summary.transfer_line(session, full=full):
@@ -163,20 +164,38 @@ def _summary(
     return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session)]
 
 
-def _end(session: SessionView, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
+def _end(session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
     why = wording.END_REASONS.get(reason, reason) or "no reason was recorded"
+    removed, removal = _removal(moments, log, reason)
+    if removal:
+        why = f"an operator removed the {removed}"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
-        sentences.append(f"{_ended_by(by, reason)}.")
+        sentences.append(f"{_ended_by(by, reason, removal)}.")
     if session.transfer.mode:
         sentences.append(f"Last transfer: {session_summary.transfer_line(session, full=full)}.")
     return sentences
 
 
-def _ended_by(by: TimelineEntry, reason: str) -> str:
+def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: str) -> tuple[str, str]:
+    """Return the party whose removal by a command ended the session, and the command in words; empty for none."""
+    party = reason.removesuffix("-left")
+    for entry, moment in zip(reversed(log), reversed(moments), strict=True):
+        if wording.details(entry)["party"] != party:
+            continue
+        if moment.event == "remove" and moment.outcome != "refused":
+            return party, moment.text
+        if moment.event == "participant_joined":
+            break
+    return "", ""
+
+
+def _ended_by(by: TimelineEntry, reason: str, removal: str) -> str:
     """Describe what ended the session. When one party hangs up, Twilio may report the other party's hangup first."""
+    if removal:
+        return f"Cause: {removal}. The state changed with: {by.text}"
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
         return f"Ended by: {by.text}"
@@ -225,7 +244,7 @@ def _upcoming_line(wait: Wait, now_ms: int) -> str:
         return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
         lasts = f" (requested {wording.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
-        return f"Expected any moment from Twilio: {wait.for_}{lasts}."
+        return f"Conferral is waiting for {wait.for_}{lasts}."
     if wait.comes_at_ms < now_ms:
         return f"Overdue by {wording.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
     until = wording.format_age(now_ms, wait.comes_at_ms)
@@ -321,7 +340,7 @@ def _useful_commands(session: SessionView) -> list[tuple[str, str, str]]:
     if held := session_summary.held_parties(session):
         why = "takes {} off hold, so that everyone can talk"
         return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
-    if session.transfer.status in (TransferStatus.FAILED, TransferStatus.CANCELLED):
+    if session.transfer.status == TransferStatus.FAILED:
         return [("transfer", "tries another target", "--to ADDRESS --mode consult"), end]
     if session.phase == Phase.RINGING:
         return [end]

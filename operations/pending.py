@@ -30,7 +30,7 @@ _TIMER_EFFECTS = {
     "park": "the parked call goes back to the agent who parked it",
     "age": "the call ends after 24 h",
 }
-_FOR_COMMAND = "the command {order} to finish"
+_FOR_COMMAND = "the command '{order}' to finish"
 _FOR_RECORDING = "Twilio's answer: {asked} the recording"
 _FOR_UNHOLD = "someone to take {held} off hold (unhold)"
 #: What a session waits for while its parties are talking.

@@ -177,11 +177,20 @@ def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> l
             one.party,
             wording.display_address(one.to, full=full),
             one.result or "in progress",
-            wording.format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or open_until_ms),
-            wording.format_duration(one.answered_at_ms, one.ended_at_ms or open_until_ms),
+            _format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or open_until_ms),
+            _format_duration(one.answered_at_ms, one.ended_at_ms or open_until_ms),
         )
         for one in session.transfer.attempts
     ]
+
+
+def _format_duration(from_ms: int, until_ms: int) -> str:
+    """Return a duration in seconds; empty if it hasn't started or ended.
+
+    >>> _format_duration(1_000, 13_340), _format_duration(1_000, 0)
+    ('12.3 s', '')
+    """
+    return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
 
 
 class HeldCall(NamedTuple):

@@ -42,6 +42,8 @@ _STATUSES = _NOT_REACHED | {
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 #: Statuses of a party that is not connected yet.
 CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
+#: Reason of a command, such as a transfer, that an operator canceled.
+CANCELED = "cancelled"
 #: Said of a party whose call ended, unless Conferral was disconnecting it.
 HUNG_UP = "hung up"
 #: Why a party is gone, if the word itself does not say it.
@@ -227,15 +229,6 @@ def entry_clock(entry: LogEntry) -> str:
     return re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
 
 
-def format_duration(from_ms: int, until_ms: int) -> str:
-    """Return a duration in seconds; empty if it hasn't started or ended.
-
-    >>> format_duration(1_000, 13_340), format_duration(1_000, 0)
-    ('12.3 s', '')
-    """
-    return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
-
-
 def format_gap(gap_ms: int) -> str:
     """Return the time since an earlier log entry, as precise as people need it.
 
@@ -278,7 +271,7 @@ def describe_entry(entry: LogEntry) -> str:
     """Describe a log entry in one line, without its state and reason, which `describe_change` covers."""
     event, of = entry["event"], details(entry)
     if event in _RENDERERS:
-        text = _RENDERERS[event](of)
+        text = _RENDERERS[event](of) + _submitted_by(entry)
     elif event in COMMANDS_BY_NAME:
         notes = (of["party"], of["mode"], of["action"], _AUDIO.get(of["audio"], ""))
         text = _with_notes(f"{event} requested", *notes) + _submitted_by(entry)
@@ -392,6 +385,8 @@ def _participant_changed(of: Details) -> str:
     update = kind.removeprefix("participant-")
     if party == "supervisor":  # mute and unmute are changes of mode
         update = {"mute": "monitor", "unmute": "barge"}.get(update, update)
+        if update == "modify":  # no longer coaches anyone
+            update = "monitor" if of["muted"] else "barge"
     if update == "modify":
         update = "set-end-on-exit" if of["end_on_exit"] else "clear-end-on-exit"
     return describe_update(update, party) or _with_notes(
@@ -435,6 +430,8 @@ def describe_reports(entry: LogEntry) -> list[str]:
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
+        else f"{kind or 'a command'} canceled"
+        if (status, reason) == ("failed", CANCELED)
         else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
         for kind, status, reason in results
         if status not in ("", "rejected")

@@ -1,7 +1,7 @@
 """A session's log as a timeline: what happened and when, requests to Twilio, and their results."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conferral.operations import attempts, wording
@@ -210,9 +210,12 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if entry["to"] == "ended" and entry["from"] != "ended" and entry["reason"] in BAD_ENDS:
         return True
-    return any(report.get("status") == "failed" for report in parse_rows(entry["reports"])) or is_transfer_failure(
-        entry
-    )
+    return any(_is_failed(report) for report in parse_rows(entry["reports"])) or is_transfer_failure(entry)
+
+
+def _is_failed(report: Mapping[str, object]) -> bool:
+    """Whether a command failed. A transfer that an operator canceled did not."""
+    return report.get("status") == "failed" and report.get("reason") != wording.CANCELED
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:

@@ -51,7 +51,7 @@ def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
 
     assert [one.for_ for one in found][:2] == [
         "Twilio's confirmation that customer is on hold",
-        "the command hold customer to finish",
+        "the command 'hold customer' to finish",
     ]
     assert found[0].since_ms == story.session.updated_at_ms
 

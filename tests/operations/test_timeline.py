@@ -239,8 +239,8 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
     found = explain(view_of(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms)
 
     since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
-    assert since["the command hold customer to finish"] == 568_000
-    assert since["the command mute agent to finish"] == 8_000
+    assert since["the command 'hold customer' to finish"] == 568_000
+    assert since["the command 'mute agent' to finish"] == 8_000
     assert since["Twilio's answer: start the recording"] == 0
 
 
@@ -275,7 +275,7 @@ def test_first_failure_is_never_a_refused_command() -> None:
 
     assert found.first_failure is not None
     assert (found.first_failure.text, found.first_failure.guard) == ("target was busy", "")
-    assert "Recovered: transfer failed: target was busy." in found.summary
+    assert "Recovered. Transfer failed: target was busy." in found.summary
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
 
 

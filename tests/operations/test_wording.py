@@ -95,6 +95,16 @@ def test_transfer_events_are_described_in_words(event, expected):
     assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
 
 
+@each(
+    "event, text",
+    [("transfer", "consult transfer requested (1 target) (by cli)"), ("merge", "merge requested (by cli)")],
+)
+def test_command_names_who_submitted_it(event, text):
+    details = {"mode": "consult", "targets": 1} if event == "transfer" else {}
+
+    assert wording.describe_entry(entry(event, details, by="cli")) == text
+
+
 def test_former_agent_is_not_described_as_the_agent():
     assert wording.describe_entry(entry("participant_left", {"party": "agent-1"})) == "agent-1 left the conference"
 
@@ -130,6 +140,16 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
             "participant_changed",
             {"party": "supervisor", "kind": "participant-unmute"},
             "supervisor is heard by everyone",
+        ),
+        (
+            "participant_changed",
+            {"party": "supervisor", "kind": "participant-modify"},
+            "supervisor is heard by everyone",
+        ),
+        (
+            "participant_changed",
+            {"party": "supervisor", "kind": "participant-modify", "muted": True},
+            "supervisor is monitoring",
         ),
         (
             "calls_read",
