@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -121,6 +122,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         if session_typed and fields["type"] != "call":  # a `call` has no session yet
             fields = {**fields, "session": await resolve_session(reader, session_typed)}
         submitter = CommandSubmitter(reader)
+        interrupted = _note_interrupt()
         try:
             submitted = await submitter.submit(fields, options.command_id or "")
             if options.no_wait:
@@ -129,7 +131,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                 else:
                     output.print_line(submitted.command_id)
                 return
-            outcome = await _outcome_of(submitter, submitted, wait_s, settings)
+            outcome = await _outcome_of(submitter, submitted, wait_s, settings, interrupted)
         except PublishUnconfirmedError as error:
             known = f"{describe_redis_error(error, settings.redis_url)}; {fields['type']} may have been published"
             reason = f"{known}; repeat it with --id {error.command_id}"
@@ -140,10 +142,10 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         with suppress(StoreError):  # the outcome is known, even if Redis no longer answers
             session = await reader.view(session_id) if session_id else session
         if outcome.status != "done":
-            line = own_command_line(settings)
-            raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
+            waited = "" if interrupted.is_set() else f" after {wait_s:g} s"
+            raise await _not_done(reader, fields["type"], outcome, session, waited, own_command_line(settings))
         if not options.as_json:
-            session = await _view_after_holds(reader, session)
+            session = await _view_after_holds(reader, session, interrupted)
     if options.as_json:
         output.print_json(
             {"command": submitted.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}
@@ -152,26 +154,42 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
 
 
+def _note_interrupt() -> asyncio.Event:
+    """Return an event that Ctrl-C sets from now on, once: a second Ctrl-C ends the program at once."""
+    loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
+
+    def note() -> None:
+        interrupted.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGINT, note)
+    return interrupted
+
+
 async def _outcome_of(
-    submitter: CommandSubmitter, submitted: SubmittedCommand, wait_s: float, settings: StoreSettings
+    submitter: CommandSubmitter,
+    submitted: SubmittedCommand,
+    wait_s: float,
+    settings: StoreSettings,
+    interrupted: asyncio.Event,
 ) -> CommandOutcome:
     """Return the last outcome read; raise CommandNotDoneError if Redis does not answer when the time is up."""
     from conferral.cli.redis_access import describe_redis_error
 
     try:
-        return await submitter.wait_for_outcome(submitted, wait_s)
+        return await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
     except StoreUnreachableError as error:
         known = f"{describe_redis_error(error, settings.redis_url)}; {submitted.kind} may still be in progress"
         reason = f"{known}; repeat it with --id {submitted.command_id}"
         raise CommandNotDoneError(reason, command_id=submitted.command_id, exit_code=3) from None
 
 
-async def _view_after_holds(reader: SessionQueries, session: SessionView) -> SessionView:
+async def _view_after_holds(reader: SessionQueries, session: SessionView, interrupted: asyncio.Event) -> SessionView:
     """Return the session once Twilio has answered its open holds: after a consult's start, the agent's unhold."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
     with suppress(StoreError):
-        while _has_open_hold(session) and clock() < until_s:
+        while _has_open_hold(session) and clock() < until_s and not interrupted.is_set():
             await asyncio.sleep(HOLDS_POLL_S)
             session = await reader.view(session.id)
     return session
@@ -186,7 +204,7 @@ def _has_open_hold(session: SessionView) -> bool:
 
 
 async def _not_done(
-    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: SessionView, wait_s: float, command_line: str
+    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: SessionView, waited: str, command_line: str
 ) -> Exception:
     from conferral.operations import session_summary
     from conferral.operations.command_submission import allowed_commands_of
@@ -208,7 +226,7 @@ async def _not_done(
             details=details,
             command_reason=outcome.reason,
         )
-    reason = f"{kind} is still in progress after {wait_s:g} s (command {outcome.command_id})"
+    reason = f"{kind} is still in progress{waited} (command {outcome.command_id})"
     if not outcome.status and not await _has_worker(reader):
         reason += "; no worker is running; start one: conferral worker"
     details = (f"to follow it: {command_line} watch {outcome.session}",) if outcome.session else ()

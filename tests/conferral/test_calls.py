@@ -1,6 +1,8 @@
 """The commands that change a session: they are published, awaited, and reported."""
 
+import json
 import re
+import signal
 
 import pytest
 
@@ -24,6 +26,8 @@ from tests.conferral.cli_helpers import (
     make_session,
     published,
     put,
+    start,
+    until,
 )
 from tests.support.each import each
 
@@ -320,6 +324,22 @@ def test_undecided_command_is_still_in_progress(run, redis):
     assert (ran.code, ran.out) == (3, "")
     assert "still in progress after 0.1 s (command mine)" in ran.err
     assert "no worker is running" in ran.err
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_a_command_that_ctrl_c_stops_awaiting_is_still_in_progress(redis, redis_server, tmp_path, as_json):
+    put(redis, make_session())
+    decide(redis, "mine", "accepted")
+    arguments = ("convert", CALL, "--id", "mine", *as_json)
+    with start(*arguments, cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
+        until(lambda: published(redis), "the command is not published", program)
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=60)
+
+    assert (program.returncode, out) == (3, "")
+    reported = json.loads(err)["error"] if as_json else {"reason": err.splitlines()[0], "command": "mine"}
+    assert (reported["reason"], reported["command"]) == ("convert is still in progress (command mine)", "mine")
 
 
 @pytest.mark.parametrize(
