@@ -1,6 +1,10 @@
-"""The error of a CLI command that can't do what the user asked."""
+"""The errors of CLI commands."""
 
 from conferral.runtime.errors import ConferralError
+
+
+class OutputError(ConferralError):
+    """Standard output can't be written, as on a full disk; a closed pipe is no error."""
 
 
 class CommandNotDoneError(ConferralError):

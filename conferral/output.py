@@ -5,14 +5,15 @@ escape sequences that recolor the terminal or reverse a line.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import typer
 
-from conferral.errors import CommandNotDoneError
+from conferral.errors import CommandNotDoneError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -63,9 +64,19 @@ def _escaped(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def _echo(text: str, *, color: bool | None = None) -> None:
+    try:
+        typer.echo(text, color=color)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard(sys.stdout)
+        raise OutputError(f"can't write to standard output: {error.strerror}") from None
+
+
 def print_line(line: str = "") -> None:
     """Print one line of a result, made printable."""
-    typer.echo(printable(line))
+    _echo(printable(line))
 
 
 def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
@@ -80,7 +91,7 @@ def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
     for part in textwrap.wrap(
         printable(line), width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     ):
-        typer.echo(part)
+        _echo(part)
 
 
 def print_fitted(line: str, indent: int) -> None:
@@ -118,7 +129,7 @@ def _styled(line: str, style: str) -> None:
     target = console()
     with target.capture() as captured:
         target.print(table_cell(line, style), soft_wrap=True)
-    typer.echo(captured.get().rstrip("\n"), color=True)
+    _echo(captured.get().rstrip("\n"), color=True)
 
 
 def print_note(line: str) -> None:
@@ -128,12 +139,12 @@ def print_note(line: str) -> None:
 
 def print_json(value: object) -> None:
     """Print a result as one JSON document. Non-ASCII characters are escaped, to keep terminals safe."""
-    typer.echo(json.dumps(value, indent=2))
+    _echo(json.dumps(value, indent=2))
 
 
 def print_json_line(value: object) -> None:
     """Print one JSON object on its own line."""
-    typer.echo(json.dumps(value))
+    _echo(json.dumps(value))
 
 
 def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
@@ -145,8 +156,18 @@ def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **mo
 
 
 def _echo_error(line: str) -> None:
-    with suppress(BrokenPipeError):  # no one reads the reason; the exit code remains
+    try:
         typer.echo(line, err=True)
+    except OSError:  # no one reads the reason; the exit code remains
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what a stream that can't be written still holds, or gets; Python would fail to write it at exit."""
+    with suppress(OSError):  # it is no file
+        descriptor, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def confirm(question: str) -> bool:
@@ -293,4 +314,4 @@ def print_table(
             else table_or_entries(target, columns, kept, entries, styled)
         )
     # Use the same function as all other output, so that one place handles a closed pipe.
-    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
+    _echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

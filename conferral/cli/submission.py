@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from conferral import output
-from conferral.errors import CommandNotDoneError
+from conferral.errors import CommandNotDoneError, OutputError
 from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 
@@ -126,10 +126,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         try:
             submitted = await submitter.submit(fields, options.command_id or "")
             if options.no_wait:
-                if options.as_json:
-                    output.print_json({"command": submitted.command_id})
-                else:
-                    output.print_line(submitted.command_id)
+                _print_id(submitted.command_id, as_json=options.as_json)
                 return
             outcome = await _outcome_of(submitter, submitted, wait_s, settings, interrupted)
         except PublishUnconfirmedError as error:
@@ -146,12 +143,30 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             raise await _not_done(reader, fields["type"], outcome, session, waited, own_command_line(settings))
         if not options.as_json:
             session = await _view_after_holds(reader, session, interrupted)
-    if options.as_json:
-        output.print_json(
-            {"command": submitted.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}
-        )
-    else:
-        _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
+    try:
+        if options.as_json:
+            output.print_json(
+                {
+                    "command": submitted.command_id,
+                    "status": outcome.status,
+                    "reason": outcome.reason,
+                    "session": session_id,
+                }
+            )
+        else:
+            _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
+    except OutputError as error:  # the exit code is that of the outcome
+        output.print_error(str(error), as_json=options.as_json)
+
+
+def _print_id(command_id: str, *, as_json: bool) -> None:
+    try:
+        if as_json:
+            output.print_json({"command": command_id})
+        else:
+            output.print_line(command_id)
+    except OutputError as error:
+        raise CommandNotDoneError(f"{error} (command {command_id})", command_id=command_id, exit_code=3) from None
 
 
 def _note_interrupt() -> asyncio.Event:

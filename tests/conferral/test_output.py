@@ -8,6 +8,8 @@ import pty
 import subprocess
 import sys
 import unicodedata
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from conferral import output
 from conferral.main import main
 from conferral.operations import wording
-from tests.conferral.cli_helpers import CALL, PROGRAM, log_entry, make_session, process_variables, put
+from tests.conferral.cli_helpers import CALL, PROGRAM, decide, log_entry, make_session, process_variables, put
 from tests.support.each import each
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -212,6 +214,37 @@ def test_a_standard_stream_that_is_closed_is_no_error(tmp_path, closed, argument
     )  # fmt: skip
 
     assert (program.returncode, program.stdout, program.stderr) == (code, "", shown)
+
+
+FULL = "can't write to standard output: No space left on device"
+
+
+@pytest.mark.redis
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered", "code", "reason"),
+    [
+        (("sessions",), "", 1, FULL),
+        (("sessions", "--json"), "1", 1, FULL),
+        (("convert", CALL, "--id", "mine"), "", 0, FULL),
+        (("convert", CALL, "--id", "mine", "--json"), "1", 0, FULL),
+        (("convert", CALL, "--id", "mine", "--no-wait"), "", 3, f"{FULL} (command mine)"),
+    ],
+)
+def test_output_that_cannot_be_written_is_reported_on_one_line(
+    redis, redis_server, tmp_path, arguments, unbuffered, code, reason
+):
+    put(redis, make_session())
+    decide(redis, "mine", "done")
+    variables = process_variables(REDIS_URL=redis_server.url, PYTHONUNBUFFERED=unbuffered)
+    with Path("/dev/full").open("w") as full:
+        run = partial(subprocess.run, [*PROGRAM, *arguments], cwd=tmp_path, env=variables, stdout=full, timeout=60)
+        program = run(stderr=subprocess.PIPE, check=False)
+        silent = run(stderr=full, check=False)
+
+    err = program.stderr.decode()
+    assert (json.loads(err)["error"]["reason"] if "--json" in arguments else err.removesuffix("\n")) == reason
+    assert (program.returncode, silent.returncode) == (code, code)
 
 
 def feed(redis, program):
