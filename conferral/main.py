@@ -4,6 +4,7 @@
 unknown because Redis stopped answering.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ def conferral(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default the process's own arguments; return the exit code."""
+    _name_env_file()
     collect_rarely()  # at the default thresholds, it takes a fifth of the startup time and finds nothing
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
@@ -92,6 +94,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.print_error(str(error), as_json=as_json)
         return 1
     return code
+
+
+class _EnvFileNotes(logging.Handler):
+    """Prints which lines of `.env` python-dotenv can't read; each once, without its content."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted: set[object] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.args not in self._noted:
+            self._noted.add(record.args)
+            output.print_note(f".env: {record.getMessage().removeprefix('python-dotenv ')}; it is ignored")
+
+
+def _name_env_file() -> None:
+    """Name `.env` in python-dotenv's warnings, which name only the line."""
+    logger = logging.getLogger("dotenv.main")
+    logger.handlers, logger.propagate = [_EnvFileNotes()], False
 
 
 def _replace_closed_streams() -> None:

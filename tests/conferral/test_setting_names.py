@@ -5,7 +5,7 @@ import pytest
 from conferral.processes import common, console, sandbox, webhooks, worker
 from conferral.processes.console import ConsoleOptions
 from conferral.runtime.log import KEYS
-from tests.conferral.cli_helpers import free_port
+from tests.conferral.cli_helpers import CALL, free_port, make_session, put
 from tests.support.log_lines import lines_of
 from tests.webhooks.webhook_helpers import ENVIRON
 
@@ -39,3 +39,13 @@ def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch
     ]
     assert all(line.keys() - {"event", "log_level"} <= KEYS for line in found)
     assert "secret-value" not in str(lines)
+
+
+@pytest.mark.redis
+def test_a_line_of_the_env_file_that_cannot_be_read_is_named_without_its_content(run, redis, tmp_path):
+    put(redis, make_session())
+    (tmp_path / ".env").write_text("CONFERRAL_RING_TIMEOUT=20\nhidden value\n")
+
+    ran = run("convert", CALL, "--no-wait")
+
+    assert (ran.code, ran.err) == (0, ".env: could not parse statement starting at line 2; it is ignored\n")
