@@ -72,7 +72,7 @@ def parse(fields: Mapping[str, Any]) -> ParsedCommand:
     if unknown := fields.keys() - {"type", *(one.name for one in fields_of(command))}:
         takes = join_words(("session", *(one.name for one in own_fields(command)), "id"), "and")
         raise BadCommandError(f"{command.name} has no field {_safe_repr(min(unknown))}; it takes {takes}")
-    if command.one_of and sum(fields.get(name, "") != "" for name in command.one_of) != 1:
+    if command.one_of and sum(fields.get(name) not in (None, "") for name in command.one_of) != 1:
         raise BadCommandError(f"{command.name} needs one of the fields {' and '.join(command.one_of)}, and not both")
     values |= _parse_fields(command, others, fields)
     session_id, command_id, by = (str(values.pop(one.attribute, "")) for one in COMMON_FIELDS)

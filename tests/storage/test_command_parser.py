@@ -75,6 +75,7 @@ NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
     ({**ANNOUNCE, "url": "", "say": ""}, ONE_OF_TWO),
     ({**ANNOUNCE, "url": "https://example.com/a.mp3", "say": "Hello"}, ONE_OF_TWO),
     ({**ANNOUNCE, "url": "y", "say": "Hello"}, ONE_OF_TWO),
+    ({**ANNOUNCE, "url": None, "say": "Hello"}, "url must be text"),
     ({**ANNOUNCE, "say": "x" * 501}, "say must be at most 500 characters, without control characters"),
     *(({**ANNOUNCE, "url": url}, URL) for url in (
         "example.com/a.mp3", "ftp://example.com/a", "https://", "https:///a", "https://example.com/a b",
