@@ -11,6 +11,7 @@ from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster
+from conferral.storage.connection.node_limits import node_of
 from conferral.storage.connection.pipelining_client import over_one_connection
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
@@ -112,7 +113,7 @@ class WorkerParts:
         self.shares = self._make_shares(reserved)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         twilio = make_twilio_api(settings, connections.http, allowed)
-        self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
+        self.executor = self._make_executor(client, twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         connections.http.observe(self.executor.adaptive_limit.observe)
         self.coverage = PartitionCoverage(client, keys, clock, store_clock, metrics, environment.lease_ms)
         self.readiness = Readiness(
@@ -170,7 +171,7 @@ class WorkerParts:
             dead=lambda: self.assigner.membership.dead,
         )
 
-    def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
+    def _make_executor(self, client: Client, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
         assigner = self.assigner
         context = ExecutionContext(
             twilio=twilio,
@@ -184,6 +185,7 @@ class WorkerParts:
             checkpoint=self._environment.effect_checkpoint,
             share=lambda: self.shares.current,
             is_ours=assigner.is_ours,
+            node_of=lambda partition: node_of(client, self._keys.lease(partition)),
         )
         return Executor(context, _dial_permits(self._settings, dial_claims, self._name))
 

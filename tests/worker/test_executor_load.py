@@ -363,6 +363,29 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
     assert sorted(system.finished[1:]) == [f"waits-{number}" for number in range(6)]
 
 
+async def test_reads_that_wait_for_a_node_delay_only_reads_of_that_node() -> None:
+    """Of the lease or of the outcome: a silent node answers neither."""
+    is_back = asyncio.Event()
+
+    async def may_send(partition: int) -> bool:
+        if partition == 3:
+            await is_back.wait()
+        return True
+
+    system = ExecutorHarness(ExecutorPolicy(requests_max=4, reserved_for_endings=1), may_send=may_send, node_of=str)
+    for number in range(6):
+        system.submit(read(f"waits-{number}", f"S{number}"), partition=3)
+    system.submit(read("goes", "S9"), partition=4)
+    await system.settle()
+    assert system.finished == ["goes"]
+    assert (system.executor.in_flight, system.executor.waiting) == (4, 2), "the others of that node keep their order"
+
+    is_back.set()
+    await system.settle()
+    await system.executor.drain(5)
+    assert sorted(system.finished[1:]) == [f"waits-{number}" for number in range(6)]
+
+
 @pytest.mark.parametrize("order", [update("a"), straight("a"), gated("a")], ids=lambda order: order.kind)
 async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent(order: Effect) -> None:
     """The waiting party has heard something else, or has left."""

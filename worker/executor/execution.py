@@ -56,6 +56,8 @@ class ExecutionContext:
     #: Whether, as far as this process knows, no other worker can own the partition; checked again once a request has a
     #: connection.
     is_ours: Callable[[int], bool] = lambda _partition: True
+    #: Returns a partition's Redis node.
+    node_of: Callable[[int], str] = lambda _partition: ""
     clock: Clock
     #: Returns a partition's time, Unix milliseconds.
     now_ms: Callable[[int], int]

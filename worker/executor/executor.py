@@ -68,7 +68,7 @@ class Executor:
             if acquire_dial_permit is not None
             else None
         )
-        self._read_queue = ReadQueue(context.policy.requests_max)
+        self._read_queue = ReadQueue(context.policy.requests_max, context.node_of)
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -238,8 +238,7 @@ class Executor:
         return task
 
     def _start_reads(self) -> None:
-        while job := self._read_queue.pop():
-            self._read_queue.started.add(self._run_out_of_band(job))
+        self._read_queue.start(self._run_out_of_band)
 
     def _enqueue(self, job: Job) -> None:
         session_id = job.effect.session_id
@@ -263,7 +262,7 @@ class Executor:
             self.counts.dropped += 1
         elif error := task.exception():
             report_task_error(task, error, self.counts)
-        self._read_queue.started.discard(task)
+        self._read_queue.note_done(task)
         self._start_reads()
         session_id = job.effect.session_id
         if (out_of_band := self._out_of_band.get(session_id)) is not None:

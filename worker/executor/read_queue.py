@@ -1,7 +1,9 @@
 """Queue of unsent reads: one per session, first come, first served."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 
 from conferral.worker.executor.job import Job
 
@@ -12,38 +14,58 @@ class ReadQueue:
     A read changes nothing, and after an outage every session may want one at the same time. So a waiting read is only a
     job, not a task, and each session has at most one. A newer read replaces the earlier one, whose answer is no longer
     needed.
+
+    The number of reads in execution is limited for each Redis node: one that waits for a silent node, to renew its
+    lease or to store its outcome, delays only reads of that node's sessions.
     """
 
-    def __init__(self, started_max: int) -> None:
-        self._by_session: dict[str, Job] = {}
-        #: Reads in execution at the same time (count): as many as there are request slots.
+    def __init__(self, started_max: int, node_of: Callable[[int], str]) -> None:
+        """Create the queue.
+
+        Args:
+            started_max: Most reads of a node's sessions in execution (count): as many as there are request slots.
+            node_of: Returns a partition's Redis node.
+        """
         self._started_max = started_max
-        #: Reads in execution; the executor adds and removes them.
-        self.started: set[asyncio.Task[None]] = set()
+        self._node_of = node_of
+        #: By node, then by session.
+        self._waiting: dict[str, dict[str, Job]] = {}
+        #: Reads in execution, with their nodes.
+        self._started: dict[asyncio.Task[None], str] = {}
 
     def __len__(self) -> int:
-        return len(self._by_session)
+        return sum(map(len, self._waiting.values()))
 
     def add(self, job: Job) -> bool:
         """Add a read; return whether it replaced an earlier one of its session."""
         session_id = job.effect.session_id
-        is_newer = session_id in self._by_session
-        self._by_session[session_id] = job  # an existing key keeps its place in the dict
-        return is_newer
+        for jobs in self._waiting.values():
+            if session_id in jobs:
+                jobs[session_id] = job  # an existing key keeps its place in the dict
+                return True
+        self._waiting.setdefault(self._node_of(job.partition), {})[session_id] = job
+        return False
 
-    def pop(self) -> Job | None:
-        """Remove and return the read that has waited longest; None if none waits, or no more may start."""
-        if not self._by_session or len(self.started) >= self._started_max:
-            return None
-        return self._by_session.pop(next(iter(self._by_session)))
+    def start(self, execute: Callable[[Job], asyncio.Task[None]]) -> None:
+        """Start the reads that may start, those that have waited longest first."""
+        if not any(self._waiting.values()):
+            return
+        counts = Counter(self._started.values())
+        for node, jobs in self._waiting.items():
+            for session_id in list(islice(jobs, self._started_max - counts[node])):
+                self._started[execute(jobs.pop(session_id))] = node
+
+    def note_done(self, task: asyncio.Task[None]) -> None:
+        """Free the place of a read that has ended; ignore other tasks."""
+        self._started.pop(task, None)
 
     def drop(self, session_id: str) -> int:
         """Remove a session's read; return the number removed."""
-        return 0 if self._by_session.pop(session_id, None) is None else 1
+        return sum(jobs.pop(session_id, None) is not None for jobs in self._waiting.values())
 
     def drop_all(self, matches: Callable[[Job], bool]) -> int:
         """Remove matching reads; return the number removed."""
-        remaining = {name: order for name, order in self._by_session.items() if not matches(order)}
-        dropped = len(self._by_session) - len(remaining)
-        self._by_session = remaining
-        return dropped
+        before = len(self)
+        for node, jobs in self._waiting.items():
+            self._waiting[node] = {name: job for name, job in jobs.items() if not matches(job)}
+        return before - len(self)
