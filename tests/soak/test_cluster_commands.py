@@ -69,7 +69,8 @@ async def test_commands_of_operators_work_on_a_cluster(system: LocalSystem) -> N
         assert found["cluster"] == ("ok", "3 primaries with 3 replicas")
         assert found["coverage"] == ("ok", "cluster-require-full-coverage no")
         assert found["shares"] == ("ok", "64 partitions, 22/21/21 per node")
-        assert found["persistence"][0] == found["scripts"][0] == found["workers"][0] == "ok", found
+        assert found["persistence"] == ("warn", "appendfsync no: a power failure loses about 30 s")
+        assert found["scripts"][0] == found["workers"][0] == "ok", found
         code, out, err = await line.type("convert", caller.sid, "--json")
         assert code == 0, out + err
         code, out, err = await line.type("transfer", caller.sid, "--to", TARGET, "--mode", "warm", "--json")
