@@ -111,7 +111,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
 
 
 async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
-    from conferral.cli.redis_access import describe_redis_error, open_redis
+    from conferral.cli.redis_access import open_redis
     from conferral.operations.command_submission import CommandSubmitter
     from conferral.runtime.settings import CommandSettings, load
     from conferral.storage.codecs.session_view import SessionView
@@ -130,9 +130,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                 return
             outcome = await _outcome_of(submitter, submitted, wait_s, settings, interrupted)
         except PublishUnconfirmedError as error:
-            known = f"{describe_redis_error(error, settings.redis_url)}; {fields['type']} may have been published"
-            reason = f"{known}; repeat it with --id {error.command_id}"
-            raise CommandNotDoneError(reason, command_id=error.command_id, exit_code=3) from None
+            raise _unknown(error, settings, f"{error.kind} may have been published", error.command_id) from None
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id, session = outcome.session or submitted.session, SessionView()
@@ -189,14 +187,19 @@ async def _outcome_of(
     interrupted: asyncio.Event,
 ) -> CommandOutcome:
     """Return the last outcome read; raise CommandNotDoneError if Redis does not answer when the time is up."""
-    from conferral.cli.redis_access import describe_redis_error
-
     try:
         return await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
     except StoreUnreachableError as error:
-        known = f"{describe_redis_error(error, settings.redis_url)}; {submitted.kind} may still be in progress"
-        reason = f"{known}; repeat it with --id {submitted.command_id}"
-        raise CommandNotDoneError(reason, command_id=submitted.command_id, exit_code=3) from None
+        known = f"{submitted.kind} may still be in progress"
+        raise _unknown(error, settings, known, submitted.command_id) from None
+
+
+def _unknown(error: StoreUnreachableError, settings: StoreSettings, known: str, command_id: str) -> Exception:
+    """Return the error of a command whose outcome Redis does not tell; what is known about it is a clause."""
+    from conferral.cli.redis_access import describe_redis_error
+
+    reason = f"{describe_redis_error(error, settings.redis_url)}; {known}; repeat it with --id {command_id}"
+    return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
 
 
 async def _view_after_holds(reader: SessionQueries, session: SessionView, interrupted: asyncio.Event) -> SessionView:
