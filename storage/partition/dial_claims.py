@@ -93,10 +93,10 @@ class DialClaims:
         return DialStatus(not party.is_gone and not party.is_leaving, party.call_sid, known)
 
     async def has_ended(self, session_id: str) -> bool:
-        """Whether a session has ended, or its hash has expired."""
+        """Whether a session has ended. False without a hash: Redis may have lost a session whose people still talk."""
         with store_errors():
             state = await self._client.hget(self._keys.session(session_id), "state")
-        return state is None or bool(state == State.ENDED.value.encode())
+        return bool(state == State.ENDED.value.encode())
 
     async def append_job(self, partition: int, effect: Effect, now_ms: int) -> None:
         """Add an effect to the outbox without a commit, for one that follows from no event."""

@@ -57,7 +57,8 @@ class OutboxWriter:
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
         """Record an outcome; return a hangup of a call that was placed for a session that has ended in the meantime.
 
-        No other process knows that call: the session ended before the outcome was reported.
+        No other process knows that call: the session ended before the outcome was reported. A session that Redis lost
+        has not ended: the callbacks of the call recover it.
         """
         partition = self._keys.partition_of(effect.session_id)
         is_recorded = await self._with_retries(
