@@ -1,5 +1,6 @@
 """A real Redis Cluster for tests: three primaries with a replica each, on loopback, with an append-only file."""
 
+import math
 import os
 import random
 import shutil
@@ -22,6 +23,9 @@ HOST = "127.0.0.1"
 NODE_TIMEOUT_MS = 1_000
 #: How long a cluster may take to agree on anything, seconds.
 PATIENCE_S = 40.0
+#: After this time, seconds, Redis gives up a manual failover; its OK is no promise, and a new request starts another.
+#: Source: Redis docs, "CLUSTER FAILOVER", and `CLUSTER_MF_TIMEOUT` in its source.
+FAILOVER_TIMEOUT_S = 5.0
 #: Ports that are tried; the nodes talk to each other 10,000 above.
 _PORTS = range(20_000, 32_000)
 _BUS_OFFSET = 10_000
@@ -156,8 +160,18 @@ class ClusterServers:
     def fail_over(self, primary: Node) -> Node:
         """Hands a primary's slots to its replica in good order; returns the new primary."""
         replica = self.replica_of(primary)
-        replica.ask("CLUSTER", "FAILOVER")
-        _until(replica.is_primary, f"{replica} has taken over")
+        asked_at_s = -math.inf
+
+        def has_taken_over() -> bool:
+            nonlocal asked_at_s
+            if replica.is_primary():
+                return True
+            if time.monotonic() - asked_at_s >= FAILOVER_TIMEOUT_S:
+                asked_at_s = time.monotonic()
+                replica.ask("CLUSTER", "FAILOVER")
+            return False
+
+        _until(has_taken_over, f"{replica} has taken over")
         return replica
 
     def move_slot(self, slot: int, source: Node, target: Node, *, between: Callable[[], None] = lambda: None) -> None:
