@@ -101,13 +101,14 @@ def name_is_in_use(draft: Draft, event: Add) -> bool:
 
 
 def is_full(draft: Draft, _event: Add | Supervise | Transfer) -> bool:
-    """Whether the conference has reached its limit of participants."""
+    """Whether the conference has reached its limit of participants, those about to be dialed included."""
     session = draft.session
     most = session.attributes.max_participants or PARTICIPANTS_MAX
     waiting = sum(
         command.name == Add.name and (command.awaits_end_on_exit or command.is_queued)
         for command in session.pending_commands
     )
+    waiting += bool(_pending_supervisor(session))
     return sum(not party.is_gone for party in session.parties.values()) + waiting >= most
 
 
