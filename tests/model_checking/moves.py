@@ -128,10 +128,6 @@ class Moves:
         yield from self._time(place, is_busy=bool(fetches))
         if works and place.left.faults and "crash" in self._faults and (place.line or place.asides):
             yield Move("crash"), lambda: self._crashed(place)
-            if len(place.line) > 1:
-                # Orders of one moment come out of the outbox in any order.
-                turned = place._replace(line=place.line[::-1])
-                yield Move("crash", how="turned"), lambda: self._crashed(turned)
         yield from self._rollbacks(place)
 
     # ---- callbacks and documents -------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ _CALLBACKS = {"callback": "arrives", "lose": "is lost", "double": "arrives twice
 
 _DISTURBANCES = {
     ("crash", ""): "the worker dies; another takes over 5 s later",
-    ("crash", "turned"): "the worker dies; another takes over 5 s later and finds its orders in the opposite order",
     ("crash", "marked"): "the worker dies between the mark and the request; another takes over 5 s later",
     ("copy", ""): "what is stored from here on will be lost",
     ("rollback", ""): "Redis is rolled back; another worker takes over 5 s later",
