@@ -7,10 +7,11 @@ from conferral.check.result import CheckResult, ok, warn
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
+from conferral.storage.partition.lease import LEASE_MS
 
-#: A worker without a heartbeat for this long counts as dead, in milliseconds. Workers send one every second.
+#: A worker without a sign of life for this long counts as dead, in milliseconds. Workers send a heartbeat every second.
 HEARTBEAT_TIMEOUT_MS = 3_000
-#: Age of a heartbeat above which the check states it, in milliseconds.
+#: Age of the last sign of life above which the check states it, in milliseconds.
 QUIET_AFTER_MS = 1_500
 #: Number of waiting commands above which the check warns. A worker routes this many per second.
 BACKLOG_MAX = 1_000
@@ -42,7 +43,10 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     expired -= {_holder(lease) for lease in leases if int(lease[0] or 0) >= now}
     running: dict[str, str] = {}
     silent: list[str] = []
-    for name, ago_ms in sorted((name.decode(errors="replace"), now - int(sent)) for name, sent in heartbeats):
+    for name, sent in sorted((name.decode(errors="replace"), sent) for name, sent in heartbeats):
+        # A renewed lease is a sign of life, too: on a cluster, the node with the heartbeats may have been silent.
+        renewed = (int(lease[0] or 0) - LEASE_MS for lease in (*leases, router) if _holder(lease) == name)
+        ago_ms = min((now - at_ms for at_ms in (int(sent), *renewed)), key=abs)
         notes = [f"partitions: {held[name]}"]
         if ago_ms > QUIET_AFTER_MS:
             notes.append(f"last heard from {ago_ms / 1000:.0f} s ago")

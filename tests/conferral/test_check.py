@@ -9,6 +9,7 @@ import pytest
 
 from conferral.check import redis_server, workers
 from conferral.check.settings import redacted_url
+from conferral.storage.partition.lease import LEASE_MS
 from tests.conferral.cli_helpers import KEYS, SERVICE, make_session, put, set_up
 
 pytestmark = pytest.mark.redis
@@ -406,6 +407,18 @@ def test_dead_workers_do_not_count(checked, redis, age_ms):
     code, lines = checked()
 
     assert (code, lines["workers"]["status"]) == (0, "warn")
+
+
+def test_worker_that_renews_its_leases_is_running_though_its_heartbeats_are_late(checked, redis):
+    """On a cluster, the node that has the heartbeats may not answer for a while."""
+    alive(redis)
+    now_ms = int(time.time() * 1000)
+    redis.zadd(KEYS.workers, {"host-1-abc": now_ms - 10_000})
+    redis.hset(KEYS.lease(3), "until", now_ms + LEASE_MS + 2_000)
+
+    _, lines = checked()
+
+    assert [lines[name]["status"] for name in ("workers", "partitions", "commands")] == ["ok", "ok", "ok"]
 
 
 def test_workers_are_reported_with_their_partition_counts(checked, redis):
