@@ -22,6 +22,7 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
 from conferral.storage.connection.errors import NO_ANSWER
+from conferral.storage.connection.node_limits import node_of
 
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
 POLL_INITIAL_S = 0.05
@@ -120,10 +121,12 @@ class CommandSubmitter:
             check_session = check_session and not found.digest
         if check_session:
             await self._check_session(command)
-        is_own = await self._run(command_stream.reserve_id(client, keys, command.command_id, command.digest))
+        reserved = command_stream.reserve_id(client, keys, command.command_id, command.digest)
+        is_own = await self._run(reserved, node_of(client, keys.command(command.command_id)))
         _check_same_command(command, is_own=is_own)
         try:
-            await self._run(command_stream.publish(client, keys, {**fields, "id": command.command_id}))
+            published = command_stream.publish(client, keys, {**fields, "id": command.command_id})
+            await self._run(published, node_of(client, keys.commands))
         except CommandsFullError as error:
             raise CommandStreamFull(command.kind, str(error), command_id=command.command_id) from None
         except StoreUnreachableError as error:
@@ -132,7 +135,7 @@ class CommandSubmitter:
             raise
 
     async def _check_session(self, command: SubmittedCommand) -> None:
-        is_there = bool(command.session and await self._run(self._reader.find_exact(command.session)))
+        is_there = bool(command.session and await self._reader.find_exact(command.session, self._run))
         if command.opens_session and is_there:
             raise SessionExists(command.kind, command_stream.existing_session(), command_id=command.command_id)
         if not command.opens_session and not is_there:
@@ -140,7 +143,9 @@ class CommandSubmitter:
 
     async def find_outcome(self, command_id: str) -> CommandOutcome:
         """Return the outcome of the command with an id, whatever its fields; the status is empty for an unknown id."""
-        return await self._run(command_stream.read_outcome(self._reader.client, self._reader.keys, command_id))
+        client, keys = self._reader.client, self._reader.keys
+        request = command_stream.read_outcome(client, keys, command_id)
+        return await self._run(request, node_of(client, keys.command(command_id)))
 
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
@@ -171,8 +176,11 @@ class CommandSubmitter:
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
         """Return the names of the commands that a session would accept now; none if it is unknown or can't be read."""
         try:
-            session_id = await self._run(self._reader.find_exact(session)) if session else ""
-            return allowed_commands_of(await self._run(self._reader.view(session_id))) if session_id else ()
+            session_id = await self._reader.find_exact(session, self._run) if session else ""
+            if not session_id:
+                return ()
+            view = await self._run(self._reader.view(session_id), self._reader.node_of_session(session_id))
+            return allowed_commands_of(view)
         except StoreError:
             return ()
 

@@ -2,12 +2,14 @@
 
 from conferral.operations import session_search
 from conferral.operations.errors import AmbiguousSession, UnknownSession
+from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
 from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.node_limits import node_of
 from conferral.storage.queries.session_reader import Fields as Fields
 from conferral.storage.queries.session_reader import LogEntry as LogEntry
 from conferral.storage.queries.session_reader import SessionReader
@@ -31,9 +33,18 @@ class SessionQueries(SessionReader):
         chosen = [one for one in found if state in (None, one.state) and (with_ended or not one.is_ended)]
         return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
-    async def find_exact(self, named: str) -> str:
-        """Return the session with this id or with a call of this SID; empty if there is none."""
-        return (await super().find(named) or "") if NAME_PATTERN.fullmatch(named) else ""
+    async def find_exact(self, named: str, run: RequestRunner = cancellable) -> str:
+        """Return the session with this id or with a call of this SID; empty if there is none.
+
+        Args:
+            run: Runs a request, for instance with limited concurrency.
+        """
+        if not NAME_PATTERN.fullmatch(named):
+            return ""
+        # The session first: its node may answer while that of the index of calls does not.
+        if await run(self.exists(named), self.node_of_session(named)):
+            return named
+        return await run(self.session_of_call(named), node_of(self.client, self.keys.call(named))) or ""
 
     async def find(self, named: str) -> str:
         """Return the session that `named` selects: its id, a call's SID, or what `search` finds.

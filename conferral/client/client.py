@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -156,11 +157,13 @@ class Client(CommandMethods):
         Raises:
             UnknownSession: no session matches.
         """
-        return Session.of(await self._run(self._read(named)))
+        return Session.of(await self._read(named))
 
     async def _read(self, session: str) -> SessionView:
-        session_id = await self._reader.find_exact(session)
-        view = await self._reader.view(session_id) if session_id else SessionView()
+        session_id = await self._reader.find_exact(session, self._run)
+        view = SessionView()
+        if session_id:
+            view = await self._run(self._reader.view(session_id), self._reader.node_of_session(session_id))
         if not view.fields:
             raise UnknownSession("no session or call with this id is known")
         return view
@@ -183,11 +186,14 @@ class Client(CommandMethods):
         """
         named = session.id if isinstance(session, Session) else session
         session_id = (await self._read(named)).id
-        position = after or ("" if from_start else await self._retry_while_unreachable(self._newest_entry, session_id))
+        node = partial(self._reader.node_of_session, session_id)
+        position = after or (
+            "" if from_start else await self._retry_while_unreachable(node(), self._newest_entry, session_id)
+        )
         while True:
             # Read this before the log: if the session ends in between, the next round finds the end in the log.
-            is_over = await self._retry_while_unreachable(self._is_over, session_id)
-            found = await self._retry_while_unreachable(self._reader.logs, {session_id: position})
+            is_over = await self._retry_while_unreachable(node(), self._is_over, session_id)
+            found = await self._retry_while_unreachable(node(), self._reader.logs, {session_id: position})
             for raw in found[session_id]:
                 position = raw.entry_id
                 entry = LogEntry.of(session_id, raw)
@@ -208,9 +214,9 @@ class Client(CommandMethods):
             after: Start after the outcome with this `position`; `0` for all that Redis keeps; by default, only new
                 ones.
         """
-        position = after or await self._retry_while_unreachable(self._reader.last_outcome_id)
+        position = after or await self._retry_while_unreachable("", self._reader.last_outcome_id)
         while True:
-            found = await self._retry_while_unreachable(self._reader.outcomes, position)
+            found = await self._retry_while_unreachable("", self._reader.outcomes, position)
             for position, fields in found:
                 yield OutcomeRecord.of(position, fields)
             if not found:
@@ -223,11 +229,11 @@ class Client(CommandMethods):
         return not (await self._reader.view(session_id)).is_live
 
     async def _retry_while_unreachable(
-        self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+        self, node: str, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run an idempotent request, and retry it while Redis is unreachable."""
+        """Run an idempotent request to a node, and retry it while Redis is unreachable."""
         return await retry_unreachable(
-            lambda: self._run(request(*args, **kwargs)), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
+            lambda: self._run(request(*args, **kwargs), node), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
         )
 
 

@@ -56,7 +56,7 @@ async def _webhooks(
     count_outages(metrics)
     client = make_redis_client(settings.redis_url)
     # A separate client, so that no caller waits behind a list of sessions.
-    api_client = make_redis_client(settings.redis_url)
+    api_client = make_redis_client(settings.redis_url, max_connections=16)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema = SchemaVersion()

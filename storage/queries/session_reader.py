@@ -3,7 +3,6 @@
 Lists come in pages, so that neither Redis nor a process holds more at a time than one page needs.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -108,27 +107,22 @@ class SessionReader:
         Args:
             named: Must match the pattern of ids, since it becomes part of a key.
         """
-        call_key, session_key = self.keys.call(named), self.keys.session(named)
-        answers: Sequence[Any]
-        if node_of(self.client, call_key) == node_of(self.client, session_key):
-            pipeline = self.client.pipeline()
-            pipeline.get(call_key)
-            pipeline.exists(session_key)
-            with store_errors():
-                answers = await pipeline.execute(raise_on_error=False)
-        else:
-            answers = await asyncio.gather(
-                self.client.get(call_key), self.client.exists(session_key), return_exceptions=True
-            )
-        of_call, exists = answers
+        return named if await self.exists(named) else await self.session_of_call(named)
+
+    async def exists(self, session_id: str) -> bool:
+        """Whether there is a session with this id."""
         with store_errors():
-            if isinstance(exists, BaseException):
-                raise exists
-            if exists:
-                return named  # even if the call's key is damaged, or its node on a cluster does not answer
-            if isinstance(of_call, BaseException):
-                raise of_call
-        return None if of_call is None else str(of_call.decode(errors="replace"))
+            return bool(await self.client.exists(self.keys.session(session_id)))
+
+    async def session_of_call(self, call_sid: str) -> str | None:
+        """Return the id of the session that has the call; None if unknown."""
+        with store_errors():
+            session_id = await self.client.get(self.keys.call(call_sid))
+        return None if session_id is None else str(session_id.decode(errors="replace"))
+
+    def node_of_session(self, session_id: str) -> str:
+        """Return the node that has a session: a cluster's primary, or empty text for a single server."""
+        return node_of(self.client, self.keys.session(session_id))
 
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; leave out unknown calls."""

@@ -116,7 +116,7 @@ async def until_known(client: ClusterClient) -> None:
 @asynccontextmanager
 async def control_api(system: LocalSystem) -> AsyncIterator[aiohttp.ClientSession]:
     """The control API on a port of its own, and who asks it."""
-    store = make_client(system.redis_url, max_connections=CONCURRENT_MAX)
+    store = make_client(system.redis_url, max_connections=2 * CONCURRENT_MAX)
     app = web.Application()
     add_api(app, system.settings, store, system.keys, Metrics(), SystemClock())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -172,6 +172,41 @@ async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resu
         async with client.post(commands, json={"type": "end"}) as response:
             assert (await response.json())["status"] == "done"
     await system.settled()
+
+
+async def test_requests_for_sessions_of_healthy_nodes_are_answered_while_many_wait_for_a_silent_one(
+    system: LocalSystem, running: ClusterServers
+) -> None:
+    for one in running.up():
+        one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
+    at_commands = running.owner_of(system.keys.commands)
+    silent = next(node for node in running.primaries() if node.port != at_commands.port)
+    sick: list[str] = []
+    well: list[str] = []
+    for number in range(200):
+        name = f"s{number}"
+        is_sick = running.owner_of(system.keys.session(name)).port == silent.port
+        (sick if is_sick else well).append(name)
+        await system.client.hset(system.keys.session(name), mapping={"id": name, "state": "bridged", "version": "1"})
+
+    async def get(client: aiohttp.ClientSession, name: str) -> int:
+        async with client.get(f"/sessions/{name}") as response:
+            return response.status
+
+    async with control_api(system) as client:
+        assert await get(client, well[0]) == 200  # by now the client knows the nodes
+        silent.signal(signal.SIGSTOP)
+        try:
+            waiting = asyncio.gather(*(get(client, name) for name in sick[: 2 * CONCURRENT_MAX]))
+            answered = []
+            while not waiting.done():
+                answered.append(await get(client, well[len(answered) % len(well)]))
+            assert set(await waiting) == {503}
+            assert set(answered) == {200}
+        finally:
+            silent.signal(signal.SIGCONT)
+            for one in running.up():
+                one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
 
 
 async def test_commands_resume_once_a_replica_owns_their_stream(system: LocalSystem, running: ClusterServers) -> None:

@@ -30,8 +30,8 @@ log = structlog.get_logger()
 _WITHOUT_TOKEN = frozenset({ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY})
 #: How long an API request waits for Redis (seconds).
 REDIS_DEADLINE_S = 2.0
-#: Concurrent requests to Redis (count). The API has its own client with few connections, so that a client that lists a
-#: thousand sessions takes nothing from a caller who waits for an answer.
+#: Concurrent requests to a node of Redis (count). The API has its own client with few connections, so that a client
+#: that lists a thousand sessions takes nothing from a caller who waits for an answer.
 CONCURRENT_MAX = 8
 
 
@@ -41,8 +41,8 @@ def add_api(
     """Mount the control API next to the application's other routes.
 
     Args:
-        client: A Redis client of its own, not the callbacks', with at least `CONCURRENT_MAX` connections. Closed by the
-            caller, after the application.
+        client: A Redis client of its own, not the callbacks', with at least twice `CONCURRENT_MAX` connections. Closed
+            by the caller, after the application.
     """
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
     routes_handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)

@@ -88,19 +88,22 @@ class Handlers:
 
     async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
-        fields = await self._limiter(self._reader.read_session(await self._session_id(request)))
+        session_id = await self._session_id(request)
+        fields = await self._limiter(self._reader.read_session(session_id), self._reader.node_of_session(session_id))
         if not is_session(fields):
             raise _unknown_session(request)
         return _response(200, models.Session.model_validate(fields))
 
     async def show_log(self, request: ApiRequest) -> web.Response:
         """Show one session's log, oldest first."""
-        page = await self._limiter(self._reader.read_log(await self._session_id(request), **request.query))
+        session_id = await self._session_id(request)
+        log = self._reader.read_log(session_id, **request.query)
+        page = await self._limiter(log, self._reader.node_of_session(session_id))
         return _response(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
         """Return the id of the session that the path names by its id or by one of its calls."""
-        session_id = await self._limiter(self._reader.find_exact(request.path["session"]))
+        session_id = await self._reader.find_exact(request.path["session"], self._limiter)
         if not session_id:
             raise _unknown_session(request)
         return session_id
