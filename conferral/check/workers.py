@@ -9,9 +9,10 @@ from conferral.storage.connection.client import Client, server_time_ms, store_er
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import LEASE_MS
 
-#: A worker without a sign of life for this long counts as dead, in milliseconds. Workers send a heartbeat every second.
+#: A worker without a heartbeat or a renewal for this long counts as dead, in milliseconds. It sends a heartbeat every
+#: second.
 HEARTBEAT_TIMEOUT_MS = 3_000
-#: Age of the last sign of life above which the check states it, in milliseconds.
+#: Age of the last heartbeat or renewal above which the check states it, in milliseconds.
 QUIET_AFTER_MS = 1_500
 #: Number of waiting commands above which the check warns. A worker routes this many per second.
 BACKLOG_MAX = 1_000
@@ -44,7 +45,7 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     running: dict[str, str] = {}
     silent: list[str] = []
     for name, sent in sorted((name.decode(errors="replace"), sent) for name, sent in heartbeats):
-        # A renewed lease is a sign of life, too: on a cluster, the node with the heartbeats may have been silent.
+        # Renewed leases also show that it runs: on a cluster, the node with the heartbeats may have been silent.
         renewed = (int(lease[0] or 0) - LEASE_MS for lease in (*leases, router) if _holder(lease) == name)
         ago_ms = min((now - at_ms for at_ms in (int(sent), *renewed)), key=abs)
         notes = [f"partitions: {held[name]}"]
