@@ -80,7 +80,7 @@ TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REAC
 }
 _EVENTS = {
     "conference_started": "conference started",
-    "ring_overdue": "no one answered in time",
+    "ring_overdue": "no callback about a ringing call arrived; asking Twilio",
     "leave_overdue": "one side of the bridge disconnected",
     "convert_overdue": "conversion timed out",
     "repair_overdue": "repair of the conversion timed out",
@@ -242,13 +242,10 @@ def format_gap(gap_ms: int) -> str:
 
 
 def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
-    """Join names in a sentence; of a crowd, only the first ones.
+    """Join names in a sentence; of a crowd, only the first ones, and `also` in any case.
 
     >>> join_names(["a", "b", "c"])
     'a, b, and c'
-
-    Args:
-        also: What is named in any case, at the end.
     """
     shown = [*names, *also]
     if len(names) > LISTED_MAX + 1:
@@ -279,6 +276,8 @@ def describe_entry(entry: LogEntry) -> str:
         text = _calls_read(entry)
     elif event == "stage_overdue":
         text = _timed_out_step(_describe_effects(entry))
+    elif event == "dial_overdue" and not gave_up_dial(entry):
+        text = "time to check on the dialed call"
     else:
         text = _EVENTS.get(event) or " ".join((event.replace("_", " "), *of.values()))
     return "; ".join(filter(None, (text, describe_attempts(entry))))
@@ -312,6 +311,11 @@ def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
     if all(kind in _READ_EFFECTS for kind, _, _ in ordered):
         return "time to check on the transfer"
     return "a step of the transfer timed out"
+
+
+def gave_up_dial(entry: LogEntry) -> bool:
+    """Whether an overdue dial was given up. Until then, its call is only read: the phone may still ring."""
+    return any(name.endswith(".left_reason") for name in decode_public_changes(entry["changes"]))
 
 
 def _with_notes(text: str, *notes: str) -> str:

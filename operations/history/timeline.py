@@ -20,11 +20,8 @@ _EFFECT_RESULTS = {
 _TWILIO_CODE = re.compile(r"[0-9]{1,6}")
 #: Statuses of a call that was never answered. `canceled` isn't one: Conferral itself cancels calls.
 _NOT_ANSWERED = frozenset({"busy", "failed", "no-answer", "rejected"})
-#: Timers that fire only when something has gone wrong. The other timers belong to normal operation.
-_TIMEOUT_EVENTS = frozenset(
-    {"ring_overdue", "convert_overdue", "repair_overdue", "dial_overdue", "opening_overdue", "pending_command_overdue",
-     "park_overdue", "age_overdue"}
-)  # fmt: skip
+#: Timers that fire only when something has gone wrong. The others belong to normal operation, or only read Twilio.
+_TIMEOUT_EVENTS = frozenset({"convert_overdue", "repair_overdue", "opening_overdue", "park_overdue", "age_overdue"})
 #: End reasons that no one intended and that are worse than an unanswered call.
 BAD_ENDS = frozenset(
     {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
@@ -208,8 +205,12 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if event in ("announcement_ended", "recording_changed") and (of["failed"] or of["status"] in ("failed", "absent")):
         return True
-    if entry["to"] == "ended" and entry["from"] != "ended" and entry["reason"] in BAD_ENDS:
+    if event == "dial_overdue" and wording.gave_up_dial(entry):
         return True
+    if entry["to"] == "ended" and entry["from"] != "ended":
+        was_unanswered = event == "calls_read" and entry["reason"].partition("-")[2] in _NOT_ANSWERED
+        if was_unanswered or entry["reason"] in BAD_ENDS:
+            return True
     return any(_is_failed(report) for report in parse_rows(entry["reports"])) or is_transfer_failure(entry)
 
 

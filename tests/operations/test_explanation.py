@@ -1,11 +1,12 @@
-"""What an explanation makes of commands: a cancel, a removal, one that is pending."""
+"""What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
 from conferral.operations.history import timeline
-from conferral.statemachine.events import LoneOverdue, Remove
+from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
+from conferral.statemachine.policy import Policy
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
-from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import ringing
+from tests.statemachine.scenario import OUTBOUND, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, ringing
 from tests.support.sample_logs import recorded
 
 
@@ -42,3 +43,31 @@ def test_pending_command_is_waited_for_in_a_sentence() -> None:
     upcoming = explained(lambda: ordering().supervise("barge")).upcoming
 
     assert "Conferral is waiting for the command 'supervise supervisor' to finish (requested 0 s ago)." in upcoming
+
+
+def rings_long() -> Scenario:
+    """A blind transfer whose target is read twice while the phone rings."""
+    story = blind_from_bridge(policy=Policy()).placed("target").call("target", "ringing")
+    return story.fires(DialOverdue).reads(customer="in-progress", target="ringing").fires(DialOverdue)
+
+
+def test_ringing_phone_is_no_failure_and_hides_none() -> None:
+    checks = [one for one in timeline.build_timeline(recorded(rings_long)[0]) if one.event == "dial_overdue"]
+
+    assert [(one.text, one.is_failure) for one in checks] == [("time to check on the dialed call", False)] * 2
+    assert explained(rings_long).first_failure is None
+    found = explained(lambda: rings_long().later(12_000).call("target", "no-answer")).first_failure
+    assert found is not None
+    assert found.text == "target did not answer"
+
+
+def test_dial_that_is_given_up_is_the_first_failure() -> None:
+    def agent_too() -> Scenario:
+        return Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue).fires(DialOverdue)
+
+    for play in (lambda: rings_long().fires(DialOverdue).fires(DialOverdue), agent_too):
+        *_, last = (one for one in timeline.build_timeline(recorded(play)[0]) if one.event == "dial_overdue")
+        found = explained(play).first_failure
+
+        assert found is not None
+        assert (found.entry_id, found.text) == (last.entry_id, "no callback about a dialed call arrived in time")
