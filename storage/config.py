@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING
+from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
 
@@ -28,7 +28,7 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
         schema_version: The schema version for a new prefix, or one that Redis has lost.
 
     Raises:
-        SettingsError: Redis holds another partition count, or is a cluster and `REDIS_URL` does not say so.
+        SettingsError: Redis holds another partition count, or `REDIS_URL` is wrong about whether it is a cluster.
     """
     key = config_key(prefix)
     with _cluster_setting(), store_errors():
@@ -52,8 +52,8 @@ def _cluster_setting() -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        if str(error) == CLUSTER_SETTING_MISSING:
-            raise SettingsError((CLUSTER_SETTING_MISSING,)) from error
+        if str(error) in (CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG):
+            raise SettingsError((str(error),)) from error
         raise
 
 

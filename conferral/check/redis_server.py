@@ -8,7 +8,13 @@ from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, LOGIN_REFUSED, NO_ANSWER, NO_SUCH_DATABASE
+from conferral.storage.connection.errors import (
+    CLUSTER_SETTING_MISSING,
+    CLUSTER_SETTING_WRONG,
+    LOGIN_REFUSED,
+    NO_ANSWER,
+    NO_SUCH_DATABASE,
+)
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
@@ -25,6 +31,7 @@ FIXES = {
     LOGIN_REFUSED: "correct the user and password in REDIS_URL",
     NO_SUCH_DATABASE: "correct the database number in REDIS_URL",
     CLUSTER_SETTING_MISSING: "add ?cluster=true to REDIS_URL",
+    CLUSTER_SETTING_WRONG: "remove ?cluster=true from REDIS_URL",
 }
 
 

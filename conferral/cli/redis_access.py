@@ -13,7 +13,8 @@ from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
 from conferral.storage.connection.client import Client, make_client
-from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING
+from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG
+from conferral.storage.connection.url import RedisUrlError
 
 T = TypeVar("T")
 
@@ -37,14 +38,13 @@ def make_redis_client(url: str, max_connections: int = 8) -> Client:
     """Create a client for the configured URL; raise SettingsError if it is invalid."""
     try:
         return make_client(url, max_connections=max_connections)
-    except ValueError:
-        # redis-py's error message may quote the URL with its password.
-        raise SettingsError((setting_errors.describe_invalid("REDIS_URL", url, None),)) from None
+    except RedisUrlError as error:
+        raise SettingsError((setting_errors.describe_invalid("REDIS_URL", url, None, str(error)),)) from None
 
 
 def describe_redis_error(error: StoreError, url: str) -> str:
     """Describe a Redis error in one sentence: a cluster's node by its own address, which the URL may not name."""
-    if error.node or str(error) == CLUSTER_SETTING_MISSING:
+    if error.node or str(error) in (CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG):
         return str(error)
     return f"{error}; REDIS_URL names {redacted_url(url)}"
 

@@ -7,7 +7,6 @@ Here, only the caller retries, because it knows whether a repetition is recogniz
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -21,11 +20,13 @@ from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.error_mapping import ErrorMappingRedis, map_errors
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
+    CLUSTER_SETTING_WRONG,
     LOGIN_REFUSED,
     LOGIN_WORDS,
     NO_SUCH_DATABASE,
     TIMED_OUT,
     TRANSIENT_WORDS,
+    NoClusterError,
     error_word,
     noted_node,
     state_of,
@@ -33,6 +34,7 @@ from conferral.storage.connection.errors import (
 )
 from conferral.storage.connection.packing import pack_with_hiredis
 from conferral.storage.connection.reconnect import address_of, reconnect_after_demotion
+from conferral.storage.connection.url import option_errors, without_cluster
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
 COMMAND_TIMEOUT_S = 2.0
@@ -57,6 +59,9 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     Args:
         url: `redis://`, `rediss://`, or `unix://`; a cluster with `?cluster=true`.
         blocking: Whether it is for blocking reads; those need their own connections and timeouts.
+
+    Raises:
+        RedisUrlError: The URL is invalid.
     """
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
@@ -67,14 +72,17 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
         "max_connections": max_connections,
         "driver_info": _DRIVER,
     }
-    plain_url, is_cluster = _without_cluster(url)
-    if is_cluster:
-        return ClusterClient.from_url(plain_url, **options)
-    client = ErrorMappingRedis.from_url(plain_url, **options)
-    pool = client.connection_pool
-    pool.connection_class = map_errors(reconnect_after_demotion(pack_with_hiredis(pool.connection_class)))
-    pool.connection_kwargs["address"] = address_of(url)
-    return client
+    plain_url, is_cluster = without_cluster(url)
+    with option_errors(url):
+        if is_cluster:
+            return ClusterClient.from_url(plain_url, **options)
+        client = ErrorMappingRedis.from_url(plain_url, **options)
+        pool = client.connection_pool
+        pool.connection_class = map_errors(reconnect_after_demotion(pack_with_hiredis(pool.connection_class)))
+        pool.connection_kwargs["address"] = address_of(url)
+        # Does not connect, but raises if it does not know an option.
+        pool.make_connection()  # type: ignore[no-untyped-call]
+        return client
 
 
 def is_cluster(client: Client) -> bool:
@@ -107,14 +115,6 @@ async def server_time_ms(client: Client, key: str) -> int:
         else:
             seconds, microseconds = await client.time()
     return int(seconds) * 1000 + int(microseconds) // 1000
-
-
-def _without_cluster(url: str) -> tuple[str, bool]:
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query)
-    is_cluster = ("cluster", "true") in query
-    rest = urlencode([(name, value) for name, value in query if name != "cluster"])
-    return urlunsplit(parts._replace(query=rest)), is_cluster
 
 
 async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any]:
@@ -186,6 +186,8 @@ def to_store_error(error: Exception) -> StoreError:
         ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
     elif word == "MOVED":
         ours = StoreError(CLUSTER_SETTING_MISSING)
+    elif isinstance(error, NoClusterError):
+        ours = StoreUnreachableError(CLUSTER_SETTING_WRONG)
     elif word == "DB":  # "DB index is out of range"
         ours = StoreError(NO_SUCH_DATABASE)
     elif isinstance(error, ResponseError):

@@ -28,7 +28,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage.connection.error_mapping import as_connection_error, map_errors
-from conferral.storage.connection.errors import NoNodeError, note_node
+from conferral.storage.connection.errors import NoClusterError, NoNodeError, note_node
 from conferral.storage.connection.packing import pack_with_hiredis
 from conferral.storage.scripts import SCRIPT_COMMANDS
 
@@ -119,6 +119,9 @@ class ClusterClient(RedisCluster):
             # No known node answers. Next time, start from the URL, whose host name may resolve to new nodes.
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
+            refusal = error.__cause__ and error.__cause__.__context__
+            if "cluster support disabled" in str(refusal):
+                raise NoClusterError("not a cluster") from error
             raise NoNodeError("no node of the cluster returned the slot map") from error
         return self
 

@@ -47,7 +47,8 @@ LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
 LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 #: A cluster's node redirected a client for a single server; a cluster client follows redirections.
 CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
-
+#: A single server was asked for a cluster's slots.
+CLUSTER_SETTING_WRONG = "Redis is not a cluster: remove ?cluster=true from REDIS_URL"
 NO_SUCH_DATABASE = "Redis has no database with the number in REDIS_URL"
 
 #: Temporary refusals: the command was not executed, and may be retried later.
@@ -75,6 +76,10 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
 
 class NoNodeError(ConnectionError):
     """No node of the cluster could be asked; the message is ours."""
+
+
+class NoClusterError(NoNodeError):
+    """The server is not part of a cluster."""
 
 
 def note_node(error: Exception, node: str) -> None:
@@ -128,6 +133,8 @@ def error_word(error: object) -> str:
 
 def state_of(error: object) -> str:
     """Return the state of Redis from an error, or from a missing answer."""
+    if isinstance(error, NoClusterError):
+        return "not a cluster, but REDIS_URL has ?cluster=true"
     word = error_word(error)
     if not word:
         return NO_ANSWER

@@ -1,6 +1,7 @@
 """Why Redis can't be used, in words for operators: no class names, and the setting to change where one is wrong."""
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from redis.exceptions import AuthenticationError, MaxConnectionsError, MovedErro
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from conferral.check.redis_server import check_reachable
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors, to_store_error
@@ -95,20 +97,35 @@ def test_redirection_names_the_missing_setting() -> None:
     assert not isinstance(ours, StoreUnreachableError), "waiting does not help"
 
 
-async def test_process_stops_at_its_start_if_the_url_does_not_say_that_redis_is_a_cluster() -> None:
-    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+@pytest.mark.parametrize(
+    "options, answer, correction",
+    [
+        ("", b"-MOVED 5061 10.0.0.2:6379\r\n", r"add \?cluster=true to REDIS_URL"),
+        (
+            "?cluster=true",
+            b"-ERR This instance has cluster support disabled\r\n",
+            r"remove \?cluster=true from REDIS_URL",
+        ),
+    ],
+)
+async def test_process_stops_at_its_start_if_the_url_is_wrong_about_a_cluster(
+    options: str, answer: bytes, correction: str
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65_536):
-            writer.write(b"-MOVED 5061 10.0.0.2:6379\r\n")
+            writer.write(answer)
         writer.close()
 
-    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = make_client(f"redis://127.0.0.1:{port}/0")
+    client = make_client(f"redis://127.0.0.1:{port}/0{options}")
     try:
-        with pytest.raises(SettingsError, match=r"add \?cluster=true to REDIS_URL"):
+        with pytest.raises(SettingsError, match=correction):
             await config.ensure(client, "conferral", 64)
-        with pytest.raises(StoreError, match=r"add \?cluster=true to REDIS_URL"):
+        with pytest.raises(StoreError, match=correction):
             await config.load(client, "conferral")
+        result, _ = await check_reachable(client, "here")
+        assert re.search(correction, result.fix)
     finally:
         await client.aclose()
         server.close()

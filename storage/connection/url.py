@@ -1,0 +1,52 @@
+"""Redis URLs: what redis-py makes of them, checked before anything connects."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from redis.exceptions import RedisClusterException, RedisError
+
+#: How redis-py names an option that it does not know, or whose value it can't use.
+_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
+_WRONG_VALUE = re.compile(r"Invalid value for '(\w+)'")
+
+
+class RedisUrlError(ValueError):
+    """A Redis URL is invalid; the message says why, without quoting it, or is empty."""
+
+
+def without_cluster(url: str) -> tuple[str, bool]:
+    """Return the URL as redis-py takes it, and whether it is a cluster's.
+
+    Raises:
+        RedisUrlError: Its port, its database, or its `cluster` is invalid.
+    """
+    with option_errors(url):
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises ValueError if it is none
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    named = {value.lower() for name, value in query if name == "cluster"}
+    if named not in (set(), {"true"}, {"false"}):
+        raise RedisUrlError("cluster must be true or false")
+    is_cluster = named == {"true"}
+    database = "" if parts.scheme == "unix" else unquote(parts.path).strip("/")
+    if not re.fullmatch("[0-9]*", database):
+        raise RedisUrlError("the database must be a number")
+    if is_cluster and (parts.scheme == "unix" or int(database or 0)):
+        raise RedisUrlError("a cluster has no socket, and no database but 0")
+    rest = urlencode([(name, value) for name, value in query if name != "cluster"])
+    return urlunsplit(parts._replace(query=rest)), is_cluster
+
+
+@contextmanager
+def option_errors(url: str) -> Iterator[None]:
+    """Turn redis-py's errors about the options of a URL into `RedisUrlError`; their texts may quote the URL."""
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError, RedisError, RedisClusterException) as error:
+        scheme = url.partition(":")[0]
+        if found := _UNKNOWN_OPTION.search(str(error)):
+            raise RedisUrlError(f"{scheme}:// has no option {found[1]}") from None
+        found = _WRONG_VALUE.search(str(error))
+        raise RedisUrlError(f"the value of {found[1]} is not valid" if found else "") from None
