@@ -99,7 +99,7 @@ def unreachable_reason(error: Exception) -> str:
     if isinstance(error, MaxConnectionsError):
         return "all connections of this process are in use"
     cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-    if isinstance(error, RedisTimeoutError) or isinstance(cause, TimeoutError):
+    if isinstance(error, RedisTimeoutError) or isinstance(cause, TimeoutError | RedisTimeoutError):
         return TIMED_OUT
     if isinstance(cause, ssl.SSLError):
         return "TLS failed"

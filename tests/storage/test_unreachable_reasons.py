@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from conferral.check.redis_server import check_reachable
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import config
+from conferral.storage.connection import client as connection_client
 from conferral.storage.connection.client import make_client, store_errors, to_store_error
 from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, note_node
 from tests.support.each import each
@@ -51,6 +52,22 @@ def test_node_of_a_cluster_is_named() -> None:
     ours = to_store_error(error)
     assert str(ours) == "Redis node 10.0.0.2:6379 did not answer in time"
     assert ours.node == "10.0.0.2:6379"
+
+
+@pytest.mark.parametrize("options", ["", "?db=1"])
+async def test_hung_server_on_a_socket_is_a_timeout(
+    options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_client, "COMMAND_TIMEOUT_S", 0.01)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{tmp_path}/s")
+        silent.listen()
+        client = make_client(f"unix://{tmp_path}/s{options}")
+        try:
+            with pytest.raises(StoreUnreachableError, match=r"^Redis did not answer in time$"), store_errors():
+                await client.get("key")
+        finally:
+            await client.aclose()
 
 
 @pytest.mark.parametrize(
