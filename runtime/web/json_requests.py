@@ -1,6 +1,7 @@
 """JSON requests to the control API and the console: the body, the response, and why a request is refused."""
 
 import asyncio
+import json
 from typing import Any
 
 import orjson
@@ -94,13 +95,21 @@ async def read_json_object(request: web.Request) -> dict[str, Any]:
         raise RequestError("malformed", "the body must not be compressed")
     if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:
         raise RequestError("malformed", f"Content-Type must be {_JSON}")
+    body = await _read_body(request)
     try:
-        found = orjson.loads(await _read_body(request))
-    except orjson.JSONDecodeError:
+        found = orjson.loads(body)
+        # orjson takes the last of two fields with the same name. A number may be too long for `int`.
+        json.loads(body, object_pairs_hook=_refuse_repeated, parse_int=str)
+    except (orjson.JSONDecodeError, RecursionError):
         raise RequestError("malformed", "the body is not valid JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise RequestError("invalid", "the body must be a JSON object")
     return found
+
+
+def _refuse_repeated(fields: list[tuple[str, Any]]) -> None:
+    if len(dict(fields)) < len(fields):
+        raise RequestError("malformed", "the body must not have a field twice")
 
 
 async def _read_body(request: web.Request) -> bytes:

@@ -204,13 +204,15 @@ async def test_a_wait_is_seconds_up_to_a_minute(api, wait):
         (b'{"identity": "\\ud800"}', JSON, 400, "malformed"),
         (b'{"identity": NaN}', JSON, 400, "malformed"),
         (b"\xff", JSON, 400, "malformed"),
+        (b'{"identity": "a", "\\u0069dentity": "b"}', JSON, 400, "malformed"),
+        (b'{"identity": [{"a": 1, "a": 1}]}', JSON, 400, "malformed"),
         (b'{"identity": "a"}', {"Content-Type": "text/plain"}, 400, "malformed"),
         (b'{"identity": "a"}', JSON | {"Content-Encoding": "gzip"}, 400, "malformed"),
         (b"[]", JSON, 422, "invalid"),
         (b"null", JSON, 422, "invalid"),
         (b" " * (BODY_BYTES_MAX + 1), JSON, 413, "too-large"),
     ],
-    ids=["cut", "empty", "half-character", "nan", "bytes", "type", "packed", "list", "null", "large"],
+    ids=["cut", "empty", "half", "nan", "bytes", "twice", "inside", "type", "packed", "list", "null", "large"],
 )
 async def test_a_body_that_is_no_json_object_is_refused(open_api, body, headers, status, kind):
     client = await open_api(headers=BEARER | headers)
@@ -218,6 +220,14 @@ async def test_a_body_that_is_no_json_object_is_refused(open_api, body, headers,
     found, answer, _ = await ask(client, "POST", "/tokens", data=body, skip_auto_headers=["Content-Type"])
 
     assert (found, answer["error"]["type"]) == (status, kind)
+
+
+async def test_a_body_that_is_nested_deeply_is_refused(open_api):
+    client = await open_api(headers=BEARER | JSON)
+    status, answer, _ = await ask(client, "POST", "/tokens", data=b"[" * 1_000 + b"]" * 1_000)
+
+    # How deep json reads depends on the version of Python.
+    assert (status, answer["error"]["type"]) in ((400, "malformed"), (422, "invalid"))
 
 
 @pytest.mark.parametrize(("excess", "status"), [(0, 200), (1, 413)])
