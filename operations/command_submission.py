@@ -21,7 +21,7 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
-from conferral.storage.connection.errors import NO_ANSWER
+from conferral.storage.connection.errors import SILENT_STATES
 from conferral.storage.connection.node_limits import node_of
 
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
@@ -130,7 +130,7 @@ class CommandSubmitter:
         except CommandsFullError as error:
             raise CommandStreamFull(command.kind, str(error), command_id=command.command_id) from None
         except StoreUnreachableError as error:
-            if error.state == NO_ANSWER:  # a refusal is certain
+            if error.state in SILENT_STATES:  # a refusal is certain
                 unconfirmed.append(error)
             raise
 

@@ -12,8 +12,8 @@ from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
     LOGIN_REFUSED,
-    NO_ANSWER,
     NO_SUCH_DATABASE,
+    SILENT_STATES,
 )
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
@@ -43,7 +43,7 @@ def fix_for(error: StoreError, **refusals: str) -> str:
     """
     if fix := FIXES.get(str(error)):
         return fix
-    if error.state == NO_ANSWER:
+    if error.state in SILENT_STATES:
         return f"check that {f'node {error.node}' if error.node else 'it'} is running and can be reached"
     return next((fix for word, fix in refusals.items() if f"({word})" in error.state), "check its log")
 
@@ -54,7 +54,7 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
         with store_errors():
             info = await client.info()
     except StoreError as error:
-        is_silent = error.state == NO_ANSWER and not error.node
+        is_silent = error.state in SILENT_STATES and not error.node
         fix = "start it, or set REDIS_URL" if is_silent else fix_for(error, NOPERM="allow INFO for this user")
         return fail("Redis", f"{place}: {error}", fix), {}
     if "redis_version" not in info:  # a cluster answers per node; one of them is representative

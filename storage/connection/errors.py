@@ -40,6 +40,10 @@ STATES = {
     "WRONGPASS": "password refused",
 }
 NO_ANSWER = "no answer"
+#: Why no connection was opened, in the words of `unreachable_reason`.
+_NOT_CONNECTED = frozenset({"connection refused", "no such socket", "host name not found", "TLS failed"})
+#: States in which Redis said nothing, so a request that was sent before may have taken effect.
+SILENT_STATES = _NOT_CONNECTED | {NO_ANSWER}
 #: Said of Redis after a timeout.
 TIMED_OUT = "did not answer in time"
 #: Error codes for a refused user or password.
@@ -131,11 +135,12 @@ def error_word(error: object) -> str:
     return word if word.isupper() else "ERR"  # redis-py strips ERR, too, and any text may follow
 
 
-def state_of(error: object) -> str:
+def state_of(error: Exception) -> str:
     """Return the state of Redis from an error, or from a missing answer."""
     if isinstance(error, NoClusterError):
         return "not a cluster, but REDIS_URL has ?cluster=true"
     word = error_word(error)
     if not word:
-        return NO_ANSWER
+        reason = unreachable_reason(error)
+        return reason if reason in _NOT_CONNECTED else NO_ANSWER
     return STATES.get(word, f"refuses ({word})")

@@ -71,21 +71,27 @@ async def test_hung_server_on_a_socket_is_a_timeout(
 
 
 @pytest.mark.parametrize(
-    "url, reason",
+    "url, reason, state",
     [
-        (lambda _folder: "redis://127.0.0.1:1/0", "connection refused"),
-        (lambda folder: f"unix://{folder}/none.sock", "no such socket"),
-        (lambda _folder: "redis://127.0.0.1:1/0?cluster=true", "no node of the cluster returned the slot map"),
+        (lambda _folder: "redis://127.0.0.1:1/0", "connection refused", "connection refused"),
+        (lambda folder: f"unix://{folder}/none.sock", "no such socket", "no such socket"),
+        (
+            lambda _folder: "redis://127.0.0.1:1/0?cluster=true",
+            "no node of the cluster returned the slot map",
+            "no answer",
+        ),
     ],
 )
-async def test_server_that_is_not_there_is_described(url: Callable[[Path], str], reason: str, tmp_path: Path) -> None:
+async def test_server_that_is_not_there_is_described(
+    url: Callable[[Path], str], reason: str, state: str, tmp_path: Path
+) -> None:
     client = make_client(url(tmp_path))
     try:
         with pytest.raises(StoreUnreachableError) as raised, store_errors():
             await client.get("key")
     finally:
         await client.aclose()
-    assert str(raised.value) == f"Redis can't be reached ({reason})"
+    assert (str(raised.value), raised.value.state) == (f"Redis can't be reached ({reason})", state)
 
 
 @each(
