@@ -105,6 +105,20 @@ def test_finished_check_counts_its_sessions(count: int) -> None:
     run(main)
 
 
+def test_partitions_without_sessions_take_no_time() -> None:
+    """Until its check is done, no partition is handed over."""
+
+    async def main(loop: VirtualLoop) -> None:
+        checks, access = RollbackChecks(Metrics()), Access(loop, 0)
+        held = [holder(access, number) for number in range(64)]
+        for one in held:
+            checks.add(one, access)
+        await asyncio.sleep(0.5)  # a delay: virtual time
+        assert not any(one.lease.is_unchecked for one in held)
+
+    run(main)
+
+
 def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None:
     async def scenario(access: Access, checks: RollbackChecks) -> None:
         cut_short, whole = holder(access, 0, 10), holder(access, 1)

@@ -84,6 +84,8 @@ class RollbackChecks:
             try:
                 if rest is None:
                     session_ids = rest = await access.live_sessions(consumer.number)
+                if not rest:
+                    break  # no pause: until all partitions are checked, none is handed over
                 await access.append([
                     AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.rollback}", finding=ROLLED_BACK)
                     for name in rest[:BATCH_MAX]
