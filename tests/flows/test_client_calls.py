@@ -98,8 +98,8 @@ async def test_one_of_two_concurrent_requests_for_one_session_gets_it(system):
 
 @pytest.mark.parametrize(
     "session_id",
-    ["a{b}", "a b", "x" * 65, "CA" + "0" * 32, "14155550123"],
-    ids=["braces", "blank", "long", "sid", "number"],
+    ["a{b}", "a b", "x" * 65, "14155550123"],
+    ids=["braces", "blank", "long", "number"],
 )
 async def test_invalid_session_id_is_refused(system, session_id):
     await refused(system, await calls(system, SessionID=session_id))

@@ -144,9 +144,11 @@ async def test_hanging_up_mid_step_leaves_no_one_on_hold(system, step, halt_befo
         await everyone_is_gone(system, trio.id, "customer-left")
         return
     other = {"agent": "target", "target": "agent"}[leaver]
-    await trio.only_two_talk("customer", other)
     session = await trio.until(state="conferenced")
-    assert session["transfer.status"] == {"agent": "completed", "target": "cancelled"}[leaver]
+    if other == "agent":  # one who was let go just before the target hung up is called back
+        trio.agent = await system.leg(trio.id, "agent")
+    await trio.only_two_talk("customer", other)
+    assert session["transfer.status"] in {"agent": ["completed"], "target": ["cancelled", "failed"]}[leaver]
     getattr(trio, other).hang_up()
     await everyone_is_gone(system, trio.id, "agent-left")
 

@@ -103,8 +103,8 @@ async def test_call_is_whose_notes_it_first(client, keys, dials):
     assert await client.ttl(keys.call("CA1")) > 86_400
 
 
-@pytest.mark.parametrize("state, has_ended", [("transferring", False), ("ended", True), (None, True)])
-async def test_session_counts_as_ended_when_ended_or_missing(client, keys, dials, state, has_ended):
+@pytest.mark.parametrize("state, has_ended", [("transferring", False), ("ended", True), (None, False)])
+async def test_session_counts_as_ended_only_if_it_says_so(client, keys, dials, state, has_ended):
     if state is not None:
         await client.hset(keys.session("S1"), "state", state)
 
