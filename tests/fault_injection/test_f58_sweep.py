@@ -129,7 +129,7 @@ async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resum
 
 
 @pytest.mark.soak
-async def test_fault_59_readiness_names_the_unheld_partition(redis_server: RedisServer, tmp_path: Path) -> None:
+async def test_fault_59_readiness_names_a_lease_that_is_not_renewed(redis_server: RedisServer, tmp_path: Path) -> None:
     async with FaultSystem(redis_server, workers=0) as system:
         with program(system, "worker", tmp_path / "worker.log") as worker:
             customer, _ = await system.talking()
@@ -140,7 +140,7 @@ async def test_fault_59_readiness_names_the_unheld_partition(redis_server: Redis
 
             async def is_named() -> bool:
                 async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/readyz") as response:
-                    return f"partitions unassigned: [{number}]" in await response.text()
+                    return f"leases not renewed in time: [{number}]" in await response.text()
 
             await system.eventually(is_named, "it is named", timeout_s=60)
             await system.client.delete(system.keys.lease(number))

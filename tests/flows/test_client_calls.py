@@ -212,7 +212,9 @@ async def test_without_redis_the_caller_who_should_have_waited_is_bridged(own_re
 @pytest.mark.processes
 @pytest.mark.parametrize("way", some(["waiting", "client", "call"], "waiting"))
 @pytest.mark.parametrize("moment", ["waits", "talks"])
-async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, moment):
+async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, moment, reading):
+    # Where Twilio adds no one before the start, the phone is answered in the gate, which needs Redis.
+    is_gated = reading == "start_awaited" and moment == "waits"
     async with LocalSystem(own_redis.url) as system:
         phone = system.sandbox.phone("client:alice" if way == "waiting" else CUSTOMER)
         phone.script_in_turn(rings())
@@ -224,7 +226,8 @@ async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, mom
             await opening.talks()
         own_redis.kill()
         leg.answer() if moment == "waits" else None
-        await until_hears(system, opening.waiter, [leg])
+        if not is_gated:
+            await until_hears(system, opening.waiter, [leg])
         own_redis.start()
         await opening.talks()
         leg.hang_up()
