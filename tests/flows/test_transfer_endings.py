@@ -145,7 +145,7 @@ async def test_hanging_up_mid_step_leaves_no_one_on_hold(system, step, halt_befo
         return
     other = {"agent": "target", "target": "agent"}[leaver]
     session = await trio.until(state="conferenced")
-    if other == "agent":  # one who was let go just before the target hung up is called back
+    if other == "agent":  # one who was released just before the target hung up is called back
         trio.agent = await system.leg(trio.id, "agent")
     await trio.only_two_talk("customer", other)
     assert session["transfer.status"] in {"agent": ["completed"], "target": ["cancelled", "failed"]}[leaver]
