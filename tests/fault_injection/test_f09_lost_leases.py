@@ -138,7 +138,9 @@ async def test_fault_62_stopped_holder_with_an_open_read_wakes_after_a_hand_over
             for command_id in given:
                 assert (await outcome_of(system, command_id)).status in ("done", "failed")
             await until_dropped(system, first)
-            decided = [entry["command"] for entry in await system.log(customer.sid) if "command" in entry]
+            log = await system.log(customer.sid)
+            # A command may be routed twice around the hand-over; the second is ignored.
+            decided = [entry["command"] for entry in log if "command" in entry and entry["outcome"] != "stale"]
             assert decided[-len(given) :] == given
             await all_hang_up(system, outage_s=1.0)
 
