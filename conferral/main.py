@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reconfigure(errors="backslashreplace")  # a terminal that lacks some characters still shows the rest
     try:
         code = _run(given, as_json=as_json)
+        output.flush_log()
         sys.stdout.flush()
     except BrokenPipeError as error:
         usage_error = error.__context__  # if its reason was being printed

@@ -162,6 +162,14 @@ def _echo_error(line: str) -> None:
         discard(sys.stderr)
 
 
+def flush_log() -> None:
+    """Discard log lines that standard error can't take, as on a full disk; Python would exit with 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
 def discard(stream: TextIO) -> None:
     """Discard what a stream that can't be written still holds, or gets; Python would fail to write it at exit."""
     with suppress(OSError):  # it is no file
