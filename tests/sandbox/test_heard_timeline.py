@@ -116,9 +116,9 @@ async def test_waiting_party_hears_audio_until_a_gated_target_presses_the_key(
     assert (asked.method, asked.params["CallSid"]) == ("POST", customer.sid)
     assert validator.validate(asked.raw_url, asked.params, asked.headers["X-Twilio-Signature"])
     assert app.at("/key")[0].params["Digits"] == "1"
-    whats = [what for what in listening.whats(customer) if what != "silence"]
-    assert whats == ["ringback", frozenset({target.sid})], listening.described()
-    assert listening.whats(target)[1] == "said Press 1"
+    heard = {one: [what for what in listening.whats(one) if what != "silence"] for one in (customer, target)}
+    assert heard[customer] == ["ringback", frozenset({target.sid})], listening.described()
+    assert heard[target] == ["said Press 1", frozenset({customer.sid})], listening.described()
     assert listening.seconds(target, "said") > 0
     assert listening.hears(customer) is None
 
