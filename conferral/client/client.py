@@ -24,7 +24,7 @@ from conferral.storage import config
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_parser
 
-#: Maximum number of concurrent requests to Redis. Each occupies a connection.
+#: Maximum number of concurrent requests to a node of Redis, and to several nodes. Each occupies a connection.
 REQUESTS_MAX = 8
 #: Poll interval, in seconds.
 POLL_EVERY_S = 0.2
@@ -82,7 +82,7 @@ class Client(CommandMethods):
         """
         if self._connection is not None:
             raise RuntimeError("the client is open already")
-        store = make_redis_client(self._url)
+        store = make_redis_client(self._url, max_connections=2 * REQUESTS_MAX)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(store.aclose)
             self._connection = SessionQueries(store, await self._run(config.load(store, self._prefix)))

@@ -48,7 +48,7 @@ def serve_webhooks(host: str, port: int) -> int:
 async def _webhooks(
     settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event
 ) -> int:
-    from conferral.webhooks.api.app import add_api
+    from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
     from conferral.webhooks.app import make_app
     from conferral.webhooks.server import serve
 
@@ -56,7 +56,7 @@ async def _webhooks(
     count_outages(metrics)
     client = make_redis_client(settings.redis_url)
     # A separate client, so that no caller waits behind a list of sessions.
-    api_client = make_redis_client(settings.redis_url, max_connections=16)
+    api_client = make_redis_client(settings.redis_url, max_connections=2 * CONCURRENT_MAX)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema = SchemaVersion()

@@ -12,12 +12,14 @@ import pytest
 from aiohttp import web
 
 from conferral.check.cluster import check_cluster
+from conferral.client.client import Client
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
+from tests.flows.flow_helpers import ended_by_command
 from tests.soak.soak_environment import ALONE
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
@@ -207,6 +209,17 @@ async def test_requests_for_sessions_of_healthy_nodes_are_answered_while_many_wa
             silent.signal(signal.SIGCONT)
             for one in running.up():
                 one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
+
+
+async def test_client_has_connections_for_all_its_requests_at_once(system: LocalSystem) -> None:
+    """As many to one node as to several nodes: each takes a connection."""
+    caller, _ = await system.talking()
+    async with Client(system.redis_url, system.keys.prefix) as client:
+        one, all_ = (client.session(caller.sid) for _ in range(20)), (client.sessions() for _ in range(20))
+        found = await asyncio.gather(*one, *all_)
+        assert [session.id for session in found[:20]] == [caller.sid] * 20
+        assert [[session.id for session in sessions] for sessions in found[20:]] == [[caller.sid]] * 20
+    await ended_by_command(system, caller.sid)
 
 
 async def test_commands_resume_once_a_replica_owns_their_stream(system: LocalSystem, running: ClusterServers) -> None:
