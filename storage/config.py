@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG
+from conferral.storage.connection.errors import CLUSTER_SETTING_ERRORS
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
 
@@ -52,7 +52,7 @@ def _cluster_setting() -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        if str(error) in (CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG):
+        if str(error) in CLUSTER_SETTING_ERRORS:
             raise SettingsError((str(error),)) from error
         raise
 

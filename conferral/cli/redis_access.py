@@ -13,7 +13,7 @@ from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
 from conferral.storage.connection.client import Client, make_client
-from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG
+from conferral.storage.connection.errors import CLUSTER_SETTING_ERRORS
 from conferral.storage.connection.url import RedisUrlError
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def make_redis_client(url: str, max_connections: int = 8) -> Client:
 
 def describe_redis_error(error: StoreError, url: str) -> str:
     """Describe a Redis error in one sentence: a cluster's node by its own address, which the URL may not name."""
-    if error.node or str(error) in (CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG):
+    if error.node or str(error) in CLUSTER_SETTING_ERRORS:
         return str(error)
     return f"{error}; REDIS_URL names {redacted_url(url)}"
 

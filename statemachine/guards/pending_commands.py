@@ -105,10 +105,9 @@ def is_full(draft: Draft, _event: Add | Supervise | Transfer) -> bool:
     session = draft.session
     most = session.attributes.max_participants or PARTICIPANTS_MAX
     waiting = sum(
-        command.name == Add.name and (command.awaits_end_on_exit or command.is_queued)
+        command.name in (Add.name, Supervise.name) and (command.awaits_end_on_exit or command.is_queued)
         for command in session.pending_commands
     )
-    waiting += bool(_pending_supervisor(session))
     return sum(not party.is_gone for party in session.parties.values()) + waiting >= most
 
 

@@ -53,6 +53,8 @@ LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
 #: A single server was asked for a cluster's slots.
 CLUSTER_SETTING_WRONG = "Redis is not a cluster: remove ?cluster=true from REDIS_URL"
+#: What is wrong with `?cluster=true`. No wait helps, and each names the correction.
+CLUSTER_SETTING_ERRORS = frozenset({CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG})
 NO_SUCH_DATABASE = "Redis has no database with the number in REDIS_URL"
 
 #: Temporary refusals: the command was not executed, and may be retried later.

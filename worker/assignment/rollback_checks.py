@@ -80,7 +80,7 @@ class RollbackChecks:
         consumer, access = check.consumer, check.access
         session_ids: list[str] = []
         rest: list[str] | None = None
-        while consumer.is_active and rest != []:
+        while consumer.is_active:
             try:
                 if rest is None:
                     session_ids = rest = await access.live_sessions(consumer.number)
