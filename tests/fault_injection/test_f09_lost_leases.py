@@ -10,7 +10,7 @@ import pytest
 from conferral.sandbox import RestHookEvent
 from conferral.statemachine.events import Convert
 from conferral.storage import scripts
-from conferral.storage.codecs import event_codec
+from conferral.storage.codecs import event_codec, session_hash
 from conferral.storage.commands import command_stream
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up, many_talk
@@ -194,8 +194,8 @@ async def test_fault_12_lease_is_lost_between_two_commits_of_one_batch(redis_ser
             # Both commands are in hand by the time that the read is repeated.
             held = held_by(first, partition)
             for session_id, stale in old.items():
-                held._batches._cache.put(stale)
-                assert held._batches._cache.get(session_id) is stale
+                held._batches._cache.put(stale, session_hash.pack(stale))
+                assert held._batches._cache.get(session_id) == stale
         elif point == "before_commit" and steps.count(point) == 3:
             await taken_over(system, first.name, partition)
 
