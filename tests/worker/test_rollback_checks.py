@@ -106,7 +106,7 @@ def test_finished_check_counts_its_sessions(count: int) -> None:
 
 
 def test_partitions_without_sessions_take_no_time() -> None:
-    """Until its check is done, no partition is handed over."""
+    """One after another, they would delay the others."""
 
     async def main(loop: VirtualLoop) -> None:
         checks, access = RollbackChecks(Metrics()), Access(loop, 0)
@@ -176,17 +176,16 @@ def checked(lines: Sequence[Mapping[str, Any]]) -> int:
     return sum(line["sessions"] for line in lines if line["event"] == "rollback_checked")
 
 
-def test_partition_is_not_handed_over_before_its_sessions_are_checked() -> None:
+def test_new_worker_gets_its_share_at_once_and_continues_the_checks() -> None:
     async def scenario(loop: VirtualLoop) -> None:
         with capture_logs() as lines:
             team, first = await rolled_back(loop)
+            assert checked(lines) < SESSIONS / 2
             second = team.join()
-            await team.passes(5.0)
-            shares_meanwhile = await team.shares()
-            await team.passes(SESSIONS / BATCH_MAX * PAUSE_S)
+            await team.until_fair(10.0)
+            assert checked(lines) < SESSIONS / 2
+            await team.passes(SESSIONS / 2 / BATCH_MAX * PAUSE_S + 30.0)
         assert checked(lines) == SESSIONS
-        assert shares_meanwhile[0] > 0, "partitions whose check is over are handed over"
-        await team.until_fair(10.0)
         for member in (first, second):
             await team.leave(member)
 

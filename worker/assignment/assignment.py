@@ -306,13 +306,11 @@ class PartitionAssigner:
     def _active_consumers(self) -> list[PartitionConsumer]:
         """Return the consumers that may be handed over.
 
-        After a rollback, their effects are verified and their sessions are checked first.
+        After a rollback, their effects are verified first. The next holder continues the check of their sessions.
         """
         now_s = self._clock.monotonic_s()
         return [
-            one
-            for number, one in self.consumers.items()
-            if one.is_active and self._verify_until_s[number] <= now_s and not one.lease.is_unchecked
+            one for number, one in self.consumers.items() if one.is_active and self._verify_until_s[number] <= now_s
         ]
 
     async def _release_one(self, consumer: PartitionConsumer) -> None:

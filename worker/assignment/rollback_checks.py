@@ -85,7 +85,7 @@ class RollbackChecks:
                 if rest is None:
                     session_ids = rest = await access.live_sessions(consumer.number)
                 if not rest:
-                    break  # no pause: until all partitions are checked, none is handed over
+                    break  # no pause: the other partitions wait for their turn
                 await access.append([
                     AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.rollback}", finding=ROLLED_BACK)
                     for name in rest[:BATCH_MAX]
