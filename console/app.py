@@ -67,7 +67,7 @@ def make_app(
     """Create the application.
 
     Args:
-        client: A Redis client with at least twice `redis_access.CONCURRENT_MAX` connections. The caller closes it.
+        client: A Redis client with at least `redis_access.CONNECTIONS_MAX` connections. The caller closes it.
         command_line: How to call this program, for commands that the page offers to copy.
         show_token: Whether copied commands contain the token; otherwise, they contain its variable. Never with
             `read_only`, because the token would allow changes elsewhere.
@@ -229,11 +229,12 @@ def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
         """Return a session's history as a file for `conferral replay`; with `full=true`, with full phone numbers."""
         access.require_read(request)
         named, full = request.match_info["session"], request.query.get("full") == "true"
-        found = await redis.run(lambda reader: reader.find_exact(named)) if NAME_PATTERN.fullmatch(named) else ""
-        session = await redis.run(lambda reader: reader.view(found)) if found else SessionView()
+        reader = await redis.reader()
+        found = await reader.find_exact(named, redis.limiter) if NAME_PATTERN.fullmatch(named) else ""
+        session = await redis.run(lambda reader: reader.view(found), found) if found else SessionView()
         if not session.is_known:
             raise RequestError("unknown", "no session or call with this id is known")
-        log = await redis.run(lambda reader: reader.log(found))
+        log = await redis.run(lambda reader: reader.log(found), found)
         entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
         body = replay.to_json(replay.SessionHistory(redact_fields(session.fields, full=full), entries))
         response = json_response(body)

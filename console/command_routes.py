@@ -11,7 +11,6 @@ from conferral.console.redis_access import RedisAccess
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import BulkResult, CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
-from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
 
 log = structlog.get_logger()
@@ -28,7 +27,7 @@ class CommandRoutes:
         """Publish a command; the WebSocket reports its status from Redis."""
         self._access.require_write(request)
         parsed = parse_command(await read_json_object(request))
-        submitter = CommandSubmitter(await self._redis.run(_identity), self._redis.limiter)
+        submitter = CommandSubmitter(await self._redis.reader(), self._redis.limiter)
         submitted = await submit_command(submitter, parsed)
         return json_response({"command": submitted.command_id}, 202)
 
@@ -39,7 +38,7 @@ class CommandRoutes:
         act = body.get("act")
         if act not in ("retry", "drop"):
             raise RequestError("invalid", "act must be retry or drop")
-        reader = await self._redis.run(_identity)
+        reader = await self._redis.reader()
         letters = DeadLetters(reader.client, reader.keys)
         if "ids" in body:
             done = await self._redis.limiter(_act_on_ids(letters, act, body["ids"]))
@@ -63,7 +62,3 @@ async def _act_on_reason(letters: DeadLetters, act: str, body: dict[str, Any]) -
         return await (letters.retry_all(reason, count) if act == "retry" else letters.drop_all(reason, count))
     except CountChanged as error:
         raise RequestError("changed", str(error), count=error.count) from None
-
-
-async def _identity(reader: SessionQueries) -> SessionQueries:
-    return reader

@@ -53,7 +53,7 @@ class CachedLog:
             self._add(found)
 
     async def _after(self, redis: RedisAccess, last: str) -> list[LogEntry]:
-        found = await redis.run(lambda reader: reader.logs({self._session_id: last}))
+        found = await redis.run(lambda reader: reader.logs({self._session_id: last}), self._session_id)
         return found[self._session_id]
 
     def _add(self, entries: list[LogEntry]) -> None:

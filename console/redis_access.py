@@ -1,7 +1,7 @@
 """The console's Redis access: bounded concurrency, and the stored key layout."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
@@ -10,14 +10,16 @@ from conferral.storage.connection.client import Client
 
 T = TypeVar("T")
 
-#: Maximum number of concurrent requests. The client needs twice as many connections: some requests use two.
+#: Maximum number of concurrent requests to one Redis node, and to several (count).
 CONCURRENT_MAX = 6
+#: Connections that the client needs, count: a request to several nodes may use two to the same one.
+CONNECTIONS_MAX = 3 * CONCURRENT_MAX
 
 
 class RedisAccess:
     """Loads the configuration on first use, and runs queries that callers can cancel.
 
-    The client has at least twice `CONCURRENT_MAX` connections; the caller closes it.
+    The client has at least `CONNECTIONS_MAX` connections; the caller closes it.
     """
 
     def __init__(self, client: Client, prefix: str) -> None:
@@ -26,15 +28,20 @@ class RedisAccess:
         self.limiter = RedisLimiter(CONCURRENT_MAX)
         self._reader: SessionQueries | None = None
 
-    async def run(self, read: Callable[[SessionQueries], Awaitable[T]]) -> T:
-        """Run a query on Redis; raise StoreError if Redis doesn't respond, or nothing is set up under the prefix."""
+    async def reader(self) -> SessionQueries:
+        """Return the queries; raise StoreError if Redis doesn't respond, or nothing is set up under the prefix."""
+        if self._reader is None:
+            self._reader = SessionQueries(self.client, await self.limiter(config.load(self.client, self.prefix)))
+        return self._reader
 
-        async def read_with_config() -> T:
-            if self._reader is None:
-                self._reader = SessionQueries(self.client, await config.load(self.client, self.prefix))
-            return await read(self._reader)
+    async def run(self, read: Callable[[SessionQueries], Coroutine[Any, Any, T]], session_id: str = "") -> T:
+        """Run a query on Redis; raise StoreError as `reader` does.
 
-        return await self.limiter(read_with_config())
+        Args:
+            session_id: The only session that it reads; a silent node then delays only its own sessions.
+        """
+        reader = await self.reader()
+        return await self.limiter(read(reader), reader.node_of_session(session_id) if session_id else "")
 
     def reload_config(self) -> None:
         """Load the configuration again on next use: after an outage, it may be another Redis."""

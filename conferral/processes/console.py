@@ -58,9 +58,10 @@ async def _console(
     settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
 ) -> int:
     from conferral.console.app import make_app
+    from conferral.console.redis_access import CONNECTIONS_MAX
     from conferral.runtime.web.server import run_server
 
-    client = make_redis_client(settings.redis_url, max_connections=16)
+    client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     try:
         app = make_app(

@@ -2,7 +2,7 @@ import pytest
 
 from conferral.console import app as app_module
 from conferral.console import command_routes, session_feed, websocket
-from conferral.console.redis_access import CONCURRENT_MAX
+from conferral.console.redis_access import CONNECTIONS_MAX
 from conferral.operations import http_commands
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
@@ -20,7 +20,7 @@ def redis(redis_server):
 
 @pytest.fixture
 async def store(redis, redis_server):
-    client = make_client(redis_server.url, max_connections=2 * CONCURRENT_MAX)
+    client = make_client(redis_server.url, max_connections=CONNECTIONS_MAX)
     yield client
     await client.aclose()
 
