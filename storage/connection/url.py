@@ -20,7 +20,7 @@ def without_cluster(url: str) -> tuple[str, bool]:
     """Return the URL as redis-py takes it, and whether it is a cluster's.
 
     Raises:
-        RedisUrlError: Its port, its database, or its `cluster` is invalid.
+        RedisUrlError: Its port, its database, or its `cluster` is invalid, or an option has no value.
     """
     with option_errors(url):
         parts = urlsplit(url)
@@ -29,6 +29,9 @@ def without_cluster(url: str) -> tuple[str, bool]:
     named = {value.lower() for name, value in query if name == "cluster"}
     if named not in (set(), {"true"}, {"false"}):
         raise RedisUrlError("cluster must be true or false")
+    for name, value in query:
+        if not value:  # redis-py ignores it
+            raise RedisUrlError(f"{name} has no value")
     is_cluster = named == {"true"}
     database = "" if parts.scheme == "unix" else unquote(parts.path).strip("/")
     if not re.fullmatch("[0-9]*", database):

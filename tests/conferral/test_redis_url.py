@@ -47,6 +47,7 @@ def test_options_of_redis_py_are_accepted(url: str, of_cluster: bool, options: d
         ("redis://h?socket_timeout=long", "the value of socket_timeout is not valid"),
         ("redis://h?cluster=yes", "cluster must be true or false"),
         ("redis://h?cluster", "cluster must be true or false"),
+        ("redis://h?socket_timeout=", "socket_timeout has no value"),
         ("redis://h?cluster=true&cluster=false", "cluster must be true or false"),
         ("redis://***@h/abc", "the database must be a number"),
         ("redis://h/-1", "the database must be a number"),
