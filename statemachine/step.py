@@ -44,7 +44,7 @@ class CommandReport(BaseRecord, frozen=True):
 class OutcomeRecord(BaseRecord, frozen=True):
     """Record for other systems: a finished transfer or an ended session."""
 
-    #: Deterministic: deciding the same entry again gives the same id.
+    #: Marks repetitions: the same in every copy, and used by no other record, even if a later session has the same id.
     id: str
     #: `transfer` or `session`.
     kind: str

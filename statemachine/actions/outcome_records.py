@@ -5,6 +5,7 @@ from conferral.statemachine.actions.reports import report_step, report_transfer
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import StageOverdue
 from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, OutcomeRecord
 
@@ -40,7 +41,7 @@ def conclude_transfer(draft: Draft, result: str) -> None:
     set_dial_timer(draft)  # only parties dialed outside of transfers remain
     draft.outcome_records.append(
         OutcomeRecord(
-            id=f"{draft.session.id}:transfer-{transfer.number}",
+            id=_record_id(draft.session, f"transfer-{transfer.number}"),
             kind="transfer",
             session_id=draft.session.id,
             result=result,
@@ -75,7 +76,7 @@ def conclude_session(draft: Draft, reason: str) -> None:
         conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")
     draft.outcome_records.append(
         OutcomeRecord(
-            id=f"{draft.session.id}:session",
+            id=_record_id(draft.session, "session"),
             kind="session",
             session_id=draft.session.id,
             result="ended",
@@ -85,3 +86,8 @@ def conclude_session(draft: Draft, reason: str) -> None:
             ended_at_ms=draft.now_ms,
         )
     )
+
+
+def _record_id(session: Session, of: str) -> str:
+    """Return a record's id; a later session may have the same id as an expired one."""
+    return f"{session.id}:{session.created_at_ms}:{of}"

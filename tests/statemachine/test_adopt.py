@@ -70,7 +70,7 @@ def test_consult_found_by_a_read_continues_unheard_by_the_customer():
     assert [story.session.parties[name].wait_audio for name in ("customer", "target")] == ["music", ""]
     story.leaves("target").expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent")
-    assert [one.id for one in story.outcome_records] == [f"{story.session.id}:transfer-3"]
+    assert [one.id for one in story.outcome_records] == [f"{story.session.id}:{story.session.created_at_ms}:transfer-3"]
 
 
 def test_consult_that_is_completed_makes_the_target_the_agent():

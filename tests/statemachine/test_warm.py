@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConfirmOverdue, StageOverdue
+from conferral.statemachine.events import ConfirmOverdue, End, StageOverdue
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, dialing, ringing, talking
 
@@ -205,6 +205,15 @@ def test_second_transfer_after_a_completed_one_is_the_new_agents():
         "target-2",
     ]
     assert [one.id.rpartition(":")[2] for one in story.outcome_records] == ["transfer-1", "transfer-2"]
+
+
+def test_later_session_with_the_id_of_an_expired_one_has_outcome_records_of_its_own():
+    stories = [Scenario(session_id="order-7"), Scenario(session_id="order-7")]
+    stories[1].now_ms += 90_000
+    for story in stories:
+        story.answered().command(End, "end-1")
+    first, later = (story.outcome_records[-1].id for story in stories)
+    assert first != later
 
 
 def test_second_transfer_after_a_failed_one_dials_again():
