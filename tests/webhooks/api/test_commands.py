@@ -431,6 +431,7 @@ async def test_a_command_is_refused_while_too_many_wait_for_a_worker(api, store,
         assert "commands are waiting to be routed" in reported["reason"]
 
     assert len(await published(store)) == 1
+    assert (await asked(api, "c2"))[0] == 404
     monkeypatch.setattr(command_stream, "COMMANDS_MAX", 2)
-    async with api.post(COMMANDS, json={"type": "end", "id": "c2"}) as response:
-        assert response.status == 202, "the same id is taken once there is room"
+    async with api.post(COMMANDS, json={"type": "park", "id": "c2"}) as response:
+        assert response.status == 202, "the id is free once there is room"
