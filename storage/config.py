@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.errors import CLUSTER_SETTING_ERRORS
+from conferral.storage.connection.errors import URL_ERRORS
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
 
@@ -28,10 +28,10 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
         schema_version: The schema version for a new prefix, or one that Redis has lost.
 
     Raises:
-        SettingsError: Redis holds another partition count, or `REDIS_URL` is wrong about whether it is a cluster.
+        SettingsError: Redis holds another partition count, or `REDIS_URL` is wrong; see `URL_ERRORS`.
     """
     key = config_key(prefix)
-    with _cluster_setting(), store_errors():
+    with _url_errors(), store_errors():
         found, schema = await client.hmget(key, ["partitions", "schema"])
         if found is None or schema is None:  # write only if absent: a full Redis refuses writes
             await client.hsetnx(key, "partitions", partitions)
@@ -48,11 +48,11 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
 
 
 @contextmanager
-def _cluster_setting() -> Iterator[None]:
+def _url_errors() -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        if str(error) in CLUSTER_SETTING_ERRORS:
+        if str(error) in URL_ERRORS:
             raise SettingsError((str(error),)) from error
         raise
 
@@ -71,11 +71,11 @@ async def check_eviction_policy(client: Client) -> None:
     If Redis forbids the query, pass; `conferral check` reports that.
 
     Raises:
-        SettingsError: The policy is an `allkeys-` policy.
+        SettingsError: The policy is an `allkeys-` policy, or `REDIS_URL` is wrong; see `URL_ERRORS`.
         StoreUnreachableError: Redis did not answer.
     """
     try:
-        with store_errors():
+        with _url_errors(), store_errors():
             info = await client.info("memory")
     except StoreUnreachableError:
         raise

@@ -129,9 +129,10 @@ def test_redirection_names_the_missing_setting() -> None:
             b"-ERR This instance has cluster support disabled\r\n",
             r"remove \?cluster=true from REDIS_URL",
         ),
+        ("", b"-ERR DB index is out of range\r\n", "database (with the )?number in REDIS_URL"),
     ],
 )
-async def test_process_stops_at_its_start_if_the_url_is_wrong_about_a_cluster(
+async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(
     options: str, answer: bytes, correction: str
 ) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -143,8 +144,9 @@ async def test_process_stops_at_its_start_if_the_url_is_wrong_about_a_cluster(
     port = server.sockets[0].getsockname()[1]
     client = make_client(f"redis://127.0.0.1:{port}/0{options}")
     try:
-        with pytest.raises(SettingsError, match=correction):
-            await config.ensure(client, "conferral", 64)
+        for start in (config.check_eviction_policy(client), config.ensure(client, "conferral", 64)):
+            with pytest.raises(SettingsError, match=correction):
+                await start
         with pytest.raises(StoreError, match=correction):
             await config.load(client, "conferral")
         result, _ = await check_reachable(client, "here")
