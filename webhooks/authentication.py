@@ -110,7 +110,9 @@ class RequestAuthenticator:
     def _checked(self, form: Form, rules: Rules) -> Form:
         # The signature proves the account, but not every kind of request names it. A subaccount signs with its own
         # token; another account under the same token is not served.
-        if form.get("AccountSid") not in (self._account_sid, "", None):
+        # A browser may send a parameter of this name, too; both values are signed.
+        accounts = form.repeated.get("AccountSid", ()) if rules.is_voice else ()
+        if form.get("AccountSid") not in (self._account_sid, "", None) and self._account_sid not in accounts:
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
         if rules.is_voice:
             _resolve_from(form)

@@ -135,10 +135,14 @@ async def test_forbidden_caller_or_callee_hears_a_sentence_and_nothing_is_publis
 
 @pytest.mark.parametrize("route", ["/voice/client", "/voice/fallback"])
 @pytest.mark.parametrize("name", ["CallSid", "To", "SessionID", "Direction", "AccountSid"])
-async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(client, ingest, lines, name, route):
+@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
+async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(
+    client, ingest, lines, name, route, is_first
+):
     form = calls(SessionID=NAMED)
+    own = (name, form[name] + "0")
 
-    status, document = await post(client, route, Repeated([*form.items(), (name, form[name] + "0")]))
+    status, document = await post(client, route, Repeated([own, *form.items()] if is_first else [*form.items(), own]))
 
     assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
