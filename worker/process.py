@@ -90,6 +90,8 @@ class Worker:
         self.executor: Executor | None = None
         self.assigner: PartitionAssigner | None = None
         self.readiness: Readiness | None = None
+        #: Why the worker has not started.
+        self._start_problem = "redis: not reached yet"
 
     async def run(self, stop: asyncio.Event, monitoring_port: int | None = None, host: str = "127.0.0.1") -> int:
         """Run until the process is asked to stop; return the exit code.
@@ -102,10 +104,11 @@ class Worker:
             SettingsError: Redis was set up with another partition count, or its eviction policy may evict live calls.
         """
         connections = Connections.open(self._settings, self._environment, self.metrics)
+        monitoring = self._monitor(stop, monitoring_port, host)
         try:
             keys = await self._wait_for_config(connections.client, stop)
             if keys is None:
-                return 0
+                return await run_until_stopped(stop, monitoring)
             parts = self._make_parts(connections, keys)
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             count_outages(self.metrics)
@@ -122,17 +125,26 @@ class Worker:
                 "gauges": lambda: self._update_gauges(stop, parts),
                 "request_shares": lambda: parts.shares.run(stop),
             })  # fmt: skip
-            if monitoring_port is not None:
-                tasks["monitoring"] = serve_monitoring(
-                    stop, host, monitoring_port, self.metrics, parts.readiness.problems
-                )
             try:
-                return await run_until_stopped(stop, tasks)
+                return await run_until_stopped(stop, tasks | monitoring)
             finally:
                 stop_by_s = await stopping
                 await self._drain(connections.client, keys, parts, stop_by_s)
         finally:
+            stop.set()
+            await asyncio.gather(*monitoring.values(), return_exceptions=True)
             await connections.close()
+
+    def _monitor(self, stop: asyncio.Event, port: int | None, host: str) -> dict[str, Awaitable[None]]:
+        """Start the monitoring server; a probe must find it while the worker waits for Redis. If it ends, stop."""
+        if port is None:
+            return {}
+        serving = asyncio.create_task(serve_monitoring(stop, host, port, self.metrics, self._problems))
+        serving.add_done_callback(lambda _task: stop.set())
+        return {"monitoring": serving}
+
+    async def _problems(self) -> list[str]:
+        return await self.readiness.problems() if self.readiness is not None else [self._start_problem]
 
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
         parts = WorkerParts(
@@ -167,6 +179,7 @@ class Worker:
                 return (await self._ensure_config(client)).keys
             except StoreUnreachableError as error:
                 log_unreachable(error, task="start")
+                self._start_problem = f"redis: {error.state}"
                 await pause(stop, CONFIG_CHECK_EVERY_S)
         return None
 

@@ -124,18 +124,19 @@ def test_another_number_of_partitions_stops_the_process_with_2(redis, redis_serv
     assert "CONFERRAL_PARTITIONS: 16, but conferral:config in Redis was set up with 4; use that" in err
 
 
-def test_webhooks_answer_before_redis_is_there_and_agree_with_it_later(redis_program, tmp_path):
+@pytest.mark.parametrize("command", ["webhooks", "worker"])
+def test_a_process_answers_before_redis_is_there_and_agrees_with_it_later(redis_program, tmp_path, command):
     from tests.support.redis_server import RedisServer
 
     with RedisServer(redis_program) as server:
         server.kill()
-        with running("webhooks", tmp_path, server.url) as (program, url):
-            until(lambda: status(f"{url}/healthz") == 200, "the webhooks wait for Redis", program)
+        with running(command, tmp_path, server.url) as (program, url):
+            until(lambda: status(f"{url}/healthz") == 200, f"{command} answers only with Redis", program)
             assert status(f"{url}/readyz") == 503
             server.start()
-            until(lambda: status(f"{url}/readyz") == 200, "the webhooks don't find Redis", program)
+            until(lambda: status(f"{url}/readyz") == 200, f"{command} does not find Redis", program)
             with server.client() as client:
-                until(lambda: client.hget(KEYS.config, "partitions") == "16", "the webhooks did not agree", program)
+                until(lambda: client.hget(KEYS.config, "partitions") == "16", f"{command} did not agree", program)
 
 
 def test_a_wrong_agent_stops_the_webhooks_at_once(run, redis):
