@@ -18,9 +18,9 @@ TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
 
 
 def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
-    """Return the command in a request's body; raise RequestError if a field is missing or invalid."""
+    """Return the command in a request's body, without its `by`; raise RequestError if a field is missing or invalid."""
     try:
-        return command_parser.parse(fields)
+        return command_parser.parse({name: value for name, value in fields.items() if name != "by"})
     except BadCommandError as error:
         raise RequestError("invalid", str(error)) from None
 

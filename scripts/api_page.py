@@ -41,7 +41,8 @@ def _linked(kind: ErrorType) -> str:
 
 _COMMANDS = (
     "The fields are the same on the stream, on the command line, and here. Empty text counts as absent. `session` is "
-    "part of the path; POST `call` to `/sessions`, without `type`. [Commands](../commands.md) explains each."
+    "part of the path; POST `call` to `/sessions`, without `type`. A `by` is ignored here: the name of the token takes "
+    "its place. [Commands](../commands.md) explains each."
 )
 
 

@@ -70,7 +70,7 @@ class Keys:
         return self._in(self.partition_of(session_id), f"gates:{session_id}")
 
     def call(self, call_sid: str) -> str:
-        """String: the newest session of a call; expires `CONFERRAL_REPLAY_WINDOW` after its end, or with the session if that is later."""
+        """String: the newest session of a call; expires with it, or after `CONFERRAL_REPLAY_WINDOW` if later."""
         return f"{self.prefix}:call:{call_sid}"
 
     def identity(self, digest: str) -> str:

@@ -128,7 +128,7 @@ def _schemas() -> dict[str, Any]:
     for route in ROUTES:
         if isinstance(route.body, tuple):
             for command in route.body:
-                schemas[command_name(command)] = schema_of(
-                    command, without=route.body_without, needs_type=len(route.body) > 1
-                )
+                schema = schema_of(command, without=route.body_without, needs_type=len(route.body) > 1)
+                schema["properties"]["by"] = {"description": "ignored: the session's log names the token"}
+                schemas[command_name(command)] = schema
     return dict(sorted(schemas.items()))
