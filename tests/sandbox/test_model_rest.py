@@ -111,6 +111,7 @@ def test_unknown_resources_are_not_found() -> None:
 
     paths = (
         "/Calls/CA1.json", "/Conferences/CF1.json", "/Conferences/CF1/Participants.json", "/Recordings/RE1.json",
+        "/Calls/Recordings.json", "/Conferences/Participants.json",
     )  # fmt: skip
     for path in paths:
         status, body = story.rest("GET", path)
@@ -121,7 +122,11 @@ def test_paths_that_are_not_modeled_say_so() -> None:
     story = ModelScenario()
     sid = story.dial()
 
-    for path in ("/Messages.json", f"/Calls/{sid}/Streams.json", f"/Calls/{sid}/Participants.json", "/Queues/QU1.json"):
+    paths = (
+        "/Messages.json", "/Queues/QU1.json",
+        *(f"/Calls/{sid}/{part}.json" for part in ("Streams", "Participants", "Recordings/RE1/Transcriptions")),
+    )  # fmt: skip
+    for path in paths:
         status, body = story.rest("GET", path)
         assert (status, body["code"], body["status"]) == (404, 20404, 404)
         assert body["more_info"].startswith("the sandbox does not model this path")

@@ -17,7 +17,8 @@ from conferral.sandbox.model.transaction import Transaction
 
 _ACCOUNT_RECORDINGS = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
 _PATH = re.compile(
-    r"^/(?P<kind>Calls|Conferences)(/(?P<sid>[^/]+?))??(/(?P<part>Recordings|Participants)(/(?P<key>.+))?)?\.json$"
+    r"^/(?P<kind>Calls|Conferences)"
+    r"(/(?P<sid>[^/]+)(/(?P<part>Recordings|Participants)(/(?P<key>[^/]+))?)?)?\.json$"
 )
 
 
