@@ -199,7 +199,7 @@ def _fields() -> tuple[str, ...]:
     )
     about = {
         "mode": f"The requested mode: {_words(TRANSFER_MODES)}; `park` and `retrieve` for the commands of that name.",
-        "to": "The destinations as the command named them, separated by commas.",
+        "to": "The destinations, separated by commas; of names from the directory, the addresses.",
         "by": "Who gave the command; empty if it did not say.",
         "status": f"One of {_words(TransferStatus)}. It stays `failed` if the agent is called back or a fallback "
         "answers, because the customer did not reach the target.",

@@ -53,7 +53,7 @@ class Transfer:
     status: str
     #: Why it failed or was canceled.
     reason: str = ""
-    #: The destinations as the command named them.
+    #: The destinations; of names from the directory, the addresses.
     to: tuple[str, ...] = field(default=(), repr=False)
     #: Who gave the command; empty if it did not say.
     by: str = ""
