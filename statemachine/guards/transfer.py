@@ -6,6 +6,7 @@ it no longer holds afterwards.
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
+    Complete,
     ConferenceEnded,
     Event,
     Park,
@@ -360,12 +361,23 @@ def agent_was_released(draft: Draft, _event: Event) -> bool:
 def transfer_continues_without(draft: Draft, event: Remove) -> bool:
     """Whether the transfer does not depend on the named party.
 
-    It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall.
+    It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall. Without an
+    agent to return to, the fallback follows a target who is removed.
     """
     party = named_party(draft, event)
-    if party is None or party.name != AGENT:
-        return party is not None and party.name not in (CUSTOMER, TARGET)
-    return draft.session.phase in AGENT_RING_PHASES and not party.is_leaving
+    if party is None or party.name == CUSTOMER:
+        return False
+    if party.name == TARGET:
+        return agent_was_released(draft, event) and not party.is_leaving
+    return party.name != AGENT or (draft.session.phase in AGENT_RING_PHASES and not party.is_leaving)
+
+
+def completes_awaited_transfer(draft: Draft, event: Complete | Remove) -> bool:
+    """Whether the command releases the agent of a transfer, except a park, that waits for the conversion."""
+    transfer = draft.session.running_transfer
+    if transfer is None or transfer.mode is TransferMode.PARK:
+        return False
+    return isinstance(event, Complete) or named_party(draft, event) == draft.session.parties[AGENT]
 
 
 def is_not_consult(draft: Draft, _event: Event) -> bool:

@@ -92,7 +92,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Row(   V,                      Convert,                       None,                              STAY,                   do.accept_convert),
     Row(   B,                      (Transfer, Park),              when.moves_only_customer,          S.MOVING_CUSTOMER,      do.begin_from_bridge),
     Row(   B,                      Transfer,                      when.is_connected,                 V,                      (do.accept_transfer, do.begin_conversion)),
-    Row(   V,                      Complete,                      when.transfer_awaits_conversion,   STAY,                   do.complete_queued),
+    Row(   V,                      (Complete, Remove),            when.completes_awaited_transfer,   STAY,                   do.complete_queued),
     Row(   V,                      Cancel,                        when.transfer_awaits_conversion,   STAY,                   do.cancel_queued_transfer),
     Refuse(B|V|C,                  TRANSFER_STEPS,                None,                              "no transfer is in progress"),
     Row(   C,                      Retrieve,                      when.is_parked,                    S.DIALING,              do.retrieve),

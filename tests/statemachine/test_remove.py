@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
+from conferral.statemachine.events import LoneOverdue, Park, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.conference_scenarios import called, waiting, waiting_at_gate
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, OUTBOUND, Scenario
@@ -107,9 +107,14 @@ def test_customer_who_is_removed_while_it_converts_ends_it():
 
 
 def test_agent_who_is_removed_while_it_converts_for_a_transfer_has_handed_over():
-    story = ordering(Scenario().answered).transfer("warm").remove("agent").expect("converting", "hang up agent")
-    story.call("agent", "completed").expect("transferring", phase="blind")
+    story = ordering(Scenario().answered).transfer("warm").remove("agent").expect("converting")
+    story.joins("agent").joins("customer").expect("transferring", "hold customer", phase="blind").confirms("customer")
+    story.expect("transferring", "hang up agent", "dial target").leaves("agent")
     story.expect_command("remove-1", "accepted", "done")
+
+
+def test_agent_who_is_removed_while_it_converts_for_a_park_is_hung_up():
+    ordering(Scenario().answered).convert().command(Park, "park-1").remove("agent").expect("converting", "hang up agent")
 
 
 # ---- in a conference ---------------------------------------------------------------------------------------------
@@ -278,11 +283,16 @@ def test_all_of_several_who_are_removed_fail_the_transfer():
     story.expect_command("remove-1", "accepted", "done").expect_command("remove-2", "accepted", "done")
 
 
-@pytest.mark.parametrize("name", ["agent", "target"])
-def test_only_the_customer_is_removed_after_the_agent_was_released(name):
-    story = ordering(blind_from_bridge).placed("target").remove(name)
-    why = "no such party; parties: customer, target" if name == "agent" else "the agent has left or is leaving"
-    refused_because(story, "remove-1", why)
+def test_agent_who_was_released_is_not_removed_again():
+    story = ordering(blind_from_bridge).placed("target").remove("agent")
+    refused_because(story, "remove-1", "no such party; parties: customer, target")
+
+
+def test_fallback_follows_a_target_who_is_removed_after_the_agent_was_released():
+    story = ordering(blind_from_bridge).placed("target").remove("target").expect("transferring", "hang up target")
+    refused_because(story.remove("target", "remove-2"), "remove-2", "the agent has left or is leaving")
+    story.call("target", "canceled").expect("transferring", "dial agent to the gate", phase="recall")
+    story.expect_command("remove-1", "accepted", "done").expect_command("transfer-1", "accepted", "failed")
 
 
 def test_customer_who_is_removed_ends_a_transfer():

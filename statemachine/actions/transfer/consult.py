@@ -3,7 +3,7 @@
 from conferral.statemachine.actions.participants import request_hold, request_unhold, unhold_all
 from conferral.statemachine.actions.reports import begin_step, report_step
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Complete, Event, StageOverdue, Swap
+from conferral.statemachine.events import Complete, Event, Remove, StageOverdue, Swap
 from conferral.statemachine.session import CUSTOMER, TARGET
 from conferral.statemachine.states import TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -41,7 +41,7 @@ def finish_merge(draft: Draft, _event: Event) -> None:
     draft.change_transfer(status=TransferStatus.MERGED)
 
 
-def complete_queued(draft: Draft, event: Complete) -> None:
+def complete_queued(draft: Draft, event: Complete | Remove) -> None:
     """Release the agent as soon as the conversion is done."""
     begin_step(draft, event)
     draft.change_transfer(releases_agent=True)
