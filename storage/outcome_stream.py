@@ -1,4 +1,4 @@
-"""Outcome stream for other systems: one entry per finished transfer and per ended session. Their retention."""
+"""Outcome stream for other systems: one entry per finished transfer and per ended session."""
 
 from typing import Any
 
@@ -67,17 +67,3 @@ def _encode_attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
 def _seconds_between(start_ms: int, end_ms: int) -> float:
     """Return the seconds between two times, to the millisecond; never negative, even across different clocks."""
     return max(0, end_ms - start_ms) / 1000
-
-
-#: Interval between trims, seconds.
-TRIM_EVERY_S = 60.0
-
-
-async def trim(client: Client, keys: Keys, now_ms: int, ttl_s: int) -> None:
-    """Remove outcomes and dead letters older than the limit, approximately: Redis removes whole nodes of the stream."""
-    oldest = max(0, now_ms - 1000 * ttl_s)
-    with store_errors():
-        pipeline = client.pipeline()
-        for stream in (keys.outcomes, keys.dead):
-            pipeline.xtrim(stream, minid=oldest, approximate=True)
-        await pipeline.execute()

@@ -16,7 +16,7 @@ from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
-from conferral.storage import config, outcome_stream
+from conferral.storage import config, retention
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
@@ -236,10 +236,13 @@ class Worker:
                 if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
                     registered_s = self._clock.monotonic_s()
                     await process_registry.register(client, keys, replace(self._process, stats=stats_of(self.metrics)))
-                if self._clock.monotonic_s() - trimmed_s >= outcome_stream.TRIM_EVERY_S:
+                if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
                     now_ms = self._store_clock.store_now_ms()
-                    await outcome_stream.trim(client, keys, now_ms, self._settings.outcomes_ttl_s)
+                    outcomes_ttl_s, session_ttl_s = self._settings.outcomes_ttl_s, self._settings.session_ttl_s
+                    await retention.trim(
+                        client, keys, now_ms, outcomes_ttl_s=outcomes_ttl_s, session_ttl_s=session_ttl_s
+                    )
             except StoreError as error:
                 log_unreachable(error, task="config")
             await pause(stop, CONFIG_CHECK_EVERY_S)

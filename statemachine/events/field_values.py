@@ -39,7 +39,7 @@ _HTTP_URL = (
 )
 #: Names that parties get automatically, the latter with a number appended.
 _RESERVED = (CUSTOMER, AGENT, TARGET, SUPERVISOR)
-_RESERVED_WITH_NUMBER = (AGENT, "guest")
+_RESERVED_WITH_NUMBER = (AGENT, SUPERVISOR, "guest")
 
 
 def join_words(words: Sequence[str], conjunction: str) -> str:

@@ -45,8 +45,9 @@ local at_ms = tonumber(redis.call('HGET', lease, 'at') or '0')
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', lease, '')
 redis.call('HSET', lease, 'holder', taken, 'until', tostring(now_ms + duration_ms))
+redis.call('HSETNX', lease, 'commit', '0')
 if connection ~= '' then redis.call('HSET', lease, 'connection', taken .. ' ' .. connection) end
-local commit = redis.call('HGET', lease, 'commit') or '0'
+local commit = redis.call('HGET', lease, 'commit')
 local info = redis.pcall('INFO', 'server')
 if type(info) ~= 'string' then info = '' end
 local server = string.match(info, 'run_id:(%w+)') or ''

@@ -40,7 +40,8 @@ def test_each_command_is_taken_with_what_it_needs(name):
 
 NEW_NAME = (
     "party must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _, or -, and no phone "
-    "number; reserved: customer, agent, target, supervisor, agent-NUMBER, guest-NUMBER, and all that begin with target-"
+    "number; reserved: customer, agent, target, supervisor, agent-NUMBER, supervisor-NUMBER, guest-NUMBER, and all that "
+    "begin with target-"
 )
 ANNOUNCE = {"type": "announce", "session": "s"}
 ONE_OF_TWO = "announce needs one of the fields url and say, and not both"
@@ -53,8 +54,8 @@ NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
 @each("fields, words", [
     ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
-        "agent", "customer", "target", "supervisor", "agent-1", "target-12", "target-bob", "guest-1", "Lawyer", "1st",
-        "a" * 33, "a b", "a\n", NUMBER, "bob14155550123", "bob-415-555-0123", "x_4155550",
+        "agent", "customer", "target", "supervisor", "agent-1", "supervisor-1", "target-12", "target-bob", "guest-1",
+        "Lawyer", "1st", "a" * 33, "a b", "a\n", NUMBER, "bob14155550123", "bob-415-555-0123", "x_4155550",
     )),
     ({**ADD, "to": f"{NUMBER},client:a"}, "to must be one destination"),
     ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),

@@ -350,7 +350,7 @@ async def test_lease_of_no_partition_has_no_time(client, clock):
     lease = await take(client, clock, "one")
     await leases.renew(client, lease, clock)
     await leases.release(client, lease)
-    assert set(await client.hkeys(KEY)) == {b"holder", b"until"}
+    assert set(await client.hkeys(KEY)) == {b"holder", b"until", b"commit"}
 
 
 async def test_standings_are_read_in_one_go_and_senseless_ones_left_to_take(client, clock):

@@ -16,7 +16,7 @@ from conferral.storage.codecs.effect_codec import (
 )
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.outcome_stream import encode_outcome, trim
+from conferral.storage.outcome_stream import encode_outcome
 from conferral.storage.partition.partition_store import PartitionStore
 
 START_MS = 1_795_165_380_000
@@ -133,20 +133,6 @@ async def test_stream_of_outcomes_is_bounded(client, keys):
         await access.finish_write(0, PublishOutcome(SESSION), session_ttl_s=60)
     # About: whole pieces of the stream are cut off, of 100 entries each.
     assert 100 <= await client.xlen(keys.outcomes) <= 200
-
-
-@pytest.mark.redis
-async def test_outcomes_and_dead_letters_are_kept_for_so_long(client, keys):
-    day_ms = 86_400_000
-    for stream in (keys.outcomes, keys.dead):
-        for number in range(400):
-            await client.xadd(stream, {"id": "x"}, id=f"{(number + 1) * day_ms}-0")
-    await trim(client, keys, 400 * day_ms, 100 * 86_400)
-    for stream in (keys.outcomes, keys.dead):
-        # About: whole pieces of the stream are cut off, of 100 entries each.
-        assert 100 <= await client.xlen(stream) <= 201
-    await trim(client, keys, 10 * day_ms, 100 * 86_400)
-    assert await client.xlen(keys.dead) >= 100
 
 
 @pytest.mark.redis

@@ -1,0 +1,28 @@
+"""What is older than its limit is removed, also where nothing else happens."""
+
+import pytest
+
+from conferral.storage.retention import trim
+
+pytestmark = [pytest.mark.redis]
+DAY_MS, DAY_S = 86_400_000, 86_400
+
+
+async def test_outcomes_and_dead_letters_are_kept_for_so_long(client, keys):
+    for stream in (keys.outcomes, keys.dead):
+        for number in range(400):
+            await client.xadd(stream, {"id": "x"}, id=f"{(number + 1) * DAY_MS}-0")
+    await trim(client, keys, 400 * DAY_MS, outcomes_ttl_s=100 * DAY_S, session_ttl_s=DAY_S)
+    for stream in (keys.outcomes, keys.dead):
+        # About: whole pieces of the stream are cut off, of 100 entries each.
+        assert 100 <= await client.xlen(stream) <= 201
+    await trim(client, keys, 10 * DAY_MS, outcomes_ttl_s=100 * DAY_S, session_ttl_s=DAY_S)
+    assert await client.xlen(keys.dead) >= 100
+
+
+async def test_ended_sessions_leave_the_index_of_a_quiet_partition(client, keys):
+    for partition in range(keys.partitions):
+        await client.zadd(keys.ended(partition), {"old": 8 * DAY_MS, "recent": 9 * DAY_MS + 1})
+    await trim(client, keys, 10 * DAY_MS, outcomes_ttl_s=100 * DAY_S, session_ttl_s=DAY_S)
+    for partition in range(keys.partitions):
+        assert await client.zrange(keys.ended(partition), 0, -1) == [b"recent"]
