@@ -13,9 +13,7 @@ async def test_sessions_of_a_silent_node_take_no_turn_of_others(store, monkeypat
     redis, gate = RedisAccess(store, "conferral"), asyncio.Event()
     reader = await redis.reader()
     monkeypatch.setattr(reader, "node_of_session", lambda session_id: session_id)
-    silent = [
-        asyncio.create_task(redis.run(lambda _reader: gate.wait(), "silent")) for _ in range(2 * CONCURRENT_MAX)
-    ]
+    silent = [asyncio.create_task(redis.run(lambda _reader: gate.wait(), "silent")) for _ in range(2 * CONCURRENT_MAX)]
 
     assert await redis.run(lambda reader: reader.exists("other"), "other") is False
     assert await redis.run(lambda reader: reader.live_ids()) == []

@@ -114,7 +114,8 @@ def test_agent_who_is_removed_while_it_converts_for_a_transfer_has_handed_over()
 
 
 def test_agent_who_is_removed_while_it_converts_for_a_park_is_hung_up():
-    ordering(Scenario().answered).convert().command(Park, "park-1").remove("agent").expect("converting", "hang up agent")
+    story = ordering(Scenario().answered).convert().command(Park, "park-1")
+    story.remove("agent").expect("converting", "hang up agent")
 
 
 # ---- in a conference ---------------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ def test_each_command_is_taken_with_what_it_needs(name):
 
 NEW_NAME = (
     "party must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _, or -, and no phone "
-    "number; reserved: customer, agent, target, supervisor, agent-NUMBER, supervisor-NUMBER, guest-NUMBER, and all that "
-    "begin with target-"
+    "number; reserved: customer, agent, target, supervisor, agent-NUMBER, supervisor-NUMBER, guest-NUMBER, and all "
+    "that begin with target-"
 )
 ANNOUNCE = {"type": "announce", "session": "s"}
 ONE_OF_TWO = "announce needs one of the fields url and say, and not both"
