@@ -14,6 +14,7 @@ import faults_page  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
 import reference_pages  # noqa: E402
+import statemachine_page  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
 from conferral.statemachine import diagram  # noqa: E402
@@ -24,7 +25,9 @@ from conferral.webhooks.api import errors  # noqa: E402
 def _states_page() -> str:
     path = ROOT / "statemachine" / "states.py"
     notes = notes_of(path, "State")
-    return diagram.page({state: notes[state.name] for state in State}, notes_of(path, "TransferStage"))
+    return statemachine_page.statemachine_page(
+        {state: notes[state.name] for state in State}, notes_of(path, "TransferStage")
+    )
 
 
 def _refusals() -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.states import State, TransferStage
 from conferral.storage.keys import Keys
 from tests.docs.generated import ROOT, generated_names, generated_page, load_script
 
@@ -50,6 +51,13 @@ def test_the_page_of_redis_names_every_key():
 
     for key in (keys.commands, keys.dead, keys.workers, keys.config, keys.commands_lease, keys.call("CALLSID")):
         assert f"| `{key}` |" in page
+
+
+def test_the_page_of_the_state_machine_escapes_what_markdown_would_take_for_a_tag_or_a_column():
+    meanings = {stage.name: "waits for <Dial> | `<Dial>`." for stage in TransferStage}
+    page = load_script("statemachine_page").statemachine_page(dict.fromkeys(State, ""), meanings)
+
+    assert "| waits for &lt;Dial&gt; \\| `<Dial>` |" in page
 
 
 def test_the_page_of_log_events_says_what_each_event_means():

@@ -362,10 +362,3 @@ def test_the_table_is_small_enough_to_be_read():
 def test_no_opening_equals_a_stage_of_a_transfer() -> None:
     # Members of two `StrEnum` classes are equal if their text is.
     assert not {*Opening} & {*TransferStage}
-
-
-def test_page_escapes_what_markdown_would_take_for_a_tag_or_a_column():
-    meanings = {stage.name: "waits for <Dial> | `<Dial>`." for stage in TransferStage}
-    page = diagram.page(dict.fromkeys(State, ""), meanings)
-
-    assert "| waits for &lt;Dial&gt; \\| `<Dial>` |" in page
