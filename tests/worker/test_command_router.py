@@ -21,7 +21,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.session_lookup import SessionLookup
+from conferral.worker.router.routing_queue import RoutingQueue
 from tests.support.redis_clients import AnyServer, client_of
 
 pytestmark = pytest.mark.redis
@@ -381,7 +381,7 @@ async def test_unknown_session_is_reported_as_not_found(routing):
 
 
 async def test_lone_command_under_its_sessions_own_id_is_routed_without_a_search(routing, monkeypatch):
-    monkeypatch.setattr(SessionLookup, "find", AsyncMock(side_effect=AssertionError))
+    monkeypatch.setattr(RoutingQueue, "_find_session", AsyncMock(side_effect=AssertionError))
     await routing.know(TRANSFER["session"])
     await routing.give(**TRANSFER)
     assert [event.name for event in await routing.events()] == ["transfer"]

@@ -28,14 +28,13 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.commands.command_stream import Routed, route_at_once
 from conferral.storage.connection.client import Client, is_cluster, store_errors
-from conferral.storage.connection.node_limits import NodeLimits
+from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
-from conferral.worker.router.session_lookup import SessionLookup
 
 log = structlog.get_logger()
 
@@ -79,7 +78,6 @@ class RoutingQueue:
         self._conference_names = conference_names
         self._caller_ids = caller_ids
         self._limits = NodeLimits(client, NODE_CONCURRENCY_MAX)
-        self._sessions = SessionLookup(client, keys, self._node_permit)
         #: Tasks by the command's entry id.
         self.in_progress: dict[str, asyncio.Task[None]] = {}
         #: The newest command per session, under every known name of the session, and per command id.
@@ -159,12 +157,14 @@ class RoutingQueue:
             self._logged_at_s = now_s
             log_unreachable(error, task="router")
 
+    # ---- sessions that commands name -----------------------------------------------------------------------------
+
     async def _find_sessions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the sessions that the references name, as far as Redis answers in time."""
         lookups = {
             name: asyncio.get_running_loop().create_task(self._session_named(name))
             for name in names
-            if not any(self._limits.is_slow(key, BATCH_WAIT_S) for key in self._sessions.keys_of(name))
+            if not any(self._limits.is_slow(key, BATCH_WAIT_S) for key in self._lookup_keys(name))
         }
         if not lookups:
             return {}
@@ -177,8 +177,36 @@ class RoutingQueue:
     async def _session_named(self, name: str) -> str:
         """Return the session that a reference names; a reference that can't be looked up keeps its own order."""
         with catch_unexpected():  # routing looks it up again, and reports the error
-            return await self._sessions.find(name) or name
+            return await self._find_session(name) or name
         return name
+
+    async def _find_session(self, reference: str) -> str | None:
+        """Return the session that a command references by its id or by one of its calls."""
+        call, session = self._lookup_keys(reference)
+        if len(grouped_by_node(self._client, (call, session))) == 1:
+            async with self._node_permit(call):
+                pipeline = self._client.pipeline()
+                pipeline.get(call)
+                pipeline.exists(session)
+                of_call, exists = await pipeline.execute()
+        else:
+            of_call, exists = await asyncio.gather(self._get(call), self._exists(session))
+        if of_call is not None:
+            return str(of_call.decode())
+        return reference if exists else None
+
+    def _lookup_keys(self, reference: str) -> tuple[str, str]:
+        """Return the keys that resolve a reference: the call's entry, and the session's own hash."""
+        return self._keys.call(reference), self._keys.session(reference)
+
+    async def _get(self, key: str) -> bytes | None:
+        async with self._node_permit(key):
+            found: bytes | None = await self._client.get(key)
+        return found
+
+    async def _exists(self, key: str) -> bool:
+        async with self._node_permit(key):
+            return bool(await self._client.exists(key))
 
     @asynccontextmanager
     async def _node_permit(self, key: str) -> AsyncIterator[None]:
@@ -244,7 +272,7 @@ class RoutingQueue:
                     await self._caller_ids.check(str(caller_id))
             except BadCommandError as error:
                 # The session logs that a command named a destination that is not allowed.
-                if parsed.event_type is Call or await self._sessions.find(parsed.session) is None:
+                if parsed.event_type is Call or await self._find_session(parsed.session) is None:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
         except BadCommandError as error:
@@ -287,7 +315,7 @@ class RoutingQueue:
         # A value that may be a phone number is not a session id, and must not be stored.
         reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
         session_id, claimed = await asyncio.gather(
-            self._sessions.find(parsed.session), self._claim(command_id, entry, reference)
+            self._find_session(parsed.session), self._claim(command_id, entry, reference)
         )
         if claimed is None:
             return None
@@ -302,7 +330,7 @@ class RoutingQueue:
         is routed again after its session was opened takes the same path as the first time.
         """
         new_id = parsed.session or command_stream.session_id_of(command_id)
-        is_free = await self._sessions.find(new_id) is None
+        is_free = await self._find_session(new_id) is None
         claimed = await self._claim(command_id, entry, new_id if is_free else "")
         if claimed is None:
             return None
@@ -333,7 +361,7 @@ class RoutingQueue:
         """Reject a command that can't be parsed. Its outcome names its session only if there is one."""
         # The text may be anything, such as a token, so it is not stored. A `call` names a session that is yet to come.
         reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
-        session_id = await self._sessions.find(reference) if reference else None
+        session_id = await self._find_session(reference) if reference else None
         if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
             await self._reject(command_id, claimed, reason)
 
