@@ -1,11 +1,10 @@
-"""Error translation: Twilio's responses as Conferral's errors, with a table of the codes that matter.
+"""Error translation: Twilio's responses as Conferral's errors, by status and by the codes that matter.
 
 Only status, code, and Retry-After are kept. Twilio's messages are dropped because they quote phone numbers.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -22,43 +21,16 @@ from conferral.runtime.errors import (
 
 #: The call is not in progress; usually it is over.
 NOT_IN_PROGRESS = 21220
-
-
-@dataclass(frozen=True, slots=True)
-class CodeRow:
-    """One of Twilio's error codes."""
-
-    code: int
-    #: In Conferral's words.
-    meaning: str
-    error: type[ProviderError]
-    #: Where Twilio documents it.
-    source: str
-
-
-#: Codes that decide what to do next, or that operators ask about.
-CODES: tuple[CodeRow, ...] = (
-    CodeRow(20001, "a parameter is wrong", ProviderRefusedError, "Twilio docs, Errors, 20001"),
-    CodeRow(20003, "credentials wrong, or account suspended", ProviderRefusedError, "Twilio docs, Errors, 20003"),
-    CodeRow(20403, "the account may not do this", ProviderRefusedError, "Twilio docs, Errors, 20403"),
-    CodeRow(20404, "no such call, conference, or participant", ProviderGoneError, "Twilio docs, Errors, 20404"),
-    CodeRow(20429, "too many requests, not processed", ProviderBusyError, "Twilio docs, Errors, 20429"),
-    CodeRow(NOT_IN_PROGRESS, "the call is not in progress any more", ProviderGoneError, "Twilio docs, Errors, 21220"),
-    CodeRow(10004, "the account has too many calls at once", ProviderRefusedError, "Twilio docs, Errors, 10004"),
-    CodeRow(86008, "the account has too many calls at once", ProviderRefusedError, "Twilio docs, Errors, 86008"),
-    CodeRow(16001, "the conference has not started", ProviderRefusedError, "Twilio docs, Errors, 16001"),
-    CodeRow(16099, "the conference is not in progress", ProviderRefusedError, "Twilio docs, Errors, 16099"),
-    CodeRow(16021, "the account has too many participants", ProviderRefusedError, "Twilio docs, Errors, 16021"),
-    CodeRow(16022, "the conference does not exist or is over", ProviderGoneError, "Twilio docs, Errors, 16022"),
-    # Labels are never reused, so an earlier copy of the request may have taken effect.
-    CodeRow(16026, "the participant label is in use", OutcomeUnknownError, "Twilio docs, Errors, 16026"),
-    CodeRow(13240, "the coached call is not in the conference", ProviderRefusedError, "Twilio docs, Errors, 13240"),
-    CodeRow(16028, "the coached call is not in the conference", ProviderRefusedError, "Twilio docs, Errors, 16028"),
-    CodeRow(16108, "more than one recording of the call runs", ProviderRefusedError, "Twilio docs, Errors, 16108"),
-    CodeRow(16114, "no time for the recording just now", OutcomeUnknownError, "Twilio docs, Errors, 16114"),
-    CodeRow(16025, "the participant label is in use", ProviderRefusedError, "Twilio docs, Errors, 16025"),
-)  # fmt: skip
-_BY_CODE = {row.code: row for row in CODES}
+#: Codes that do not mean a plain refusal. Source: Twilio docs, "Error and Warning Dictionary".
+_BY_CODE: dict[int, type[ProviderError]] = {
+    NOT_IN_PROGRESS: ProviderGoneError,
+    16022: ProviderGoneError,  # The conference does not exist or is over.
+    20404: ProviderGoneError,  # No such call, conference, or participant.
+    20429: ProviderBusyError,  # Too many requests, not processed.
+    # The participant label is in use. Labels are never reused, so an earlier copy of the request may have taken effect.
+    16026: OutcomeUnknownError,
+    16114: OutcomeUnknownError,  # Twilio can't act on the recording now.
+}
 
 
 def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> ProviderError:
@@ -78,8 +50,7 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
     elif http_status == 429:
         kind = ProviderBusyError
     else:
-        row = _BY_CODE.get(code)
-        kind = row.error if row else ProviderRefusedError
+        kind = _BY_CODE.get(code, ProviderRefusedError)
     return kind(http_status=http_status, code=code, retry_after_s=retry_after_s)
 
 
