@@ -1,6 +1,5 @@
 """Dead letters: list, retry, and drop them, one at a time or all with the same reason."""
 
-import builtins
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,15 +12,8 @@ from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK, Client
 from conferral.storage.keys import Keys
-from conferral.storage.queries.cursors import BadCursorError
-from conferral.storage.queries.dead_letters import (
-    LIMIT_MAX,
-    SCANNED_MAX,
-    DeadLetterStore,
-    is_letter_id,
-    shorten_reason,
-)
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
+from conferral.storage.queries.dead_letters import DeadLetterStore, is_letter_id, shorten_reason
 
 #: Fields whose values are never shown.
 _HIDDEN_FIELDS = frozenset({"call_token", event_codec.PACKED})
@@ -59,15 +51,6 @@ class DeadLetter:
     not_retryable_reason: str
     #: Its fields, with phone numbers masked unless full ones were requested.
     fields: dict[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterPage:
-    """One page of dead letters, newest first."""
-
-    letters: tuple[DeadLetter, ...]
-    #: Opaque cursor of the next page; empty on the last page.
-    cursor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,47 +99,28 @@ class DeadLetters:
         """Return the number of dead letters."""
         return await self._store.count()
 
-    async def list(self, limit: int = 50, cursor: str = "", reason: str = "", *, full: bool = False) -> DeadLetterPage:
-        """Return one page, newest first. Only an empty cursor marks the last page: with a reason, a page may be empty.
+    async def newest(self, limit: int, reason: str = "", *, full: bool = False) -> tuple[DeadLetter, ...]:
+        """Return the newest letters.
 
         Args:
-            cursor: From the previous page; empty for the first.
+            limit: How many at most (count).
             reason: Only letters with this reason; empty for all.
-
-        Raises:
-            BadCursorError: the cursor is invalid.
         """
-        if not 1 <= limit <= LIMIT_MAX:
-            raise ValueError(f"limit must be 1 to {LIMIT_MAX}")
-        if cursor and not is_letter_id(cursor):
-            raise BadCursorError
         reason = shorten_reason(reason)
         found: list[DeadLetter] = []
-        scanned, last = 0, ""
-        most = SCANNED_MAX if reason else limit + 1
-        async for letter in self._store.newest_first(cursor, limit=most):
-            if len(found) == limit:
-                return DeadLetterPage(tuple(found), last)
-            scanned, last = scanned + 1, letter.letter_id
+        async for letter in self._store.newest_first(CHUNK if reason else min(limit, CHUNK)):
             if reason in ("", letter.reason):
                 found.append(self._displayed(letter, full=full))
-        return DeadLetterPage(tuple(found), last if scanned == most else "")
-
-    async def newest(self, limit: int, reason: str = "", *, full: bool = False) -> tuple[DeadLetter, ...]:
-        """Return the newest letters, as many pages as it takes; arguments are those of `list`."""
-        page = await self.list(limit, "", reason, full=full)
-        found = page.letters
-        while page.cursor and len(found) < limit:
-            page = await self.list(limit - len(found), page.cursor, reason, full=full)
-            found += page.letters
-        return found
+            if len(found) == limit:
+                break
+        return tuple(found)
 
     async def find(self, letter_id: str, *, full: bool = False) -> DeadLetter | None:
         """Return a dead letter; None if there is none with this id."""
         found = await self._store.get([letter_id]) if is_letter_id(letter_id) else {}
         return self._displayed(found[letter_id], full=full) if letter_id in found else None
 
-    async def groups(self) -> builtins.list[ReasonGroup]:
+    async def groups(self) -> list[ReasonGroup]:
         """Return the reasons with their counts, most frequent first. Reads all dead letters."""
         counted: Counter[str] = Counter()
         retryable: Counter[str] = Counter()
@@ -207,7 +171,7 @@ class DeadLetters:
         """Delete all dead letters, or all with one reason. Arguments and errors are those of `retry_all`."""
         return await self.drop(await self._ids_with_reason(reason, count))
 
-    async def _ids_with_reason(self, reason: str, count: int | None) -> builtins.list[str]:
+    async def _ids_with_reason(self, reason: str, count: int | None) -> list[str]:
         letters, reason = self._store.newest_first(), shorten_reason(reason)
         found = [letter.letter_id async for letter in letters if reason in ("", letter.reason)]
         if count is not None and count != len(found):

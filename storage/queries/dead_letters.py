@@ -18,10 +18,6 @@ from conferral.storage.connection.client import CHUNK, Client, run_each, store_e
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 
-#: Maximum letters per page, count.
-LIMIT_MAX = 500
-#: Letters scanned per page, count: if few have the reason, the page stays short.
-SCANNED_MAX = 2_000
 #: How long a reopened command is locked for the client that reopened it, milliseconds: the entry is appended right
 #: after. If that client dies in between, any other may retry after this time.
 REOPEN_LOCK_MS = 10_000
@@ -79,24 +75,21 @@ class DeadLetterStore:
         with store_errors():
             return int(await self._client.xlen(self._keys.dead))
 
-    async def newest_first(self, before: str = "", *, limit: int | None = None) -> AsyncIterator[DeadLetter]:
-        """Yield letters, newest first.
+    async def newest_first(self, chunk: int = CHUNK) -> AsyncIterator[DeadLetter]:
+        """Yield all letters, newest first.
 
         Args:
-            before: Start after this id; empty for the newest.
-            limit: Maximum number of letters (count); None for all.
+            chunk: How many to read at a time (count).
         """
-        left = limit
-        while left is None or left > 0:
-            count = CHUNK if left is None else min(CHUNK, left)
+        start = "+"
+        while True:
             with store_errors():
-                found = await self._client.xrevrange(self._keys.dead, f"({before}" if before else "+", "-", count=count)
+                found = await self._client.xrevrange(self._keys.dead, start, "-", count=chunk)
             for letter_id, fields in found:
                 yield _letter(letter_id, fields or {})
-            if len(found) < count:
+            if len(found) < chunk:
                 return
-            before = found[-1][0].decode()
-            left = None if left is None else left - count
+            start = f"({found[-1][0].decode()}"
 
     async def get(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
         """Return letters by id; unknown and malformed ids are left out."""

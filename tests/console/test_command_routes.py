@@ -190,7 +190,7 @@ async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, r
 
 
 async def test_a_letter_behind_thousands_with_other_reasons_is_shown(console, redis, monkeypatch):
-    monkeypatch.setattr(dead_letters, "SCANNED_MAX", 2)
+    monkeypatch.setattr(dead_letters, "CHUNK", 2)
     for reason in ("rare", *["odd"] * 5):
         dead_letter(redis, reason, type="end")
 

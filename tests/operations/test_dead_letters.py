@@ -1,15 +1,15 @@
-"""Dead letters as people see them: in pages, by reason, without anyone's number; all of a reason only as confirmed."""
+"""Dead letters as people see them: newest first, without anyone's number; all of a reason only as confirmed."""
 
 import asyncio
 
 import pytest
 
+from conferral.operations import dead_letters
 from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonGroup
 from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from conferral.storage.queries.cursors import BadCursorError
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
 pytestmark = pytest.mark.redis
@@ -38,7 +38,7 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     sid, token = "CA" + "12" * 16, "secret"
     given = {"type": "transfer", "session": sid, "to": NUMBER, "call_token": token, "at": "2026-11-20T08:24:07.123Z"}
     await put_letter(client, 5, "odd", **given, big="x" * 600)
-    (letter,) = (await letters.list()).letters
+    (letter,) = await letters.newest(50)
     assert (letter.id, letter.at_ms, letter.entry_id, letter.source) == ("5-0", 5, "5-7", "commands")
     assert (letter.type, letter.session, letter.reason, letter.not_retryable_reason) == ("transfer", sid, "odd", "")
     assert letter.fields["to"] == "+…23"
@@ -46,14 +46,14 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     assert len(letter.fields["big"]) == 501
     assert "call_token" not in letter.fields
     assert NUMBER not in repr(letter)
-    (whole,) = (await letters.list(full=True)).letters
+    (whole,) = await letters.newest(50, full=True)
     assert whole.fields["to"] == NUMBER
 
 
 async def test_command_id_is_shown_whole_whatever_digits_it_has(client, letters):
     await put_letter(client, 5, "odd", id="c-1234567890ab12345678", token="night-2026-11-22", to="c-1234567890")
     await put_letter(client, 6, "odd", id="14155550123", token="call 14155550123")
-    without, one = (await letters.list()).letters
+    without, one = await letters.newest(50)
     assert (one.fields["id"], one.fields["token"]) == ("c-1234567890ab12345678", "night-2026-11-22")
     assert one.fields["to"] == "c-…90"
     assert "4155550123" not in str(without.fields)
@@ -67,7 +67,7 @@ async def test_packed_event_is_shown_by_field_and_never_whole(client, letters):
     fields = event_codec.encode(event)
     await put_letter(client, 1, "odd", **fields)
     await put_letter(client, 2, "odd", **{**fields, "type": "call_of_tomorrow"})
-    unknown, known = (await letters.list(full=True)).letters
+    unknown, known = await letters.newest(50, full=True)
     assert known.fields["customer_address"] == NUMBER
     for letter in (known, unknown):
         assert letter.fields["session"] == "s"
@@ -86,7 +86,7 @@ async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
 
     assert (len(cut), groups) == (500, {cut: 2, "a" * 500: 1})
     for asked in (cut, "a" * 777):
-        assert [(one.id, one.reason) for one in (await letters.list(reason=asked)).letters] == [
+        assert [(one.id, one.reason) for one in await letters.newest(50, asked)] == [
             ("2-0", cut),
             ("1-0", cut),
         ]
@@ -109,8 +109,8 @@ async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
 async def test_numbers_are_cut_however_they_are_written(client, letters, value, shown):
     await put_letter(client, 1, "odd", said=value, type=value, **{value: "x"})
 
-    (letter,) = (await letters.list()).letters
-    (whole,) = (await letters.list(full=True)).letters
+    (letter,) = await letters.newest(50)
+    (whole,) = await letters.newest(50, full=True)
 
     assert (letter.fields["said"], letter.type) == (shown, shown)
     assert shown in letter.fields
@@ -123,33 +123,33 @@ async def test_numbers_are_cut_however_they_are_written(client, letters, value, 
 )
 async def test_session_named_by_a_number_is_shown_by_its_last_digits(client, letters, named, shown):
     await put_letter(client, 1, "missing field type", session=named)
-    assert (await letters.list()).letters[0].session == (shown or named)
-    assert (await letters.list(full=True)).letters[0].session == named
+    assert (await letters.newest(1))[0].session == (shown or named)
+    assert (await letters.newest(1, full=True))[0].session == named
 
 
 async def test_source_is_shown_as_a_partition_or_verbatim(client, letters):
     await put_letter(client, 1, "odd", stream=KEYS.events(3))
     await put_letter(client, 2, "odd", stream="else\x1b[31m")
-    assert [one.source for one in (await letters.list()).letters] == ["else\x1b[31m", "partition 3"]
+    assert [one.source for one in await letters.newest(50)] == ["else\x1b[31m", "partition 3"]
 
 
-async def test_pages_and_reasons(client, letters):
+async def test_newest_are_listed_in_order_and_by_reason(client, letters):
     for number in range(1, 8):
         await put_letter(client, number, "rare" if number in (2, 5) else "odd", type="end", session="s")
     assert await letters.groups() == [ReasonGroup("odd", 5, 5), ReasonGroup("rare", 2, 2)]
-    first = await letters.list(3)
-    assert [one.at_ms for one in first.letters] == [7, 6, 5]
-    second = await letters.list(4, first.cursor)
-    assert [one.at_ms for one in second.letters] == [4, 3, 2, 1]
-    assert second.cursor == ""
-    of_reason = await letters.list(1, reason="rare")
-    assert [one.at_ms for one in of_reason.letters] == [5]
-    rest = await letters.list(1, of_reason.cursor, "rare")
-    assert [one.at_ms for one in rest.letters] == [2]
-    nothing = await letters.list(1, rest.cursor, "rare")
-    assert (nothing.letters, nothing.cursor) == ((), "")
-    with pytest.raises(BadCursorError):
-        await letters.list(cursor="nonsense")
+    assert [one.at_ms for one in await letters.newest(3)] == [7, 6, 5]
+    assert [one.at_ms for one in await letters.newest(1, "rare")] == [5]
+    assert [one.at_ms for one in await letters.newest(3, "rare")] == [5, 2]
+    assert await letters.newest(3, "unknown") == ()
+
+
+async def test_more_letters_are_listed_than_one_request_reads(client, letters, monkeypatch):
+    monkeypatch.setattr(dead_letters, "CHUNK", 2)
+    for number in range(1, 8):
+        await put_letter(client, number, "rare" if number == 1 else "odd")
+    assert [one.at_ms for one in await letters.newest(5)] == [7, 6, 5, 4, 3]
+    assert [one.at_ms for one in await letters.newest(8)] == [7, 6, 5, 4, 3, 2, 1]
+    assert [one.at_ms for one in await letters.newest(5, "rare")] == [1]
 
 
 async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
@@ -215,7 +215,7 @@ async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(c
 
     fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
     await dead_letter(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "five workers died over it")
-    (letter,) = (await letters.list()).letters
+    (letter,) = await letters.newest(50)
     assert letter.reason == "five workers died over it"
     done = await letters.retry_all()
     assert done.done == 0
