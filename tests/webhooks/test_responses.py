@@ -10,17 +10,19 @@ from unittest.mock import AsyncMock
 import pytest
 from aiohttp import web
 
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallReceived
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.errors import NO_ANSWER
+from conferral.storage.keys import Keys
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks import app, server
-from conferral.webhooks.api.commands import ApiCommands
+from conferral.webhooks.api.handlers import Handlers
 from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
 from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.dependencies import Dependencies
@@ -232,9 +234,9 @@ def test_connection_is_closed_instead_of_reading_the_rest_of_a_body(
 
 @pytest.mark.parametrize(("waiting", "wait_s"), [(499, 30.0), (500, 0)])
 async def test_five_hundred_requests_may_wait_for_an_outcome(waiting: int, wait_s: float) -> None:
-    commands = ApiCommands(NOTHING, NOTHING)
-    commands._waiting = waiting
-    commands._submitter = SimpleNamespace(wait_for_outcome=AsyncMock(return_value=None))  # type: ignore[assignment]
-    assert await commands.wait_for_outcome(NOTHING, 30.0, lambda: False) is None
-    assert commands._submitter.wait_for_outcome.call_args.args[1] == wait_s  # type: ignore[attr-defined]
-    assert commands._waiting == waiting
+    handlers = Handlers(settings(), NOTHING, NOTHING, Keys("conferral", 4), SystemClock())
+    handlers._waiting = waiting
+    handlers._submitter = SimpleNamespace(wait_for_outcome=AsyncMock(return_value=None))  # type: ignore[assignment]
+    assert await handlers._wait_for_outcome(NOTHING, 30.0, lambda: False) is None
+    assert handlers._submitter.wait_for_outcome.call_args.args[1] == wait_s  # type: ignore[attr-defined]
+    assert handlers._waiting == waiting

@@ -45,8 +45,7 @@ def add_api(
             by the caller, after the application.
     """
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
-    routes_handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)
-    handlers = routes_handlers.by_name()
+    handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)
     bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
@@ -55,14 +54,14 @@ def add_api(
     # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, routes in paths.items():
-            answers = {method: (route, handlers[route.name]) for method, route in routes.items()}
+            answers = {method: (route, getattr(handlers, route.name)) for method, route in routes.items()}
             # Accept any text between two slashes; the handler rejects invalid ids.
             pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
             app.router.add_route(hdrs.METH_ANY, prefix + pattern, _make_handler(path, answers, bearer, metrics, clock))
     app.middlewares.append(_answer_unmatched)
 
     async def stop_waiting(_app: web.Application) -> None:
-        routes_handlers.commands.stop_waiting()
+        handlers.stop_waiting()
 
     async def close(_app: web.Application) -> None:
         await limiter.close()

@@ -7,10 +7,15 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from conferral.operations.http_commands import parse_command
+import conferral.statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
+from conferral.operations import http_commands
+from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
@@ -23,9 +28,11 @@ from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import LogEntry
 from conferral.webhooks.api import asyncapi, models, openapi
 from conferral.webhooks.api.access_tokens import issue_token
-from conferral.webhooks.api.commands import ApiCommands
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import KEY_HEADER, is_id
+
+#: Requests that may wait for an outcome at the same time (count); others are answered at once.
+WAITERS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +58,24 @@ Handler = Callable[[ApiRequest], Awaitable[web.Response]]
 
 
 class Handlers:
-    """Answers requests; each row of the route table names one method."""
+    """Answers requests; each route of the API has the name of its method."""
 
     def __init__(
         self, settings: ServiceSettings, reader: SessionQueries, limiter: RedisLimiter, keys: Keys, clock: Clock
     ) -> None:
         self._reader = reader
         self._limiter = limiter
-        self.commands = ApiCommands(reader, limiter)
+        self._submitter = CommandSubmitter(reader, limiter, _log_unreachable)
+        self._waiting = 0
+        self._is_closing = False
         self._settings = settings
         self._clock = clock
         self._openapi = openapi.document(settings.public_url)
         self._asyncapi = asyncapi.document(keys)
 
-    def by_name(self) -> dict[str, Handler]:
-        """Return the handlers by route name."""
-        return {
-            "call": self.call,
-            "list_sessions": self.list_sessions,
-            "show_session": self.show_session,
-            "show_log": self.show_log,
-            "submit_command": self.submit_command,
-            "show_command": self.show_command,
-            "make_token": self.make_token,
-            "describe_http": self.describe_http,
-            "describe_streams": self.describe_streams,
-        }
+    def stop_waiting(self) -> None:
+        """Answer all requests that wait for an outcome now, or at their next poll."""
+        self._is_closing = True
 
     # ---- sessions ------------------------------------------------------------------------------------------------
 
@@ -115,7 +114,7 @@ class Handlers:
         if request.body.get("type", "call") != "call":
             raise RequestError(ErrorType.INVALID, "type must be call: POST other commands to /sessions/ID/commands")
         model = _parsed_command(request, type="call")
-        command = await self.commands.submit(model)
+        command = await http_commands.submit_command(self._submitter, model)
         session_id = command.session or command_stream.session_id_of(command.command_id)
         return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
@@ -129,26 +128,46 @@ class Handlers:
         if request.body.get("type") == "call":
             raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
         model = _parsed_command(request, session=named)
-        command = await self.commands.submit(model)
+        command = await http_commands.submit_command(self._submitter, model)
         if not request.query["wait"]:
             return _response(202, models.CommandAccepted(command=command.command_id))
-        outcome = await self.commands.wait_for_outcome(command, request.query["wait"], request.is_gone)
+        outcome = await self._wait_for_outcome(command, request.query["wait"], request.is_gone)
         if outcome is None or not outcome.is_final:
             return _response(202, models.CommandAccepted(command=command.command_id))
         if outcome.status == CommandStatus.REJECTED:
             raise RequestError(
-                ErrorType.REJECTED, outcome.reason, await self.commands.allowed_commands(outcome.session or named)
+                ErrorType.REJECTED, outcome.reason, await self._submitter.allowed_commands(outcome.session or named)
             )
         return _response(200, _outcome(outcome))
 
     async def show_command(self, request: ApiRequest) -> web.Response:
         """Show a command's outcome."""
         named = request.path["command"]
-        found = await self.commands.find_outcome(named) if is_id(named) else None
-        if found is None:
+        found = await self._submitter.find_outcome(named) if is_id(named) else None
+        if found is None or not found.exists:
             shown = command_stream.safe_id(named) if is_id(named) else "with this id"
             raise RequestError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
         return _response(200, _outcome(found))
+
+    async def _wait_for_outcome(
+        self, command: SubmittedCommand, wait_s: float, is_gone: Callable[[], bool]
+    ) -> command_stream.CommandOutcome | None:
+        """Return a command's outcome once it is final or the time is up; None if Redis is unreachable.
+
+        Raise RequestError if the id belongs to another command.
+        """
+        if self._waiting >= WAITERS_MAX:
+            wait_s = 0
+        self._waiting += 1
+        try:
+            return await self._submitter.wait_for_outcome(command, wait_s, lambda: self._is_closing or is_gone())
+        except StoreUnreachableError as error:
+            _log_unreachable(error)
+            return None
+        except CommandIdConflict as error:
+            raise RequestError(ErrorType.ID_CONFLICT, error.reason) from None
+        finally:
+            self._waiting -= 1
 
     # ---- other resources -----------------------------------------------------------------------------------------
 
@@ -163,6 +182,11 @@ class Handlers:
     async def describe_streams(self, _request: ApiRequest) -> web.Response:
         """Describe the Redis streams."""
         return _response(200, self._asyncapi)
+
+
+def _log_unreachable(error: StoreError) -> None:
+    """Log an outage; the command is published, only its outcome can't be read now."""
+    log_unreachable(error, task="api")
 
 
 def _response(status: int, content: BaseModel | dict[str, Any]) -> web.Response:
@@ -180,7 +204,7 @@ def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
         if fields.get("id", "") not in ("", request.key):
             raise RequestError(ErrorType.INVALID, f"id and the header {KEY_HEADER} differ; send only one")
         fields["id"] = request.key
-    return parse_command(fields)
+    return http_commands.parse_command(fields)
 
 
 def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:

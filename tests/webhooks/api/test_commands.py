@@ -6,12 +6,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from conferral.operations.command_submission import CommandSubmitter
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import Phase, State
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
-from conferral.webhooks.api import commands
+from conferral.webhooks.api import handlers
 from tests.webhooks.api.api_helpers import (
     ALICE,
     BEARER,
@@ -386,7 +387,7 @@ async def test_process_shutdown_releases_waiting_requests(api, store):
 
 @pytest.mark.usefixtures("bridged")
 async def test_requests_beyond_the_waiter_limit_return_at_once(api, store, monkeypatch):
-    monkeypatch.setattr(commands, "WAITERS_MAX", 1)
+    monkeypatch.setattr(handlers, "WAITERS_MAX", 1)
     waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
     await eventually(lambda: take_up(store))
 
@@ -399,13 +400,13 @@ async def test_requests_beyond_the_waiter_limit_return_at_once(api, store, monke
 @pytest.mark.usefixtures("bridged")
 async def test_wait_for_outcome_stops_when_the_client_disconnects(store, metrics, monkeypatch):
     over = asyncio.Event()
-    wait_for_outcome = commands.ApiCommands.wait_for_outcome
+    wait_for_outcome = CommandSubmitter.wait_for_outcome
 
     async def noted(self, *arguments):
         await wait_for_outcome(self, *arguments)
         over.set()
 
-    monkeypatch.setattr(commands.ApiCommands, "wait_for_outcome", noted)
+    monkeypatch.setattr(CommandSubmitter, "wait_for_outcome", noted)
     # As the process serves it: a handler outlives its client.
     runner = web.AppRunner(app_of(store, metrics), handler_cancellation=False, shutdown_timeout=0.1)
     await runner.setup()

@@ -6,7 +6,6 @@ import re
 import jsonschema
 import pytest
 
-from conferral.runtime.clock import SystemClock
 from conferral.statemachine.events import CallReceived, EffectFailed
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.machine import step
@@ -96,10 +95,8 @@ def test_every_route_is_described_and_answered_by_its_handler():
         for path, methods in HTTP["paths"].items()
         for method, operation in methods.items()
     }
-    handlers = Handlers(settings(), None, None, KEYS, SystemClock()).by_name()
-
     assert described == {(route.method, route.path, route.name) for route in ROUTES}
-    assert set(handlers) == {route.name for route in ROUTES if route.is_ours}
+    assert all(callable(getattr(Handlers, route.name)) for route in ROUTES if route.is_ours)
 
 
 def test_the_routes_are_those_of_the_contract():
