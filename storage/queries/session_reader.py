@@ -3,6 +3,7 @@
 Lists come in pages, so that neither Redis nor a process holds more at a time than one page needs.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -15,7 +16,6 @@ from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields, int_of
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.connection.node_limits import node_of
-from conferral.storage.connection.partial_reads import run_each_answering
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor, read_cursor, read_log_cursor
 
@@ -62,14 +62,41 @@ class SessionReader:
         self.keys = keys
         #: Whether to leave out the sessions of a cluster's nodes that do not answer, instead of failing.
         self._is_partial = is_partial
-        #: Why a partial reader left out the sessions of nodes, by node.
+        #: Why a partial reader left out the sessions of nodes, by node; it does not ask these again.
         self.silent: dict[str, StoreUnreachableError] = {}
 
     async def _for_each(self, items: Iterable[_I], append_command: Callable[[Any, _I], object]) -> list[Any]:
-        """Run commands for partitions or sessions."""
+        """Run commands for partitions or sessions, as `run_each` does.
+
+        A partial reader runs them node by node, and returns None for the items of silent nodes.
+
+        Raises:
+            StoreUnreachableError: A node did not answer; for a partial reader, no node did.
+            StoreError: Redis refused for good.
+        """
         if not self._is_partial:
             return await run_each(self.client, items, append_command)
-        return await run_each_answering(self.client, items, append_command, self._key_of, self.silent)
+        wanted = list(items)
+        of_node: dict[str, list[int]] = {}
+        for at, item in enumerate(wanted):
+            of_node.setdefault(node_of(self.client, self._key_of(item)), []).append(at)
+        answers: list[Any] = [None] * len(wanted)
+
+        async def run_at(node: str, own: list[int]) -> None:
+            if node in self.silent:
+                return
+            try:
+                found = await run_each(self.client, [wanted[at] for at in own], append_command)
+            except StoreUnreachableError as error:
+                self.silent[node] = error
+                return
+            for at, answer in zip(own, found, strict=True):
+                answers[at] = answer
+
+        await asyncio.gather(*(run_at(node, own) for node, own in of_node.items()))
+        if of_node and of_node.keys() <= self.silent.keys():
+            raise self.silent[next(iter(of_node))]
+        return answers
 
     def _key_of(self, item: int | str) -> str:
         return self.keys.lease(item) if isinstance(item, int) else self.keys.session(item)

@@ -10,9 +10,9 @@ from redis.asyncio.cluster import RedisCluster
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors
-from conferral.storage.connection.partial_reads import run_each_answering
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.redis
@@ -203,16 +203,10 @@ async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_on
         await client.config_set("replica-serve-stale-data", "yes")
 
 
-async def test_nodes_that_answer_are_read(client):
-    await client.set("a", 1)
-    for keys, answers in ((["a", "b"], [b"1", None]), ([], [])):
-        assert await run_each_answering(client, keys, lambda pipeline, key: pipeline.get(key), str, {}) == answers
-
-
 async def test_reading_what_is_on_no_node_that_answers_fails():
     away = make_client("redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnreachableError):
-        await run_each_answering(away, ["a", "b"], lambda pipeline, key: pipeline.get(key), str, {})
+        await SessionReader(away, Keys("test", 4), is_partial=True).live_ids()
     with pytest.raises(StoreUnreachableError):
         await config.check_eviction_policy(away)
     await away.aclose()

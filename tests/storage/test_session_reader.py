@@ -205,6 +205,15 @@ async def test_redis_refusal_is_raised_as_a_store_error(reader, client, keys):
 
 
 @pytest.mark.redis
+async def test_partial_reader_reads_the_nodes_that_answer(client, keys):
+    await add_live(client, keys, "S1", "S2")
+    reader = SessionReader(client, keys, is_partial=True)
+    assert sorted(await reader.live_ids()) == ["S1", "S2"]
+    assert (await reader.read_hashes(["S2", "S0", "S1"])).keys() == {"S1", "S2"}
+    assert await reader.read_hashes([]) == {}
+
+
+@pytest.mark.redis
 async def test_page_shows_no_phone_numbers(reader, client, keys):
     await add_live(client, keys, "S1")
     assert "0123" not in repr(await reader.list_sessions(limit=2))
