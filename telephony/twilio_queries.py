@@ -1,5 +1,6 @@
 """Twilio REST API, reads: of calls, conferences, and recordings, and what verifies an effect before a retry."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -13,7 +14,6 @@ from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES
 from conferral.telephony.http_client import label_requests
 from conferral.telephony.parameters import recording
 from conferral.telephony.parameters.participant import is_label, parse_participant
-from conferral.telephony.redirect_check import RedirectSeen
 from conferral.telephony.rest_requests import gather, if_found, list_page, read_with_retry, text_of
 
 #: SID of a conference, and its participants.
@@ -33,6 +33,16 @@ SEARCH_SLACK = timedelta(seconds=2)
 CONFERENCES_MAX = 20
 #: Twilio's limit of participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
 PARTICIPANTS_MAX = 250
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectSeen:
+    """What a verification of a redirect read."""
+
+    #: Status of the call in Twilio's words; `completed` if Twilio no longer knows the call.
+    call_status: str
+    #: Whether the label or the call is in a live conference of the session.
+    in_conference: bool
 
 
 class TwilioQueries:

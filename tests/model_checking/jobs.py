@@ -22,10 +22,9 @@ from conferral.statemachine.states import State
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
-from conferral.telephony.redirect_check import RedirectResult
 from conferral.worker.executor.job import JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.retry import ExecutorPolicy
-from conferral.worker.executor.verification import AT_MOST_ONCE, CALL_LIST_LAG_S, VERIFIABLE, Verification
+from conferral.worker.executor.verification import AT_MOST_ONCE, CALL_LIST_LAG_S, VERIFIABLE, Verdict, Verification
 from tests.model_checking.canonical_values import NOW_MS, OLD, since
 
 #: After how long a read that shows nothing counts, milliseconds.
@@ -156,18 +155,18 @@ def new(effect: Effect, *, may_be_sent: bool = False) -> Job:
 def after_verification(order: Job, found: Verification, session: Session, ahead: int) -> Job:
     """What verification has shown."""
     match found.verdict:
-        case RedirectResult.HAPPENED if order.is_never_repeated:
+        case Verdict.HAPPENED if order.is_never_repeated:
             return answered(order, unknown(order.effect), ahead)
-        case RedirectResult.HAPPENED:
+        case Verdict.HAPPENED:
             outcome = succeeded(order.effect, found.call_sid, recording_sid=found.recording_sid)
             return answered(order, outcome, ahead)
-        case RedirectResult.GONE:
+        case Verdict.GONE:
             return answered(order, failed(order.effect, ProviderGoneError()), ahead)
-        case RedirectResult.NOT_HAPPENED if call_sid := _gone_call(order.effect, found, session):
+        case Verdict.NOT_HAPPENED if call_sid := _gone_call(order.effect, found, session):
             return answered(order, succeeded(order.effect, call_sid), ahead)
-        case RedirectResult.NOT_HAPPENED:
+        case Verdict.NOT_HAPPENED:
             return order._replace(stage=JobState.UNSENT, since_ms=0, was_verified=False, maybe_done=False)
-        case RedirectResult.WAIT if order.was_verified:
+        case Verdict.WAIT if order.was_verified:
             return answered(order, unknown(order.effect), ahead)  # its time runs out
     return order._replace(was_verified=True)
 

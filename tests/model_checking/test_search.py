@@ -10,8 +10,7 @@ import pytest
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.transfer import Attempt, TransferState
-from conferral.telephony.redirect_check import RedirectResult
-from conferral.worker.executor.verification import Verification
+from conferral.worker.executor.verification import Verdict, Verification
 from tests.model_checking import entry_points
 from tests.model_checking.canonical_values import MOMENTS, digest, flat
 from tests.model_checking.clock_steps import next_due_ms
@@ -54,7 +53,7 @@ def found(begin: Begin, flow: Flow, left: Left, faults: tuple[str, ...]) -> tupl
 
 def test_model_check_finds_a_dial_repeated_without_verification(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing_found(*_args: object) -> Verification:
-        return Verification(RedirectResult.NOT_HAPPENED)
+        return Verification(Verdict.NOT_HAPPENED)
 
     monkeypatch.setattr(entry_points, "verify", nothing_found)
     exploration, finding = found(begin, FLOWS["warm-room"], Left(1, 0, 0, 1), ("unknown",))

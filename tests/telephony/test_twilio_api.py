@@ -19,7 +19,7 @@ from conferral.runtime.errors import (
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, RedirectToUrl
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.telephony.errors import from_status
-from conferral.telephony.redirect_check import RedirectSeen
+from conferral.telephony.twilio_queries import RedirectSeen
 from tests.telephony.scripted_http import FALLBACK, SETUP, Answer, Documents, ScriptedHttp, call, calls_with, page
 
 GONE = from_status(404, 20404)

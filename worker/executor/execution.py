@@ -23,7 +23,6 @@ from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceed
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
-from conferral.telephony.redirect_check import RedirectResult
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.worker.executor import retry
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit
@@ -32,7 +31,7 @@ from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.request_shares import Share
 from conferral.worker.executor.retry import ExecutorPolicy
-from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, verify
+from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
 
@@ -290,21 +289,21 @@ class Execution:
             except TimeoutError:
                 raise OutcomeUnknownError from None
         match found.verdict:
-            case RedirectResult.HAPPENED if found.recording_sid:
+            case Verdict.HAPPENED if found.recording_sid:
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
-            case RedirectResult.HAPPENED if self._is_at_most_once:
+            case Verdict.HAPPENED if self._is_at_most_once:
                 return unknown(self.job.effect)  # a search tells which dial the call belongs to
-            case RedirectResult.HAPPENED:
+            case Verdict.HAPPENED:
                 return await self._succeeded_with_call(found.call_sid)
-            case RedirectResult.GONE:
+            case Verdict.GONE:
                 return failed(self.job.effect, ProviderGoneError())
-            case RedirectResult.NOT_HAPPENED if call_sid := await self._find_ended_call(effect, found.ended_calls):
+            case Verdict.NOT_HAPPENED if call_sid := await self._find_ended_call(effect, found.ended_calls):
                 return await self._succeeded_with_call(call_sid)
-            case RedirectResult.NOT_HAPPENED:
+            case Verdict.NOT_HAPPENED:
                 self._may_have_happened = False
                 self.state = ExecutionState.UNSENT
                 return None
-            case RedirectResult.WAIT:
+            case Verdict.WAIT:
                 if context.policy.verify_interval_s >= self._remaining_s():
                     return self._deadline_exceeded()
                 await context.sleep(context.policy.verify_interval_s)

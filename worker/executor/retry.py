@@ -16,7 +16,6 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.telephony.redirect_check import SETTLE_S
 from conferral.worker.executor.request_shares import Share
 
 #: Minimum timeout of the last request before a deadline: cut shorter, its outcome would be unknown for no reason.
@@ -83,8 +82,9 @@ class ExecutorPolicy:
     reserved_for_endings: int = 8
     #: Interval between two verifications of an effect whose outcome is unknown.
     verify_interval_s: float = 0.5
-    #: See `telephony.redirect_check.SETTLE_S`.
-    settle_s: float = SETTLE_S
+    #: How long Twilio may take from the request until the participant is listed. A call runs its new TwiML within about
+    #: two thirds of a second, and a list may briefly miss a new conference.
+    settle_s: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.reserved_for_endings < self.requests_max:

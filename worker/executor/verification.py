@@ -5,6 +5,7 @@ verification that fails raises `ProviderError`.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from conferral.statemachine.effects import (
     CreateCall,
@@ -14,15 +15,27 @@ from conferral.statemachine.effects import (
     RedirectCall,
     StartRecording,
 )
-from conferral.telephony.redirect_check import RedirectResult, check_redirect
-from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.telephony.twilio_queries import RedirectSeen, TwilioQueries
+
+
+class Verdict(Enum):
+    """Whether a request took effect."""
+
+    HAPPENED = "happened"
+    #: The call is over, so there is nothing to redirect.
+    GONE = "gone"
+    #: Nothing shows it, and enough time has passed: the request may be sent, again or for the first time.
+    NOT_HAPPENED = "not-happened"
+    #: Too early, or the call's status is inconclusive: verify again later.
+    WAIT = "wait"
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The result of a verification."""
 
-    verdict: RedirectResult
+    verdict: Verdict
     #: The call, for a direct dial that took effect.
     call_sid: str = ""
     #: The recording, for one that started.
@@ -58,29 +71,38 @@ async def verify(
     """
     match effect:
         case RedirectCall():
-            return Verification(check_redirect(await twilio.find_redirect(effect), elapsed_s, settle_s))
+            return Verification(_redirect_verdict(await twilio.find_redirect(effect), elapsed_s, settle_s))
         case CreateParticipant():
             call_sid = await twilio.find_dial(effect)
             if call_sid:
-                return Verification(RedirectResult.HAPPENED, call_sid)
-            if _verdict_if_absent(elapsed_s, settle_s) is RedirectResult.WAIT:
-                return Verification(RedirectResult.WAIT)
+                return Verification(Verdict.HAPPENED, call_sid)
+            if _verdict_if_absent(elapsed_s, settle_s) is Verdict.WAIT:
+                return Verification(Verdict.WAIT)
             # A target that was busy, or joined and left, is in no conference any more and would be rung again.
-            return Verification(
-                RedirectResult.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms)
-            )
+            return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms))
         case CreateCall():
             if await twilio.has_dialed_since(effect, sent_since_ms):
-                return Verification(RedirectResult.HAPPENED)
+                return Verification(Verdict.HAPPENED)
             return Verification(_verdict_if_absent(elapsed_s, max(settle_s, CALL_LIST_LAG_S)))
         case StartRecording():
             recording_sid = await twilio.find_recording(effect)
             if recording_sid:
-                return Verification(RedirectResult.HAPPENED, recording_sid=recording_sid)
+                return Verification(Verdict.HAPPENED, recording_sid=recording_sid)
             return Verification(_verdict_if_absent(elapsed_s, settle_s))
     raise TypeError(effect.kind)
 
 
-def _verdict_if_absent(elapsed_s: float, settle_s: float) -> RedirectResult:
+def _redirect_verdict(seen: RedirectSeen, elapsed_s: float, settle_s: float) -> Verdict:
+    """Return the verdict on a redirect. Only the participant shows that it happened: the call is live either way."""
+    if seen.in_conference:
+        return Verdict.HAPPENED
+    if seen.call_status in FINAL_CALL_STATUSES:
+        return Verdict.GONE
+    if seen.call_status == CallStatus.IN_PROGRESS:
+        return _verdict_if_absent(elapsed_s, settle_s)
+    return Verdict.WAIT
+
+
+def _verdict_if_absent(elapsed_s: float, settle_s: float) -> Verdict:
     """Return the verdict for something that a list lacks: a list may miss what is new."""
-    return RedirectResult.NOT_HAPPENED if elapsed_s >= settle_s else RedirectResult.WAIT
+    return Verdict.NOT_HAPPENED if elapsed_s >= settle_s else Verdict.WAIT
