@@ -216,7 +216,8 @@ class SessionReader:
         """Return one page of sessions: live ones in no particular order, then ended ones, newest end first.
 
         A client that reads all pages sees every session that exists throughout; one that ends meanwhile may appear
-        twice. A page may hold fewer items than the limit, even none: only an empty cursor marks the end.
+        twice. A page may hold fewer items than the limit, even none: only an empty cursor marks the end. A full page
+        has one only if more follows.
 
         Args:
             state: Only sessions in this state; None for all.
@@ -228,6 +229,15 @@ class SessionReader:
         """
         _check_limit(limit)
         place = read_cursor(cursor) if cursor else LiveCursor(0, "")
+        page = await self._page(place, state, limit)
+        if page.cursor and len(page.items) == limit:
+            following = await self._page(read_cursor(page.cursor), state, 1)
+            if not following.items and not following.cursor:
+                return Page(page.items)
+        return page
+
+    async def _page(self, place: LiveCursor | EndedCursor, state: State | None, limit: int) -> Page[Fields]:
+        """Return the sessions from a position; the cursor of a full page may be that of the end."""
         found: list[Fields] = []
         if isinstance(place, LiveCursor):
             if state is not State.ENDED:

@@ -93,6 +93,18 @@ async def test_only_sessions_of_a_state_are_listed(reader, client, keys, limit):
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("state, count", [(None, 4), (None, 2), (State.BRIDGED, 3), (State.ENDED, 1)])
+async def test_full_page_is_the_last_one_if_nothing_follows(reader, client, keys, state, count):
+    await add_live(client, keys, *(f"b{n}" for n in range(3)))
+    await add_ended(client, keys, {"e1": 5})
+    page = await reader.list_sessions(state=state, limit=count)
+    assert len(page.items) == count
+    assert bool(page.cursor) is (count == 2)
+    without_ended = await reader.list_sessions(limit=3)
+    assert without_ended.cursor, "the ended ones follow"
+
+
+@pytest.mark.redis
 async def test_page_reads_no_more_sessions_than_its_limit(reader, client, keys, monkeypatch):
     monkeypatch.setattr(session_reader, "CHUNK", 2)
     monkeypatch.setattr(session_reader, "SCANNED_MAX", 4)
