@@ -7,62 +7,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conferral.client.client import Client
-    from conferral.client.handle import Command
-    from conferral.client.models import Attempt, LogEntry, OutcomeRecord, Party, Recording, Session, Transfer
-    from conferral.operations.errors import (
-        CommandError,
-        CommandFailed,
-        CommandPending,
-        CommandRejected,
-        PublishUnconfirmedError,
-        UnknownSession,
-    )
-    from conferral.runtime.errors import ConferralError, SettingsError, StoreError, StoreUnreachableError
+    from conferral.client.client import Client as Client
+    from conferral.client.handle import Command as Command
+    from conferral.client.models import Attempt as Attempt
+    from conferral.client.models import LogEntry as LogEntry
+    from conferral.client.models import OutcomeRecord as OutcomeRecord
+    from conferral.client.models import Party as Party
+    from conferral.client.models import Recording as Recording
+    from conferral.client.models import Session as Session
+    from conferral.client.models import Transfer as Transfer
+    from conferral.operations.errors import CommandError as CommandError
+    from conferral.operations.errors import CommandFailed as CommandFailed
+    from conferral.operations.errors import CommandPending as CommandPending
+    from conferral.operations.errors import CommandRejected as CommandRejected
+    from conferral.operations.errors import PublishUnconfirmedError as PublishUnconfirmedError
+    from conferral.operations.errors import UnknownSession as UnknownSession
+    from conferral.runtime.errors import ConferralError as ConferralError
+    from conferral.runtime.errors import SettingsError as SettingsError
+    from conferral.runtime.errors import StoreError as StoreError
+    from conferral.runtime.errors import StoreUnreachableError as StoreUnreachableError
 
 _MODULES = {
-    "Client": "conferral.client.client",
-    "Command": "conferral.client.handle",
-    **dict.fromkeys(
-        (
-            "CommandError",
-            "CommandFailed",
-            "CommandPending",
-            "CommandRejected",
-            "PublishUnconfirmedError",
-            "UnknownSession",
+    name: module
+    for module, names in {
+        "conferral.client.client": "Client",
+        "conferral.client.handle": "Command",
+        "conferral.client.models": "Attempt LogEntry OutcomeRecord Party Recording Session Transfer",
+        "conferral.operations.errors": (
+            "CommandError CommandFailed CommandPending CommandRejected PublishUnconfirmedError UnknownSession"
         ),
-        "conferral.operations.errors",
-    ),
-    **dict.fromkeys(
-        ("Attempt", "LogEntry", "OutcomeRecord", "Party", "Recording", "Session", "Transfer"), "conferral.client.models"
-    ),
-    **dict.fromkeys(
-        ("ConferralError", "SettingsError", "StoreError", "StoreUnreachableError"), "conferral.runtime.errors"
-    ),
+        "conferral.runtime.errors": "ConferralError SettingsError StoreError StoreUnreachableError",
+    }.items()
+    for name in names.split()
 }
 
-__all__ = (
-    "Attempt",
-    "Client",
-    "Command",
-    "CommandError",
-    "CommandFailed",
-    "CommandPending",
-    "CommandRejected",
-    "ConferralError",
-    "LogEntry",
-    "OutcomeRecord",
-    "Party",
-    "PublishUnconfirmedError",
-    "Recording",
-    "Session",
-    "SettingsError",
-    "StoreError",
-    "StoreUnreachableError",
-    "Transfer",
-    "UnknownSession",
-)
+if not TYPE_CHECKING:  # type checkers can't evaluate it; they read the imports above
+    __all__ = tuple(sorted(_MODULES))
 
 
 def __getattr__(name: str) -> Any:
@@ -72,4 +52,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_MODULES})
