@@ -176,10 +176,6 @@ class RequestLog:
         """Return the number of legs dialed to this address."""
         return sum(entry.to == to for entry in self.dials)
 
-    def errors(self) -> list[DebuggerEntry]:
-        """Return the debugger's entries."""
-        return list(self.debugger)
-
 
 def _matches(entry: DeliveryEntry, event: str, params: dict[str, str]) -> bool:
     return event in ("", entry.event) and all(entry.get(name) == value for name, value in params.items())

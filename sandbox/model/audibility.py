@@ -181,13 +181,6 @@ class Audibility:
         last = self.history.get(sid, [])[-1:]
         return last[0].sound if last and last[0].until_s is None else None
 
-    def at(self, sid: str, at_s: float) -> Sound | None:
-        """Return what the leg heard at a time."""
-        for interval in self.history.get(sid, ()):
-            if interval.since_s <= at_s and (interval.until_s is None or at_s < interval.until_s):
-                return interval.sound
-        return None
-
     def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
         """Return how many seconds of this kind of sound the leg heard in an interval."""
         return sum(self._stretches_s(sid, kind, since_s, until_s))

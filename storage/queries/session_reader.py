@@ -128,14 +128,6 @@ class SessionReader:
         """Return sessions by id; leave out missing ones."""
         return {name: view_of(fields) for name, fields in (await self.read_hashes(session_ids)).items()}
 
-    async def find(self, named: str) -> str | None:
-        """Return the id of the session with this id or one of its calls; None if unknown.
-
-        Args:
-            named: Must match the pattern of ids, since it becomes part of a key.
-        """
-        return named if await self.exists(named) else await self.session_of_call(named)
-
     async def exists(self, session_id: str) -> bool:
         """Whether there is a session with this id."""
         with store_errors():

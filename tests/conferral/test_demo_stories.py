@@ -83,7 +83,7 @@ async def theatre_for(redis_url, folder, settings):
         await theatre.set_lines()
         yield theatre
         await system.settled()
-        assert not system.sandbox.request_log.errors()
+        assert not system.sandbox.request_log.debugger
 
 
 @pytest.mark.redis

@@ -159,7 +159,7 @@ async def everyone_is_gone(
     ended = await system.until(session, state="ended")
     assert ended["end_reason"] == reason, ended
     await system.settled()
-    entries = system.sandbox.request_log.errors()
+    entries = system.sandbox.request_log.debugger
     # A party who joins by our TwiML, because no one is added before the start, may join right after the end.
     may_come_late = {CONFERENCE_OVER} if system.sandbox.model.behavior.add_before_start == "refused" else set()
     assert {entry.code for entry in entries} - may_come_late == debugger - may_come_late, entries

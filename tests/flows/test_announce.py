@@ -64,7 +64,7 @@ async def test_file_is_played_to_all_and_its_url_is_fetched_unchanged(redis_serv
 
 def world_debugger(system: LocalSystem) -> frozenset[int]:
     """What Twilio's debugger says of a document that could not be had."""
-    return frozenset(entry.code for entry in system.sandbox.request_log.errors())
+    return frozenset(entry.code for entry in system.sandbox.request_log.debugger)
 
 
 async def test_held_party_hears_its_music_and_the_others_the_sentence(system):

@@ -258,7 +258,7 @@ async def all_is_well(cast: SmallSystem, expected: Sequence[tuple[str, ...]]) ->
     heard = cast.system.listening.hears(cast.customer)
     if session["state"] == "ended":
         # A party admitted at our gate may reach the conference when it has just ended.
-        codes = {entry.code for entry in cast.system.sandbox.request_log.errors()}
+        codes = {entry.code for entry in cast.system.sandbox.request_log.debugger}
         await cast.ends(session["end_reason"], debugger=frozenset(codes & {13236}))
         shown = session["end_reason"]
     elif session["phase"] == "parked":

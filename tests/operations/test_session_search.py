@@ -5,6 +5,7 @@ import pytest
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_search import describe_matches, matcher
+from conferral.runtime.errors import StoreError
 from conferral.storage.codecs.session_view import view_of
 from conferral.storage.connection.client import make_client
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
@@ -61,6 +62,17 @@ async def test_id_and_calls_come_first_then_live_ones_then_those_that_have_ended
     assert await reader.find("alice") == await reader.find("0123") == await reader.find(AGENT_CALL) == CALL
     put(redis, make_session("alice"))
     assert await reader.find("alice") == "alice"
+
+
+@pytest.mark.redis
+async def test_session_is_found_by_its_id_whatever_the_index_holds(reader, redis):
+    put(redis, make_session("S1"))
+    for key in (KEYS.call("S1"), KEYS.call("CA1")):
+        redis.delete(key)
+        redis.hset(key, "of", "another program")
+    assert await reader.find("S1") == "S1"
+    with pytest.raises(StoreError):
+        await reader.find("CA1")
 
 
 @pytest.mark.redis

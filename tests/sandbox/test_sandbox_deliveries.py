@@ -75,7 +75,7 @@ async def test_error_status_is_not_retried_by_default_and_goes_to_the_fallback(
     assert len(app.at("/voice")) == 1
     (asked,) = app.at("/fallback")
     assert (asked.params["ErrorCode"], asked.params["ErrorUrl"]) == ("11200", f"{app.url}/voice")
-    assert [error.code for error in sandbox.request_log.errors()] == [11200]
+    assert [error.code for error in sandbox.request_log.debugger] == [11200]
 
 
 async def test_refused_connection_is_retried_once_and_reported_as_11205(sandbox: Sandbox) -> None:
@@ -88,7 +88,7 @@ async def test_refused_connection_is_retried_once_and_reported_as_11205(sandbox:
 
     (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["ct", "ct"]
-    assert [error.code for error in sandbox.request_log.errors()] == [11205]
+    assert [error.code for error in sandbox.request_log.debugger] == [11205]
 
 
 async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox) -> None:
@@ -103,7 +103,7 @@ async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox)
 
     (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["rt"]
-    assert [error.code for error in sandbox.request_log.errors()] == [11200]
+    assert [error.code for error in sandbox.request_log.debugger] == [11200]
 
 
 async def test_status_callback_is_retried_only_on_request(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -115,7 +115,7 @@ async def test_status_callback_is_retried_only_on_request(app: WebhookApp, sandb
 
     assert len(app.at("/status")) == 1
     assert sandbox.request_log.callbacks("completed")[0].status == 500
-    assert [error.code for error in sandbox.request_log.errors()] == [15003]
+    assert [error.code for error in sandbox.request_log.debugger] == [15003]
 
 
 async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -136,7 +136,7 @@ async def test_invalid_url_is_logged_in_the_debugger(sandbox: Sandbox, url: str)
     await sandbox.call_in(CUSTOMER, BUSINESS)
     await over(sandbox)
 
-    assert [error.code for error in sandbox.request_log.errors()] == [11100]
+    assert [error.code for error in sandbox.request_log.debugger] == [11100]
 
 
 async def test_invalid_url_in_a_document_is_logged_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -146,7 +146,7 @@ async def test_invalid_url_in_a_document_is_logged_in_the_debugger(app: WebhookA
     await sandbox.call_in(CUSTOMER, BUSINESS)
     await over(sandbox)
 
-    assert [error.code for error in sandbox.request_log.errors()] == [11100]
+    assert [error.code for error in sandbox.request_log.debugger] == [11100]
 
 
 async def test_invalid_retry_policy_is_logged_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -156,7 +156,7 @@ async def test_invalid_retry_policy_is_logged_in_the_debugger(app: WebhookApp, s
     await sandbox.call_in(CUSTOMER, BUSINESS)
     await over(sandbox)
 
-    assert [error.code for error in sandbox.request_log.errors()] == [11243]
+    assert [error.code for error in sandbox.request_log.debugger] == [11243]
 
 
 async def test_waiting_in_vain_says_what_there_is(sandbox: Sandbox) -> None:

@@ -166,17 +166,8 @@ async def test_calls_are_found_by_the_index(reader, client, keys):
     await add_live(client, keys, "S1")
     await client.set(keys.call("CA1"), "S1")
     assert await reader.sessions_of_calls(["CA1", "CA9"]) == {"CA1": "S1"}
-    assert [await reader.find(name) for name in ("S1", "CA1", "CA9")] == ["S1", "S1", None]
-
-
-@pytest.mark.redis
-async def test_session_is_found_by_its_id_whatever_the_index_holds(reader, client, keys):
-    await add_live(client, keys, "S1")
-    for name in ("S1", "CA1"):
-        await client.hset(keys.call(name), "of", "another program")
-    assert await reader.find("S1") == "S1"
-    with pytest.raises(StoreError):
-        await reader.find("CA1")
+    assert [await reader.session_of_call(sid) for sid in ("CA1", "CA9")] == ["S1", None]
+    assert [await reader.exists(name) for name in ("S1", "CA1")] == [True, False]
 
 
 @pytest.mark.redis
