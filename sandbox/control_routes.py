@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
 from conferral.sandbox.call_handle import CallHandle
-from conferral.sandbox.faults import Faults
+from conferral.sandbox.faults import RATES
 from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
@@ -267,8 +267,8 @@ class ControlRoutes:
 
     async def faults(self, request: web.Request) -> web.Response:
         """Set fault rates and one-shot faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`."""
-        rates = {field.name for field in fields(Faults) if not field.name.startswith("_")} - {"seed"}
-        body = await read_json_object(request, (), (*sorted(rates), "once", "clear", "forget"))
+        names = sorted({*(rate.name for rate in RATES), "retry_after_s"})
+        body = await read_json_object(request, (), (*names, "once", "clear", "forget"))
         if body.pop("clear", False):
             self._sandbox.faults.clear()
         if (number := body.pop("forget", None)) is not None and not self._sandbox.faults.cancel(number):
@@ -282,7 +282,7 @@ class ControlRoutes:
                 raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number'}")
             setattr(self._sandbox.faults, name, usable)
         self._sandbox.notify()
-        return json_response({name: getattr(self._sandbox.faults, name) for name in sorted(rates)})
+        return json_response({name: getattr(self._sandbox.faults, name) for name in names})
 
     async def pending_faults(self, _request: web.Request) -> web.Response:
         """List the configured faults."""

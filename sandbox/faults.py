@@ -94,18 +94,6 @@ class _OneShot:
     """Identifies it while it is pending."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingFault:
-    """A pending one-shot fault, for display."""
-
-    number: int
-    """Its number, for `cancel`."""
-    description: str
-    """A sentence: `the next participant-join callback is lost`."""
-    count: int
-    """Remaining occurrences."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Faults:
     """Rates from 0 to 1, and delays in real seconds. The same seed makes the same decisions.
@@ -202,18 +190,17 @@ class Faults:
 
     def clear(self) -> None:
         """Remove all faults: rates become 0, and one-shot faults are dropped."""
-        self.callback_loss = self.callback_duplication = self.callback_reordering = 0.0
-        self.rate_429 = self.rate_500_before = self.rate_500_after = self.cut_before = self.cut_after = 0.0
-        self.callback_delay_s = self.latency_s = self.fetch_delay_s = (0.0, 0.0)
+        for rate in RATES:
+            setattr(self, rate.name, rate.default)
         self._one_shots.clear()
 
     def pending_count(self) -> int:
         """Return the number of pending one-shot faults."""
         return sum(shot.count for shot in self._one_shots)
 
-    def pending_faults(self) -> list[PendingFault]:
-        """Return the pending one-shot faults in order of precedence."""
-        return [PendingFault(shot.number, _describe(shot), shot.count) for shot in self._one_shots]
+    def pending_faults(self) -> list[dict[str, int | str]]:
+        """Return the pending one-shot faults in order of precedence: number, description, remaining occurrences."""
+        return [{"number": shot.number, "words": _describe(shot), "count": shot.count} for shot in self._one_shots]
 
     def cancel(self, number: int) -> bool:
         """Cancel a one-shot fault; False if it is not pending."""
@@ -224,10 +211,7 @@ class Faults:
 
     def rates(self) -> dict[str, float | tuple[float, float]]:
         """Return the nonzero rates and delays by name."""
-        names = [
-            it.name for it in fields(self) if not it.name.startswith("_") and it.name not in {"seed", "retry_after_s"}
-        ]
-        values = {name: getattr(self, name) for name in names}
+        values = {rate.name: getattr(self, rate.name) for rate in RATES}
         return {name: value for name, value in values.items() if value not in (0.0, (0.0, 0.0))}
 
     def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
@@ -299,6 +283,10 @@ class Faults:
 
     def _draw(self, bounds: tuple[float, float]) -> float:
         return self._random.uniform(*bounds) if bounds[1] > 0 else 0.0
+
+
+RATES = tuple(it for it in fields(Faults) if not it.name.startswith("_") and it.name not in {"seed", "retry_after_s"})
+"""The fields that hold rates and delays."""
 
 
 def _describe(shot: _OneShot) -> str:

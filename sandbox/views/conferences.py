@@ -42,12 +42,7 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
 
 def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
     """Return the pending one-shot faults and the rates."""
-    return {
-        "to_come": [
-            {"number": it.number, "words": it.description, "count": it.count} for it in sandbox.faults.pending_faults()
-        ],
-        "rates": sandbox.faults.rates(),
-    }
+    return {"to_come": sandbox.faults.pending_faults(), "rates": sandbox.faults.rates()}
 
 
 def alone_time_view(sandbox: SandboxRuntime) -> dict[str, float]:

@@ -237,12 +237,13 @@ def test_same_seed_decides_alike() -> None:
 
 
 def test_no_faults_are_the_default_and_clearing_brings_them_back() -> None:
-    faults = Faults(callback_loss=1.0, cut_before=1.0)
+    faults = Faults(callback_loss=1.0, cut_before=1.0, latency_s=(1.0, 2.0))
     faults.lose_callbacks("*", count=3)
 
     faults.clear()
 
     assert (faults.plan_callback(a_callback(1)).fault, faults.plan_rest("GET", "/Calls.json").fault) == ("", "")
+    assert faults.rates() == {}
 
 
 async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox: Sandbox, twilio: Client) -> None:
