@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from conferral.demo import characters, ports
+from conferral.runtime.web.server import run_server
 
 _DOCUMENT = f"<Response><Say>{characters.AFTER_CALL_TEXT}</Say><Hangup/></Response>"
 
@@ -15,13 +16,8 @@ async def serve_after_call_twiml() -> AsyncIterator[str]:
     """Serve the survey's TwiML until the end of the block; yield its URL."""
     app = web.Application()
     app.router.add_post("/survey", _respond)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, ports.HOST, 0).start()
-        yield f"http://{ports.HOST}:{runner.addresses[0][1]}/survey"
-    finally:
-        await runner.cleanup()
+    async with run_server(app, ports.HOST, 0, shutdown_s=1) as port:
+        yield f"http://{ports.HOST}:{port}/survey"
 
 
 async def _respond(_request: web.Request) -> web.Response:
