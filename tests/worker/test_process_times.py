@@ -8,7 +8,7 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
-from conferral.storage import outcome_stream
+from conferral.storage import retention
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
@@ -33,10 +33,10 @@ def test_worker_reads_its_configuration_registers_and_trims_now_and_then(monkeyp
         worker, stop = worker_of(loop), asyncio.Event()
 
         def note(name: str) -> Any:
-            async def noted(*given: Any) -> None:
+            async def noted(*_given: Any, **ttls_s: int) -> None:
                 done[name].append(round(loop.time(), 3))
                 if name == "trim":
-                    assert given[3] == 3600
+                    assert ttls_s == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
                 if name == "read" and len(done[name]) == 3:
                     raise StoreUnreachableError("away")
 
@@ -44,7 +44,7 @@ def test_worker_reads_its_configuration_registers_and_trims_now_and_then(monkeyp
 
         worker._ensure_config = note("read")  # type: ignore[method-assign]
         monkeypatch.setattr(process_registry, "register", note("register"))
-        monkeypatch.setattr(outcome_stream, "trim", note("trim"))
+        monkeypatch.setattr(retention, "trim", note("trim"))
         loop.call_later(125.5, stop.set)
         await worker._maintain_config(stop, NOTHING, Keys("test", 4))
         assert done["read"] == list(range(126)), "every second"

@@ -121,8 +121,6 @@ class Handlers:
     async def submit_command(self, request: ApiRequest) -> web.Response:
         """Submit a command to a session; with `wait`, answer with its outcome."""
         named = request.path["session"]
-        if not is_id(named):
-            raise _unknown_session(request)
         if "session" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == "call":

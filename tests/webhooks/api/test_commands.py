@@ -103,12 +103,20 @@ async def test_a_session_may_be_named_by_any_of_its_calls(api, store):
     assert (await published(store))[0]["session"] == ALICE
 
 
-@pytest.mark.parametrize("named", ["CS1", "14155550199", "%7B0%7D", "x" * 65])
+@pytest.mark.parametrize("named", ["CS1", "14155550199"])
 async def test_unknown_session_accepts_no_command(api, store, named):
     status, reported = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
 
     assert (status, reported["error"]["type"]) == (404, "unknown")
     assert "5550199" not in reported["error"]["reason"]
+    assert await store.keys() == []
+
+
+@pytest.mark.parametrize("named", ["%7B0%7D", "x" * 65])
+async def test_a_session_of_a_command_that_can_be_none_is_a_wrong_field(api, store, named):
+    status, body = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
+
+    assert (status, body["error"]["reason"]) == (422, "session must be 1 to 64 letters, digits, _, or -")
     assert await store.keys() == []
 
 
