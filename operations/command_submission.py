@@ -59,6 +59,7 @@ class CommandSubmitter:
         self._reader = reader
         #: Runs a request, for instance with limited concurrency.
         self._run = run
+        #: Called with each StoreUnreachableError that will be retried; not with the one that is raised.
         self._on_unreachable = on_unreachable
 
     async def submit(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from conferral.sandbox.runtime import SandboxRuntime
 
 HELD_BACK_S = 0.5
-"""Real seconds after which a held-back callback is sent although no other followed."""
+"""Real seconds after which a held-back callback is sent even if no other callback has followed."""
 
 
 class Dispatcher:
@@ -104,10 +104,10 @@ class Dispatcher:
         if not plan.is_held_back:
             self._release_held_back()
 
-    def repeat(self, entry: DeliveryEntry, after_s: float, times: int) -> None:
-        """Repeat a request after real seconds; the model ignores the response."""
-        self._sandbox.request_log.deliveries.append(entry)
-        self._spawn(self._repeat(entry, after_s, times))
+    def repeat(self, copy: DeliveryEntry, after_s: float, times: int) -> None:
+        """Log this copy of an earlier delivery and send it after real seconds; the model ignores the responses."""
+        self._sandbox.request_log.deliveries.append(copy)
+        self._spawn(self._repeat(copy, after_s, times))
         self._sandbox.notify()
 
     async def _repeat(self, entry: DeliveryEntry, after_s: float, times: int) -> None:
@@ -132,7 +132,9 @@ class Dispatcher:
         self.tasks.discard(task)
         self._sandbox.notify()
         if not task.cancelled() and (error := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler({"message": "a delivery broke", "exception": error})
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a delivery failed unexpectedly", "exception": error}
+            )
 
     def _log_delivery(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
         entry = DeliveryEntry(

@@ -90,11 +90,11 @@ def translate_errors() -> Iterator[None]:
 
 def code_of(body: bytes) -> int:
     """Return Twilio's error code in a body, 0 if there is none or the body is not JSON, for instance HTML."""
-    content = json_object(body)
+    content = parse_json_object(body)
     return _number(content.get("code")) if content is not None else 0
 
 
-def json_object(body: bytes) -> dict[str, object] | None:
+def parse_json_object(body: bytes) -> dict[str, object] | None:
     """Return a body as a JSON object; None if it is truncated, HTML, a list, or not UTF-8."""
     try:
         content = orjson.loads(body)
@@ -119,7 +119,7 @@ def retry_after_s(header: str | None, now_ms: int) -> float:
         return 0.0
 
 
-#: Longer waits are nonsense; truncated so that the number stays comparable.
+#: Longer waits are implausible; truncated so that the number stays comparable.
 _RETRY_AFTER_DIGITS_MAX = 9
 
 

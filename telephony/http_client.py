@@ -199,7 +199,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     code = errors.code_of(answer.body)
                     wait_s = errors.retry_after_s(answer.headers.get("Retry-After"), self._clock.wall_ms())
                     raise errors.from_status(status, code, wait_s)
-                if answer.body and errors.json_object(answer.body) is None:
+                if answer.body and errors.parse_json_object(answer.body) is None:
                     raise OutcomeUnknownError(http_status=status)
             except _SendCancelledError:
                 is_inconclusive = True

@@ -24,7 +24,7 @@ from conferral.telephony.callback_urls import GATE_PATH, Gate, parse_gate
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
-from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_targets, route_of
+from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_dials, route_of
 from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
 
 log = structlog.get_logger()
@@ -95,7 +95,7 @@ class GateRoutes(Routes):
         return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
 
     async def _admit(self, form: Form, gate: Gate, view: SessionView | None) -> tuple[GateDecision, str]:
-        """Return the TwiML to join, unless another party was first or the customer may not be dialed."""
+        """Return the final decision and its TwiML: join the conference, connect to the customer, or refuse."""
         assert view is not None, "an unknown session admits no one"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:
@@ -104,11 +104,11 @@ class GateRoutes(Routes):
         party = view.parties[name]
         if party.ring_group:
             claim = await self._ingest.claim_gate(
-                gate.session_id, gate.dial, call_sid_of(form), party.ring_group, released_targets(view, gate.dial)
+                gate.session_id, gate.dial, call_sid_of(form), party.ring_group, released_dials(view, gate.dial)
             )
             if claim is not GateClaim.OURS:
-                answered_by = GateDecision.TAKEN
-                return answered_by, self._documents.say_and_hang_up(refusal_phrase(answered_by, view))
+                decision = GateDecision.TAKEN
+                return decision, self._documents.say_and_hang_up(refusal_phrase(decision, view))
         briefing = _briefing(gate, view)
         return GateDecision.ACCEPTED, self._documents.join_conference(
             gate.session_id,
@@ -151,7 +151,7 @@ class GateRoutes(Routes):
 
 
 def _is_in_ring_group(gate: Gate, view: SessionView | None) -> bool:
-    """Whether the dial belongs to a ring group, of which one wins."""
+    """Whether the dial belongs to a ring group, in which only one dial wins."""
     party = view.parties.get(view.dialed_by(gate.dial)) if view else None
     return party is not None and bool(party.ring_group)
 

@@ -79,7 +79,7 @@ def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: st
     return None
 
 
-def released_targets(view: SessionView, dial_id: str) -> tuple[str, ...]:
+def released_dials(view: SessionView, dial_id: str) -> tuple[str, ...]:
     """Return the dials of the same ring group whose parties have left or are leaving.
 
     A winner may hang up on the way into the conference. The call can then be taken by another party.

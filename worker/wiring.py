@@ -61,7 +61,11 @@ class Connections:
 
     @classmethod
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
-        """Return connections for this many partitions; each connects at first use."""
+        """Return a worker's connections, with pools sized by the number of partitions; each connects at first use.
+
+        On a single server, most commands share one connection, and the pools serve only transactions and
+        subscriptions; on a cluster, they serve all commands.
+        """
         url, partitions = settings.redis_url, settings.partitions
         client = over_one_connection(environment.redis(url, max_connections=256))
         blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
@@ -86,7 +90,7 @@ class Connections:
 
 
 class WorkerParts:
-    """What a worker runs."""
+    """The components of one worker."""
 
     def __init__(
         self,

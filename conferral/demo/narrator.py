@@ -50,7 +50,8 @@ class Narrator:
     """Narrates one session's story."""
 
     follower: ChangeFeed
-    #: Names of the parties. The story sets them, because a role passes from one person to the next.
+    #: Each person's name, by party name, or by "agent 1 of 2" while several agents are tried in turn. The story sets
+    #: it, because a role passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
     #: The number that the customer calls.
     line: str = characters.BUSINESS

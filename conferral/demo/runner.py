@@ -88,7 +88,7 @@ async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoO
         workers = DemoWorkers(children, stage.reader, theatre.phones)
         keeping = asyncio.create_task(workers.run())
         try:
-            await theatre.set_phones()
+            await theatre.script_all_phones()
             await theatre.set_lines()
             output.print_line(f"Demo: {options.story.summary}")
             await _run_scenario(options, theatre, workers)
@@ -119,4 +119,4 @@ async def _run_scenario(options: DemoOptions, theatre: ScenarioRunner, workers: 
         output.print_folded(f"The story stops here because a worker died: {error}")
         await theatre.phones.hang_up_all()
         await theatre.wait_until_idle()
-        await theatre.set_phones()
+        await theatre.script_all_phones()

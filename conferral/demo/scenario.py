@@ -27,7 +27,7 @@ STEP_S = 15.0
 TALK_S = 1.5
 RING_AFTER_S = 0.3
 ANSWER_AFTER_S = 1.0
-#: When a phone answers whose ringing the story narrates, in seconds.
+#: How long a phone rings whose ringing the story narrates, in seconds.
 LATE_ANSWER_AFTER_S = 3.0
 #: Maximum length of a line about what everyone hears; a longer one is split (characters).
 HEARD_WIDTH = 68
@@ -44,8 +44,8 @@ class ScenarioRunner:
     #: Factor by which pauses and ringing are shortened.
     pace: float = 1.0
 
-    async def set_phones(self) -> None:
-        """Script every phone to answer, and to press 1 when prompted."""
+    async def script_all_phones(self) -> None:
+        """Name every phone, and script it to answer and to press 1 at the first prompt of each call."""
         for address in characters.ANSWERING:
             await self.phones.set_name(address, characters.name(address).removeprefix("the "))
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
@@ -62,7 +62,7 @@ class ScenarioRunner:
             await self.phones.set_number(number, name, self.environment.webhooks_url, route)
 
     async def phone(self, address: str, **does: ScriptValue) -> None:
-        """Script what a phone does when it rings; times are in seconds at normal pace."""
+        """Script what a phone does when it rings. Floats are times, in seconds at normal pace; ints are not."""
         timed = {"ring_after_s": RING_AFTER_S, **does}
         script = {name: at / self.pace if isinstance(at, float) else at for name, at in timed.items()}
         await self.phones.script(address, **script)
@@ -119,10 +119,10 @@ class ScenarioRunner:
     async def wait_until_idle(self) -> None:
         """Wait until no call is left."""
 
-        async def are_over() -> bool:
+        async def all_calls_ended() -> bool:
             return not await self.phones.live_calls()
 
-        if not await poll_until(are_over, STEP_S):
+        if not await poll_until(all_calls_ended, STEP_S):
             raise CommandNotDoneError("the session has ended, but calls are left")
 
 
@@ -177,15 +177,15 @@ class Scenario:
         expected = {("the customer" if name == "customer" else name): what for name, what in heard.items()}
         hears: dict[str, str] = {}
 
-        async def so_it_is() -> bool:
+        async def all_hear_as_expected() -> bool:
             people = await self._people_by_call()
             hears.clear()
             hears.update(await self.runner.phones.heard_now(people))
             return hears.keys() == expected.keys() and all(
-                _check_equal(what, expected[name]) for name, what in hears.items()
+                _matches(what, expected[name]) for name, what in hears.items()
             )
 
-        if not await poll_until(so_it_is, STEP_S):
+        if not await poll_until(all_hear_as_expected, STEP_S):
             raise CommandNotDoneError(f"they should hear {expected}; they hear {hears}")
         lines = [f"{name} hears {hears[name]}" for name in expected]
         whole = "; ".join(lines)
@@ -237,8 +237,8 @@ class Scenario:
     async def heard_no_one_text(self, party: str, since_s: float) -> str:
         """Describe for how long a party has heard no one."""
         session, phones = await self._session(), self.runner.phones
-        lonely_s = await phones.heard_no_one_s(session.parties[party].call_sid, since_s, await phones.now_s())
-        return f"{lonely_s * 1000:.0f} ms"
+        heard_no_one_s = await phones.heard_no_one_s(session.parties[party].call_sid, since_s, await phones.now_s())
+        return f"{heard_no_one_s * 1000:.0f} ms"
 
     async def recorded(self, since_s: float) -> dict[str, float]:
         """Return how many seconds of each voice were recorded since then, by name."""
@@ -252,5 +252,5 @@ class Scenario:
         return {party.call_sid: characters.name(party.address) for party in parties if party.call_sid}
 
 
-def _check_equal(what: str, expected: str) -> bool:
+def _matches(what: str, expected: str) -> bool:
     return what == expected or (expected == ANYTHING and what != "silence")

@@ -52,7 +52,7 @@ class Selection:
     wants_to_stop: bool = False
 
     def matches(self, session: SessionView, shown: str, *, needs_attention: bool) -> bool:
-        """Whether a session is shown."""
+        """Whether a session, shown as this text, passes the filter."""
         if self.state not in ("", session.state) or (self.needs_attention and not needs_attention):
             return False
         return not self.text or self.text.lower() in f"{shown} {_searchable_text(session)}".lower()

@@ -24,7 +24,8 @@ from conferral.storage.codecs.session_view import SessionView, view_of
 READ_EVERY_S = 2.0
 #: Maximum fraction of the time spent reading; a very long log is read less often.
 BUSY_MAX = 0.2
-#: Parties between which the page draws who hears whom (count, as in parts/parties.js). A crowd's pairs are many.
+#: Parties between which the page draws who hears whom (count, as in parts/parties.js). With many parties,
+#: there are too many pairs to draw.
 DRAWN_MAX = 12
 #: Format of a log entry's id.
 _ENTRY_ID = re.compile(r"(\d{1,20})-(\d{1,20})")

@@ -103,7 +103,7 @@ class Timeline:
         self._before_ms = 0
 
     def add(self, log: Iterable[LogEntry]) -> set[int]:
-        """Append the next log entries, except malformed ones; return the indexes of new or updated timeline entries."""
+        """Append the next log entries; return the indexes of new or updated timeline entries."""
         changed: set[int] = set()
         for entry in log:
             place, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])
@@ -124,7 +124,7 @@ class Timeline:
 
 
 def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[TimelineEntry, ...]:
-    """Return a log's timeline, oldest first; malformed entries are skipped."""
+    """Return a log's timeline, oldest first."""
     made = Timeline(full=full)
     made.add(log)
     return tuple(made.entries)

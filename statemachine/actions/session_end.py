@@ -74,7 +74,7 @@ def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: En
 def end_parent_left(draft: Draft, event: CallProgressed | DialEnded) -> None:
     """End the session: the parent hung up first or was never reached. Hang up the other party if still connected."""
     if draft.session.dial_call_status:
-        end_by_child_reason(draft, event)  # the child was not reached, and the parent has heard so
+        end_by_child_reason(draft, event)  # the child was not reached, and the parent has heard a sentence
         return
     parent = draft.session.parent
     if isinstance(event, CallProgressed):
@@ -109,8 +109,11 @@ def end_by_dial(draft: Draft, event: DialEnded) -> None:
     end_by_child_reason(draft, event)
 
 
-def end_by_child(draft: Draft, event: CallProgressed) -> None:
-    """End the session: the child's own callback completes what the `<Dial>` action reported."""
+def end_by_unreached_child(draft: Draft, event: CallProgressed) -> None:
+    """End the session: the child was not reached.
+
+    The `<Dial>` action came first, and the child's own callback tells a refusal from busy or no answer.
+    """
     child = draft.session.child
     note_call_ended(draft, child, event)
     end_by_child_reason(draft, event)

@@ -58,8 +58,8 @@ def recording_is_as_requested(draft: Draft, event: Record) -> bool:
 def would_record_consult(draft: Draft, event: Record) -> bool:
     """Whether the command would resume the recording during a private consult."""
     recording = draft.session.recording
-    hears_all = recording is not None and recording.of_conference and is_recorded(draft.session)
-    return event.action == RecordAction.RESUME and hears_all and consult_is_private(draft)
+    records_conference = recording is not None and recording.of_conference and is_recorded(draft.session)
+    return event.action == RecordAction.RESUME and records_conference and consult_is_private(draft)
 
 
 def is_paused_for_consult(draft: Draft, event: Record) -> bool:
@@ -101,7 +101,7 @@ def _may_retry(draft: Draft) -> bool:
     return recording is not None and recording.failures < _REFUSED_MAX and bool(draft.session.conference_sid)
 
 
-def recording_is_to_resume(draft: Draft, _event: Event) -> bool:
+def should_resume_recording(draft: Draft, _event: Event) -> bool:
     """Whether the recording was paused for a consult that is over or has been merged."""
     recording = draft.session.recording
     if recording is None or not recording.is_paused_for_consult or recording.pending_update:

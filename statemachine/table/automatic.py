@@ -52,7 +52,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C|T,         Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
     Row(C|T,         Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
     Row(C|T,         Automatic, when.recording_is_due,             STAY,                   do.record_customer),
-    Row(C|T,         Automatic, when.recording_is_to_resume,       STAY,                   do.resume_after_consult),
+    Row(C|T,         Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
     Row(C,           Automatic, when.reread_is_due,                STAY,                   do.read_calls),
     Row(C,           Automatic, when.has_losing_target,            STAY,                   do.hang_up_losing_targets),
     Row(C,           Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),

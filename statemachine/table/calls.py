@@ -61,7 +61,7 @@ CALLS: tuple[Row, ...] = (
     Row(B,          CallProgressed,                when.child_rings,                    STAY,       do.note_child_ringing),
     Row(B,          CallProgressed,                when.child_answers,                  STAY,       do.note_answer),
     # Twilio hangs up the child when the parent leaves, so the child's end alone does not show who left first.
-    Row(B,          CallProgressed,                when.child_ended_after_dial,         E,          do.end_by_child),
+    Row(B,          CallProgressed,                when.child_ended_after_dial,         E,          do.end_by_unreached_child),
     Row(B,          CallProgressed,                when.child_ended,                    STAY,       do.note_child_ended),
     Row(B,          CallProgressed,                when.parent_ended_after_child,       STAY,       do.note_parent_ended),
     Row(B,          CallProgressed,                when.parent_ended,                   E,          do.end_parent_left),

@@ -15,11 +15,12 @@ Reason = str | Callable[[Draft], str]
 Actions = Action | tuple[Action, ...]
 Events = type[Event] | tuple[type[Event], ...]
 
+#: `bridged`, `converting` (V), `conferenced`, `transferring`, `ended`.
 B, V, C, T, E = (frozenset({state}) for state in State)
 #: Every state but `ended`.
 LIVE = B | V | C | T
-#: Stages divide two states: the stages of a transfer `transferring`, those of an opening `conferenced`. A row may apply in
-#: some of them, and may lead to one.
+#: Stages divide two states: the stages of a transfer `transferring`, those of an opening `conferenced`. A row may apply
+#: in some of them, and may lead to one.
 S = TransferStage
 O = Opening  # noqa: E741
 Stage = TransferStage | Opening
@@ -76,8 +77,8 @@ class Transition(NamedTuple):
 def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
     """Return a row's transitions, in the order of the rows."""
     for row in rows:
-        states, stages = _split(row.source)
-        conditions = (*([is_in_stages(stages)] if stages else ()), *([row.guard] if row.guard else ()))
+        states, stages = _states_and_stages(row.source)
+        conditions = (*([in_stages_guard(stages)] if stages else ()), *([row.guard] if row.guard else ()))
         for event in row.events if isinstance(row.events, tuple) else (row.events,):
             for source in State:
                 if source not in states:
@@ -90,7 +91,7 @@ def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
                     yield Transition(source, event, row.guard, target, actions, stages, next_stages, conditions)
 
 
-def _split(source: Source) -> tuple[frozenset[State], Stages]:
+def _states_and_stages(source: Source) -> tuple[frozenset[State], Stages]:
     """Return the states and the stages that a row names."""
     if isinstance(source, frozenset):
         return source, ()
@@ -102,7 +103,7 @@ def _target(target: Source | None, source: State) -> tuple[State | None, Stages]
     """Return the state, None if it stays, and the stages to which a row leads."""
     if target is None:
         return None, ()
-    (state,), stages = _split(target)
+    (state,), stages = _states_and_stages(target)
     return (None if stages and state is source else state), stages
 
 
@@ -117,7 +118,7 @@ def refusal(reason: Reason) -> Action:
     return refuse
 
 
-def is_in_stages(stages: Stages) -> Guard:
+def in_stages_guard(stages: Stages) -> Guard:
     """Return the guard that asks whether the opening or the transfer is in one of these stages."""
     if isinstance(stages[0], Opening):
         return lambda draft, _event: draft.session.opening in stages

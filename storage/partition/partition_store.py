@@ -242,7 +242,7 @@ class PartitionStore:
                 await pipeline.execute()
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> None:
-        """Dead-letter a write that Redis refuses for good, whole, and remove it from the outbox."""
+        """Dead-letter a write that Redis permanently refuses, with its full body, and remove it from the outbox."""
         outbox = self._keys.outbox(partition)
         with store_errors():
             body = await self._client.hget(outbox, write.write_id)

@@ -79,7 +79,7 @@ async def theatre_for(redis_url, folder, settings):
             reader=SessionQueries(system.client, system.keys),
         )
         theatre = ScenarioRunner(stage, DemoPhones(http, system.sandbox.url), PACE)
-        await theatre.set_phones()
+        await theatre.script_all_phones()
         await theatre.set_lines()
         yield theatre
         await system.settled()

@@ -16,7 +16,7 @@ from conferral.telephony.errors import (
     code_of,
     from_exception,
     from_status,
-    json_object,
+    parse_json_object,
     retry_after_s,
     translate_errors,
 )
@@ -172,5 +172,5 @@ def test_code_is_read_from_any_body(body: bytes, code: int) -> None:
 
 
 def test_only_an_object_counts_as_json() -> None:
-    assert json_object(b'{"sid": "CA1"}') == {"sid": "CA1"}
-    assert json_object(b'"text"') is None
+    assert parse_json_object(b'{"sid": "CA1"}') == {"sid": "CA1"}
+    assert parse_json_object(b'"text"') is None

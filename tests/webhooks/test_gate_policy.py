@@ -4,7 +4,7 @@ from conferral.statemachine.events import GateDecision
 from conferral.statemachine.states import Opening, PartyStatus, State
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.phrases import Phrase
-from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_targets, route_of
+from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_dials, route_of
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL, facts
 
@@ -111,7 +111,7 @@ def test_target_that_left_or_is_leaving_is_not_waited_for(status, is_leaving):
 def test_released_targets_are_ring_group_rivals_that_have_left(rival, is_gone):
     given = facts("transferring", target_1=dialed(ring_group="word"), target_2=rival)
 
-    assert released_targets(given, DIAL) == (("e1",) if is_gone else ())
+    assert released_dials(given, DIAL) == (("e1",) if is_gone else ())
 
 
 @pytest.mark.parametrize("state", State)

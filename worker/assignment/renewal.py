@@ -90,7 +90,7 @@ class LeaseRenewer:
         renewal, now_ms = await leases.renew(
             self._client, consumer.lease, self._clock, self._lease_ms, consumer.clock.now_ms()
         )
-        _note(consumer, renewal, now_ms, requested_at_s)
+        _apply(consumer, renewal, now_ms, requested_at_s)
 
     async def _renew_tolerantly(self, consumer: PartitionConsumer) -> None:
         try:
@@ -110,7 +110,7 @@ class LeaseRenewer:
             log_unreachable(error, task="leases")
             return False
         for consumer, result in zip(held, results, strict=True):
-            _note(consumer, result, now_ms, requested_at_s)
+            _apply(consumer, result, now_ms, requested_at_s)
         run_id = next((one.lease.redis for one in held if not one.is_lost), "")
         found = connection_name(run_id, client_id)
         if found and found != self._found:
@@ -121,9 +121,9 @@ class LeaseRenewer:
         return True
 
 
-def _note(consumer: PartitionConsumer, renewal: Renewal, now_ms: int, requested_at_s: float) -> None:
-    """Note the result of a renewal, unless the partition was lost in the meantime."""
-    if jump_ms := consumer.clock.observe(now_ms, requested_at_s):
+def _apply(consumer: PartitionConsumer, renewal: Renewal, redis_now_ms: int, requested_at_s: float) -> None:
+    """Apply the result of a renewal to its consumer: lost, rolled back, or renewed, with the next timer's due time."""
+    if jump_ms := consumer.clock.observe(redis_now_ms, requested_at_s):
         log.warning("redis_clock_stepped", partition=consumer.number, duration_ms=jump_ms)
     if renewal is Renewal.LOST:
         consumer.mark_lost()
@@ -132,5 +132,5 @@ def _note(consumer: PartitionConsumer, renewal: Renewal, now_ms: int, requested_
         consumer.was_rolled_back = True
         consumer.mark_lost()
     elif consumer.lease.next_due_ms is not None:
-        # A rollback may have restored timers that this worker does not know.
+        # A rollback that lost no commit may still have restored timers that were fired: firing is not a commit.
         consumer.timers.note_set(consumer.lease.next_due_ms)

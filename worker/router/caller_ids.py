@@ -33,13 +33,13 @@ class CallerIdChecker:
         self._own_numbers = own_numbers
         self._clock = clock
         #: By number: whether the account has it, and when that expires, monotonic seconds.
-        self._answers: dict[str, tuple[bool, float]] = {}
+        self._cache: dict[str, tuple[bool, float]] = {}
 
     async def check(self, number: str) -> None:
-        """Raise BadCommandError, without the number, unless Twilio confirms that the account has it."""
+        """Raise BadCommandError, without the number, unless it is configured or Twilio lists it in the account."""
         if number in self._own_numbers():
             return
-        is_ours, until_s = self._answers.get(number, (False, 0.0))
+        is_ours, until_s = self._cache.get(number, (False, 0.0))
         if self._clock.monotonic_s() >= until_s:
             is_ours = await self._read_account(number)
         if not is_ours:
@@ -55,8 +55,8 @@ class CallerIdChecker:
                 "caller_id: Twilio did not confirm that the number is in the account; try again"
             ) from None
         is_ours = any(one.phone_number == number for one in found)
-        if len(self._answers) >= CACHE_MAX:
-            self._answers.clear()
+        if len(self._cache) >= CACHE_MAX:
+            self._cache.clear()
         ttl_s = FOUND_TTL_S if is_ours else MISSING_TTL_S
-        self._answers[number] = (is_ours, self._clock.monotonic_s() + ttl_s)
+        self._cache[number] = (is_ours, self._clock.monotonic_s() + ttl_s)
         return is_ours

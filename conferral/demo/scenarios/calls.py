@@ -55,7 +55,7 @@ async def blind(theatre: ScenarioRunner) -> None:
         await play.expect_heard(customer="bob", bob="the customer")
         await play.set_people(agent="bob")
         await play.hang_up("customer", "the customer hangs up")
-    await theatre.set_phones()
+    await theatre.script_all_phones()
 
 
 async def recall(theatre: ScenarioRunner) -> None:
@@ -96,7 +96,7 @@ async def several(theatre: ScenarioRunner) -> None:
         await play.set_people(target="carol")
         await _complete(play)
         await play.hang_up("customer", "the customer hangs up")
-    await theatre.set_phones()
+    await theatre.script_all_phones()
 
 
 async def tour(theatre: ScenarioRunner) -> None:

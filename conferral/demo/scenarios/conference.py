@@ -23,7 +23,7 @@ async def waiting(theatre: ScenarioRunner) -> None:
         await play.wait_until_party_is("agent", PartyStatus.CONNECTED)
         await play.expect_heard(customer="bob", bob="the customer")
         await play.hang_up("customer", "the customer hangs up")
-    await theatre.set_phones()
+    await theatre.script_all_phones()
 
 
 async def client(theatre: ScenarioRunner) -> None:
@@ -34,7 +34,7 @@ async def client(theatre: ScenarioRunner) -> None:
         await play.expect_heard(alice="a phone ringing")
         await play.expect_heard(alice="the customer", customer="alice")
         await play.hang_up("agent", "alice closes her browser")
-    await theatre.set_phones()
+    await theatre.script_all_phones()
 
 
 async def conference(theatre: ScenarioRunner) -> None:
