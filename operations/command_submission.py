@@ -113,32 +113,38 @@ class CommandSubmitter:
         check_session: bool,
     ) -> None:
         client, keys = self._reader.client, self._reader.keys
-        was_reserved = False
         if not is_new:
             found = await self.find_outcome(command.command_id)
             _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
             if found.entry_id:
                 return
-            was_reserved = bool(found.digest)
-            # A known id passed this check before. Since then, the command itself may have opened or ended the session.
-            check_session = check_session and not was_reserved
+            # A known id passed these checks before. Since then, the command itself may have opened or ended the session.
+            check_session = check_session and not found.digest
+            if not found.digest:
+                await self._check_room(command)
         if check_session:
             await self._check_session(command)
-        node = node_of(client, keys.command(command.command_id))
         reserved = command_stream.reserve_id(client, keys, command.command_id, command.digest)
-        is_own = await self._run(reserved, node)
+        is_own = await self._run(reserved, node_of(client, keys.command(command.command_id)))
         _check_same_command(command, is_own=is_own)
         try:
             published = command_stream.publish(client, keys, {**fields, "id": command.command_id})
             await self._run(published, node_of(client, keys.commands))
         except CommandsFullError as error:
-            if not was_reserved:
-                await self._run(command_stream.release_id(client, keys, command.command_id), node)
+            if unconfirmed:
+                raise PublishUnconfirmedError(command.kind, command.command_id, unconfirmed[-1]) from error
             raise CommandStreamFull(command.kind, str(error), command_id=command.command_id) from None
         except StoreUnreachableError as error:
             if error.state in SILENT_STATES:  # a refusal is certain
                 unconfirmed.append(error)
             raise
+
+    async def _check_room(self, command: SubmittedCommand) -> None:
+        """Refuse a command with a chosen id before the id is reserved, while too many wait: the id stays free."""
+        client, keys = self._reader.client, self._reader.keys
+        waiting = await self._run(command_stream.count_waiting(client, keys), node_of(client, keys.commands))
+        if waiting >= command_stream.COMMANDS_MAX:
+            raise CommandStreamFull(command.kind, str(CommandsFullError()), command_id=command.command_id)
 
     async def _check_session(self, command: SubmittedCommand) -> None:
         is_there = bool(command.session and await self._reader.find_exact(command.session, self._run))

@@ -105,7 +105,7 @@ def _is_free(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool
 
 
 def vacate_name(draft: Draft, name: str, also: Collection[str] = ()) -> None:
-    """Free the name of a party; one that is gone gets a number.
+    """Free the name of a party that is gone. A former agent, target, or supervisor gets a number.
 
     Args:
         also: Names given in this step that the session does not have yet.
@@ -115,7 +115,7 @@ def vacate_name(draft: Draft, name: str, also: Collection[str] = ()) -> None:
         return
     if name == AGENT:
         draft.change(first_to_leave="")
-    if former.is_gone:
+    if name in (AGENT, SUPERVISOR, TARGET) and former.is_gone:
         number_former_party(draft, name, also)
         return
     if former.call_sid:

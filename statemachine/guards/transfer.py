@@ -361,14 +361,14 @@ def agent_was_released(draft: Draft, _event: Event) -> bool:
 def transfer_continues_without(draft: Draft, event: Remove) -> bool:
     """Whether the transfer does not depend on the named party.
 
-    It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall. Without an
-    agent to return to, the fallback follows a target who is removed.
+    It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall. In a blind
+    transfer, the fallback follows a target who is removed.
     """
     party = named_party(draft, event)
     if party is None or party.name == CUSTOMER:
         return False
     if party.name == TARGET:
-        return agent_was_released(draft, event) and not party.is_leaving
+        return draft.session.phase is Phase.BLIND and not party.is_leaving
     return party.name != AGENT or (draft.session.phase in AGENT_RING_PHASES and not party.is_leaving)
 
 

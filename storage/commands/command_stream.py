@@ -147,12 +147,6 @@ async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -
     return not _differ((kept or b"").decode(errors="replace"), digest)
 
 
-async def release_id(client: Client, keys: Keys, command_id: str) -> None:
-    """Release a reserved id under which nothing was published."""
-    with store_errors():
-        await client.hdel(keys.command(command_id), "digest")
-
-
 def _differ(stored_digest: str, digest: str) -> bool:
     return bool(stored_digest and digest) and stored_digest != digest
 

@@ -56,7 +56,7 @@ CLUSTER_SETTING_WRONG = "Redis is not a cluster: remove ?cluster=true from REDIS
 #: What is wrong with `?cluster=true`. No wait helps, and each names the correction.
 CLUSTER_SETTING_ERRORS = frozenset({CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG})
 NO_SUCH_DATABASE = "Redis has no database with the number in REDIS_URL"
-#: What is wrong with `REDIS_URL`, as Redis's answers show: a process stops at its start.
+#: What is wrong with `REDIS_URL`, as Redis's answers show: a process stops.
 URL_ERRORS = CLUSTER_SETTING_ERRORS | {NO_SUCH_DATABASE}
 
 #: Temporary refusals: the command was not executed, and may be retried later.

@@ -31,7 +31,8 @@ def without_cluster(url: str) -> tuple[str, bool]:
         raise RedisUrlError("cluster must be true or false")
     for name, value in query:
         if not value:  # redis-py ignores it
-            raise RedisUrlError(f"{name} has no value")
+            # With an unescaped ? in the password, its rest looks like a name.
+            raise RedisUrlError(f"{name} has no value" if re.fullmatch(r"[a-z_]+", name) else "")
     is_cluster = named == {"true"}
     database = "" if parts.scheme == "unix" else unquote(parts.path).strip("/")
     if not re.fullmatch("[0-9]*", database):

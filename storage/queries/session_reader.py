@@ -221,28 +221,28 @@ class SessionReader:
         """
         _check_limit(limit)
         place = read_cursor(cursor) if cursor else LiveCursor(0, "")
-        page = await self._page(place, state, limit)
-        if page.cursor and len(page.items) == limit:
-            following = await self._page(read_cursor(page.cursor), state, 1)
-            if not following.items and not following.cursor:
-                return Page(page.items)
-        return page
+        found, following = await self._page(place, state, limit)
+        if following is not None and len(found) == limit and await self._page(following, state, 1) == ([], None):
+            following = None
+        return Page(found, following.text if following is not None else "")
 
-    async def _page(self, place: LiveCursor | EndedCursor, state: State | None, limit: int) -> Page[Fields]:
-        """Return the sessions from a position; the cursor of a full page may be that of the end."""
+    async def _page(
+        self, place: LiveCursor | EndedCursor, state: State | None, limit: int
+    ) -> tuple[list[Fields], LiveCursor | EndedCursor | None]:
+        """Return the sessions from a position, and the next position, which may be the end; None after the last."""
         found: list[Fields] = []
         if isinstance(place, LiveCursor):
             if state is not State.ENDED:
                 found, following = await self._live_page(place, state, limit)
                 if following is not None:
-                    return Page(found, following.text)
+                    return found, following
             place = EndedCursor(None, "")
         if state is not None and state is not State.ENDED:
-            return Page(found)
+            return found, None
         if len(found) == limit:
-            return Page(found, place.text)
+            return found, place
         ended, next_place = await self._ended_page(place, limit - len(found))
-        return Page(found + ended, next_place.text if next_place else "")
+        return found + ended, next_place
 
     async def _live_page(
         self, place: LiveCursor, state: State | None, limit: int

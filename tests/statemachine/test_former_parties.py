@@ -145,13 +145,3 @@ def test_transfer_that_redis_lost_continues_without_the_targets_of_an_earlier_on
     story.expect("transferring", "unflag agent", phase="consult").expect_transfer("consulting")
     assert [target.name for target in story.session.targets] == ["target"]
     story.leaves("target").expect("transferring", "unhold customer").expect_transfer("cancelled", "target-left")
-
-
-def test_party_whose_name_is_used_again_stays_under_a_number():
-    story = added().call("lawyer", "completed").leaves("lawyer")
-    first = story.session.parties["lawyer"]
-    story.add("lawyer", "add-2").takes_part("lawyer").expect_command("add-2", "accepted", "done")
-    parties = story.session.parties
-    assert (parties["lawyer-1"].call_sid, parties["lawyer-1"].left_reason) == (first.call_sid, first.left_reason)
-    assert parties["lawyer"].label != first.label
-    story.expect_parties(customer="connected", agent="connected", lawyer="connected", lawyer_1="left")

@@ -306,11 +306,16 @@ class PartitionAssigner:
     def _active_consumers(self) -> list[PartitionConsumer]:
         """Return the consumers that may be handed over.
 
-        After a rollback, their effects are verified first. The next holder continues the check of their sessions.
+        After a rollback, their effects are verified first. The next holder continues the check of their sessions, if
+        the lease can say so: it names the server for that, which some hosted Redis does not tell.
         """
         now_s = self._clock.monotonic_s()
         return [
-            one for number, one in self.consumers.items() if one.is_active and self._verify_until_s[number] <= now_s
+            one
+            for number, one in self.consumers.items()
+            if one.is_active
+            and self._verify_until_s[number] <= now_s
+            and (one.lease.redis or not one.lease.is_unchecked)
         ]
 
     async def _release_one(self, consumer: PartitionConsumer) -> None:
