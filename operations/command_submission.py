@@ -118,7 +118,7 @@ class CommandSubmitter:
             _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
             if found.entry_id:
                 return
-            # A known id passed these checks before. Since then, the command itself may have opened or ended the session.
+            # A known id passed these checks before; meanwhile, the command itself may have opened or ended the session.
             check_session = check_session and not found.digest
             if not found.digest:
                 await self._check_room(command)

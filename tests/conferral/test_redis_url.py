@@ -64,6 +64,13 @@ def test_problem_of_a_url_is_named(url: str, reason: str) -> None:
     assert line.endswith(", for example REDIS_URL=redis://localhost:6379/0")
 
 
+def test_rest_of_a_password_is_not_taken_for_an_option() -> None:
+    with pytest.raises(SettingsError) as wrong:
+        make_redis_client("redis://:2024?hunter2@cache.example:6379/0")
+
+    assert "hunter2" not in str(wrong.value)
+
+
 @each("url", ["redis://h:port/0", "redis://[::1/0", "rediss://h?ssl_cert_reqs=maybe", "redis://h?retry=3"])
 def test_url_that_redis_py_refuses_is_not_valid(url: str) -> None:
     with pytest.raises(SettingsError) as wrong:

@@ -289,6 +289,11 @@ def test_agent_who_was_released_is_not_removed_again():
     refused_because(story, "remove-1", "no such party; parties: customer, target")
 
 
+def test_target_whom_the_agent_left_with_the_customer_is_not_removed():
+    for story in (ordering(talking, "warm").complete(), ordering(talking, "consult").leaves("agent")):
+        refused_because(story.remove("target"), "remove-1", "the agent has left or is leaving")
+
+
 def test_fallback_follows_a_target_who_is_removed_after_the_agent_was_released():
     story = ordering(blind_from_bridge).placed("target").remove("target").expect("transferring", "hang up target")
     refused_because(story.remove("target", "remove-2"), "remove-2", "the agent has left or is leaving")

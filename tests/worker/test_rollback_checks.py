@@ -18,6 +18,7 @@ from conferral.storage.partition.partition_store import append_events
 from conferral.worker.assignment.rollback_checks import RollbackChecks
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.memory_redis.server import MemoryServer
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
 #: How many sessions are checked at a time, and how long the pause is, seconds.
@@ -186,6 +187,23 @@ def test_new_worker_gets_its_share_at_once_and_continues_the_checks() -> None:
             assert checked(lines) < SESSIONS / 2
             await team.passes(SESSIONS / 2 / BATCH_MAX * PAUSE_S + 30.0)
         assert checked(lines) == SESSIONS
+        for member in (first, second):
+            await team.leave(member)
+
+    run(scenario)
+
+
+def test_holder_checks_all_sessions_if_redis_does_not_say_which_server_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a lease can't carry the open check."""
+    monkeypatch.setattr(MemoryServer, "run_id", "")
+
+    async def scenario(loop: VirtualLoop) -> None:
+        with capture_logs() as lines:
+            team, first = await rolled_back(loop)
+            second = team.join()
+            await team.passes(SESSIONS / BATCH_MAX * PAUSE_S)
+        assert checked(lines) == SESSIONS
+        await team.until_fair(10.0)
         for member in (first, second):
             await team.leave(member)
 
