@@ -121,7 +121,7 @@ class CommandSubmitter:
             # A known id passed these checks before; meanwhile, the command itself may have opened or ended the session.
             check_session = check_session and not found.digest
             if not found.digest:
-                await self._check_room(command)
+                await self._check_capacity(command)
         if check_session:
             await self._check_session(command)
         reserved = command_stream.reserve_id(client, keys, command.command_id, command.digest)
@@ -139,7 +139,7 @@ class CommandSubmitter:
                 unconfirmed.append(error)
             raise
 
-    async def _check_room(self, command: SubmittedCommand) -> None:
+    async def _check_capacity(self, command: SubmittedCommand) -> None:
         """Refuse a command with a chosen id before the id is reserved, while too many wait: the id stays free."""
         client, keys = self._reader.client, self._reader.keys
         waiting = await self._run(command_stream.count_waiting(client, keys), node_of(client, keys.commands))

@@ -18,7 +18,7 @@ from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import parse_rows
 
 #: Twilio's documentation of its error codes.
-_TWILIO_ERRORS = "https://www.twilio.com/docs/errors"
+_TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Progress of a running transfer, in words.
 _TRANSFER_STATUSES = {status: f"the target {text}" for status, text in wording.CONNECTING.items()} | {
     "consulting": "agent and target are talking",
@@ -354,8 +354,8 @@ def _in_transfer(stage: str) -> list[tuple[str, str, str]]:
             ("complete", "disconnects the agent; the target keeps ringing", ""),
         ]
     return [
-        ("complete", "disconnects the agent; customer and target keep talking", ""),
+        ("complete", "disconnects the agent; customer and target stay on the call", ""),
         ("merge", "lets all three talk", ""),
         ("swap", "switches the agent between customer and target", ""),
-        ("cancel", "disconnects the target; customer and agent keep talking", ""),
+        ("cancel", "disconnects the target; customer and agent stay on the call", ""),
     ]

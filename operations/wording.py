@@ -63,8 +63,8 @@ END_REASONS = {
     for word, text in (_NOT_REACHED | {"left": "{who} hung up"}).items()
 } | {
     "transfer-failed": "the transfer failed after the agent had left, and there was no fallback",
-    "recall-failed": "the transfer failed after the agent had left, and the agent could not be called back",
-    "fallback-failed": "the transfer failed after the agent had left, and so did the fallback",
+    "recall-failed": "the agent could not be called back",
+    "fallback-failed": "the fallback destination could not be reached",
     "park-timeout": "no one retrieved the parked call in time",
     "alone": "only one party was left in the conference",
     "convert-failed": "customer and agent could not be joined in a conference",
@@ -135,7 +135,7 @@ _SWEEP_FINDINGS = {
 #: Named by a gate's event if its call belongs to no party.
 _CALLED_PARTY = "the called party"
 _GATE = _NOT_REACHED | {
-    "accepted": "{who} was admitted",
+    "accepted": "{who} passed call screening",
     "taken": "{who} answered too late: someone else had already taken the call",
     "too-late": "{who} answered too late",
 }
@@ -277,7 +277,7 @@ def describe_entry(entry: LogEntry) -> str:
     elif event == "stage_overdue":
         text = _timed_out_step(_describe_effects(entry))
     elif event == "dial_overdue" and not gave_up_dial(entry):
-        text = "time to check on the dialed call"
+        text = "due: check on the dialed call"
     else:
         text = _EVENTS.get(event) or " ".join((event.replace("_", " "), *of.values()))
     return "; ".join(filter(None, (text, describe_attempts(entry))))
@@ -307,9 +307,9 @@ def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
     """Describe a transfer step's timeout by the effects that followed."""
     if dialed := [who for kind, who, _ in ordered if kind in _DIALS]:
         # The timeout was the scheduled time of the dial: nothing is late.
-        return f"time to {'call the agent back' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
+        return f"due: {'call the agent back' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
     if all(kind in _READ_EFFECTS for kind, _, _ in ordered):
-        return "time to check on the transfer"
+        return "due: check on the transfer"
     return "a step of the transfer timed out"
 
 
@@ -474,7 +474,7 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
         _call_status(agent_position(of) or of["party"], of["status"]), _agent_number(of)
     ),
     "dial_ended": _dial_ended,
-    "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered and reached the gate",
+    "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered; call screening started",
     "gate_decided": lambda of: _call_status(of["party"] or _CALLED_PARTY, of["decision"], _GATE),
     "participant_joined": lambda of: f"{of['party']} joined the conference",
     "participant_left": _left,
@@ -491,7 +491,7 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     ),
     "effect_succeeded": lambda of: _effect_outcome("Twilio confirmed", of),
     "effect_failed": lambda of: _effect_outcome("Twilio refused", of),
-    "effect_unknown": lambda of: _effect_outcome("no answer from Twilio", of),
+    "effect_unknown": lambda of: _effect_outcome("no response from Twilio", of),
     "transfer": lambda of: _with_notes(
         f"{of['mode']} transfer requested".strip(),
         f"{of['targets']} target{'s' if of['targets'] != '1' else ''}" if of["targets"] else "",

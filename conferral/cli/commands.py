@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 _SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
 #: Commands that ask first, with the question.
 _QUESTIONS = {"end": "{whom} will be disconnected. End the call?", "remove": "{whom} will be disconnected. Continue?"}
-_ASKS_FIRST = "Asks first on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
+_ASKS_FIRST = "Asks for confirmation on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
 
 
 class _SubmitCommand(Command):

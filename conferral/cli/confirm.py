@@ -31,7 +31,7 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
     elif session != session_id:
         raise CommandNotDoneError(
             f"without a terminal, {command} needs --yes or the full session id; nothing was done",
-            details=(f"this is {session_id}: {whom}",),
+            details=(f"it matches {session_id}: {whom}",),
         )
     return meant
 

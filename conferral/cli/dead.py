@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, as in `conferral dead list`.")]
-All = Annotated[bool, typer.Option("--all", help="All dead letters, or all with --reason.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters, or all that match --reason.")]
 
 
 def _require_nonempty(reason: str | None) -> str | None:
@@ -72,7 +72,7 @@ Use it once the cause is fixed, for instance by an update. A command keeps its i
 outcome by now is refused, as is a message that would fail again. A command that never ran runs now, however old it is:
 a call from yesterday is dialed. With --all, asks first on a terminal.
 """
-_DROP_HELP = """Delete dead letters permanently. Asks first on a terminal.
+_DROP_HELP = """Delete dead letters permanently. Asks for confirmation on a terminal.
 
 \b
 Examples:

@@ -34,9 +34,10 @@ def demo(
       conferral demo --story several --exit
       conferral demo --story supervise
 
-    The tour is one incoming call: bridged to an agent, converted into a conference, transferred after a consult, and
-    called back when a blind transfer fails. Stories: convert, warm, consult, blind, recall, outbound, several;
-    of conferences: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise, record, after.
+    The tour is one incoming call: bridged to an agent, converted into a conference, and transferred after a consult.
+    When a blind transfer fails, the agent is called back. Stories: convert, warm, consult, blind, recall, outbound,
+    several. Conference stories: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise,
+    record, after.
 
     Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console.
     Ignores settings from the environment. A killed worker is restarted. Ctrl-C stops everything.

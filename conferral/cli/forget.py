@@ -30,7 +30,7 @@ def forget(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase everything stored about an ended or damaged session. Asks first on a terminal.
+    """Erase everything stored about an ended or damaged session. Asks for confirmation on a terminal.
 
     \b
     Examples:

@@ -121,7 +121,7 @@ Wait = Annotated[
     ),
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
 CommandId = Annotated[
     str | None,
     typer.Option(

@@ -16,7 +16,7 @@ def webhooks(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=in_range(1, 65535))] = 8080,
 ) -> None:
-    """Run the webhooks: callbacks, TwiML, control API.
+    """Run the webhooks: callbacks, TwiML, HTTP API.
 
     \b
     Examples:
@@ -41,7 +41,7 @@ def worker(
     ] = None,
     host: Host = "127.0.0.1",
 ) -> None:
-    """Run a worker (processes calls). Run two or more.
+    """Run a worker, which processes calls. Run at least two.
 
     \b
     Examples:
@@ -76,8 +76,8 @@ def sandbox(
     It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control.
 
     Uses TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, and TWILIO_API_KEY with TWILIO_API_SECRET if they are set, and
-    TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN, TWILIO_API_URL must be the
-    sandbox's own URL: it never signs with the token of a real account.
+    TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With any other TWILIO_AUTH_TOKEN than the sandbox's
+    own, TWILIO_API_URL must be the sandbox's own URL: it never signs with the token of a real account.
     """
     from conferral.processes.sandbox import run_sandbox
 
@@ -109,7 +109,7 @@ def console(
       conferral console --read-only --port 9082
       conferral console --allow-host console.example.com
 
-    On loopback, it accepts only this machine's host names and those of --allow-host.
+    On loopback, it answers only to localhost, loopback addresses, and the names given with --allow-host.
 
     Needs CONFERRAL_API_TOKEN; also reads REDIS_URL and CONFERRAL_PREFIX. On a terminal, it prints a sign-in link;
     otherwise, the page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.

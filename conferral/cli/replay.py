@@ -147,7 +147,7 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
 def _requested_effects(moment: TimelineEntry) -> list[str]:
     from conferral.operations.history import timeline
 
-    return [f"asks Twilio to {one.text}: {timeline.effect_result(one) or 'no answer yet'}" for one in moment.effects]
+    return [f"asks Twilio to {one.text}: {timeline.effect_result(one) or 'no response yet'}" for one in moment.effects]
 
 
 def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def upgrade(
     After an update, Conferral keeps writing the previous schema version, so that old and new processes can run side by
     side. Run this once every process is updated. It raises the schema version in PREFIX:config and can't be undone.
     Conferral refuses while a running process does not support that version: a worker would stop processing, and
-    webhooks would not see what they can't read.
+    webhooks would miss the data they can't read.
     """
     from conferral.cli.redis_access import run_query
     from conferral.storage.schema import SCHEMA_VERSIONS
@@ -71,7 +71,7 @@ async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tu
     old_version = await config.read_schema_version(client, keys.prefix)
     if old_version > SCHEMA_VERSION:
         raise CommandNotDoneError(
-            f"Redis has schema version {old_version}, but this Conferral supports {SCHEMA_VERSION}: update it"
+            f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
         )
     running = await process_registry.list_running(client, keys)
     outdated = [process for process in running if process.schema_version < SCHEMA_VERSION]

@@ -5,8 +5,8 @@ export const ONLY = {
   trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
   held: ["waiting, on hold, or parked", (row) => row.held !== null],
   lone: ["left alone", (row) => row.lone],
-  transfers: ["being transferred or already transferred", (row) => row.transfer !== ""],
-  failed: ["last transfer failed", (row) => row.transfer_status === "failed"],
+  transfers: ["with a transfer", (row) => row.transfer !== ""],
+  failed: ["with a failed last transfer", (row) => row.transfer_status === "failed"],
 };
 
 /** Sorts by time, earliest first; rows without one come last. ISO 8601 times of one length compare as strings. */

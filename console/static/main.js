@@ -52,7 +52,7 @@ function Connecting() {
   return html`<p class="nothing muted">
     Connecting…
     ${link.value.retryMs
-      ? " The console's server is not responding, or a proxy in front of it hides the Host header or blocks WebSockets."
+      ? " The console's server is not responding, or a proxy in front of it changes the Host header or blocks WebSockets."
       : null}
   </p>`;
 }

@@ -23,7 +23,7 @@ class Command(Event, frozen=True, kw_only=True):
     session_id: Annotated[str, values.SESSION, "a session's id or a call SID"]
     #: The id under which the outcome is stored.
     token: Annotated[str, values.NEW_ID, "the command's id; two commands with the same id run once"] = ""
-    by: Annotated[str, values.AUTHOR, "who gives the command; it appears in the session's log"] = ""
+    by: Annotated[str, values.AUTHOR, "who sent the command; it appears in the session's log"] = ""
     #: Why it was rejected before it reached the session, which only logs it; empty for all others.
     refused: str = ""
 
@@ -37,7 +37,7 @@ class DialCommand(Command, frozen=True, kw_only=True):
     """Base class of commands that dial."""
 
     brief: Annotated[str, values.SPOKEN, "sentence for the dialed party before they join"] = ""
-    confirm: Annotated[bool, values.FLAG, "the dialed party must press 1, so that no voicemail takes the call"] = False
+    confirm: Annotated[bool, values.FLAG, "the dialed party must press 1, so voicemail can't take the call"] = False
     timeout_s: Annotated[int, values.RING_TIME, "seconds to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default"] = 0
     digits: Annotated[
         str, values.DIGITS, "DTMF digits sent after the answer; w waits half a second, W one second; not for client:"
@@ -70,7 +70,7 @@ class Call(DialCommand, frozen=True, kw_only=True):
 class Convert(Command, frozen=True):
     """Move customer and agent into a conference.
 
-    Neither party notices.
+    The audio pauses for a fraction of a second.
     """
 
     name: ClassVar[str] = "convert"
@@ -95,7 +95,7 @@ class Transfer(DialCommand, frozen=True, kw_only=True):
 class Complete(Command, frozen=True):
     """Complete a transfer: disconnect the agent.
 
-    Customer and target keep talking. If the target is still ringing, the agent is disconnected now and the transfer
+    Customer and target stay on the call. If the target is still ringing, the agent is disconnected now and the transfer
     continues as a blind one.
     """
 
@@ -105,7 +105,7 @@ class Complete(Command, frozen=True):
 class Cancel(Command, frozen=True):
     """Cancel a transfer: disconnect the target.
 
-    Customer and agent keep talking. A ringing target stops ringing.
+    Customer and agent stay on the call. A ringing target stops ringing.
     """
 
     name: ClassVar[str] = "cancel"
@@ -142,7 +142,7 @@ class Park(Command, frozen=True):
 class Retrieve(DialCommand, frozen=True, kw_only=True):
     """Retrieve a parked call.
 
-    Done when the two are talking. If it fails, the call stays parked.
+    Done when the customer and the dialed party are talking. If it fails, the call stays parked.
     """
 
     name: ClassVar[str] = "retrieve"
@@ -240,8 +240,8 @@ class Announce(Command, frozen=True, kw_only=True):
 class Record(Command, frozen=True, kw_only=True):
     """Start, pause, resume, or stop a recording.
 
-    It records the customer's call in two channels. If the conference is recorded from its start, the command controls
-    that recording.
+    It makes a dual-channel recording of the customer's call. If the conference is recorded from its start, the command
+    controls that recording.
     """
 
     name: ClassVar[str] = "record"

@@ -112,7 +112,7 @@ async def test_a_press_after_no_answer_is_the_same_command(redis_server, console
         await page.route("**/commands", lose_answer)
 
         await browser_actions.give(page, "Park")
-        await expect(browser_actions.given(page, "park")).to_contain_text("no answer yet")
+        await expect(browser_actions.given(page, "park")).to_contain_text("no response yet")
         await browser_actions.give(page, "Park")
         await expect(browser_actions.given(page, "park")).to_contain_text("sent")
 
@@ -147,7 +147,7 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
         await page.get_by_role("link", name=REASON).click()
         await page.get_by_role("button", name="Delete all 3").click()
         dialog = page.get_by_role("dialog")
-        await expect(dialog).to_contain_text(f"3 messages with the reason “{REASON}” will be deleted permanently")
+        await expect(dialog).to_contain_text(f"3 dead letters with the reason “{REASON}” will be deleted permanently")
         redis.xadd(KEYS.dead, letter(4, REASON))
         await dialog.get_by_role("button", name="Delete 3", exact=True).click()
         await expect(dialog).to_contain_text("the number has changed to 4; nothing was done")

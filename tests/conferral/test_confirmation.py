@@ -89,7 +89,7 @@ def test_without_a_terminal_what_is_not_a_full_session_id_hangs_no_one_up(run, r
 
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith(f"without a terminal, {command} needs --yes or the full session id; nothing was done\n")
-    assert f"  this is {CALL}: " in ran.err
+    assert f"  it matches {CALL}: " in ran.err
     assert published(redis) == []
     assert run(command, named, *options, "--yes", "--no-wait").code == 0
     assert len(published(redis)) == 1

@@ -232,7 +232,7 @@ async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
 
     assert max(map(len, shown)) <= 80
     assert shown[1] == "  agent client:alice and target +…45 are talking; customer +…23 is on hold"
-    assert shown[4].startswith("08:00:00  111111  time to dial target  (Twilio refused")
+    assert shown[4].startswith("08:00:00  111111  due: dial target  (Twilio refused")
     assert shown[5].startswith(" " * 18)
     assert shown[-1] == "Ctrl-C stops it"
 

@@ -54,7 +54,7 @@ def rings_long() -> Scenario:
 def test_ringing_phone_is_no_failure_and_hides_none() -> None:
     checks = [one for one in timeline.build_timeline(recorded(rings_long)[0]) if one.event == "dial_overdue"]
 
-    assert [(one.text, one.is_failure) for one in checks] == [("time to check on the dialed call", False)] * 2
+    assert [(one.text, one.is_failure) for one in checks] == [("due: check on the dialed call", False)] * 2
     assert explained(rings_long).first_failure is None
     found = explained(lambda: rings_long().later(12_000).call("target", "no-answer")).first_failure
     assert found is not None

@@ -53,7 +53,7 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
     [
         (held("succeeds"), "succeeded", 0, "done in 120 ms"),
         (held("fails", status=400, code=21220), "failed", 21220, "refused after 120 ms (code 21220)"),
-        (held("is_unknown"), "unknown", 0, "no answer after 120 ms"),
+        (held("is_unknown"), "unknown", 0, "no response after 120 ms"),
     ],
 )
 def test_effect_result_is_shown_where_it_was_requested(
@@ -362,7 +362,7 @@ def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
     found = explained(held("fails", status=400, code=21220)).first_failure
 
     assert found is not None
-    assert (found.twilio_code, found.link) == (21220, "https://www.twilio.com/docs/errors/21220")
+    assert (found.twilio_code, found.link) == (21220, "https://www.twilio.com/docs/api/errors/21220")
 
 
 def test_newest_of_several_transfers_is_explained() -> None:

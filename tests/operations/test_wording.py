@@ -58,13 +58,13 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
             "the conference ends when target leaves",
         ),
         (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
-        (GateReached(**CALLED), "target answered and reached the gate"),
+        (GateReached(**CALLED), "target answered; call screening started"),
         (
             GateDecided(**CALLED, decision="taken"),
             "target answered too late: someone else had already taken the call",
         ),
         (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
-        (EffectUnknown(**EFFECT, kind="create_call"), "no answer from Twilio: dial target"),
+        (EffectUnknown(**EFFECT, kind="create_call"), "no response from Twilio: dial target"),
         (
             EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
             "Twilio refused: update target (HTTP 404 code 20404)",
@@ -80,9 +80,9 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
         ),
         (
             EffectUnknown(session_id=CALL, effect_id="e1", kind="change_recording", detail="+14155550123"),
-            "no answer from Twilio: change the recording",
+            "no response from Twilio: change the recording",
         ),
-        (StageOverdue(session_id=CALL, due_ms=1), "time to check on the transfer"),
+        (StageOverdue(session_id=CALL, due_ms=1), "due: check on the transfer"),
         (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "warm transfer requested (2 targets)"),
         (
             Call(session_id=CALL, agent="client:a", customer="client:b"),
@@ -112,12 +112,12 @@ def test_former_agent_is_not_described_as_the_agent():
 @each(
     "ordered, shown",
     [
-        ([("create_call", "agent")], "time to call the agent back"),
-        ([("hang_up_call", "agent"), ("create_participant", "target")], "time to dial target"),
-        ([("create_call", "target-1"), ("create_call", "target-2")], "time to dial target-1 and target-2"),
+        ([("create_call", "agent")], "due: call the agent back"),
+        ([("hang_up_call", "agent"), ("create_participant", "target")], "due: dial target"),
+        ([("create_call", "target-1"), ("create_call", "target-2")], "due: dial target-1 and target-2"),
         ([("update_participant", "customer")], "a step of the transfer timed out"),
-        ([("read_calls", "")], "time to check on the transfer"),
-        ([("hang_up_call", "agent"), ("read_calls", "")], "time to check on the transfer"),
+        ([("read_calls", "")], "due: check on the transfer"),
+        ([("hang_up_call", "agent"), ("read_calls", "")], "due: check on the transfer"),
     ],
 )
 def test_overdue_stage_is_described_by_its_effects(ordered, shown):
@@ -210,7 +210,7 @@ def test_every_effect_has_words_of_its_own():
 
 
 def test_party_at_the_gate_that_is_not_known_is_called_that():
-    assert wording.describe_entry(entry("gate_reached")) == "the called party answered and reached the gate"
+    assert wording.describe_entry(entry("gate_reached")) == "the called party answered; call screening started"
 
 
 @pytest.mark.parametrize("decision", GateDecision)

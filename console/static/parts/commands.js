@@ -137,7 +137,7 @@ async function give(fields) {
   }
 }
 
-const WORDS = { [UNANSWERED]: "no answer yet", sent: "sent", accepted: "accepted, in progress" };
+const WORDS = { [UNANSWERED]: "no response yet", sent: "sent", accepted: "accepted, in progress" };
 
 /**
  * Returns a command's status text. A warm or consult transfer goes on when the command is done: "done" would promise

@@ -27,7 +27,7 @@ const LABELS = {
 const HINTS = {
   destination: "+E.164, client:NAME, sip:URI, or a name from the directory; separate multiple values with commas",
   seconds: "5 to 600",
-  digits: "digits; w pauses for half a second",
+  digits: "0-9, *, #; w pauses for half a second, W for one",
   caller_id: "+E.164; must be one of the account's numbers",
 };
 /** Rarely used fields. */

@@ -54,7 +54,7 @@ function tiles({ counts, hour, dead }) {
       "",
       `${NOT_THE_SAME} ${WITH_ONE}`,
     ],
-    ["Dead letters", number(dead), dead === 1 ? "message" : "messages", to("dead"), dead ? "warn" : ""],
+    ["Dead letters", number(dead), dead === 1 ? "entry" : "entries", to("dead"), dead ? "warn" : ""],
   ];
 }
 

@@ -193,7 +193,7 @@ export function Rows() {
       </div>
     </div>
     <p class="rows-note small muted">
-      ${waiting.value && performance.now() < aimedMs + AIMING_MS ? `${counted(waiting.value, "more call")} not shown yet: rows stay in place under the pointer.` : ""}
+      ${waiting.value && performance.now() < aimedMs + AIMING_MS ? `${counted(waiting.value, "more call")} not shown yet; the list doesn't move under the pointer.` : ""}
     </p>
   `;
 }

@@ -120,14 +120,14 @@ function More({ moment }) {
 }
 
 const KINDS = { succeeded: "good", failed: "bad", unknown: "warn" };
-const WORDS = { succeeded: "done", failed: "refused by Twilio", unknown: "no answer" };
+const WORDS = { succeeded: "done", failed: "refused by Twilio", unknown: "no response" };
 
 function Effect({ effect }) {
   const { outcome, took_ms: tookMs } = effect;
   const took = tookMs === null ? "" : ` after ${shortSpan(tookMs)}`;
   return html`<li class=${outcome === "failed" ? "effect is-failure" : "effect"}>
     <span>asks Twilio to <${Text} value=${effect.text} /></span>
-    <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${WORDS[outcome] ?? printable(outcome)}${took}` : "no answer yet"}<//>
+    <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${WORDS[outcome] ?? printable(outcome)}${took}` : "no response yet"}<//>
     <${Code} code=${effect.twilio_code} />
     ${effect.attempts_note ? html`<span class="small muted"><${Text} value=${effect.attempts_note} /></span>` : null}
   </li>`;

@@ -31,7 +31,7 @@ export function Dead() {
     <div class="view-head">
       <h1>Dead letters</h1>
       <p class="small muted">
-        Messages that could not be processed. They don't block anything. Retry puts them back in their queue.
+        Events and commands that could not be processed. They block nothing. Retry puts them back on their stream.
       </p>
     </div>
     ${why ? html`<p class="small" id="dead-why">${why[0].toUpperCase()}${why.slice(1)}.</p>` : null}
@@ -58,7 +58,7 @@ function Groups({ found, reason, why }) {
           <a href=${to("dead", "", { reason: group.reason })} aria-current=${group.reason === reason ? "true" : undefined}>
             <${Text} value=${group.reason} />
           </a>
-          <span class="number">${counted(group.count, "message")}</span>
+          <span class="number">${counted(group.count, "dead letter")}</span>
           <${Acts}
             why=${why}
             name=${group.count === 1 ? "" : `all ${group.count}`}
@@ -95,7 +95,7 @@ function Letters({ found, reason, why }) {
   const of = reason ? (found.groups.find((group) => group.reason === reason)?.count ?? ids.length) : found.count;
   return html`<section class="panel" aria-labelledby="letters-title">
     <div class="panel-head">
-      <h2 id="letters-title">${ids.length < of ? `The newest ${ids.length} of ${of}` : counted(of, "message")}</h2>
+      <h2 id="letters-title">${ids.length < of ? `The newest ${ids.length} of ${of}` : counted(of, "dead letter")}</h2>
       ${picked.length
         ? html`<${Acts}
             why=${why}
@@ -103,7 +103,7 @@ function Letters({ found, reason, why }) {
             what=${{ ids: picked }}
             canRetry=${found.letters.some((letter) => picked.includes(letter.id) && !letter.not_retryable_reason)}
           />`
-        : html`<span class="small muted">Select messages to retry or delete them together</span>`}
+        : html`<span class="small muted">Select dead letters to retry or delete them together</span>`}
     </div>
     <ul class="letters">
       ${found.letters.map((letter) => html`<${Letter} key=${letter.id} letter=${letter} why=${why} />`)}
@@ -121,7 +121,7 @@ function Letter({ letter, why }) {
   return html`<li class="letter">
     <label class="pick">
       <input type="checkbox" checked=${isChosen} onChange=${pick} />
-      <span class="unseen">Select message <${Text} value=${letter.id} /></span>
+      <span class="unseen">Select dead letter <${Text} value=${letter.id} /></span>
     </label>
     <div class="letter-what">
       <p>
@@ -166,7 +166,7 @@ function Confirm({ what, why }) {
       const answer = await actOnDeadLetters(what);
       const refusals = Object.values(answer.refused ?? {});
       result.value = [
-        `${counted(answer.done, "message")} ${done}, ${answer.left} remaining.`,
+        `${counted(answer.done, "dead letter")} ${done}, ${answer.left} remaining.`,
         refusals.length && `${refusals.length} failed: ${refusals[0]}.`,
       ]
         .filter(Boolean)
@@ -184,7 +184,7 @@ function Confirm({ what, why }) {
   return html`<${Dialog} title=${`${verb} ${counted(number, "dead letter")}`} onClose=${close}>
     <form class="form" onSubmit=${submit}>
       <p>
-        <strong>${counted(number, "message")}</strong>${ids ? "" : html` with the reason “<${Text} value=${reason} />”`}
+        <strong>${counted(number, "dead letter")}</strong>${ids ? "" : html` with the reason “<${Text} value=${reason} />”`}
         ${" "}${number === 1 ? follows.replace("their queue", "its queue") : follows}.
       </p>
       <div role="alert">${what.refusal ? html`<p class="error"><${Text} value=${what.refusal} /></p>` : null}</div>

@@ -125,7 +125,7 @@ function Leases({ health: of }) {
     ["Sweep", of.sweep],
   ];
   return html`<section class="panel" aria-labelledby="leases-title">
-    <h2 id="leases-title">Single-holder tasks</h2>
+    <h2 id="leases-title">Singleton tasks</h2>
     <dl class="pairs">
       ${leases.map(
         ([what, holder]) => html`<dt>${what}</dt>

@@ -150,7 +150,7 @@ function Suggestions({ suggestions }) {
       ${suggestions.map(
         (one) => html`<li key=${one.line}>
           <strong><${Text} value=${one.command} /></strong> <span><${Text} value=${one.why} /></span>
-          <${Copyable} value=${one.line} what="the line" />
+          <${Copyable} value=${one.line} what="the command" />
         </li>`,
       )}
     </ul>

@@ -113,7 +113,7 @@ function Filters() {
       />
     </label>
     <button type="button" aria-pressed=${pausedSince.value !== null} onClick=${togglePause}>
-      ${pausedSince.value === null ? "Pause" : `Paused for ${age(pausedSince.value)}: resume`}
+      ${pausedSince.value === null ? "Pause" : `Resume (paused for ${age(pausedSince.value)})`}
     </button>
   </form>`;
 }
