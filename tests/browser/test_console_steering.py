@@ -154,7 +154,7 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
         assert redis.xlen(KEYS.dead) == 5
 
         await dialog.get_by_role("button", name="Delete 4", exact=True).click()
-        await expect(page.get_by_text("4 messages deleted, 1 remaining.")).to_be_visible()
+        await expect(page.get_by_text("4 dead letters deleted, 1 remaining.")).to_be_visible()
         assert redis.xlen(KEYS.dead) == 1
 
 

@@ -88,7 +88,7 @@ async def test_newer_level_is_left_to_newer_versions(client, capsys: pytest.Capt
     await client.hset(Keys("conferral", 4).config, "schema", SCHEMA_VERSION + 1)
     code, _, err = await output_of(capsys)
     assert code == 1
-    assert f"this Conferral supports {SCHEMA_VERSION}" in err
+    assert f"this release supports {SCHEMA_VERSION}" in err
 
 
 async def test_redis_without_conferral_is_reported(client, capsys: pytest.CaptureFixture[str]) -> None:

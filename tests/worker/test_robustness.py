@@ -211,7 +211,7 @@ async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatc
     held = system.workers[0].assigner.consumers[system.keys.partition_of(customer.sid)]
     fire = held._context.partition_store.fire_timers
     # A renewal would find it, too.
-    monkeypatch.setattr("conferral.worker.assignment.renewal._note", lambda *_: None)
+    monkeypatch.setattr("conferral.worker.assignment.renewal._apply", lambda *_: None)
 
     async def answers_late(partition, lease, now_ms):
         answer = await fire(partition, lease, now_ms)
