@@ -60,7 +60,7 @@ soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests: more steps 
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
 	@echo "installing the tools for mutation testing ..." >&2
-	@$(PIP) install --require-hashes --only-binary :all: --no-binary yattag --no-build-isolation -r requirements-mutants.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
+	@$(BIN)/python scripts/install.py requirements-mutants.lock --no-binary yattag --no-build-isolation || exit 2
 	@touch $@
 
 mutants: $(VENV)/mutants.done   ## run mutation tests of the core packages: MUTANTS=300 SEED=7 ARGS="--only statemachine"

@@ -17,11 +17,9 @@ from conferral import output
 from conferral.cli import commands, dead
 from conferral.cli.check import check
 from conferral.cli.demo import demo
-from conferral.cli.explain import explain
 from conferral.cli.forget import forget
 from conferral.cli.processes import console, sandbox, webhooks, worker
-from conferral.cli.replay import replay
-from conferral.cli.sessions import sessions, show
+from conferral.cli.sessions import explain, replay, sessions, show
 from conferral.cli.upgrade import upgrade
 from conferral.cli.usage import App
 from conferral.errors import CommandNotDoneError
@@ -72,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")  # a terminal that lacks some characters still shows the rest
     try:
-        code = _run(given, as_json=as_json)
+        code = _run_typer(given, as_json=as_json)
         output.flush_log()
         sys.stdout.flush()
     except BrokenPipeError as error:
@@ -124,7 +122,7 @@ def _replace_closed_streams() -> None:
             setattr(sys, name, stream)
 
 
-def _run(given: list[str], *, as_json: bool) -> int:
+def _run_typer(given: list[str], *, as_json: bool) -> int:
     try:
         # With `--json`, let usage errors raise, to print them as JSON.
         code = app(given, prog_name="conferral", standalone_mode=not as_json)

@@ -35,13 +35,7 @@ _STATE_STYLES = {
     "ended": "dim",
     "ok": "green",
     "warn": "yellow",
-    "fail": "bold red",
-    "failed": "bold red",
-    "overdue": "bold red",
-    "alone": "bold red",
-    "transfer": "bold red",
-    "park": "bold red",
-    "retrieve": "bold red",
+    **dict.fromkeys(("fail", "failed", "overdue", "alone", "transfer", "park", "retrieve"), "bold red"),
 }
 
 
@@ -65,6 +59,7 @@ def _escaped(letter: str) -> str:
 
 
 def _echo(text: str, *, color: bool | None = None) -> None:
+    """Print to standard output; raise BrokenPipeError if no one reads it, OutputError if it can't be written."""
     try:
         typer.echo(text, color=color)
     except BrokenPipeError:
@@ -105,7 +100,7 @@ def print_fitted(line: str, indent: int) -> None:
 
 def print_heading(line: str) -> None:
     """Print a heading above lines of a result."""
-    _styled(line, "bold")
+    _print_styled(line, "bold")
 
 
 def print_section(heading: str, lines: Sequence[str]) -> None:
@@ -117,12 +112,13 @@ def print_section(heading: str, lines: Sequence[str]) -> None:
             print_line(f"  {line}")
 
 
-def failure_line(line: str) -> None:
+def print_failure(line: str) -> None:
     """Print a line about a failure; the words say so, the color only helps."""
-    _styled(line, "bold red")
+    _print_styled(line, "bold red")
 
 
-def _styled(line: str, style: str) -> None:
+def _print_styled(line: str, style: str) -> None:
+    """Print a line in a style on a terminal, else plain; through `_echo`, which reports what can't be written."""
     if not sys.stdout.isatty():
         print_line(line)
         return
@@ -206,7 +202,7 @@ def console() -> "Console":
 
 
 def table_cell(value: object, style: str = "") -> "Text":
-    """Return one value for a table."""
+    """Return a value made printable, in a style or, by default, in the color of its first word (`_STATE_STYLES`)."""
     from rich.text import Text
 
     text = printable(value)
@@ -294,15 +290,15 @@ def _with_short_ids(columns: Sequence[str], rows: Sequence[Sequence[object]]) ->
     kept = [list(row) for row in rows]
     if ID_COLUMN not in columns:
         return kept
-    place = columns.index(ID_COLUMN)
-    ids = [str(row[place]).lstrip("> ") for row in kept]
+    column = columns.index(ID_COLUMN)
+    ids = [str(row[column]).lstrip("> ") for row in kept]  # without the mark of the selected row
     length = next(
         size for size in range(ID_WIDTH_MIN, max(map(len, ids), default=0) + ID_WIDTH_MIN + 1)
         if len({one[:size] for one in ids}) == len(set(ids))
     )  # fmt: skip
     for row, one in zip(kept, ids, strict=True):
-        mark = str(row[place]).removesuffix(one)
-        row[place] = mark + one[:length]
+        mark = str(row[column]).removesuffix(one)
+        row[column] = mark + one[:length]
     return kept
 
 

@@ -1,21 +1,39 @@
-"""Access control: authentication, same-origin checks (CSRF), and read-only mode."""
+"""Access control: sign-in by token or cookie, same-origin checks (CSRF), and read-only mode.
+
+The server stores no sign-ins. A cookie holds its expiry and a signature. The key is derived from the token, so a new
+token invalidates every cookie.
+"""
+
+import hashlib
+import hmac
+import re
 
 from aiohttp import hdrs, web
+from pydantic import SecretStr
 
-from conferral.console.sign_in import SignIn
+from conferral.runtime.clock import Clock
+from conferral.runtime.web.bearer import BearerAuthenticator
 from conferral.runtime.web.json_requests import RequestError
-from conferral.runtime.web.pages import is_same_origin
+from conferral.runtime.web.pages import is_https, is_same_origin
 
 #: Only the console's own scripts can send this header; another site's form or image can't.
 HEADER, VALUE = "X-Conferral", "console"
+#: Lifetime of a sign-in, in seconds: a week, so that a wallboard isn't signed out overnight.
+COOKIE_LIFETIME_S = 7 * 86_400
+_COOKIE = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 
-class AccessControl:
-    """Authorizes requests, or raises why not."""
+class AccessControl(BearerAuthenticator):
+    """Authorizes requests by the token or the cookie, or raises why not."""
 
-    def __init__(self, sign_in: SignIn, *, read_only: bool) -> None:
-        self._sign_in = sign_in
-        self.read_only = read_only
+    def __init__(self, token: SecretStr, clock: Clock, *, read_only: bool) -> None:
+        super().__init__(token, clock)
+        self._key = hashlib.sha256(b"conferral console cookie\0" + self._token).digest()
+        #: The cookie's name. It depends on the token, because browsers share cookies across a host's ports, and
+        #: consoles of several systems may run on one host.
+        self.cookie = f"conferral_{hashlib.sha256(self._key).hexdigest()[:8]}"
+        self._clock = clock
+        self._read_only = read_only
 
     def signed_in_until_s(self, request: web.Request) -> int | None:
         """Return when the request's sign-in expires, in Unix seconds: 0 for never, None if not signed in.
@@ -23,26 +41,59 @@ class AccessControl:
         Raises:
             RequestError: the token is wrong, and there were too many wrong ones recently.
         """
-        if self._sign_in.has_valid_token(request):
+        if self.has_valid_token(request):
             return 0
-        return self._sign_in.cookie_until_s(request) or None
+        return self._cookie_until_s(request) or None
 
-    def require_read(self, request: web.Request) -> None:
-        """Verify that the request may read; raise RequestError if it is not signed in."""
-        if self.signed_in_until_s(request) is None:
+    def require_read(self, request: web.Request) -> int:
+        """Return when the request's sign-in expires, 0 for never; raise RequestError if it is not signed in."""
+        until_s = self.signed_in_until_s(request)
+        if until_s is None:
             raise RequestError("unauthorized", "sign in on the page, or send CONFERRAL_API_TOKEN as a bearer token")
+        return until_s
 
     def require_write(self, request: web.Request) -> None:
         """Raise RequestError unless the request may change something."""
-        until_s = self.signed_in_until_s(request)
-        if until_s is None:
-            self.require_read(request)
-        if until_s:  # signed in by a cookie, which the browser attaches to other sites' requests, too
+        if self.require_read(request):  # by a cookie, which the browser attaches to other sites' requests, too
             check_origin(request)
             if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
                 raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")
-        if self.read_only:
+        if self._read_only:
             raise RequestError("read-only", "this console is read-only")
+
+    def _cookie_until_s(self, request: web.Request) -> int:
+        """Return when a request's cookie expires, in Unix seconds; 0 if it is invalid or missing."""
+        found = _COOKIE.fullmatch(request.cookies.get(self.cookie, ""))
+        if found is None or not hmac.compare_digest(found[2], self._signature(found[1])):
+            return 0
+        return int(found[1]) if int(found[1]) * 1000 > self._clock.wall_ms() else 0
+
+    def set_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Set the sign-in cookie for the folder of the request's path.
+
+        Without a path attribute, the browser uses the folder of its own URL, even behind a proxy that rewrites paths.
+        Source: RFC 6265, section 5.1.4.
+        """
+        until = str(self._clock.wall_ms() // 1000 + COOKIE_LIFETIME_S)
+        self._send_cookie(request, response, f"{until}.{self._signature(until)}", COOKIE_LIFETIME_S)
+
+    def clear_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Delete the sign-in cookie from the browser."""
+        self._send_cookie(request, response, "", 0)
+
+    def _send_cookie(self, request: web.Request, response: web.StreamResponse, value: str, max_age_s: int) -> None:
+        response.set_cookie(
+            self.cookie,
+            value,
+            max_age=max_age_s,
+            path="",  # omits the attribute, see `set_cookie`
+            httponly=True,
+            samesite="Strict",
+            secure=is_https(request),
+        )
+
+    def _signature(self, expiry: str) -> str:
+        return hmac.new(self._key, expiry.encode(), hashlib.sha256).hexdigest()
 
 
 def check_origin(request: web.Request) -> None:

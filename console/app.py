@@ -5,6 +5,7 @@ The server is stateless: the cookie holds the sign-in, and Redis everything else
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,11 +17,9 @@ from yarl import URL
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.command_routes import CommandRoutes
 from conferral.console.dashboard import Dashboard
-from conferral.console.messages import encode_message
-from conferral.console.redaction import redact_fields
+from conferral.console.messages import encode_message, redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
-from conferral.console.sign_in import SignIn
 from conferral.console.views.factory import ViewFactory
 from conferral.console.websocket import PageSocket, reject
 from conferral.operations.history import replay
@@ -34,7 +33,6 @@ from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_res
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.shared_result import SharedResult
 from conferral.statemachine import diagram
-from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.client import Client
 
@@ -52,15 +50,26 @@ _WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleOptions:
+    """What the operator chooses when starting the console."""
+
+    read_only: bool = False
+    #: How to call this program, for commands that the page offers to copy.
+    command_line: str = "conferral"
+    #: Whether copied commands contain the token; otherwise, they contain its variable. Never with `read_only`, because
+    #: the token would allow changes elsewhere.
+    show_token: bool = False
+    #: Accepted host names besides this machine's; None for any.
+    allowed_hosts: tuple[str, ...] | None = ()
+
+
 def make_app(
     settings: ConsoleSettings,
     client: Client,
     clock: Clock,
+    options: ConsoleOptions = ConsoleOptions(),  # it is immutable
     *,
-    read_only: bool = False,
-    command_line: str = "conferral",
-    show_token: bool = False,
-    allowed_hosts: Collection[str] | None = None,
     static: Path = STATIC,
     readiness_client: Client | None = None,
 ) -> web.Application:
@@ -68,40 +77,35 @@ def make_app(
 
     Args:
         client: A Redis client with at least `redis_access.CONNECTIONS_MAX` connections. The caller closes it.
-        command_line: How to call this program, for commands that the page offers to copy.
-        show_token: Whether copied commands contain the token; otherwise, they contain its variable. Never with
-            `read_only`, because the token would allow changes elsewhere.
-        allowed_hosts: Accepted host names besides this machine's; None for any.
         readiness_client: A Redis client for `/readyz` alone, so that it takes no connection from the pages. The caller
             closes it.
     """
     redis = RedisAccess(client, settings.prefix)
-    sign_in = SignIn(settings.api_token, clock)
-    access = AccessControl(sign_in, read_only=read_only)
+    access = AccessControl(settings.api_token, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock)
-    views = ViewFactory(feed, redis, Dashboard(feed, redis, clock), clock, command_line=command_line)
+    views = ViewFactory(feed, redis, Dashboard(feed, redis, clock), clock, command_line=options.command_line)
     greeting = encode_message(
         "hello",
         version=version("conferral"),
-        read_only=read_only,
+        read_only=options.read_only,
         prefix=settings.prefix,
-        public_command=command_line,
+        public_command=options.command_line,
         public_url=without_login(settings.public_url or ""),
-        shown_token=settings.api_token.get_secret_value() if show_token and not read_only else "",
+        shown_token=settings.api_token.get_secret_value() if options.show_token and not options.read_only else "",
         has_twilio_pages=_is_twilio_api(settings.api_url),
     )
     command_routes = CommandRoutes(redis, access)
-    app = web.Application(middlewares=[_errors_as_json, _allowed_hosts(allowed_hosts)])
+    app = web.Application(middlewares=[_errors_as_json, _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(static))
     app.add_routes(
         [
             web.get("/", _index),
             web.get("/healthz", _healthz),
-            web.get("/readyz", _readyz(RedisAccess(readiness_client or client, settings.prefix))),
-            web.get("/diagram.svg", _diagram),
-            web.post("/sign-in", _sign_in_handler(sign_in)),
-            web.post("/sign-out", _sign_out_handler(sign_in)),
+            web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix))),
+            web.get("/diagram.svg", _state_diagram),
+            web.post("/sign-in", _sign_in_handler(access)),
+            web.post("/sign-out", _sign_out_handler(access)),
             web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
             web.post("/commands", command_routes.submit_command),
             web.post("/dead", command_routes.act_on_dead_letters),
@@ -124,6 +128,7 @@ def _is_twilio_api(url: str) -> bool:
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Answer a refused request, or one that failed because of Redis, with a JSON error."""
     try:
         return await handler(request)
     except RequestError as error:
@@ -131,14 +136,15 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
     except StoreError as error:
         log_unreachable(error, task="console")
         refused = RequestError("store", str(error))
-    log.info("console_refused", url_path=_template(request), reason=refused.type)
+    log.info("console_refused", url_path=_route_template(request), reason=refused.type)
     return refused.response()
 
 
-def _allowed_hosts(hosts: Collection[str] | None) -> Middleware:
-    """Reject unknown host names, except on the two public routes (DNS rebinding).
+def _reject_other_hosts(hosts: Collection[str] | None) -> Middleware:
+    """Return a middleware that rejects other host names, unless `hosts` is None, on all but public routes.
 
-    A domain's owner can point it to this machine; their page would then be same-origin with the console.
+    This prevents DNS rebinding: a domain's owner can point it to this machine; their page would then be same-origin
+    with the console.
     """
     allowed = {host_name(host) for host in hosts or ()} - {""}
 
@@ -146,14 +152,15 @@ def _allowed_hosts(hosts: Collection[str] | None) -> Middleware:
     async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
         host = request.headers.get(hdrs.HOST, "localhost")
         is_fine = hosts is None or is_loopback(host) or host_name(host) in allowed
-        if not is_fine and _template(request) not in _PUBLIC_PATHS:
+        if not is_fine and _route_template(request) not in _PUBLIC_PATHS:
             raise RequestError("foreign", _WRONG_HOST_HINT)
         return await handler(request)
 
     return check
 
 
-def _template(request: web.Request) -> str:
+def _route_template(request: web.Request) -> str:
+    """Return the request's path with placeholders: a log may not hold the ids in the path itself."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unknown"
 
@@ -171,7 +178,7 @@ async def _healthz(_request: web.Request) -> web.Response:
     return web.Response(text="ok\n")
 
 
-def _readyz(redis: RedisAccess) -> _Handler:
+def _readyz_handler(redis: RedisAccess) -> _Handler:
     async def missing() -> list[str]:
         try:
             await redis.run(lambda reader: reader.commit_marks())
@@ -189,7 +196,7 @@ def _readyz(redis: RedisAccess) -> _Handler:
     return ready
 
 
-async def _diagram(_request: web.Request) -> web.Response:
+async def _state_diagram(_request: web.Request) -> web.Response:
     body = diagram.svg(is_standalone=False)
     return web.Response(text=body, content_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
 
@@ -197,25 +204,25 @@ async def _diagram(_request: web.Request) -> web.Response:
 # ---- sign-in -----------------------------------------------------------------------------------------------------
 
 
-def _sign_in_handler(sign_in: SignIn) -> _Handler:
+def _sign_in_handler(access: AccessControl) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
         check_origin(request)
         token = (await read_json_object(request)).get("token")
-        if not isinstance(token, str) or not sign_in.is_valid(token, request):
+        if not isinstance(token, str) or not access.is_valid(token, request):
             raise RequestError("unauthorized", "wrong token: sign in with this console's CONFERRAL_API_TOKEN")
         log.info("signed_in")
         response = web.Response(status=204, headers=NO_STORE)
-        sign_in.set_cookie(request, response)
+        access.set_cookie(request, response)
         return response
 
     return handle
 
 
-def _sign_out_handler(sign_in: SignIn) -> _Handler:
+def _sign_out_handler(access: AccessControl) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
         check_origin(request)
         response = web.Response(status=204, headers=NO_STORE)
-        sign_in.clear_cookie(request, response)
+        access.clear_cookie(request, response)
         return response
 
     return handle
@@ -228,17 +235,17 @@ def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
     async def download(request: web.Request) -> web.Response:
         """Return a session's history as a file for `conferral replay`; with `full=true`, with full phone numbers."""
         access.require_read(request)
-        named, full = request.match_info["session"], request.query.get("full") == "true"
+        id_or_call_sid, full = request.match_info["session"], request.query.get("full") == "true"
         reader = await redis.reader()
-        found = await reader.find_exact(named, redis.limiter) if NAME_PATTERN.fullmatch(named) else ""
-        session = await redis.run(lambda reader: reader.view(found), found) if found else SessionView()
+        session_id = await reader.find_exact(id_or_call_sid, redis.limiter)
+        session = await redis.run(lambda reader: reader.view(session_id), session_id) if session_id else SessionView()
         if not session.is_known:
             raise RequestError("unknown", "no session or call with this id is known")
-        log = await redis.run(lambda reader: reader.log(found), found)
+        log = await redis.run(lambda reader: reader.log(session_id), session_id)
         entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
         body = replay.to_json(replay.SessionHistory(redact_fields(session.fields, full=full), entries))
         response = json_response(body)
-        response.headers["Content-Disposition"] = f'attachment; filename="{found}.json"'
+        response.headers["Content-Disposition"] = f'attachment; filename="{session_id}.json"'
         return response
 
     return download
@@ -258,10 +265,10 @@ class _PageSockets:
         self._clock = clock
         self._open: set[PageSocket] = set()
         self._greeting = greeting
-        app.on_shutdown.append(self._close)
+        app.on_shutdown.append(self._close_all)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one page's WebSocket."""
+        """Serve one page's WebSocket until it closes; reject pages that aren't signed in, and too many of them."""
         check_origin(request)
         until_s = self._access.signed_in_until_s(request)
         if until_s is None:
@@ -275,5 +282,5 @@ class _PageSockets:
         finally:
             self._open.discard(socket)
 
-    async def _close(self, _app: web.Application) -> None:
+    async def _close_all(self, _app: web.Application) -> None:
         await asyncio.gather(*(socket.close() for socket in self._open))

@@ -37,13 +37,16 @@ class CommandTracker:
         return bool(self._tracked)
 
     def add(self, command_id: str, type_: str) -> None:
-        """Track another command."""
+        """Track a command that the page has submitted; its `type_` is only sent back to the page."""
         self._tracked[command_id] = _TrackedCommand(type_, self._clock.monotonic_s() + TRACKED_FOR_S)
         while len(self._tracked) > TRACKED_MAX:
             del self._tracked[next(iter(self._tracked))]
 
     async def new_messages(self) -> list[bytes]:
-        """Return new messages; they count as sent. If it raises StoreError, none is lost."""
+        """Return a message for each command whose outcome has changed; they count as sent.
+
+        If it raises StoreError, none is lost.
+        """
         messages: list[bytes] = []
         for command_id, one in list(self._tracked.items()):
             try:
@@ -56,18 +59,16 @@ class CommandTracker:
                 raise
             if found.status and found != one.reported:
                 one.reported = found
-                messages.append(_message(command_id, one.type, found))
+                messages.append(
+                    encode_message(
+                        "command",
+                        command=command_id,
+                        status=found.status,
+                        reason=found.reason,
+                        session=found.session,
+                        type=one.type,
+                    )
+                )
             if found.is_final or self._clock.monotonic_s() >= one.until_s:
                 self._tracked.pop(command_id, None)
         return messages
-
-
-def _message(command_id: str, type_: str, found: CommandOutcome) -> bytes:
-    return encode_message(
-        "command",
-        command=command_id,
-        status=found.status,
-        reason=found.reason,
-        session=found.session,
-        type=type_,
-    )

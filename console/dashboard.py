@@ -17,18 +17,9 @@ from conferral.runtime.clock import Clock
 
 T = TypeVar("T")
 
-#: Interval for counting sessions, in seconds.
-COUNT_EVERY_S = 1.0
-#: Interval for reading the last hour's outcomes, in seconds.
+#: Interval for reading the last hour's outcomes, and for reading or counting all else, in seconds.
 TRANSFER_STATS_EVERY_S = 5.0
-#: Interval for counting dead letters, in seconds.
-DEAD_EVERY_S = 1.0
-#: Interval for reading lease holders, in seconds.
-TAKEOVER_EVERY_S = 1.0
-#: Interval for reading health, in seconds.
-HEALTH_EVERY_S = 1.0
-
-
+READ_EVERY_S = 1.0
 #: Maximum fraction of the time spent reading and counting; beyond it, intervals grow.
 BUSY_MAX = 0.1
 #: Window for rates, in seconds; processes publish their counters every other second.
@@ -63,13 +54,13 @@ class Dashboard:
     def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
         self._feed = feed
         self._redis = redis
-        self._counts = _CachedRead(self._count, COUNT_EVERY_S, clock)
+        self._counts = _CachedRead(self._count_sessions, READ_EVERY_S, clock)
         self._transfer_stats = _CachedRead(self._read_transfer_stats, TRANSFER_STATS_EVERY_S, clock)
-        self._dead = _CachedRead(self._count_dead, DEAD_EVERY_S, clock)
-        self._takeover = _CachedRead(self._read_takeover, TAKEOVER_EVERY_S, clock)
-        self._health = _CachedRead(self._read_health, HEALTH_EVERY_S, clock)
+        self._dead = _CachedRead(self._count_dead, READ_EVERY_S, clock)
+        self._takeover = _CachedRead(self._read_takeover, READ_EVERY_S, clock)
+        self._health = _CachedRead(self._read_health, READ_EVERY_S, clock)
         self._takeovers = TakeoverDetector()
-        self._earlier: deque[Health] = deque()
+        self._recent_health: deque[Health] = deque()
 
     async def summary(self) -> bytes:
         """Return the message with the summary above the list of sessions."""
@@ -82,10 +73,10 @@ class Dashboard:
         )
 
     async def health(self) -> bytes:
-        """Return the message with health."""
+        """Return the message with the health of workers, partitions, and Redis."""
         return await self._health.get()
 
-    async def _count(self) -> SessionCounts:
+    async def _count_sessions(self) -> SessionCounts:
         return statistics.count_sessions((kept.session, kept.attention) for kept in list(self._feed.live()))
 
     async def _read_transfer_stats(self) -> TransferStats:
@@ -98,16 +89,13 @@ class Dashboard:
         return self._takeovers.observe(await self._redis.run(read_lease_snapshot))
 
     async def _read_health(self) -> bytes:
+        """Return the message with health, and with rates since the oldest snapshot of the last `RATES_OVER_S`."""
         found = await self._redis.run(lambda reader: health.read_health(reader))
         # Drop snapshots outside of the window, including later ones after a clock was set back.
-        while self._earlier and not 0 < found.at_ms - self._earlier[0].at_ms <= RATES_OVER_S * 1000:
-            self._earlier.popleft()
-        rates = health.rates(self._earlier[0], found) if self._earlier else None
-        self._earlier.append(found)
-        return encode_message("health", **_health_fields(found), rates=rates)
-
-
-def _health_fields(found: Health) -> dict[str, object]:
-    parts = to_json_value(found)
-    assert isinstance(parts, dict)
-    return {**parts, "unassigned": found.unassigned}
+        while self._recent_health and not 0 < found.at_ms - self._recent_health[0].at_ms <= RATES_OVER_S * 1000:
+            self._recent_health.popleft()
+        rates = health.rates(self._recent_health[0], found) if self._recent_health else None
+        self._recent_health.append(found)
+        parts = to_json_value(found)
+        assert isinstance(parts, dict)
+        return encode_message("health", **parts, unassigned=found.unassigned, rates=rates)

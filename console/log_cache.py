@@ -43,30 +43,31 @@ class CachedLog:
         """
         async with self._lock:  # otherwise, two pages could add the same entries
             newest = self.log[-1:]
-            found = await self._after(redis, self.log[-2].entry_id if len(self.log) > 1 else "")
+            found = await self._entries_after(redis, self.log[-2].entry_id if len(self.log) > 1 else "")
             if found[: len(newest)] == newest:
                 self._add(found[len(newest) :])
                 return
-            found = await self._after(redis, "")
+            found = await self._entries_after(redis, "")
             self._reset()
             self.generation += 1
             self._add(found)
 
-    async def _after(self, redis: RedisAccess, last: str) -> list[LogEntry]:
-        found = await redis.run(lambda reader: reader.logs({self._session_id: last}), self._session_id)
+    async def _entries_after(self, redis: RedisAccess, entry_id: str) -> list[LogEntry]:
+        """Read the entries after the one with this id; all if it is empty."""
+        found = await redis.run(lambda reader: reader.logs({self._session_id: entry_id}), self._session_id)
         return found[self._session_id]
 
     def _add(self, entries: list[LogEntry]) -> None:
         self.log += entries
-        changed = self._timeline.add(entries)
+        changed = self._timeline.add(entries)  # indexes of new timeline entries, and of those that these complete
         self._messages += [b""] * len(entries)
-        for place in changed:
-            self._messages[place] = orjson.dumps(to_json_value(self.entries[place]))
+        for index in changed:
+            self._messages[index] = orjson.dumps(to_json_value(self.entries[index]))
 
     def messages_after(self, known_count: int) -> list[bytes]:
-        """Return the timeline entries that are new or updated since the first `known_count` log entries."""
+        """Return, as JSON, the timeline entries that log entries after the first `known_count` added or completed."""
         completed_by = self._timeline.completed_by
-        return [message for place, message in enumerate(self._messages) if completed_by[place] >= known_count]
+        return [message for index, message in enumerate(self._messages) if completed_by[index] >= known_count]
 
 
 class LogCache:

@@ -1,21 +1,26 @@
-"""Encode messages to pages as JSON: snake_case keys, times in ISO 8601."""
+"""Messages to pages: JSON with snake_case keys, times in ISO 8601, and phone numbers masked unless requested."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 
 import orjson
 
+from conferral.operations import wording
+from conferral.operations.session_queries import Fields
 from conferral.storage.codecs.timestamps import to_iso
 
 #: The largest integer that JavaScript represents exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
 NUMBER_MAX = 2**53 - 1
 #: Attributes that are times, besides all that end in `_at_ms`; every other `_ms` is a duration.
 _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
+#: Fields that contain only addresses, separated by spaces or commas.
+_ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by|called_number")
 
 
 def encode_message(about: str, **content: object) -> bytes:
-    """Encode a message."""
+    """Encode a message to a page: `about` is its kind, `content` its fields."""
     return orjson.dumps({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
 
 
@@ -57,3 +62,19 @@ def _json_fields(kind: type) -> tuple[tuple[str, str, bool], ...]:
 
 def _timestamp(at_ms: int | None) -> str | None:
     return to_iso(at_ms) if at_ms else None
+
+
+def redact_fields(fields: Fields, *, full: bool) -> Fields:
+    """Return the fields, with phone numbers masked unless `full`.
+
+    >>> redact_fields({"transfer.to": "+14155550123,client:bob", "id": "CA1"}, full=False)
+    {'transfer.to': '+…23,client:bob', 'id': 'CA1'}
+    """
+    return fields if full else {name: _redact_value(name, value) for name, value in fields.items()}
+
+
+def _redact_value(name: str, value: str) -> str:
+    """Mask the numbers in a field's value; a field of addresses holds nothing else, so each is redacted whole."""
+    if not _ADDRESSES.fullmatch(name):
+        return wording.mask_numbers(value)
+    return "".join(part if part in " ," else wording.display_address(part) for part in re.split(r"([ ,])", value))

@@ -69,11 +69,11 @@ class CachedSession:
 
     @property
     def version(self) -> str:
-        """The hash's version."""
+        """The version of the session's hash when it was last read."""
         return self.session.fields.get("version", "")
 
     def row(self, *, full: bool) -> bytes:
-        """Return the session's row."""
+        """Return the session's row in the list as JSON, with phone numbers in full or masked."""
         if full:
             self.full_row = self.full_row or session_rows.row(self.session, self.attention, full=True)
             return self.full_row
@@ -136,14 +136,14 @@ class SessionFeed:
     # ---- subscribers ---------------------------------------------------------------------------------------------
 
     def subscribe(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
-        """Subscribe, or change a subscription."""
+        """Set `wake` at every change, with ended sessions or without; the first subscriber starts polling."""
         if with_ended and not any(self._subscribers.values()):
             self._ended_listed_s = -ENDED_EVERY_S
         self._subscribers[wake] = with_ended
         if self._task is None or self._task.done():
             self._reset()
-            self._task = asyncio.get_running_loop().create_task(self._run())
-            self._task.add_done_callback(self._on_done)
+            self._task = asyncio.get_running_loop().create_task(self._poll_while_subscribed())
+            self._task.add_done_callback(self._on_polling_ended)
 
     def unsubscribe(self, wake: asyncio.Event) -> None:
         """Unsubscribe; polling stops with the last subscriber."""
@@ -156,7 +156,7 @@ class SessionFeed:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def _on_done(self, task: "asyncio.Task[None]") -> None:
+    def _on_polling_ended(self, task: "asyncio.Task[None]") -> None:
         if self._task is task:  # otherwise, a new subscriber has started another task
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -166,7 +166,7 @@ class SessionFeed:
     # ---- queries -------------------------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
-        """Return Redis's estimated time, in Unix milliseconds."""
+        """Return the time of Redis's clock, estimated between its readings, in Unix milliseconds."""
         return self._clock.now_ms()
 
     def now_of(self, session_id: str) -> int:
@@ -216,7 +216,8 @@ class SessionFeed:
 
     # ---- polling -------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def _poll_while_subscribed(self) -> None:
+        """Poll, and wake subscribers at changes; while Redis doesn't respond, pauses double."""
         loop = asyncio.get_running_loop()
         back_off_s = POLL_EVERY_S
         while self._subscribers:
@@ -239,11 +240,12 @@ class SessionFeed:
             await asyncio.sleep(pause_s)
 
     async def _poll(self) -> None:
+        """Read what has changed since the last poll. A partition's mark changes with each of its commits."""
         await self._read_clock()
         # Read the marks first: the next poll then finds commits made in between.
         marks = await self._redis.run(lambda reader: reader.commit_marks())
         if len(marks) != len(self._marks):
-            self._reload(len(marks))
+            self._forget_live(len(marks))
             changed = list(range(len(marks)))
         else:
             extra = (
@@ -252,11 +254,11 @@ class SessionFeed:
                 else -1
             )
             changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == extra]
-        moved = [number for number in changed if marks[number] != self._marks[number]]
+        committed = [number for number in changed if marks[number] != self._marks[number]]
         await self._poll_partitions(changed)
         await self._list_ended()
         await self._update_attention()
-        for number in moved:
+        for number in committed:
             self.revision += 1
             self._partition_revisions[number] = self.revision
         if not self.is_loaded:
@@ -268,7 +270,7 @@ class SessionFeed:
         while len(self._changes) > CHANGES_MAX:
             self._oldest_revision = self._changes.popitem(last=False)[1]
 
-    def _reload(self, partitions: int) -> None:
+    def _forget_live(self, partitions: int) -> None:
         """Start over, at first or because Redis was set up with another number of partitions."""
         for name in self._live:
             self._mark_changed(name)
@@ -285,6 +287,7 @@ class SessionFeed:
             self._clock_read_s = now_s
 
     async def _poll_partitions(self, partitions: list[int]) -> None:
+        """Read these partitions' sessions whose version has changed, and those that are no longer live."""
         if not partitions:
             return
         versions = await self._redis.run(lambda reader: reader.live_versions(partitions))
@@ -293,28 +296,28 @@ class SessionFeed:
             removed += [name for name in self._by_partition[number] if name not in found]
             wanted += [name for name, version in found.items()
                        if (kept := self._live.get(name)) is None or kept.version != version]  # fmt: skip
-        await self._read(wanted)
+        await self._read_live(wanted)
         if removed:
-            await self._drop_ended(removed)
+            await self._move_to_ended(removed)
         for number, found in versions.items():
             self._by_partition[number] = set(found)
 
-    async def _read(self, names: list[str]) -> None:
+    async def _read_live(self, names: list[str]) -> None:
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
-            records = await self._records(some)
+            records = await self._read_hashes(some)
             for name in some:
                 session = view_of(records.get(name, {}))
                 if session.is_known and not session.is_ended:
                     self._live[name] = CachedSession(session, self._attention_of(session))
                     self._mark_changed(name)
 
-    async def _records(self, names: list[str]) -> dict[str, dict[str, str]]:
+    async def _read_hashes(self, names: list[str]) -> dict[str, dict[str, str]]:
         return await self._redis.run(lambda reader: reader.read_hashes(names))
 
-    async def _drop_ended(self, names: list[str]) -> None:
-        """Move sessions that are no longer live to the ended ones."""
-        records = await self._records(names)
+    async def _move_to_ended(self, names: list[str]) -> None:
+        """Move sessions that are no longer live to the ended ones, if any page shows those."""
+        records = await self._read_hashes(names)
         for name in names:
             self._live.pop(name, None)
             self._cache_ended(name, view_of(records.get(name, {})))
@@ -345,7 +348,7 @@ class SessionFeed:
         self._ended_listed_s = now_s
 
     async def _update_attention(self) -> None:
-        """Reevaluate the attention of some sessions without events."""
+        """Reevaluate whether some of the sessions need attention: time alone can change that."""
         if not self._attention_queue:
             self._attention_queue = [*self._live, *self._ended]
             self._attention_batch = len(self._attention_queue) // ATTENTION_ROUND_POLLS + 1
@@ -363,7 +366,7 @@ class SessionFeed:
         return attention_of(session, self.now_of(session.id))
 
     def _mark_changed(self, name: str) -> None:
-        """Record a session's change."""
+        """Let pages learn that a session has changed, or is gone."""
         self.revision += 1
         self._changes[name] = self.revision
         self._changes.move_to_end(name)

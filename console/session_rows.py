@@ -19,7 +19,7 @@ _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
 def row(session: SessionView, attention: Attention | None, *, full: bool) -> bytes:
-    """Return the row as JSON."""
+    """Return a session's row as JSON, with phone numbers in full or masked."""
     fields, held = session.fields, held_call(session)
     values: dict[str, Any] = {
         **{name: fields.get(name, "") for name in ("id", "state", "phase", "end_reason", "direction")},
@@ -60,6 +60,7 @@ def attention_mark(attention: Attention | None) -> dict[str, object] | None:
 
 
 def _searchable_digits(address: str, *, full: bool) -> str:
+    """Return the digits of a phone number that a page may search: without `full`, only the last four."""
     number = number_of(address)
     return number if full else number[-SEARCHABLE_DIGITS:]
 

@@ -18,7 +18,7 @@ from conferral.console.views.factory import ViewFactory
 from conferral.console.views.view import BadMessageError, View
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.web.websockets import close_in_time
+from conferral.runtime.web.server import close_in_time
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.timestamps import to_iso
 
@@ -72,7 +72,7 @@ class PageSocket:
         self._ticked_s, self._sent_redis_error = -TICK_EVERY_S, ""
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
-        """Serve until either side closes."""
+        """Send changes to the page, and handle its messages, until either side closes."""
         self._transport = request.transport
         await self._socket.prepare(request)
         self._feed.subscribe(self._wake)
@@ -98,6 +98,7 @@ class PageSocket:
     # ---- receiving -----------------------------------------------------------------------------------------------
 
     def _receive(self, data: object) -> None:
+        """Handle a page's message: show another view, or track a command (`follow`)."""
         try:
             message = _parse_message(data)
             if "follow" in message:
@@ -134,12 +135,12 @@ class PageSocket:
             return  # the page has disconnected; the receiving side notices, too
 
     async def _send_new(self) -> str:
-        """Send new messages; return Redis's error."""
+        """Send new messages; return Redis's error, empty while it responds."""
         errors, self._errors = self._errors, []
         for message in errors:
             await self._send(message)
         view = self._view
-        answers, changes, redis_error = await self._tick_while(self._read(view))
+        answers, changes, redis_error = await self._tick_while(self._read_update(view))
         for message in answers:
             await self._send(message)
         for message in changes:
@@ -148,7 +149,7 @@ class PageSocket:
             await self._send(message)
         return redis_error
 
-    async def _read(self, view: View | None) -> _ViewUpdate:
+    async def _read_update(self, view: View | None) -> _ViewUpdate:
         answers: list[bytes] = []
         try:
             answers = await self._tracker.new_messages()
@@ -157,7 +158,7 @@ class PageSocket:
             return answers, [], str(error)
 
     async def _tick_while(self, reading: Coroutine[Any, Any, _ViewUpdate]) -> _ViewUpdate:
-        """Return what was read, and send ticks meanwhile: with a hanging Redis, pages wait for each other."""
+        """Return what was read, and send ticks meanwhile: a Redis that hangs must not make the page seem dead."""
         read = asyncio.get_running_loop().create_task(reading)
         try:
             while not (await asyncio.wait({read}, timeout=self._until_tick_s()))[0]:
@@ -172,18 +173,19 @@ class PageSocket:
         if redis_error == self._sent_redis_error and self._until_tick_s() > 0:
             return
         self._ticked_s, self._sent_redis_error = self._clock.monotonic_s(), redis_error
-        await self._send(self._tick(redis_error))
+        await self._send(self._tick_message(redis_error))
 
     def _until_tick_s(self) -> float:
         return max(0.0, self._ticked_s + TICK_EVERY_S - self._clock.monotonic_s())
 
-    def _tick(self, redis_error: str) -> bytes:
+    def _tick_message(self, redis_error: str) -> bytes:
         as_of_ms = self._feed.as_of_ms
         return encode_message(
             "tick", now=to_iso(self._feed.now_ms()), as_of=to_iso(as_of_ms) if as_of_ms else None, trouble=redis_error
         )
 
     def _is_over(self) -> bool:
+        """Whether the page has disconnected, or its sign-in has expired."""
         if self._socket.closed:
             return True
         return bool(self._until_s) and self._clock.wall_ms() >= self._until_s * 1000

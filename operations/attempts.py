@@ -14,24 +14,24 @@ _UNANSWERED = "no-answer"
 _TIMES = {"1": "once", "2": "twice"}
 
 
-def attempt_count(entry: LogEntry) -> int:
-    """Return how many requests an outcome took (count); 0 if the entry does not say."""
+def effect_attempt_count(entry: LogEntry) -> int:
+    """Return how many requests to Twilio an effect took, from the entry of its outcome; 0 if that does not say."""
     return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
 
 
-def describe_attempts(entry: LogEntry) -> str:
-    """Describe the requests, for instance `3 attempts: HTTP 503 twice`; empty if not recorded, as most took one.
+def describe_effect_attempts(entry: LogEntry) -> str:
+    """Describe an effect's requests, for instance `3 attempts: HTTP 503 twice`; empty if not recorded: most took one.
 
     A request that a check found to have worked is not repeated: `1 attempt: HTTP 500 (20500), but a check showed that
     it worked`.
     """
-    count = attempt_count(entry)
+    count = effect_attempt_count(entry)
     if not count:
         return ""
     found = map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"]))
     known = [(one[1], one[2]) for one in found if one is not None]
     is_found_done = _was_found_done(entry, count, known)
-    notes = [_failed_attempt_note(word, "" if is_found_done and count == 1 else times) for word, times in known]
+    notes = [_failed_attempt_note(answer, "" if is_found_done and count == 1 else times) for answer, times in known]
     attempts = f"{count} attempt{'s' if count > 1 else ''}"
     text = f"{attempts}: {', '.join(notes)}" if notes else attempts
     return f"{text}, but a check showed that it worked" if is_found_done else text
@@ -40,12 +40,12 @@ def describe_attempts(entry: LogEntry) -> str:
 def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
     """Whether no request succeeded, and a check after one with an unknown outcome found that it had worked."""
     # A request answered with 429 had no effect.
-    has_unknown_outcome = any(not word.startswith("429") for word, _ in failed_attempts)
+    has_unknown_outcome = any(not answer.startswith("429") for answer, _ in failed_attempts)
     is_done = entry["event"] == "effect_succeeded"
     return is_done and has_unknown_outcome and sum(int(times) for _, times in failed_attempts) == count
 
 
-def _failed_attempt_note(word: str, times: str) -> str:
-    status, _, code = word.partition(" code ")
-    answer = "no answer" if status == _UNANSWERED else f"HTTP {status}{f' ({code})' if code else ''}"
-    return " ".join(filter(None, (answer, _TIMES.get(times, times and f"{times} times"))))
+def _failed_attempt_note(answer: str, times: str) -> str:
+    status, _, code = answer.partition(" code ")
+    shown = "no answer" if status == _UNANSWERED else f"HTTP {status}{f' ({code})' if code else ''}"
+    return " ".join(filter(None, (shown, _TIMES.get(times, times and f"{times} times"))))

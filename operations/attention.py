@@ -41,14 +41,14 @@ def attention_of(session: SessionView, now_ms: int) -> Attention | None:
     if session.is_ended:
         reason = session.end_reason
         return Attention(FAILING, f"ended with {reason}") if reason in BAD_ENDS else None
-    if overdue := _overdue(session, now_ms):
+    if overdue := _describe_overdue(session, now_ms):
         return Attention(OVERDUE, overdue)
     if is_lone(session):
         return Attention(LONE, f"alone in the conference: {_participants(session)[0]}")
-    failing = _failed_transfer(session, now_ms)
-    if not failing:
+    failure = _describe_failed_transfer(session, now_ms)
+    if not failure:
         return None
-    return Attention(RECOVERED if _has_recovered(session) else FAILING, failing)
+    return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
 
 
 def sort_key(session: SessionView, now_ms: int) -> tuple[int, int, str]:
@@ -81,7 +81,8 @@ def _participants(session: SessionView) -> list[str]:
     return [name for name, party in session.connected.items() if not party.supervises and not party.is_leaving]
 
 
-def _overdue(session: SessionView, now_ms: int) -> str:
+def _describe_overdue(session: SessionView, now_ms: int) -> str:
+    """Describe the timer that should have fired, or that none is set, which a live session always has; else empty."""
     timers = session.timers
     if not timers:
         return "overdue: nothing is pending, not even a timer"
@@ -91,7 +92,7 @@ def _overdue(session: SessionView, now_ms: int) -> str:
     return f"overdue by {wording.format_age(timers[name], now_ms)}: {pending.timer_effect(name, session)}"
 
 
-def _failed_transfer(session: SessionView, now_ms: int) -> str:
+def _describe_failed_transfer(session: SessionView, now_ms: int) -> str:
     """Describe the newest transfer's recent failure, or the recall after it; empty for neither."""
     transfer = session.transfer
     why = f": {wording.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""

@@ -28,23 +28,24 @@ def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
     """Return what each party that hasn't left hears; empty for an ended session."""
     if not session.is_live:
         return ()
-    there = session.present
-    in_conference = [party for party in there.values() if party.in_conference]
+    present = session.present
+    in_conference = [party for party in present.values() if party.in_conference]
     if session.phase == Phase.RINGING and len(in_conference) == 1 and in_conference[0].wait_audio:
         # A conference with one participant plays wait audio, however that participant joined.
-        there[in_conference[0].name] = replace(in_conference[0], waits_for_start=True)
-    later = next_dialed_party(session)
+        present[in_conference[0].name] = replace(in_conference[0], waits_for_start=True)
+    dialed_next = next_dialed_party(session)
     return tuple(
         AudibleParties(name, (), f"{name} will be dialed next")
-        if name == later
-        else _audible_in_bridge(name, there)
+        if name == dialed_next
+        else _audible_in_bridge(name, present)
         if is_ringing_caller(session, party)
-        else _audible_to(party, there)
-        for name, party in there.items()
+        else _audible_to(party, present)
+        for name, party in present.items()
     )
 
 
-def _audible_to(party: PartyView, there: Mapping[str, PartyView]) -> AudibleParties:
+def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudibleParties:
+    """Return what a party hears; `present` are the parties that haven't left, by name."""
     name = party.name
     if not party.is_connected:
         return AudibleParties(name, (), f"{name} {wording.CONNECTING.get(party.status, 'hears silence')}")
@@ -56,26 +57,26 @@ def _audible_to(party: PartyView, there: Mapping[str, PartyView]) -> AudiblePart
     if party.waits_for_start:
         return AudibleParties(name, (), f"{name} is waiting and hears {_AUDIO_NAMES[party.wait_audio]}")
     if not party.in_conference:
-        return _audible_in_bridge(name, there)
-    hears = tuple(other for other, one in there.items() if other != name and _is_audible(one, party))
-    rings = any(one.early_media and one.status == PartyStatus.RINGING for one in there.values())
+        return _audible_in_bridge(name, present)
+    hears = tuple(other for other, one in present.items() if other != name and _is_audible(one, party))
+    rings = any(one.early_media and one.status == PartyStatus.RINGING for one in present.values())
     heard = wording.join_names(hears, ["ringing"] if rings else []) or "silence"
-    return AudibleParties(name, hears, f"{name} hears {heard}{_audience_note(party, there)}")
+    return AudibleParties(name, hears, f"{name} hears {heard}{_audience_note(party, present)}")
 
 
-def _audible_in_bridge(name: str, there: Mapping[str, PartyView]) -> AudibleParties:
+def _audible_in_bridge(name: str, present: Mapping[str, PartyView]) -> AudibleParties:
     """Return what a party outside of the conference hears: in the bridge, or while being moved."""
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(name, "")
-    pair = there.get(other)
-    if pair is None:
+    partner = present.get(other)
+    if partner is None:
         return AudibleParties(name, (), f"{name} hears silence")
-    if pair.in_conference:
+    if partner.in_conference:
         return AudibleParties(name, (), f"{name} is joining the conference and hears silence")
-    if pair.is_connected:
+    if partner.is_connected:
         return AudibleParties(name, (other,), f"{name} hears {other}")
-    if pair.status == PartyStatus.RINGING:
+    if partner.status == PartyStatus.RINGING:
         return AudibleParties(name, (), f"{name} hears ringing")
-    return AudibleParties(name, (), f"{name} hears silence: {other} {wording.CONNECTING.get(pair.status, '')}")
+    return AudibleParties(name, (), f"{name} hears silence: {other} {wording.CONNECTING.get(partner.status, '')}")
 
 
 def _is_audible(other: PartyView, listener: PartyView) -> bool:
@@ -87,11 +88,11 @@ def _is_audible(other: PartyView, listener: PartyView) -> bool:
     return not other.coaches or other.coaches == listener.call_sid
 
 
-def _audience_note(party: PartyView, there: Mapping[str, PartyView]) -> str:
-    """Say who hears the party, unless everyone does."""
+def _audience_note(party: PartyView, present: Mapping[str, PartyView]) -> str:
+    """Return who hears a participant, to be added to a sentence; empty if everyone does."""
     if party.muted:
         return f"; no one hears {party.name}"
     if not party.coaches:
         return ""
-    coached = next((other for other, one in there.items() if one.call_sid == party.coaches), "the agent")
+    coached = next((other for other, one in present.items() if one.call_sid == party.coaches), "the agent")
     return f"; only {coached} hears {party.name}"

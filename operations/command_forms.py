@@ -52,7 +52,7 @@ class CommandForm:
 
 
 def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
-    """Return every command, always in the same order; none if the hash can't be decoded.
+    """Return the form of every command, always in the same order; none if the session's hash can't be decoded.
 
     Each command is tried once per variant (its mode, action, or party), and is allowed if one variant is.
     """
@@ -71,13 +71,14 @@ def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
 def _command_form(
     command: type[Command], trials: Sequence[tuple[str, str]], session: Session, view: SessionView
 ) -> CommandForm:
+    """Return a command's form; `trials` are its variants, each with why the session refuses it (empty: it doesn't)."""
     kind = command.name
     allowed = [choice for choice, refusal in trials if not refusal]
     # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
     refusals = [refusal for _, refusal in trials if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
     shown = tuple(_form_field(kind, one, allowed, view) for one in own_fields(command))
-    return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _warning(kind, view))
+    return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _hangup_warning(kind, view))
 
 
 def _no_effect_reason(kind: str, session: Session) -> str:
@@ -95,6 +96,7 @@ def _no_effect_reason(kind: str, session: Session) -> str:
 
 
 def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view: SessionView) -> FormField:
+    """Return a field of the command `kind` with its choices; `allowed` are the variants that the session accepts."""
     value = described.value
     options: Sequence[str] = ()
     if value.words:
@@ -112,7 +114,7 @@ def _suggested_parties(kind: str, parties: Sequence[str], view: SessionView) -> 
     return tuple(useful or ordered)
 
 
-def _warning(kind: str, view: SessionView) -> str:
+def _hangup_warning(kind: str, view: SessionView) -> str:
     if kind == "remove":
         return "Disconnects this party. Removing the customer ends the call"
     if kind != "end":

@@ -41,11 +41,6 @@ class SubmittedCommand:
     #: Digest of the command's fields, which detects a different command with the same id.
     digest: str
 
-    @property
-    def opens_session(self) -> bool:
-        """Whether it opens a session instead of acting on one."""
-        return self.kind == Call.name
-
 
 class CommandSubmitter:
     """Submits commands through Redis."""
@@ -91,19 +86,23 @@ class CommandSubmitter:
         unconfirmed: list[StoreUnreachableError] = []
         try:
             await retry_unreachable(
-                lambda: self._publish(command, fields, unconfirmed, is_new=not command_id, check_session=check_session),
+                lambda: self._publish_once(
+                    command, fields, unconfirmed, is_new=not command_id, check_session=check_session
+                ),
                 POLL_INITIAL_S,
                 pause_max_s=POLL_MAX_S,
                 deadline_s=_now_s() + retry_for_s,
                 on_error=self._on_unreachable,
             )
+        except CommandsFullError as error:
+            raise CommandStreamFull(command.kind, str(error), command_id=command.command_id) from None
         except StoreUnreachableError as error:
             if unconfirmed:
                 raise PublishUnconfirmedError(command.kind, command.command_id, error) from error
             raise
         return command
 
-    async def _publish(
+    async def _publish_once(
         self,
         command: SubmittedCommand,
         fields: Mapping[str, str],
@@ -112,6 +111,7 @@ class CommandSubmitter:
         is_new: bool,
         check_session: bool,
     ) -> None:
+        """Publish a command, unless its id shows that it was; add an error to `unconfirmed` if it may have been."""
         client, keys = self._reader.client, self._reader.keys
         if not is_new:
             found = await self.find_outcome(command.command_id)
@@ -120,8 +120,8 @@ class CommandSubmitter:
                 return
             # A known id passed these checks before; meanwhile, the command itself may have opened or ended the session.
             check_session = check_session and not found.digest
-            if not found.digest:
-                await self._check_capacity(command)
+            if not found.digest:  # before the id is reserved: it stays free if too many commands wait
+                await self._run(command_stream.require_capacity(client, keys), node_of(client, keys.commands))
         if check_session:
             await self._check_session(command)
         reserved = command_stream.reserve_id(client, keys, command.command_id, command.digest)
@@ -132,25 +132,20 @@ class CommandSubmitter:
             await self._run(published, node_of(client, keys.commands))
         except CommandsFullError as error:
             if unconfirmed:
-                raise PublishUnconfirmedError(command.kind, command.command_id, unconfirmed[-1]) from error
-            raise CommandStreamFull(command.kind, str(error), command_id=command.command_id) from None
+                raise unconfirmed[-1] from error
+            raise
         except StoreUnreachableError as error:
             if error.state in SILENT_STATES:  # a refusal is certain
                 unconfirmed.append(error)
             raise
 
-    async def _check_capacity(self, command: SubmittedCommand) -> None:
-        """Refuse a command with a chosen id before the id is reserved, while too many wait: the id stays free."""
-        client, keys = self._reader.client, self._reader.keys
-        waiting = await self._run(command_stream.count_waiting(client, keys), node_of(client, keys.commands))
-        if waiting >= command_stream.COMMANDS_MAX:
-            raise CommandStreamFull(command.kind, str(CommandsFullError()), command_id=command.command_id)
-
     async def _check_session(self, command: SubmittedCommand) -> None:
+        """Raise an error if a `call` names a session that exists, or another command one that doesn't."""
         is_there = bool(command.session and await self._reader.find_exact(command.session, self._run))
-        if command.opens_session and is_there:
+        opens_session = command.kind == Call.name
+        if opens_session and is_there:
             raise SessionExists(command.kind, command_stream.existing_session(), command_id=command.command_id)
-        if not command.opens_session and not is_there:
+        if not opens_session and not is_there:
             raise UnknownSession(command_stream.unknown_session(command.session))
 
     async def find_outcome(self, command_id: str) -> CommandOutcome:
@@ -188,11 +183,7 @@ class CommandSubmitter:
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
         """Return the names of the commands that a session would accept now; none if it is unknown or can't be read."""
         try:
-            session_id = await self._reader.find_exact(session, self._run) if session else ""
-            if not session_id:
-                return ()
-            view = await self._run(self._reader.view(session_id), self._reader.node_of_session(session_id))
-            return allowed_commands_of(view)
+            return allowed_commands_of(await self._reader.view_exact(session, self._run))
         except StoreError:
             return ()
 
@@ -201,16 +192,6 @@ def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:
     if not is_own:
         reason = f"the id {safe_id(command.command_id)} is already used by another command; nothing was done"
         raise CommandIdConflict(command.kind, reason, command_id=command.command_id)
-
-
-def with_public_field_name(reason: str, names: Mapping[str, str]) -> str:
-    """Return the reason for rejecting a command, with the field's public name in front if it differs.
-
-    >>> with_public_field_name("timeout must be whole seconds, 5 to 600", {"timeout": "ring_timeout_s"})
-    'ring_timeout_s: timeout must be whole seconds, 5 to 600'
-    """
-    own = names.get(reason.partition(" ")[0])
-    return f"{own}: {reason}" if own else reason
 
 
 def allowed_commands_of(session: SessionView) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ _ERASE = (
     "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its "
     "calls continue until someone hangs up"
 )
-_STATES = frozenset(State)
 
 
 def damaged_field(fields: Mapping[str, str]) -> str:
@@ -37,7 +36,7 @@ def damaged_field(fields: Mapping[str, str]) -> str:
 
 
 def describe_damage(field: str) -> str:
-    """Name what is damaged."""
+    """Name what is damaged, from the result of `damaged_field`."""
     return "the Redis type of the key" if field == WRONG_TYPE else f"field {field}"
 
 
@@ -50,4 +49,4 @@ def repair_of(field: str) -> str:
 
 def has_unknown_state(session: SessionView) -> bool:
     """Whether the state field alone shows the damage. For lists, where decoding every session costs too much."""
-    return bool(session.fields) and session.state not in _STATES
+    return bool(session.fields) and session.state not in tuple(State)

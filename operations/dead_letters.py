@@ -12,6 +12,7 @@ from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK, Client
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 from conferral.storage.queries.dead_letters import DeadLetterStore, is_letter_id, shorten_reason
 
@@ -100,7 +101,7 @@ class DeadLetters:
         return await self._store.count()
 
     async def newest(self, limit: int, reason: str = "", *, full: bool = False) -> tuple[DeadLetter, ...]:
-        """Return the newest letters.
+        """Return the newest dead letters, with phone numbers in full or masked.
 
         Args:
             limit: How many at most (count).
@@ -131,10 +132,10 @@ class DeadLetters:
         return sorted(found, key=lambda group: (-group.count, group.reason))
 
     async def retry(self, ids: Sequence[str]) -> BulkResult:
-        """Return dead letters to their streams, oldest first."""
+        """Return dead letters to their streams, oldest first; report those that can't be."""
         refused = {one: _NOT_FOUND for one in ids if not is_letter_id(one)}
         done = 0
-        for one in sorted({one for one in ids if one not in refused}, key=_age_of):
+        for one in sorted({one for one in ids if one not in refused}, key=parse_entry_id):
             # Read each one only now: another user may have retried or dropped it, and all of them may not fit into
             # memory.
             letter = (await self._store.get([one])).get(one)
@@ -172,6 +173,7 @@ class DeadLetters:
         return await self.drop(await self._ids_with_reason(reason, count))
 
     async def _ids_with_reason(self, reason: str, count: int | None) -> list[str]:
+        """Return the ids of the letters with a reason (empty: all); raise CountChanged if there aren't `count`."""
         letters, reason = self._store.newest_first(), shorten_reason(reason)
         found = [letter.letter_id async for letter in letters if reason in ("", letter.reason)]
         if count is not None and count != len(found):
@@ -186,11 +188,11 @@ class DeadLetters:
             reason=letter.reason,
             source=self._source_of(letter.stream),
             entry_id=letter.entry_id,
-            type=_mask(_mask_numbers(fields.get("type", ""), full=full)),
-            session=_mask(_mask_unless_id(fields.get("session", ""), full=full)),
+            type=_shorten(_mask_numbers(fields.get("type", ""), full=full)),
+            session=_shorten(_mask_unless_id(fields.get("session", ""), full=full)),
             not_retryable_reason=self._store.retry_problem(letter),
             fields={
-                _mask(_mask_numbers(name, full=full)): _mask(
+                _shorten(_mask_numbers(name, full=full)): _shorten(
                     (_mask_unless_id if name in _ID_FIELDS else _mask_numbers)(value, full=full)
                 )
                 for name, value in [*fields.items()][:_FIELDS_MAX]
@@ -206,11 +208,6 @@ class DeadLetters:
         return stream if number is None else f"partition {number}"
 
 
-def _age_of(letter_id: str) -> tuple[int, int]:
-    at_ms, _, number = letter_id.partition("-")
-    return int(at_ms), int(number)
-
-
 def _mask_unless_id(text: str, *, full: bool) -> str:
     """Mask the phone numbers of what should be an id: a command may name a session by a number, or by an address."""
     return text if ID_PATTERN.fullmatch(text) else _mask_numbers(text, full=full)
@@ -221,8 +218,8 @@ def _mask_numbers(text: str, *, full: bool) -> str:
     if full or not text or text.startswith("+"):
         return wording.display_address(text, full=full)
     # `split` puts the matched SIDs, times, and ids at odd indexes.
-    return "".join(part if place % 2 else mask_numbers(part) for place, part in enumerate(_ID_OR_TIME.split(text)))
+    return "".join(part if index % 2 else mask_numbers(part) for index, part in enumerate(_ID_OR_TIME.split(text)))
 
 
-def _mask(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}…"

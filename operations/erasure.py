@@ -62,11 +62,11 @@ class SessionErasure:
         if not session_id and ID_PATTERN.fullmatch(named):
             plan = ErasurePlan(await self._eraser.find(named), SessionView())
             if not plan.is_empty or _CALL_OR_COMMAND_SID.fullmatch(named):
-                await self._check(plan.traces)
+                await self._require_erasable(plan.traces)
                 return plan
         session_id = session_id or await self._reader.find(named)
         traces = await self._eraser.find(session_id)
-        await self._check(traces)
+        await self._require_erasable(traces)
         return ErasurePlan(traces, await self._reader.view(session_id))
 
     async def erase(self, plan: ErasurePlan) -> None:
@@ -81,7 +81,8 @@ class SessionErasure:
             )
         log.info("session_forgotten", session_id=traces.session_id, count=sum(traces.counts.values()))
 
-    async def _check(self, traces: ErasureReport) -> None:
+    async def _require_erasable(self, traces: ErasureReport) -> None:
+        """Raise ErasureRefused if the session is live, has work in progress, or ended only seconds ago."""
         session_id = traces.session_id
         if traces.is_live and not traces.is_damaged:
             raise ErasureRefused(

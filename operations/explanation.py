@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from conferral.operations import attention, pending, session_summary, wording
@@ -10,11 +10,11 @@ from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.damage import damaged_field, describe_damage, repair_of
 from conferral.operations.history import timeline
 from conferral.operations.history.timeline import TimelineEntry
-from conferral.operations.pending import Wait, changes_of
+from conferral.operations.pending import Wait, changes_of, last_changed_ms
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_hash import WRONG_TYPE
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import parse_rows
 
 #: Twilio's documentation of its error codes.
@@ -105,9 +105,7 @@ def explain(
         moments: The log's timeline, if already built with the same `full`.
     """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
-    still = timeline.unfinished_effects(moments)
-    known = pending.commands_since(session, log) | pending.held_since(session, log)
-    waits = tuple(_with_since(wait, log, known) for wait in pending.list_waits(session, now_ms, still))
+    waits = pending.list_waits(session, now_ms, timeline.unfinished_effects(moments), log)
     failure = _first_failure(session, log, moments, full=full)
     return Explanation(
         summary=tuple(_summary(session, log, moments, now_ms, full=full)),
@@ -145,9 +143,10 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
 def _summary(
     session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], now_ms: int, *, full: bool
 ) -> list[str]:
+    """Return sentences about a session's state, parties, and last transfer; `moments` is the log as a timeline."""
     if session.is_ended:
-        return _end(session, log, moments, full=full)
-    since_ms = _last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
+        return _summary_of_ended(session, log, moments, full=full)
+    since_ms = last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
     lasts = wording.format_age(since_ms, now_ms)
     phase = f" ({session.phase})" if session.phase else ""
     state = _STATES.get(session.state, "Unknown state") + phase
@@ -155,8 +154,8 @@ def _summary(
     if in_trouble := attention.attention_of(session, now_ms):
         mark = "Needs attention" if in_trouble.needs_attention else "Recovered"
         sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
-    if company := session_summary.participants_line(session, full=full):
-        sentences.append(f"{_capitalized(company)}.")
+    if participants := session_summary.participants_line(session, full=full):
+        sentences.append(f"{_capitalized(participants)}.")
     if transfer := session_summary.transfer_line(session, full=full):
         if words := _TRANSFER_STATUSES.get(status := session.transfer.status):
             transfer = f"{transfer.removesuffix(f' {status}')}; {words}"
@@ -164,12 +163,14 @@ def _summary(
     return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session)]
 
 
-def _end(session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
+def _summary_of_ended(
+    session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
+) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
     why = wording.END_REASONS.get(reason, reason) or "no reason was recorded"
-    removed, removal = _removal(moments, log, reason)
+    removed_party, removal = _removal(moments, log, reason)
     if removal:
-        why = f"an operator removed the {removed}"
+        why = f"an operator removed the {removed_party}"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
@@ -207,35 +208,6 @@ def _capitalized(text: str) -> str:
 
 
 # ---- pending -----------------------------------------------------------------------------------------------------
-
-
-def _with_since(wait: Wait, log: Sequence[LogEntry], known: Mapping[str, int]) -> Wait:
-    """Return the wait with its start time from the log, if the session's hash doesn't have it."""
-    if wait.since_ms or wait.by == "sweep":
-        return wait
-    if wait.for_ in known:
-        return replace(wait, since_ms=known[wait.for_])
-    if wait.by == "timer":
-        return replace(wait, since_ms=_timer_set_at_ms(wait.comes_at_ms, log))
-    return replace(wait, since_ms=_last_changed_ms(log, "phase", "transfer.status"))
-
-
-def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
-    """Return when the timer with this due time was set."""
-    for entry in log:
-        if f"={due_ms}" in entry["changes"]:
-            timers = view_of({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
-            if due_ms in timers.values():
-                return wording.parse_time_ms(entry["at"])
-    return 0
-
-
-def _last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
-    """Return when one of these fields, or the state, last changed."""
-    for entry in reversed(log):
-        if entry["from"] != entry["to"] or changes_of(entry, *names):
-            return wording.parse_time_ms(entry["at"])
-    return 0
 
 
 def _upcoming_line(wait: Wait, now_ms: int) -> str:
@@ -282,6 +254,7 @@ def _begins_transfer(entry: LogEntry) -> bool:
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
+    """Return what a log entry says about a failure; `moment` is the same entry in the timeline."""
     reports = (one for one in parse_rows(entry["reports"]) if one.get("status") == "failed")
     reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     if not reason and timeline.is_transfer_failure(entry):
@@ -304,6 +277,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
 
 
 def _suggestions(session: SessionView, now_ms: int, *, full: bool, command_line: str) -> tuple[Suggestion, ...]:
+    """Return the command lines that help: commands that the session accepts now, and programs for operators."""
     allowed = allowed_commands_of(session)
     found = [
         Suggestion(kind, why, " ".join(filter(None, (command_line, kind, session.id, more))))
@@ -334,7 +308,7 @@ def _useful_commands(session: SessionView) -> list[tuple[str, str, str]]:
     if session.phase == Phase.PARKED:
         return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]
     if session.state == State.TRANSFERRING:
-        return [*_in_transfer(session.transfer.stage), end]
+        return [*_commands_in_transfer(session.transfer.stage), end]
     if attention.is_lone(session):
         return [("add", "adds a party, so that no one is alone", "--to ADDRESS --party NAME"), end]
     if held := session_summary.held_parties(session):
@@ -347,7 +321,7 @@ def _useful_commands(session: SessionView) -> list[tuple[str, str, str]]:
     return [("transfer", "transfers the customer", "--to ADDRESS --mode consult"), end]
 
 
-def _in_transfer(stage: str) -> list[tuple[str, str, str]]:
+def _commands_in_transfer(stage: str) -> list[tuple[str, str, str]]:
     if stage != TransferStage.TALKING:
         return [
             ("cancel", "stops dialing the target; customer and agent keep talking", ""),

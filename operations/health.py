@@ -103,7 +103,7 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     partitions: list[PartitionHealth] = []
     for start in range(0, keys.partitions, CHUNK):
         numbers = range(start, min(start + CHUNK, keys.partitions))
-        partitions += await _partitions(client, keys, numbers, now_ms)
+        partitions += await _read_partitions(client, keys, numbers, now_ms)
     pipeline = client.pipeline()
     with store_errors():
         pipeline.hmget(keys.commands_lease, "holder", "until")
@@ -150,7 +150,7 @@ def rates(before: Health, after: Health) -> Rates | None:
 
 
 def _unlisted_failures(stats: ProcessStats) -> int:
-    """Return an upper bound for codes missing from the report, which lists only the most frequent ones."""
+    """Return an upper bound for the count of a code that isn't reported: only the most frequent ones are."""
     return min(stats.failures.values()) if len(stats.failures) >= FAILURES_MAX else 0
 
 
@@ -158,7 +158,9 @@ def _unlisted_failures(stats: ProcessStats) -> int:
 _READS_PER_PARTITION = 5
 
 
-async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[PartitionHealth]:
+async def _read_partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[PartitionHealth]:
+    """Read these partitions' health in two rounds: the second one needs the offset of each partition's clock."""
+
     def append_reads(pipe: Any, number: int) -> None:
         pipe.hmget(keys.lease(number), "holder", "until", "commit", "clock_offset")
         pipe.xlen(keys.events(number))
@@ -166,42 +168,42 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
         pipe.scard(keys.live(number))
         pipe.hlen(keys.outbox(number))
 
-    def append_count(pipe: Any, place: int) -> None:
+    def append_count(pipe: Any, index: int) -> None:
         # Timers run on the partition's own clock.
-        own_now_ms = now_ms + int_of(leases[place][3])
-        pipe.zcount(keys.timers(numbers[place]), "-inf", own_now_ms - OVERDUE_AFTER_MS)
+        own_now_ms = now_ms + int_of(leases[index][3])
+        pipe.zcount(keys.timers(numbers[index]), "-inf", own_now_ms - OVERDUE_AFTER_MS)
 
     answers = await run_each(client, numbers, append_reads)
     leases = [answer or [None] * 4 for answer in answers[::_READS_PER_PARTITION]]
     overdue = await run_each(client, range(len(numbers)), append_count)
     found = []
-    for place, number in enumerate(numbers):
-        undecided, groups, live, outbox = answers[place * _READS_PER_PARTITION + 1 : (place + 1) * _READS_PER_PARTITION]
-        holder, until, commit, _ = leases[place]
+    for index, number in enumerate(numbers):
+        undecided, groups, live, outbox = answers[index * _READS_PER_PARTITION + 1 : (index + 1) * _READS_PER_PARTITION]
+        holder, until, commit, _ = leases[index]
         found.append(
             PartitionHealth(
                 number=number,
                 holder=lease_holder(holder, until, now_ms),
                 undecided=undecided or 0,
-                lag=_lag(groups or []),
+                lag=_lag_of_our_group(groups or []),
                 commit=int_of(commit),
                 live=live or 0,
                 outbox=outbox or 0,
-                overdue_timers=overdue[place] or 0,
+                overdue_timers=overdue[index] or 0,
             )
         )
     return found
 
 
 def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> LeaseHolder:
-    """Return the holder of a lease with these fields at this time."""
+    """Return who holds a lease now, from its fields in Redis: `epoch:name`, and when it expires (Unix milliseconds)."""
     epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
     left_ms = int_of(until) - now_ms
     # An expired lease has no holder.
     return LeaseHolder(name if left_ms > 0 else "", int_of(epoch.encode()), max(0, left_ms))
 
 
-def _lag(groups: list[dict[str, Any]]) -> int | None:
+def _lag_of_our_group(groups: list[dict[str, Any]]) -> int | None:
     for group in groups:
         if group.get("name") == GROUP.encode() and isinstance(lag := group.get("lag"), int):
             return lag

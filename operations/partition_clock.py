@@ -29,16 +29,17 @@ class PartitionClocks:
 
 
 async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:
-    """Read the clocks from Redis."""
+    """Read Redis's time, and each partition's offset from it."""
     keys = reader.keys
-    ahead_ms = await reader.clock_offsets_ms(range(keys.partitions))
+    offsets_ms = await reader.clock_offsets_ms(range(keys.partitions))
     leases = [keys.lease(number) for number in range(keys.partitions)]
-    asked = next((key for key in leases if node_of(reader.client, key) not in reader.silent), leases[0])
-    return PartitionClocks(await server_time_ms(reader.client, asked), ahead_ms, keys)
+    # A cluster node that has just answered.
+    responsive = next((key for key in leases if node_of(reader.client, key) not in reader.silent), leases[0])
+    return PartitionClocks(await server_time_ms(reader.client, responsive), offsets_ms, keys)
 
 
 async def read_session_time_ms(reader: SessionReader, session_id: str) -> int:
     """Return the time for one session, Unix milliseconds; asks only the node that has the session."""
     partition = reader.keys.partition_of(session_id)
-    (ahead_ms,) = await reader.clock_offsets_ms([partition])
-    return await server_time_ms(reader.client, reader.keys.lease(partition)) + ahead_ms
+    (offset_ms,) = await reader.clock_offsets_ms([partition])
+    return await server_time_ms(reader.client, reader.keys.lease(partition)) + offset_ms

@@ -10,7 +10,7 @@ from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
-from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import PartyView, SessionView, view_of
 
 WaitSource = Literal["timer", "twilio", "person", "sweep"]
@@ -30,11 +30,6 @@ _TIMER_EFFECTS = {
     "park": "the parked call goes back to the agent who parked it",
     "age": "the call ends after 24 h",
 }
-_FOR_COMMAND = "the command '{order}' to finish"
-_FOR_RECORDING = "Twilio's answer: {asked} the recording"
-_FOR_UNHOLD = "someone to take {held} off hold (unhold)"
-#: What a session waits for while its parties are talking.
-CONVERSATION = "a party to hang up"
 _STATUSES: dict[str, tuple[str, WaitSource]] = {
     "dialing": ("Twilio to dial {party}", "twilio"),
     "ringing": ("{party} to answer", "person"),
@@ -55,22 +50,27 @@ class Wait:
     by: WaitSource
 
 
-def list_waits(session: SessionView, now_ms: int, pending: Sequence[EffectRequest] = ()) -> tuple[Wait, ...]:
+def list_waits(
+    session: SessionView, now_ms: int, pending: Sequence[EffectRequest] = (), log: Sequence[LogEntry] = ()
+) -> tuple[Wait, ...]:
     """Return what a session waits for: first Twilio and people, then timers, the soonest first.
 
     Args:
         now_ms: Unix milliseconds, by Redis's clock.
         pending: Requests to Twilio without an outcome.
+        log: Oldest first. It tells when waits began whose start the session does not store; empty leaves them unknown.
     """
-    asked = [Wait(f"Twilio's answer: {one.text}", one.requested_at_ms, 0, "twilio") for one in pending]
+    since_ms = last_changed_ms(log, "phase", "transfer.status")
+    asked = [Wait(f"Twilio's answer: {one.text}", one.requested_at_ms or since_ms, 0, "twilio") for one in pending]
     if not session.is_live:
         return tuple(asked)
-    waits = [*_waits_for_parties(session), *_waits_for_commands(session)] or _waits_for_people(session)
+    waits = [*_waits_for_parties(session, since_ms), *_waits_for_commands(session, log)]
+    waits = waits or _waits_for_people(session, log, since_ms)
     waits += asked
     due = sorted(session.timers.items(), key=lambda item: item[1])
     # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
-    waits += [Wait(timer_effect(name, session), 0, at_ms, "timer") for name, at_ms in near]
+    waits += [Wait(timer_effect(name, session), _timer_set_at_ms(at_ms, log), at_ms, "timer") for name, at_ms in near]
     waits.append(Wait("the sweep, which detects lost callbacks", 0, 0, "sweep"))
     return tuple(waits)
 
@@ -82,28 +82,30 @@ def timer_effect(timer: str, session: SessionView) -> str:
     return _TIMER_EFFECTS.get(timer, f"the timer {timer}")
 
 
-def _waits_for_parties(session: SessionView) -> list[Wait]:
+def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
+    """Return what parties have to do and Twilio has to confirm; `since_ms` is when the phase began."""
     found = []
-    later = session_summary.next_dialed_party(session)
+    dialed_next = session_summary.next_dialed_party(session)
     # A leg dialed by TwiML has no dial time, so the session's start counts.
     first_ms = session.created_at_ms if session.phase == Phase.RINGING else 0
     for name, party in session.present.items():
-        if name == later:
+        if name == dialed_next:
             continue
         if party.status in _STATUSES and not is_ringing_caller(session, party) and not party.is_leaving:
             what, by = _STATUSES[party.status]
-            if later and name == AGENT:
-                what += f"; then {later} is dialed"
-            found.append(Wait(what.format(party=name), party.dialed_at_ms or first_ms, 0, by))
+            if dialed_next and name == AGENT:
+                what += f"; then {dialed_next} is dialed"
+            found.append(Wait(what.format(party=name), party.dialed_at_ms or first_ms or since_ms, 0, by))
         if party.pending_update:
             what = wording.describe_update(party.pending_update, name) or f"{party.pending_update} {name}"
-            found.append(Wait(f"Twilio's confirmation that {what}", party.pending_since_ms, 0, "twilio"))
+            found.append(Wait(f"Twilio's confirmation that {what}", party.pending_since_ms or since_ms, 0, "twilio"))
         if party.is_leaving:
-            found.append(Wait(f"{name} to disconnect", 0, 0, "twilio"))
+            found.append(Wait(f"{name} to disconnect", since_ms, 0, "twilio"))
         if _is_joining(session, party):
-            found.append(Wait(f"{name} to join the conference", 0, 0, "twilio"))
+            found.append(Wait(f"{name} to join the conference", since_ms, 0, "twilio"))
     if session.open_read_id:
-        found.append(Wait("Twilio to report the state of the calls", session.open_read_since_ms, 0, "twilio"))
+        reading_since_ms = session.open_read_since_ms or since_ms
+        found.append(Wait("Twilio to report the state of the calls", reading_since_ms, 0, "twilio"))
     return found
 
 
@@ -111,53 +113,31 @@ def _is_joining(session: SessionView, party: PartyView) -> bool:
     """Whether a party is moving from the bridge into the conference."""
     is_converting = session.state == State.CONVERTING
     moves = is_converting or session.transfer.stage == TransferStage.MOVING_CUSTOMER
-    concerned = party.name == CUSTOMER or (party.name == AGENT and is_converting)
-    return party.is_connected and moves and concerned and not party.in_conference
+    is_moved = party.name == CUSTOMER or (party.name == AGENT and is_converting)
+    return party.is_connected and moves and is_moved and not party.in_conference
 
 
-def _waits_for_commands(session: SessionView) -> list[Wait]:
+def _waits_for_commands(session: SessionView, log: Sequence[LogEntry]) -> list[Wait]:
     """Return the pending commands that aren't transfers; only the log knows since when."""
-    commands = session_summary.pending_command_notes(session.pending_commands)
-    found = [Wait(_FOR_COMMAND.format(order=command), 0, 0, "twilio") for command in commands]
+    found = [
+        Wait(f"the command '{command}' to finish", _accepted_at_ms(command, log), 0, "twilio")
+        for command in session_summary.pending_command_notes(session.pending_commands)
+    ]
     if asked := session.recording.pending_update:
-        found.append(Wait(_FOR_RECORDING.format(asked=asked), 0, 0, "twilio"))
+        since_ms = _changed_at_ms("recording.pending_update", log)
+        found.append(Wait(f"Twilio's answer: {asked} the recording", since_ms, 0, "twilio"))
     return found
-
-
-def commands_since(session: SessionView, log: Sequence[LogEntry]) -> dict[str, int]:
-    """Return when each pending command was accepted, in Unix milliseconds, keyed by the wait's phrase.
-
-    Args:
-        log: Oldest first; 0 for commands from before its start.
-    """
-    commands = session_summary.pending_command_notes(session.pending_commands)
-    found = {_FOR_COMMAND.format(order=command): _accepted_at_ms(command, log) for command in commands}
-    if asked := session.recording.pending_update:
-        found[_FOR_RECORDING.format(asked=asked)] = _changed_at_ms("recording.pending_update", log)
-    return found
-
-
-def held_since(session: SessionView, log: Sequence[LogEntry]) -> dict[str, int]:
-    """Return when the first held party was put on hold, in Unix milliseconds, keyed by the wait's phrase.
-
-    Args:
-        log: Oldest first; 0 for holds from before its start.
-    """
-    if not (held := session_summary.held_parties(session)):
-        return {}
-    since = min(_changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
-    return {_FOR_UNHOLD.format(held=wording.join_names(held)): since}
 
 
 def changes_of(entry: LogEntry, *names: str) -> dict[str, str | None]:
     """Return an entry's changes of these fields. Decodes few entries, because a log may have thousands."""
     if not any(name in entry["changes"] for name in names):
         return {}
-    return {name: value for name, value in decode_public_changes(entry["changes"]).items() if name in names}
+    return {name: value for name, value in decode_logged_changes(entry["changes"]).items() if name in names}
 
 
 def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
-    """Return when a pending command was accepted."""
+    """Return when a pending command, such as `hold customer`, was accepted; 0 if the log does not say."""
     at_ms, is_there = 0, False
     for entry in log:
         if changed := changes_of(entry, "pending_commands"):
@@ -168,6 +148,24 @@ def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
     return at_ms
 
 
+def last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
+    """Return when one of these fields, or the state, last changed (Unix milliseconds); 0 if the log does not say."""
+    for entry in reversed(log):
+        if entry["from"] != entry["to"] or changes_of(entry, *names):
+            return wording.parse_time_ms(entry["at"])
+    return 0
+
+
+def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
+    """Return when the timer with this due time was set (Unix milliseconds); 0 if the log does not say."""
+    for entry in log:
+        if f"={due_ms}" in entry["changes"]:
+            timers = view_of({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
+            if due_ms in timers.values():
+                return wording.parse_time_ms(entry["at"])
+    return 0
+
+
 def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     """Return when a field last changed; 0 if unknown, or if the last change set another value than `to`."""
     for entry in reversed(log):
@@ -176,22 +174,27 @@ def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     return 0
 
 
-def _waits_for_people(session: SessionView) -> list[Wait]:
+def _waits_for_people(session: SessionView, log: Sequence[LogEntry], since_ms: int) -> list[Wait]:
     """Return which person has to act next, if nothing else is pending."""
     if session.phase == Phase.PARKED:
-        return [Wait("someone to retrieve the parked call", 0, 0, "person")]
+        return [Wait("someone to retrieve the parked call", since_ms, 0, "person")]
     if session.state == State.TRANSFERRING:
         if session.transfer.stage != TransferStage.TALKING:
             return []
         is_consulting = session.transfer.status == TransferStatus.CONSULTING
         steps = "complete, cancel, swap, or merge" if is_consulting else "complete or cancel"
-        return [Wait(f"the agent to {steps}", 0, 0, "person")]
+        return [Wait(f"the agent to {steps}", since_ms, 0, "person")]
     if session.state not in (State.BRIDGED, State.CONFERENCED) or len(session.connected) < 2:
         return []
     held = session_summary.held_parties(session)
-    found = [Wait(_FOR_UNHOLD.format(held=wording.join_names(held)), 0, 0, "person")] if held else []
+    found = []
+    if held:
+        held_ms = min(_changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
+        found.append(Wait(f"someone to take {wording.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
     # Count the talking parties without supervisors.
-    talk = [name for name, party in session.connected.items() if name not in held and not (held and party.supervises)]
-    if len(talk) > 1:
-        found.append(Wait(CONVERSATION, 0, 0, "person"))
+    talking = [
+        name for name, party in session.connected.items() if name not in held and not (held and party.supervises)
+    ]
+    if len(talking) > 1:
+        found.append(Wait("a party to hang up", since_ms, 0, "person"))
     return found

@@ -40,7 +40,7 @@ async def _result_of(task: "asyncio.Task[T]", timeout_s: float | None = None) ->
         # This wait is short: a socket timeout ends every request.
         await asyncio.wait({task})
         if not task.cancelled():
-            task.exception()
+            task.exception()  # mark as retrieved: otherwise, asyncio would log it
         raise
     if not done:
         raise StoreUnreachableError("Redis did not answer in time")
@@ -86,10 +86,10 @@ class RedisLimiter:
             raise
         task = asyncio.ensure_future(request)
         self._running.add(task)
-        task.add_done_callback(partial(self._on_done, slots))
+        task.add_done_callback(partial(self._release_slot, slots))
         return await _result_of(task, None if until_s is None else until_s - now_s())
 
-    def _on_done(self, slots: asyncio.Semaphore, task: "asyncio.Task[Any]") -> None:
+    def _release_slot(self, slots: asyncio.Semaphore, task: "asyncio.Task[Any]") -> None:
         self._running.discard(task)
         slots.release()
         if not task.cancelled():

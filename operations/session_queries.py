@@ -3,6 +3,7 @@
 from conferral.operations import session_search
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.redis_limiter import RequestRunner, cancellable
+from conferral.runtime.redaction import redact
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import decode_fields
@@ -46,6 +47,11 @@ class SessionQueries(SessionReader):
             return named
         return await run(self.session_of_call(named), node_of(self.client, self.keys.call(named))) or ""
 
+    async def view_exact(self, named: str, run: RequestRunner = cancellable) -> SessionView:
+        """Return the session that `find_exact` finds; an empty one if there is none."""
+        session_id = await self.find_exact(named, run)
+        return await run(self.view(session_id), self.node_of_session(session_id)) if session_id else SessionView()
+
     async def find(self, named: str) -> str:
         """Return the session that `named` selects: its id, a call's SID, or what `search` finds.
 
@@ -80,14 +86,14 @@ class SessionQueries(SessionReader):
             AmbiguousSession: several match.
             UnknownSession: only ended sessions match, and `live_only` is set.
         """
-        live = await self._matching(named, await self.live_ids())
+        live = await self._sessions_matching(named, await self.live_ids())
         if len(live) > 1:
             matches = session_search.describe_matches(live.values())
             reason = f"{_displayed(named)} matches {len(live)} live calls: {matches}; use an id"
             raise AmbiguousSession(reason, tuple(live))
         if live:
             return next(iter(live))
-        ended = await self._matching(named, await self.ended_ids())
+        ended = await self._sessions_matching(named, await self.ended_ids())
         if ended and (live_only or len(ended) > 1):
             count = "1 ended call does" if len(ended) == 1 else f"{len(ended)} ended calls do"
             reason = (
@@ -96,12 +102,12 @@ class SessionQueries(SessionReader):
             raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
         return next(iter(ended), "")
 
-    async def _matching(self, named: str, ids: list[str]) -> dict[str, SessionView]:
-        is_meant = session_search.matcher(named)
+    async def _sessions_matching(self, named: str, ids: list[str]) -> dict[str, SessionView]:
+        matches = session_search.matcher(named)
         found: dict[str, SessionView] = {}
         for start in range(0, len(ids), CHUNK):
             some = await self.views(ids[start : start + CHUNK])
-            found |= {name: session for name, session in some.items() if is_meant(session)}
+            found |= {name: session for name, session in some.items() if matches(session)}
         return found
 
     async def log(self, session_id: str) -> list[LogEntry]:
@@ -124,7 +130,5 @@ class SessionQueries(SessionReader):
 def _displayed(named: str) -> str:
     """Return the typed name for an error message, without a full phone number."""
     if named.lstrip("+").isdigit() and len(named) > session_search.SHOWN_DIGITS_MAX:
-        from conferral.runtime.redaction import redact
-
         return redact(named) if named.startswith("+") else safe_id(named)
     return named

@@ -21,7 +21,7 @@ _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retriev
 
 
 def state_label(session: SessionView) -> str:
-    """Return state and phase as one label."""
+    """Return a session's state and phase as one label, such as `transferring (consult)`."""
     return f"{session.state or '?'} ({session.phase})" if session.phase else session.state or "?"
 
 
@@ -37,10 +37,10 @@ def next_dialed_party(session: SessionView) -> str:
 def participants_line(session: SessionView, *, full: bool = False) -> str:
     """Describe who talks to whom, and what the other parties do; empty if everyone has left."""
     together, apart, following = [], [], []
-    later = next_dialed_party(session)
+    dialed_next = next_dialed_party(session)
     for name, party in session.present.items():
         who = f"{name} {wording.display_address(party.address, full=full)}".strip()
-        if name == later:
+        if name == dialed_next:
             following.append(f"{who} {_NEXT_NOTE}")
         elif doing := _activity_note(session, party):
             apart.append(f"{who} {doing}")
@@ -64,12 +64,12 @@ def held_parties(session: SessionView) -> list[str]:
 
 def is_ringing_caller(session: SessionView, party: PartyView) -> bool:
     """Whether this is an inbound caller whose call still rings because no one has answered."""
-    came_in = party.name == CUSTOMER and session.direction == INBOUND
-    return came_in and party.status == PartyStatus.RINGING and not party.dial_id
+    is_caller = party.name == CUSTOMER and session.direction == INBOUND
+    return is_caller and party.status == PartyStatus.RINGING and not party.dial_id
 
 
 def _activity_note(session: SessionView, party: PartyView) -> str:
-    """Describe a party that doesn't talk; empty for one that does."""
+    """Describe what a party does instead of talking, such as `is on hold`; empty for one that talks."""
     if is_ringing_caller(session, party):
         return "is waiting for an answer"
     if not party.is_connected:
@@ -137,7 +137,7 @@ def session_notes(session: SessionView) -> list[str]:
 def agent_attempts_note(session: SessionView) -> list[tuple[str, str]]:
     """Return the agents dialed on an inbound call before the current one: position and address."""
     tried = session.agents[: session.agent_number]
-    return [(f"agent {place} of {len(session.agents)}", one) for place, one in enumerate(tried, start=1)]
+    return [(f"agent {number} of {len(session.agents)}", one) for number, one in enumerate(tried, start=1)]
 
 
 def pending_command_notes(commands: Sequence[PendingCommand]) -> list[str]:
@@ -146,10 +146,7 @@ def pending_command_notes(commands: Sequence[PendingCommand]) -> list[str]:
 
 
 def transfer_line(session: SessionView, *, full: bool = False) -> str:
-    """Describe the newest transfer: its mode, targets, progress, and reason for failing.
-
-    Empty without a transfer.
-    """
+    """Describe the newest transfer: its mode, targets, progress, and reason for failing; empty without one."""
     transfer = session.transfer
     if not transfer.mode:
         return ""

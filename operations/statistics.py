@@ -48,7 +48,7 @@ class TransferStats:
 
 
 def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> SessionCounts:
-    """Count sessions."""
+    """Count live sessions; each comes with its problem, None without one. Others are ignored."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     troubled = lone = 0
     held: list[str] = []
@@ -90,7 +90,7 @@ def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
 
 
 def _answer_times_s(fields: Fields) -> list[float]:
-    """Return the answer time of each answered attempt, in seconds."""
+    """Return the seconds from the dial request to the answer, for each answered attempt of a transfer."""
     attempts = parse_rows(fields.get("attempts", ""))
     try:
         return [float(one["waited_s"]) for one in attempts if one.get("answered_at")]

@@ -72,7 +72,6 @@ def suggest_next(
 ) -> str:
     """Return what to type next: the likeliest command in full, the others by name.
 
-
     >>> suggest_next(("complete", "cancel", "end"), "CA1", "conferral")
     'conferral complete CA1; also: cancel, end, watch'
     """

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from conferral.operations.health import lease_holder
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import server_time_ms, store_errors
+from conferral.storage.queries.live_workers import heartbeat_window
 
 #: How long a finished takeover is shown, in milliseconds.
 DISPLAY_MS = 60_000
-#: A worker without a heartbeat for this long counts as dead, in milliseconds. Workers send one every second.
-HEARTBEAT_TIMEOUT_MS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ async def read_lease_snapshot(reader: SessionQueries) -> LeaseSnapshot:
     at_ms = await server_time_ms(client, keys.workers)
     with store_errors():
         pipeline = client.pipeline()
-        pipeline.zrangebyscore(keys.workers, at_ms - HEARTBEAT_TIMEOUT_MS, at_ms + HEARTBEAT_TIMEOUT_MS)
+        pipeline.zrangebyscore(keys.workers, *heartbeat_window(at_ms))
         for number in range(keys.partitions):
             pipeline.hmget(keys.lease(number), "holder", "until")
         running, *leases = await pipeline.execute()
@@ -65,16 +64,17 @@ class TakeoverDetector:
     def observe(self, snapshot: LeaseSnapshot) -> Takeover | None:
         """Return the takeover that is running or finished within the last minute."""
         holders = snapshot.holders
-        still = {*holders.values(), *snapshot.running}
-        lost = {number: name for number, name in self._last.items() if name and name not in still}
+        alive = {*holders.values(), *snapshot.running}
+        lost = {number: name for number, name in self._last.items() if name and name not in alive}
         # Remember the last holder of a partition without one: that worker may only be late to renew.
         kept = {number: name for number, name in self._last.items() if number not in lost}
         self._last = {number: name or kept.get(number, "") for number, name in holders.items()}
         if lost:
             self._newest = Takeover(snapshot.at_ms, tuple(sorted(set(lost.values()))), tuple(sorted(lost)), (), ())
-        return self._updated(holders, snapshot.at_ms)
+        return self._newest_updated(holders, snapshot.at_ms)
 
-    def _updated(self, holders: Mapping[int, str], now_ms: int) -> Takeover | None:
+    def _newest_updated(self, holders: Mapping[int, str], now_ms: int) -> Takeover | None:
+        """Return the newest takeover with its partitions' holders now; None once it has been shown for long enough."""
         newest = self._newest
         if newest is None:
             return None
@@ -82,6 +82,6 @@ class TakeoverDetector:
         if not waiting and now_ms - newest.at_ms > DISPLAY_MS:
             self._newest = None
             return None
-        heirs = tuple(sorted({holders[number] for number in newest.partitions if holders.get(number)}))
-        self._newest = replace(newest, waiting=waiting, successors=heirs)
+        successors = tuple(sorted({holders[number] for number in newest.partitions if holders.get(number)}))
+        self._newest = replace(newest, waiting=waiting, successors=successors)
         return self._newest

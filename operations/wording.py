@@ -4,11 +4,11 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from conferral.operations.attempts import describe_attempts
+from conferral.operations.attempts import describe_effect_attempts
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.redaction import redact
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
@@ -97,11 +97,7 @@ _EVENTS = {
 _AUDIO = {"text": "a sentence", "url": "a URL"}
 _FLAGS = {"held": "on hold", "muted": "muted"}
 #: Modes of a supervisor.
-SUPERVISION = {
-    "monitor": "is monitoring",
-    "whisper": "is whispering to the agent",
-    "barge": "is heard by everyone",
-}
+SUPERVISION = {"monitor": "is monitoring", "whisper": "is whispering to the agent", "barge": "is heard by everyone"}
 #: Changes of a participant: the request, and the confirmed state.
 _UPDATES = {
     "hold": ("hold {party}", "{party} is on hold"),
@@ -225,7 +221,7 @@ def format_clock(at_ms: int) -> str:
 
 
 def entry_clock(entry: LogEntry) -> str:
-    """Return a log entry's time of day, UTC, as it is stored."""
+    """Return a log entry's time of day in UTC, as precise as it is stored."""
     return re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
 
 
@@ -275,12 +271,12 @@ def describe_entry(entry: LogEntry) -> str:
     elif event == "calls_read":
         text = _calls_read(entry)
     elif event == "stage_overdue":
-        text = _timed_out_step(_describe_effects(entry))
+        text = _timed_out_step(_emitted_effects(entry))
     elif event == "dial_overdue" and not gave_up_dial(entry):
         text = "due: check on the dialed call"
     else:
         text = _EVENTS.get(event) or " ".join((event.replace("_", " "), *of.values()))
-    return "; ".join(filter(None, (text, describe_attempts(entry))))
+    return "; ".join(filter(None, (text, describe_effect_attempts(entry))))
 
 
 def details(entry: LogEntry) -> defaultdict[str, str]:
@@ -303,19 +299,19 @@ def _submitted_by(entry: LogEntry) -> str:
     return f" (by {entry['by']})" if entry["by"] else ""
 
 
-def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
-    """Describe a transfer step's timeout by the effects that followed."""
-    if dialed := [who for kind, who, _ in ordered if kind in _DIALS]:
+def _timed_out_step(emitted: Sequence[tuple[str, str, str]]) -> str:
+    """Describe a transfer step's timeout by the effects that it emitted: kind, party, and variant."""
+    if dialed := [who for kind, who, _ in emitted if kind in _DIALS]:
         # The timeout was the scheduled time of the dial: nothing is late.
         return f"due: {'call the agent back' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
-    if all(kind in _READ_EFFECTS for kind, _, _ in ordered):
+    if all(kind in _READ_EFFECTS for kind, _, _ in emitted):
         return "due: check on the transfer"
     return "a step of the transfer timed out"
 
 
 def gave_up_dial(entry: LogEntry) -> bool:
     """Whether an overdue dial was given up. Until then, its call is only read: the phone may still ring."""
-    return any(name.endswith(".left_reason") for name in decode_public_changes(entry["changes"]))
+    return any(name.endswith(".left_reason") for name in decode_logged_changes(entry["changes"]))
 
 
 def _with_notes(text: str, *notes: str) -> str:
@@ -333,6 +329,7 @@ def _agent_number(of: Details) -> str:
 
 
 def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES) -> str:
+    """Return a sentence about a call's or gate's status, such as `bob did not answer`."""
     known = sentences.get(status)
     # A status that is none of Twilio's may hold braces.
     return known.format(who=who) if known else f"{who} {status}"
@@ -345,7 +342,7 @@ def _dial_ended(of: Details) -> str:
     return _with_notes(f"{of['party']}'s conference <Dial> ended", "" if of["status"] == "answered" else of["status"])
 
 
-def _left(of: Details) -> str:
+def _participant_left(of: Details) -> str:
     if of["left_reason"] == "participant_add_failed":
         return f"{of['party']} could not be added to the conference"
     return _with_notes(f"{of['party']} left the conference", of["left_reason"].replace("_", " "))
@@ -383,6 +380,7 @@ def _announcement_ended(of: Details) -> str:
 
 
 def _participant_changed(of: Details) -> str:
+    """Describe what Twilio reports about a participant, such as `bob is on hold`."""
     party, kind = of["party"], of["kind"]
     if of["coaches"]:
         return f"{party} is heard only by {of['coaches']}"
@@ -413,7 +411,7 @@ def describe_change(entry: LogEntry) -> str:
         parts.append(entry["outcome"])
     if reason := entry_reason(entry):
         parts.append(f"({reason})")
-    wanted = [describe_effect(*ordered) for ordered in _describe_effects(entry)]
+    wanted = [describe_effect(*emitted) for emitted in _emitted_effects(entry)]
     asking = f"asks Twilio to {' and '.join(wanted)}" if wanted else ""
     return "; ".join(filter(None, (" ".join(parts), asking, *describe_reports(entry))))
 
@@ -430,7 +428,7 @@ def describe_reports(entry: LogEntry) -> list[str]:
         for one in parse_rows(entry["reports"])
     ]
     # A transfer in which the agent first talks to the target isn't over: "done" would promise too much.
-    goes_on = results and decode_public_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
+    goes_on = results and decode_logged_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
@@ -447,16 +445,16 @@ def describe_update(update: str, party: str) -> str:
     return _UPDATES[update][1].format(party=party) if update in _UPDATES else ""
 
 
-def describe_effect(kind: str, party: str, what: str) -> str:
-    """Describe the request of an effect to Twilio, such as `hold customer`."""
+def describe_effect(kind: str, party: str, variant: str) -> str:
+    """Describe what an effect requests from Twilio, such as `hold customer` for the variant `hold`."""
     default_party = "everyone" if kind == "play_announcement" else "a party"
-    known = _EFFECT_DETAILS.get((kind, what)) or _EFFECTS.get(kind)
+    known = _EFFECT_DETAILS.get((kind, variant)) or _EFFECTS.get(kind)
     # Don't use an unknown kind as a format string: it may contain braces.
     return known.format(party=party or default_party) if known else kind.replace("_", " ")
 
 
-def _describe_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
-    """Return the emitted effects: kind, party, and variant."""
+def _emitted_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
+    """Return the effects that an entry emitted: kind, party, and variant."""
     return [
         (str(one["kind"]), str(one.get("party", "")), str(one.get("detail", "")))
         for one in parse_rows(entry["effects"])
@@ -477,7 +475,7 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered; call screening started",
     "gate_decided": lambda of: _call_status(of["party"] or _CALLED_PARTY, of["decision"], _GATE),
     "participant_joined": lambda of: f"{of['party']} joined the conference",
-    "participant_left": _left,
+    "participant_left": _participant_left,
     "participant_changed": _participant_changed,
     "conference_ended": lambda of: _with_notes("conference ended", of["conference_reason"]),
     "announcement_ended": _announcement_ended,

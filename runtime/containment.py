@@ -49,12 +49,7 @@ class contain(catch_unexpected):  # noqa: N801  # as above
     """
 
     def __init__(
-        self,
-        where: ItemKind,
-        metrics: Metrics,
-        *,
-        passing: tuple[type[BaseException], ...] = (),
-        **fields: Any,
+        self, where: ItemKind, metrics: Metrics, *, passing: tuple[type[BaseException], ...] = (), **fields: Any
     ) -> None:
         """Prepare the boundary.
 

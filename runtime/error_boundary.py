@@ -52,7 +52,7 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
 
 
 def _is_generator_exit(error: BaseException) -> bool:
-    """Whether the coroutine is being closed: whatever it raises then has no item any more."""
+    """Whether the error arose while its coroutine was being closed: no one waits for a result then."""
     link: BaseException | None = error
     for _ in range(_LINKS_MAX):
         if link is None:

@@ -40,10 +40,11 @@ def run(
     gc.freeze()
     collect_rarely()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_with_signals(main, on_hangup))
+        return runner.run(_run_with_signals(main, on_hangup))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what creates uvloop's event loop; None for the standard loop."""
     try:
         import uvloop
     except ImportError:  # not available on every platform; the standard loop works as well
@@ -51,12 +52,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _with_signals(
+async def _run_with_signals(
     main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], on_hangup: Callable[[], None] | None
 ) -> int:
+    """Run a process with handlers for signals and for errors of the loop; return its exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    faults: list[BaseException] = []
+    fatal_errors: list[BaseException] = []
 
     def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log an error of a task that no one awaits, or of a callback; out of memory, end the process.
@@ -70,7 +72,7 @@ async def _with_signals(
             log.error("unexpected_error", where="task", error_type=type(error).__name__, exc_info=error)
         else:
             log.error("task_failed", error_type=type(error).__name__, exc_info=error)
-            faults.append(error)
+            fatal_errors.append(error)
             stop.set()
 
     loop.set_exception_handler(on_loop_error)
@@ -85,14 +87,14 @@ async def _with_signals(
         loop.add_signal_handler(signal.SIGHUP, _run_in_thread, on_hangup, set())
     try:
         code = await main(stop)
-        return 1 if faults else code
+        return 1 if fatal_errors else code
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 
 def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
-    """Run a function in a thread; an error in it is logged, as for any task that no one awaits."""
+    """Run a function in a thread; the loop's handler logs an error in it. `running` keeps a reference to the task."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(asyncio.to_thread(function))
     running.add(task)
@@ -119,7 +121,7 @@ def call_after_requests(function: Callable[..., object], *arguments: object, ite
 
 
 async def pause(stop: asyncio.Event, wait_s: float) -> None:
-    """Wait for a duration, or until the stop."""
+    """Wait for these seconds, or until the process is to stop."""
     try:
         async with asyncio.timeout(wait_s):
             await stop.wait()

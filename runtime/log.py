@@ -7,14 +7,17 @@ two digits. Secrets have no key at all.
 
 import json
 import logging
+import math
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections import Counter
+from collections.abc import Hashable, MutableMapping
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.redaction import mask_numbers, redact
 
@@ -43,7 +46,7 @@ Event = MutableMapping[str, Any]
 # Almost half of a worker's events are logged, so these steps first check, in C, whether there is anything to do.
 
 
-def _redact(_logger: Any, _method: str, line: Event) -> Event:
+def _redact_addresses(_logger: Any, _method: str, line: Event) -> Event:
     if not REDACTED_KEYS.isdisjoint(line):
         for key in REDACTED_KEYS & line.keys():
             line[key] = redact(str(line[key]))
@@ -84,6 +87,7 @@ def _format_exception(exc_info: Any) -> str:
 
 
 def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
+    """Return an error's traceback after those of its nearest causes, and before those of a group's errors."""
     lines: list[str] = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and causes_left:
@@ -96,6 +100,25 @@ def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
         for one in error.exceptions[:CAUSES_MAX]:
             lines += [f"  | {line}" for line in _traceback_lines(one, causes_left - 1)]
     return lines
+
+
+class LogRateLimit:
+    """Limits a flood of log lines to one line of a kind per interval, with the count since the line before."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._unlogged: Counter[Hashable] = Counter()
+        #: When each kind was last logged, monotonic seconds.
+        self._logged_at_s: dict[Hashable, float] = {}
+
+    def count(self, kind: Hashable, every_s: float) -> int:
+        """Count an occurrence; return the count to log now, 0 if the last line is less than `every_s` seconds ago."""
+        self._unlogged[kind] += 1
+        now_s = self._clock.monotonic_s()
+        if now_s - self._logged_at_s.get(kind, -math.inf) < every_s:
+            return 0
+        self._logged_at_s[kind] = now_s
+        return self._unlogged.pop(kind)
 
 
 class _TolerantStream:
@@ -142,7 +165,8 @@ def configure(
     Args:
         log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
         stream: Where lines go; standard error by default, so that standard output carries only results.
-        cache_loggers: Whether loggers keep the configuration of their first line; not in tests, which reconfigure it.
+        level: The lowest level that is logged.
+        cache_loggers: Whether loggers keep the configuration of their first line; not where it may change later.
     """
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
@@ -153,7 +177,7 @@ def configure(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _drop_unknown_keys,
-            _redact,
+            _redact_addresses,
             structlog.processors.ExceptionRenderer(_format_exception),
             _mask_numbers,
             renderer,

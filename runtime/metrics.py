@@ -16,7 +16,7 @@ class BatchHistogram(Histogram):
     """A histogram that takes a batch's observations at once: one by one, they take 4 % of a worker's time."""
 
     def observe_all(self, amounts: Collection[float]) -> None:
-        """Observe the given amounts."""
+        """Observe these amounts; `observe` would do the same for each of them."""
         self._sum.inc(sum(amounts))
         for bucket, count in CountOf(map(partial(bisect_left, self._upper_bounds), amounts)).items():
             self._buckets[bucket].inc(count)

@@ -40,12 +40,12 @@ _outages: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outage] = WeakKeyDiction
 
 
 def count_outages(metrics: Metrics) -> None:
-    """Count the running loop's failures in these metrics."""
-    _of_loop(asyncio.get_running_loop()).metrics.append(metrics)
+    """Count the failed Redis requests of the running event loop in these metrics."""
+    _outage_of(asyncio.get_running_loop()).metrics.append(metrics)
 
 
 def log_unreachable(error: Exception, **fields: Any) -> None:
-    """Count a failure; log it if it starts an outage, or if the outage was last logged a minute ago.
+    """Count a failed Redis request; log it if it starts an outage, or if the last line is a minute old.
 
     Args:
         fields: The task that failed, under keys of `runtime.log.KEYS`.
@@ -53,7 +53,7 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
     if isinstance(error, StoreUnaskedError):
         return
     loop = asyncio.get_running_loop()
-    outage, now_s = _of_loop(loop), loop.time()
+    outage, now_s = _outage_of(loop), loop.time()
     for metrics in outage.metrics:
         metrics.store_failures.inc()
     outage.failed_s = now_s
@@ -68,11 +68,12 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
     outage.logged_s, outage.unlogged = now_s, 0
 
 
-def _of_loop(loop: asyncio.AbstractEventLoop) -> _Outage:
+def _outage_of(loop: asyncio.AbstractEventLoop) -> _Outage:
     return _outages.setdefault(loop, _Outage())
 
 
 def _check_recovered(loop: asyncio.AbstractEventLoop, outage: _Outage) -> None:
+    """Log the end of an outage once no request has failed for `QUIET_S`; until then, check again later."""
     left_s = outage.failed_s + QUIET_S - loop.time()
     if left_s > 0:
         loop.call_later(left_s, _check_recovered, loop, outage)

@@ -56,6 +56,7 @@ def mask_numbers(text: str) -> str:
 
 
 def _mask(found: re.Match[str]) -> str:
+    """Return a number cut to its last two digits; the example number and a leading IPv4 address stay as they are."""
     text = found.group()
     if text == EXAMPLE:
         return text

@@ -19,7 +19,7 @@ async def retry_unreachable(
     errors: type[StoreError] = StoreUnreachableError,
     on_error: Callable[[StoreError], None] = lambda _error: None,
 ) -> _T:
-    """Run a request until it succeeds.
+    """Run a request until it succeeds, or fails otherwise than with `errors`.
 
     Args:
         pause_s: The first pause, seconds.

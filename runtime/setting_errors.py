@@ -76,7 +76,7 @@ def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> 
 
 
 def valid_values(name: str, field: Any) -> tuple[str, str]:
-    """Return what is valid, in words, and an example."""
+    """Return what is valid for a setting, in words, and an example; `field` is its field in the settings class."""
     if name in _VALID:
         return _VALID[name]
     words = [str(word) for kind in (field.annotation, *get_args(field.annotation)) for word in get_args(kind)]
@@ -92,7 +92,7 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
 
 
 def _limit(rule: object, name: str) -> str:
-    """Return a constraint's limit in words; empty if it has none of this kind."""
+    """Return a constraint's limit of this kind (`ge`, `gt`, `le`) in words; empty if it has none."""
     words = {"ge": "from", "gt": "above", "le": "up to"}[name]
     return f"{words} {getattr(rule, name)}" if hasattr(rule, name) else ""
 

@@ -33,20 +33,20 @@ _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _NOT_IN_XML = frozenset("\ufffe\uffff")
 
 
-def _http_url(value: str) -> str:
+def _valid_http_url(value: str) -> str:
     # Reading the port raises ValueError if it is none.
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value) or urlsplit(value).port == 0:
         raise ValueError("must be an http:// or https:// URL without query")
     return value.rstrip("/")
 
 
-def _redis_url(value: str) -> str:
+def _valid_redis_url(value: str) -> str:
     if not re.match(r"(redis|rediss|unix)://", value):
         raise ValueError("must start with redis://, rediss://, or unix://")
     return value
 
 
-def _audio_url(value: str) -> str:
+def _valid_audio_url(value: str) -> str:
     if value != SILENCE and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s#]*)?", value):
         raise ValueError(f"must be the http:// or https:// URL of audio, or {SILENCE}")
     return value
@@ -59,7 +59,7 @@ def sentence(value: str) -> str:
     return value
 
 
-def _bearer(value: SecretStr) -> SecretStr:
+def _valid_bearer_token(value: SecretStr) -> SecretStr:
     # Source: RFC 6750, section 2.1: the header allows nothing else.
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", value.get_secret_value()):
         raise ValueError("must be letters, digits and -._~+/, with = at the end only")
@@ -87,7 +87,7 @@ def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
     return Field(default, validation_alias=name, description=meaning, **limits)
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
 )
@@ -109,7 +109,7 @@ class StoreSettings(BaseSettings):
             if name not in optional or not setting_errors.is_placeholder(value)
         }
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = setting(
+    redis_url: Annotated[str, AfterValidator(_valid_redis_url)] = setting(
         "REDIS_URL",
         "`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`",
         "redis://localhost:6379/0",
@@ -140,7 +140,7 @@ class CommandSettings(StoreSettings):
 class ConsoleSettings(StoreSettings):
     """Settings of the web console."""
 
-    api_token: Annotated[SecretStr, AfterValidator(_bearer)] = setting(
+    api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] = setting(
         "CONFERRAL_API_TOKEN", "the token of the control API and the console; `openssl rand -hex 32` creates one"
     )
     public_url: HttpUrl | None = setting(
@@ -201,7 +201,7 @@ class ServiceSettings(CommandSettings):
         "working directory of the process",
         None,
     )
-    api_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = setting(
+    api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] | None = setting(
         "CONFERRAL_API_TOKEN", "bearer token of the control API; it answers 503 without one", None
     )
     allowed_destinations: str | None = setting(
@@ -294,10 +294,10 @@ class ServiceSettings(CommandSettings):
         "was called) or `customer` (the caller's number; falls back once to `business` if Twilio refuses it)",
         "business",
     )
-    music: Annotated[str, AfterValidator(_audio_url)] | None = setting(
+    music: Annotated[str, AfterValidator(_valid_audio_url)] | None = setting(
         "CONFERRAL_MUSIC", "URL of the hold music, or `none` for silence; by default a short built-in file", None
     )
-    ringback: Annotated[str, AfterValidator(_audio_url)] | None = setting(
+    ringback: Annotated[str, AfterValidator(_valid_audio_url)] | None = setting(
         "CONFERRAL_RINGBACK",
         "URL of the ringback tone for a waiting party while another phone rings, or `none` for silence; by default a "
         "built-in tone",
@@ -359,7 +359,7 @@ def load(
     except (OSError, UnicodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
         raise SettingsError((f"{env_file or '.env'}: can't be read ({reason})",)) from None
-    _check_pairs(settings)
+    _check_api_key_is_complete(settings)
     return settings
 
 
@@ -375,13 +375,14 @@ def _without_sources(kind: type[StoreSettings]) -> type[StoreSettings]:
     return type(kind.__name__, (kind,), {"settings_customise_sources": classmethod(only_given), "__module__": __name__})
 
 
-def _check_pairs(settings: StoreSettings) -> None:
+def _check_api_key_is_complete(settings: StoreSettings) -> None:
     if isinstance(settings, ServiceSettings) and bool(settings.api_key) != bool(settings.api_secret):
         missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
         raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
 
 
 def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
+    """Return the line about one of pydantic's errors (`ErrorDetails`) in settings of this class."""
     name = str(problem["loc"][0])
     field = next(field for field in kind.model_fields.values() if field.validation_alias == name)
     if problem["type"] == "missing":

@@ -1,7 +1,5 @@
 """A handle on one leg, for tests and the page: act on it, and check what it heard."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from conferral.sandbox.model import inputs
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 class CallHandle:
     """One leg of a sandbox; it stays usable after the leg has ended."""
 
-    def __init__(self, sandbox: SandboxRuntime, sid: str) -> None:
+    def __init__(self, sandbox: "SandboxRuntime", sid: str) -> None:
         self._sandbox = sandbox
         self.sid = sid
 
@@ -34,41 +32,41 @@ class CallHandle:
 
     @property
     def hears_now(self) -> Sound | None:
-        """What it hears now; None if no one listens."""
+        """What the leg hears now; None before its answer and after its end."""
         return self._sandbox.model.audibility.current(self.sid)
 
     @property
     def sounds_heard(self) -> tuple[SoundInterval, ...]:
-        """Everything that it heard."""
+        """Everything that the leg has heard, in order of time."""
         return self._sandbox.model.audibility.intervals(self.sid)
 
     def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
-        """Return how many seconds of silence it heard, in sandbox time; by default, in its whole life."""
+        """Return how long the leg heard silence between two times (sandbox time); by default, in its whole life."""
         end_s = self._sandbox.now_s if until_s is None else until_s
         return self._sandbox.model.audibility.silence_s(self.sid, since_s, end_s)
 
     def longest_silence_s(self) -> float:
-        """Return the longest stretch of silence that it heard, in seconds of sandbox time."""
+        """Return the longest stretch of silence that the leg heard, in seconds of sandbox time."""
         return self._sandbox.model.audibility.longest_silence_s(self.sid, 0.0, self._sandbox.now_s)
 
-    def has_heard(self, other: CallHandle) -> bool:
-        """Whether it ever heard the other leg."""
+    def has_heard(self, other: "CallHandle") -> bool:
+        """Whether this leg ever heard the other one."""
         return self._sandbox.model.audibility.has_heard(self.sid, other.sid)
 
     def answer(self) -> None:
-        """Answer; ignored unless it rings."""
+        """Answer the leg; ignored unless it was dialed and has not been answered."""
         self._sandbox.apply(inputs.PhoneAnswers(self.sid))
 
     def reject(self) -> None:
-        """Reject the call."""
+        """Decline the call (SIP 603); ignored unless it was dialed and has not been answered."""
         self._sandbox.apply(inputs.PhoneRejects(self.sid))
 
     def hang_up(self) -> None:
-        """Hang up; ignored if it has ended."""
+        """Hang up; ignored if the leg has ended."""
         self._sandbox.apply(inputs.PhoneHangsUp(self.sid))
 
     def press(self, digits: str) -> None:
-        """Press keys."""
+        """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
         self._sandbox.apply(inputs.PhonePresses(self.sid, digits))
 
     def speak(self) -> None:
@@ -76,5 +74,5 @@ class CallHandle:
         self._sandbox.apply(inputs.PhoneSpeaks(self.sid))
 
     def fall_silent(self) -> None:
-        """Stop speaking."""
+        """Stop speaking; reported like the start."""
         self._sandbox.apply(inputs.PhoneFallsSilent(self.sid))

@@ -3,8 +3,6 @@
 Source: Twilio docs: Webhooks connection overrides.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from urllib.parse import urldefrag
 
@@ -22,17 +20,17 @@ class ConnectionOverrides:
     retry_on: frozenset[str] = frozenset({"ct"})
 
     def is_retried(self, failure: str) -> bool:
-        """Whether this failure (`4xx`, `5xx`, `ct`, `rt`) is retried."""
+        """Whether this failure is retried: `4xx`, `5xx`, `ct` (not connected in time), or `rt` (not read in time)."""
         return failure in self.retry_on or "all" in self.retry_on
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL without its fragment, and its overrides; `fault` describes an error in the fragment."""
+    """A URL without its fragment, and its overrides; `fragment_error` describes an error in the fragment."""
 
     url: str
     overrides: ConnectionOverrides
-    fault: str = ""
+    fragment_error: str = ""
 
 
 _RANGES = {
@@ -44,16 +42,16 @@ _RANGES = {
 
 
 def parse_target(url: str) -> Target:
-    """Split a webhook's URL into address and overrides; values out of range are clamped."""
+    """Split a webhook's URL into address and overrides; values out of range are clamped, unknown names ignored."""
     address, fragment = urldefrag(url)
-    overrides, fault = ConnectionOverrides(), ""
+    overrides, fragment_error = ConnectionOverrides(), ""
     for pair in filter(None, fragment.split("&")):
         name, _, text = pair.partition("=")
-        if name == "rp":
+        if name == "rp":  # the retry policy: which failures to retry
             is_known = RETRY_WORDS.issuperset(text.split(","))
-            fault = fault if is_known else f"Invalid retry policy: {text}"
+            fragment_error = fragment_error if is_known else f"Invalid retry policy: {text}"
             overrides = replace(overrides, retry_on=frozenset(text.split(",")) if is_known else frozenset({"ct"}))
         elif name in _RANGES and text.isdecimal():
             field, least, most = _RANGES[name]
             overrides = replace(overrides, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
-    return Target(address, overrides, fault)
+    return Target(address, overrides, fragment_error)

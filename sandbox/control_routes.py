@@ -1,7 +1,5 @@
 """Control API of the sandbox under `/sandbox`, for people and other processes; unauthenticated."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 
@@ -10,19 +8,13 @@ from aiohttp import web
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import RATES
 from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
-from conferral.sandbox.model.twilio_model import UnknownNumberError
-from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences
 
 NAME_LENGTH_MAX = 60
 """Maximum length of a phone's name (characters)."""
-
-
 NOTICE_LENGTH_MAX = 500
 """Maximum length of the notice at the top of the phones' page (characters)."""
-
-
 ONE_SHOT_FAULTS = (
     "lose_callbacks", "duplicate_callbacks", "delay_callbacks", "hold_back_callbacks",
     "next_rest", "fail_fetches", "delay_fetches",
@@ -70,8 +62,8 @@ def describe(call: CallHandle) -> dict[str, Any]:
     return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
 
 
-def _has_kind(value: object, kind: Any) -> bool:
-    return isinstance(value, kind) and value >= 0
+def _is_count_or_duration(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and value >= 0
 
 
 class ControlRoutes:
@@ -91,32 +83,32 @@ class ControlRoutes:
         return json_response(asdict(number), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
-        """Script what a phone does when it is dialed."""
-        times = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s", "keys_after_s")
-        person = ("name", "by_hand")
-        body = await read_json_object(request, ("address",), (*times, "outcome", "digits", "keys", "times", *person))
+        """Script what a phone does when it is dialed, name the phone, or let a person play it (`by_hand`)."""
+        durations = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s", "keys_after_s")
+        of_phone = ("name", "by_hand")  # the other fields are the script's
+        allowed = (*durations, "outcome", "digits", "keys", "times", *of_phone)
+        body = await read_json_object(request, ("address",), allowed)
         address = str(body.pop("address"))
-        script_fields = {name: body.pop(name) for name in person if name in body}
-        wrong = [name for name in times if not isinstance(body.get(name), int | float | None)]
+        phone_fields = {name: body.pop(name) for name in of_phone if name in body}
+        wrong = [name for name in durations if not isinstance(body.get(name), int | float | None)]
         if wrong:
             raise ControlError(422, f"not a number of seconds: {', '.join(wrong)}")
         if body.get("outcome") not in {None, "answer", "busy", "no-answer", "reject", "fail"}:
             raise ControlError(422, "outcome must be answer, busy, no-answer, reject or fail")
         if not isinstance(body.get("keys", []), list) or not all(isinstance(it, str) for it in body.get("keys", [])):
             raise ControlError(422, "keys must be a list of texts, one for each Gather")
-        if not isinstance(script_fields.get("by_hand", False), bool) or not isinstance(
-            script_fields.get("name", ""), str
-        ):
+        name, is_manual = phone_fields.get("name", ""), phone_fields.get("by_hand", False)
+        if not isinstance(is_manual, bool) or not isinstance(name, str):
             raise ControlError(422, "name must be a text, and by_hand true or false")
         phone = self._sandbox.phone(address)
-        if body or not script_fields:  # a request with only a name keeps the script
+        if body or not phone_fields:  # a request with only a name keeps the script
             phone.script(**body)
-        if "name" in script_fields:
-            phone.name = script_fields["name"][:NAME_LENGTH_MAX]
-        if "by_hand" in script_fields:
-            self._sandbox.set_manual(address, is_manual=script_fields["by_hand"])
+        if "name" in phone_fields:
+            phone.name = name[:NAME_LENGTH_MAX]
+        if "by_hand" in phone_fields:
+            self._sandbox.set_manual(address, is_manual=is_manual)
         self._sandbox.notify()
-        return json_response({"address": address, **script_fields, **body, "by_hand": phone.is_manual}, 201)
+        return json_response({"address": address, **phone_fields, **body, "by_hand": phone.is_manual}, 201)
 
     async def notice(self, request: web.Request) -> web.Response:
         """Show a notice at the top of the phones' page instead of the last one; an empty `text` removes it."""
@@ -128,36 +120,27 @@ class ControlRoutes:
         return json_response({"text": text}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
-        """Call one of the account's numbers; `custom` holds a browser's own parameters."""
+        """Call one of the account's numbers; `custom` are a browser's own parameters, `url` replaces the voice URL."""
         body = await read_json_object(request, ("from", "to"), ("custom", "url"))
         custom = tuple(_texts(body, "custom").items())
-        try:
-            call = await self._sandbox.call_in(body["from"], body["to"], custom, url=str(body.get("url", "")))
-        except UnknownNumberError as error:
-            raise ControlError(404, str(error)) from error
+        call = await self._sandbox.call_in(body["from"], body["to"], custom, url=str(body.get("url", "")))
         return json_response(describe(call), 201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
-        """Call from a browser through an application; `params` holds its custom parameters."""
+        """Call from a browser through the application `app`; `params` holds the browser's custom parameters."""
         body = await read_json_object(request, ("identity",), ("to", "params", "app", "url"))
         texts = {name: str(body.get(name, "")) for name in ("to", "app", "url")}
-        try:
-            call = await self._sandbox.call_from_browser(str(body["identity"]), params=_texts(body, "params"), **texts)
-        except UnknownNumberError as error:
-            raise ControlError(404, str(error)) from error
+        call = await self._sandbox.call_from_browser(str(body["identity"]), params=_texts(body, "params"), **texts)
         return json_response(describe(call), 201)
 
     async def send_callback(self, request: web.Request) -> web.Response:
         """Send a callback that the model itself would never send."""
         body = await read_json_object(request, ("sid", "event"), ("params",))
-        try:
-            self._sandbox.send_callback(str(body["sid"]), str(body["event"]), _texts(body, "params"))
-        except NoSubscriberError as error:
-            raise ControlError(404, str(error)) from error
+        self._sandbox.send_callback(str(body["sid"]), str(body["event"]), _texts(body, "params"))
         return json_response({"sid": body["sid"], "event": body["event"]}, 201)
 
     async def add_foreign(self, request: web.Request) -> web.Response:
-        """Add calls, or a conference, of another application in the same account."""
+        """Add calls, or a conference with `members`, of another application, begun `age_s` seconds ago."""
         body = await read_json_object(request, (), ("calls", "status", "conference", "members", "age_s"))
         try:
             count, members = int(body.get("calls", 0)), int(body.get("members", 2))
@@ -250,7 +233,7 @@ class ControlRoutes:
         wanted = request.query.get("call")
         if wanted is not None and wanted not in history:
             raise ControlError(404, f"nothing was heard by {wanted}")
-        shown = {
+        heard = {
             sid: [
                 {
                     **pick(it, "since_s", "until_s"),
@@ -263,43 +246,45 @@ class ControlRoutes:
             for sid, intervals in history.items()
             if wanted in (None, sid)
         }
-        return json_response({"hearing": shown, "now_s": self._sandbox.now_s})
+        return json_response({"hearing": heard, "now_s": self._sandbox.now_s})
 
     async def faults(self, request: web.Request) -> web.Response:
-        """Set fault rates and one-shot faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`."""
+        """Set fault rates and one-shot faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`.
+
+        `clear` removes all earlier faults, `forget` the one-shot fault with this number.
+        """
         names = sorted({*(rate.name for rate in RATES), "retry_after_s"})
         body = await read_json_object(request, (), (*names, "once", "clear", "forget"))
         if body.pop("clear", False):
             self._sandbox.faults.clear()
         if (number := body.pop("forget", None)) is not None and not self._sandbox.faults.cancel(number):
             raise ControlError(404, f"no fault {number} is to come")
-        for wish in body.pop("once", []):
-            self._add_one_shot(dict(wish))
+        for one_shot in body.pop("once", []):
+            self._add_one_shot(dict(one_shot))
         for name, value in body.items():
-            usable = tuple(value) if isinstance(value, list) else value
+            rate = tuple(value) if isinstance(value, list) else value
             wants_pair = isinstance(getattr(self._sandbox.faults, name), tuple)
-            if isinstance(usable, tuple) != wants_pair or not isinstance(value, list | int | float):
+            if isinstance(rate, tuple) != wants_pair or not isinstance(value, list | int | float):
                 raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number'}")
-            setattr(self._sandbox.faults, name, usable)
+            setattr(self._sandbox.faults, name, rate)
         self._sandbox.notify()
         return json_response({name: getattr(self._sandbox.faults, name) for name in names})
 
     async def pending_faults(self, _request: web.Request) -> web.Response:
-        """List the configured faults."""
+        """List the pending one-shot faults, and the rates that aren't zero."""
         return json_response(conferences.fault_view(self._sandbox))
 
-    def _add_one_shot(self, wish: dict[str, Any]) -> None:
-        what = wish.pop("what", "")
+    def _add_one_shot(self, one_shot: dict[str, Any]) -> None:
+        """Call the method of `Faults` that `what` names with the other fields; raise ControlError if one is wrong."""
+        what = one_shot.pop("what", "")
         if what not in ONE_SHOT_FAULTS:
             raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")
         for names, kind, words in ((DURATION_FIELDS, int | float, "seconds"), (COUNT_FIELDS, int, "a whole number")):
-            wrong = [
-                name for name in names & set(wish) if isinstance(wish[name], bool) or not _has_kind(wish[name], kind)
-            ]
+            wrong = [name for name in names & set(one_shot) if not _is_count_or_duration(one_shot[name], kind)]
             if wrong:
                 raise ControlError(422, f"{', '.join(sorted(wrong))} must be {words}, 0 or more")
         try:
-            getattr(self._sandbox.faults, what)(**wish)
+            getattr(self._sandbox.faults, what)(**one_shot)
         except TypeError as error:
             raise ControlError(422, f"{what}: {error}") from error
 

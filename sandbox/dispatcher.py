@@ -1,7 +1,5 @@
 """Dispatches the model's requests to webhooks, with injected faults, and hands their documents to the model."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,7 @@ HELD_BACK_S = 0.5
 class Dispatcher:
     """The requests under way, and those held back."""
 
-    def __init__(self, sandbox: SandboxRuntime) -> None:
+    def __init__(self, sandbox: "SandboxRuntime") -> None:
         self._sandbox = sandbox
         self.tasks: set[asyncio.Task[None]] = set()
         self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
@@ -38,26 +36,26 @@ class Dispatcher:
         return not self.tasks and not self._held_back
 
     def open(self) -> None:
-        """Prepare for requests."""
+        """Open the HTTP client."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
         )
         self.webhooks = WebhookDelivery(self._session, self._sandbox.auth_token, lambda: self._sandbox.now_s)
 
     def clear(self) -> None:
-        """Drop pending requests."""
+        """Drop pending requests: those held back, and those in progress."""
         self._held_back.clear()
         for task in self.tasks:
             task.cancel()
 
     async def close(self) -> None:
-        """Wait until dropped requests have ended."""
+        """Wait until the dropped requests have ended, and close the HTTP client."""
         await asyncio.gather(*self.tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
     def fetch(self, request: FetchRequest) -> None:
-        """Request a document."""
+        """Request TwiML in the background; the model gets the response, or that there is none."""
         self._spawn(self._fetch(request, self._log_delivery(request)))
 
     async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
@@ -68,7 +66,8 @@ class Dispatcher:
             answer = await self._send(request.url, entry)
         else:
             entry.fault = "failed"
-            answer = WebhookResponse(plan.status, error_code=11200 if plan.status else 11205)
+            error_code = 11200 if plan.status else 11205  # Twilio's: a wrong response, or no connection
+            answer = WebhookResponse(plan.status, error_code=error_code)
             entry.attempts.append(DeliveryAttempt(self._sandbox.now_s, plan.status, "", 0.0))
         if answer.status:
             self._sandbox.apply(
@@ -78,7 +77,7 @@ class Dispatcher:
             self._sandbox.apply(TwimlFailed(request.fetch_id, answer.error_code))
 
     def send_callback(self, request: CallbackRequest) -> None:
-        """Send a callback, unless a fault loses it."""
+        """Send a callback in the background, unless a fault loses it or holds it back until the next one."""
         entry = self._log_delivery(request)
         plan = self._sandbox.faults.plan_callback(request)
         entry.fault = plan.fault
@@ -89,6 +88,7 @@ class Dispatcher:
             self._spawn(self._deliver(request, entry, plan))
 
     def _release_held_back(self) -> None:
+        """Send the callbacks that another one was to overtake: it has, or none came in time."""
         held, self._held_back = self._held_back, []
         for request, entry in held:
             self._spawn(self._deliver(request, entry, CallbackPlan()))
@@ -98,7 +98,8 @@ class Dispatcher:
             await asyncio.sleep(plan.delay_s)
         for _ in range(plan.copies):
             answer = await self._send(request.url, entry)
-            if answer.failure:
+            if answer.failure:  # Twilio reports this in its debugger only
+                # Twilio's codes: 16010 for conferences, 15003 for a call's wrong response.
                 code = 16010 if request.kind == "conference" else 15003 if answer.status else answer.error_code
                 self._sandbox.perform(DebuggerEntry(code, "Status callback failed", request.call_sid, request.url))
         if not plan.is_held_back:
@@ -119,8 +120,8 @@ class Dispatcher:
         if self.webhooks is None:
             raise RuntimeError("the sandbox was not started")
         target = parse_target(url)
-        if target.fault:
-            self._sandbox.perform(DebuggerEntry(11243, target.fault, entry.call_sid, url))
+        if target.fragment_error:  # reported, but sent with the default
+            self._sandbox.perform(DebuggerEntry(11243, target.fragment_error, entry.call_sid, url))
         return await self.webhooks.send(target, entry)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -137,6 +138,7 @@ class Dispatcher:
             )
 
     def _log_delivery(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
+        """Log a request before it is sent; its entry then collects the attempts."""
         entry = DeliveryEntry(
             self._sandbox.now_s,
             "voice" if isinstance(request, FetchRequest) else request.kind,

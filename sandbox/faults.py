@@ -3,8 +3,6 @@
 One-shot faults take precedence, in the order in which they were added.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -163,13 +161,16 @@ class Faults:
 
         Args:
             method: `POST`, or `*` for any.
-            path: Prefix of the path after the account; `*` matches anything: `/Conferences/*/Participants`. A path that
-                ends in `.json` matches only the list and its creates, `/*` only single participants.
+            path: Prefix of the path after the account; `*` matches anything. `/Conferences/*/Participants` matches
+                all requests about participants, with `.json` at the end only the list and its creates, with `/*` only
+                those about a single one.
             status: HTTP status of an injected error.
-            cut: Close the connection without a response, before or after the effect.
+            cut: Close the connection without a response, before or after the request takes effect; `moment` does not
+                apply.
             moment: For `status`: whether the request takes effect first (`after`).
             latency_s: Delay before anything happens, in real seconds.
             retry_after_s: `Retry-After` of a 429; 0 omits the header.
+            count: How many requests get the fault.
             code: Twilio's error code, if it isn't the usual one of `status`.
             mangled: `half`: the response is truncated, always after the effect. `html`: a proxy's page replaces it,
                 with `status`, or with 200 if that is 0.
@@ -215,24 +216,24 @@ class Faults:
         return {name: value for name, value in values.items() if value not in (0.0, (0.0, 0.0))}
 
     def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
-        """Decide what happens to this callback."""
+        """Decide what happens to this callback: a one-shot fault that matches it, or chance by the rates."""
         params = dict(request.params)
         names = (request.event, f"status={params.get('CallStatus', '')}")
         if plan := self._take(CallbackPlan, lambda shot: self._matches(shot, names, request.params)):
             return plan
         return CallbackPlan(
-            0 if self._happens(self.callback_loss) else 2 if self._happens(self.callback_duplication) else 1,
-            self._draw(self.callback_delay_s),
-            self._happens(self.callback_reordering),
+            0 if self._occurs(self.callback_loss) else 2 if self._occurs(self.callback_duplication) else 1,
+            self._random_delay_s(self.callback_delay_s),
+            self._occurs(self.callback_reordering),
         )
 
     def plan_rest(self, method: str, path: str, params: Params = ()) -> RestPlan:
-        """Decide what happens to this REST request."""
+        """Decide what happens to this REST request: a one-shot fault that matches it, or chance by the rates."""
         if plan := self._take(
             RestPlan, lambda shot: shot.method in ("*", method) and self._matches(shot, (path,), params)
         ):
             return plan
-        latency_s = self._draw(self.latency_s)
+        latency_s = self._random_delay_s(self.latency_s)
         plans = (
             (self.rate_429, RestPlan(latency_s, 429, retry_after_s=self.retry_after_s)),
             (self.rate_500_before, RestPlan(latency_s, 500)),
@@ -240,12 +241,12 @@ class Faults:
             (self.cut_before, RestPlan(latency_s, cuts_connection=True)),
             (self.cut_after, RestPlan(latency_s, cuts_connection=True, moment="after")),
         )
-        return next((plan for rate, plan in plans if self._happens(rate)), RestPlan(latency_s))
+        return next((plan for rate, plan in plans if self._occurs(rate)), RestPlan(latency_s))
 
     def plan_fetch(self, request: FetchRequest) -> FetchPlan:
-        """Decide what happens to this request for TwiML."""
+        """Decide what happens to this request for TwiML: a one-shot fault that matches its URL, or a random delay."""
         plan = self._take(FetchPlan, lambda shot: fnmatchcase(request.url, shot.pattern))
-        return plan or FetchPlan(delay_s=self._draw(self.fetch_delay_s))
+        return plan or FetchPlan(delay_s=self._random_delay_s(self.fetch_delay_s))
 
     def _add_one_shot(
         self,
@@ -255,6 +256,7 @@ class Faults:
         plan: CallbackPlan | RestPlan | FetchPlan,
         method: str = "",
     ) -> None:
+        """Add a fault; `pattern` matches a callback's event, a REST path, or the URL of TwiML."""
         for name in params:
             if not name[0].isupper():  # a misspelled argument would never match a request
                 raise TypeError(f"{name} is no parameter of Twilio's")
@@ -262,6 +264,7 @@ class Faults:
         self._one_shots.append(_OneShot(pattern, count, params, plan, method, self._next_number))
 
     def _matches(self, shot: _OneShot, names: tuple[str, ...], params: Params) -> bool:
+        """Whether one of a request's names matches the pattern, and its parameters those of the fault."""
         if not any(fnmatchcase(name, shot.pattern) for name in names):
             return False
         sent = dict(params)
@@ -269,7 +272,7 @@ class Faults:
         return all(value == sent.get(name, "") or (value == "*" and name in sent) for name, value in wanted)
 
     def _take(self, kind: type[Plan], matches: Callable[[_OneShot], bool]) -> Plan | None:
-        """Return the plan of the first one-shot fault that matches, and use it up; None without one."""
+        """Return the plan of the first one-shot fault that matches, which then has one use less; None without one."""
         for shot in self._one_shots:
             if isinstance(shot.plan, kind) and matches(shot):
                 shot.count -= 1
@@ -278,11 +281,11 @@ class Faults:
                 return shot.plan
         return None
 
-    def _happens(self, rate: float) -> bool:
+    def _occurs(self, rate: float) -> bool:
         return rate > 0 and self._random.random() < rate
 
-    def _draw(self, bounds: tuple[float, float]) -> float:
-        return self._random.uniform(*bounds) if bounds[1] > 0 else 0.0
+    def _random_delay_s(self, least_and_most_s: tuple[float, float]) -> float:
+        return self._random.uniform(*least_and_most_s) if least_and_most_s[1] > 0 else 0.0
 
 
 RATES = tuple(it for it in fields(Faults) if not it.name.startswith("_") and it.name not in {"seed", "retry_after_s"})
@@ -290,18 +293,19 @@ RATES = tuple(it for it in fields(Faults) if not it.name.startswith("_") and it.
 
 
 def _describe(shot: _OneShot) -> str:
-    of = "".join(f", {name}={value}" for name, value in shot.params.items())
+    """Return a one-shot fault in words, for the phones' page."""
+    with_params = "".join(f", {name}={value}" for name, value in shot.params.items())
     match shot.plan:
         case CallbackPlan():
             which = "callback" if shot.pattern == "*" else f"{shot.pattern} callback"
-            return f"the next {which}{of} {_describe_callback_plan(shot.plan)}"
+            return f"the next {which}{with_params} {_describe_callback_plan(shot.plan)}"
         case RestPlan():
             method = "" if shot.method == "*" else f"{shot.method} "
-            return f"the next request {method}{shot.pattern}{of} {_describe_rest_plan(shot.plan)}"
+            return f"the next request {method}{shot.pattern}{with_params} {_describe_rest_plan(shot.plan)}"
         case FetchPlan():
             how = "fails" if shot.plan.fails else f"is delayed by {shot.plan.delay_s:g} s"
             status = f" with HTTP {shot.plan.status}" if shot.plan.status else ""
-            return f"the next request for TwiML at {shot.pattern}{of} {how}{status}"
+            return f"the next request for TwiML at {shot.pattern}{with_params} {how}{status}"
 
 
 def _describe_callback_plan(plan: CallbackPlan) -> str:

@@ -1,7 +1,5 @@
 """Request and response helpers for the sandbox's own routes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import orjson
@@ -18,7 +16,7 @@ class ControlError(Exception):
 
 
 def pick(source: object, *names: str) -> dict[str, Any]:
-    """Return these attributes by name."""
+    """Return these attributes of an object as a dictionary."""
     return {name: getattr(source, name) for name in names}
 
 

@@ -4,8 +4,6 @@ There are no credentials, because everything runs on this machine. But other sit
 must not place calls here, neither through cross-site requests nor through DNS rebinding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -66,7 +64,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 
 
 async def _send_again(sandbox: SandboxRuntime, request: web.Request) -> web.Response:
-    """Repeat a request to a webhook, as Twilio's retry (same token) or as a new request.
+    """Repeat a logged request to a webhook, as Twilio's retry (same idempotency token) or as a new request.
 
     `token` is `same` or `new`, `after_s` real seconds, `times` how often.
     """

@@ -4,8 +4,6 @@ While a page is slow to receive, changes coalesce into the next message. WebSock
 because browsers open at most six of those per host, across all tabs.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +14,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from conferral.runtime.web.websockets import close_in_time
+from conferral.runtime.web.server import close_in_time
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences, phones, traffic
@@ -38,15 +36,15 @@ class PageState:
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
         self._sent: dict[str, bytes] = {}
-        self._run = -1
-        self._lists_of: dict[str, dict[int, object]] = {}
+        self._reset_count = -1
+        self._known_entries: dict[str, dict[int, object]] = {}
 
     def new_messages(self) -> Iterator[bytes]:
         """Yield messages about changes since the last call; at least one with the time."""
-        if self._run != self._sandbox.reset_count:
-            self._run = self._sandbox.reset_count
+        if self._reset_count != self._sandbox.reset_count:
+            self._reset_count = self._sandbox.reset_count
             self._sent.clear()
-            self._lists_of.clear()
+            self._known_entries.clear()
         yield orjson.dumps({"about": "tick", "now": iso(self._sandbox.now_s)})
         for about, content in self._whole_messages():
             message = orjson.dumps({"about": about, **content})
@@ -54,12 +52,12 @@ class PageState:
                 self._sent[about] = message
                 yield message
         request_log = self._sandbox.request_log
-        yield from self._list_messages("deliveries", request_log.deliveries, _state_of_delivery, traffic.delivery_view)
-        yield from self._list_messages("requests", request_log.rest, _state_of_request, traffic.rest_view)
+        yield from self._list_messages("deliveries", request_log.deliveries, _fields_of_delivery, traffic.delivery_view)
+        yield from self._list_messages("requests", request_log.rest, _fields_of_request, traffic.rest_view)
         yield from self._list_messages("debugger", request_log.debugger, lambda _entry: True, traffic.debugger_view)
 
     def _whole_messages(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield what is sent in full whenever any part of it changes."""
+        """Yield the name and content of each message that is sent in full whenever any part of it changes."""
         sandbox = self._sandbox
         yield (
             "hello",
@@ -70,7 +68,7 @@ class PageState:
                 "command_line": sandbox.command_line,
                 "speed": sandbox.speed,
                 "run": sandbox.reset_count,
-                "keeps": str(sandbox.retention.retention or ""),
+                "keeps": str(sandbox.retention or ""),
             },
         )
         shown, more = phones.phone_views(sandbox)
@@ -85,30 +83,30 @@ class PageState:
         self,
         about: str,
         entries: NumberedLog[Any],
-        state_of: Callable[[Any], object],
+        fields_of: Callable[[Any], object],
         view: Callable[[SandboxRuntime, int, Any], dict[str, Any]],
     ) -> Iterator[bytes]:
-        """Yield the newest entries that are new or changed; `first` is the oldest one to keep."""
+        """Yield a message with a list's new and changed entries; the page drops those before the number `first`."""
         first = max(entries.dropped, entries.total - traffic.NEWEST_MAX)
-        is_whole = about not in self._lists_of
-        known = self._lists_of.setdefault(about, {})
+        is_whole = about not in self._known_entries
+        known = self._known_entries.setdefault(about, {})
         for number in [it for it in known if it < first]:
             del known[number]
         changed = []
         for number, entry in enumerate(islice(entries, first - entries.dropped, None), first):
-            state = state_of(entry)
-            if known.get(number) != state:
-                known[number] = state
+            fields = fields_of(entry)
+            if known.get(number) != fields:
+                known[number] = fields
                 changed.append(view(self._sandbox, number, entry))
         if changed or is_whole:
             yield orjson.dumps({"about": about, "whole": is_whole, "first": first, "entries": changed})
 
 
-def _state_of_delivery(entry: DeliveryEntry) -> object:
+def _fields_of_delivery(entry: DeliveryEntry) -> object:  # those that change after it was logged
     return len(entry.attempts), entry.fault, entry.answer
 
 
-def _state_of_request(entry: RestEntry) -> object:
+def _fields_of_request(entry: RestEntry) -> object:  # those that change after it was logged
     return entry.status, entry.code, entry.applied, entry.fault, entry.duration_ms
 
 
@@ -142,11 +140,11 @@ class PageSockets:
         await asyncio.gather(*(close_in_time(*page, CLOSE_S, code=close_code) for page in self._sockets.items()))
 
     async def _send_changes(self, socket: web.WebSocketResponse) -> None:
-        viewer = PageState(self._sandbox)
+        page = PageState(self._sandbox)
         with suppress(ConnectionResetError):  # the page has disconnected; its reader notices, too
             while True:
                 changed = self._sandbox.changes.event  # before reading the state, so that no change is missed
-                for message in list(viewer.new_messages()):
+                for message in list(page.new_messages()):
                     await socket.send_str(message.decode())
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TICK_S):

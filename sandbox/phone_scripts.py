@@ -1,7 +1,5 @@
 """Runs the scripts of phones: what each does by itself, and when."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import TYPE_CHECKING
 
@@ -16,17 +14,17 @@ if TYPE_CHECKING:
 class PhoneScripts:
     """The scripts that run, by leg."""
 
-    def __init__(self, sandbox: SandboxRuntime) -> None:
+    def __init__(self, sandbox: "SandboxRuntime") -> None:
         self._sandbox = sandbox
         self.timers: dict[str, list[asyncio.TimerHandle]] = {}
 
     def clear(self) -> None:
-        """Stop all."""
+        """Stop the scripts of all legs."""
         for call_sid in list(self.timers):
             self.stop(call_sid)
 
     def ring(self, ring: RingPhone) -> None:
-        """Ring a phone: its script decides what it does."""
+        """Log a dialed leg, and run its phone's script, which lets it ring, answer, and so on."""
         call = self._sandbox.model.state.calls[ring.call_sid]
         label = call.join_settings.label if call.join_settings else ""
         self._sandbox.request_log.dials.append(
@@ -43,12 +41,13 @@ class PhoneScripts:
         return bool(handles)
 
     def on_gather(self, call_sid: str) -> None:
-        """Press the keys of the script, if it has any."""
+        """Press the script's keys for a `<Gather>` that starts on this leg, if it has any."""
         call = self._sandbox.model.state.calls[call_sid]
         if call.direction != "inbound":  # inbound callers have no script
             self._schedule(call_sid, self._sandbox.phone(call.to).on_gather(call_sid))
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, Input]]) -> None:
+        """Run each step after its seconds of sandbox time."""
         loop = asyncio.get_running_loop()
         handles = self.timers.setdefault(call_sid, [])
         for after_s, step in steps:

@@ -1,7 +1,5 @@
 """Phones: what happens when a leg is dialed, scripted or played by hand."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
@@ -71,7 +69,7 @@ class PhoneScript:
                 return [rings]
 
     def steps_after_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
-        """Return the steps after the answer."""
+        """Return the steps after the answer: seconds from the answer, and the input."""
         steps: list[tuple[float, inputs.Input]] = []
         if self.digits:
             steps.append((self.digits_after_s, inputs.PhonePresses(call_sid, self.digits)))
@@ -79,9 +77,9 @@ class PhoneScript:
             steps.append((self.hang_up_after_s, inputs.PhoneHangsUp(call_sid)))
         return steps
 
-    def on_gather(self, call_sid: str, time: int) -> list[tuple[float, inputs.Input]]:
-        """Return the steps at a `<Gather>`, counted from 0: seconds from its start, and the input."""
-        keys = self.keys[time] if time < len(self.keys) else ""
+    def on_gather(self, call_sid: str, index: int) -> list[tuple[float, inputs.Input]]:
+        """Return the steps at the leg's `<Gather>` with this index, from 0: seconds from its start, and the input."""
+        keys = self.keys[index] if index < len(self.keys) else ""
         return [(self.keys_after_s, inputs.PhonePresses(call_sid, keys))] if keys else []
 
 
@@ -105,8 +103,8 @@ class Phone:
     gather_counts: dict[str, int] = field(default_factory=dict)
     """Number of `<Gather>`s by leg."""
 
-    def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> Phone:
-        """Set its script from the next call on, or (with `times`) for that many calls only.
+    def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> "Phone":
+        """Set the phone's script from the next call on, or (with `times`) for that many calls only.
 
         Args:
             keys: As in `PhoneScript`; a text is for the first `<Gather>`.
@@ -119,7 +117,7 @@ class Phone:
             self.next_scripts.extend([script] * times)
         return self
 
-    def script_in_turn(self, *scripts: PhoneScript) -> Phone:
+    def script_in_turn(self, *scripts: PhoneScript) -> "Phone":
         """Set one script for each of its next calls; the last one stays. Replaces earlier scripts.
 
         `phone.script_in_turn(PhoneScript(outcome="busy"), PhoneScript(answer_after_s=1))` is busy, then answers.
@@ -137,12 +135,12 @@ class Phone:
 
     def on_gather(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
         """Return the steps at a `<Gather>` on one of its legs: seconds from now, and the input."""
-        time = self.gather_counts.get(call_sid, 0)
-        self.gather_counts[call_sid] = time + 1
-        return [] if self.is_manual else self.active_scripts[call_sid].on_gather(call_sid, time)
+        index = self.gather_counts.get(call_sid, 0)
+        self.gather_counts[call_sid] = index + 1
+        return [] if self.is_manual else self.active_scripts[call_sid].on_gather(call_sid, index)
 
     def forget(self, call_sids: Set[str]) -> None:
-        """Remove pruned calls."""
+        """Remove these calls, which the model has pruned."""
         self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
         self.placed_call_sids = [sid for sid in self.placed_call_sids if sid not in call_sids]
         for sid in call_sids & self.active_scripts.keys():

@@ -3,8 +3,6 @@
 Times `at_s` are in sandbox time, durations in real milliseconds.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -38,7 +36,7 @@ class RestEntry:
     duration_ms: float = 0.0
 
     def get(self, name: str, default: str = "") -> str:
-        """Return the last value of a parameter."""
+        """Return the last value of a request parameter."""
         return dict(self.params).get(name, default)
 
 
@@ -134,7 +132,7 @@ class NumberedLog(list[_T]):
         return self[number - self.dropped] if self.dropped <= number < self.total else None
 
     def trim(self, limit: int) -> None:
-        """Drop the oldest entries once the list clearly exceeds the limit."""
+        """Drop the oldest entries beyond the limit, once the list exceeds it by more than a tenth."""
         if exceeds(len(self), limit):
             self.dropped += len(self) - limit
             del self[:-limit]
@@ -152,7 +150,7 @@ class RequestLog:
     """Notice on the phones' page; empty for none."""
 
     def trim(self, limit: int) -> None:
-        """Drop the oldest entries of each list that clearly exceeds the limit."""
+        """Drop the oldest entries of each list that exceeds the limit by more than a tenth."""
         for entries in (self.rest, self.deliveries, self.dials, self.debugger):
             entries.trim(limit)
 

@@ -3,8 +3,6 @@
 Source: Twilio docs: Twilio API requests (Basic auth); Twilio API responses.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import time
@@ -43,7 +41,7 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
         account_sid, slash, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
         if not slash:  # the account itself
             account_sid, slash, rest = account_sid.removesuffix(".json"), "", account_sid[34:]
-        if not _is_allowed(sandbox, request, account_sid):
+        if not _is_authenticated(sandbox, request, account_sid):
             return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
         path = slash + "/".join(unquote(part) for part in rest.split("/"))
         text = await request.text() if request.method == "POST" else request.query_string
@@ -52,7 +50,7 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
         sandbox.request_log.rest.append(entry)
         started_s = time.monotonic()
         try:
-            return await _answer(sandbox, request, RestRequest(request.method, path, params), entry)
+            return await _respond_with_faults(sandbox, request, RestRequest(request.method, path, params), entry)
         finally:
             entry.duration_ms = (time.monotonic() - started_s) * 1000
             sandbox.notify()
@@ -60,7 +58,8 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
     return handle
 
 
-def _is_allowed(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
+def _is_authenticated(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
+    """Whether Basic auth has the account's token or API key, and the path names the account."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
@@ -72,9 +71,10 @@ def _is_allowed(sandbox: SandboxRuntime, request: web.Request, account_sid: str)
     return account_sid == sandbox.account_sid and given in [":".join(pair) for pair in pairs]
 
 
-async def _answer(
+async def _respond_with_faults(
     sandbox: SandboxRuntime, request: web.Request, asked: RestRequest, entry: RestEntry
 ) -> web.StreamResponse:
+    """Pass a request to the model and return its response, unless a fault prevents either; complete the log entry."""
     plan = sandbox.faults.plan_rest(asked.method, asked.path, asked.params)
     entry.fault = plan.fault
     if plan.latency_s:
@@ -82,25 +82,27 @@ async def _answer(
     await _run_hook(sandbox, RestHookEvent("before", asked.method, asked.path, asked.params))
     is_faulty = plan.cuts_connection or plan.status or plan.corruption == "html"
     if plan.moment == "before" and is_faulty:
-        return _apply_fault(sandbox, request, plan, entry)
+        return _send_fault(sandbox, request, plan, entry)
     answer = sandbox.apply(asked).rest
     if answer is None:
         raise RuntimeError("the exchange gave no answer")
     entry.applied = True
     await _run_hook(sandbox, RestHookEvent("after", asked.method, asked.path, asked.params, answer))
     if is_faulty:
-        return _apply_fault(sandbox, request, plan, entry)
+        return _send_fault(sandbox, request, plan, entry)
     entry.status = answer.status
     entry.code = answer.body.get("code", 0) if answer.body else 0
     return await _send_half(request, answer) if plan.corruption == "half" else _respond(sandbox, answer)
 
 
-async def _run_hook(sandbox: SandboxRuntime, moment: RestHookEvent) -> None:
+async def _run_hook(sandbox: SandboxRuntime, event: RestHookEvent) -> None:
+    """Let a test act at this step of a request, if it has set a hook."""
     if sandbox.on_rest is not None:
-        await sandbox.on_rest(moment)
+        await sandbox.on_rest(event)
 
 
-def _apply_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, entry: RestEntry) -> web.StreamResponse:
+def _send_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, entry: RestEntry) -> web.StreamResponse:
+    """Cut the connection, or return the plan's error."""
     if plan.cuts_connection:
         if request.transport is not None:
             request.transport.abort()
@@ -127,13 +129,11 @@ async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResp
 
 
 def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
+    """Return the model's response over HTTP: JSON, or without a body, with Twilio's headers and these."""
     number = sandbox.request_log.rest.total
     all_headers = {"Twilio-Request-Id": f"RQ{number:032x}", "Twilio-Concurrent-Requests": "1", **(headers or {})}
     if answer.body is None:
         return web.Response(status=answer.status, headers=all_headers)
     return web.Response(
-        body=orjson.dumps(answer.body),
-        status=answer.status,
-        content_type="application/json",
-        headers=all_headers,
+        body=orjson.dumps(answer.body), status=answer.status, content_type="application/json", headers=all_headers
     )

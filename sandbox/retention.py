@@ -1,12 +1,12 @@
 """Retention: how many finished calls and log entries a sandbox keeps. Tests keep everything until a reset."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from conferral.sandbox.model.pruning import prune_finished
+from conferral.sandbox.model.state import State
+
 if TYPE_CHECKING:
-    from conferral.sandbox.model.state import State
     from conferral.sandbox.runtime import SandboxRuntime
 
 
@@ -28,7 +28,7 @@ class Retention:
 
 
 def exceeds(count: int, limit: int) -> bool:
-    """Whether to prune: not for each single entry, because pruning scans all of them."""
+    """Whether a count exceeds its limit by more than a tenth; pruning scans all entries, so it must be rare."""
     return count > limit + max(1, limit // 10)
 
 
@@ -38,9 +38,9 @@ class RetentionEnforcer:
     def __init__(self, keeps: Retention | None) -> None:
         self.retention = keeps
         #: Number of finished calls left after the last pruning, some of which may still be needed.
-        self._until_next = 0
+        self._left_by_pruning = 0
 
-    def prune(self, sandbox: SandboxRuntime, referenced: frozenset[str]) -> None:
+    def prune(self, sandbox: "SandboxRuntime", referenced: frozenset[str]) -> None:
         """Prune finished calls and log entries beyond the limits.
 
         Args:
@@ -50,13 +50,13 @@ class RetentionEnforcer:
             return
         sandbox.request_log.trim(self.retention.log_entries_max)
         state = sandbox.model.state
-        if not exceeds(_finished_count(state), max(self.retention.finished_calls_max, self._until_next)):
-            self._until_next = min(self._until_next, _finished_count(state))  # a reset leaves none
+        if not exceeds(_finished_count(state), max(self.retention.finished_calls_max, self._left_by_pruning)):
+            self._left_by_pruning = min(self._left_by_pruning, _finished_count(state))  # a reset leaves none
             return
-        removed = sandbox.model.prune_finished(self.retention.finished_calls_max, referenced)
+        removed = prune_finished(sandbox.model, self.retention.finished_calls_max, referenced)
         for phone in sandbox.phones.values():
             phone.forget(removed)
-        self._until_next = _finished_count(state)
+        self._left_by_pruning = _finished_count(state)
 
 
 def _finished_count(state: State) -> int:

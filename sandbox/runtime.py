@@ -1,12 +1,10 @@
 """The sandbox runtime: runs the model in real time, with clock, phones, deliveries, faults, and waiting."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
@@ -14,7 +12,7 @@ import structlog
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.dispatcher import Dispatcher
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.model import outputs
+from conferral.sandbox.model import foreign_calls, outputs
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed, UnknownCallback
 from conferral.sandbox.model.state import Number, Recording
@@ -48,7 +46,7 @@ class Changes:
         self.event = asyncio.Event()
 
     def notify(self) -> None:
-        """Wake up waiters."""
+        """Wake up all who wait for a change."""
         self.event.set()
         self.event = asyncio.Event()
 
@@ -74,63 +72,49 @@ class Changes:
                 raise TimeoutError(f"not within {timeout_s} s; {what!r}") from None
 
 
+@dataclass(kw_only=True, eq=False)
 class SandboxRuntime:
     """Performs the model's outputs: rings phones, delivers requests, and notifies waiters of changes.
-
-    Args:
-        account_sid: The account; also the user name of Basic auth.
-        auth_token: Its token; the key of the signatures.
-        port: Port to listen on; 0 picks a free one.
-        host: Host to listen on; only loopback is allowed, because the control routes are unauthenticated.
-        api_key: SID and secret of an API key to accept as well.
-        speed: Factor by which the sandbox's clock is faster than real time (ring times, pauses, phone scripts).
-        seed: Makes SIDs reproducible; by default, each run has different ones.
-        behavior: The model's durations and choices.
-        faults: What goes wrong, and how often.
-        default_script: Script of phones without one; by default, they ring until acted on.
-        console_url: The application's own page, linked from the phones' page.
-        command_line: How to call the application's program, for commands that the page offers to copy.
-        retention: Limits on finished calls and log entries; None to keep all until a reset.
 
     Call all methods on the event loop that opened it.
     """
 
-    def __init__(
-        self,
-        *,
-        account_sid: str = ACCOUNT_SID,
-        auth_token: str = AUTH_TOKEN,
-        port: int = 0,
-        host: str = "127.0.0.1",
-        api_key: tuple[str, str] | None = None,
-        speed: float = 1.0,
-        seed: str | None = None,
-        behavior: Behavior | None = None,
-        faults: Faults | None = None,
-        default_script: PhoneScript | None = None,
-        console_url: str = "",
-        command_line: str = "",
-        retention: Retention | None = None,
-    ) -> None:
-        self.account_sid = account_sid
-        self.auth_token = auth_token
-        self.api_key = api_key
-        self.host = host
-        self.port = port
-        self.speed = speed
-        self.faults = faults or Faults()
+    account_sid: str = ACCOUNT_SID
+    """The account; also the user name of Basic auth."""
+    auth_token: str = AUTH_TOKEN
+    """Its token; the key of the signatures."""
+    port: int = 0
+    """Port to listen on; 0 picks a free one."""
+    host: str = "127.0.0.1"
+    """Host to listen on; only loopback is allowed, because the control routes are unauthenticated."""
+    api_key: tuple[str, str] | None = None
+    """SID and secret of an API key to accept as well."""
+    speed: float = 1.0
+    """Factor by which the sandbox's clock is faster than real time (ring times, pauses, phone scripts)."""
+    seed: str | None = None
+    """Makes SIDs reproducible; by default, each run has different ones."""
+    behavior: Behavior | None = None
+    """The model's durations and choices."""
+    faults: Faults = field(default_factory=Faults)
+    """What goes wrong, and how often."""
+    default_script: PhoneScript = field(default_factory=PhoneScript)
+    """Script of phones without one; by default, they ring until acted on."""
+    console_url: str = ""
+    """The application's own page, linked from the phones' page."""
+    command_line: str = ""
+    """How to call the application's program, for commands that the page offers to copy."""
+    retention: Retention | None = None
+    """Limits on finished calls and log entries; None to keep all until a reset."""
+
+    def __post_init__(self) -> None:
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
-        self.default_script = default_script or PhoneScript()
-        self.console_url = console_url
-        self.command_line = command_line
-        self.retention = RetentionEnforcer(retention)
-        self._seed = seed if seed is not None else secrets.token_hex(8)
+        self._retention = RetentionEnforcer(self.retention)
+        self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0
         """The number of resets (count): log numbers restart at each."""
-        self._behavior = behavior
         self._epoch_s = time.time()
         self._started = time.monotonic()
-        self.model = TwilioModel(account_sid, seed=self._seed, behavior=behavior)
+        self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
         self.request_log = RequestLog()
         self.phones: dict[str, Phone] = {}
         self.dispatcher = Dispatcher(self)
@@ -139,27 +123,27 @@ class SandboxRuntime:
         self.changes = Changes()
 
     async def open(self) -> None:
-        """Prepare for deliveries."""
+        """Open the HTTP client for requests to webhooks."""
         self.dispatcher.open()
 
     async def close(self) -> None:
-        """Drop pending deliveries."""
-        self._cancel_work()
+        """Cancel timers, phone scripts, and deliveries, and wait until these have ended."""
+        self._cancel_pending_work()
         await self.dispatcher.close()
 
     def reset(self) -> None:
         """Remove all calls, conferences, log entries, faults, and phones; numbers stay."""
-        self._cancel_work()
+        self._cancel_pending_work()
         self.reset_count += 1
         numbers = self.model.state.numbers
-        self.model = TwilioModel(self.account_sid, seed=f"{self._seed}/{self.reset_count}", behavior=self._behavior)
+        self.model = TwilioModel(self.account_sid, seed=f"{self._seed}/{self.reset_count}", behavior=self.behavior)
         self.model.state.numbers.update(numbers)
         self.request_log = RequestLog()
         self.phones.clear()
         self.faults.clear()
         self.notify()
 
-    def _cancel_work(self) -> None:
+    def _cancel_pending_work(self) -> None:
         if self._wake is not None:
             self._wake.cancel()
         self._scripts.clear()
@@ -254,7 +238,7 @@ class SandboxRuntime:
         return phone
 
     def call(self, sid: str) -> CallHandle:
-        """Return a handle on a leg."""
+        """Return a handle on a leg; raise KeyError for an unknown SID."""
         if sid not in self.model.state.calls:
             raise KeyError(f"no call {sid}")
         return CallHandle(self, sid)
@@ -270,13 +254,15 @@ class SandboxRuntime:
 
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[CallHandle]:
         """Add another application's calls, started `age_s` seconds ago: listed by the API, but inactive."""
-        sids = self.model.add_foreign_calls(count, self.now_s, status=status, age_s=age_s)
+        with self.model.changing(self.now_s) as transaction:
+            sids = foreign_calls.add_calls(transaction, count, status, age_s)
         self.notify()
         return [CallHandle(self, sid) for sid in sids]
 
     def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
         """Add another application's conference; return its SID; raise ValueError if one with this name is live."""
-        sid = self.model.add_foreign_conference(name, self.now_s, participant_count=participant_count, age_s=age_s)
+        with self.model.changing(self.now_s) as transaction:
+            sid = foreign_calls.add_conference(transaction, name, participant_count, age_s)
         self.notify()
         return sid
 
@@ -309,16 +295,17 @@ class SandboxRuntime:
         result = self.model.handle(input_, self.now_s)
         for output in result.outputs:
             self.perform(output)
-        self._schedule_wake()
-        self.retention.prune(self, frozenset(self._scripts.timers))
+        self._schedule_next_timer()
+        self._retention.prune(self, frozenset(self._scripts.timers))
         self.notify()
         return result
 
     def notify(self) -> None:
-        """Wake up waiters."""
+        """Wake up all who wait for a change: tests and pages."""
         self.changes.notify()
 
-    def _schedule_wake(self) -> None:
+    def _schedule_next_timer(self) -> None:
+        """Call the model again when its next timer is due."""
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
@@ -328,7 +315,7 @@ class SandboxRuntime:
             self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
 
     def perform(self, output: outputs.Output) -> None:
-        """Do what the model decided."""
+        """Do what the model has decided: send a request, ring or release a phone, or log an error."""
         match output:
             case outputs.FetchRequest():
                 self.dispatcher.fetch(output)

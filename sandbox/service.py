@@ -1,7 +1,5 @@
 """The complete sandbox: a runtime with an HTTP application on loopback."""
 
-from __future__ import annotations
-
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import Self
@@ -13,6 +11,8 @@ from conferral.runtime.web.server import run_server
 from conferral.sandbox.control_routes import control_routes
 from conferral.sandbox.http import ControlError, json_response
 from conferral.sandbox.model.rest.form import NOT_MODELED, error_answer
+from conferral.sandbox.model.twilio_model import UnknownNumberError
+from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
 from conferral.sandbox.page_routes import add_page_routes
 from conferral.sandbox.rest_routes import VERSION, Handler, rest_handler
 from conferral.sandbox.runtime import SandboxRuntime
@@ -30,6 +30,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except ControlError as error:
         return json_response({"error": error.reason}, error.status)
+    except (UnknownNumberError, NoSubscriberError) as error:
+        return json_response({"error": str(error)}, 404)
     except web.HTTPNotFound:
         body = error_answer(404, 20404, f"The requested resource {request.path} was not found", NOT_MODELED).body
         return json_response(body, 404)

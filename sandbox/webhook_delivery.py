@@ -3,8 +3,6 @@
 Source: Twilio docs: Webhooks security (X-Twilio-Signature); Webhooks connection overrides.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 import time
@@ -73,6 +71,7 @@ class WebhookDelivery:
     async def _attempt(
         self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
     ) -> WebhookResponse:
+        """Send once, within `left_s` seconds; record the attempt in the entry."""
         began, at_s = time.monotonic(), self._now_s()
         try:
             async with asyncio.timeout(left_s):
@@ -81,7 +80,7 @@ class WebhookDelivery:
             connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
             answer = WebhookResponse(0, error_code=11205 if connecting else 11200, failure="ct" if connecting else "rt")
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            answer = _failure(error)
+            answer = _response_for(error)
         entry.attempts.append(DeliveryAttempt(at_s, answer.status, answer.failure, (time.monotonic() - began) * 1000))
         entry.answer_type = answer.content_type
         entry.answer = answer.body[:RESPONSE_BYTES_MAX].decode("utf-8", "replace")
@@ -99,7 +98,7 @@ class WebhookDelivery:
             entry.method,
             parsed,
             data=urlencode(entry.params).encode() if entry.method == "POST" else None,
-            headers=self._headers(url, entry),
+            headers=self._sign(url, entry),
             timeout=timeout,
             max_redirects=REDIRECTS_MAX,
         ) as response:
@@ -116,7 +115,8 @@ class WebhookDelivery:
                 failure,
             )
 
-    def _headers(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
+    def _sign(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
+        """Return the request's headers with its signature, which the entry shows, too."""
         entry.signature = self.signature(url, entry.params if entry.method == "POST" else ())
         headers = {
             "User-Agent": "TwilioProxy/1.1",
@@ -134,8 +134,8 @@ class WebhookDelivery:
         return str(self._validator.compute_signature(url, dict(params)))
 
 
-def _failure(error: Exception) -> WebhookResponse:
-    """Return Twilio's error code for a request without a response."""
+def _response_for(error: Exception) -> WebhookResponse:
+    """Return what stands for the missing response: Twilio's error code, and the kind of failure."""
     match error:
         case aiohttp.InvalidURL():
             return WebhookResponse(0, error_code=11100, failure="url")

@@ -1,12 +1,13 @@
 """Install a lock file with pip and show progress, because pip itself is silent for half a minute.
 
-Usage: python scripts/install.py requirements.lock
+Usage: python scripts/install.py requirements.lock [options of pip]
 """
 
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 #: Interval between progress lines if there is no terminal, in seconds.
@@ -17,11 +18,11 @@ HINT = (
 )
 
 
-def main(lock: Path) -> int:
+def main(lock: Path, options: Sequence[str]) -> int:
     """Install; return pip's exit code."""
     total = len(re.findall(r"^[A-Za-z0-9][\w.-]*==", lock.read_text("utf-8"), re.MULTILINE))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
-    command = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+    command = [*pip, "--require-hashes", "--only-binary", ":all:", *options, "-r", str(lock)]
     line = Line()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stdout is not None
@@ -60,4 +61,4 @@ class Line:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

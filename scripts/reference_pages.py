@@ -158,7 +158,7 @@ def _keys_table() -> str:
     for name, member in vars(keys.Keys).items():
         if name.startswith("_") or name == "partition_of":
             continue
-        if isinstance(member, property):
+        if isinstance(member, property | keys.PrefixKey):
             value, about = getattr(shown, name), member.__doc__
         elif inspect.isfunction(member):
             arguments = [words[argument] for argument in list(inspect.signature(member).parameters)[1:]]

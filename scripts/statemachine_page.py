@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from itertools import product
 
-from conferral.statemachine.diagram import label, moves
+from conferral.statemachine.diagram import edge_labels, label
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
-from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, TABLE, Transition
+from conferral.statemachine.table import IGNORED, LIMITS, TABLE, Transition
 from conferral.statemachine.table.row import Stage
 
 
@@ -58,7 +58,7 @@ How to read the tables:
 def _mermaid() -> str:
     """Return the diagram as Mermaid source."""
     lines = ["stateDiagram-v2", "    direction LR", f"    [*] --> {State.BRIDGED}"]
-    lines += [f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in moves().items()]
+    lines += [f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in edge_labels().items()]
     lines.append(f"    {State.ENDED} --> [*]")
     return "\n".join(lines) + "\n"
 
@@ -87,9 +87,9 @@ def _section(state: State, meaning: str) -> str:
         alone = sum(other.event is row.event for other in rows) == 1
         when = _when(row) or ("always" if alone else "otherwise")
         lines.append(f"| `{row.event.name}` | {when} | {_target(row)} | {_follows(row)} |")
-    if AUTOMATIC_ROWS[state]:
+    if automatic := [row for row in TABLE if row.event is Automatic and row.source is state]:
         lines += ["", f"While {state}:", "", "| As soon as | Goes to | Result |", "| --- | --- | --- |"]
-    lines += [f"| {_when(row)} | {_target(row)} | {_follows(row)} |" for row in AUTOMATIC_ROWS[state]]
+    lines += [f"| {_when(row)} | {_target(row)} | {_follows(row)} |" for row in automatic]
     ignored = [
         f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |"
         for entry in IGNORED

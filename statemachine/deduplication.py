@@ -27,11 +27,11 @@ class SeenEvents(BaseRecord, frozen=True):
     tokens: tuple[str, ...] = ()
 
     def contains(self, event: "Event") -> bool:
-        """Whether this event was already applied."""
+        """Whether this event was already applied, by its sequence number, else its token. Old numbers count as seen."""
         if event.sequence is not None and event.source in self.windows:
             highest, bits = self.windows[event.source]
             behind = highest - event.sequence
-            return behind >= WINDOW_BITS or (behind >= 0 and bool(_integer_of(bits) >> behind & 1))
+            return behind >= WINDOW_BITS or (behind >= 0 and bool(int.from_bytes(bits, "little") >> behind & 1))
         return bool(event.token) and event.token in self.tokens
 
     def has_gap(self, source: str, after: int) -> bool:
@@ -42,8 +42,9 @@ class SeenEvents(BaseRecord, frozen=True):
             after: Check only numbers above this one. Numbers that have left the window can't be checked.
         """
         highest, bits = self.windows.get(source, (0, b""))
+        # One bit for each number above `after` that is still in the window.
         expected = (1 << max(0, highest - max(after, highest - WINDOW_BITS))) - 1
-        return (_integer_of(bits) & expected) != expected
+        return (int.from_bytes(bits, "little") & expected) != expected
 
     def highest(self, source: str) -> int:
         """Return the highest sequence number seen of this conference or call, 0 for none."""
@@ -64,8 +65,9 @@ class SeenEvents(BaseRecord, frozen=True):
         return self
 
     def _with_sequence(self, source: str, sequence: int) -> "SeenEvents":
+        """Return a copy in which this sequence number of a call or conference counts as seen."""
         highest, stored_bits = self.windows.get(source, (sequence, b""))
-        bits = _integer_of(stored_bits)
+        bits = int.from_bytes(stored_bits, "little")
         if sequence > highest:
             bits = (bits << min(sequence - highest, WINDOW_BITS)) % (1 << WINDOW_BITS)
             highest = sequence
@@ -80,7 +82,3 @@ class SeenEvents(BaseRecord, frozen=True):
         while len(windows) > SOURCES_MAX:
             del windows[next(iter(windows))]
         return SeenEvents(windows, self.tokens)
-
-
-def _integer_of(bits: bytes) -> int:
-    return int.from_bytes(bits, "little")

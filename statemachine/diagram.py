@@ -68,7 +68,7 @@ START = Line("M50 330 H115", 50, 292, "start")
 _ORDER = {event: place for place, event in enumerate((*COMMANDS, *FACTS, *OUTCOMES, *TIMERS))}
 
 
-def moves() -> dict[Edge, tuple[str, ...]]:
+def edge_labels() -> dict[Edge, tuple[str, ...]]:
     """Return the labels of each edge: event names, and in brackets the guards of automatic rows.
 
     The brackets are UML's notation for a guard.
@@ -81,7 +81,7 @@ def moves() -> dict[Edge, tuple[str, ...]]:
 
 
 def label(row: Transition) -> str:
-    """Return how a row is named on the edge that it takes."""
+    """Return a row's label on its edge: the event's name; for an automatic row, the guard's in brackets."""
     return f"[{row.guard.__name__}]" if row.event is Automatic and row.guard is not None else row.event.name
 
 
@@ -97,13 +97,16 @@ def svg(*, is_standalone: bool = True) -> str:
     Raises:
         ValueError: a transition has no place in `LINES`, or a place in `LINES` has no transition.
     """
-    edges = moves()
+    edges = edge_labels()
     if edges.keys() != LINES.keys():
         strange = ", ".join(f"{source} to {target}" for source, target in sorted(edges.keys() ^ LINES.keys()))
         raise ValueError(f"statemachine/diagram.py, LINES: give a place to, or take away: {strange}")
-    drawn = [_draw_edge(edge, names) for edge, names in edges.items()]
+    drawn = [
+        _draw_edge(LINES[edge], "-".join(edge), f"From {edge[0]} to {edge[1]}: {', '.join(names)}", names)
+        for edge, names in edges.items()
+    ]
     boxes = [_draw_box(state, box) for state, box in BOXES.items()]
-    start = _line(START, "start", "A session begins", ("inbound call", "or call"))
+    start = _draw_edge(START, "start", "A session begins", ("inbound call", "or call"))
     return _SVG.format(
         width=WIDTH,
         height=HEIGHT,
@@ -136,18 +139,14 @@ orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
 """
 
 
-def _draw_edge(edge: Edge, names: tuple[str, ...]) -> str:
-    source, target = edge
-    return _line(LINES[edge], f"{source}-{target}", f"From {source} to {target}: {', '.join(names)}", names)
-
-
-def _line(line: Line, name: str, title: str, names: tuple[str, ...]) -> str:
+def _draw_edge(line: Line, edge_id: str, title: str, labels: tuple[str, ...]) -> str:
+    """Return the SVG of an edge: its arrow, its labels below each other, and the title shown on hover."""
     rows = (
-        f'<tspan x="{line.x}" y="{line.y + index * LINE_HEIGHT}">{escape(name)}</tspan>'
-        for index, name in enumerate(names)
+        f'<tspan x="{line.x}" y="{line.y + index * LINE_HEIGHT}">{escape(label)}</tspan>'
+        for index, label in enumerate(labels)
     )
     return (
-        f'<g id="edge-{name}" class="edge"><title>{escape(title)}</title>'
+        f'<g id="edge-{edge_id}" class="edge"><title>{escape(title)}</title>'
         f'<path d="{line.path}" fill="none" stroke="currentColor" stroke-width="1.5" marker-end="url(#diagram-head)"/>'
         # Invisible, but wide enough to hover over, which shows the title: the line itself is too thin.
         f'<path class="reach" d="{line.path}" fill="none" stroke-width="16" pointer-events="stroke"/>'
@@ -156,6 +155,7 @@ def _line(line: Line, name: str, title: str, names: tuple[str, ...]) -> str:
 
 
 def _draw_box(state: State, box: Box) -> str:
+    """Return the SVG of a state: a box around its name."""
     x, y = box.x - BOX_WIDTH // 2, box.y - BOX_HEIGHT // 2
     return (
         f'<g id="state-{state}" class="state"><title>{state}</title>'

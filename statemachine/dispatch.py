@@ -34,12 +34,7 @@ CompiledRows = dict[str, dict[State, tuple[CompiledRow, ...]]]
 
 def build_machine() -> Machine:
     """Build the process's machine: no automatic transitions, and no model of its own."""
-    machine = Machine(
-        model=None,
-        states=State,
-        initial=None,
-        auto_transitions=False,
-    )
+    machine = Machine(model=None, states=State, initial=None, auto_transitions=False)
     for row in TABLE:
         machine.add_transition(
             trigger=row.event.name,
@@ -55,12 +50,13 @@ def build_machine() -> Machine:
 def compile_rows(machine: Machine) -> CompiledRows:
     """Return the machine's transitions as plain tuples."""
     return {
-        name: {State[source]: tuple(map(_compile, found)) for source, found in event.transitions.items()}
+        name: {State[source]: tuple(map(_compile_row, found)) for source, found in event.transitions.items()}
         for name, event in machine.events.items()
     }
 
 
-def _compile(transition: Any) -> CompiledRow:
+def _compile_row(transition: Any) -> CompiledRow:
+    """Return a transition object of the `transitions` library as a plain row."""
     return CompiledRow(
         conditions=tuple(condition.func for condition in transition.conditions),
         actions=tuple(transition.before),

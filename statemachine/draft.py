@@ -1,6 +1,7 @@
 """Draft of a step: the mutable copy on which one event is worked out. Discarded if anything raises."""
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
@@ -11,60 +12,48 @@ from conferral.statemachine.states import State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord
 from conferral.statemachine.transfer import TransferState
 
+_T = TypeVar("_T")
 
+
+@dataclass(slots=True, eq=False)
 class Draft:
     """Draft of one step. A `transitions` machine can move it, too: a model needs only `state`."""
 
-    __slots__ = (
-        "effects",
-        "ended_lone_conference",
-        "event",
-        "now_ms",
-        "outcome",
-        "outcome_records",
-        "policy",
-        "reason",
-        "refusal",
-        "reports",
-        "session",
-        "state",
-    )  # fmt: skip
+    session: Session
+    event: Event
+    now_ms: int
+    policy: Policy
+    state: State = field(init=False)
+    effects: list[Effect] = field(init=False, default_factory=list)
+    reports: list[CommandReport] = field(init=False, default_factory=list)
+    outcome_records: list[OutcomeRecord] = field(init=False, default_factory=list)
+    reason: str = field(init=False, default="")
+    refusal: str = field(init=False, default="")
+    #: Outcome if the state stays: `stayed`, unless an action says otherwise.
+    outcome: Outcome = field(init=False, default=Outcome.STAYED)
+    ended_lone_conference: bool = field(init=False, default=False)
 
-    def __init__(self, session: Session, event: Event, now_ms: int, policy: Policy) -> None:
-        self.state: State = session.state
-        self.session = session
-        self.event = event
-        self.now_ms = now_ms
-        self.policy = policy
-        self.effects: list[Effect] = []
-        self.reports: list[CommandReport] = []
-        self.outcome_records: list[OutcomeRecord] = []
-        self.reason = ""
-        self.refusal = ""
-        #: Outcome if the state stays: `stayed`, unless an action says otherwise.
-        self.outcome = Outcome.STAYED
-        self.ended_lone_conference = False
+    def __post_init__(self) -> None:
+        self.state = self.session.state
 
     def change(self, **changes: Any) -> None:
         """Change fields of the session."""
         self.session = replace(self.session, **changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
-        """Change fields of one party."""
+        """Change fields of one party. If that begins or ends a hold, the time since which it is held follows."""
         if changes.get("held", party.held) != party.held:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
         self.change(parties={**self.session.parties, party.name: replace(party, **changes)})
 
     def change_transfer(self, **changes: Any) -> None:
         """Change fields of the newest transfer, which must exist."""
-        assert self.session.transfer is not None
-        self.change(transfer=replace(self.session.transfer, **changes))
+        self.change(transfer=replace(self.transfer, **changes))
 
     @property
     def transfer(self) -> TransferState:
         """The newest transfer, which must exist."""
-        assert self.session.transfer is not None
-        return self.session.transfer
+        return not_none(self.session.transfer)
 
     def emit(self, kind: type[Effect], **fields: Any) -> str:
         """Emit an effect and return its id. Deciding the same entry again gives the same id."""
@@ -95,3 +84,9 @@ class Draft:
     def report(self, command_id: str, status: CommandStatus, reason: str = "") -> None:
         """Report the status of a command to its sender."""
         self.reports.append(CommandReport(command_id, status, reason))
+
+
+def not_none(value: _T | None) -> _T:
+    """Return a value that can't be None here: a guard of the row has checked it."""
+    assert value is not None
+    return value

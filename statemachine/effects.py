@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.record import BaseRecord, Hidden
+from conferral.statemachine.record import BaseRecord, Hidden, snake_case
 
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
@@ -26,6 +26,7 @@ def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str
 class Effect(BaseRecord, frozen=True, kw_only=True):
     """Base class of effects."""
 
+    #: The class's name in snake case. Redis holds it, so a class keeps its name.
     kind: ClassVar[str] = ""
     #: Bypasses the session's queue, and is retried until Twilio gives a definite answer.
     is_ending: ClassVar[bool] = False
@@ -37,6 +38,9 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
     #: Name of the party concerned; empty if none is.
     party: str = ""
 
+    def __init_subclass__(cls) -> None:
+        cls.kind = snake_case(cls.__name__)
+
     @property
     def target(self) -> str:
         """What the effect acts on; part of its id."""
@@ -45,17 +49,21 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
 
     @property
     def detail(self) -> str:
-        """What distinguishes it from others of its kind in the session's log; usually empty."""
+        """What distinguishes the effect from others of its kind in the session's log; usually empty."""
         return ""
 
 
-class RedirectCall(Effect, frozen=True, kw_only=True):
-    """Redirect a live call to inline TwiML that joins it to the session's conference. Twilio fetches no document."""
+class CallEffect(Effect, frozen=True, kw_only=True):
+    """Base class of effects on one call."""
 
-    kind: ClassVar[str] = "redirect_call"
     target_attribute: ClassVar[str] = "call_sid"
 
     call_sid: str
+
+
+class RedirectCall(CallEffect, frozen=True, kw_only=True):
+    """Redirect a live call to inline TwiML that joins it to the session's conference. Twilio fetches no document."""
+
     #: Conference SID once it is known, so that a late leg can't open a second conference; until then, the conference
     #: name.
     conference: str
@@ -97,8 +105,6 @@ class CreateParticipant(Dial, frozen=True, kw_only=True):
     If the outcome is unknown, the worker searches for the label before it retries.
     """
 
-    kind: ClassVar[str] = "create_participant"
-
     #: SID of the conference, or its name before it exists.
     conference: str
     label: str
@@ -115,8 +121,6 @@ class CreateCall(Dial, frozen=True, kw_only=True):
     The request can't be verified, so it is sent at most once.
     """
 
-    kind: ClassVar[str] = "create_call"
-
     #: DTMF sent after the answer; empty for none.
     digits: str = ""
 
@@ -127,7 +131,6 @@ class FindCall(Effect, frozen=True, kw_only=True):
     Its success carries the call SID, or none.
     """
 
-    kind: ClassVar[str] = "find_call"
     target_attribute: ClassVar[str] = "dial_id"
 
     #: Id of the dial.
@@ -139,13 +142,9 @@ class FindCall(Effect, frozen=True, kw_only=True):
     caller_id: Hidden[str] = ""
 
 
-class UpdateParticipant(Effect, frozen=True, kw_only=True):
+class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
     """Hold or mute a participant, set `EndConferenceOnExit`, or set whom it coaches. Safe to retry."""
 
-    kind: ClassVar[str] = "update_participant"
-    target_attribute: ClassVar[str] = "call_sid"
-
-    call_sid: str
     conference_sid: str
     #: None leaves it unchanged.
     hold: bool | None = None
@@ -162,7 +161,7 @@ class UpdateParticipant(Effect, frozen=True, kw_only=True):
 
     @property
     def detail(self) -> str:
-        """The update, in the words of `ParticipantUpdate`: `hold`, `unhold`, `mute`, `set-end-on-exit`, `whisper`..."""
+        """The one requested update, a value of `ParticipantUpdate`, for logs; exactly one is ever set."""
         if self.supervises:
             return self.supervises
         if self.hold is not None:
@@ -172,14 +171,11 @@ class UpdateParticipant(Effect, frozen=True, kw_only=True):
         return "set-end-on-exit" if self.end_on_exit else "clear-end-on-exit"
 
 
-class SayAndHangUp(Effect, frozen=True, kw_only=True):
+class SayAndHangUp(CallEffect, frozen=True, kw_only=True):
     """Play a sentence to a call, then hang it up. A call that is already over counts as done."""
 
-    kind: ClassVar[str] = "say_and_hang_up"
     is_ending: ClassVar[bool] = True
-    target_attribute: ClassVar[str] = "call_sid"
 
-    call_sid: str
     #: Key of the sentence, a `Sentence`.
     sentence: str
 
@@ -193,22 +189,17 @@ class Sentence(StrEnum):
     NO_ONE_REACHED = "nobody-reached"
 
 
-class RedirectToUrl(Effect, frozen=True, kw_only=True):
+class RedirectToUrl(CallEffect, frozen=True, kw_only=True):
     """Redirect the customer's call to your app's TwiML once the others have left. This ends the session."""
 
-    kind: ClassVar[str] = "redirect_to_url"
     is_ending: ClassVar[bool] = True
-    target_attribute: ClassVar[str] = "call_sid"
 
-    call_sid: str
     #: URL of the TwiML.
     url: str
 
 
 class PlayAnnouncement(Effect, frozen=True, kw_only=True):
     """Play audio to the whole conference or to one participant. Never retried: it would be heard twice."""
-
-    kind: ClassVar[str] = "play_announcement"
 
     conference_sid: str
     #: SID of the participant's call; empty for the whole conference.
@@ -224,19 +215,12 @@ class PlayAnnouncement(Effect, frozen=True, kw_only=True):
         return self.call_sid or self.conference_sid
 
 
-class StartRecording(Effect, frozen=True, kw_only=True):
+class StartRecording(CallEffect, frozen=True, kw_only=True):
     """Record a call in two channels. Verified before a retry. Its success carries the recording SID."""
-
-    kind: ClassVar[str] = "start_recording"
-    target_attribute: ClassVar[str] = "call_sid"
-
-    call_sid: str
 
 
 class ChangeRecording(Effect, frozen=True, kw_only=True):
     """Pause, resume, or stop a recording. Safe to retry."""
-
-    kind: ClassVar[str] = "change_recording"
 
     #: SID of the recording; empty for the running one (`Twilio.CURRENT`).
     recording_sid: str = ""
@@ -258,20 +242,15 @@ class ChangeRecording(Effect, frozen=True, kw_only=True):
         return self.status
 
 
-class HangUpCall(Effect, frozen=True, kw_only=True):
+class HangUpCall(CallEffect, frozen=True, kw_only=True):
     """End one call, whatever its status. A call that is already over counts as done."""
 
-    kind: ClassVar[str] = "hang_up_call"
     is_ending: ClassVar[bool] = True
-    target_attribute: ClassVar[str] = "call_sid"
-
-    call_sid: str
 
 
 class EndConference(Effect, frozen=True, kw_only=True):
     """Complete the conference. A conference that is already over counts as done."""
 
-    kind: ClassVar[str] = "end_conference"
     is_ending: ClassVar[bool] = True
     target_attribute: ClassVar[str] = "conference_sid"
 
@@ -281,7 +260,6 @@ class EndConference(Effect, frozen=True, kw_only=True):
 class ReadCalls(Effect, frozen=True, kw_only=True):
     """Read the session's calls and conference from Twilio. The result is a `CallsRead` event."""
 
-    kind: ClassVar[str] = "read_calls"
     target_attribute: ClassVar[str] = "parent_call_sid"
 
     #: The call whose `<Dial>` bridges the two and whose children are listed; empty if unknown.

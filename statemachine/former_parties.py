@@ -18,39 +18,42 @@ FORMER_CONFERENCES_MAX = 20
 _NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})")
 
 
-def next_name(session: Session, base: str, also: Collection[str] = ()) -> str:
-    """Return the next numbered name, such as `agent-2`.
+def next_name(session: Session, base: str, also_taken: Collection[str] = ()) -> str:
+    """Return the next numbered name, such as `agent-2` for the base `agent`.
 
-    Args:
-        base: The name without its number.
-        also: Names given in this step that the session does not have yet.
+    `also_taken` are names given in this step that the session does not have yet.
     """
-    highest = _highest(session.name_numbers, (*session.parties, *also)).get(base, 0)
+    highest = _highest_numbers(session.name_numbers, (*session.parties, *also_taken)).get(base, 0)
     return f"{base}-{highest + 1}"
 
 
-def _highest(numbers: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+def _highest_numbers(numbers: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    """Return the highest number used so far per base name: those given, raised by those in the names."""
     found = dict(numbers)
-    for base, number in filter(None, map(_numbered, names)):
+    for base, number in filter(None, map(_split_numbered, names)):
         found[base] = max(found.get(base, 0), number)
     return found
 
 
 @lru_cache(1_024)
-def _numbered(name: str) -> tuple[str, int] | None:
+def _split_numbered(name: str) -> tuple[str, int] | None:
     """Return base and number of a name; None if Conferral does not number it. Cached: names are few."""
     match = _NUMBERED.fullmatch(name)
     return match and (match[1], int(match[2]))
 
 
-def prune(session: Session, before: Session) -> dict[str, Any]:
-    """Return the changes that departures make to a session, including the removal of parties that left long ago."""
+def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
+    """Return the changes of the session's fields that number the departures of a step and drop old ones.
+
+    Args:
+        before: The session before the step.
+    """
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:
         parties, departures = _number_departures(session, before)
         if parties.keys() != before.parties.keys():
-            numbers = _highest(session.name_numbers, parties)
+            numbers = _highest_numbers(session.name_numbers, parties)
             if numbers != session.name_numbers:
                 changes["name_numbers"] = numbers
         if departures > LATER_DEPARTURES_MAX and (
@@ -86,7 +89,7 @@ def _number_departures(session: Session, before: Session) -> tuple[Mapping[str, 
 
 
 def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
-    """Whether a party left long ago and nothing open refers to it."""
+    """Whether a party left long ago, by the count of departures so far, and nothing open refers to it."""
     if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
         return False
     transfer = session.running_transfer
@@ -97,7 +100,7 @@ def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
     return not (is_open or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
 
 
-def _without_pruned_calls(seen: SeenEvents, calls: Collection[str]) -> SeenEvents:
-    """Return the seen events without the calls that were pruned."""
-    windows = {source: one for source, one in seen.windows.items() if not source.startswith("CA") or source in calls}
+def _without_pruned_calls(seen: SeenEvents, kept_calls: Collection[str]) -> SeenEvents:
+    """Return the seen events without calls that are not kept. SIDs of calls begin with "CA"; conferences stay."""
+    windows = {sid: seen.windows[sid] for sid in seen.windows if not sid.startswith("CA") or sid in kept_calls}
     return seen if len(windows) == len(seen.windows) else SeenEvents(windows, seen.tokens)

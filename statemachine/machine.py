@@ -11,27 +11,13 @@ codecs in `storage/` follow from the types of the attributes.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conferral.statemachine import events
 from conferral.statemachine.dispatch import take_row
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events import (
-    COMMANDS,
-    Automatic,
-    Call,
-    CallProgressed,
-    CallReceived,
-    CallsRead,
-    ClientCallReceived,
-    Command,
-    ConferenceFound,
-    EffectOutcome,
-    Event,
-    ParticipantLeft,
-    Supervise,
-    TimerExpired,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.events.commands import own_fields, variant_field
-from conferral.statemachine.former_parties import prune
+from conferral.statemachine.former_parties import prune_former_parties
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
@@ -46,8 +32,8 @@ IGNORED_BECAUSE: dict[tuple[State, str], str] = {
 }
 DEFAULT_POLICY = Policy()
 # Building a union for each `isinstance` takes longer than the check.
-_EFFECT_RESULTS = (CallsRead, EffectOutcome)
-_OPENING = (CallReceived, ClientCallReceived, Call, ConferenceFound)
+_EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
+_OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
@@ -67,19 +53,19 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     """
     now_ms = max(now_ms, session.updated_at_ms)
     if session.version == 0 and not _opens_session(session, event):
-        return _unknown_session(session, event)
+        return _step_without_session(session, event)
     if session.version and session.seen.contains(event):
-        return _ignored(session, event, Outcome.STALE, "duplicate, ignored")
-    if isinstance(event, Command) and event.refused:
+        return _ignoring_step(session, event, Outcome.STALE, "duplicate, ignored")
+    if isinstance(event, events.Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
-        return replace(_ignored(session, event, Outcome.REFUSED, event.refused), reports=(report,))
+        return replace(_ignoring_step(session, event, Outcome.REFUSED, event.refused), reports=(report,))
     if isinstance(event, _EFFECT_RESULTS) and event.effect_id == session.open_read_id:
         return _decide(_close_read(session, event), event, now_ms, policy, before=session)
-    if isinstance(event, EffectOutcome) and event.kind == HangUpCall.kind:
+    if isinstance(event, events.EffectOutcome) and event.kind == HangUpCall.kind:
         return _decide(_close_hang_up(session, event), event, now_ms, policy, before=session)
-    if isinstance(event, TimerExpired):
+    if isinstance(event, events.TimerExpired):
         if session.timers.get(event.timer) != event.due_ms:
-            return _ignored(session, event, Outcome.STALE, "the timer was canceled or reset")
+            return _ignoring_step(session, event, Outcome.STALE, "the timer was canceled or reset")
         rest = {timer: due for timer, due in session.timers.items() if timer != event.timer}
         return _decide(replace(session, timers=rest), event, now_ms, policy, before=session)
     return _decide(session, event, now_ms, policy, before=session)
@@ -97,7 +83,7 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     return tuple(allowed)
 
 
-def command_refusals(session: Session) -> tuple[tuple[Command, str], ...]:
+def command_refusals(session: Session) -> tuple[tuple[events.Command, str], ...]:
     """Return every command the session could get, each with why it would be refused now; empty if it would not be.
 
     There is one sample per mode and action, and one per present party for party commands, so large conferences yield
@@ -108,22 +94,23 @@ def command_refusals(session: Session) -> tuple[tuple[Command, str], ...]:
     return tuple((trial, _refusal_of(session, trial, DEFAULT_POLICY)) for trial in _sample_commands(session))
 
 
-def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:
+def _refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
     """Return why the session would refuse a command, empty if it would not, without working out what follows."""
     draft = Draft(session, trial, session.updated_at_ms, policy)
     take_row(draft, trial)
     return draft.refusal
 
 
-def _sample_commands(session: Session) -> Iterator[Command]:
-    """Yield sample commands for an existing session: one of each; several if modes, actions, or parties differ."""
+def _sample_commands(session: Session) -> Iterator[events.Command]:
+    """Yield sample commands for an existing session: one of each, or one per value of its mode, action, or party."""
     # Without any party left, name an absent one: the refusal then says so.
-    there = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
-    for kind, given, variant in _SAMPLES:
-        if kind is Supervise and SUPERVISOR in session.parties:
-            given = {"to": session.parties[SUPERVISOR].address}
-        for word in (variant.value.words or there) if variant else ("",):
-            values: dict[str, Any] = {**given, variant.attribute: word} if variant else given
+    party_names = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
+    for kind, sample_values, variant in _SAMPLES:
+        if kind is events.Supervise and SUPERVISOR in session.parties:
+            # For the same address, the command only switches the supervisor's mode.
+            sample_values = {"to": session.parties[SUPERVISOR].address}
+        for value in (variant.value.words or party_names) if variant else ("",):
+            values: dict[str, Any] = {**sample_values, variant.attribute: value} if variant else sample_values
             yield kind(session_id=session.id, **values)
 
 
@@ -131,49 +118,60 @@ def _sample_commands(session: Session) -> Iterator[Command]:
 _SAMPLES = tuple(
     (kind, {one.attribute: "client:anybody" if one.value.form == "destination" else "anybody"
             for one in own_fields(kind) if one.is_required or one.name in kind.one_of[:1]}, variant_field(kind))
-    for kind in COMMANDS if kind is not Call
+    for kind in events.COMMANDS if kind is not events.Call
 )  # fmt: skip
 
 
-def _close_read(session: Session, event: CallsRead | EffectOutcome) -> Session:
-    """Return the session with its open read closed. Calls that it left out are read next, unless everything is."""
-    is_current = isinstance(event, CallsRead) and session.facts_version <= event.read_version
-    unread = event.unread if isinstance(event, CallsRead) and is_current and not session.reread_wanted else ()
+def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome) -> Session:
+    """Return the session with its open read closed.
+
+    Another read follows for the calls that this one left out; or for all calls, if one was requested meanwhile.
+    """
+    is_current = isinstance(event, events.CallsRead) and session.facts_version <= event.read_version
+    unread = event.unread if isinstance(event, events.CallsRead) and is_current and not session.reread_wanted else ()
     reread_wanted = session.reread_wanted or bool(unread)
     return replace(session, open_read_id="", reread_wanted=reread_wanted, unread_calls=unread)
 
 
-def _close_hang_up(session: Session, event: EffectOutcome) -> Session:
-    """Return the session with a hangup closed. If the party is still there later, it is hung up again."""
+def _close_hang_up(session: Session, event: events.EffectOutcome) -> Session:
+    """Return the session with a hangup's outcome noted. If the party is still there later, it is hung up again."""
     over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
             if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
     return replace(session, parties={**session.parties, **over}) if over else session
 
 
 def _opens_session(session: Session, event: Event) -> bool:
+    """Whether the event may create a session that does not exist yet."""
     if isinstance(event, _OPENING):
         return True
-    return isinstance(event, CallProgressed) and opens_session_by_callback(
+    return isinstance(event, events.CallProgressed) and opens_session_by_callback(
         Draft(session, event, 0, DEFAULT_POLICY), event
     )
 
 
-def _unknown_session(session: Session, event: Event) -> Step:
-    if isinstance(event, Command):
+def _step_without_session(session: Session, event: Event) -> Step:
+    """Return the step of an event whose session does not exist: a command is rejected, anything else unexpected."""
+    if isinstance(event, events.Command):
         report = CommandReport(event.command_id, CommandStatus.REJECTED, "no such session")
         return Step(session, Outcome.REFUSED, "no such session", reports=(report,))
     return Step(session, Outcome.UNEXPECTED, "no such session")
 
 
-def _ignored(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
-    taken = replace(session, version=session.version + 1, seen=session.seen.with_event(event))
-    return Step(taken, outcome, reason)
+def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
+    """Return a step that changes nothing but the session's version and its seen events."""
+    after = replace(session, version=session.version + 1, seen=session.seen.with_event(event))
+    return Step(after, outcome, reason)
 
 
 def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session) -> Step:
+    """Take the event's row, then automatic rows; a refusal undoes what the row changed.
+
+    Args:
+        session: The session with a read, a hangup, or a timer closed that the event reports; `before` has it open.
+    """
     because = IGNORED_BECAUSE.get((session.state, event.name))
     if because is not None:
-        return _ignored(session, event, Outcome.STALE, because)
+        return _ignoring_step(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
     row = take_row(draft, event)
     # Every pair ends in a row without a guard, so some row always matches; tests check the table for that.
@@ -183,33 +181,30 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
         draft.session = session
         draft.reason = reason
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, reason)]
+        draft.outcome = Outcome.REFUSED
     else:
         _take_automatic_rows(draft, event)
-    outcome = (
-        Outcome.REFUSED
-        if draft.refusal
-        else Outcome.MOVED
-        if draft.state is not before.state or before.version == 0
-        else draft.outcome
-    )
-    return _build_step(draft, before, event, outcome)
+        if draft.state is not before.state or before.version == 0:
+            draft.outcome = Outcome.MOVED
+    return _build_step(draft, before, event)
 
 
 def _take_automatic_rows(draft: Draft, event: Event) -> None:
     """Take the state's automatic rows, one after another, until none matches."""
-    always = Automatic(session_id=event.session_id, entry_id=event.entry_id)
+    always = events.Automatic(session_id=event.session_id, entry_id=event.entry_id)
     for _ in range(_FOLLOW_UPS_MAX):
         if not take_row(draft, always):
             return
     raise AssertionError(f"no end of what follows from {event.name} in {draft.state}")
 
 
-def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -> Step:
+def _build_step(draft: Draft, before: Session, event: Event) -> Step:
+    """Return the draft as a step; this sets the session's version, times, and seen events."""
     version = before.version + 1
     after = draft.session
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
-    reports_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
+    reports_leaving = isinstance(event, events.ParticipantLeft) and draft.outcome is not Outcome.STALE
     is_news = reports_leaving or _has_new_facts(before, after)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
@@ -224,13 +219,13 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
         facts_version=version if is_news or moved else after.facts_version,
         seen=after.seen.with_event(event),
     )
-    if changes := prune(after, before):
+    if changes := prune_former_parties(after, before):
         after = replace(after, **changes)
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED
     return Step(
         session=after,
-        outcome=outcome,
+        outcome=draft.outcome,
         reason=draft.reason,
         effects=tuple(draft.effects),
         timers=_timer_changes(before.timers, after.timers),
@@ -241,12 +236,13 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
 
 
 def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
+    """Return the timers that were set, moved, or canceled between two versions (due times by name)."""
     changed = {name for name, _ in after.items() ^ before.items()} if after is not before else ()
     return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
 
 
 def _has_new_facts(before: Session, after: Session) -> bool:
-    """Whether a read that began before this event is now outdated."""
+    """Whether facts about parties or redirects changed, which outdates a read that began before this event."""
     if after.open_redirects != before.open_redirects:
         return True
     return after.parties is not before.parties and (
@@ -256,7 +252,7 @@ def _has_new_facts(before: Session, after: Session) -> bool:
 
 
 def _facts_differ(before: Party, after: Party) -> bool:
-    """Whether the known facts about a party changed. When to check its dial or hangup is not such a fact."""
+    """Whether the known facts about a party changed. When to check its dial, or its open hangup, is no such fact."""
     return (
         replace(
             after,
@@ -270,5 +266,6 @@ def _facts_differ(before: Party, after: Party) -> bool:
 
 
 def _refusal_text(session: Session, why: str, policy: Policy) -> str:
+    """Return why a command is refused, followed by the commands that are allowed instead."""
     allowed = allowed_commands(session, policy)
     return f"{why}; allowed now: {', '.join(allowed)}" if allowed else f"{why}; no commands are allowed"

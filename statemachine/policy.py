@@ -39,6 +39,8 @@ class Policy:
     read_timeout_ms: int = 30_000
     #: How long to wait for the agent to leave before hanging up, or before reading Twilio.
     leave_timeout_ms: int = 2_000
+    #: How long an answered party may take to join before Twilio is read, while another is on hold for them.
+    join_read_ms: int = 1_000
     #: How long to wait for a callback that shows whether a dial of unknown outcome was placed.
     dial_unknown_wait_ms: int = 5_000
     #: Slack after the ring timeout and Twilio's own queue before a dialed call is read.

@@ -63,17 +63,20 @@ def reported_reason(reason: str) -> str:
     return "hung-up" if reason in _HANG_UP_REASONS else reason
 
 
-def is_not_ours(session: Session, party: Party) -> bool:
-    """Whether another app owns the party's call. Only legs that Conferral dialed have its labels; guests have none."""
+def is_of_another_app(session: Session, party: Party) -> bool:
+    """Whether another app placed the party's call: a guest (`guest-N`) without a dial id or label of Conferral's."""
     return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_label_of_dial(session, party.label))
 
 
 def is_label_of_dial(session: Session, label: str) -> bool:
-    """Whether a leg that the session dialed may have the label. Another app's labels may end in a number, too."""
+    """Whether a dial of the session may have given this label, `NAME-NUMBER`.
+
+    Dials count up, so a number above their count is in another app's label.
+    """
     found = LABEL.fullmatch(label)
     return found is not None and int(found["number"]) <= session.dials
 
 
-def has_left_guests(session: Session) -> bool:
-    """Whether guests may still be in the conference of an ended session."""
+def guests_may_remain(session: Session) -> bool:
+    """Whether guests, whose calls Conferral does not end, may still be in the conference of an ended session."""
     return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())

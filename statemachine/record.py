@@ -4,6 +4,7 @@ Each event makes and compares dozens of records, some with 45 fields. A frozen `
 functions of `dataclasses` (`fields`, `asdict`, `is_dataclass`, `replace`) take records, too.
 """
 
+import re
 from dataclasses import Field, field, make_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
@@ -11,7 +12,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["BaseRecord", "Hidden", "replace"]
+__all__ = ["BaseRecord", "Hidden", "replace", "snake_case"]
 
 _T = TypeVar("_T")
 _HIDDEN = "not in a repr"
@@ -35,18 +36,25 @@ class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [(one.name, getattr(self, one.name)) for one in _fields_of(type(self)).values() if one.repr]
+        """Return name and value of each field that a repr may show, which excludes `Hidden` fields."""
+        return [(shown.name, getattr(self, shown.name)) for shown in _fields_of(type(self)).values() if shown.repr]
 
 
 @cache
 def _fields_of(kind: type[BaseRecord]) -> dict[str, "Field[Any]"]:
-    described: Any = make_dataclass(
-        kind.__name__, [(one.name, one.type, _as_field(one)) for one in msgspec.structs.fields(kind)], kw_only=True
-    )
-    return dict(described.__dataclass_fields__)
+    """Return a record class's fields as `dataclasses` describes them, by name."""
+    fields = [(info.name, info.type, _dataclass_field(info)) for info in msgspec.structs.fields(kind)]
+    twin: Any = make_dataclass(kind.__name__, fields, kw_only=True)
+    return dict(twin.__dataclass_fields__)
 
 
-def _as_field(one: msgspec.structs.FieldInfo) -> Any:
-    given = {"default": one.default, "default_factory": one.default_factory}
-    given = {name: value for name, value in given.items() if value is not msgspec.NODEFAULT}
-    return field(**given, repr=_HIDDEN not in get_args(one.type))
+def _dataclass_field(info: msgspec.structs.FieldInfo) -> Any:
+    """Return a msgspec field's default, and whether a repr shows it, as a field of `dataclasses`."""
+    defaults = {"default": info.default, "default_factory": info.default_factory}
+    defaults = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
+    return field(**defaults, repr=_HIDDEN not in get_args(info.type))
+
+
+def snake_case(class_name: str) -> str:
+    """Return a class's name in lowercase, its words joined by `_`: `CallReceived` becomes `call_received`."""
+    return re.sub(r"\B(?=[A-Z])", "_", class_name).lower()

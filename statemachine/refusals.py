@@ -15,6 +15,7 @@ def session_has_ended(draft: Draft) -> str:
 
 def one_side_is_gone(draft: Draft) -> str:
     """one of the two has hung up, or Redis has lost the call of one of them."""
+    # Without a call SID, Conferral searches Twilio's call list for the agent, who talks.
     is_searched = draft.session.phase is Phase.CONNECTED and not draft.session.parent.call_sid
     return "Conferral is still looking for the agent's call" if is_searched else "one of the two parties has hung up"
 
@@ -26,6 +27,6 @@ def party_is_unknown(draft: Draft) -> str:
 
 
 def step_is_under_way(draft: Draft) -> str:
-    """another step is in progress, which the reason names."""
+    """another `complete`, `cancel`, `swap`, or `merge` is in progress, which the reason names."""
     name = draft.transfer.step_name
     return f"{name} is still in progress" if name else "a swap is still being reverted"

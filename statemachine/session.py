@@ -175,12 +175,12 @@ class Party(BaseRecord, frozen=True):
 
     @property
     def is_target(self) -> bool:
-        """Whether it is a target of a transfer, by its name."""
+        """Whether the party is a target of a transfer, by its name."""
         return self.name == TARGET or self.name.startswith(f"{TARGET}-")
 
     @property
     def is_supervisor(self) -> bool:
-        """Whether the party is a supervisor, who doesn't count as a party."""
+        """Whether the party is a supervisor, who doesn't count as someone to talk to."""
         return bool(self.supervises)
 
 
@@ -270,8 +270,8 @@ class Session(BaseRecord, frozen=True):
     first_to_leave: str = ""
     #: DialCallStatus of the bridge's `<Dial>`; empty until it ends.
     dial_call_status: str = ""
-    #: The conversion's missing leg was already redirected once.
-    repaired: bool = False
+    #: A leg that was missing in the conference was already redirected once, in this conversion, opening, or stage.
+    repair_attempted: bool = False
     #: Ids of the redirects without an outcome.
     open_redirects: tuple[str, ...] = ()
     #: When a leg was last moving into the conference, Unix milliseconds; 0 for never.
@@ -300,9 +300,10 @@ class Session(BaseRecord, frozen=True):
         return self.conference_sid or self.conference_name
 
     def find_party(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
-        """Return the party that a callback is about: by call SID, else by dial or label, else by the name in the URL.
+        """Return the party that a callback is about: by call SID, else by dial id or label, else by its URL's name.
 
-        A party dialed by REST is never matched by name, which may pass to another party, but by its dial.
+        The last three find only parties whose call is not known yet. A party dialed by REST is never found by name,
+        which may pass to another party.
         """
         if call_sid:
             for party in self.parties.values():
@@ -317,15 +318,30 @@ class Session(BaseRecord, frozen=True):
                 return party
         return None
 
+    def present_party(self, name: str) -> Party | None:
+        """Return the party of that name; None if there is none, or if it is gone."""
+        party = self.parties.get(name)
+        return party if party is not None and not party.is_gone else None
+
+    @property
+    def customer(self) -> Party:
+        """The customer, present or gone; every session that has begun has one, and an agent."""
+        return self.parties[CUSTOMER]
+
+    @property
+    def agent(self) -> Party:
+        """The agent, or the party that has become the agent."""
+        return self.parties[AGENT]
+
     @property
     def parent(self) -> Party:
-        """The party whose `<Dial>` bridges the two: the inbound caller, or the agent of an outbound session."""
-        return self.parties[CUSTOMER if self.direction == INBOUND else AGENT]
+        """The party whose `<Dial>` rings the other: the inbound caller, or the agent of an outbound session."""
+        return self.customer if self.direction == INBOUND else self.agent
 
     @property
     def child(self) -> Party:
-        """The party that this `<Dial>` rings."""
-        return self.parties[AGENT if self.direction == INBOUND else CUSTOMER]
+        """The party that the bridge's `<Dial>` rings: the agent of an inbound session, else the customer."""
+        return self.agent if self.direction == INBOUND else self.customer
 
     @property
     def running_transfer(self) -> TransferState | None:

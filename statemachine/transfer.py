@@ -51,7 +51,7 @@ class TransferState(BaseRecord, frozen=True):
     reason: str = ""
     stage: TransferStage = TransferStage.CONVERTING
     #: Reads since the stage has lasted too long (count).
-    stage_reads: int = 0
+    overdue_reads: int = 0
     options: DialOptions = DialOptions()
     #: Id of the `transfer` command; empty once its outcome was reported.
     command_id: str = ""

@@ -37,9 +37,9 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
             await client.hsetnx(key, "partitions", partitions)
             await client.hsetnx(key, "schema", schema_version)
             found, schema = await client.hmget(key, ["partitions", "schema"])
-    count, found_version = _number(found), _number(schema)
+    count, found_version = _parse_number(found), _parse_number(schema)
     if count is None or found_version is None:
-        raise SettingsError((_foreign(key),))
+        raise SettingsError((_foreign_values_message(key),))
     if count != partitions:
         raise SettingsError(
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
@@ -49,6 +49,7 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
 
 @contextmanager
 def _url_errors() -> Iterator[None]:
+    """Raise a StoreError that shows a wrong `REDIS_URL` as SettingsError: no retry would help."""
     try:
         yield
     except StoreError as error:
@@ -57,11 +58,11 @@ def _url_errors() -> Iterator[None]:
         raise
 
 
-def _foreign(key: str) -> str:
+def _foreign_values_message(key: str) -> str:
     return f"{key} in Redis has values that are not numbers: does another program use this prefix?"
 
 
-def _number(text: bytes | None) -> int | None:
+def _parse_number(text: bytes | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
 
 
@@ -97,31 +98,31 @@ async def load(client: Client, prefix: str) -> Keys:
 
     Raises:
         NotInitializedError: Neither a webhook server nor a worker has run under this prefix.
-        StoreError: Another program has.
+        StoreError: Another program uses this prefix.
     """
-    with store_errors():
-        found = await client.hget(config_key(prefix), "partitions")
-    if found is None:
-        raise NotInitializedError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
-    if not (partitions := _number(found)):
-        raise StoreError(_foreign(config_key(prefix)))
+    if not (partitions := await _read_number(client, prefix, "partitions")):
+        raise StoreError(_foreign_values_message(config_key(prefix)))
     return Keys(prefix, partitions)
 
 
 async def read_schema_version(client: Client, prefix: str) -> int:
-    """Return the schema version that every process writes.
+    """Return the schema version that every process writes; raise like `load`."""
+    return await _read_number(client, prefix, "schema")
 
-    Raises:
-        NotInitializedError: Neither a webhook server nor a worker has run under this prefix.
-    """
+
+async def _read_number(client: Client, prefix: str, field: str) -> int:
+    """Return a number of the shared configuration; raise like `load`."""
     with store_errors():
-        found = _number(await client.hget(config_key(prefix), "schema"))
+        found = await client.hget(config_key(prefix), field)
     if found is None:
         raise NotInitializedError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
-    return found
+    number = _parse_number(found)
+    if number is None:
+        raise StoreError(_foreign_values_message(config_key(prefix)))
+    return number
 
 
 async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
-    """Raise the schema version; it never goes back. Return the version now in force."""
+    """Raise the schema version, unless it is higher already; return the version now in force."""
     with store_errors():
         return int(await scripts.raise_schema(client, [config_key(prefix)], [schema_version]))

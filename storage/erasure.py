@@ -22,7 +22,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_hash import LOADED, all_fields, load
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, run_each, store_errors, unless_refused
+from conferral.storage.connection.client import Client, raise_refusals, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
@@ -98,7 +98,7 @@ class SessionEraser:
             pipeline.hgetall(keys.gates(session_id))
             pipeline.sismember(keys.live(partition), session_id)
             pipeline.zscore(keys.ended(partition), session_id)
-            answers = unless_refused(await pipeline.execute(raise_on_error=False))
+            answers = raise_refusals(await pipeline.execute(raise_on_error=False))
         fields_raw, log_entries, gates, is_live, ended_ms = answers
         fields, gates = all_fields(fields_raw or {}), gates or {}
         calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
@@ -125,16 +125,16 @@ class SessionEraser:
         )
 
     async def erase(self, report: ErasureReport) -> bool:
-        """Remove what was found, unless the session has changed since; return whether it was. Safe to repeat."""
+        """Remove what the report lists; return False, without removing, if the session has changed. Safe to repeat."""
         keys, session_id = self._keys, report.session_id
         partition = keys.partition_of(session_id)
-        of_partition = [
+        partition_keys = [
             keys.session(session_id), keys.log(session_id), keys.gates(session_id), keys.live(partition),
             keys.ended(partition),
         ]  # fmt: skip
         with store_errors():
             arguments: list[str | int] = [session_id, report.version, int(report.is_damaged)]
-            if not int(await scripts.erase_session(self._client, of_partition, arguments)):
+            if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
                 return False
         await run_each(self._client, report.outcomes, lambda pipe, entry_id: pipe.xdel(keys.outcomes, entry_id))
         await DeadLetterStore(self._client, keys).remove(report.dead_letters)
@@ -156,7 +156,7 @@ class SessionEraser:
                 return "one of its commands has not been processed yet"
         with store_errors():
             outbox = await self._client.hgetall(self._keys.outbox(partition))
-        if any(_is_work_for(session_id, body) for body in outbox.values()):
+        if any(_is_unfinished_work_of(session_id, body) for body in outbox.values()):
             return "one of its requests is still pending, such as a hang-up that Twilio has not confirmed"
         async for _, entry in self._entries(self._keys.events(partition)):
             if _names_session(entry, names):
@@ -204,18 +204,19 @@ class SessionEraser:
 
         On a cluster, this scans all primaries; a key that is being migrated may appear twice.
         """
-        some: list[str] = []
+        batch: list[str] = []
         with store_errors():
             async for key in self._client.scan_iter(match=pattern, count=CHUNK):
-                some.append(key.decode(errors="replace"))
-                if len(some) == CHUNK:
-                    yield some, await run_each(self._client, some, append_command)
-                    some = []
-        if some:
-            yield some, await run_each(self._client, some, append_command)
+                batch.append(key.decode(errors="replace"))
+                if len(batch) == CHUNK:
+                    yield batch, await run_each(self._client, batch, append_command)
+                    batch = []
+        if batch:
+            yield batch, await run_each(self._client, batch, append_command)
 
 
 def _is_damaged(session_id: str, fields: Mapping[bytes, bytes] | None) -> bool:
+    """Whether workers can't load the session from its hash."""
     if fields is None:  # another Redis type
         return True
     try:
@@ -226,11 +227,12 @@ def _is_damaged(session_id: str, fields: Mapping[bytes, bytes] | None) -> bool:
 
 
 def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:
-    """Whether an entry names the session by any of its names."""
+    """Whether an entry's field `session` is one of these names: the session's id, and the SIDs of its calls."""
     return entry.get(b"session", b"").decode(errors="replace") in names
 
 
-def _is_work_for(session_id: str, body: bytes) -> bool:
+def _is_unfinished_work_of(session_id: str, body: bytes) -> bool:
+    """Whether an outbox entry is an effect or write of the session; the mark of a finished effect is not."""
     try:
         entry = effect_codec.decode(body)
     except BadEntryError:

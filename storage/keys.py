@@ -10,6 +10,17 @@ from dataclasses import dataclass
 GROUP = "workers"
 
 
+class PrefixKey:
+    """A key that a prefix has once; the reference page says what it is."""
+
+    def __init__(self, name: str, about: str) -> None:
+        self._name = name
+        self.__doc__ = about
+
+    def __get__(self, keys: "Keys", _class: type["Keys"]) -> str:
+        return f"{keys.prefix}:{self._name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Keys under one prefix."""
@@ -22,52 +33,52 @@ class Keys:
         """Return a session's partition: CRC-32 of its id, modulo the partition count."""
         return zlib.crc32(session_id.encode()) % self.partitions
 
-    def _in(self, partition: int, name: str) -> str:
+    def _partition_key(self, partition: int, name: str) -> str:
         return f"{self.prefix}:{{{partition}}}:{name}"
 
     def events(self, partition: int) -> str:
         """Stream of undecided events."""
-        return self._in(partition, "events")
+        return self._partition_key(partition, "events")
 
     def lease(self, partition: int) -> str:
         """Hash: the partition's lease."""
-        return self._in(partition, "lease")
+        return self._partition_key(partition, "lease")
 
     def outbox(self, partition: int) -> str:
         """Hash of unfinished effects, by effect id."""
-        return self._in(partition, "outbox")
+        return self._partition_key(partition, "outbox")
 
     def timers(self, partition: int) -> str:
         """Sorted set of timers, by due time in ms."""
-        return self._in(partition, "timers")
+        return self._partition_key(partition, "timers")
 
     def live(self, partition: int) -> str:
         """Set of live session ids."""
-        return self._in(partition, "live")
+        return self._partition_key(partition, "live")
 
     def ended(self, partition: int) -> str:
         """Sorted set of ended session ids, by end time in ms."""
-        return self._in(partition, "ended")
+        return self._partition_key(partition, "ended")
 
     def suspects(self, partition: int) -> str:
         """Hash: how many workers died on an entry or effect, by its id, and which death was counted last."""
-        return self._in(partition, "suspects")
+        return self._partition_key(partition, "suspects")
 
     def new_log(self, partition: int) -> str:
         """Stream that exists only while a commit runs."""
-        return self._in(partition, "new-log")
+        return self._partition_key(partition, "new-log")
 
     def session(self, session_id: str) -> str:
         """Hash: the session."""
-        return self._in(self.partition_of(session_id), f"session:{session_id}")
+        return self._partition_key(self.partition_of(session_id), f"session:{session_id}")
 
     def log(self, session_id: str) -> str:
         """Stream: the session's log."""
-        return self._in(self.partition_of(session_id), f"log:{session_id}")
+        return self._partition_key(self.partition_of(session_id), f"log:{session_id}")
 
     def gates(self, session_id: str) -> str:
         """Hash: which call belongs to which dial of the session, and which dial won or lost its ring group."""
-        return self._in(self.partition_of(session_id), f"gates:{session_id}")
+        return self._partition_key(self.partition_of(session_id), f"gates:{session_id}")
 
     def call(self, call_sid: str) -> str:
         """String: the newest session of a call; expires with it, or after `CONFERRAL_REPLAY_WINDOW` if later."""
@@ -77,64 +88,29 @@ class Keys:
         """Sorted set: calls placed by a browser identity, given as a digest, within the last minute."""
         return f"{self.prefix}:identity:{digest}"
 
-    @property
-    def dial_rate(self) -> str:
-        """Hash: when the next call may be placed by REST, and which workers wait for a permit."""
-        return f"{self.prefix}:dial-rate"
-
-    @property
-    def request_shares(self) -> str:
-        """Hash: each worker's share of the concurrent requests to Twilio."""
-        return f"{self.prefix}:request-shares"
-
-    @property
-    def commands(self) -> str:
-        """Stream to which commands are published."""
-        return f"{self.prefix}:commands"
-
-    @property
-    def commands_lease(self) -> str:
-        """Hash: the command router's lease."""
-        return f"{self.prefix}:lease:commands"
-
-    @property
-    def sweep_lease(self) -> str:
-        """Hash: the account sweep's lease."""
-        return f"{self.prefix}:lease:sweep"
+    dial_rate = PrefixKey(
+        "dial-rate", "Hash: when the next call may be placed by REST, and which workers wait for a permit."
+    )
+    request_shares = PrefixKey("request-shares", "Hash: each worker's share of the concurrent requests to Twilio.")
+    commands = PrefixKey("commands", "Stream to which commands are published.")
+    commands_lease = PrefixKey("lease:commands", "Hash: the command router's lease.")
+    sweep_lease = PrefixKey("lease:sweep", "Hash: the account sweep's lease.")
 
     def command(self, command_id: str) -> str:
         """Hash: a command's outcome, its sender, its stream entry, and a digest of the request."""
         return f"{self.prefix}:command:{command_id}"
 
-    @property
-    def outcomes(self) -> str:
-        """Stream for other systems: finished transfers and ended sessions."""
-        return f"{self.prefix}:outcomes"
-
-    @property
-    def dead(self) -> str:
-        """Stream of dead letters: entries that could not be read or kept failing."""
-        return f"{self.prefix}:dead"
-
-    @property
-    def probe(self) -> str:
-        """String written to check whether Redis accepts writes."""
-        return f"{self.prefix}:probe"
-
-    @property
-    def workers(self) -> str:
-        """Sorted set of live workers, by last heartbeat in ms."""
-        return f"{self.prefix}:workers"
-
-    @property
-    def processes(self) -> str:
-        """Hash: running processes by name: kind, schema version, version, statistics, last heartbeat."""
-        return f"{self.prefix}:processes"
-
-    @property
-    def rebalance_channel(self) -> str:
-        """Pub/Sub channel, not a key: a worker's name, published when it joins, leaves, or releases a lease."""
-        return f"{self.prefix}:rebalance"
+    outcomes = PrefixKey("outcomes", "Stream for other systems: finished transfers and ended sessions.")
+    dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or kept failing.")
+    probe = PrefixKey("probe", "String written to check whether Redis accepts writes.")
+    workers = PrefixKey("workers", "Sorted set of live workers, by last heartbeat in ms.")
+    processes = PrefixKey(
+        "processes", "Hash: running processes by name: kind, schema version, version, statistics, last heartbeat."
+    )
+    rebalance_channel = PrefixKey(
+        "rebalance",
+        "Pub/Sub channel, not a key: a worker's name, published when it joins, leaves, or releases a lease.",
+    )
 
     @property
     def config(self) -> str:

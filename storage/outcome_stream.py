@@ -17,12 +17,7 @@ OUTCOMES_KEPT = 100_000
 async def publish_outcome(
     client: Client, keys: Keys, record: OutcomeRecord, *, max_entries: int = OUTCOMES_KEPT
 ) -> None:
-    """Append an outcome. A repeated append has the same id, so readers can deduplicate.
-
-    Raises:
-        StoreUnreachableError: Redis did not answer; the outcome may have been appended.
-        StoreError: Redis refused.
-    """
+    """Append an outcome. A repeated append has the same id, so readers can deduplicate."""
     with store_errors():
         await client.xadd(keys.outcomes, encode_outcome(record), maxlen=max_entries, approximate=True)
 
@@ -44,14 +39,14 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
     }
 
 
-def _encode_attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
-    """Encode one attempt in public words; a time is null if the attempt did not get that far.
+def _encode_attempt(attempt: Attempt, transfer_ended_at_ms: int) -> dict[str, Any]:
+    """Return the public fields of an attempt to reach a target; a time is null if the attempt did not get that far.
 
     `waited_s` counts from the dial command to the answer, or to the end if no one answered. `talked_s` counts from the
     answer to the end, and is null if no one answered. Both are seconds. For a party still ringing or connected, they
     count until the transfer finished.
     """
-    end_ms = attempt.ended_at_ms or until_ms
+    end_ms = attempt.ended_at_ms or transfer_ended_at_ms
     return {
         "to": attempt.to,
         "party": attempt.party,

@@ -24,7 +24,7 @@ WAIT_S = 60.0
 
 
 class RebalanceChannel:
-    """Sends and receives notifications. On a cluster, any node forwards them to all."""
+    """Sends and receives notifications, under a worker's name. On a cluster, any node forwards them to all."""
 
     def __init__(self, client: Client, keys: Keys, name: str) -> None:
         self._client = client
@@ -71,6 +71,7 @@ class RebalanceChannel:
             await channel.aclose()
 
     async def _open_pubsub(self) -> Any:
+        """Return redis-py's Pub/Sub client; on a cluster, over any of the nodes."""
         if not isinstance(self._client, RedisCluster):
             return self._client.pubsub(ignore_subscribe_messages=True)
         try:
@@ -82,6 +83,7 @@ class RebalanceChannel:
 
 
 async def _next_message(channel: Any, stopping: "asyncio.Task[Literal[True]]") -> Any:
+    """Wait up to `WAIT_S` for a message; return None without one, and as soon as the process stops."""
     waiting = asyncio.ensure_future(channel.get_message(timeout=WAIT_S))
     await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():

@@ -8,14 +8,10 @@ TRIM_EVERY_S = 60.0
 
 
 async def trim(client: Client, keys: Keys, now_ms: int, *, outcomes_ttl_s: int, session_ttl_s: int) -> None:
-    """Remove what is older than the limits.
+    """Remove outcomes, dead letters, and index entries of ended sessions that are older than their lifetimes.
 
     Redis removes whole nodes of a stream, so its oldest entries are a little older. A commit that ends a session trims
     its partition's index, too; this is for partitions in which none ends.
-
-    Raises:
-        StoreUnreachableError: Redis did not answer.
-        StoreError: Redis refused.
     """
     with store_errors():
         pipeline = client.pipeline()

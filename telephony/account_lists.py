@@ -112,9 +112,6 @@ class AccountListReader:
 
         Args:
             check: Called before every request; what it raises aborts the read.
-
-        Raises:
-            ProviderError: as for any request, after retries where those can help.
         """
         calls: set[str] = set()
         conferences: dict[str, str] = {}
@@ -139,36 +136,39 @@ class AccountListReader:
                 conferences[text_of(record.sid)] = name
 
         with label_requests("sweep"):
-            of_calls = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
+            call_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
             for status in LIVE_CALL_STATUSES:
                 first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
-                await of_calls.read_list(first, partial(add_call, status))
-            of_conferences = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
+                await call_lists.read_list(first, partial(add_call, status))
+            conference_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
             for status in LIVE_CONFERENCE_STATUSES:
                 first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
-                await of_conferences.read_list(first, add_conference)
+                await conference_lists.read_list(first, add_conference)
         return AccountSnapshot(
             calls=frozenset(calls),
             answered=frozenset(answered),
             conferences=conferences,
             own_calls=own_calls,
-            has_all_calls=of_calls.is_complete,
-            has_all_conferences=of_conferences.is_complete,
-            call_pages=of_calls.pages,
-            conference_pages=of_conferences.pages,
+            has_all_calls=call_lists.is_complete,
+            has_all_conferences=conference_lists.is_complete,
+            call_pages=call_lists.pages,
+            conference_pages=conference_lists.pages,
         )
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
-        """Return a conference's participants, including those that are ringing; empty if it is over.
+        """Return the participants of a conference to recover, including those that are ringing; empty if it is over.
+
+        The caller labels the request.
 
         Args:
-            own_calls: Known calls that it may hold.
+            own_calls: Known calls of Conferral's numbers, by SID: Twilio's list of participants has no addresses. The
+                participants of other calls have none.
 
         Source: Twilio docs, Participants subresource.
         """
         inside = self._client.conferences(conference_sid).participants
         try:
-            with label_requests("sweep"), translate_errors():
+            with translate_errors():
                 participants = [parse_participant(record) for record in await inside.page_async(page_size=PAGE_SIZE)]
         except ProviderGoneError:
             return []
@@ -194,7 +194,7 @@ class _PagedRead:
     is_complete: bool = True
 
     async def read_list(self, first: Callable[[], Awaitable[Page]], add: Callable[[Any], None]) -> None:
-        """Read one list, page by page."""
+        """Read one list from its first page, up to the shared limit of pages; call `add` with each record."""
         request: Callable[[], Awaitable[Page | None]] = first
         while True:
             if self.pages >= self.pages_max:
@@ -212,7 +212,7 @@ class _PagedRead:
             await self.sleep(PAGE_PAUSE_S)
 
     async def _add_records(self, page: Page, add: Callable[[Any], None]) -> None:
-        """Take the records of a page. Unreadable ones are skipped, and the list then counts as incomplete."""
+        """Call `add` with a page's records. Unreadable ones are skipped, and the list then counts as incomplete."""
         records, failure = iter(page), None
         for number in range(1, RECORDS_MAX + 1):
             with catch_unexpected() as reading:
@@ -232,7 +232,10 @@ class _PagedRead:
             log_unexpected(ItemKind.SWEEP, self.metrics, failure.error, task="sweep")
 
     async def _with_retries(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
-        """Return one page, after backoff for 429 responses and retries of failures."""
+        """Return one page, after backoff for 429 responses and retries of failures; None ends the list.
+
+        An unexpected error of the library also ends the list, which then counts as incomplete.
+        """
         refusals = failures = 0
         while True:
             self.check()
@@ -260,5 +263,6 @@ class _PagedRead:
                 return page
 
     def _wait_s(self, times: int) -> float:
+        """Return how long to wait after a number of failures, seconds: random, and doubled with each failure."""
         doubled_s = REFUSED_WAIT_S * 2.0 ** (times - 1)
         return self.rng.uniform(doubled_s / 2, doubled_s)

@@ -99,17 +99,18 @@ def parse_address(text: str) -> Address:
     if _CLIENT.fullmatch(text):
         return Address(AddressKind.CLIENT, text)
     if sip := _SIP.fullmatch(text):
-        _check_sip(user=sip[1], port=sip[3])
+        _check_sip_parts(user=sip[1], port=sip[3])
         return Address(AddressKind.SIP, text)
     digits = text.removeprefix("+")
     if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
-        if _valid(text) is not None:  # some countries have complete numbers this short
+        if _parse_valid(text) is not None:  # some countries have complete numbers this short
             return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialed")
     raise AddressError(f"must be +, country code, and number, such as {EXAMPLE}, client:NAME, or sip:URI")
 
 
-def _check_sip(*, user: str, port: str | None) -> None:
+def _check_sip_parts(*, user: str, port: str | None) -> None:
+    """Raise AddressError for what the pattern can't check: escapes in the user part, and the size of the port."""
     if not _SIP_USER.fullmatch(unquote(user)):
         raise AddressError("the part before the @ of a sip: address has an escape that changes its meaning")
     if port is not None and int(port) > _PORT_MAX:
@@ -121,7 +122,7 @@ def is_caller_id(text: str) -> bool:
 
     Source: Twilio docs, Errors, 13214: networks reject calls that show an invalid number.
     """
-    return text not in _WITHHELD and _valid(text) is not None
+    return text not in _WITHHELD and _parse_valid(text) is not None
 
 
 def region_of(number: str) -> str:
@@ -130,7 +131,7 @@ def region_of(number: str) -> str:
     The plan decides, not the country code: +1 876 is Jamaica. Possible but unassigned numbers, such as those reserved
     for fiction, count as their area's.
     """
-    parsed = _parsed(number)
+    parsed = _parse_e164(number)
     return _region(parsed) if parsed is not None and _is_possible(parsed) else ""
 
 
@@ -139,7 +140,7 @@ def _is_possible(parsed: PhoneNumber) -> bool:
     return bool(phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE)
 
 
-def _parsed(number: str) -> PhoneNumber | None:
+def _parse_e164(number: str) -> PhoneNumber | None:
     """Return the parsed number, None if it is not in canonical E.164 form."""
     try:
         parsed = phonenumbers.parse(number, None)
@@ -150,17 +151,18 @@ def _parsed(number: str) -> PhoneNumber | None:
     return parsed if canonical else None
 
 
-def _valid(number: str) -> PhoneNumber | None:
+def _parse_valid(number: str) -> PhoneNumber | None:
     """Return the parsed number, None if its country's numbering plan does not contain it.
 
     A merely possible number is not enough. Networks connect a call as soon as the digits are complete, so a
     premium-rate number with one extra digit still reaches the premium-rate number.
     """
-    parsed = _parsed(number)
+    parsed = _parse_e164(number)
     return parsed if parsed is not None and phonenumbers.is_valid_number(parsed) else None
 
 
 def _region(parsed: PhoneNumber) -> str:
+    """Return the region of a number's numbering plan; of an unassigned number, its area's; empty if unknown."""
     region = phonenumbers.region_code_for_number(parsed)
     if region:
         return str(region)
@@ -233,15 +235,8 @@ class AllowList:
         else:
             self._check_sip(address.text)
 
-    def allows(self, address: Address) -> bool:
-        """Whether the address is allowed."""
-        try:
-            self.check(address)
-        except AddressError:
-            return False
-        return True
-
     def _check_sip(self, uri: str) -> None:
+        """Check the domain of a SIP address, and its user part if a gateway may dial it as a phone number."""
         sip = _SIP.fullmatch(uri)
         host = sip[2].lower() if sip is not None else ""
         if sip is None or not (
@@ -259,8 +254,9 @@ class AllowList:
         self._check_number(user)
 
     def _check_number(self, number: str) -> None:
-        parsed = _parsed(number)
-        is_valid = _valid(number) is not None
+        """Check a phone number's kind and region; the rules against costly and emergency numbers come first."""
+        parsed = _parse_e164(number)
+        is_valid = _parse_valid(number) is not None
         if parsed is None or not (is_valid or _is_possible(parsed)):
             raise AddressError("is not a complete phone number; short and emergency numbers are never dialed")
         forbidden = _FORBIDDEN_TYPES.get(phonenumbers.number_type(parsed))

@@ -7,6 +7,7 @@ may raise `MalformedCallbackError`, which names the field that is missing or mal
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events import (
@@ -46,12 +47,12 @@ from conferral.telephony.callback_fields import Fields as Fields
 from conferral.telephony.callback_fields import MalformedCallbackError as MalformedCallbackError
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
+    Announcement,
     CallbackUrlError,
     CallCallback,
     DialAction,
     Gate,
     is_id,
-    parse_announcement,
 )
 from conferral.telephony.unknown_parameters import summarize_unknown
 
@@ -62,11 +63,14 @@ _ANNOUNCE_URL_MAX = 2_000
 #: Percent-encoded JSON of 1 or 2 KiB. A longer one would bloat the stream, and a call without it only loses the
 #: caller's number. Source: Twilio docs, Call resource, `CallToken`.
 _CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
-#: Conference events that change a participant.
-#: Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (mute, hold, modify).
-_CHANGES = frozenset(
-    {"participant-hold", "participant-unhold", "participant-mute", "participant-unmute", "participant-modify"}
-)
+#: Conference events about a participant.
+#: Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (join, leave, mute, hold, modify).
+_OF_PARTICIPANT = frozenset(
+    {
+        "participant-join", "participant-leave", "participant-hold", "participant-unhold", "participant-mute",
+        "participant-unmute", "participant-modify",
+    }
+)  # fmt: skip
 #: Whether an announcement failed, by event. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`
 #: (announcement).
 _ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
@@ -213,7 +217,7 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     sequence = number(fields, "SequenceNumber")
     caller = caller_of(fields)
     # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
-    placed = is_outbound_leg(fields)
+    is_outbound = is_outbound_leg(fields)
     callee = callee_of(fields)
     return CallProgressed(
         session_id=callback.session_id,
@@ -225,17 +229,18 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
         call_sid=call_sid,
         status=status,
         sip_response_code=number(fields, "SipResponseCode") or 0,
-        address=callee if placed else caller,
-        customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_numbers=own_numbers),
+        address=callee if is_outbound else caller,
+        customer_address=_customer_address(callback.party, caller, callee, is_outbound, own_numbers),
         dial=callback.dial,
         agent_number=callback.agent_number,
     )
 
 
-def _customer_address(party: str, caller: str, callee: str, *, placed: bool, own_numbers: Collection[str]) -> str:
+def _customer_address(party: str, caller: str, callee: str, is_outbound: bool, own_numbers: Collection[str]) -> str:
+    """Return the customer's address if a party's call shows it: as its own end, or as the caller ID; else empty."""
     if party == CUSTOMER:
-        return callee if placed else caller
-    return caller if placed and caller not in own_numbers else ""
+        return callee if is_outbound else caller
+    return caller if is_outbound and caller not in own_numbers else ""
 
 
 def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
@@ -254,10 +259,10 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     """
     call_sid = call_sid_of(fields)
     call_status = word(fields, "CallStatus")
-    which = f":{action.agent_number}" if action.agent_number else ""
+    agent = f":{action.agent_number}" if action.agent_number else ""
     return DialEnded(
         session_id=action.session_id,
-        token=f"{DialEnded.name}:{action.dial.value}:{call_sid}:{action.attempt}:{call_status}{which}",
+        token=f"{DialEnded.name}:{action.dial.value}:{call_sid}:{action.attempt}:{call_status}{agent}",
         party=action.party,
         call_sid=call_sid,
         dial=action.dial.value,
@@ -299,11 +304,7 @@ def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDeci
 
 
 def participant_waits(fields: Fields, session_id: str, label: str) -> ParticipantJoined:
-    """Return the event for a request of wait audio, which shows that the call is in a conference that has not started.
-
-    Raises:
-        MalformedCallbackError: CallSid or ConferenceSid is missing or not a SID.
-    """
+    """Return the event for a request of wait audio: the call is in a conference that has not started."""
     conference_sid, call_sid = conference_sid_of(fields), call_sid_of(fields)
     return ParticipantJoined(
         session_id=session_id,
@@ -320,70 +321,61 @@ def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
     conference_sid = conference_sid_of(fields)
     kind = word(fields, "StatusCallbackEvent")
     sequence = number(fields, "SequenceNumber")
-    timestamp = fields.get("Timestamp", "")
-    occurred_at_ms = moment_ms(timestamp)
+    occurred_at_ms = moment_ms(fields.get("Timestamp", ""))
     call_sid = optional_word(fields, "CallSid", CALL_SID)
-    token = "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}"
-    other = summarize_unknown(fields, _KNOWN_FIELDS)
-    if kind == "participant-join":
-        return ParticipantJoined(
-            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
-            start_on_enter=flag(fields, "StartConferenceOnEnter", missing=True),
-        )  # fmt: skip
-    if kind == "participant-leave":
-        return ParticipantLeft(
-            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
-            call_status=optional_word(fields, "ParticipantCallStatus"),
-            left_reason=optional_word(fields, "ReasonParticipantLeft"),
-        )  # fmt: skip
+    common: dict[str, Any] = {
+        "session_id": session_id,
+        "token": "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}",
+        "source": conference_sid,
+        "sequence": sequence,
+        "occurred_at_ms": occurred_at_ms,
+        "conference_sid": conference_sid,
+        "other": summarize_unknown(fields, _KNOWN_FIELDS),
+    }
     if kind == "conference-start":
-        return ConferenceStarted(
-            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, other=other,
-        )  # fmt: skip
+        return ConferenceStarted(**common)
     if kind == "conference-end":
         return ConferenceEnded(
-            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, other=other,
+            **common,
             conference_reason=optional_word(fields, "ReasonConferenceEnded"),
             call_sid_ending=optional_word(fields, "CallSidEndingConference", CALL_SID),
-        )  # fmt: skip
-    if kind in _CHANGES:
-        return ParticipantChanged(
-            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
-            kind=kind,
-            held=flag(fields, "Hold", missing=kind == "participant-hold"),
-            muted=flag(fields, "Muted", missing=kind == "participant-mute"),
-            end_on_exit=flag(fields, "EndConferenceOnExit", missing=False),
-            coaches=optional_word(fields, "CallSidToCoach", CALL_SID) if flag(fields, "Coaching", missing=True) else "",
-        )  # fmt: skip
+        )
     if kind in _ANNOUNCEMENT_ENDS:
         return AnnouncementEnded(
-            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, other=other,
-            call_sid=call_sid, failed=_ANNOUNCEMENT_ENDS[kind], **_announced(fields),
+            **common,
+            call_sid=call_sid,
+            failed=_ANNOUNCEMENT_ENDS[kind],
+            **_announcement_source(fields),
             reason=text(fields, "ReasonAnnouncementFailed"),
-        )  # fmt: skip
-    return ConferenceEventIgnored(
-        session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-        conference_sid=conference_sid, other=other,
-        kind=kind, call_sid=call_sid,
-    )  # fmt: skip
+        )
+    if kind not in _OF_PARTICIPANT:
+        return ConferenceEventIgnored(**common, kind=kind, call_sid=call_sid)
+    common |= {"call_sid": call_sid_of(fields), "label": optional_word(fields, "ParticipantLabel")}
+    if kind == "participant-join":
+        return ParticipantJoined(**common, start_on_enter=flag(fields, "StartConferenceOnEnter", missing=True))
+    if kind == "participant-leave":
+        return ParticipantLeft(
+            **common,
+            call_status=optional_word(fields, "ParticipantCallStatus"),
+            left_reason=optional_word(fields, "ReasonParticipantLeft"),
+        )
+    return ParticipantChanged(
+        **common,
+        kind=kind,
+        held=flag(fields, "Hold", missing=kind == "participant-hold"),
+        muted=flag(fields, "Muted", missing=kind == "participant-mute"),
+        end_on_exit=flag(fields, "EndConferenceOnExit", missing=False),
+        coaches=optional_word(fields, "CallSidToCoach", CALL_SID) if flag(fields, "Coaching", missing=True) else "",
+    )
 
 
-def _announced(fields: Fields) -> dict[str, str]:
-    """Return what was played: the command whose text Conferral's document said, or the command's URL."""
+def _announcement_source(fields: Fields) -> dict[str, Any]:
+    """Return what was played: the id of the command whose text Conferral's document said, or the command's own URL."""
     url, query = fields.get("AnnounceUrl", "").partition("#")[0], ""
     if ANNOUNCEMENT_PATH in url:
         url, _, query = url.partition("?")
     try:
-        return {"command": parse_announcement(query).command_id} if query else {"url": url[:_ANNOUNCE_URL_MAX]}
+        return {"command": Announcement.parse(query).command_id} if query else {"url": url[:_ANNOUNCE_URL_MAX]}
     except CallbackUrlError:
         return {}
 
@@ -414,5 +406,6 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
 
 
 def _call_token(fields: Fields) -> str:
+    """Return Twilio's CallToken, which permits dialing with the caller's number; empty if missing or malformed."""
     value = fields.get("CallToken", "")
     return value if _CALL_TOKEN.fullmatch(value) else ""

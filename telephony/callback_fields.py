@@ -33,12 +33,9 @@ class MalformedCallbackError(ConferralError):
 
 
 def word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
-    """Return a value that fully matches: one of Twilio's words, known or new, or a SID by its pattern.
+    """Return one of Twilio's words, known or new, or a SID; raise MalformedCallbackError unless it fully matches.
 
     Twilio signs names and values without separators, so a forged value could include the next field.
-
-    Raises:
-        MalformedCallbackError: it is missing or malformed.
     """
     value = fields.get(name, "")
     if not pattern.fullmatch(value):
@@ -58,13 +55,13 @@ def text(fields: Fields, name: str) -> str:
 
 
 def flag(fields: Fields, name: str, *, missing: bool) -> bool:
-    """Whether a field is `true`; `missing` if it is absent."""
+    """Whether a field is `true`; if the field is absent, return `missing`."""
     value = fields.get(name)
     return value == "true" if value else missing
 
 
 def is_number(value: str) -> bool:
-    """Whether a text is a count."""
+    """Whether a text is a count: one to nine digits."""
     return _NUMBER.fullmatch(value) is not None
 
 
@@ -80,7 +77,7 @@ def number(fields: Fields, name: str) -> int | None:
 
 @lru_cache(maxsize=1024)  # whole seconds: under load, the same text repeats
 def moment_ms(timestamp: str) -> int:
-    """Return an RFC 2822 date as Unix milliseconds; 0 if invalid, because it is only shown."""
+    """Return an RFC 2822 date as Unix milliseconds; 0 if invalid: the time is only shown, so the event still counts."""
     try:
         when = parsedate_to_datetime(timestamp)
         return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * 1000

@@ -32,7 +32,7 @@ class ConferenceNames:
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Self:
-        """Return the names of a process."""
+        """Return the names of the installation that the settings describe; both auth tokens verify."""
         tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
         return cls(tokens, f"{settings.prefix} {settings.public_url}")
 
@@ -42,18 +42,19 @@ class ConferenceNames:
         Args:
             opener: SID of the call or id of the command that opens the session.
         """
-        which = hashlib.sha256(opener.encode()).hexdigest()[:8]
-        return f"{session_id}-{which}{self._digest(self._tokens[0], session_id, which)}"
+        opening = hashlib.sha256(opener.encode()).hexdigest()[:8]
+        return f"{session_id}-{opening}{self._digest(self._tokens[0], session_id, opening)}"
 
     def session_of(self, name: str) -> str:
         """Return the session id in a generated name; empty for any other name."""
         match = _NAME.fullmatch(name)
         if match is None:
             return ""
-        session_id, which, digest = match.groups()
-        ours = [hmac.compare_digest(digest, self._digest(token, session_id, which)) for token in self._tokens]
+        session_id, opening, digest = match.groups()
+        ours = [hmac.compare_digest(digest, self._digest(token, session_id, opening)) for token in self._tokens]
         return session_id if any(ours) else ""
 
-    def _digest(self, token: str, session_id: str, which: str) -> str:
-        text = f"conference\n{self._installation}\n{session_id}\n{which}"
+    def _digest(self, token: str, session_id: str, opening: str) -> str:
+        """Return a digest that only the auth token's owner can make, for a session and one opening of it."""
+        text = f"conference\n{self._installation}\n{session_id}\n{opening}"
         return hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()[:24]

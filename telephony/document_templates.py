@@ -22,11 +22,11 @@ class DocumentTemplates:
         self._kept: dict[Hashable, str] = {}
 
     def fill(self, kind: Hashable, names: Sequence[str], build: Callable[[Sequence[str]], str]) -> str:
-        """Return a document with these names.
+        """Return a document with these names, from a template if one was built before.
 
         Args:
             kind: Everything else that distinguishes the document.
-            names: Its names, at most 8. One that is not plain makes a document without a template.
+            names: The document's names, at most 8. If one needs escaping, no template is used.
             build: Builds the document with given names; it must only write them.
         """
         if not all(map(_PLAIN.fullmatch, names)):

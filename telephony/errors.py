@@ -9,7 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import orjson
-from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
+from twilio.base.exceptions import TwilioException
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
@@ -19,6 +19,8 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
 )
 
+#: Longer waits are implausible; truncated so that the number stays comparable.
+_RETRY_AFTER_DIGITS_MAX = 9
 #: The call is not in progress; usually it is over.
 NOT_IN_PROGRESS = 21220
 #: Codes that do not mean a plain refusal. Source: Twilio docs, "Error and Warning Dictionary".
@@ -34,7 +36,7 @@ _BY_CODE: dict[int, type[ProviderError]] = {
 
 
 def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> ProviderError:
-    """Return the error for a response other than 2xx.
+    """Return the error for a response other than 2xx; its class says what to do next.
 
     A 404 without Twilio's own code does not prove that a call is gone: a wrong base URL or a proxy also answers 404,
     and a hangup would then count as done.
@@ -59,31 +61,17 @@ def is_gone_error(http_status: int, code: int) -> bool:
     return isinstance(from_status(http_status, code), ProviderGoneError)
 
 
-def from_exception(exception: TwilioException) -> ProviderError:
-    """Return the error for an exception of the library.
-
-    An exception without a status is a response that the library could not parse, so the outcome is unknown.
-    """
-    if isinstance(exception, TwilioRestException | TwilioServiceException):
-        status, code = _number(exception.status), _number(exception.code)
-        # The library uses the status as code if there is none.
-        return from_status(status, code if code != status else 0)
-    return OutcomeUnknownError()
-
-
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Translate the library's exceptions.
 
     Raises:
-        ProviderError: the translated exception. A body of another shape than documented (a text instead of an object, a
-            missing list) is an `OutcomeUnknownError`.
+        OutcomeUnknownError: a body of another shape than documented (a text instead of an object, a missing list). Our
+            HTTP client has already raised the error of any response other than 2xx.
     """
     try:
         yield
-    except TwilioException as exception:
-        raise from_exception(exception) from None
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+    except (TwilioException, ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
         # The library assumes the shape of a body, and its own messages may quote the body.
         raise OutcomeUnknownError from None
 
@@ -91,7 +79,7 @@ def translate_errors() -> Iterator[None]:
 def code_of(body: bytes) -> int:
     """Return Twilio's error code in a body, 0 if there is none or the body is not JSON, for instance HTML."""
     content = parse_json_object(body)
-    return _number(content.get("code")) if content is not None else 0
+    return _code_number(content.get("code")) if content is not None else 0
 
 
 def parse_json_object(body: bytes) -> dict[str, object] | None:
@@ -119,11 +107,7 @@ def retry_after_s(header: str | None, now_ms: int) -> float:
         return 0.0
 
 
-#: Longer waits are implausible; truncated so that the number stays comparable.
-_RETRY_AFTER_DIGITS_MAX = 9
-
-
-def _number(value: object) -> int:
+def _code_number(value: object) -> int:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:

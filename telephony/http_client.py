@@ -173,7 +173,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         auth: tuple[str, str] | None = None,
         **_options: object,
     ) -> Response:
-        """Send one request, once.
+        """Send one request, without retries.
 
         The library's timeout and redirect options are ignored: the session has the timeouts, and redirects are never
         followed.
@@ -191,7 +191,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         async with self._slots:
             started_s = self._clock.monotonic_s()
             status, code, wait_s, request_id = 0, 0, 0.0, ""
-            is_inconclusive = False
+            is_inconclusive = False  # whether it says nothing about Twilio, so it does not count
             try:
                 answer = await self._send(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
@@ -240,6 +240,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         data: Mapping[str, object] | None,
         headers: dict[str, str],
     ) -> "HttpAnswer":
+        """Send one request and read the response; raise the error that says whether it may have reached Twilio."""
         try:
             async with self._open_session().request(
                 method.upper(),
@@ -249,7 +250,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 headers=headers,
                 allow_redirects=False,
             ) as response:
-                return HttpAnswer(response.status, response.headers, await _body(response))
+                return HttpAnswer(response.status, response.headers, await _read_body(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderUnreachableError from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -268,6 +269,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         return self._session
 
     def _record(self, method: str, status: int, code: int, request_id: str, duration_s: float) -> None:
+        """Count and log a request; status 0 means no response, and expected codes do not count as failures."""
         kind = _label.get()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
         expected_codes = _expected_codes.get()
@@ -302,7 +304,8 @@ class HttpAnswer:
     body: bytes
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Read a response's body; raise ClientPayloadError beyond `BODY_MAX_BYTES`, to protect memory."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

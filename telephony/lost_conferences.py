@@ -43,7 +43,7 @@ class LostConferences:
         """
         with label_requests("lost_session"):
             record = await if_found(send(self._client.conferences(conference_sid).fetch_async()))
-            return await self._live(record)
+            return await self._read(record)
 
     async def by_name(self, name: str) -> LostConference | None:
         """Return the newest live conference of a name; None if there is none.
@@ -54,9 +54,10 @@ class LostConferences:
             with translate_errors():
                 page = await self._client.conferences.page_async(friendly_name=name, page_size=CONFERENCES_MAX)
                 records = list(page)
-            return await self._live(next((one for one in records if one.status in LIVE_CONFERENCE_STATUSES), None))
+            return await self._read(next((one for one in records if one.status in LIVE_CONFERENCE_STATUSES), None))
 
-    async def _live(self, record: Any) -> LostConference | None:
+    async def _read(self, record: Any) -> LostConference | None:
+        """Read a conference's participants, and the addresses of their calls; None without a live conference."""
         if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
             return None
         found = await self._reader.participants_of(text_of(record.sid), {})

@@ -24,7 +24,7 @@ def make_probe(token: str, at_s: int) -> str:
 
 
 def is_probe(value: str, tokens: Sequence[str], now_s: float) -> bool:
-    """Whether a header's value was made recently with one of the tokens."""
+    """Whether a header's value was made by `make_probe` with one of the tokens, within `CLOCK_SKEW_MAX_S` of now."""
     text = value.partition(".")[0]
     if not (text.isascii() and text.isdigit() and len(text) <= 12) or abs(now_s - int(text)) > CLOCK_SKEW_MAX_S:
         return False

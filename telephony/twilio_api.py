@@ -64,10 +64,6 @@ class TwilioApi(TwilioQueries):
         Returns:
             The result of a read, the call that was placed or found, the recording that started, or whether the response
             shows a participant as requested; None for all other effects, which then have happened.
-
-        Raises:
-            ProviderError: the family says what to do next.
-            TypeError: the effect's kind is unknown, which is a bug.
         """
         method = self._METHODS.get(type(effect))
         if method is None:
@@ -78,9 +74,8 @@ class TwilioApi(TwilioQueries):
     # ---- one method per kind --------------------------------------------------------------------------------------
 
     async def _redirect(self, effect: RedirectCall) -> None:
-        """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
-        document = self._setup.twiml.join_redirected(effect)
-        await send(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
+        """Move a call into its session's conference. Source: Twilio docs, "Update a Call" (`Twiml`)."""
+        await self._update_call(effect.call_sid, twiml=self._setup.twiml.join_redirected(effect))
 
     async def _hang_up(self, effect: HangUpCall) -> None:
         """Hang up a call with `completed`; `canceled` would spare a call that was answered meanwhile.
@@ -90,11 +85,23 @@ class TwilioApi(TwilioQueries):
         await self._complete(effect.call_sid)
 
     async def _complete(self, call_sid: str) -> None:
-        with _ignore_ended():  # over already, as requested
+        """End a call; a call that is already over is as requested."""
+        with _ignore_ended():
             await send(self._client.calls(call_sid).update_async(status="completed"))
 
+    async def _update_call(self, call_sid: str, **new_twiml: str) -> None:
+        """Redirect a call, with the fallback URL for failures of the new TwiML; calls placed by REST have no other.
+
+        Source: Twilio docs, Call resource, "Update a Call" (`FallbackUrl`).
+        """
+        fallback = {"fallback_url": self._setup.urls.fallback(), "fallback_method": "POST"}
+        await send(self._client.calls(call_sid).update_async(**new_twiml, **fallback))
+
     async def _end_conference(self, effect: EndConference) -> None:
-        """Source: Twilio docs, Conference resource, "Update a Conference" (`Status`); Errors, 16001 and 16099."""
+        """End a conference, or the calls that wait in it if it has not started.
+
+        Source: Twilio docs, Conference resource, "Update a Conference" (`Status`); Errors, 16001 and 16099.
+        """
         try:
             with _ignore_ended(also=NOT_STARTED):
                 await send(self._client.conferences(effect.conference_sid).update_async(status="completed"))
@@ -108,56 +115,56 @@ class TwilioApi(TwilioQueries):
                     await self._complete(seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
-        """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
+        """Say a sentence on a call, and end it. Source: Twilio docs, "Update a Call" (`Twiml`)."""
         document = self._setup.twiml.say_and_hang_up_inline(effect.sentence)
         with _ignore_ended():  # over already, so no one would hear it
-            await send(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
+            await self._update_call(effect.call_sid, twiml=document)
 
     async def _create_participant(self, effect: CreateParticipant) -> PlacedCall:
-        """Source: Twilio docs, Participants subresource, "Create a Participant"."""
+        """Dial a party straight into the conference. Source: Twilio docs, "Create a Participant"."""
         setup = self._setup
         check_dial_allowed(effect, setup)
         inside = self._client.conferences(effect.conference).participants
-        made = await send(inside.create_async(**participant_parameters(effect, setup)))
-        return _placed_call(made.call_sid, made.queue_time)
+        created = await send(inside.create_async(**participant_parameters(effect, setup)))
+        return _placed_call(created.call_sid, created.queue_time)
 
     async def _create_call(self, effect: CreateCall) -> PlacedCall:
-        """Source: Twilio docs, Call resource, "Create a Call"."""
+        """Dial a party to the gate (call screening). Source: Twilio docs, Call resource, "Create a Call"."""
         setup = self._setup
         check_dial_allowed(effect, setup)
-        made = await send(self._client.calls.create_async(**call_parameters(effect, setup)))
-        return _placed_call(made.sid, made.queue_time)
+        created = await send(self._client.calls.create_async(**call_parameters(effect, setup)))
+        return _placed_call(created.sid, created.queue_time)
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
-        """Return Conferral's one call to this address since the dial was emitted; none if there are several."""
+        """Return Conferral's only call to the address since the dial; none if several could be that of the dial."""
         found = await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
         return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
 
     async def _update_participant(self, effect: UpdateParticipant) -> bool:
-        """Source: Twilio docs, Participants subresource, "Update a Participant"."""
+        """Hold, mute, or change a participant; return whether the response confirms it, see `shows_update`."""
         changes = update_parameters(effect, self._setup.urls)
         inside = self._client.conferences(effect.conference_sid).participants
         return shows_update(effect, await send(inside(effect.call_sid).update_async(**changes)))
 
     async def _play_announcement(self, effect: PlayAnnouncement) -> None:
-        """Source: Twilio docs, Conference resource and Participants subresource, `AnnounceUrl`."""
+        """Play an announcement to one participant or to all. Source: Twilio docs, Conference, `AnnounceUrl`."""
         announcement = announcement_parameters(effect, self._setup.urls)
         conference = self._client.conferences(effect.conference_sid)
         heard_by = conference.participants(effect.call_sid) if effect.call_sid else conference
         await send(heard_by.update_async(**announcement))
 
     async def _start_recording(self, effect: StartRecording) -> StartedRecording:
-        """Source: Twilio docs, Recordings resource, "Create a Recording"."""
+        """Start recording a call. Source: Twilio docs, Recordings resource, "Create a Recording"."""
         start = recording.start_parameters(effect, self._setup.urls)
         inside = self._client.calls(effect.call_sid).recordings
         try:
-            made = await send(inside.create_async(**start))
+            created = await send(inside.create_async(**start))
         except ProviderGoneError as error:
             raise recording.translate_start_error(error) from None
-        return recording.parse_started(made.sid)
+        return recording.parse_started(created.sid)
 
     async def _change_recording(self, effect: ChangeRecording) -> None:
-        """Source: Twilio docs, Recordings resource, "Update a Recording"."""
+        """Pause, resume, or stop a call's or conference's recording. Source: Twilio docs, "Update a Recording"."""
         client, sid = self._client, effect.recording_sid or recording.CURRENT
         owner = client.conferences(effect.conference_sid) if effect.conference_sid else client.calls(effect.call_sid)
         try:
@@ -167,18 +174,9 @@ class TwilioApi(TwilioQueries):
                 raise
 
     async def _redirect_to_url(self, effect: RedirectToUrl) -> None:
-        """Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
+        """Hand a call over to your app's TwiML. Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
         with _ignore_ended():  # over already, so there is nothing to redirect
-            await send(
-                self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST", **self._fallback())
-            )
-
-    def _fallback(self) -> dict[str, str]:
-        """Return the fallback URL for failures of the new TwiML; calls placed by REST have no other.
-
-        Source: Twilio docs, Call resource, "Update a Call" (`FallbackUrl`).
-        """
-        return {"fallback_url": self._setup.urls.fallback(), "fallback_method": "POST"}
+            await self._update_call(effect.call_sid, url=effect.url, method="POST")
 
     _METHODS: ClassVar[dict[type[Effect], Callable[..., Awaitable[_Result]]]] = {
         ReadCalls: TwilioQueries.read_calls,
@@ -199,7 +197,7 @@ class TwilioApi(TwilioQueries):
 
 @contextmanager
 def _ignore_ended(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
-    """Count requests as done whose call or conference is already over."""
+    """Treat requests as done if their call or conference is over; `also` are codes not counted as failures."""
     with suppress(ProviderGoneError), ignore_not_found(also=also):
         yield
 

@@ -54,13 +54,13 @@ class TwilioQueries:
         self._own_number = own_number
 
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
-        """Verify a redirect by its label and its call in every live conference of the session.
+        """Verify a redirect: look for its label and its call in every live conference of the session.
 
-        A leg redirected to wait does not start its conference. One that did, or that is in the conference that it is to
-        leave, is still where it was before.
+        A leg redirected to wait does not start its conference. A leg that started it, or that is in the conference that
+        the redirect takes it out of, has not been redirected yet.
         """
         with label_requests("verify"):
-            parent, conferences = await gather(self._call(effect.call_sid), self._conferences_after(effect))
+            call, conferences = await gather(self._read_call(effect.call_sid), self._conferences_after(effect))
         in_conference = any(
             (seen.call_sid == effect.call_sid or seen.label == effect.label)
             and not (effect.wait_audio and seen.start_on_enter)
@@ -68,7 +68,7 @@ class TwilioQueries:
             for conference_sid, inside in conferences
             for seen in inside
         )
-        return RedirectSeen(call_status=parent.status, in_conference=in_conference)
+        return RedirectSeen(call_status=call.status, in_conference=in_conference)
 
     async def find_dial(self, effect: CreateParticipant) -> str:
         """Verify a dial into the conference: return the SID of the call with its label, empty for none.
@@ -85,14 +85,14 @@ class TwilioQueries:
         Twilio's call list has no labels, so another app may have placed them.
 
         Args:
-            since_ms: When it was emitted, Unix milliseconds.
+            since_ms: When it could first have been sent, Unix milliseconds.
         """
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
         return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
 
     async def has_dialed_since(self, effect: CreateCall, since_ms: int) -> bool:
-        """Return whether the call list shows calls that a gated dial may have placed; it has no dial's id."""
+        """Return whether Twilio lists calls that a gated dial may have placed; the list does not name their dials."""
         with label_requests("verify"):
             return bool(await self.calls_placed_since(effect.to, effect.caller_id, since_ms))
 
@@ -124,26 +124,31 @@ class TwilioQueries:
         return [seen.call_sid for seen in inside] == [call_sid]
 
     async def read_calls(self, effect: ReadCalls) -> CallsRead:
-        """Source: Twilio docs, Participants subresource: lists no ended calls, so only missing ones are read singly."""
+        """Read a session's calls, and its conference if the effect asks for it.
+
+        Twilio lists only live participants, so calls that the list lacks are read singly, up to a limit.
+        Source: Twilio docs, Participants subresource.
+        """
         parent_call_sid = effect.parent_call_sid
         if effect.with_conference and effect.conference_sid and not parent_call_sid:
             # The search by name would be half of the requests of most reads. A second conference is rare: a live call
             # is missing then.
-            known = (effect.conference_sid, await self.participants_in(effect.conference_sid))
+            participants = await self.participants_in(effect.conference_sid)
+            known = (effect.conference_sid, participants)
             missing = _missing_calls(effect, known, [])
-            calls = await self._calls(missing[:CALLS_READ_MAX])
-            if known[1] and all(seen.status != CallStatus.IN_PROGRESS for seen in calls):
+            calls = await self._read_each(missing[:CALLS_READ_MAX])
+            if participants and all(seen.status != CallStatus.IN_PROGRESS for seen in calls):
                 return _calls_read(effect, known, calls, missing[CALLS_READ_MAX:])
             conferences = await self._conferences_of(effect, known)
         else:
             parents, children = await gather(
-                self._calls([parent_call_sid] if parent_call_sid else []), self._children_of(parent_call_sid)
+                self._read_each([parent_call_sid] if parent_call_sid else []), self._children_of(parent_call_sid)
             )
             conferences = await self._conferences_of(effect)
             calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
         conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
         missing = _missing_calls(effect, conference, calls)
-        calls += await self._calls(missing[:CALLS_READ_MAX])
+        calls += await self._read_each(missing[:CALLS_READ_MAX])
         return _calls_read(effect, conference, calls, missing[CALLS_READ_MAX:])
 
     # ---- parts of these --------------------------------------------------------------------------------------------
@@ -153,14 +158,14 @@ class TwilioQueries:
 
         Source: Twilio docs, Call resource, "Read multiple Call resources" (`To`, `From`).
         """
-        shown = caller_id or self._own_number
+        shown_number = caller_id or self._own_number
         earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
-        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
+        page = partial(self._client.calls.page_async, to=to, from_=shown_number, page_size=SEARCH_RESULTS_MAX)
         return [
             call for call in await list_page(page) if call.direction == "outbound-api" and _created_at(call) >= earliest
         ]
 
-    async def _call(self, call_sid: str) -> CallSeen:
+    async def _read_call(self, call_sid: str) -> CallSeen:
         """Return one call; `completed` if Twilio no longer knows it."""
         call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
         if call is None:
@@ -172,11 +177,11 @@ class TwilioQueries:
             to=text_of(call.to),
         )
 
-    async def _calls(self, call_sids: list[str]) -> list[CallSeen]:
+    async def _read_each(self, call_sids: list[str]) -> list[CallSeen]:
         """Return several calls in order, a few at a time: a session with many targets must not delay others."""
         seen: list[CallSeen] = []
         for first in range(0, len(call_sids), CONCURRENT_READS_MAX):
-            seen += await gather(*(self._call(sid) for sid in call_sids[first : first + CONCURRENT_READS_MAX]))
+            seen += await gather(*(self._read_call(sid) for sid in call_sids[first : first + CONCURRENT_READS_MAX]))
         return seen
 
     async def _children_of(self, call_sid: str) -> list[CallInstance]:
@@ -245,14 +250,16 @@ def _missing_calls(effect: ReadCalls, conference: _Conference, calls: list[CallS
 
 
 def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen], unread: list[str]) -> CallsRead:
+    """Return the event for what was read; `unread` are SIDs beyond the limit, which the next read fetches."""
+    conference_sid, participants = conference
     return CallsRead(
         session_id=effect.session_id,
         token=f"{effect.effect_id}:outcome",
         effect_id=effect.effect_id,
         read_version=effect.read_version,
         calls=tuple(calls),
-        conference_sid=conference[0],
-        participants=conference[1],
+        conference_sid=conference_sid,
+        participants=participants,
         unread=tuple(unread),
     )
 

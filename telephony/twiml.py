@@ -4,13 +4,15 @@ Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Clien
 `<Gather>`, `<Say>`, `<Play>`, `<Pause>`, `<Redirect>`, `<Hangup>`.
 """
 
+import re
 from collections.abc import Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
-from twilio.twiml.voice_response import Dial, VoiceResponse
+from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
+from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.effects import RedirectCall
+from conferral.statemachine.effects import RedirectCall, Sentence
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.telephony.addresses import Address, AddressKind, is_caller_id
 from conferral.telephony.callback_urls import (
@@ -18,12 +20,13 @@ from conferral.telephony.callback_urls import (
     CallCallback,
     DialAction,
     DialKind,
+    Gate,
     Wait,
     wait_audio_named,
 )
 from conferral.telephony.document_templates import DocumentTemplates
-from conferral.telephony.parameters.conference import conference_attributes
-from conferral.telephony.prompts import PromptBuilder
+from conferral.telephony.parameters.conference import CONFERENCE_EVENTS, SPEAKER_EVENT, conference_attributes
+from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 
 #: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
@@ -33,6 +36,16 @@ _ID_LENGTH_MAX, _CONFERENCE_LENGTH_MAX = 64, 128
 
 #: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
+
+#: Characters that are invalid in XML even if escaped: one of them in an operator's text would make the document
+#: unreadable. Source: W3C, XML 1.0, section 2.2.
+_INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: How long the gate waits for a key after its prompt, seconds: time to reach the keypad, and a short silence.
+_KEY_TIMEOUT_S = 3
+#: Length of a silence before Twilio requests the wait document again, seconds.
+_SILENCE_S = 10
+#: Length of a pause before a document is requested again because Redis did not answer, seconds.
+_RETRY_AFTER_S = 1
 
 
 class JoinOptions(TypedDict, total=False):
@@ -56,14 +69,157 @@ class JoinOptions(TypedDict, total=False):
     attributes: ConferenceAttributes
 
 
-class TwimlBuilder(PromptBuilder):
-    """Builds all TwiML documents: those that connect calls, and prompts."""
+class PromptBuilder:
+    """Builds documents that speak, play, ask for a key, or wait, with phrases in the configured language."""
 
     def __init__(
         self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
     ) -> None:
-        super().__init__(urls, language=language, voice=voice, with_speaker_events=with_speaker_events)
+        self._urls = urls
+        self._language = language
+        self._voice = voice
+        #: Events requested of every conference, however a leg joins it.
+        self.conference_events = (*CONFERENCE_EVENTS, SPEAKER_EVENT) if with_speaker_events else CONFERENCE_EVENTS
         self._templates = DocumentTemplates()
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> Self:
+        """Return the builder that the settings describe."""
+        return cls(
+            CallbackUrls(settings.public_url),
+            language=settings.language,
+            voice=settings.voice,
+            with_speaker_events=settings.speaker_events,
+        )
+
+    def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
+        """Play the briefing at the gate; only afterwards, a `<Redirect>` requests admission.
+
+        Args:
+            gate: The request that this answers; the `<Redirect>` makes the next one.
+            brief: The operator's text; empty for none.
+            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
+        """
+        response = VoiceResponse()
+        self._brief(response, brief, recall_reason)
+        response.redirect(self._urls.of(gate.after_brief()), method="POST")
+        return str(response)
+
+    def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
+        """Play the briefing at the gate and prompt for a key (DTMF), which voicemail does not press.
+
+        The key may be pressed at any time. Every key counts, including `#`; without a key, the action is requested as
+        well.
+
+        Args:
+            gate: The request that this answers; its `<Gather>` makes the next one.
+            brief: The operator's text; empty for none.
+            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
+        """
+        response = VoiceResponse()
+        gather = response.gather(
+            action=self._urls.of(gate.next_question()),
+            method="POST",
+            num_digits=1,
+            timeout=_KEY_TIMEOUT_S,
+            finish_on_key="",
+            action_on_empty_result=True,
+        )
+        self._brief(gather, brief, recall_reason)
+        self._say(gather, sentence_in(Phrase.PRESS_ONE, self._language))
+        return str(response)
+
+    def retry(self, next_request: DialAction | Gate) -> str:
+        """Pause, then request the same document again, by the URL fields that `next_request()` returned."""
+        response = VoiceResponse()
+        response.pause(length=_RETRY_AFTER_S)
+        response.redirect(self._urls.of(next_request), method="POST")
+        return str(response)
+
+    def wait(self, wait: Wait, *, audio_url: str | None) -> str:
+        """Play audio to a waiting or held party, for `waitUrl` and HoldUrl.
+
+        The audio plays once; then a `<Redirect>` requests the document again, because Twilio does not loop audio on
+        hold. So the party hears different audio as soon as it changes.
+
+        Args:
+            wait: The request that this answers, with the audio to play.
+            audio_url: URL of the audio; None for silence.
+
+        Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>`, and `<Redirect>` are allowed here.
+        """
+        response = VoiceResponse()
+        if audio_url is None:
+            response.pause(length=_SILENCE_S)
+        else:
+            response.play(audio_url)
+        response.redirect(self._urls.of(wait), method="POST")
+        return str(response)
+
+    def greeting(self, wait: Wait, text: str) -> str:
+        """Say the greeting to a party that joins a conference and waits; the wait audio follows.
+
+        Args:
+            wait: The request that this answers; its `<Redirect>` requests the wait audio.
+            text: The greeting; empty for none.
+
+        Source: Twilio docs, TwiML `<Conference>`, `waitUrl`.
+        """
+        response = VoiceResponse()
+        if text:
+            self._say(response, _INVALID_XML.sub(" ", text))
+        response.redirect(self._urls.of(wait.after_greeting()), method="POST")
+        return str(response)
+
+    def announcement(self, text: str) -> str:
+        """Say an announcement to a conference or to one participant.
+
+        Args:
+            text: The operator's text; if empty, one second of silence, because Twilio rejects an empty document.
+
+        Source: Twilio docs, Conference resource, `AnnounceUrl`: `<Play>`, `<Say>`, `<Pause>`, and `<Redirect>` only.
+        """
+        response = VoiceResponse()
+        if text:
+            self._say(response, _INVALID_XML.sub(" ", text))
+        else:
+            response.pause(length=1)
+        return str(response)
+
+    def redirect(self, url: str) -> str:
+        """Continue the call with your app's TwiML, requested by POST, as in a REST redirect."""
+        response = VoiceResponse()
+        response.redirect(url, method="POST")
+        return str(response)
+
+    def say_and_hang_up(self, phrase: Phrase) -> str:
+        """Say a phrase, then hang up."""
+        response = VoiceResponse()
+        self._say(response, sentence_in(phrase, self._language))
+        response.hangup()
+        return str(response)
+
+    def say_and_hang_up_inline(self, sentence: str) -> str:
+        """Say a `statemachine.effects.Sentence`, then hang up; short enough to be sent inline in a REST update."""
+        return self.say_and_hang_up(SENTENCE_PHRASES[Sentence(sentence)])
+
+    def hang_up(self) -> str:
+        """Return the document that only hangs up."""
+        return _HANG_UP
+
+    def _brief(self, verbs: VoiceResponse | Gather, brief: str, recall_reason: str) -> None:
+        """Say why a recalled agent is called, and the operator's briefing; each may be empty."""
+        if recall_reason:
+            self._say(verbs, sentence_in(recall_phrase(recall_reason), self._language))
+        if brief:
+            self._say(verbs, _INVALID_XML.sub(" ", brief))
+
+    def _say(self, verbs: VoiceResponse | Gather, text: str) -> None:
+        verbs.say(text, language=self._language, voice=self._voice)
+
+
+class TwimlBuilder(PromptBuilder):
+    """Builds those documents, and the ones that connect calls; all with callback URLs."""
 
     def bridge_to_agent(
         self,
@@ -74,7 +230,7 @@ class TwimlBuilder(PromptBuilder):
         own_number: str,
         ring_timeout_s: int,
         agent_number: int = 0,
-        own_number_from: int = 0,
+        own_number_from_agent: int = 0,
     ) -> str:
         """Connect an inbound caller to the agent with a plain `<Dial>`.
 
@@ -86,18 +242,22 @@ class TwimlBuilder(PromptBuilder):
             caller: The caller as Twilio names it; shown to the agent if it is a number.
             own_number: Shown otherwise, E.164.
             agent_number: Index of the agent, from 0: action and callbacks carry it.
-            own_number_from: Index of the first agent to whom only `own_number` is shown; 0 for none.
+            own_number_from_agent: Index of the first agent to whom only `own_number` is shown; 0 for none.
         """
         response = VoiceResponse()
         action = DialAction(
-            session_id, CUSTOMER, DialKind.BRIDGE, agent_number=agent_number, own_number_from=own_number_from
+            session_id,
+            CUSTOMER,
+            DialKind.BRIDGE,
+            agent_number=agent_number,
+            own_number_from_agent=own_number_from_agent,
         )
         dial = response.dial(
-            action=self._urls.dial_action(action),
+            action=self._urls.of(action),
             method="POST",
             answer_on_bridge=True,
             timeout=ring_timeout_s,
-            caller_id=caller if is_caller_id(caller) and not own_number_from else own_number,
+            caller_id=caller if is_caller_id(caller) and not own_number_from_agent else own_number,
         )
         self._add_callee(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number))
         return str(response)
@@ -126,7 +286,7 @@ class TwimlBuilder(PromptBuilder):
         self._brief(response, brief, "")
         action = DialAction(session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name)
         dial = response.dial(
-            action=self._urls.dial_action(action),
+            action=self._urls.of(action),
             method="POST",
             timeout=ring_timeout_s,
             caller_id=own_number,
@@ -164,41 +324,31 @@ class TwimlBuilder(PromptBuilder):
         def build(names: Sequence[str]) -> str:
             response = VoiceResponse()
             self._brief(response, brief, recall_reason)
-            self._join(response, party, *names, **options)
+            self._join(response, party, names, options)
             return str(response)
 
         if brief or recall_reason:
             return build(names)
         return self._templates.fill((party, len(names), *sorted(options.items())), names, build)
 
-    def _join(
-        self,
-        response: VoiceResponse,
-        party: str,
-        session_id: str,
-        label: str,
-        conference: str,
-        conference_name: str = "",
-        *,
-        attempt: int = 1,
-        start_on_enter: bool | None = None,
-        wait_audio: str = "",
-        default_music: bool = False,
-        with_greeting: bool = False,
-        opens_session: bool = False,
-        supervises: bool = False,
-        attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
-    ) -> None:
-        wait_attributes = {} if default_music else {"wait_url": ""}
+    def _join(self, response: VoiceResponse, party: str, names: Sequence[str], options: JoinOptions) -> None:
+        """Add the `<Dial>` into the conference; `names` are the texts that its template leaves open."""
+        session_id, label, conference, *other_name = names
+        attributes, wait_audio = options.get("attributes", DEFAULT_ATTRIBUTES), options.get("wait_audio", "")
+        supervises, starts = options.get("supervises", False), options.get("start_on_enter")
+        wait_attributes = {} if options.get("default_music") else {"wait_url": ""}
         if wait_audio:
-            wait = Wait(session_id, party, wait_audio_named(wait_audio), with_greeting, opens_session)
-            wait_attributes = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}
-        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt, conference_name=conference_name)
-        dial = response.dial(action=self._urls.dial_action(action), method="POST", **_time_limits(party, attributes))
+            greets, opens = options.get("with_greeting", False), options.get("opens_session", False)
+            wait = Wait(session_id, party, wait_audio_named(wait_audio), greets, opens)
+            wait_attributes = {"wait_url": self._urls.of(wait), "wait_method": "POST"}
+        action = DialAction(
+            session_id, party, DialKind.CONFERENCE, options.get("attempt", 1), conference_name="".join(other_name)
+        )
+        dial = response.dial(action=self._urls.of(action), method="POST", **_time_limits(party, attributes))
         dial.conference(
             conference,
             participant_label=label,
-            start_conference_on_enter=(not wait_audio if start_on_enter is None else start_on_enter) and not supervises,
+            start_conference_on_enter=(not wait_audio if starts is None else starts) and not supervises,
             end_conference_on_exit=False,
             **({"muted": True} if supervises else {}),
             **wait_attributes,
@@ -235,14 +385,12 @@ class TwimlBuilder(PromptBuilder):
             attributes=attributes,
         )
 
-    # ---- parts of documents ---------------------------------------------------------------------------------------
-
     def _add_callee(self, dial: Dial, address: Address, callback: CallCallback) -> None:
         """Add whom the `<Dial>` calls (`<Number>`, `<Client>`, or `<Sip>`), with the callbacks of that call."""
         _NOUNS[address.kind](
             dial,
             address.noun,
-            status_callback=self._urls.call(callback),
+            status_callback=self._urls.of(callback),
             status_callback_event=" ".join(CALL_EVENTS),
             status_callback_method="POST",
         )
@@ -257,3 +405,12 @@ def _time_limits(party: str, attributes: ConferenceAttributes) -> dict[str, Any]
 
 
 _NOUNS = {AddressKind.NUMBER: Dial.number, AddressKind.CLIENT: Dial.client, AddressKind.SIP: Dial.sip}
+
+
+def _hang_up() -> str:
+    response = VoiceResponse()
+    response.hangup()
+    return str(response)
+
+
+_HANG_UP = _hang_up()

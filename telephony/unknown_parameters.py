@@ -54,6 +54,7 @@ def without_urls(text: str) -> str:
 
 
 def _sanitize(text: str) -> str:
+    """Return a name or value without numbers, URLs, and unsafe characters, truncated; a SID as it is."""
     if _SID.fullmatch(text):
         return text
     # Truncate last: a number without its first digits could not be recognized.

@@ -10,7 +10,7 @@ from aiohttp import web
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.telephony import probe
-from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, parse_announcement
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, Announcement
 from conferral.webhooks.dependencies import Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import store_deadline, twiml_response
@@ -23,7 +23,7 @@ class AnnouncementRoutes(Routes):
 
     async def announcement(self, _form: Form, query: str) -> web.Response:
         """Return an `announce` command's message; 404 if it is no longer pending, 503 without Redis."""
-        announcement = parse_announcement(query)
+        announcement = Announcement.parse(query)
         try:
             async with store_deadline():
                 view = await self._ingest.read(announcement.session_id)
@@ -32,11 +32,11 @@ class AnnouncementRoutes(Routes):
             log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)
         commands = view.pending_commands if view else ()
-        sentence = next((one.say for one in commands if one.command_id == announcement.command_id), "")
-        if not sentence and announcement.session_id == probe.SESSION:
+        sentence = next((command.say for command in commands if command.command_id == announcement.command_id), "")
+        if sentence:
+            return twiml_response(self._documents.announcement(sentence))
+        if announcement.session_id == probe.SESSION:
             log.debug("probe_answered", url_path=ANNOUNCEMENT_PATH, status=404)
-            return web.Response(status=404)
-        if not sentence:
+        else:
             log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
-            return web.Response(status=404)
-        return twiml_response(self._documents.announcement(sentence))
+        return web.Response(status=404)

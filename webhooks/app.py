@@ -5,9 +5,9 @@ published. It is counted, and sometimes logged, without any request data.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from aiohttp import hdrs, web
@@ -15,7 +15,7 @@ from prometheus_client import Histogram
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.log_rate_limit import LogRateLimit
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.complete_post import CompletePost
@@ -34,22 +34,19 @@ from conferral.telephony.callback_urls import (
     WAIT_PATH,
     CallbackUrlError,
 )
-from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
-from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.announcement import AnnouncementRoutes
 from conferral.webhooks.audio_files import PATHS, AudioFile
 from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
-from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.errors import RejectedError, Rejection
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.health import HealthRoutes
-from conferral.webhooks.rescue import SPOKEN_PATHS, Action, NoRedisIngest, Rescue
+from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
 from conferral.webhooks.responses import twiml_response
 from conferral.webhooks.status_callbacks import CALLBACK_PATHS, STATUS_PATH, CallbackRoutes
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
@@ -91,20 +88,16 @@ def make_app(
         SettingsError: The directory, the agent, the allow-list, or the public URL is invalid.
     """
     app = web.Application()
-    authenticator = RequestAuthenticator(settings)
-    directory = directory or DirectoryFile(settings)
-    signed = signed_routes(settings, ingest, twilio, metrics, directory)
+    dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
+    signed = signed_routes(dependencies)
     health = HealthRoutes(ingest, metrics, schema or SchemaVersion())
-    documents = TwimlBuilder.of(settings)
-    without_store = signed_routes(settings, NoRedisIngest(), twilio, metrics, directory)
-    rescue = Rescue(settings, documents, CallRouting(settings, directory), metrics, without_store)
-    durations, rejections = _Durations(metrics.webhook_requests), _Rejections(metrics, clock)
-    shared = _Shared(authenticator, documents, rescue, durations, rejections, metrics, clock)
+    rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
+    shared = _Shared(dependencies, rescue, clock)
     direct: dict[str, DirectHandler] = {}
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may strip the public URL's path or keep it. Both are served; the signature covers the URL as Twilio
-    # requested it.
-    for prefix in dict.fromkeys(("", unquote(authenticator.prefix))):  # the router escapes paths by itself
+    # requested it. The router escapes paths by itself.
+    for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, action in signed.items():
             route = _SignedRoute(path, action, shared, prefix_was_kept=bool(prefix))
             app.router.add_route(hdrs.METH_ANY, prefix + path, route.handle)
@@ -119,13 +112,8 @@ def make_app(
     return app
 
 
-def signed_routes(
-    settings: ServiceSettings, ingest: Ingest, twilio: TwilioQueries, metrics: Metrics, directory: DirectoryFile
-) -> dict[str, Action]:
+def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     """Return the handlers of Twilio's requests by path, for requests that passed authentication."""
-    documents = TwimlBuilder.of(settings)
-    routing, conferences = CallRouting(settings, directory), ConferenceNames.of(settings)
-    dependencies = Dependencies(settings, documents, routing, ingest, twilio, conferences, metrics)
     gate = GateRoutes(dependencies)
     actions = DialActionRoutes(dependencies)
     client = ClientRoutes(dependencies)
@@ -147,44 +135,31 @@ def signed_routes(
     }
 
 
-class _Durations:
-    """Caches the histogram's children by route and status."""
-
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
-        self._children: dict[tuple[str, int], Histogram] = {}
-
-    def observe(self, route: str, status: int, duration_s: float) -> None:
-        child = self._children.get((route, status))
-        if child is None:
-            child = self._children[route, status] = self._histogram.labels(route, str(status))
-        child.observe(duration_s)
-
-
-class _Rejections:
-    """Counts rejected requests, and logs some."""
-
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
-        self._metrics = metrics
-        self._log_limit = LogRateLimit(clock)
-
-    def record(self, path: str, status: int, reason: Rejection) -> None:
-        self._metrics.webhook_rejections.labels(path, reason.value).inc()
-        if count := self._log_limit.count((path, reason), REJECTIONS_LOG_EVERY_S):
-            log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
-
-
-@dataclass(frozen=True, slots=True)
 class _Shared:
     """What all signed routes use."""
 
-    authenticator: RequestAuthenticator
-    documents: TwimlBuilder
-    rescue: Rescue
-    durations: _Durations
-    rejections: _Rejections
-    metrics: Metrics
-    clock: Clock
+    def __init__(self, dependencies: Dependencies, rescue: Rescue, clock: Clock) -> None:
+        self.authenticator = RequestAuthenticator(dependencies.settings)
+        self.documents = dependencies.documents
+        self.metrics = dependencies.metrics
+        self.rescue = rescue
+        self.clock = clock
+        self._log_limit = LogRateLimit(clock)
+        #: The histogram's children by route and status.
+        self._durations: dict[tuple[str, int], Histogram] = {}
+
+    def observe(self, route: str, status: int, duration_s: float) -> None:
+        """Record the duration of a request; the metric's series are kept, because finding one is slow."""
+        child = self._durations.get((route, status))
+        if child is None:
+            child = self._durations[route, status] = self.metrics.webhook_requests.labels(route, str(status))
+        child.observe(duration_s)
+
+    def record_rejection(self, path: str, status: int, reason: Rejection) -> None:
+        """Count a rejected request, and log some."""
+        self.metrics.webhook_rejections.labels(path, reason.value).inc()
+        if count := self._log_limit.count((path, reason), REJECTIONS_LOG_EVERY_S):
+            log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
 
 
 class _SignedRoute:
@@ -195,7 +170,7 @@ class _SignedRoute:
         self._action = action
         self._shared = shared
         is_voice = path.startswith("/voice/")
-        self._rules = Rules(prefix_was_kept, path in _GET_PATHS, is_voice=is_voice, is_new_call=path in SPOKEN_PATHS)
+        self._rules = Rules(prefix_was_kept, path in _GET_PATHS, is_voice=is_voice, is_new_call=path in VOICE_URL_PATHS)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a request."""
@@ -210,31 +185,33 @@ class _SignedRoute:
     async def _answer(
         self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
     ) -> web.Response:
+        """Authenticate and answer a request; convert expected errors into answers, and observe the duration."""
         shared, path = self._shared, self._path
         started_s = shared.clock.monotonic_s()
         try:
-            response = await self._contained(received, head, authenticate)
+            response = await self._run_contained(received, head, authenticate)
         except RejectedError as error:
             is_unsigned = error.reason is Rejection.UNSIGNED
             if is_unsigned and shared.authenticator.is_probe(head, shared.clock.wall_ms() / 1000):
                 log.debug("probe_answered", url_path=path, status=error.status)
                 response = web.Response(status=error.status)
+            elif error.reason is Rejection.REPEATED_FIELD:  # the request is signed
+                response = self._answer_malformed(error.reason)
             else:
-                is_signed = error.reason is Rejection.REPEATED_FIELD
-                response = self._refused(error.reason) if is_signed else self._rejected(error.status, error.reason)
+                response = self._reject(error.status, error.reason)
         except ReplayedCallError:
             log.warning("webhook_replayed", url_path=path)
             response = twiml_response(shared.documents.hang_up())
         except CallbackUrlError:
-            response = self._refused(Rejection.MALFORMED_URL)
+            response = self._answer_malformed(Rejection.MALFORMED_URL)
         except MalformedCallbackError:
-            response = self._refused(Rejection.MALFORMED_FIELD)
+            response = self._answer_malformed(Rejection.MALFORMED_FIELD)
         else:
             log.debug("webhook_accepted", url_path=path, status=response.status)
-        shared.durations.observe(path, response.status, shared.clock.monotonic_s() - started_s)
+        shared.observe(path, response.status, shared.clock.monotonic_s() - started_s)
         return response
 
-    async def _contained(
+    async def _run_contained(
         self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
     ) -> web.Response:
         """Contain an unexpected error in one answer: the caller gets another answer, and the process continues."""
@@ -246,15 +223,15 @@ class _SignedRoute:
             return web.Response(status=500)
         return await self._shared.rescue.answer(self._path, form, query, _EXPECTED_ERRORS)
 
-    def _refused(self, reason: Rejection) -> web.Response:
-        """Return the answer to a request from Twilio that can't be parsed."""
-        if self._path not in SPOKEN_PATHS:
-            return self._rejected(400, reason)
-        self._shared.rejections.record(self._path, 200, reason)
+    def _answer_malformed(self, reason: Rejection) -> web.Response:
+        """Return the answer to a signed request that can't be parsed: a spoken message on a voice URL, else 400."""
+        if self._path not in VOICE_URL_PATHS:
+            return self._reject(400, reason)
+        self._shared.record_rejection(self._path, 200, reason)
         return twiml_response(self._shared.documents.say_and_hang_up(Phrase.UNREACHABLE))
 
-    def _rejected(self, status: int, reason: Rejection) -> web.Response:
-        self._shared.rejections.record(self._path, status, reason)
+    def _reject(self, status: int, reason: Rejection) -> web.Response:
+        self._shared.record_rejection(self._path, status, reason)
         return _empty_response(self._path, status)
 
 

@@ -26,8 +26,8 @@ class AudioFile:
 
     async def send(self, request: web.Request) -> web.Response:
         """Return the file, or 304 if it has not changed."""
-        provided_tag = {tag.value for tag in request.if_none_match or ()}
-        response = web.Response(status=304) if self._tag in provided_tag else web.Response(body=self._body)
+        cached_tags = {tag.value for tag in request.if_none_match or ()}
+        response = web.Response(status=304) if self._tag in cached_tags else web.Response(body=self._body)
         response.etag = self._tag
         response.headers[hdrs.CACHE_CONTROL] = _CACHING
         if response.status == 200:

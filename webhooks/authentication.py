@@ -73,41 +73,37 @@ class RequestAuthenticator:
         self._account_sid = settings.account_sid
         self._large_bodies = LargeBodyLimiter()
 
-    @property
-    def prefix(self) -> str:
-        """The path of the public URL; the same routes are also served below it, in case a proxy keeps it."""
-        return self._signature_check.prefix
-
     def is_probe(self, head: Head, now_s: float) -> bool:
-        """Return whether an unsigned request is one by which `check` verifies that it is refused."""
-        mark = head.only(_PROBE_HEADER)
-        if mark is None or not head.target.endswith(probe.TARGET):
+        """Whether `conferral check` sent an unsigned request, to verify that it is refused; `now_s` is Unix time."""
+        proof = head.only(_PROBE_HEADER)
+        if proof is None or not head.target.endswith(probe.TARGET):
             return False
-        return probe.is_probe(mark, self._tokens, now_s)
+        return probe.is_probe(proof, self._tokens, now_s)
 
     async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
         """Return the fields of a request; raise RejectedError, with the status to answer, if it is not from Twilio."""
         if rules.may_get and head.method == "GET":
             self._check_signature(head, Form(), rules)
-            return self._checked(_query_form(head), rules)
+            return self._checked_form(_query_form(head), rules)
         _check_head(head, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
-        body = await _read(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
-        if request.content.at_eof() and _is_usual(body):
+        body = await _read_body(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
+        if request.content.at_eof() and _is_small(body):
             form = self._signed_form(head, body, rules)
         elif rules.is_voice:
             form = await self._large_form(request, head, body, rules)
         else:
-            raise _refusal(body)
-        return self._checked(form, rules)
+            raise _size_rejection(body)
+        return self._checked_form(form, rules)
 
     async def authenticate_complete(self, body: bytes, head: Head, rules: Rules) -> Form:
         """Authenticate a request whose body has arrived, of at most `BODY_BYTES_MAX`; raises as `authenticate`."""
         _check_head(head, BODY_BYTES_MAX)
-        if not _is_usual(body):
-            raise _refusal(body)
-        return self._checked(self._signed_form(head, body, rules), rules)
+        if not _is_small(body):
+            raise _size_rejection(body)
+        return self._checked_form(self._signed_form(head, body, rules), rules)
 
-    def _checked(self, form: Form, rules: Rules) -> Form:
+    def _checked_form(self, form: Form, rules: Rules) -> Form:
+        """Return a signed form; raise RejectedError if it is another account's, or a field we read is ambiguous."""
         # The signature proves the account, but not every kind of request names it. A subaccount signs with its own
         # token; another account under the same token is not served.
         # A browser may send a parameter of this name, too; both values are signed.
@@ -115,7 +111,7 @@ class RequestAuthenticator:
         if form.get("AccountSid") not in (self._account_sid, "", None) and self._account_sid not in accounts:
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
         if rules.is_voice:
-            _resolve_from(form)
+            _keep_one_from(form)
         if form.repeated and (rules.is_new_call or not rules.is_voice):
             read = VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ
             if any(name in read and len(set(values)) > 1 for name, values in form.repeated.items()):
@@ -123,14 +119,16 @@ class RequestAuthenticator:
         return form
 
     async def _large_form(self, request: web.Request, head: Head, body: bytearray, rules: Rules) -> Form:
+        """Read the rest of a voice request's large body, of which `body` is the beginning; return its signed fields."""
         async with self._large_bodies.slot():
-            await _read(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
+            await _read_body(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
             if len(body) > VOICE_BODY_BYTES_MAX:
                 raise RejectedError(413, Rejection.TOO_LARGE)
-            async with self._large_bodies.parse_lock():  # in a thread: it takes long enough to delay other callers
+            async with self._large_bodies.parse_lock:  # in a thread: it takes long enough to delay other callers
                 return await asyncio.to_thread(self._signed_form, head, body, rules)
 
     def _signed_form(self, head: Head, body: bytes | bytearray, rules: Rules) -> Form:
+        """Return the body's fields; raise RejectedError if the signature, which covers them, is wrong."""
         try:
             form = parse_form(body)
         except UnicodeDecodeError:  # a browser or a phone network may send such a name
@@ -142,32 +140,29 @@ class RequestAuthenticator:
 
     def _check_signature(self, head: Head, signed: Form, rules: Rules) -> None:
         if not self._signature_check.is_valid(
-            head.target, signed, _signature(head), prefix_was_kept=rules.prefix_was_kept
+            head.target, signed, _required_signature(head), prefix_was_kept=rules.prefix_was_kept
         ):
             raise RejectedError(403, Rejection.WRONG_SIGNATURE)
 
 
-def _is_usual(body: bytes | bytearray) -> bool:
+def _is_small(body: bytes | bytearray) -> bool:
     """Whether a body is small enough to be parsed at once."""
     return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
 
 
-def _refusal(body: bytes | bytearray) -> RejectedError:
+def _size_rejection(body: bytes | bytearray) -> RejectedError:
     """Return the answer to a callback that is too large to be Twilio's, and is not even parsed."""
     is_long = len(body) > BODY_BYTES_MAX
     return RejectedError(413, Rejection.TOO_LARGE) if is_long else RejectedError(403, Rejection.TOO_MANY_FIELDS)
 
 
-def _resolve_from(form: Form) -> None:
-    """Keep one `From`: browser apps may send parameters under Twilio's names.
-
-    Twilio also sends the caller as `Caller`.
-    """
+def _keep_one_from(form: Form) -> None:
+    """Resolve a repeated `From`, which a browser app may send: Twilio also sends the true one as `Caller`."""
     if form.repeated.pop("From", None) and form.get("Caller") and "Caller" not in form.repeated:
         form["From"] = form["Caller"]
 
 
-def _signature(head: Head) -> str:
+def _required_signature(head: Head) -> str:
     signature = head.only(_SIGNATURE_HEADER)
     if signature is None:
         raise RejectedError(403, Rejection.UNSIGNED)
@@ -175,14 +170,15 @@ def _signature(head: Head) -> str:
 
 
 def _query_form(head: Head) -> Form:
+    """Return the fields of a GET, which are in its query."""
     query = head.target.partition("?")[2].encode(errors="surrogateescape")
     return parse_form(query, errors="surrogateescape").readable()
 
 
-async def _read(
+async def _read_body(
     request: web.Request, body: bytearray, bytes_max: int, deadline: AbstractAsyncContextManager[object]
 ) -> bytearray:
-    """Read until the body is complete or exceeds `bytes_max`."""
+    """Read the request into `body` until it is complete or exceeds `bytes_max`; return `body`."""
     content = request.content
     try:
         if content.is_eof():  # already complete, as is usual: no deadline needed
@@ -199,9 +195,10 @@ async def _read(
 
 
 def _check_head(head: Head, bytes_max: int) -> None:
+    """Raise RejectedError if the head alone shows that a request is not from Twilio, or too large."""
     if head.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
-    _signature(head)
+    _required_signature(head)
     if int(head.headers.get("content-length", "0")) > bytes_max:  # the parser accepts only digits
         raise RejectedError(413, Rejection.TOO_LARGE)
     if "content-encoding" in head.headers:  # Twilio sends none, and a small body may decompress into a huge one

@@ -1,11 +1,13 @@
 """Dependencies of the webhook routes, created once per process."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.ingest.port import Ingest
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.call_routing import CallRouting
@@ -28,6 +30,19 @@ class Dependencies:
     conferences: ConferenceNames
     #: Counts answers without Redis.
     metrics: Metrics
+
+    @classmethod
+    def of(
+        cls,
+        settings: ServiceSettings,
+        ingest: Ingest,
+        twilio: TwilioQueries,
+        metrics: Metrics,
+        directory: DirectoryFile,
+    ) -> Self:
+        """Return the dependencies that follow from the settings; raise SettingsError if one of those is invalid."""
+        documents, routing = TwimlBuilder.of(settings), CallRouting(settings, directory)
+        return cls(settings, documents, routing, ingest, twilio, ConferenceNames.of(settings), metrics)
 
     def __repr__(self) -> str:
         """Hide the contents: they include addresses and secrets."""

@@ -20,7 +20,7 @@ from conferral.statemachine.states import CallStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.addresses import is_caller_id
 from conferral.telephony.callback_events import caller_of, dial_ended
-from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action
+from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.call_routing import NextAgent
 from conferral.webhooks.dependencies import Routes
@@ -35,7 +35,7 @@ from conferral.webhooks.dial_action_policy import (
 )
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import (
-    STORE_AGAIN_DEADLINE_S,
+    SHORT_STORE_DEADLINE_S,
     record_unstored,
     store_deadline,
     store_timeout,
@@ -65,22 +65,12 @@ class DialActionRoutes(Routes):
 
     async def dial_action(self, form: Form, query: str) -> web.Response:
         """Answer the action URL of a `<Dial>` that has ended."""
-        return await self.answer(form, parse_dial_action(query), DIAL_ACTION_PATH)
+        return await self.answer(form, DialAction.parse(query), DIAL_ACTION_PATH)
 
     async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
-        """Return the TwiML for the party."""
+        """Publish that a `<Dial>` has ended; return the TwiML that its party runs next. `route` is for metrics."""
         event = dial_ended(form, action)
         event = replace(event, failed_with_callers_number=_failed_with_callers_number(form, action, event))
-        outcome = DialOutcome(
-            party=action.party,
-            call_sid=event.call_sid,
-            dial=action.dial,
-            dial_call_status=event.dial_call_status,
-            call_status=event.call_status,
-            attempt=action.attempt,
-            request_number=action.request_number,
-            failed_with_callers_number=event.failed_with_callers_number,
-        )
         may_be_old = self._ingest.restarted_recently()
         view: SessionView | None = None
         to_publish = bool(event.dial_call_status) and may_be_old
@@ -95,10 +85,10 @@ class DialActionRoutes(Routes):
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             to_publish = False
-            next_agent, outcome = self._with_next_agent(form, action, outcome, None)
+            outcome, next_agent = self._outcome(form, action, event, None)
             chosen = decide_without_redis(outcome)
         else:
-            next_agent, outcome = self._with_next_agent(form, action, outcome, view)
+            outcome, next_agent = self._outcome(form, action, event, view)
             chosen = decide(outcome, view, may_be_old=may_be_old)
         if chosen is DialActionAnswer.READ_CHILD_CALL:
             child_status = await self._child_status(event.call_sid)
@@ -115,54 +105,50 @@ class DialActionRoutes(Routes):
             attempt=action.request_number,
         )
         if chosen is DialActionAnswer.DIAL_NEXT_AGENT and next_agent is not None:
-            return twiml_response(self._dial_agent(form, action, next_agent, own_from=action.own_number_from))
+            return twiml_response(
+                self._dial_agent(form, action, next_agent, own_number_from_agent=action.own_number_from_agent)
+            )
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
-            return twiml_response(self._dial_agent(form, action, agent, own_from=agent.number))
+            return twiml_response(self._dial_agent(form, action, agent, own_number_from_agent=agent.number))
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
     async def _publish(self, event: DialEnded, route: str) -> None:
-        """Publish an event whose answer does not depend on storing it."""
+        """Publish an event after its answer was chosen from a read; if Redis fails, only record that."""
         try:
-            async with store_timeout(STORE_AGAIN_DEADLINE_S):
+            async with store_timeout(SHORT_STORE_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
 
-    def _with_next_agent(
-        self, form: Form, action: DialAction, outcome: DialOutcome, view: SessionView | None
-    ) -> tuple[NextAgent | None, DialOutcome]:
-        """Return the next agent after one who was not reached, and the outcome updated with that."""
-        following = self._next_agent(form, action, outcome, view)
+    def _outcome(
+        self, form: Form, action: DialAction, event: DialEnded, view: SessionView | None
+    ) -> tuple[DialOutcome, NextAgent | None]:
+        """Return what to decide by; and the next agent to try if the customer's `<Dial>` to one was not answered."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
-        return following, replace(
-            outcome,
-            has_next_agent=following is not None,
-            failed_with_callers_number=outcome.failed_with_callers_number and has_phone,
-        )
-
-    def _next_agent(
-        self, form: Form, action: DialAction, outcome: DialOutcome, view: SessionView | None
-    ) -> NextAgent | None:
-        """Return the next agent once the customer's `<Dial>` to an agent has ended unanswered."""
+        may_redial = event.failed_with_callers_number and has_phone
+        outcome = DialOutcome(event, action.attempt, action.request_number, may_redial=may_redial)
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered:
-            return None
-        # A worker tries the agents in the session; before it has decided, those are the directory's.
-        return self._routing.next_agent(action.session_id, self._agents_to_try(form, action, view), action.agent_number)
+            return outcome, None
+        following = self._routing.next_agent(action.session_id, agents, number)
+        return replace(outcome, has_next_agent=following is not None), following
 
     def _agents_to_try(self, form: Form, action: DialAction, view: SessionView | None) -> tuple[str, ...]:
-        """Return the agents to try; a repeated attempt counts as another agent, even before a worker recorded it."""
-        agents, again = view.agents if view else self._routing.inbound(form).agents, action.own_number_from
-        is_noted = view is not None and view.agent_number >= again
-        return agents if is_noted or not again else (*agents[:again], *agents[again - 1 :])
+        """Return the addresses of the agents to try: the session's; the directory's if no worker has opened it yet.
+
+        An agent who was dialed again, with our own number, is in there twice, even before a worker has recorded it.
+        """
+        agents, redialed = view.agents if view else self._routing.inbound(form).agents, action.own_number_from_agent
+        is_recorded = view is not None and view.agent_number >= redialed
+        return agents if is_recorded or not redialed else (*agents[:redialed], *agents[redialed - 1 :])
 
     def _same_agent(self, form: Form, action: DialAction, view: SessionView | None) -> NextAgent | None:
-        """Return the agent of the ended `<Dial>` as the next one."""
+        """Return the agent of the ended `<Dial>` as the next agent, to be dialed again."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         agents = (*agents[: number + 1], *agents[number:])
         return self._routing.next_agent(action.session_id, agents, number)
 
-    def _dial_agent(self, form: Form, action: DialAction, agent: NextAgent, *, own_from: int) -> str:
+    def _dial_agent(self, form: Form, action: DialAction, agent: NextAgent, *, own_number_from_agent: int) -> str:
         return self._documents.bridge_to_agent(
             action.session_id,
             agent.address,
@@ -170,7 +156,7 @@ class DialActionRoutes(Routes):
             own_number=self._routing.inbound(form).called_number or self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
             agent_number=agent.number,
-            own_number_from=own_from,
+            own_number_from_agent=own_number_from_agent,
         )
 
     def _attributes(self, form: Form, view: SessionView | None) -> ConferenceAttributes:
@@ -178,17 +164,14 @@ class DialActionRoutes(Routes):
         return view.attributes if view else self._routing.inbound(form).attributes
 
     def _document(
-        self,
-        chosen: DialActionAnswer,
-        outcome: DialOutcome,
-        action: DialAction,
-        view: SessionView | None,
-        attributes: ConferenceAttributes,
-    ) -> str:
+        self, chosen: DialActionAnswer, outcome: DialOutcome, action: DialAction,
+        view: SessionView | None, attributes: ConferenceAttributes,
+    ) -> str:  # fmt: skip
+        """Return the chosen answer's TwiML, except for one that dials an agent."""
         if chosen in _PHRASES:
             return self._documents.say_and_hang_up(_PHRASES[chosen])
         if chosen is DialActionAnswer.WAIT:
-            return self._documents.retry_dial_action(action.next_request(outcome.dial_call_status))
+            return self._documents.retry(action.next_request(outcome.event.dial_call_status))
         if chosen is DialActionAnswer.CONTINUE:
             return self._documents.redirect(attributes.after_url)
         if chosen not in _JOINS | _WAITS:
@@ -212,6 +195,7 @@ class DialActionRoutes(Routes):
         )
 
     async def _child_status(self, parent_call_sid: str) -> str | None:
+        """Return the other side's status at Twilio; None if Twilio does not tell it in time."""
         # The caller waits for TwiML, so an unexpected answer from Twilio must not prevent one.
         with contain(ItemKind.WEBHOOK, self._metrics, call_sid=parent_call_sid):
             try:
@@ -223,13 +207,14 @@ class DialActionRoutes(Routes):
 
 
 def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded) -> bool:
-    """Whether the `<Dial>` to an agent failed at once while it presented the caller's number.
+    """Whether the customer's `<Dial>` to an agent, whichever is tried, failed while it presented the caller's number.
 
     A phone network may refuse that number, and Twilio then reports only `failed`. No phone has rung, so the dial may be
     repeated. Source: Twilio docs, Errors, 13214.
     """
-    is_agents = action.dial is DialKind.BRIDGE and action.party == CUSTOMER and not action.own_number_from
-    return is_agents and event.dial_call_status == CallStatus.FAILED and is_caller_id(caller_of(form))
+    is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
+    presents_callers_number = not action.own_number_from_agent and is_caller_id(caller_of(form))
+    return is_to_agent and presents_callers_number and event.dial_call_status == CallStatus.FAILED
 
 
 def _starts_alone(name: str, view: SessionView | None) -> bool:

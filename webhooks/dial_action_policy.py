@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.events import DialEnded
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State
+from conferral.statemachine.states import CallStatus, Opening, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
 
@@ -56,32 +57,20 @@ class DialActionAnswer(StrEnum):
 class DialOutcome:
     """What the action's request says."""
 
-    #: The party named in the URL.
-    party: str
-    call_sid: str
-    dial: DialKind
-    #: Twilio's DialCallStatus; empty if unknown.
-    dial_call_status: str
-    #: Status of the party's own call.
-    call_status: str
+    event: DialEnded
     #: The attempt of the `<Dial>`, from 1.
     attempt: int
     #: How often the action was requested, from 1.
     request_number: int
-    #: Whether the dial to the agent's phone failed while it presented the caller's number.
-    failed_with_callers_number: bool
+    #: Whether to dial the agent's phone again, since the dial failed while it presented the caller's number.
+    may_redial: bool = False
     #: Whether another agent can be tried.
     has_next_agent: bool = False
 
     @property
-    def party_is_gone(self) -> bool:
-        """Whether the party's own call is over: Twilio ignores the answer."""
-        return self.call_status in FINAL_CALL_STATUSES
-
-    @property
     def was_answered(self) -> bool:
         """Whether the other side may have answered, so that it may have been moved."""
-        return self.dial_call_status not in _UNANSWERED_ANSWERS
+        return self.event.dial_call_status not in _UNANSWERED_ANSWERS
 
 
 _UNANSWERED_ANSWERS = {
@@ -115,16 +104,17 @@ def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
     Names move to other calls in a transfer. So a name identifies a call only while the session knows no other call of
     that party. For a party dialed by REST, it does so only before any transfer was possible.
     """
+    named = outcome.event.party
     if view is None:
-        return outcome.party
-    if name := view.party_of(outcome.call_sid):
+        return named
+    if name := view.party_of(outcome.event.call_sid):
         return name
-    party = view.parties.get(outcome.party)
+    party = view.parties.get(named)
     if party is None:  # a recovered session may not know all of its parties yet
-        return outcome.party if outcome.party in (CUSTOMER, AGENT) else ""
+        return named if named in (CUSTOMER, AGENT) else ""
     if party.call_sid or (party.dial_id and view.state != State.BRIDGED):
         return ""
-    return outcome.party
+    return named
 
 
 def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) -> DialActionAnswer:
@@ -135,35 +125,37 @@ def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) 
         may_be_old: Redis restarted recently and may have lost the last second.
     """
     name = party_of(outcome, view)
-    if outcome.party_is_gone or not name:
+    if outcome.event.party_is_gone or not name:
         return DialActionAnswer.HANG_UP
     if view is None:
-        return _of_unknown_session(outcome, name)
+        return _decide_for_unknown_session(outcome, name)
     party = view.parties.get(name, PartyView())
     if view.state == State.ENDED:
         return decide_left_alone(outcome, view, view.attributes)  # final: no lost second can undo it
     if party.is_leaving:
         return DialActionAnswer.HANG_UP
-    if outcome.dial is DialKind.CONFERENCE:
-        return _after_conference(outcome, view, name)
+    if outcome.event.dial == DialKind.CONFERENCE:
+        return _decide_after_conference(outcome, view, name)
     if is_waiting(view, name) and party.wait_audio:
         return DialActionAnswer.WAIT_IN_CONFERENCE
     if view.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING) and not view.opening:
         # The intent to move was committed; a second that Redis lost can't undo it.
         return DialActionAnswer.JOIN
-    return DialActionAnswer.READ_CHILD_CALL if may_be_old and outcome.was_answered else _after_bridge(outcome, view)
+    if not outcome.was_answered:
+        return _decide_unanswered(outcome)
+    return DialActionAnswer.READ_CHILD_CALL if may_be_old else decide_left_alone(outcome, view, view.attributes)
 
 
 def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
     """Decide while Redis is unreachable."""
-    if outcome.party_is_gone:
+    if outcome.event.party_is_gone:
         return DialActionAnswer.HANG_UP
-    if outcome.dial is DialKind.BRIDGE and not outcome.was_answered:
-        return _unanswered(outcome)
+    if outcome.event.dial == DialKind.BRIDGE and not outcome.was_answered:
+        return _decide_unanswered(outcome)
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     # A party that left the conference has no child call to read; without other evidence, the conference is over.
-    return DialActionAnswer.READ_CHILD_CALL if outcome.dial is DialKind.BRIDGE else DialActionAnswer.HANG_UP
+    return DialActionAnswer.READ_CHILD_CALL if outcome.event.dial == DialKind.BRIDGE else DialActionAnswer.HANG_UP
 
 
 def decide_by_child(
@@ -189,21 +181,22 @@ def decide_left_alone(
         return DialActionAnswer.HANG_UP
     if view is not None and view.state == State.ENDED:
         return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
-    has_talked = outcome.dial is DialKind.CONFERENCE or outcome.dial_call_status in _ANSWERED_STATUSES
+    has_talked = outcome.event.dial == DialKind.CONFERENCE or outcome.event.dial_call_status in _ANSWERED_STATUSES
     return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
 
 
-def _of_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
-    if outcome.dial is DialKind.BRIDGE:
-        return DialActionAnswer.READ_CHILD_CALL if outcome.was_answered else _unanswered(outcome)
+def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
+    """Decide for the party of this name while Redis has no session: it may be new, or lost."""
+    if outcome.event.dial == DialKind.BRIDGE:
+        return DialActionAnswer.READ_CHILD_CALL if outcome.was_answered else _decide_unanswered(outcome)
     # A party that waits in a conference from the start may drop out before a worker has decided on its session.
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
-    may_go_back = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
-    return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if may_go_back else DialActionAnswer.HANG_UP
+    may_rejoin = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
+    return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if may_rejoin else DialActionAnswer.HANG_UP
 
 
-def _after_conference(outcome: DialOutcome, view: SessionView, name: str) -> DialActionAnswer:
+def _decide_after_conference(outcome: DialOutcome, view: SessionView, name: str) -> DialActionAnswer:
     """Decide for a leg that was in the conference, or was refused by it.
 
     A refusal is caused by a label in use (16025), the SID of an ended conference (13236), or wait music that could not
@@ -223,7 +216,7 @@ def _after_conference(outcome: DialOutcome, view: SessionView, name: str) -> Dia
 
 
 def is_waiting(view: SessionView, name: str) -> bool:
-    """Whether the party is the customer, waiting for the call to be taken."""
+    """Whether the party is the customer, who waits in a transfer for the target, or parked to be retrieved."""
     is_parked = view.state == State.CONFERENCED and view.phase == Phase.PARKED
     return name == CUSTOMER and (view.state == State.TRANSFERRING or is_parked)
 
@@ -235,14 +228,10 @@ def first_waiting_party(view: SessionView) -> str:
     return CUSTOMER if view.direction == INBOUND else AGENT
 
 
-def _after_bridge(outcome: DialOutcome, view: SessionView) -> DialActionAnswer:
-    return decide_left_alone(outcome, view, view.attributes) if outcome.was_answered else _unanswered(outcome)
-
-
-def _unanswered(outcome: DialOutcome) -> DialActionAnswer:
-    """Decide after the bridge's `<Dial>` was not answered."""
-    if outcome.failed_with_callers_number:
+def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
+    """Decide for the caller of a bridge's `<Dial>` that was not answered: dial again, or say why, and hang up."""
+    if outcome.may_redial:
         return DialActionAnswer.REDIAL_AGENT
-    if outcome.has_next_agent and outcome.dial_call_status in _NEXT_AGENT_AFTER:
+    if outcome.has_next_agent and outcome.event.dial_call_status in _NEXT_AGENT_AFTER:
         return DialActionAnswer.DIAL_NEXT_AGENT
-    return _UNANSWERED_ANSWERS[outcome.dial_call_status]
+    return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]

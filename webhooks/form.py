@@ -38,10 +38,11 @@ class Form(dict[str, str]):
 
 
 def _readable(text: str) -> str:
+    """Replace surrogate escapes, which stand for bytes that are not UTF-8, by U+FFFD."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _unescaped(pair: tuple[str, str, str], errors: str) -> tuple[str, str, str]:
+def _unescape(pair: tuple[str, str, str], errors: str) -> tuple[str, str, str]:
     name, equals, value = pair
     return unquote(name, errors=errors), equals, unquote(value, errors=errors)
 
@@ -66,8 +67,9 @@ def parse_form(body: bytes | bytearray, *, errors: str = "strict") -> Form:
     text = text.replace("%2B", "+").replace("%3A", ":").replace("%2C", ",")
     pairs = [part.partition("=") for part in text.split("&") if part]
     if "%" in text:
-        pairs = [_unescaped(pair, errors) if "%" in pair[0] or "%" in pair[2] else pair for pair in pairs]
-    # Comprehensions, and repeated names only where there are any: this takes two thirds of the time of one loop.
+        pairs = [_unescape(pair, errors) if "%" in pair[0] or "%" in pair[2] else pair for pair in pairs]
+    # Comprehensions, and repeated names only where there are any: this takes two thirds of the time of one loop. The
+    # order is reversed so that the first value of a name wins.
     form = Form()
     form.update({name: value for name, _, value in reversed(pairs)})
     if len(form) < len(pairs):

@@ -2,7 +2,7 @@
 
 A party may have to press 1, so that no voicemail takes the call.
 
-Redis decides two questions first: which call belongs to a dial, and which dial of a ring group wins. The decision is
+Redis decides before which call belongs to a dial, and afterwards which dial of a ring group wins. The decision is
 stored before the call hears it. Winning and joining happen in one request: a party in a ring group first hears the
 brief from a separate document and then requests the gate again, so that one who hangs up meanwhile has not won. If
 Redis is unreachable, the call waits and asks again. Then it is hung up with a message, since only Redis knows whether
@@ -20,7 +20,7 @@ from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.ingest.port import GateClaim
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
 from conferral.telephony.callback_events import call_sid_of, digits_of, gate_decided, gate_reached
-from conferral.telephony.callback_urls import GATE_PATH, Gate, parse_gate
+from conferral.telephony.callback_urls import GATE_PATH, Gate
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
@@ -43,10 +43,10 @@ class GateRoutes(Routes):
 
     async def gate(self, form: Form, query: str) -> web.Response:
         """Answer a call that we placed, once it is answered, and after each prompt for a key."""
-        return await self.answer(form, parse_gate(query), GATE_PATH)
+        return await self.answer(form, Gate.parse(query), GATE_PATH)
 
     async def answer(self, form: Form, gate: Gate, route: str) -> web.Response:
-        """Return the gate's TwiML."""
+        """Return the gate's TwiML; `route` is the path that Twilio requested, for metrics."""
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
         try:
             async with store_deadline(gate.request_number):
@@ -67,7 +67,7 @@ class GateRoutes(Routes):
         return twiml_response(document)
 
     async def _decide(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
-        """Return the answer as a word for the log and as TwiML; the decision is stored by then."""
+        """Decide about the call and publish the decision; return the answer as a word for the log, and as TwiML."""
         claim = await self._ingest.claim_gate(gate.session_id, gate.dial, call_sid_of(form))
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
@@ -75,10 +75,10 @@ class GateRoutes(Routes):
         decision = decide(view, gate.dial, question=gate.question, pressed=pressed)
         if decision is None:
             return "asked", self._documents.ask_for_key(gate, **_briefing(gate, view))
-        if decision is GateDecision.TOO_LATE and gate.request_number < _RETRIES_MAX and self._may_be_lost(view):
+        if decision is GateDecision.TOO_LATE and gate.request_number < _RETRIES_MAX and self._dial_may_be_lost(view):
             return self._retry_later(gate, pressed)
         briefing = _briefing(gate, view)
-        if decision is GateDecision.ACCEPTED and _is_in_ring_group(gate, view) and any(briefing.values()):
+        if decision is GateDecision.ACCEPTED and _dialed_party(gate, view).ring_group and any(briefing.values()):
             return "briefed", self._documents.gate_brief(gate, **briefing)
         if decision is GateDecision.ACCEPTED:
             decision, document = await self._admit(form, gate, view)
@@ -99,7 +99,7 @@ class GateRoutes(Routes):
         assert view is not None, "an unknown session admits no one"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:
-            return self._connect(gate, view)
+            return self._connect_to_customer(gate, view)
         name = view.dialed_by(gate.dial)
         party = view.parties[name]
         if party.ring_group:
@@ -124,7 +124,7 @@ class GateRoutes(Routes):
             recall_reason=briefing["recall_reason"],
         )
 
-    def _connect(self, gate: Gate, view: SessionView) -> tuple[GateDecision, str]:
+    def _connect_to_customer(self, gate: Gate, view: SessionView) -> tuple[GateDecision, str]:
         """Connect the agent of a `call` to the customer, after another check against the allow-list."""
         try:
             customer = parse_address(view.parties.get(CUSTOMER, PartyView()).address)
@@ -142,18 +142,17 @@ class GateRoutes(Routes):
         )
 
     def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
-        """Return TwiML that repeats the request in a moment."""
-        return "waited", self._documents.retry_gate(gate.next_request(pressed))
+        """Return TwiML that repeats the request in a moment, after a word for the log."""
+        return "waited", self._documents.retry(gate.next_request(pressed))
 
-    def _may_be_lost(self, view: SessionView | None) -> bool:
+    def _dial_may_be_lost(self, view: SessionView | None) -> bool:
         """Whether Redis may have lost the second in which the dial was committed; the worker will commit it again."""
         return self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
 
 
-def _is_in_ring_group(gate: Gate, view: SessionView | None) -> bool:
-    """Whether the dial belongs to a ring group, in which only one dial wins."""
-    party = view.parties.get(view.dialed_by(gate.dial)) if view else None
-    return party is not None and bool(party.ring_group)
+def _dialed_party(gate: Gate, view: SessionView | None) -> PartyView:
+    """Return the party that the dial brings in; an empty one if it is unknown."""
+    return (view.parties.get(view.dialed_by(gate.dial)) if view else None) or PartyView()
 
 
 def _briefing(gate: Gate, view: SessionView | None) -> dict[str, str]:
@@ -162,7 +161,5 @@ def _briefing(gate: Gate, view: SessionView | None) -> dict[str, str]:
     It is said once: before the first prompt for a key, or, without prompts, before the call joins. `Gate.question`
     above 1 means that a prompt has been played, `Gate.briefed` that a document without one has.
     """
-    party = view.parties.get(view.dialed_by(gate.dial)) if view else None
-    if party is None or gate.question > 1 or gate.briefed:
-        return {"brief": "", "recall_reason": ""}
+    party = PartyView() if gate.question > 1 or gate.briefed else _dialed_party(gate, view)
     return {"brief": party.brief, "recall_reason": party.recall_reason}

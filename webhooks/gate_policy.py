@@ -1,6 +1,6 @@
 """Gate policy: what an answered call hears, decided from the session and the pressed key. Pure.
 
-Redis then decides who may pass: one call per dial, and one dial per ring group.
+Redis decides before which call belongs to a dial, and afterwards which dial of a ring group wins.
 """
 
 from enum import StrEnum
@@ -11,8 +11,8 @@ from conferral.statemachine.states import Opening, PartyStatus, SessionMode, Sta
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 
-#: Number of gate requests: after the answer, and after each of the two prompts for a key.
-REQUESTS_MAX = 3
+#: Times that the gate decides, count: after the answer, and after each of the two prompts for a key.
+QUESTIONS_MAX = 3
 #: The key that accepts the call.
 _ACCEPT_DIGIT = "1"
 
@@ -31,7 +31,7 @@ class GateRoute(StrEnum):
 
 
 def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
-    """Return where a dial leads in the current state."""
+    """Return where to connect the party that answered this dial, in the session's current state."""
     name = view.dialed_by(dial_id) if view else ""
     if view is None or not name:
         return GateRoute.NOWHERE
@@ -59,17 +59,18 @@ def _joins_conference(view: SessionView, name: str) -> bool:
 
 
 def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
-    """Decide about the call, as far as the call and the session can; return None to prompt for a key.
+    """Decide by the session and the key alone; return None to prompt for a key.
 
     A party that was prompted and declined gets the same answer however often the request is repeated, whatever has
     happened to the session in between.
 
     Args:
         question: 1 after the answer, 2 and 3 after a prompt for a key.
+        pressed: The pressed key; empty without one.
     """
     if question > 1 and pressed not in ("", _ACCEPT_DIGIT):
         return GateDecision.REJECTED
-    if question >= REQUESTS_MAX and not pressed:
+    if question >= QUESTIONS_MAX and not pressed:
         return GateDecision.NO_CONFIRMATION
     if view is None or route_of(view, dial_id) is GateRoute.NOWHERE:
         return GateDecision.TAKEN if _was_answered_elsewhere(view, dial_id) else GateDecision.TOO_LATE

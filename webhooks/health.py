@@ -23,7 +23,7 @@ class HealthRoutes:
         self._metrics = metrics
         self._schema = schema
         # Anyone may poll as often as they like, so Redis and the metrics are read at most once a second.
-        self._redis_error = SharedResult(self._check)
+        self._redis_error = SharedResult(self._read_redis_error)
         self._exposition = SharedResult(self._render)
 
     async def alive(self, _request: web.Request) -> web.Response:
@@ -42,7 +42,8 @@ class HealthRoutes:
         """Return the metrics in Prometheus's format."""
         return web.Response(body=await self._exposition(), headers={"Content-Type": _EXPOSITION})
 
-    async def _check(self) -> str:
+    async def _read_redis_error(self) -> str:
+        """Return why callbacks can't be stored now; empty if they can."""
         try:
             async with store_timeout(_READY_DEADLINE_S):
                 return await self._ingest.redis_error()

@@ -25,7 +25,8 @@ class LargeBodyLimiter:
         self._slots = asyncio.Semaphore(BODIES_MAX)
         #: Deadlines of the bodies being read, and when each read started, seconds, oldest first.
         self._reads: dict[asyncio.Timeout, float] = {}
-        self._parse_lock = asyncio.Lock()
+        #: For parsing one body at a time, so that the event loop keeps half of a core.
+        self.parse_lock = asyncio.Lock()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -61,7 +62,3 @@ class LargeBodyLimiter:
                 yield
             finally:
                 self._reads.pop(deadline, None)
-
-    def parse_lock(self) -> asyncio.Lock:
-        """Return the lock for parsing one body at a time, so that the event loop keeps half of a core."""
-        return self._parse_lock

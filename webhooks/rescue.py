@@ -12,14 +12,11 @@ from aiohttp import web
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreUnaskedError
-from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_sid_of, is_outbound_leg
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
 from conferral.telephony.phrases import Phrase
-from conferral.telephony.twiml import TwimlBuilder
-from conferral.webhooks.call_routing import CallRouting
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import twiml_response
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
@@ -29,9 +26,10 @@ from conferral.webhooks.voice_client import CLIENT_PATH
 Action = Callable[[Form, str], Awaitable[web.Response]]
 
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
-SPOKEN_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
-#: All other paths only report something. Twilio repeats a request that gets a 500, or a sweep finds out.
-_RESCUED = SPOKEN_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
+VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
+#: Paths whose caller waits for TwiML. All others only report something: Twilio repeats a request that gets a 500, or a
+#: sweep finds out.
+_RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
 
 
@@ -52,33 +50,24 @@ class NoRedisIngest:
         return ""
 
 
-class Rescue:
+class Rescue(Routes):
     """Answers instead of a handler that has failed."""
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        documents: TwimlBuilder,
-        routing: CallRouting,
-        metrics: Metrics,
-        without_store: Mapping[str, Action],
-    ) -> None:
-        self._settings = settings
-        self._documents = documents
-        self._routing = routing
-        self._metrics = metrics
-        self._without_store = without_store
+    def __init__(self, dependencies: Dependencies, handlers_without_redis: Mapping[str, Action]) -> None:
+        super().__init__(dependencies)
+        #: The same handlers by path, but with a `NoRedisIngest`.
+        self._handlers_without_redis = handlers_without_redis
 
     async def answer(self, path: str, form: Form, query: str, passing: tuple[type[Exception], ...]) -> web.Response:
-        """Return TwiML that keeps the caller connected; 500 for a request that only reports something."""
+        """Return TwiML that keeps the caller connected; 500 if no caller waits. Raise errors of the types `passing`."""
         if path not in _RESCUED:
             return web.Response(status=500)
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
-            return await self._without_store[path](form, query)
+            return await self._handlers_without_redis[path](form, query)
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
             if path in _NEW_CALLS or (path == FALLBACK_PATH and not is_outbound_leg(form)):
                 return twiml_response(self._bridge_to_first_agent(form))
-        if path in SPOKEN_PATHS:
+        if path in VOICE_URL_PATHS:
             return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
         return web.Response(status=500)  # Twilio then requests the fallback URL
 

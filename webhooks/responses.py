@@ -18,8 +18,9 @@ log = structlog.get_logger()
 
 #: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
 STORE_DEADLINE_S = 2.2
-#: Timeout of a repeated request, seconds: three attempts, with the pauses between them, take about 6 s at most.
-STORE_AGAIN_DEADLINE_S = 1.0
+#: Timeout of a repeated request, or of a second access in one request, seconds: three attempts, with the pauses
+#: between them, take about 6 s at most.
+SHORT_STORE_DEADLINE_S = 1.0
 #: How often a session that is not decided yet is read again.
 _READS_MAX = 5
 
@@ -30,7 +31,7 @@ def twiml_response(document: str) -> web.Response:
 
 
 def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception) -> None:
-    """Count a request that could not reach Redis; log the outage only now and then, but each call that it hides."""
+    """Count an event that Redis did not store; log the outage only now and then, but each new call."""
     metrics.webhook_store_errors.labels(route).inc()
     if isinstance(event, CallReceived):
         log.warning("call_not_stored", url_path=route, session_id=event.session_id, reason=str(error))
@@ -49,7 +50,7 @@ async def store_timeout(timeout_s: float) -> AsyncIterator[None]:
 
 def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]:
     """Return the timeout for one request's reads and writes of Redis; `request_number` counts repetitions from 1."""
-    return store_timeout(STORE_DEADLINE_S if request_number == 1 else STORE_AGAIN_DEADLINE_S)
+    return store_timeout(STORE_DEADLINE_S if request_number == 1 else SHORT_STORE_DEADLINE_S)
 
 
 async def read_undecided(ingest: Ingest, session_id: str, every_s: float) -> SessionView | None:

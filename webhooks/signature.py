@@ -30,16 +30,12 @@ class SignatureCheck:
         """
         parsed = urlparse(public_url)
         # Twilio signs the URL with or without its port; like the library, accept both.
-        without, url_parts = str(remove_port(parsed)), str(add_port(parsed))
+        without_port, with_port = str(remove_port(parsed)), str(add_port(parsed))
+        #: The path of the public URL, such as `/conferral`; empty without one.
         self._prefix = parsed.path
-        bases = dict.fromkeys(self._without_prefix(base) for base in (public_url, without, url_parts))
+        bases = dict.fromkeys(base.removesuffix(parsed.path) for base in (public_url, without_port, with_port))
         self._bases = tuple(base.encode() for base in bases)
         self._signers = tuple(_Signer(token.encode()) for token in tokens)
-
-    @property
-    def prefix(self) -> str:
-        """The path of the public URL, such as `/conferral`; empty without one."""
-        return self._prefix
 
     def is_valid(self, target: str, form: Form, signature: str, *, prefix_was_kept: bool) -> bool:
         """Whether the signature is valid for one of the tokens.
@@ -61,9 +57,6 @@ class SignatureCheck:
             valid |= any(hmac.compare_digest(signer.sign(base + signed), given) for base in self._bases)
         return valid
 
-    def _without_prefix(self, url: str) -> str:
-        return url.removesuffix(self._prefix) if self._prefix else url
-
 
 class _Signer:
     """Signs bytes as the library's `RequestValidator.compute_signature` does.
@@ -83,6 +76,7 @@ class _Signer:
         self._outer = hashlib.sha1(bytes(byte ^ 0x5C for byte in padded), usedforsecurity=False)
 
     def sign(self, text: bytes) -> bytes:
+        """Return the text's HMAC-SHA1 in Base64."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(text)
         outer.update(inner.digest())

@@ -17,13 +17,7 @@ from conferral.telephony.callback_events import (
     parent_call_sid_of,
     recording_changed,
 )
-from conferral.telephony.callback_urls import (
-    CALL_PATH,
-    CONFERENCE_PATH,
-    RECORDING_PATH,
-    parse_call,
-    parse_session,
-)
+from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_session
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import record_unstored
@@ -81,6 +75,7 @@ class CallbackRoutes(Routes):
         return await self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
+        """Publish an event, and index the call (if any) under its session unless that was done; return the answer."""
         if self._ingest.restarted_recently():  # Redis may have lost the index
             self._indexed.clear()
         is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id

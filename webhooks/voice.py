@@ -13,9 +13,9 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import Opening, SessionMode, State, WaitAudio
 from conferral.storage.codecs.session_view import SessionView
-from conferral.telephony.addresses import Address, parse_address
+from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import error_url_of, is_outbound_leg
-from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind
+from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind, Gate
 from conferral.telephony.directory.model import InboundRoute
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.call_routing import call_received_event
@@ -56,11 +56,11 @@ class VoiceRoutes(Routes):
         return await self._receive(form, SessionMode.CONFERENCE, CONFERENCE_START_PATH)
 
     async def fallback(self, form: Form, _query: str) -> web.Response:
-        """Answer for another of our URLs that failed."""
+        """Answer in place of a URL of ours that failed; hang up a leg that we dialed; else bridge the caller."""
         error_url = error_url_of(form)
-        if action := self._urls.parse_dial_action_url(error_url):
+        if action := self._urls.parse(error_url, DialAction):
             return await self._actions.answer(form, action, FALLBACK_PATH)
-        if gate := self._urls.parse_gate_url(error_url):
+        if gate := self._urls.parse(error_url, Gate):
             return await self._gate.answer(form, gate, FALLBACK_PATH)
         if is_outbound_leg(form):
             return twiml_response(self._documents.hang_up())  # a party that we dialed, not a caller for the agent
@@ -69,9 +69,9 @@ class VoiceRoutes(Routes):
         return await self._fallback_document(form)
 
     async def _receive(self, form: Form, mode: SessionMode, route: str) -> web.Response:
+        """Open a new call's session and answer the call. The directory may set another mode for the called number."""
         inbound = self._routing.inbound(form)
-        agent = _first_agent(inbound)
-        if agent is None:
+        if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         mode = inbound.mode or mode
         event = call_received_event(form, inbound, mode)
@@ -83,13 +83,12 @@ class VoiceRoutes(Routes):
             mode = SessionMode.BRIDGE
         if mode is SessionMode.CONFERENCE:
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
-        return twiml_response(self._bridge(event, agent))
+        return twiml_response(self._bridge(event, inbound))
 
     async def _fallback_document(self, form: Form) -> web.Response:
-        """Bridge the caller, unless the session is known and has moved on."""
+        """Answer after a new call's URL failed: bridge the caller, unless the session is known and has moved on."""
         inbound = self._routing.inbound(form)
-        agent = _first_agent(inbound)
-        if agent is None:
+        if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         event = call_received_event(form, inbound, SessionMode.BRIDGE)
         view: SessionView | None = None
@@ -99,15 +98,15 @@ class VoiceRoutes(Routes):
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
         if view is None or view.state == State.BRIDGED:
-            return twiml_response(self._bridge(event, agent))
+            return twiml_response(self._bridge(event, inbound))
         if view.state == State.ENDED:
             # The TwiML that followed the session has failed, and it is not ours.
             return twiml_response(self._documents.hang_up())
         if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:
             # The caller did not get this TwiML.
             return twiml_response(self._wait_for_agent(event.session_id, view.attributes))
-        left = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
-        return await self._actions.answer(form, left, FALLBACK_PATH)
+        customer_left_conference = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
+        return await self._actions.answer(form, customer_left_conference, FALLBACK_PATH)
 
     async def _store_and_read(self, event: CallReceived) -> SessionView | None:
         """Return the session as opened by the first request of the call.
@@ -118,16 +117,18 @@ class VoiceRoutes(Routes):
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
         return view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
 
-    def _bridge(self, event: CallReceived, agent: Address) -> str:
+    def _bridge(self, event: CallReceived, inbound: InboundRoute) -> str:
+        """Return TwiML that dials the first agent, whom the directory has checked against the allow-list."""
         return self._documents.bridge_to_agent(
             event.session_id,
-            agent,
+            parse_address(inbound.agents[0]),
             caller=event.customer_address,
             own_number=event.called_number or self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
         )
 
     def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes) -> str:
+        """Return TwiML with which the caller waits in a new conference for an agent, whom a worker dials."""
         return self._documents.join_conference(
             session_id,
             CUSTOMER,
@@ -138,8 +139,3 @@ class VoiceRoutes(Routes):
             opens_session=True,
             attributes=attributes,
         )
-
-
-def _first_agent(inbound: InboundRoute) -> Address | None:
-    """Return the first agent to try; the directory has checked it against the allow-list."""
-    return parse_address(inbound.agents[0]) if inbound.agents else None

@@ -39,16 +39,10 @@ _CLAIM = "client"
 
 
 class _CallRefusedError(ConferralError):
-    """The call is not placed.
-
-    Attributes:
-        reason: The reason, for the log.
-        phrase: What the caller hears.
-    """
+    """The call is not placed; the message is for the log, and the caller hears `phrase`."""
 
     def __init__(self, reason: str, phrase: Phrase = Phrase.NOT_PLACED) -> None:
         super().__init__(reason)
-        self.reason = reason
         self.phrase = phrase
 
 
@@ -60,7 +54,7 @@ class ClientRoutes(Routes):
         return await self.answer(form, CLIENT_PATH)
 
     async def answer(self, form: Form, route: str) -> web.Response:
-        """Return the caller's TwiML."""
+        """Return the caller's TwiML; `route` is the path that Twilio requested, for metrics."""
         call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
         try:
             customer, session_id = self._callee(form), _session_id(form)
@@ -73,11 +67,12 @@ class ClientRoutes(Routes):
             )
             is_stored = await self._store(event, route)
         except _CallRefusedError as refusal:
-            log.warning("client_call_refused", call_sid=call_sid, reason=refusal.reason)
+            log.warning("client_call_refused", call_sid=call_sid, reason=str(refusal))
             return twiml_response(self._documents.say_and_hang_up(refusal.phrase))
         return twiml_response(self._join(event) if is_stored else self._bridge(call_sid, customer))
 
     def _callee(self, form: Form) -> Address:
+        """Return whom the browser calls; raise _CallRefusedError if that is not permitted."""
         if is_outbound_leg(form):
             raise _CallRefusedError("the call did not come in")
         try:
@@ -107,8 +102,8 @@ class ClientRoutes(Routes):
         return True
 
     async def _check_limit(self, event: ClientCallReceived) -> None:
-        most = self._settings.dials_per_identity
-        if most and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, most):
+        calls_max = self._settings.dials_per_identity
+        if calls_max and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, calls_max):
             raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
 
     async def _open(self, event: ClientCallReceived) -> None:
@@ -127,6 +122,7 @@ class ClientRoutes(Routes):
         return claim is GateClaim.OURS
 
     def _join(self, event: ClientCallReceived) -> str:
+        """Return TwiML with which the caller starts a conference; a worker dials the callee into it."""
         return self._documents.join_conference(
             event.session_id,
             AGENT,
@@ -139,6 +135,7 @@ class ClientRoutes(Routes):
         )
 
     def _bridge(self, call_sid: str, customer: Address) -> str:
+        """Return TwiML that dials the callee by an ordinary `<Dial>`, while Redis is away."""
         # No one can tell whether a session with the browser's id exists, so that id is not used.
         return self._documents.bridge_to_customer(
             call_sid, customer, own_number=self._settings.number, ring_timeout_s=self._settings.ring_timeout_s

@@ -24,7 +24,7 @@ from conferral.telephony.callback_events import (
     conference_sid_of,
     participant_waits,
 )
-from conferral.telephony.callback_urls import WAIT_PATH, Wait, parse_wait
+from conferral.telephony.callback_urls import WAIT_PATH, Wait
 from conferral.webhooks.audio_files import PATHS
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Dependencies, Routes
@@ -56,8 +56,8 @@ class WaitRoutes(Routes):
         self._greeting = settings.greeting or ""
 
     async def wait(self, form: Form, query: str) -> web.Response:
-        """Return what the party hears now."""
-        params = parse_wait(query)
+        """Return TwiML with what a waiting or held party hears next: the greeting, or audio for the current state."""
+        params = Wait.parse(query)
         view = await self._load_view(params.session_id, form, opens=params.opens_session)
         if view is not None and view.opening == Opening.ARRIVING:
             await self._report_arrival(params, view, form)
@@ -74,7 +74,7 @@ class WaitRoutes(Routes):
         return own_music or self._audio[audio]
 
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> SessionView | None:
-        """Return the session; None if Redis does not know it, or does not answer in time.
+        """Return the session; None, after its recovery was started, if Redis does not know it; None without Redis.
 
         Args:
             opens: Whether this is a caller who waits for the first agent.
@@ -94,9 +94,7 @@ class WaitRoutes(Routes):
         return view
 
     async def _report_arrival(self, params: Wait, view: SessionView, form: Form) -> None:
-        """Publish that the awaited party is in the conference: its callback may be late or lost, and no one is dialed
-        before.
-        """
+        """Publish that the party is in the conference: its callback may be lost, and no one is dialed before."""
         party = view.parties.get(params.party)
         if party is None or party.in_conference or party.is_gone or party.call_sid != call_sid_of(form):
             return

@@ -16,11 +16,11 @@ SHUTDOWN_S = 1.0
 def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]) -> web.Application:
     """Return the app with `/healthz` (never touches Redis), `/readyz` (lists problems), and `/metrics`."""
 
-    async def exposed() -> bytes:
+    async def render_metrics() -> bytes:
         return metrics.exposition()
 
     # Anyone who reaches the port may poll as often as they like, so concurrent requests share one result.
-    shared_problems, shared_metrics = SharedResult(problems), SharedResult(exposed)
+    shared_problems, shared_metrics = SharedResult(problems), SharedResult(render_metrics)
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok")

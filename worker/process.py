@@ -25,10 +25,10 @@ from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory.model import Directory, DirectoryFile, load_directory
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
+from conferral.worker.core import WorkerCore
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
 from conferral.worker.monitoring_server import serve_monitoring
-from conferral.worker.readiness import Readiness
 from conferral.worker.wiring import Connections, WorkerParts
 
 log = structlog.get_logger()
@@ -89,7 +89,7 @@ class Worker:
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
         self.executor: Executor | None = None
         self.assigner: PartitionAssigner | None = None
-        self.readiness: Readiness | None = None
+        self._find_problems: Callable[[], Awaitable[list[str]]] | None = None
         #: Why the worker has not started.
         self._start_problem = "redis: not reached yet"
 
@@ -136,30 +136,30 @@ class Worker:
             await connections.close()
 
     def _monitor(self, stop: asyncio.Event, port: int | None, host: str) -> dict[str, Awaitable[None]]:
-        """Start the monitoring server; a probe must find it while the worker waits for Redis. If it ends, stop."""
+        """Start the monitoring server, even before Redis answers; return its task by name. If it ends, set `stop`."""
         if port is None:
             return {}
-        serving = asyncio.create_task(serve_monitoring(stop, host, port, self.metrics, self._problems))
+        serving = asyncio.create_task(serve_monitoring(stop, host, port, self.metrics, self.problems))
         serving.add_done_callback(lambda _task: stop.set())
         return {"monitoring": serving}
 
-    async def _problems(self) -> list[str]:
-        return await self.readiness.problems() if self.readiness is not None else [self._start_problem]
+    async def problems(self) -> list[str]:
+        """Return what keeps the worker from doing its work, one line each; empty when it is ready."""
+        return await self._find_problems() if self._find_problems is not None else [self._start_problem]
 
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
-        parts = WorkerParts(
-            self._settings,
-            self._environment,
-            connections,
+        core = WorkerCore(
+            connections.client,
             keys,
-            name=self.name,
-            metrics=self.metrics,
-            directory=self._directory,
-            schema=self.schema,
-            store_clock=self._store_clock,
-            policy=self._current_policy,
+            self.name,
+            self._clock,
+            self._store_clock,
+            self.metrics,
+            self.schema,
+            self._environment.lease_ms,
         )
-        self.assigner, self.executor, self.readiness = parts.assigner, parts.executor, parts.readiness
+        parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self._current_policy)
+        self.assigner, self.executor, self._find_problems = parts.assigner, parts.executor, parts.find_problems
         return parts
 
     def _with_restarts(
@@ -172,7 +172,7 @@ class Worker:
         }
 
     async def _wait_for_config(self, client: Client, stop: asyncio.Event) -> Keys | None:
-        """Wait until Redis is reachable; return None if the stop came first."""
+        """Wait until Redis is reachable and has our configuration; return the keys, or None at a stop."""
         while not stop.is_set():
             try:
                 await config.check_eviction_policy(client)
@@ -184,6 +184,7 @@ class Worker:
         return None
 
     async def _ensure_config(self, client: Client) -> config.Config:
+        """Check the configuration in Redis, or write it if there is none; update the schema version in force."""
         settings = self._settings
         # If Redis was emptied, write the last known schema version: older processes may still be running.
         config_found = await config.ensure(
@@ -202,12 +203,12 @@ class Worker:
         return self._policy
 
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
-        """Wait for requests in flight, then release their leases, so other workers need not wait for them to expire."""
+        """Wait for requests in flight, then release leases and shares: others need not wait until they expire."""
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(parts.assigner.drain(is_drained, parts.executor))
-        (task,) = self._with_restarts(is_drained, {"request_shares": lambda: parts.shares.run(is_drained)}).values()
-        refreshing_shares = asyncio.ensure_future(task)
+        tasks = self._with_restarts(is_drained, {"request_shares": lambda: parts.shares.run(is_drained)})
+        refreshing_shares = asyncio.ensure_future(tasks["request_shares"])
         await parts.executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
@@ -224,10 +225,12 @@ class Worker:
         log.info("worker_stopped", holder=self.name)
 
     async def _stop_deadline_s(self, stop: asyncio.Event) -> float:
+        """Wait for the stop; return when the process must have stopped, monotonic seconds."""
         await stop.wait()
         return self._clock.monotonic_s() + STOP_S
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
+        """Repeat until the stop: check the configuration, register this process, and trim what has expired."""
         trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
@@ -248,6 +251,7 @@ class Worker:
             await pause(stop, CONFIG_CHECK_EVERY_S)
 
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
+        """Update the gauges of sessions and partitions until the stop; drop the lag of partitions no longer held."""
         labelled: set[int] = set()
         assigner = parts.assigner
         while not stop.is_set():

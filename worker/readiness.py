@@ -2,36 +2,26 @@
 
 from collections.abc import Collection, Mapping
 
-from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.runtime.metrics import Metrics
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.keys import Keys
+from conferral.storage.connection.client import store_errors
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LeaseMonitor
-from conferral.storage.schema import SchemaVersion
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
+from conferral.worker.core import WorkerCore
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit
 
 
 class PartitionCoverage:
     """Tracks unassigned partitions. Every worker checks for itself, including one that holds none."""
 
-    def __init__(
-        self, client: Client, keys: Keys, clock: Clock, store_clock: StoreClock, metrics: Metrics, lease_ms: int
-    ) -> None:
-        self._client = client
-        self._keys = keys
-        self._clock = clock
-        self._store_clock = store_clock
-        self._gauge = metrics.partitions_unassigned
-        self._lease_ms = lease_ms
-        self._monitors = {number: LeaseMonitor(lease_ms) for number in range(keys.partitions)}
+    def __init__(self, core: WorkerCore) -> None:
+        self._core = core
+        self._monitors = {number: LeaseMonitor(core.lease_ms) for number in range(core.keys.partitions)}
         #: When each unassigned partition lost its holder, monotonic seconds.
         self._unassigned_since_s: dict[int, float] = {}
 
     async def refresh(self, held: Collection[int] = ()) -> None:
-        """Read the leases of other workers and update the gauge; a lease that can't be read stays as last read.
+        """Read other workers' leases and update the gauge of unassigned partitions; keep what can't be read as it was.
 
         Args:
             held: The partitions that this worker holds.
@@ -39,8 +29,9 @@ class PartitionCoverage:
         numbers = [number for number in self._monitors if number not in held]
         for number in held:
             self._unassigned_since_s.pop(number, None)
-        infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
-        now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
+        core = self._core
+        infos = await leases.read_leases(core.client, [core.keys.lease(number) for number in numbers])
+        now_s, store_now_ms = core.clock.monotonic_s(), core.store_clock.store_now_ms()
         for number, info in zip(numbers, infos, strict=True):
             monitor = self._monitors[number]
             if isinstance(info, StoreUnreachableError):
@@ -51,53 +42,37 @@ class PartitionCoverage:
                 self._unassigned_since_s.setdefault(number, now_s)
             else:
                 self._unassigned_since_s.pop(number, None)
-        self._gauge.set(len(self._unassigned_since_s))
+        core.metrics.partitions_unassigned.set(len(self._unassigned_since_s))
 
     @property
     def unassigned(self) -> list[int]:
         """Partitions that have had no holder for longer than a lease; another worker should have them by then."""
-        now_s, lease_s = self._clock.monotonic_s(), self._lease_ms / 1000
+        now_s, lease_s = self._core.clock.monotonic_s(), self._core.lease_ms / 1000
         return sorted(number for number, since_s in self._unassigned_since_s.items() if now_s - since_s > lease_s)
 
 
-class Readiness:
-    """Checks whether the worker can do its work."""
-
-    def __init__(
-        self,
-        client: Client,
-        keys: Keys,
-        consumers: Mapping[int, PartitionConsumer],
-        coverage: PartitionCoverage,
-        adaptive_limit: AdaptiveLimit,
-        schema: SchemaVersion,
-        clock: Clock,
-    ) -> None:
-        self._client = client
-        self._keys = keys
-        self._consumers = consumers
-        self._coverage = coverage
-        self._adaptive_limit = adaptive_limit
-        self._schema = schema
-        self._clock = clock
-
-    async def problems(self) -> list[str]:
-        """Return the current problems, one line each; empty when the worker is ready."""
-        try:
-            with store_errors():
-                # Probe with a write: a server that answers PING may still refuse writes.
-                await self._client.set(self._keys.probe, self._clock.wall_ms())
-        except StoreError as error:
-            return [f"redis: {error.state}", *self._twilio_problems()]
-        overdue = sorted(
-            number for number, consumer in self._consumers.items() if not consumer.lease.is_valid(self._clock)
-        )
-        return [
-            *([self._schema.problem] if self._schema.problem else []),
-            *([f"leases not renewed in time: {overdue}"] if overdue else []),
-            *([f"partitions unassigned: {self._coverage.unassigned}"] if self._coverage.unassigned else []),
-            *self._twilio_problems(),
-        ]
-
-    def _twilio_problems(self) -> list[str]:
-        return [self._adaptive_limit.problem] if self._adaptive_limit.problem else []
+async def find_problems(
+    core: WorkerCore,
+    consumers: Mapping[int, PartitionConsumer],
+    coverage: PartitionCoverage,
+    adaptive_limit: AdaptiveLimit,
+) -> list[str]:
+    """Return what keeps the worker from doing its work, one line each; empty when it is ready."""
+    problems = []
+    try:
+        with store_errors():
+            # Probe with a write: a server that answers PING may still refuse writes.
+            await core.client.set(core.keys.probe, core.clock.wall_ms())
+    except StoreError as error:
+        problems.append(f"redis: {error.state}")
+    else:
+        if core.schema.problem:
+            problems.append(core.schema.problem)
+        overdue = sorted(number for number, held in consumers.items() if not held.lease.is_valid(core.clock))
+        if overdue:
+            problems.append(f"leases not renewed in time: {overdue}")
+        if unassigned := coverage.unassigned:
+            problems.append(f"partitions unassigned: {unassigned}")
+    if adaptive_limit.problem:
+        problems.append(adaptive_limit.problem)
+    return problems

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Dial
@@ -13,11 +13,9 @@ from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.connection.node_limits import node_of
 from conferral.storage.connection.pipelining_client import over_one_connection
-from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
@@ -30,14 +28,16 @@ from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.core import WorkerCore
 from conferral.worker.environment import Environment
 from conferral.worker.executor.dial_rate import DialRateLimiter
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_shares import RequestShares
-from conferral.worker.readiness import PartitionCoverage, Readiness
+from conferral.worker.readiness import PartitionCoverage, find_problems
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
+from conferral.worker.router.routing_queue import CommandRules
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
@@ -54,7 +54,7 @@ class Connections:
     reserved: Client
     #: A single connection, which the leases name, so that others can tell when this worker was killed; None on a
     #: cluster, whose leases are on several servers.
-    own: Client | None
+    named: Client | None
     #: For the partitions' streams, and the commands'.
     reads: BlockingReads
     http: PooledHttpClient
@@ -82,7 +82,7 @@ class Connections:
     async def close(self) -> None:
         """Close all, even if one of them fails."""
         async with AsyncExitStack() as closing:
-            for client in (self.client, self.blocking, self.reserved, self.own):
+            for client in (self.client, self.blocking, self.reserved, self.named):
                 if client is not None:
                     closing.push_async_callback(client.aclose)
             closing.push_async_callback(self.http.close)
@@ -90,70 +90,66 @@ class Connections:
 
 
 class WorkerParts:
-    """The components of one worker."""
+    """The components of one worker, connected to each other."""
 
     def __init__(
         self,
         settings: ServiceSettings,
         environment: Environment,
         connections: Connections,
-        keys: Keys,
-        *,
-        name: str,
-        metrics: Metrics,
+        core: WorkerCore,
         directory: DirectoryFile,
-        schema: SchemaVersion,
-        store_clock: StoreClock,
         policy: Callable[[], Policy],
     ) -> None:
-        self._settings, self._environment, self._name, self._metrics = settings, environment, name, metrics
-        self._keys, self._schema, self._store_clock = keys, schema, store_clock
-        clock, client, reserved = environment.clock, connections.client, connections.reserved
+        self._settings, self._environment, self._core, self._directory = settings, environment, core, directory
+        client, keys, clock = core.client, core.keys, core.clock
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
         self.partition_store = PartitionStore(client, connections.reads, keys, outcomes_kept=settings.outcomes_kept)
-        self.assigner = PartitionAssigner(
-            reserved, keys, name, clock, store_clock, metrics, schema, environment.lease_ms, connections.own
+        reserved_core = replace(core, client=connections.reserved)
+        self.assigner = PartitionAssigner(reserved_core, connections.named)
+        self.shares = RequestShares(
+            reserved_core,
+            ExecutorPolicy().budget,
+            limiter=lambda: self.executor.limiter,
+            dead_workers=lambda: self.assigner.membership.dead,
         )
-        self.shares = self._make_shares(reserved)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(client, twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         connections.http.observe(self.executor.adaptive_limit.observe)
-        self.coverage = PartitionCoverage(client, keys, clock, store_clock, metrics, environment.lease_ms)
-        self.readiness = Readiness(
-            client, keys, self.assigner.consumers, self.coverage, self.executor.adaptive_limit, schema, clock
+        self.coverage = PartitionCoverage(core)
+        self.find_problems = partial(
+            find_problems, core, self.assigner.consumers, self.coverage, self.executor.adaptive_limit
         )
-        self._directory = directory
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
-        lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=metrics)
+        lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
         self.session_recovery = SessionRecovery(
+            core,
             finder=LostConferences(rest, lists, self._own_numbers),
             store=SweepStore(client, keys),
             session_of=names.session_of,
-            clock=clock,
-            metrics=metrics,
         )
-        self.sweeper = self._make_sweeper(client, lists)
-        self.router = CommandRouter(
-            client,
-            connections.reads,
-            keys,
-            name,
-            clock,
-            metrics,
-            schema=schema,
-            is_dead=self.assigner.membership.is_dead,
+        is_dead = self.assigner.membership.is_dead
+        self.sweeper = Sweeper(
+            core,
+            account_lists=lists,
+            names=names,
+            times=SweepTimes.for_interval(settings.sweep_interval_s),
+            is_dead=is_dead,
+        )
+        rules = CommandRules(
             allowed=allowed,
             names=lambda: directory.current.destinations,
             conference_names=names,
             caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
         )
+        self.router = CommandRouter(core, connections.reads, rules, is_dead)
         self.context = WorkerContext(
             partition_store=self.partition_store,
-            session_store=SessionStore(reserved, keys, session_ttl_s=settings.session_ttl_s),
+            session_store=SessionStore(connections.reserved, keys, session_ttl_s=settings.session_ttl_s),
             executor=self.executor,
             clock=clock,
-            metrics=metrics,
+            metrics=core.metrics,
             policy=policy,
             session_ttl_s=call_ttl_s,
             sessions_max=environment.sessions_max // settings.partitions,
@@ -164,56 +160,31 @@ class WorkerParts:
     def _own_numbers(self) -> set[str]:
         return {self._settings.number, *self._directory.current.numbers}
 
-    def _make_shares(self, reserved: Client) -> RequestShares:
-        return RequestShares(
-            reserved,
-            self._keys.request_shares,
-            self._name,
-            self._environment.clock,
-            ExecutorPolicy().budget,
-            usage=lambda: self.executor.limiter,
-            dead=lambda: self.assigner.membership.dead,
-        )
-
     def _make_executor(self, client: Client, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
         assigner = self.assigner
         context = ExecutionContext(
             twilio=twilio,
-            outbox=OutboxWriter(self.partition_store, dial_claims, self._keys, assigner.consumers, assigner.now_ms),
+            outbox=OutboxWriter(
+                self.partition_store, dial_claims, self._core.keys, assigner.consumers, assigner.now_ms
+            ),
             may_send=assigner.may_send,
-            clock=self._environment.clock,
+            clock=self._core.clock,
             now_ms=assigner.now_ms,
-            metrics=self._metrics,
+            metrics=self._core.metrics,
             policy=ExecutorPolicy(),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
             share=lambda: self.shares.current,
             is_ours=assigner.is_ours,
-            node_of=lambda partition: node_of(client, self._keys.lease(partition)),
+            node_of=lambda partition: node_of(client, self._core.keys.lease(partition)),
         )
-        return Executor(context, _dial_permits(self._settings, dial_claims, self._name))
-
-    def _make_sweeper(self, client: Client, lists: AccountListReader) -> Sweeper:
-        return Sweeper(
-            client,
-            self._keys,
-            self._name,
-            account_lists=lists,
-            names=ConferenceNames.of(self._settings),
-            clock=self._environment.clock,
-            store_clock=self._store_clock,
-            metrics=self._metrics,
-            times=SweepTimes.for_interval(self._settings.sweep_interval_s),
-            schema=self._schema,
-            lease_ms=self._environment.lease_ms,
-            is_dead=self.assigner.membership.is_dead,
-        )
+        return Executor(context, _dial_permits(self._settings, dial_claims, self._core.name))
 
 
 def _dial_permits(
     settings: ServiceSettings, dial_claims: DialClaims, name: str
 ) -> Callable[[Dial], Awaitable[None]] | None:
-    """Return how a dial waits for its permit, or None if no dial rate is set; then no dial asks Redis."""
+    """Return a function that returns once a dial has its permit; None if no dial rate is set, so none is needed."""
     per_second = settings.calls_per_second
     if not per_second:
         return None

@@ -11,7 +11,7 @@ import structlog
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.check.settings import redacted_url
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
+from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings
@@ -26,7 +26,6 @@ _STATUS_PATH = "/voice/status"
 #: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls.
 #: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
 _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
-_CREDENTIALS = "copy both from the Twilio Console home page; the token may have been rotated"
 
 
 async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
@@ -36,10 +35,12 @@ async def check_account(settings: ServiceSettings, number: str = "") -> list[Che
     )
     try:
         with _quiet_http_log():
-            account, of_number = await asyncio.gather(_account(settings, http), _number(settings, http, number))
+            account, number_results = await asyncio.gather(
+                _check_credentials(settings, http), _check_number(settings, http, number)
+            )
     finally:
         await http.close()
-    return [account, *of_number]
+    return [account, *number_results]
 
 
 @contextmanager
@@ -53,17 +54,15 @@ def _quiet_http_log() -> Iterator[None]:
         structlog.configure(**before)
 
 
-async def _account(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
+async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
     try:
         # Always use the auth token: a standard API key can't read the account, and callbacks are signed with the token.
         found = await read_account(rest_client(settings, http, by_token=True), settings.account_sid)
-    except ProviderRefusedError as error:
+    except ProviderError as error:
         if error.http_status == 401:
             why = "Twilio rejects TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (401): wrong, or the account is suspended"
-            return fail("account", why, _CREDENTIALS)
-        return _query_failed("account", error)
-    except ProviderError as error:
-        return _query_failed("account", error)
+            return fail("account", why, "copy both from the Twilio Console home page; the token may have been rotated")
+        return _failed_query("account", error)
     if found.status != "active":
         return fail("account", f"{found.status}: it can't place or receive calls", "see the Twilio Console")
     if found.type == "Trial":
@@ -80,64 +79,62 @@ async def _account(settings: ServiceSettings, http: PooledHttpClient) -> CheckRe
     return ok("account", "active; Twilio accepts the credentials")
 
 
-async def _number(settings: ServiceSettings, http: PooledHttpClient, number: str) -> list[CheckResult]:
-    # Every line names the number, because an account may have several.
-    shown = f"--number {redact(number)}" if number else f"TWILIO_NUMBER {redact(settings.number)}"
+async def _check_number(settings: ServiceSettings, http: PooledHttpClient, number: str) -> list[CheckResult]:
+    # Every result names the number, because an account may have several.
+    number_label = f"--number {redact(number)}" if number else f"TWILIO_NUMBER {redact(settings.number)}"
     try:
         found = await read_number(rest_client(settings, http), number or settings.number)
-    except ProviderRefusedError as error:
+    except ProviderError as error:
         if error.http_status == 401 and settings.api_key:
             why = "Twilio rejects TWILIO_API_KEY with TWILIO_API_SECRET (401)"
             return [fail("number", why, "create a new key in the Twilio Console, in the account's region")]
-        return [_query_failed("number", error)]
-    except ProviderError as error:
-        return [_query_failed("number", error)]
+        return [_failed_query("number", error)]
     if found is None:
-        why = f"{shown} is not a number in this account: calls to it don't arrive here"
+        why = f"{number_label} is not a number in this account: calls to it don't arrive here"
         fix = (
             "buy it, or set a number in the account; 21631 means that it needs an address, 21649 a regulatory bundle; "
             "a verified caller ID can still be shown"
         )
         return [warn("number", why, "give a number in the account" if number else fix)]
-    return [_voice(settings, shown, found), *_fallback_and_status(settings, shown, found)]
+    return [_check_voice_url(settings, number_label, found), *_check_fallback_and_status(settings, number_label, found)]
 
 
-def _voice(settings: ServiceSettings, shown: str, found: NumberSetup) -> CheckResult:
+def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberSetup) -> CheckResult:
     ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
-    fix = f"set the voice URL of {shown} to {redacted_url(ours[0])} (POST) in the Twilio Console, Phone Numbers"
+    fix = f"set the voice URL of {number_label} to {redacted_url(ours[0])} (POST) in the Twilio Console, Phone Numbers"
     if found.trunk_sid:
-        return warn("number", f"calls to {shown} go to the trunk {found.trunk_sid}, not here", fix)
+        return warn("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)
     if found.application_sid:
-        why = f"calls to {shown} go to the TwiML app {found.application_sid}, whose URLs apply"
+        why = f"calls to {number_label} go to the TwiML app {found.application_sid}, whose URLs apply"
         return warn("number", why, f"set its voice URL to {redacted_url(ours[0])}, or remove it from the number")
-    if not any(_is_same_url(found.voice_url, one) for one in ours):
+    if _target_of(found.voice_url) not in map(_target_of, ours):
         where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
-        return warn("number", f"calls to {shown} go to {where}, not here", fix)
+        return warn("number", f"calls to {number_label} go to {where}, not here", fix)
     if found.voice_method.upper() != "POST":
-        return fail("number", f"calls to {shown} use {found.voice_method}, which gets 405", fix)
-    return ok("number", f"calls to {shown} go to {_redacted_url(found.voice_url)}")
+        return fail("number", f"calls to {number_label} use {found.voice_method}, which gets 405", fix)
+    return ok("number", f"calls to {number_label} go to {_redacted_url(found.voice_url)}")
 
 
-def _fallback_and_status(settings: ServiceSettings, shown: str, found: NumberSetup) -> list[CheckResult]:
+def _check_fallback_and_status(settings: ServiceSettings, number_label: str, found: NumberSetup) -> list[CheckResult]:
     """Check the number's fallback URL and status callback."""
     if found.trunk_sid or found.application_sid:
         return []
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
-    lines = []
-    if _is_same_url(found.fallback_url, fallback):
-        lines.append(ok("number's fallback", _redacted_url(found.fallback_url)))
+    results = []
+    if _target_of(found.fallback_url) == _target_of(fallback):
+        results.append(ok("number's fallback", _redacted_url(found.fallback_url)))
     else:
-        why = f"{shown} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
+        why = f"{number_label} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
         if found.fallback_url:
-            why = f"{shown} has another fallback URL: if the voice URL fails, something else answers"
-        lines.append(warn("number's fallback", why, f"set it to {redacted_url(fallback)} (POST)"))
-    if _is_same_url(found.status_callback, status):
-        lines.append(ok("number's status", _redacted_url(found.status_callback)))
+            why = f"{number_label} has another fallback URL: if the voice URL fails, something else answers"
+        results.append(warn("number's fallback", why, f"set it to {redacted_url(fallback)} (POST)"))
+    if _target_of(found.status_callback) == _target_of(status):
+        results.append(ok("number's status", _redacted_url(found.status_callback)))
     else:
         which = "another" if found.status_callback else "no"
-        why = f"{shown} has {which} status callback: the end of a call is not reported here"
-        lines.append(warn("number's status", why, f"set its status callback to {redacted_url(status)} (POST)"))
-    return lines
+        why = f"{number_label} has {which} status callback: the end of a call is not reported here"
+        results.append(warn("number's status", why, f"set its status callback to {redacted_url(status)} (POST)"))
+    return results
 
 
 def _redacted_url(url: str) -> str:
@@ -149,20 +146,17 @@ def _redacted_url(url: str) -> str:
         return "an invalid URL"
 
 
-def _is_same_url(url: str, ours: str) -> bool:
-    """Whether two URLs point to the same place. Fragments hold Twilio's connection overrides and don't count."""
+def _target_of(url: str) -> tuple[str, str | None, int | None, str] | None:
+    """Return where a URL points, without its fragment, which holds Twilio's connection overrides; None if invalid."""
     try:
-        return _place(url) == _place(ours)
+        parts = urlsplit(url)
+        port = parts.port
     except ValueError:
-        return False
+        return None
+    return parts.scheme, parts.hostname, port, parts.path
 
 
-def _place(url: str) -> tuple[str, str | None, int | None, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port, parts.path
-
-
-def _query_failed(name: str, error: ProviderError) -> CheckResult:
+def _failed_query(name: str, error: ProviderError) -> CheckResult:
     if isinstance(error, ProviderUnreachableError):
         return warn(name, "the REST API can't be reached from here", "check TWILIO_API_URL, the network, and any proxy")
     if isinstance(error, ProviderGoneError) or error.http_status == 404:

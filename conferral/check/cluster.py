@@ -16,10 +16,10 @@ async def check_cluster(client: Client, keys: Keys) -> list[CheckResult]:
     """Check a cluster's nodes; return no lines for a single Redis."""
     if not isinstance(client, ClusterClient):
         return []
-    return [_replicas(client), await _coverage(client), _partition_balance(client, keys)]
+    return [_check_replicas(client), await _check_coverage(client), _check_balance(client, keys)]
 
 
-def _replicas(client: ClusterClient) -> CheckResult:
+def _check_replicas(client: ClusterClient) -> CheckResult:
     count = client.replica_counts()
     without = [name for name, replicas in count.items() if not replicas]
     if without:
@@ -31,7 +31,7 @@ def _replicas(client: ClusterClient) -> CheckResult:
     return ok("cluster", f"{len(count)} primaries with {sum(count.values())} replicas")
 
 
-async def _coverage(client: ClusterClient) -> CheckResult:
+async def _check_coverage(client: ClusterClient) -> CheckResult:
     name = "cluster-require-full-coverage"
     try:
         with store_errors():
@@ -43,7 +43,7 @@ async def _coverage(client: ClusterClient) -> CheckResult:
     return ok("coverage", f"{name} no")
 
 
-def _partition_balance(client: ClusterClient, keys: Keys) -> CheckResult:
+def _check_balance(client: ClusterClient, keys: Keys) -> CheckResult:
     owners = (client.get_node_from_key(keys.lease(number)) for number in range(keys.partitions))
     nodes = Counter(node.name for node in owners if node is not None)
     shares = sorted(nodes.values(), reverse=True)

@@ -10,17 +10,14 @@ from conferral.telephony.addresses import AllowList, parse_address
 from conferral.telephony.directory.file import DirectoryEntry, is_name, read_file
 from conferral.telephony.directory.model import resolve_agent, resolve_fallback
 
-_FALLBACKS = {
-    "recall": "calls the agent back",
-    "end": "plays a sentence to the caller and hangs up",
-}
+_FALLBACKS = {"recall": "calls the agent back", "end": "plays a sentence to the caller and hangs up"}
 _DESTINATION_FORMS = "+E.164, client:NAME, sip:URI, or a name from the directory"
 
 
 def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     """Check the directory, the agent, and the fallback."""
     try:
-        AllowList.from_setting(settings.allowed_destinations, settings.number)
+        allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     except SettingsError as error:
         found = "not checked: the allow-list is invalid"
         return [
@@ -33,12 +30,11 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         line = ok("directory", "none: every number uses CONFERRAL_AGENT, and there are no names")
     else:
         try:
-            allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
             names, entries = read_file(settings.directory, allowed)
         except SettingsError as error:
             return _without_directory(settings, error.problems)
-        line = _content(settings, names, entries)
-    return [line, _agent(settings, names, entries), _fallback(settings, names)]
+        line = _check_urls(settings, names, entries)
+    return [line, _check_agent(settings, names, entries), _check_fallback(settings, names)]
 
 
 def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> list[CheckResult]:
@@ -53,15 +49,17 @@ def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> li
     elif is_name(settings.agent):
         lines.append(warn("agent", f"CONFERRAL_AGENT is a name: {unread} it can't be resolved", fix))
     else:
-        lines.append(_agent(settings, {}, {}))
+        lines.append(_check_agent(settings, {}, {}))
     if settings.transfer_fallback not in _FALLBACKS and is_name(settings.transfer_fallback):
         lines.append(warn("fallback", f"CONFERRAL_TRANSFER_FALLBACK is a name: {unread} it can't be resolved", fix))
     else:
-        lines.append(_fallback(settings, {}))
+        lines.append(_check_fallback(settings, {}))
     return lines
 
 
-def _content(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> CheckResult:
+def _check_urls(
+    settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]
+) -> CheckResult:
     urls = [url for entry in entries.values() for url in (entry.wait_url, entry.after) if url]
     if settings.api_url == TWILIO_URL and any(urlsplit(url).hostname in LOOPBACK for url in urls):
         found = "wait_url or after: a loopback URL, which Twilio can't reach"
@@ -69,7 +67,9 @@ def _content(settings: ServiceSettings, names: Mapping[str, str], entries: Mappi
     return ok("directory", f"names: {len(names)}, numbers: {len(entries)}; all are allowed")
 
 
-def _agent(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> CheckResult:
+def _check_agent(
+    settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]
+) -> CheckResult:
     fix = (
         f"set CONFERRAL_AGENT to {_DESTINATION_FORMS}, and add its region, prefix, or domain to "
         "CONFERRAL_ALLOWED_DESTINATIONS (emergency, premium-rate, and short numbers are never allowed)"
@@ -86,7 +86,7 @@ def _agent(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping
     return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", fix)
 
 
-def _fallback(settings: ServiceSettings, names: Mapping[str, str]) -> CheckResult:
+def _check_fallback(settings: ServiceSettings, names: Mapping[str, str]) -> CheckResult:
     fix = (
         f"set CONFERRAL_TRANSFER_FALLBACK to recall, end, {_DESTINATION_FORMS}, and add its region, prefix, or domain "
         "to CONFERRAL_ALLOWED_DESTINATIONS"

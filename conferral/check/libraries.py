@@ -13,10 +13,10 @@ AIOHTTP_MIN = (3, 14, 4)
 
 def check_libraries() -> list[CheckResult]:
     """Check aiohttp's version and its parser."""
-    return [_version(), _parser()]
+    return [_check_aiohttp(), _check_http_parser()]
 
 
-def _version() -> CheckResult:
+def _check_aiohttp() -> CheckResult:
     version = tuple(int(part) for part in re.findall(r"\d+", aiohttp.__version__)[:3])
     least = ".".join(map(str, AIOHTTP_MIN))
     if version < AIOHTTP_MIN:
@@ -24,7 +24,7 @@ def _version() -> CheckResult:
     return ok("aiohttp", aiohttp.__version__)
 
 
-def _parser() -> CheckResult:
+def _check_http_parser() -> CheckResult:
     if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
         return fail(
             "HTTP parser",

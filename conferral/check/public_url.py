@@ -25,19 +25,19 @@ async def check_round_trip(settings: ServiceSettings) -> CheckResult:
     try:
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             probe_id = {probe.HEADER: probe.make_probe(token, SystemClock().wall_ms() // 1000)}
-            unsigned = await _status(session, url, form, probe_id)
-            signed = await _status(session, url, form, {"X-Twilio-Signature": signature})
+            unsigned = await _post(session, url, form, probe_id)
+            signed = await _post(session, url, form, {"X-Twilio-Signature": signature})
     except aiohttp.ClientConnectorCertificateError:
         why = f"{redacted_url(settings.public_url)}: its certificate is not trusted here, and Twilio would reject it"
         return fail("round trip", why, "use a certificate from a public authority, with the full chain")
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        why = f"{redacted_url(settings.public_url)} can't be reached from here ({_reason(error)})"
+        why = f"{redacted_url(settings.public_url)} can't be reached from here ({_connection_problem(error)})"
         fix = "start the webhooks and the tunnel; ignore this if only Twilio can reach the URL"
         return warn("round trip", why, fix)
-    return _result(settings, redacted_url(url), unsigned, signed)
+    return _result_of_both(settings, redacted_url(url), unsigned, signed)
 
 
-def _reason(error: Exception) -> str:
+def _connection_problem(error: Exception) -> str:
     """Return why a request failed, in words for operators."""
     if isinstance(error, TimeoutError):
         return f"no answer within {DEADLINE_S:g} s"
@@ -50,13 +50,13 @@ def _reason(error: Exception) -> str:
     return "no connection" if isinstance(error, aiohttp.ClientConnectorError) else "connection lost"
 
 
-async def _status(session: aiohttp.ClientSession, url: str, form: dict[str, str], headers: dict[str, str]) -> int:
+async def _post(session: aiohttp.ClientSession, url: str, form: dict[str, str], headers: dict[str, str]) -> int:
     async with session.post(url, data=form, headers=headers, allow_redirects=False) as response:
         return response.status
 
 
-def _result(settings: ServiceSettings, url: str, unsigned: int, signed: int) -> CheckResult:
-    if unsigned != 403:
+def _result_of_both(settings: ServiceSettings, url: str, unsigned: int, signed: int) -> CheckResult:
+    if unsigned != 403:  # the webhooks refuse every unsigned request with it
         why = f"{redacted_url(settings.public_url)}: something other than the webhooks answers there (HTTP {unsigned})"
         return fail("round trip", why, "point the tunnel or proxy to the webhooks and keep the path unchanged")
     if signed in _REACHED_STATUSES:

@@ -63,7 +63,7 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
 
 
 async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:
-    """Check the server itself."""
+    """Check version, eviction, persistence, and replicas, from INFO and, where Redis allows it, CONFIG."""
     settings: dict[str, Any] = {}
     for name in ("maxmemory-policy", "appendonly", "appendfsync", "min-replicas-to-write"):
         try:
@@ -71,21 +71,21 @@ async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult
                 settings |= await client.config_get(name)
         except StoreError:
             continue  # hosted Redis often forbids CONFIG; INFO has to do
-    policy = _text(settings.get("maxmemory-policy") or info.get("maxmemory_policy"))
-    appends = _text(settings.get("appendonly")) or ("yes" if info.get("aof_enabled") else "no")
+    policy = _decoded(settings.get("maxmemory-policy") or info.get("maxmemory_policy"))
+    appends = _decoded(settings.get("appendonly")) or ("yes" if info.get("aof_enabled") else "no")
     return [
-        _version(info),
-        _policy(policy),
-        _persistence(appends, _text(settings.get("appendfsync"))),
-        _replicas(info, _text(settings.get("min-replicas-to-write"))),
+        _check_version(info),
+        _check_eviction(policy),
+        _check_persistence(appends, _decoded(settings.get("appendfsync"))),
+        _check_replicas(info, _decoded(settings.get("min-replicas-to-write"))),
     ]
 
 
-def _text(value: Any) -> str:
+def _decoded(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)
 
 
-def _version(info: dict[str, Any]) -> CheckResult:
+def _check_version(info: dict[str, Any]) -> CheckResult:
     name = "Valkey" if "valkey_version" in info else "Redis"
     text = str(info.get("valkey_version") or info.get("redis_version", ""))
     version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
@@ -96,7 +96,7 @@ def _version(info: dict[str, Any]) -> CheckResult:
     return ok("version", f"{name} {text}")
 
 
-def _policy(policy: str) -> CheckResult:
+def _check_eviction(policy: str) -> CheckResult:
     fix = "CONFIG SET maxmemory-policy noeviction, also in redis.conf"
     if policy.startswith("allkeys-"):
         return fail("eviction", f"maxmemory-policy {policy}: when full, Redis evicts live calls", fix)
@@ -109,7 +109,7 @@ def _policy(policy: str) -> CheckResult:
     return ok("eviction", f"maxmemory-policy {policy}")
 
 
-def _persistence(appends: str, fsync: str) -> CheckResult:
+def _check_persistence(appends: str, fsync: str) -> CheckResult:
     if appends != "yes":
         return warn(
             "persistence",
@@ -123,7 +123,7 @@ def _persistence(appends: str, fsync: str) -> CheckResult:
     return ok("persistence", f"appendonly yes, appendfsync {fsync or 'unknown'}")
 
 
-def _replicas(info: dict[str, Any], least: str) -> CheckResult:
+def _check_replicas(info: dict[str, Any], least: str) -> CheckResult:
     count = info.get("connected_slaves", 0)
     if not count:
         return ok("replicas", "none")
@@ -184,7 +184,7 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
 
 
 async def check_sessions(client: Client, keys: Keys) -> CheckResult:
-    """Check the stored state of live sessions."""
+    """Check that the stored live sessions can be decoded."""
     reader = SessionQueries(client, keys)
     live = await reader.live_ids()
     checked = live[:CHECKED_MAX]

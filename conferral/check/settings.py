@@ -29,16 +29,16 @@ def check_sources() -> list[CheckResult]:
 
 
 def check_settings(settings: ServiceSettings) -> list[CheckResult]:
-    """Check settings that were loaded."""
+    """Check that loaded settings make sense together, and report what they turn on."""
     names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
     return [
         ok("settings", f"{names} are set and valid"),
         *check_directory(settings),
-        _audio(settings),
-        _public_url(settings),
-        _api(settings),
-        _control_api(settings),
-        _browsers(settings),
+        _check_audio(settings),
+        _check_public_url(settings),
+        _check_rest_api(settings),
+        _check_control_api(settings),
+        _check_browsers(settings),
     ]
 
 
@@ -53,7 +53,7 @@ def redacted_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"…@{host}" if "@" in parts.netloc else host))
 
 
-def _control_api(settings: ServiceSettings) -> CheckResult:
+def _check_control_api(settings: ServiceSettings) -> CheckResult:
     if settings.api_token is None:
         return ok("control API", "disabled: CONFERRAL_API_TOKEN is not set")
     if weakness := token_weakness(settings.api_token):
@@ -61,7 +61,7 @@ def _control_api(settings: ServiceSettings) -> CheckResult:
     return ok("control API", "enabled, with CONFERRAL_API_TOKEN")
 
 
-def _browsers(settings: ServiceSettings) -> CheckResult:
+def _check_browsers(settings: ServiceSettings) -> CheckResult:
     if settings.twiml_app_sid is None:
         return ok("browsers", "no access tokens: TWILIO_TWIML_APP_SID is not set")
     if not settings.api_key:
@@ -70,7 +70,7 @@ def _browsers(settings: ServiceSettings) -> CheckResult:
     return ok("browsers", "access tokens signed with the API key")
 
 
-def _audio(settings: ServiceSettings) -> CheckResult:
+def _check_audio(settings: ServiceSettings) -> CheckResult:
     named = {"CONFERRAL_MUSIC": settings.music, "CONFERRAL_RINGBACK": settings.ringback}
     local = [
         name
@@ -82,16 +82,16 @@ def _audio(settings: ServiceSettings) -> CheckResult:
         return fail(
             "audio", found, "use a URL that Twilio can reach, none for silence, or unset it for the built-in file"
         )
-    shown = (f"{name}: {_source(url)}" for name, url in named.items())
+    shown = (f"{name}: {_audio_source(url)}" for name, url in named.items())
     return ok("audio", f"{', '.join(shown)} (not fetched)")
 
 
-def _source(url: str | None) -> str:
+def _audio_source(url: str | None) -> str:
     # Show the host only: the rest of the URL may be a secret.
     return "built-in file" if url is None else "silence" if url == SILENCE else f"from {urlsplit(url).hostname}"
 
 
-def _public_url(settings: ServiceSettings) -> CheckResult:
+def _check_public_url(settings: ServiceSettings) -> CheckResult:
     parts, url = urlsplit(settings.public_url), redacted_url(settings.public_url)
     if parts.scheme == "https":
         return ok("public URL", f"{url}; signatures are computed over {url}/voice/inbound")
@@ -104,7 +104,7 @@ def _public_url(settings: ServiceSettings) -> CheckResult:
     )
 
 
-def _api(settings: ServiceSettings) -> CheckResult:
+def _check_rest_api(settings: ServiceSettings) -> CheckResult:
     how = "an API key" if settings.api_key else "the auth token"
     url = redacted_url(settings.api_url)
     if settings.api_url == TWILIO_URL:

@@ -8,23 +8,13 @@ from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waitin
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import LEASE_MS
+from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 
-#: A worker without a heartbeat or a renewal for this long counts as dead, in milliseconds. It sends a heartbeat every
-#: second.
-HEARTBEAT_TIMEOUT_MS = 3_000
 #: Age of the last heartbeat or renewal above which the check states it, in milliseconds.
 QUIET_AFTER_MS = 1_500
 #: Number of waiting commands above which the check warns. A worker routes this many per second.
 BACKLOG_MAX = 1_000
 _AGAIN = "run the check again in 5 s; if it persists, check the workers"
-
-
-async def live_workers(client: Client, keys: Keys) -> list[str]:
-    """Return the names of the workers with a recent heartbeat."""
-    now = await server_time_ms(client, keys.workers)
-    lately, soon = now - HEARTBEAT_TIMEOUT_MS, now + HEARTBEAT_TIMEOUT_MS
-    with store_errors():
-        return [name.decode(errors="replace") for name in await client.zrangebyscore(keys.workers, lately, soon)]
 
 
 async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
@@ -38,16 +28,16 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
         pipeline.zrange(keys.workers, 0, -1, withscores=True)
         *leases, router, heartbeats = await pipeline.execute()
     # Read last, so that no heartbeat is from the future.
-    now = await server_time_ms(client, keys.workers)
+    now_ms = await server_time_ms(client, keys.workers)
     held = Counter(_holder(lease) for lease in leases)
-    expired = {_holder(lease) for lease in leases if 0 < int(lease[0] or 0) < now}
-    expired -= {_holder(lease) for lease in leases if int(lease[0] or 0) >= now}
+    expired = {_holder(lease) for lease in leases if 0 < int(lease[0] or 0) < now_ms}
+    expired -= {_holder(lease) for lease in leases if int(lease[0] or 0) >= now_ms}
     running: dict[str, str] = {}
     silent: list[str] = []
     for name, sent in sorted((name.decode(errors="replace"), sent) for name, sent in heartbeats):
         # Renewed leases also show that it runs: on a cluster, the node with the heartbeats may have been silent.
         renewed = (int(lease[0] or 0) - LEASE_MS for lease in (*leases, router) if _holder(lease) == name)
-        ago_ms = min((now - at_ms for at_ms in (int(sent), *renewed)), key=abs)
+        ago_ms = min((now_ms - at_ms for at_ms in (int(sent), *renewed)), key=abs)
         notes = [f"partitions: {held[name]}"]
         if ago_ms > QUIET_AFTER_MS:
             notes.append(f"last heard from {ago_ms / 1000:.0f} s ago")
@@ -62,14 +52,14 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
         return [warn("workers", found, "start one: conferral worker"), *backlog]
     found = f"{len(running)} running: {', '.join(running.values())}{dead}"
     fix = "if a worker was not stopped on purpose, read its log"
-    free = [str(number) for number, lease in enumerate(leases) if not _is_held(lease, now, running)]
+    free = [str(number) for number, lease in enumerate(leases) if not _is_held(lease, now_ms, running)]
     return [
         warn("workers", found, fix) if silent else ok("workers", found),
         warn("partitions", f"no running worker holds: {', '.join(free)}", _AGAIN)
         if free
         else ok("partitions", f"all {keys.partitions} assigned"),
         ok("commands", "routed")
-        if _is_held(router, now, running)
+        if _is_held(router, now_ms, running)
         else warn("commands", "no worker routes them", _AGAIN),
         *backlog,
     ]

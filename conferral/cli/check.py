@@ -12,7 +12,6 @@ from conferral import output
 from conferral.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from conferral.check.result import CheckResult
     from conferral.runtime.settings import ServiceSettings
 
 
@@ -36,7 +35,7 @@ def check(
       conferral check --number +12025550101
       conferral check --json | jq '.[] | select(.status != "ok")'
 
-    Checks settings, libraries, Redis, and workers, reads account and number from Twilio, and sends one signed request
+    Checks settings, libraries, Redis, and workers; reads account and number from Twilio; and sends one signed request
     to CONFERRAL_PUBLIC_URL. Changes nothing. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or
     wrong.
     """
@@ -44,7 +43,10 @@ def check(
         raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
     if number is not None and offline:
         raise typer.BadParameter("can't be combined with --offline", param_hint="--number")
-    lines = asyncio.run(_run_checks(_load_settings(), offline=offline, number=number or ""))
+    settings = _load_settings()
+    from conferral.check.run import run_checks  # slow, so a wrong setting is shown first
+
+    lines = asyncio.run(run_checks(settings, offline=offline, number=number or ""))
     if as_json:
         output.print_json([asdict(line) for line in lines])
     else:
@@ -72,54 +74,3 @@ def _load_settings() -> "ServiceSettings":
             raise
         begin = ".env: not found in this folder; create one with `cp .env.example .env` in the repository"
         raise SettingsError((*error.problems, begin)) from None
-
-
-async def _run_checks(settings: "ServiceSettings", *, offline: bool, number: str) -> "list[CheckResult]":
-    from conferral.check.libraries import check_libraries
-    from conferral.check.settings import check_settings, check_sources
-    from conferral.cli.redis_access import make_redis_client, redacted_url
-
-    client = make_redis_client(settings.redis_url)
-    try:
-        return [
-            *check_sources(),
-            *check_settings(settings),
-            *([] if offline else await _check_reachability(settings, number)),
-            *check_libraries(),
-            *await _check_store(client, settings, redacted_url(settings.redis_url)),
-        ]
-    finally:
-        await client.aclose()
-
-
-async def _check_reachability(settings: "ServiceSettings", number: str) -> "list[CheckResult]":
-    from conferral.check.account import check_account
-    from conferral.check.public_url import check_round_trip
-
-    account, round_trip = await asyncio.gather(check_account(settings, number), check_round_trip(settings))
-    return [*account, round_trip]
-
-
-async def _check_store(client: object, settings: "ServiceSettings", place: str) -> "list[CheckResult]":
-    from conferral.check import redis_server
-    from conferral.check.cluster import check_cluster
-    from conferral.check.result import fail
-    from conferral.check.workers import check_workers
-    from conferral.runtime.errors import StoreError
-
-    reachable, info = await redis_server.check_reachable(client, place)
-    lines = [reachable]
-    if not info:
-        return lines
-    try:
-        lines += await redis_server.check_server(client, info)
-        lines.append(await redis_server.check_scripts(client))
-        set_up, keys = await redis_server.check_keys(client, settings)
-        lines.append(set_up)
-        if keys is not None:
-            lines += await check_cluster(client, keys)
-            lines += await check_workers(client, keys)
-            lines.append(await redis_server.check_sessions(client, keys))
-    except StoreError as error:
-        lines.append(fail("Redis", f"{place}: {error}", redis_server.fix_for(error)))
-    return lines

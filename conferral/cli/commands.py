@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from conferral.cli.completion import choices, complete_parties
-from conferral.cli.confirm import confirm_hang_up
 from conferral.cli.options import AsJson, CommandId, NewSessionName, NoWait, SessionName, Wait, Yes
-from conferral.cli.submission import SubmitOptions, submit
 from conferral.cli.usage import App, Command
 
 if TYPE_CHECKING:
@@ -70,20 +68,20 @@ class _SubmitCommand(Command):
     """A command whose help and options are derived from its description when they are needed."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the options."""
+        """Return the options; the first call builds them, with the help, from the command's description."""
         if not self.params:
             from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 
             assert self.name is not None
             command = COMMANDS_BY_NAME[self.name]
             app = App(add_completion=False)
-            app.command(self.name, help=_help(command))(_callback(command))
+            app.command(self.name, help=_help_text(command))(_command_function(command))
             built = typer.main.get_command(app)
             self.params, self.callback, self.help = built.params, built.callback, built.help
         return super().get_params(ctx)
 
 
-def _help(command: type[CommandEvent]) -> str:
+def _help_text(command: type[CommandEvent]) -> str:
     summary, *examples = COMMANDS[command.name]
     session = "" if command.name == "call" else _SESSION_EXAMPLE
     typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in examples)
@@ -92,12 +90,15 @@ def _help(command: type[CommandEvent]) -> str:
     return "\n\n".join(filter(None, (summary, f"\b\nExamples:\n{typed}", details, asks)))
 
 
-def _callback(command: type[CommandEvent]) -> Callable[..., None]:
+def _command_function(command: type[CommandEvent]) -> Callable[..., None]:
+    """Return the function that typer runs for a command, with a parameter for each option."""
     from conferral.statemachine.events.commands import own_fields
 
     name, own = command.name, own_fields(command)
 
     def run(**given: Any) -> None:
+        from conferral.cli.submission import SubmitOptions, confirm_hang_up, submit
+
         fields = {one.name: "true" if given[one.name] is True else given[one.name] or "" for one in own}
         session = given["session"] or ""
         if given["no_wait"] and given["wait"] is not None:
@@ -109,7 +110,7 @@ def _callback(command: type[CommandEvent]) -> Callable[..., None]:
 
     parameters = [
         _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", SessionName, ...),
-        *map(_option, own),
+        *map(_option_of, own),
         *([_parameter("yes", Yes, False)] if name in _QUESTIONS else ()),
         _parameter("wait", Wait, None),
         _parameter("no_wait", NoWait, False),
@@ -128,7 +129,7 @@ def _option_name(field_name: str) -> str:
     return field_name.replace("_", "-")
 
 
-def _option(field: CommandField) -> inspect.Parameter:
+def _option_of(field: CommandField) -> inspect.Parameter:
     name = f"--{_option_name(field.name)}"
     help_text = f"{field.description[0].upper()}{field.description[1:]}."
     value = field.value
@@ -142,7 +143,7 @@ def _option(field: CommandField) -> inspect.Parameter:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add one command for each of `COMMANDS`."""
     # `--caller_id`, the field's own name, counts as `--caller-id`.
     settings = {"token_normalize_func": _option_name}
     for name, (summary, *_) in COMMANDS.items():

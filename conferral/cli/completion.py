@@ -1,5 +1,6 @@
 """Shell completion (Tab) of option values: closed lists, and the session's parties."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 #: Repeated here, because importing `statemachine` would slow down `--help`. A test compares the two.
-STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
+LIVE_STATES = ("bridged", "converting", "conferenced", "transferring")
+STATES = (*LIVE_STATES, "ended")
 #: Timeout for completion, in seconds.
 TIMEOUT_S = 1.0
 #: Party names that are offered. Others might contain shell syntax.
@@ -37,8 +39,6 @@ def complete_stories(incomplete: str) -> list[str]:
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Complete the connected parties of the session typed earlier, each with its status; none without a session."""
-    import re
-
     # After an option without a value, click leaves the earlier arguments unparsed.
     typed = [context.params.get("session"), *context.args]
     named = next(filter(None, typed), "")

@@ -33,72 +33,36 @@ Reason = Annotated[
 
 Limit = Annotated[int, typer.Option(metavar="COUNT", help="Maximum number, 1 to 500.", callback=in_range(1, 500))]
 
-_LIST_HELP = """List dead letters, newest first.
-
-\b
-Examples:
-  conferral dead list
-  conferral dead list --reason "missing field type" --limit 10
-"""
-_SHOW_HELP = """Show one dead letter with its fields.
-
-\b
-Examples:
-  conferral dead show 1800000000123-0
-  conferral dead show 1800000000123-0 --json
-"""
-_HELP = """List, retry, or delete dead letters.
-
-\b
-Examples:
-  conferral dead
-  conferral dead show 1800000000123-0
-  conferral dead --reason "processing failed" --json | jq -r '.[].id'
-  conferral dead retry 1800000000123-0
-  conferral dead drop --all --reason "missing field type"
-
-Dead letters are messages that could not be processed. They don't block anything. `retry` puts them back in their
-queue. The newest come first.
-"""
-_RETRY_HELP = """Put dead letters back into their queue, oldest first.
-
-\b
-Examples:
-  conferral dead retry 1800000000123-0
-  conferral dead retry --all --reason "processing failed"
-  conferral dead retry --all --yes --json
-
-Use it once the cause is fixed, for instance by an update. A command keeps its id and runs once: a command that has an
-outcome by now is refused, as is a message that would fail again. A command that never ran runs now, however old it is:
-a call from yesterday is dialed. With --all, asks first on a terminal.
-"""
-_DROP_HELP = """Delete dead letters permanently. Asks for confirmation on a terminal.
-
-\b
-Examples:
-  conferral dead drop 1800000000123-0
-  conferral dead drop --all --reason "missing field type"
-  conferral dead drop --all --yes
-
-Without a terminal, --all needs --yes.
-"""
-
 
 def dead(
-    context: typer.Context,
-    reason: Reason = None,
-    limit: Limit = 50,
-    full: Full = False,
-    as_json: AsJson = False,
+    context: typer.Context, reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False
 ) -> None:
-    """List dead letters if no subcommand is given."""
+    """List, retry, or delete dead letters.
+
+    \b
+    Examples:
+      conferral dead
+      conferral dead show 1800000000123-0
+      conferral dead --reason "processing failed" --json | jq -r '.[].id'
+      conferral dead retry 1800000000123-0
+      conferral dead drop --all --reason "missing field type"
+
+    Dead letters are messages that could not be processed. They don't block anything. `retry` puts them back on their
+    stream. The newest come first.
+    """
     if context.invoked_subcommand is None:
         list_letters(reason, limit, full=full, as_json=as_json)
 
 
 def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:
-    """List dead letters."""
-    letters, groups = _with_dead_letters(lambda dead: _list(dead, limit, reason or "", full=full))
+    """List dead letters, newest first.
+
+    \b
+    Examples:
+      conferral dead list
+      conferral dead list --reason "missing field type" --limit 10
+    """
+    letters, groups = _with_dead_letters(lambda dead: _newest_and_counts(dead, limit, reason or "", full=full))
     if as_json:
         output.print_json([_as_json(letter) for letter in letters])
         return
@@ -116,7 +80,13 @@ def show_letter(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one dead letter."""
+    """Show one dead letter with its fields.
+
+    \b
+    Examples:
+      conferral dead show 1800000000123-0
+      conferral dead show 1800000000123-0 --json
+    """
     letter = _with_dead_letters(lambda dead: dead.find(letter_id, full=full))
     if letter is None:
         raise CommandNotDoneError(f"no dead letter {letter_id} found")
@@ -132,7 +102,7 @@ def show_letter(
         output.print_line(f"{name:<15} {value}")
 
 
-async def _list(
+async def _newest_and_counts(
     dead: "DeadLetters", limit: int, reason: str, *, full: bool
 ) -> "tuple[tuple[DeadLetter, ...], dict[str, int]]":
     letters = await dead.newest(limit, reason, full=full)
@@ -161,12 +131,23 @@ def _as_json(letter: "DeadLetter") -> dict[str, Any]:
 def retry_letters(
     ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Retry dead letters."""
-    _check_which(ids, reason, everything=everything)
+    """Put dead letters back on their stream, oldest first.
+
+    \b
+    Examples:
+      conferral dead retry 1800000000123-0
+      conferral dead retry --all --reason "processing failed"
+      conferral dead retry --all --yes --json
+
+    Use it once the cause is fixed, for instance by an update. A command keeps its id and runs once: a command that has
+    an outcome by now is refused, as is a message that would fail again. A command that never ran runs now, however old
+    it is: a call from yesterday is dialed. With --all, asks first on a terminal.
+    """
+    _require_ids_or_all(ids, reason, everything=everything)
     if ids:
         done = _with_dead_letters(lambda dead: dead.retry(ids))
     else:
-        count = _confirm("{count} will be processed again. Continue?", reason or "", yes=yes)
+        count = _confirm_all("{count} will be processed again. Continue?", reason or "", yes=yes)
         done = _with_dead_letters(lambda dead: dead.retry_all(reason or "", count))
     _print_result("retried", done, as_json=as_json)
 
@@ -174,8 +155,17 @@ def retry_letters(
 def drop_letters(
     ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Drop dead letters."""
-    _check_which(ids, reason, everything=everything)
+    """Delete dead letters permanently. Asks for confirmation on a terminal.
+
+    \b
+    Examples:
+      conferral dead drop 1800000000123-0
+      conferral dead drop --all --reason "missing field type"
+      conferral dead drop --all --yes
+
+    Without a terminal, --all needs --yes.
+    """
+    _require_ids_or_all(ids, reason, everything=everything)
     if everything and not yes and not sys.stdin.isatty():
         # A script that lists ids knows what it drops; `--all` needs an explicit `--yes`.
         raise typer.BadParameter("without a terminal, needs --yes", param_hint="--all")
@@ -184,20 +174,20 @@ def drop_letters(
             output.require_confirmation(f"{_count_text(len(ids))} will be deleted permanently. Continue?")
         done = _with_dead_letters(lambda dead: dead.drop(ids))
     else:
-        count = _confirm("{count} will be deleted permanently. Continue?", reason or "", yes=yes)
+        count = _confirm_all("{count} will be deleted permanently. Continue?", reason or "", yes=yes)
         done = _with_dead_letters(lambda dead: dead.drop_all(reason or "", count))
     _print_result("deleted", done, as_json=as_json)
 
 
-def _check_which(ids: list[str] | None, reason: str | None, *, everything: bool) -> None:
+def _require_ids_or_all(ids: list[str] | None, reason: str | None, *, everything: bool) -> None:
     if bool(ids) == everything:
         raise typer.BadParameter("give ids or --all", param_hint="ID")
     if reason and not everything:
         raise typer.BadParameter("needs --all", param_hint="--reason")
 
 
-def _confirm(question: str, reason: str, *, yes: bool) -> int | None:
-    """Return the number of dead letters that the user confirmed; None without a prompt."""
+def _confirm_all(question: str, reason: str, *, yes: bool) -> int | None:
+    """Ask about all dead letters with a reason (empty: all); return the number confirmed, None without a prompt."""
     if yes or not sys.stdin.isatty():
         return None
     groups = {group.reason: group.count for group in _with_dead_letters(lambda dead: dead.groups())}
@@ -232,11 +222,11 @@ def _with_dead_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add `dead` with its subcommands."""
     of_dead = App()
-    of_dead.callback(invoke_without_command=True, help=_HELP)(dead)
-    of_dead.command("list", help=_LIST_HELP)(list_letters)
-    of_dead.command("show", help=_SHOW_HELP)(show_letter)
-    of_dead.command("retry", help=_RETRY_HELP)(retry_letters)
-    of_dead.command("drop", help=_DROP_HELP)(drop_letters)
+    of_dead.callback(invoke_without_command=True)(dead)
+    of_dead.command("list")(list_letters)
+    of_dead.command("show")(show_letter)
+    of_dead.command("retry")(retry_letters)
+    of_dead.command("drop")(drop_letters)
     app.add_typer(of_dead, name="dead")

@@ -12,9 +12,7 @@ def demo(
     story: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME",
-            help="Play this story instead of the tour; see above.",
-            autocompletion=complete_stories,
+            metavar="NAME", help="Play this story instead of the tour; see above.", autocompletion=complete_stories
         ),
     ] = None,
     exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop after the story.")] = False,

@@ -1,57 +1,43 @@
 """`explain`: say why a session is in its state and what would help."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conferral import output
-from conferral.cli.options import AsJson, Full, SessionName
+from conferral.cli.history_source import read_history
+from conferral.cli.redis_access import run_query
+from conferral.cli.submission import own_command_line
+from conferral.operations import explanation, wording
+from conferral.operations.explanation import Explanation, Failure
+from conferral.operations.partition_clock import read_session_time_ms
+from conferral.operations.pending import Wait
+from conferral.operations.session_queries import SessionQueries
+from conferral.runtime.settings import StoreSettings, load
+from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.timestamps import to_iso
 
-if TYPE_CHECKING:
-    from conferral.operations.explanation import Explanation, Failure
-    from conferral.operations.pending import Wait
-    from conferral.operations.session_queries import SessionQueries
 
-
-def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
-    """Explain what a session waits for, and what failed.
-
-    \b
-    Examples:
-      conferral explain CA0123456789abcdef0123456789abcdef
-      conferral explain CA0123456789abcdef0123456789abcdef --json | jq -r '.suggestions[0].line'
-
-    Includes what will happen automatically, and when. For an ended call, why it ended.
-    """
-    from conferral.cli.redis_access import run_query
-
-    session_id, explanation, now_ms = run_query(lambda reader: _read_explanation(reader, session, full=full))
+def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
+    """Print what a session waits for, and what failed."""
+    session_id, explained, now_ms = run_query(lambda reader: _read_explanation(reader, named, full=full))
     if as_json:
-        output.print_json(explanation_json(session_id, explanation))
+        output.print_json(explanation_json(session_id, explained))
         return
     output.print_line(f"session         {session_id}")
     output.print_line()
-    for sentence in explanation.summary:
+    for sentence in explained.summary:
         output.print_line(sentence)
     output.print_section(
-        "Waiting for", [_wait_line(wait, now_ms) for wait in explanation.waits if wait.by in ("person", "twilio")]
+        "Waiting for", [_wait_line(wait, now_ms) for wait in explained.waits if wait.by in ("person", "twilio")]
     )
-    output.print_section("Automatic next steps", explanation.upcoming)
-    if explanation.first_failure is not None:
-        _print_failure(explanation.first_failure)
+    output.print_section("Automatic next steps", explained.upcoming)
+    if explained.first_failure is not None:
+        _print_failure(explained.first_failure)
     output.print_section(
-        "Suggested actions", [line for one in explanation.suggestions for line in (one.line, f"  {one.why}")]
+        "Suggested actions", [line for one in explained.suggestions for line in (one.line, f"  {one.why}")]
     )
 
 
 async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -> tuple[str, Explanation, int]:
-    from conferral.cli.history_source import read_history
-    from conferral.cli.submission import own_command_line
-    from conferral.operations import explanation
-    from conferral.operations.partition_clock import read_session_time_ms
-    from conferral.runtime.settings import StoreSettings, load
-    from conferral.storage.codecs.session_view import view_of
-
     history = await read_history(reader, named)
     session = view_of(history.fields)
     now = await read_session_time_ms(reader, session.id)
@@ -63,15 +49,11 @@ async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -
 
 
 def _wait_line(wait: Wait, now_ms: int) -> str:
-    from conferral.operations import wording
-
     lasts = wording.format_age(wait.since_ms, now_ms)
     return f"{wait.for_}, since {wording.format_clock(wait.since_ms)} UTC ({lasts})" if lasts else wait.for_
 
 
 def _print_failure(failure: Failure) -> None:
-    from conferral.operations import wording
-
     output.print_line()
     line = f"  {wording.format_clock(failure.at_ms)} UTC  {failure.text}"
     if failure.is_refusal:  # a refused command is not a failure
@@ -79,7 +61,7 @@ def _print_failure(failure: Failure) -> None:
         output.print_line(f"{line}: {failure.guard}" if failure.guard else line)
         return
     output.print_heading("Earlier failure (none since)" if failure.is_earlier else "First failure")
-    output.failure_line(line)
+    output.print_failure(line)
     if failure.guard and failure.guard not in failure.text:
         output.print_line(f"  because: {failure.guard}")
     if failure.twilio_code:
@@ -120,6 +102,4 @@ def wait_json(wait: Wait) -> dict[str, Any]:
 
 def to_iso_or_none(at_ms: int) -> str | None:
     """Return a time in ISO 8601; None for 0."""
-    from conferral.storage.codecs.timestamps import to_iso
-
     return to_iso(at_ms) if at_ms else None

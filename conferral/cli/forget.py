@@ -42,7 +42,8 @@ def forget(
 
     Erases the session record, log, index of calls, outcomes, the dead letters that name it, and the content of its
     command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged,
-    and one that ended less than a minute ago. Run it again to erase anything left. Recordings stay at Twilio.
+    and one that ended less than a minute ago. Run it again to erase anything left.
+    Does not delete recordings at Twilio.
     """
     from conferral.cli.redis_access import run_query
     from conferral.operations.erasure import SessionErasure

@@ -1,17 +1,13 @@
 """Read a session's history (its hash and its log) from Redis or from a file."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from conferral.errors import CommandNotDoneError
-
-if TYPE_CHECKING:
-    from conferral.operations.history.replay import SessionHistory
-    from conferral.operations.session_queries import SessionQueries
+from conferral.operations.history import replay
+from conferral.operations.history.replay import FILE_BYTES_MAX, BadHistoryError, SessionHistory
+from conferral.operations.session_queries import SessionQueries
 
 
 async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
@@ -21,8 +17,6 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
         UnknownSession: no session matches.
         CommandNotDoneError: Redis no longer has it.
     """
-    from conferral.operations.history.replay import SessionHistory
-
     session_id = await reader.find(named)
     fields = await reader.read_session(session_id)
     if not fields:
@@ -34,9 +28,6 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
 
 def read_history_file(name: str) -> SessionHistory:
     """Read a history from a file (`-`: standard input); raise CommandNotDoneError if it can't be read or isn't one."""
-    from conferral.operations.history import replay
-    from conferral.operations.history.replay import FILE_BYTES_MAX, BadHistoryError
-
     try:
         if name == "-":
             body = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
@@ -55,8 +46,6 @@ def save_history(history: SessionHistory, name: str) -> None:
 
     Raise CommandNotDoneError if the file can't be written, or already exists.
     """
-    from conferral.operations.history import replay
-
     try:
         with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(replay.to_json(history))

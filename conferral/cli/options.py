@@ -1,5 +1,7 @@
 """Options and arguments that several commands share."""
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,15 +17,13 @@ Full = Annotated[bool, typer.Option("--full", help="Show full phone numbers inst
 
 
 def _check_session(value: str | None) -> str | None:
-    import re
-
     if value is not None and not re.fullmatch(SESSION_PATTERN, value):
         raise typer.BadParameter("must be 1 to 64 letters, digits, _, or -, or an address such as client:alice")
     return value
 
 
 def _check_optional_id(value: str | None) -> str | None:
-    """Validate an optional id."""
+    """Validate the id of a new session or a command, if one was given."""
     from conferral.statemachine.ids import id_error
 
     if value is not None and (why := id_error(value)):
@@ -33,8 +33,6 @@ def _check_optional_id(value: str | None) -> str | None:
 
 def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     """Complete live sessions by id prefix, each with its state."""
-    import re
-
     from conferral.operations import session_summary
     from conferral.statemachine.ids import ID_PATTERN
 
@@ -49,9 +47,6 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_histories(incomplete: str) -> list[tuple[str, str]]:
     """Complete `replay`'s argument: live sessions, history files, and their folders."""
-    import re
-    from pathlib import Path
-
     folder, _, begun = incomplete.rpartition("/")
     place = Path(f"{folder}/" if "/" in incomplete else ".")
     try:
@@ -85,10 +80,7 @@ SESSION_HELP = (
 SessionName = Annotated[
     str,
     typer.Argument(
-        metavar="SESSION",
-        help=f"{SESSION_HELP}.",
-        callback=_check_session,
-        autocompletion=complete_sessions,
+        metavar="SESSION", help=f"{SESSION_HELP}.", callback=_check_session, autocompletion=complete_sessions
     ),
 ]
 NewSessionName = Annotated[

@@ -76,7 +76,7 @@ def sandbox(
     It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control.
 
     Uses TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, and TWILIO_API_KEY with TWILIO_API_SECRET if they are set, and
-    TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With any other TWILIO_AUTH_TOKEN than the sandbox's
+    TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN other than the sandbox's
     own, TWILIO_API_URL must be the sandbox's own URL: it never signs with the token of a real account.
     """
     from conferral.processes.sandbox import run_sandbox
@@ -97,8 +97,7 @@ def console(
         ),
     ] = False,
     allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Host name of a proxy in front of the console; repeatable."),
+        list[str] | None, typer.Option(metavar="NAME", help="Host name of a proxy in front of the console; repeatable.")
     ] = None,
 ) -> None:
     """Run the web console.
@@ -114,7 +113,8 @@ def console(
     Needs CONFERRAL_API_TOKEN; also reads REDIS_URL and CONFERRAL_PREFIX. On a terminal, it prints a sign-in link;
     otherwise, the page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.
     """
-    from conferral.processes.console import ConsoleOptions, run_console
+    from conferral.console.app import ConsoleOptions
+    from conferral.processes.console import run_console
     from conferral.runtime.web.pages import host_name
 
     if read_only and token_in_lines:
@@ -124,9 +124,6 @@ def console(
         if "/" in name or not host_name(name):
             raise typer.BadParameter("must be a name, such as console.example.com", param_hint="--allow-host")
     options = ConsoleOptions(
-        read_only=read_only,
-        command_line=command_line,
-        show_token=token_in_lines,
-        allowed_hosts=tuple(allow_host or ()),
+        read_only=read_only, command_line=command_line, show_token=token_in_lines, allowed_hosts=tuple(allow_host or ())
     )
     raise typer.Exit(run_console(host, port, options))

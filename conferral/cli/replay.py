@@ -1,19 +1,26 @@
 """`replay`: step through a session's log, and show the session at any point of it."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import typer
 
 from conferral import output
-from conferral.cli.options import SESSION_PATTERN, AsJson, Full, complete_histories
-
-if TYPE_CHECKING:
-    from conferral.operations.history.replay import SessionHistory
-    from conferral.operations.history.timeline import TimelineEntry
-    from conferral.operations.session_queries import LogEntry
+from conferral.cli.explain import wait_json
+from conferral.cli.history_source import read_history, read_history_file, save_history
+from conferral.cli.options import SESSION_PATTERN
+from conferral.cli.redis_access import run_query
+from conferral.cli.session_tables import print_fields, print_parties
+from conferral.errors import CommandNotDoneError
+from conferral.operations import session_summary, wording
+from conferral.operations.audibility import audibility
+from conferral.operations.history import replay, timeline
+from conferral.operations.history.replay import SessionHistory
+from conferral.operations.history.timeline import TimelineEntry
+from conferral.operations.pending import list_waits
+from conferral.operations.session_queries import LogEntry
+from conferral.storage.codecs.session_codec import decode_logged_changes
+from conferral.storage.codecs.session_view import view_of
 
 _CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
 _ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
@@ -22,63 +29,28 @@ _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 
 
-def replay(
-    session: Annotated[
-        str,
-        typer.Argument(
-            metavar="SESSION|FILE",
-            help="A session, as in other commands, or a file written by --save; - for standard input.",
-            autocompletion=complete_histories,
-        ),
-    ],
-    as_of: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VERSION|TIME|ENTRY",
-            help="Show the session as of a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
-            "or the id of a log entry.",
-        ),
-    ] = None,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Write the history to a new file that replay can read, with full phone numbers."
-        ),
-    ] = None,
-    full: Full = False,
-    as_json: AsJson = False,
-) -> None:
-    """Replay a session step by step.
+def print_history(named: str, as_of: str | None, save: str | None, *, full: bool, as_json: bool) -> None:
+    """Print a session's steps, or its state as of a version, time, or log entry; or save its history.
 
-    \b
-    Examples:
-      conferral replay CA0123456789abcdef0123456789abcdef
-      conferral replay CA0123456789abcdef0123456789abcdef --as-of 14
-      conferral replay CA0123456789abcdef0123456789abcdef --save call.json
-      conferral replay call.json --json | jq -r 'select(.is_failure) | .what'
-
-    Each step shows what happened, who was connected, and the requests to Twilio with their results. A name that
-    contains a slash or ends in .json is read as a file. With --json: one object per step.
+    Args:
+        named: The session, as any command takes it, or a history file; `-` for standard input.
+        as_of: What `--as-of` says; None for the steps.
+        save: The new file; None to print.
     """
-    history = _read_history(session)
+    history = _read_history(named)
     if save is not None:
-        from conferral.cli.history_source import save_history
-
         save_history(history, save)
         output.print_note(f"saved: {save}")
         return
     if not history.is_complete:
         output.print_note("the log is incomplete: its beginning is missing, or an older version wrote it")
     if as_of is not None:
-        _print_as_of(history, _version(history, as_of), full=full, as_json=as_json)
+        _print_as_of(history, _selected_version(history, as_of), full=full, as_json=as_json)
     else:
         _print_steps(history, full=full, as_json=as_json)
 
 
 def _read_history(named: str) -> SessionHistory:
-    from conferral.cli.history_source import read_history, read_history_file
-    from conferral.cli.redis_access import run_query
-
     if named == "-" or named.endswith(".json") or "/" in named:
         return read_history_file(named)
     if not re.fullmatch(SESSION_PATTERN, named):
@@ -89,13 +61,10 @@ def _read_history(named: str) -> SessionHistory:
     return run_query(lambda reader: read_history(reader, named))
 
 
-def _version(history: SessionHistory, as_of: str) -> int:
+def _selected_version(history: SessionHistory, as_of: str) -> int:
     """Return the version that `--as-of` selects; raise BadParameter if it is ambiguous or doesn't exist."""
-    from conferral.operations import wording
-    from conferral.operations.history import replay, timeline
-
     if re.fullmatch(r"\d{1,9}", as_of):
-        if history.log and int(as_of) > (newest := replay.newest_version(history)):
+        if history.log and int(as_of) > (newest := max(map(timeline.version_of, history.log))):
             raise typer.BadParameter(f"no version {as_of}; the newest is {newest}", param_hint="--as-of")
         return int(as_of)
     if _ENTRY.fullmatch(as_of):
@@ -118,41 +87,32 @@ def _version(history: SessionHistory, as_of: str) -> int:
 
 
 def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
-    from conferral.operations import session_summary, wording
-    from conferral.operations.history import replay, timeline
-    from conferral.storage.codecs.session_view import view_of
-
     state, participants = "", ""
     moments = timeline.build_timeline(history.log, full=full)
     for entry, moment, fields in zip(
         history.log, moments, replay.all_versions(history.log, history.fields), strict=True
     ):
         session = view_of(fields)
-        now = "" if session.is_ended else session_summary.participants_line(session, full=full)
+        connected = "" if session.is_ended else session_summary.participants_line(session, full=full)
         if as_json:
-            output.print_json_line(_step_object(entry, moment, now))
+            output.print_json_line(_step_json(entry, moment, connected))
             continue
-        print_line = output.failure_line if moment.is_failure else output.print_line
+        print_line = output.print_failure if moment.is_failure else output.print_line
         failed = "failed: " if moment.is_failure else ""
         gap = wording.format_gap(moment.gap_ms)
         print_line(f"{moment.version:>5}  {wording.entry_clock(entry)}  {gap:>12}  {failed}{moment.text}")
         label = session_summary.state_label(session)
-        lines = [label if label != state else "", now if now != participants else "", *_requested_effects(moment)]
+        lines = [label if label != state else "", connected if connected != participants else ""]
+        lines += [
+            f"asks Twilio to {one.text}: {timeline.effect_result(one) or 'no response yet'}" for one in moment.effects
+        ]
         lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]
         for line in filter(None, lines):
             output.print_line(f"{'':>37}{line}")
-        state, participants = label, now
+        state, participants = label, connected
 
 
-def _requested_effects(moment: TimelineEntry) -> list[str]:
-    from conferral.operations.history import timeline
-
-    return [f"asks Twilio to {one.text}: {timeline.effect_result(one) or 'no response yet'}" for one in moment.effects]
-
-
-def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, Any]:
-    from conferral.storage.codecs.session_codec import decode_public_changes
-
+def _step_json(entry: LogEntry, moment: TimelineEntry, connected: str) -> dict[str, Any]:
     return {
         "entry": moment.entry_id,
         "version": moment.version,
@@ -181,8 +141,8 @@ def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, 
             }
             for one in moment.effects
         ],
-        "changes": decode_public_changes(entry["changes"]),
-        "now": now,
+        "changes": decode_logged_changes(entry["changes"]),
+        "now": connected,
     }
 
 
@@ -190,14 +150,6 @@ def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, 
 
 
 def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: bool) -> None:
-    from conferral.cli.explain import wait_json
-    from conferral.cli.sessions import print_fields, print_parties
-    from conferral.errors import CommandNotDoneError
-    from conferral.operations.audibility import audibility
-    from conferral.operations.history import replay
-    from conferral.operations.pending import list_waits
-    from conferral.storage.codecs.session_view import view_of
-
     fields = replay.at_version(history.log, version, history.fields)
     if "version" not in fields:
         raise CommandNotDoneError(f"version {version} is not in the log, which begins later")
@@ -221,8 +173,6 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
 
 
 def _wait_line(what: str, comes_at_ms: int, then_ms: int) -> str:
-    from conferral.operations import wording
-
     if not comes_at_ms:
         return what
     left_ms = max(0, comes_at_ms - then_ms)

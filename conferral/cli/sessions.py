@@ -1,22 +1,11 @@
-"""`sessions` and `show`: list the sessions, and show one with its log."""
+"""`sessions`, `show`, `explain`, and `replay`. The modules that print are imported only when they are needed."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from conferral import output
 from conferral.cli.completion import STATES, choices
-from conferral.cli.options import AsStored, Full, SessionName
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from conferral.operations.partition_clock import PartitionClocks
-    from conferral.operations.session_queries import LogEntry, SessionQueries
-    from conferral.runtime.errors import StoreUnreachableError
-    from conferral.storage.codecs.session_view import SessionView
-
-COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
+from conferral.cli.options import AsJson, AsStored, Full, SessionName, complete_histories
 
 
 def sessions(
@@ -43,88 +32,9 @@ def sessions(
     """
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
-    from conferral.cli.redis_access import require_complete, run_query
+    from conferral.cli.session_tables import print_sessions
 
-    with_ended = everything or state == "ended"
-    found, times, silent = run_query(
-        lambda reader: _read_sessions(reader, state, with_ended=with_ended), is_partial=True
-    )
-    if as_json:
-        output.print_json([one.fields for one in found])
-    elif found:
-        rows = [table_row(one, times.now_of(one.id), full=full) for one in found]
-        entries = [narrow_entry(one, times.now_of(one.id), full=full) for one in found]
-        output.print_table(COLUMNS, rows, ("state", "attention"), entries)
-    else:
-        output.print_note("no calls" if everything else "no live calls (use --all for ended ones)")
-    require_complete(silent)
-
-
-async def _read_sessions(
-    reader: "SessionQueries", state: str | None, *, with_ended: bool
-) -> "tuple[list[SessionView], PartitionClocks, list[StoreUnreachableError]]":
-    """Read sessions, those that need attention first, the partitions' clocks, and why nodes did not answer."""
-    from conferral.operations.attention import sort_key
-    from conferral.operations.partition_clock import read_partition_clocks
-
-    found = await reader.all_sessions(state, with_ended=with_ended)
-    times = await read_partition_clocks(reader)
-    ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
-    return ordered, times, list(reader.silent.values())
-
-
-def table_row(session: "SessionView", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:
-    """Return a session as a table row; `now_ms` is its partition's time, or 0 for this machine's clock."""
-    from conferral.operations import session_summary
-
-    return (
-        session.id or "?",
-        _state(session),
-        _attention(session, now_ms),
-        _duration(session),
-        _ended_at(session),
-        session_summary.connected_address(session, "customer", full=full),
-        session_summary.connected_address(session, "agent", full=full),
-        session_summary.transfer_line(session, full=full),
-        "; ".join(session_summary.short_notes(session)),
-    )
-
-
-def narrow_entry(session: "SessionView", now_ms: int = 0, *, full: bool = False) -> output.Entry:
-    """Return a session as a few lines, for a narrow terminal."""
-    from conferral.operations import session_summary
-
-    notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
-    participants = session_summary.participants_line(session, full=full)
-    lines = filter(None, (_attention(session, now_ms), participants, "; ".join(filter(None, notes))))
-    ended_at = _ended_at(session)
-    lasted = f"ended {ended_at} UTC, lasted {_duration(session)}" if ended_at else _duration(session)
-    return output.Entry(session.id or "?", _state(session), lasted, tuple(lines))
-
-
-def _state(session: "SessionView") -> str:
-    from conferral.operations.session_summary import state_label
-
-    return f"{state_label(session)} {session.end_reason}".rstrip()
-
-
-def _attention(session: "SessionView", now_ms: int) -> str:
-    from conferral.operations.attention import attention_of
-    from conferral.runtime.clock import SystemClock
-
-    attention = attention_of(session, now_ms or SystemClock().wall_ms())
-    return attention.text if attention else ""
-
-
-def _ended_at(session: "SessionView") -> str:
-    return session.fields.get("ended_at", "")[:19].replace("T", " ")
-
-
-def _duration(session: "SessionView") -> str:
-    from conferral.operations import wording
-    from conferral.runtime.clock import SystemClock
-
-    return wording.format_age(session.created_at_ms, session.ended_at_ms or SystemClock().wall_ms())
+    print_sessions(state, everything=everything, full=full, as_json=as_json)
 
 
 def show(session: SessionName, full: Full = False, as_json: AsStored = False) -> None:
@@ -137,118 +47,64 @@ def show(session: SessionName, full: Full = False, as_json: AsStored = False) ->
 
     With --json: the fields of the session's hash in Redis. For the log as JSON: conferral watch SESSION --json
     """
-    from conferral.cli.history_source import read_history
-    from conferral.cli.redis_access import run_query
-    from conferral.storage.codecs.session_view import view_of
+    from conferral.cli.session_tables import print_session
 
-    history = run_query(lambda reader: read_history(reader, session))
-    if as_json:
-        output.print_json(history.fields)
-        return
-    found = view_of(history.fields)
-    print_fields(found, full=full)
-    print_parties(found, full=full)
-    _print_attempts(found, full=full)
-    _print_log(history.log, full=full)
+    print_session(session, full=full, as_json=as_json)
 
 
-#: Width of the names of a session's fields (columns).
-_NAME_WIDTH = 15
-_SHOWN_FIELDS = (
-    "end_reason", "direction", "created_at", "updated_at", "ended_at", "conference_sid", "conference_name",
-)  # fmt: skip
-PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
-LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
+def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
+    """Explain what a session is waiting for, and what failed.
 
+    \b
+    Examples:
+      conferral explain CA0123456789abcdef0123456789abcdef
+      conferral explain CA0123456789abcdef0123456789abcdef --json | jq -r '.suggestions[0].line'
 
-def print_fields(session: "SessionView", *, full: bool, is_stored: bool = True) -> None:
-    """Print the session-level fields, one per line; see `field_lines`."""
-    for line in field_lines(session, full=full, is_stored=is_stored):
-        output.print_fitted(line, _NAME_WIDTH + 1)
-
-
-def field_lines(session: "SessionView", *, full: bool, is_stored: bool = True) -> list[str]:
-    """Return the session-level fields as lines.
-
-    Args:
-        is_stored: Whether these are all fields of the stored hash, which may be damaged. A replay has only public ones.
+    Includes what will happen automatically, and when. For an ended call, why it ended.
     """
-    from conferral.operations import session_summary, wording
-    from conferral.operations.damage import damaged_field, describe_damage, repair_of
+    from conferral.cli.explain import print_explanation
 
-    fields = session.fields
-    field = damaged_field(fields) if is_stored else ""
-    damage = f"{describe_damage(field)}: {repair_of(field)}" if field else ""
-    shown = {
-        "session": session.id,
-        "state": session_summary.state_label(session),
-        **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
-        "by": wording.display_address(session.by, full=full),
-        "transfer": session_summary.transfer_line(session, full=full),
-        "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
-        "notes": "; ".join(session_summary.session_notes(session)),
-        "recording": f"{session.recording.sid} {session.recording.url}".strip(),
-        "version": fields.get("version", ""),
-        "damaged": damage,
-    }
-    return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
+    print_explanation(session, full=full, as_json=as_json)
 
 
-def print_parties(session: "SessionView", *, full: bool) -> None:
-    """Print the session's parties as a table."""
-    rows, entries = party_rows(session, full=full)
-    output.print_line()
-    output.print_table(PARTY_COLUMNS, rows, entries=entries)
+def replay(
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION|FILE",
+            help="A session, as in other commands, or a file written by --save; - for standard input.",
+            autocompletion=complete_histories,
+        ),
+    ],
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME|ENTRY",
+            help="Show the session as of a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
+            "or the id of a log entry.",
+        ),
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write the history to a new file that replay can read, with full phone numbers."
+        ),
+    ] = None,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a session step by step.
 
+    \b
+    Examples:
+      conferral replay CA0123456789abcdef0123456789abcdef
+      conferral replay CA0123456789abcdef0123456789abcdef --as-of 14
+      conferral replay CA0123456789abcdef0123456789abcdef --save call.json
+      conferral replay call.json --json | jq -r 'select(.is_failure) | .what'
 
-def party_rows(session: "SessionView", *, full: bool) -> "tuple[list[tuple[str, ...]], list[output.Entry]]":
-    """Return the parties as table rows, and as entries for a narrow terminal."""
-    from conferral.operations import session_summary, wording
+    Each step shows what happened, who was connected, and the requests to Twilio with their results. A name that
+    contains a slash or ends in .json is read as a file. With --json: one object per step.
+    """
+    from conferral.cli.replay import print_history
 
-    rows: list[tuple[str, ...]] = []
-    entries: list[output.Entry] = []
-    for name, party in session.parties.items():
-        address = wording.display_address(party.address, full=full)
-        notes = ", ".join(session_summary.party_notes(session, party))
-        rows.append((name, party.status, address, party.call_sid, party.label, notes))
-        legs = "  ".join(filter(None, (party.call_sid, party.label)))
-        entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
-    for which, agent in session_summary.agent_attempts_note(session):
-        address = wording.display_address(agent, full=full)
-        rows.append((which, "not reached", address, "", "", "tried before"))
-        entries.append(output.Entry(which, "not reached", address, ("tried before",)))
-    return rows, entries
-
-
-def _print_attempts(session: "SessionView", *, full: bool) -> None:
-    from conferral.operations import session_summary
-    from conferral.runtime.clock import SystemClock
-
-    rows = session_summary.dial_attempts(session, SystemClock().wall_ms(), full=full)
-    if rows:
-        output.print_line()
-        output.print_table(("attempt", "to", "result", ">waited", ">talked"), rows)
-
-
-def _print_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
-    rows = log_rows(log, full=full)
-    output.print_line()
-    if rows:
-        output.print_table(LOG_COLUMNS, rows, styled=("",))
-    else:
-        output.print_note("its log is empty")
-
-
-def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:
-    """Return the session's log as table rows, oldest first."""
-    from conferral.operations import wording
-    from conferral.operations.history import timeline
-
-    rows: list[tuple[str, ...]] = []
-    for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
-        gap = wording.format_gap(moment.gap_ms) if rows else ""
-        answers = timeline.effect_results(moment)
-        followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
-        mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
-        rows.append((entry["version"], wording.entry_clock(entry), gap, mark, moment.text, followed))
-    return rows
+    print_history(session, as_of, save, full=full, as_json=as_json)

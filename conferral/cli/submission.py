@@ -1,30 +1,32 @@
-"""Submit a command from the terminal: publish it, wait for its outcome, and print the outcome."""
-
-from __future__ import annotations
+"""Submit a command from the terminal: ask first if it hangs someone up, publish it, and print its outcome."""
 
 import asyncio
 import shlex
 import signal
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import typer
 
 from conferral import output
+from conferral.cli.redis_access import describe_redis_error, open_redis, run_query
+from conferral.demo.programs import called_as, own_command
 from conferral.errors import CommandNotDoneError, OutputError
+from conferral.operations import session_summary, suggestions, wording
+from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand, allowed_commands_of
 from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
-    from conferral.operations.session_queries import SessionQueries
-    from conferral.runtime.settings import StoreSettings
-    from conferral.storage.codecs.session_view import SessionView
-    from conferral.storage.commands.command_stream import CommandOutcome
-
+from conferral.runtime.settings import CommandSettings, StoreSettings, load
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
+from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.session import ParticipantUpdate
+from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.commands.command_parser import BadCommandError, parse
+from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.storage.queries import live_workers
 
 #: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
 HOLDS_WAIT_S = 2.0
@@ -57,9 +59,6 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
         BadParameter: the command is invalid for any session; nothing was published.
         CommandNotDoneError: it was rejected, has failed, or is still in progress.
     """
-    from conferral.statemachine.ids import ID_PATTERN
-    from conferral.storage.commands.command_parser import BadCommandError, parse
-
     named = fields.get("session", "")
     # Other session names are resolved once Redis is open; validate the other fields now, with a placeholder.
     stands_for = {"session": "CA"} if named and not ID_PATTERN.fullmatch(named) else {}
@@ -80,8 +79,6 @@ def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
     >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30)
     (30.0, 75.0)
     """
-    from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
-
     if not issubclass(COMMANDS_BY_NAME[fields["type"]], DialCommand):
         return WAIT_MIN_S
     # For `call`, the field sets the agent's ring time and the setting the customer's.
@@ -99,8 +96,6 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
         UnknownSession: no live session matches, and the text can't be an id that the router would reject.
         AmbiguousSession: several match.
     """
-    from conferral.statemachine.ids import ID_PATTERN
-
     if await reader.find_exact(named):
         return named
     if found := await reader.search(named, live_only=True):
@@ -110,12 +105,46 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
     return await reader.find(named)
 
 
-async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
-    from conferral.cli.redis_access import open_redis
-    from conferral.operations.command_submission import CommandSubmitter
-    from conferral.runtime.settings import CommandSettings, load
-    from conferral.storage.codecs.session_view import SessionView
+def confirm_hang_up(command: str, question: str, session: str, party: str = "") -> str:
+    """Return the session if the user confirms, or if there is no terminal and they typed the full session id.
 
+    Args:
+        question: The prompt, with `{whom}` for the parties that it hangs up.
+        session: The session as typed.
+        party: The party to hang up: its name, or the SID of its call; empty for everyone.
+
+    Raises:
+        CommandNotDoneError: the user declined, or there is no terminal to ask on.
+        UnknownSession, AmbiguousSession: no session matches; several match.
+    """
+    # Prompt outside of the event loop, so that Ctrl-C ends both the prompt and the command.
+    session_name, session_id, whom = run_query(lambda reader: _resolve_for_prompt(reader, session, party))
+    if sys.stdin.isatty():
+        output.require_confirmation(question.format(whom=whom))
+    elif session != session_id:
+        raise CommandNotDoneError(
+            f"without a terminal, {command} needs --yes or the full session id; nothing was done",
+            details=(f"it matches {session_id}: {whom}",),
+        )
+    return session_name
+
+
+async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) -> tuple[str, str, str]:
+    """Return the session's name for the command, its id, and a description of the parties to hang up."""
+    # Resolve it now: by the time the user answers, the last digits may match another session.
+    session_name = await resolve_session(reader, named)
+    session_id = await reader.find(session_name)
+    session = await reader.view(session_id)
+    whom = [
+        f"{name} {wording.display_address(one.address)}".strip()
+        for name, one in session.present.items()
+        if party in ("", name, one.call_sid)
+    ]
+    return session_name, session_id, wording.join_names(whom) or "No one"
+
+
+async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
+    """Publish a validated command, wait for its outcome, and print it."""
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
     async with open_redis(settings) as reader:
@@ -130,7 +159,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                 return
             outcome = await _outcome_of(submitter, submitted, wait_s, settings, interrupted)
         except PublishUnconfirmedError as error:
-            raise _unknown(error, settings, f"{error.kind} may have been published", error.command_id) from None
+            raise _unknown_outcome(error, settings, f"{error.kind} may have been published", error.command_id) from None
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id, session = outcome.session or submitted.session, SessionView()
@@ -191,13 +220,11 @@ async def _outcome_of(
         return await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
     except StoreUnreachableError as error:
         known = f"{submitted.kind} may still be in progress"
-        raise _unknown(error, settings, known, submitted.command_id) from None
+        raise _unknown_outcome(error, settings, known, submitted.command_id) from None
 
 
-def _unknown(error: StoreUnreachableError, settings: StoreSettings, known: str, command_id: str) -> Exception:
-    """Return the error of a command whose outcome Redis does not tell; what is known about it is a clause."""
-    from conferral.cli.redis_access import describe_redis_error
-
+def _unknown_outcome(error: StoreUnreachableError, settings: StoreSettings, known: str, command_id: str) -> Exception:
+    """Return the error about a command without a readable outcome; `known` is a clause about what may have happened."""
     reason = f"{describe_redis_error(error, settings.redis_url)}; {known}; repeat it with --id {command_id}"
     return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
 
@@ -214,8 +241,6 @@ async def _view_after_holds(reader: SessionQueries, session: SessionView, interr
 
 
 def _has_open_hold(session: SessionView) -> bool:
-    from conferral.statemachine.session import ParticipantUpdate
-
     return any(
         party.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD) for party in session.present.values()
     )
@@ -224,9 +249,7 @@ def _has_open_hold(session: SessionView) -> bool:
 async def _not_done(
     reader: SessionQueries, kind: str, outcome: CommandOutcome, session: SessionView, waited: str, command_line: str
 ) -> Exception:
-    from conferral.operations import session_summary
-    from conferral.operations.command_submission import allowed_commands_of
-
+    """Return the error about a command that was rejected, has failed, or is still in progress."""
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
         # A failed attempt can change the call: say who the customer is connected to now.
@@ -254,18 +277,13 @@ async def _not_done(
 
 
 async def _has_worker(reader: SessionQueries) -> bool:
-    from conferral.check import workers
-
     with suppress(StoreError):
-        return bool(await workers.live_workers(reader.client, reader.keys))
+        return bool(await live_workers.live_workers(reader.client, reader.keys))
     return True  # unknown: assume that one is
 
 
 def own_command_line(settings: StoreSettings) -> str:
     """Return the command line for this program and this Redis, without any password."""
-    from conferral.demo.programs import called_as, own_command
-    from conferral.runtime.settings import StoreSettings
-
     if called := called_as():
         return called
     default = StoreSettings.model_fields["redis_url"].default
@@ -277,9 +295,6 @@ def own_command_line(settings: StoreSettings) -> str:
 def _print_done(
     fields: Mapping[str, str], session_id: str, reason: str, session: SessionView, command_line: str
 ) -> None:
-    from conferral.operations import session_summary, suggestions
-    from conferral.operations.command_submission import allowed_commands_of
-
     word = suggestions.result_word(fields)
     if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"

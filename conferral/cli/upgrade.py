@@ -27,9 +27,9 @@ def upgrade(
       conferral upgrade
 
     After an update, Conferral keeps writing the previous schema version, so that old and new processes can run side by
-    side. Run this once every process is updated. It raises the schema version in PREFIX:config and can't be undone.
-    Conferral refuses while a running process does not support that version: a worker would stop processing, and
-    webhooks would miss the data they can't read.
+    side. Run this when all processes are updated. It raises the schema version in PREFIX:config and can't be undone.
+    It refuses while a running process does not support that version: a worker would stop processing, and webhooks would
+    miss the data they can't read.
     """
     from conferral.cli.redis_access import run_query
     from conferral.storage.schema import SCHEMA_VERSIONS
@@ -73,7 +73,7 @@ async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tu
         raise CommandNotDoneError(
             f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
         )
-    running = await process_registry.list_running(client, keys)
+    _, running = await process_registry.read_all(client, keys)
     outdated = [process for process in running if process.schema_version < SCHEMA_VERSION]
     if check or old_version == SCHEMA_VERSION:
         return old_version, SCHEMA_VERSION, outdated

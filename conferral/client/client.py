@@ -12,7 +12,7 @@ from conferral.cli.redis_access import make_redis_client, redacted_url
 from conferral.client.commands import COMMAND_OPTIONS, CommandMethods, CommandOptions, SessionRef
 from conferral.client.handle import Command, check_timeout
 from conferral.client.models import LogEntry, OutcomeRecord, Session
-from conferral.operations.command_submission import CommandSubmitter, with_public_field_name
+from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
@@ -34,9 +34,6 @@ BACK_OFF_MAX_S = 5.0
 TIMEOUT_S = 30.0
 #: Time limit for publishing a command with `wait=False` while Redis is unreachable, in seconds.
 PUBLISH_TIMEOUT_S = 5.0
-
-#: Command fields that have another keyword in Python.
-_KEYWORDS = {"timeout": "ring_timeout_s"}
 
 #: The log of the program that uses the client. It gets sentences, not the structured events of Conferral's processes.
 _logger = logging.getLogger(__name__)
@@ -115,7 +112,9 @@ class Client(CommandMethods):
             checked = command_parser.parse({"type": kind, **common, **fields})
             check_timeout(timeout_s)
         except ValueError as error:
-            raise CommandRejected(kind, with_public_field_name(str(error), _KEYWORDS)) from None
+            # The field `timeout` has another name in Python.
+            reason = f"ring_timeout_s: {error}" if str(error).startswith("timeout ") else str(error)
+            raise CommandRejected(kind, reason) from None
         submitter = CommandSubmitter(self._reader, self._run, self._warn_once_unreachable())
         until_s = _now_s() + timeout_s
         entry = {name: text for name, text in checked.entry().items() if name != "id"}
@@ -157,13 +156,10 @@ class Client(CommandMethods):
         Raises:
             UnknownSession: no session matches.
         """
-        return Session.of(await self._read(named))
+        return Session.of(await self._read_session(named))
 
-    async def _read(self, session: str) -> SessionView:
-        session_id = await self._reader.find_exact(session, self._run)
-        view = SessionView()
-        if session_id:
-            view = await self._run(self._reader.view(session_id), self._reader.node_of_session(session_id))
+    async def _read_session(self, session: str) -> SessionView:
+        view = await self._reader.view_exact(session, self._run)
         if not view.fields:
             raise UnknownSession("no session or call with this id is known")
         return view
@@ -185,14 +181,14 @@ class Client(CommandMethods):
             UnknownSession: no session matches.
         """
         named = session.id if isinstance(session, Session) else session
-        session_id = (await self._read(named)).id
+        session_id = (await self._read_session(named)).id
         node = partial(self._reader.node_of_session, session_id)
         position = after or (
-            "" if from_start else await self._retry_while_unreachable(node(), self._newest_entry, session_id)
+            "" if from_start else await self._retry_while_unreachable(node(), self._newest_entry_id, session_id)
         )
         while True:
             # Read this before the log: if the session ends in between, the next round finds the end in the log.
-            is_over = await self._retry_while_unreachable(node(), self._is_over, session_id)
+            is_over = await self._retry_while_unreachable(node(), self._has_ended, session_id)
             found = await self._retry_while_unreachable(node(), self._reader.logs, {session_id: position})
             for raw in found[session_id]:
                 position = raw.entry_id
@@ -222,10 +218,10 @@ class Client(CommandMethods):
             if not found:
                 await asyncio.sleep(POLL_EVERY_S)
 
-    async def _newest_entry(self, session_id: str) -> str:
+    async def _newest_entry_id(self, session_id: str) -> str:
         return (await self._reader.last_log_ids([session_id]))[session_id]
 
-    async def _is_over(self, session_id: str) -> bool:
+    async def _has_ended(self, session_id: str) -> bool:
         return not (await self._reader.view(session_id)).is_live
 
     async def _retry_while_unreachable(

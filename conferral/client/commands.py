@@ -186,10 +186,10 @@ class CommandMethods(ABC):
     async def _dial(
         self, kind: str, session: SessionRef, fields: Mapping[str, Any], command_options: DialOptions
     ) -> Command:
-        options = {name: value for name, value in command_options.items() if name in _DIAL_FIELDS}
-        asked = {**fields, **{_DIAL_FIELDS[name]: value for name, value in options.items()}}
+        """Submit a command that dials: the dial options become fields of the command."""
+        dialed = {_DIAL_FIELDS[name]: value for name, value in command_options.items() if name in _DIAL_FIELDS}
         rest: dict[str, Any] = {name: value for name, value in command_options.items() if name not in _DIAL_FIELDS}
-        return await self._submit(kind, session, asked, CommandOptions(**rest))  # type: ignore[typeddict-item]
+        return await self._submit(kind, session, {**fields, **dialed}, CommandOptions(**rest))  # type: ignore[typeddict-item]
 
 
 def _joined(to: object) -> object:

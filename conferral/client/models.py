@@ -263,6 +263,7 @@ class OutcomeRecord:
 
 
 def _attempt(row: Mapping[str, Any]) -> Attempt:
+    """Parse one of the attempts that a transfer's entry of the outcome stream lists."""
     return Attempt(
         party=str(row.get("party", "")),
         result=str(row.get("result", "")),
@@ -272,7 +273,7 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
 
 
 def parse_time(text: str) -> datetime | None:
-    """Parse a stored time; None if it is missing or invalid.
+    """Parse a time as Redis stores it; None if it is empty or invalid.
 
     >>> parse_time("2027-01-15T08:00:00.000Z")
     datetime.datetime(2027, 1, 15, 8, 0, tzinfo=datetime.timezone.utc)

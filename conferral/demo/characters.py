@@ -11,12 +11,7 @@ RECORDED_LINE = "+14155550102"
 #: Callers to this number get a survey after the agent has left.
 AFTER_CALL_LINE = "+14155550103"
 #: The numbers' names on the phones' page.
-LINE_NAMES = {
-    BUSINESS: "alice",
-    WAITING_LINE: "waiting room",
-    RECORDED_LINE: "recorded",
-    AFTER_CALL_LINE: "survey",
-}
+LINE_NAMES = {BUSINESS: "alice", WAITING_LINE: "waiting room", RECORDED_LINE: "recorded", AFTER_CALL_LINE: "survey"}
 CUSTOMER = "+14155550123"
 ALICE = "client:alice"
 BOB = "client:bob"

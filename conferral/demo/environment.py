@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from conferral import output
-from conferral.check.workers import check_workers, live_workers
+from conferral.check.workers import check_workers
 from conferral.cli.redis_access import make_redis_client
 from conferral.demo import characters, ports, programs
 from conferral.demo.polling import poll_until
@@ -19,6 +19,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
+from conferral.storage.queries.live_workers import live_workers
 
 #: Timeout for the whole startup, in seconds. It takes one or two, a minute on a machine with other work. A process that
 #: ends is noticed at once.
@@ -50,7 +51,6 @@ class DemoEnvironment:
 
     folder: Path
     redis_url: str
-    redis_socket: Path
     webhooks_url: str
     sandbox_url: str
     console_url: str
@@ -65,7 +65,7 @@ class DemoEnvironment:
 
 
 def choose_ports(shift: int = 0) -> Ports:
-    """Choose free ports, and say so if they aren't the default ones; raise CommandNotDoneError if none is free."""
+    """Choose free ports, from the default ones plus `shift` on; raise CommandNotDoneError if none is free."""
     usual = asdict(Ports())
     chosen: dict[str, int] = {}
     for name, wanted in usual.items():
@@ -138,7 +138,6 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
         stage = DemoEnvironment(
             folder=children.folder,
             redis_url=url,
-            redis_socket=socket,
             webhooks_url=webhooks_url,
             sandbox_url=sandbox_url,
             console_url=f"http://{ports.HOST}:{chosen.console}",
@@ -150,8 +149,8 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
             await _wait_until_ready(list(started.values()), _ready_checks(started, reader))
         except CommandNotDoneError:
             # Another program, such as a second demo, took a port first: try other ports.
-            was_slow = any(child.has_logged(words) for child in started.values() for words in PORT_IN_USE)
-            if not was_slow or attempt == ATTEMPTS:
+            is_port_taken = any(child.has_logged(words) for child in started.values() for words in PORT_IN_USE)
+            if not is_port_taken or attempt == ATTEMPTS:
                 raise
             await children.stop_some(list(started.values()))
         else:
@@ -163,12 +162,12 @@ def _start_processes(children: Subprocesses, stage: DemoEnvironment, chosen: Por
     variables = stage.settings
     # Run the interpreter, not the program's file: `-P` keeps the working directory out of Python's path.
     program = (sys.executable, "-P", "-m", "conferral")
-    typed = ("--command-line", programs.command_line(stage.redis_url))
+    command_line = ("--command-line", programs.command_line(stage.redis_url))
     commands = {
-        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in, *typed),
+        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in, *command_line),
         "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
         **dict.fromkeys(WORKERS, ("worker",)),
-        "console": ("console", "--port", str(chosen.console), "--token-in-lines", *typed),
+        "console": ("console", "--port", str(chosen.console), "--token-in-lines", *command_line),
     }
     started = {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
     for name in WORKERS:
@@ -189,13 +188,13 @@ def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> 
         "the sandbox": log_contains("sandbox", "sandbox_started"),
         "the webhooks": log_contains("webhooks", "webhooks_listening"),
         "the console": log_contains("console", "console_started"),
-        "the workers": lambda: _has_workers(reader),
+        "the workers": lambda: _all_workers_run(reader),
     }
 
 
-async def _wait_until_ready(started: Sequence[Subprocess], signs: Mapping[str, ReadyCheck]) -> None:
+async def _wait_until_ready(started: Sequence[Subprocess], checks: Mapping[str, ReadyCheck]) -> None:
     """Wait until all are ready, else raise CommandNotDoneError; from then on, an exit counts as a failure."""
-    waiting = dict(signs)
+    waiting = dict(checks)
 
     async def settled() -> bool:
         for name, is_ready in list(waiting.items()):
@@ -228,7 +227,7 @@ async def _redis_answers(reader: SessionQueries) -> bool:
         return False
 
 
-async def _has_workers(reader: SessionQueries) -> bool:
+async def _all_workers_run(reader: SessionQueries) -> bool:
     try:
         lines = await check_workers(reader.client, reader.keys)
     except StoreError:

@@ -61,10 +61,6 @@ class Narrator:
     _clock: SystemClock = field(default_factory=SystemClock)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def begin(self) -> None:
-        """Start following at the current time."""
-        await self.follower.start(self._clock.wall_ms())
-
     async def run(self) -> None:
         """Narrate until the story is over."""
         while not self.is_over:
@@ -78,9 +74,9 @@ class Narrator:
             for change in changes:
                 at_ms = wording.parse_time_ms(change.entry["at"])
                 self._began_ms = self._began_ms or at_ms
-                line = narrate_entry(change.entry, self.people, self.line)
-                if line:
-                    output.print_folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}", len(_INDENT))
+                sentence = narrate_entry(change.entry, self.people, self.line)
+                if sentence:
+                    output.print_folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {sentence}", len(_INDENT))
 
     async def announce(self, sentence: str) -> None:
         """Announce a person's next action, after narrating everything before it."""
@@ -97,7 +93,7 @@ class Narrator:
 async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> AsyncIterator[Narrator]:
     """Yield a narrator that runs until the end of the block, and then narrates the rest."""
     narrator = Narrator(follower, line=line)
-    await narrator.begin()
+    await follower.start(SystemClock().wall_ms())
     announcing = asyncio.create_task(narrator.run())
     try:
         yield narrator
@@ -112,19 +108,22 @@ async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> As
 
 
 def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = characters.BUSINESS) -> str:
-    """Return a log entry in the story's words; empty if it isn't worth a line."""
+    """Return a log entry in the story's words; empty if it isn't worth a sentence.
+
+    `people` and `line` are as in `Narrator`: a name for each party, and the number that the customer calls.
+    """
     if entry["event"] == "call_received":
         text = _WAITS if entry["to"] == "conferenced" else _SENTENCES["call_received"]
         return f"{text.format(line=wording.display_address(line))}  [{entry['to']}]"
     if entry["from"] == entry["to"] and entry["version"] != "1":
-        return "" if entry["outcome"] in ("stale", "unexpected") else _line(entry, people)
+        return "" if entry["outcome"] in ("stale", "unexpected") else _event_sentence(entry, people)
     reason = f", {entry['reason']}" if entry["reason"] else ""
     state = f"[{entry['to']}{reason}]"
     if entry["to"] == "ended":
-        # On this line, the customer isn't hung up with the others: the survey follows.
+        # On this number, the customer isn't hung up with the others: the survey follows.
         goes_on = line == characters.AFTER_CALL_LINE and entry["reason"] == "agent-left"
         return f"{'the conference ends, and the survey begins' if goes_on else 'the call ends for everyone'}  {state}"
-    return f"{_line(entry, people) or _departure(entry, people) or wording.describe_entry(entry)}  {state}"
+    return f"{_event_sentence(entry, people) or _departure(entry, people) or wording.describe_entry(entry)}  {state}"
 
 
 def _departure(entry: LogEntry, people: Mapping[str, str]) -> str:
@@ -133,20 +132,21 @@ def _departure(entry: LogEntry, people: Mapping[str, str]) -> str:
     return f"{people.get(party, party)} leaves the conference" if entry["event"] == "participant_left" else ""
 
 
-def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
-    event, of = entry["event"], wording.details(entry)
-    who = people.get(of["party"], of["party"])
+def _event_sentence(entry: LogEntry, people: Mapping[str, str]) -> str:
+    """Return a sentence about an event, with people's names for parties; empty if it isn't narrated."""
+    event, details = entry["event"], wording.details(entry)
+    who = people.get(details["party"], details["party"])
     if event in _SENTENCES:
         return _SENTENCES[event]
     if event == "call_progressed":
-        return _STATUSES.get(of["status"], "").format(who=people.get(wording.agent_position(of), who))
+        return _STATUSES.get(details["status"], "").format(who=people.get(wording.agent_position(details), who))
     if event == "participant_joined":
         return f"{who} is in the conference"
     if event == "participant_changed":
-        text = _CHANGES.get(of["kind"], "")
-        if of["coaches"]:  # both an unmute and a change of flags mention it
-            text = "{who} is heard by {agent} alone" if of["kind"] == "participant-modify" else ""
+        text = _CHANGES.get(details["kind"], "")
+        if details["coaches"]:  # both an unmute and a change of flags mention it
+            text = "{who} is heard by {agent} alone" if details["kind"] == "participant-modify" else ""
         return text.format(who=who, agent=people["agent"])
-    if event in _NOT_NARRATED or (event == "gate_decided" and of["decision"] == "accepted"):
+    if event in _NOT_NARRATED or (event == "gate_decided" and details["decision"] == "accepted"):
         return ""
     return wording.describe_entry(entry)

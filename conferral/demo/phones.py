@@ -21,16 +21,11 @@ class DemoPhones:
         self._url = url
 
     async def script(self, address: str, **does: ScriptValue) -> None:
-        """Script what a phone does whenever it rings, or `times` times; the keywords are the sandbox's."""
+        """Script what a phone does whenever it rings, or `times` times; the keywords are the sandbox's.
+
+        With `by_hand`, the user of the page plays it from its next call on. `name` is what the page shows.
+        """
         await self._request("POST", "/sandbox/phones", {"address": address, **does})
-
-    async def set_name(self, address: str, name: str) -> None:
-        """Set the name that the phones' page shows."""
-        await self._request("POST", "/sandbox/phones", {"address": address, "name": name})
-
-    async def set_manual(self, address: str) -> None:
-        """From its next call on, let the user of the page play a phone, whatever its script says."""
-        await self._request("POST", "/sandbox/phones", {"address": address, "by_hand": True})
 
     async def call(self, caller: str, number: str) -> str:
         """Call a number from a phone; return the call's SID."""
@@ -95,7 +90,7 @@ class DemoPhones:
         """Return what each connected person hears now, by name."""
         hearing = (await self._request("GET", "/sandbox/hearing"))["hearing"]
         last = {people[sid]: intervals[-1] for sid, intervals in hearing.items() if sid in people and intervals}
-        return {name: _heard(it, people) for name, it in last.items() if it["until_s"] is None}
+        return {name: _heard_text(it, people) for name, it in last.items() if it["until_s"] is None}
 
     async def heard_no_one_s(self, call_sid: str, since_s: float, until_s: float) -> float:
         """Return for how many seconds in an interval a party heard no one: silence, music, or ringing."""
@@ -117,7 +112,7 @@ class DemoPhones:
         return answer
 
 
-def _heard(interval: Mapping[str, Any], people: Mapping[str, str]) -> str:
+def _heard_text(interval: Mapping[str, Any], people: Mapping[str, str]) -> str:
     match interval["kind"]:
         case "parties":
             others = sorted(people.get(sid, "an unknown party") for sid in interval["parties"])

@@ -28,7 +28,7 @@ def find_redis_server() -> Path:
     Raise CommandNotDoneError, which says how to install one, if there is none.
     """
     for candidate in _candidates("redis-server"):
-        if _version(candidate) >= VERSION_MIN:
+        if _redis_version(candidate) >= VERSION_MIN:
             return candidate
     raise CommandNotDoneError(_HOW_TO_INSTALL)
 
@@ -45,7 +45,7 @@ def _candidates(program: str) -> list[Path]:
     return found + [path for path in (OWN_PROGRAMS / program, *packages) if os.access(path, os.X_OK) and path.is_file()]
 
 
-def _version(program: Path) -> tuple[int, ...]:
+def _redis_version(program: Path) -> tuple[int, ...]:
     try:
         ran = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.SubprocessError):

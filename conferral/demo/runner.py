@@ -2,14 +2,15 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp import web
 
 from conferral import output
-from conferral.demo import characters, closing_message, programs
-from conferral.demo.after_call_twiml import serve_after_call_twiml
+from conferral.demo import characters, closing_message, ports, programs
 from conferral.demo.environment import API_TOKEN, DemoEnvironment, start
 from conferral.demo.phones import DemoPhones
 from conferral.demo.polling import cancel_all
@@ -19,6 +20,7 @@ from conferral.demo.subprocesses import Subprocesses
 from conferral.demo.workers import DemoWorkers
 from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import StoreError
+from conferral.runtime.web.server import run_server
 
 #: Longest time until a process's death is noticed, in seconds.
 DEATH_DETECTION_S = 0.5
@@ -39,17 +41,18 @@ class DemoOptions:
 def run(options: DemoOptions) -> None:
     """Run until Ctrl-C or the end of the story; raise CommandNotDoneError if a process or an expected step fails."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(_run(options))
+        runner.run(_run_and_clean_up(options))
 
 
-async def _run(options: DemoOptions) -> None:
+async def _run_and_clean_up(options: DemoOptions) -> None:
+    """Run the demo to its end, then stop and remove everything that it started."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOPS:
         loop.add_signal_handler(number, stop.set)
     with Subprocesses() as children:
         try:
-            await _run_until_stopped(children, stop, options)
+            await _run_until_over(children, stop, options)
         finally:
             # The terminal may be gone; stop the processes anyway.
             with suppress(OSError):
@@ -59,22 +62,36 @@ async def _run(options: DemoOptions) -> None:
         output.print_note("stopped; nothing is left behind")
 
 
-async def _run_until_stopped(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
+async def _run_until_over(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
     """Run until the story ends, a signal arrives, or a process dies."""
-    performance = asyncio.create_task(_run_story(children, stop, options))
-    asked = asyncio.create_task(stop.wait())
+    story = asyncio.create_task(_run_story(children, stop, options))
+    stop_requested = asyncio.create_task(stop.wait())
     death = asyncio.create_task(children.wait_for_death())
-    tasks = {performance, asked, death}
+    tasks = {story, stop_requested, death}
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    if performance.done() and performance.exception() is not None:
+    if story.done() and story.exception() is not None:
         # If a process died, its death caused the story's error; wait for it to be detected.
         await asyncio.wait({death}, timeout=DEATH_DETECTION_S)
-    first = next((task for task in (death, performance, asked) if task.done()), performance)
+    first = next((task for task in (death, story, stop_requested) if task.done()), story)
     await cancel_all(tasks - {first})
     try:
         first.result()
     except StoreError as error:
         raise CommandNotDoneError(f"the demo's {error}") from error
+
+
+@asynccontextmanager
+async def serve_after_call_twiml() -> AsyncIterator[str]:
+    """Serve the survey for the customer's `after` URL, as another application would; yield the URL."""
+
+    async def respond(_request: web.Request) -> web.Response:
+        document = f"<Response><Say>{characters.AFTER_CALL_TEXT}</Say><Hangup/></Response>"
+        return web.Response(text=document, content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_post("/survey", respond)
+    async with run_server(app, ports.HOST, 0, shutdown_s=1) as port:
+        yield f"http://{ports.HOST}:{port}/survey"
 
 
 async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
@@ -84,39 +101,39 @@ async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoO
     ):
         output.print_line("Conferral's demo: runs on this machine only, with no account and no real phones.")
         stage = await start(children, survey_url, options.story.settings)
-        theatre = ScenarioRunner(stage, DemoPhones(http, stage.sandbox_url), options.pace)
-        workers = DemoWorkers(children, stage.reader, theatre.phones)
-        keeping = asyncio.create_task(workers.run())
+        runner = ScenarioRunner(stage, DemoPhones(http, stage.sandbox_url), options.pace)
+        workers = DemoWorkers(children, stage.reader, runner.phones)
+        restarting = asyncio.create_task(workers.run())
         try:
-            await theatre.script_all_phones()
-            await theatre.set_lines()
+            await runner.script_all_phones()
+            await runner.set_lines()
             output.print_line(f"Demo: {options.story.summary}")
-            await _run_scenario(options, theatre, workers)
+            await _run_scenario(options, runner, workers)
             if not options.exit_after_story:
-                session_id = await theatre.start_bridged_call(characters.CUSTOMER)
-                await theatre.set_phones_manual()
-                for line in _print_closing_message(stage, session_id, children):
+                session_id = await runner.start_bridged_call(characters.CUSTOMER)
+                await runner.set_phones_manual()
+                for line in _closing_message(stage, session_id, children):
                     output.print_line(line)
                 await stop.wait()
         finally:
-            await cancel_all({keeping})
+            await cancel_all({restarting})
             await stage.reader.client.aclose()
 
 
-def _print_closing_message(stage: DemoEnvironment, session_id: str, children: Subprocesses) -> list[str]:
+def _closing_message(stage: DemoEnvironment, session_id: str, children: Subprocesses) -> list[str]:
     variables = programs.variables(stage.redis_url, stage.webhooks_url, API_TOKEN, session_id, stage.settings)
     (stage.folder / closing_message.VARIABLES).write_text(variables, "utf-8")
     return closing_message.lines(stage, [child.process.pid for child in children.restarted])
 
 
-async def _run_scenario(options: DemoOptions, theatre: ScenarioRunner, workers: DemoWorkers) -> None:
+async def _run_scenario(options: DemoOptions, runner: ScenarioRunner, workers: DemoWorkers) -> None:
     try:
-        await options.story.play(theatre)
+        await options.story.play(runner)
     except CommandNotDoneError as error:
         if not workers.deaths or options.exit_after_story:
             raise
         # The calls continue, but the story's timing is lost.
         output.print_folded(f"The story stops here because a worker died: {error}")
-        await theatre.phones.hang_up_all()
-        await theatre.wait_until_idle()
-        await theatre.script_all_phones()
+        await runner.phones.hang_up_all()
+        await runner.wait_until_idle()
+        await runner.script_all_phones()

@@ -47,13 +47,13 @@ class ScenarioRunner:
     async def script_all_phones(self) -> None:
         """Name every phone, and script it to answer and to press 1 at the first prompt of each call."""
         for address in characters.ANSWERING:
-            await self.phones.set_name(address, characters.name(address).removeprefix("the "))
+            await self.phones.script(address, name=characters.name(address).removeprefix("the "))
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
 
     async def set_phones_manual(self) -> None:
         """From here on, let some phones ring until the user answers them."""
         for address in characters.MANUAL_PHONES:
-            await self.phones.set_manual(address)
+            await self.phones.script(address, by_hand=True)
 
     async def set_lines(self) -> None:
         """Point all numbers to the webhooks, and name them."""
@@ -69,17 +69,10 @@ class ScenarioRunner:
 
     @asynccontextmanager
     async def call_in(self, line: str = characters.BUSINESS) -> AsyncIterator["Scenario"]:
-        """Let a customer call and alice answer."""
+        """Let a customer call, and alice answer, except on the waiting line."""
         async with self._narrated_scenario(await self.phones.call(characters.CUSTOMER, line), line) as play:
-            await play.wait_until_answered()
-            yield play
-
-    @asynccontextmanager
-    async def call_to_wait(self) -> AsyncIterator["Scenario"]:
-        """Let a customer call the waiting line."""
-        async with self._narrated_scenario(
-            await self.phones.call(characters.CUSTOMER, characters.WAITING_LINE), characters.WAITING_LINE
-        ) as play:
+            if line != characters.WAITING_LINE:
+                await play.wait_until_answered()
             yield play
 
     @asynccontextmanager
@@ -144,10 +137,9 @@ class Scenario:
         await asyncio.sleep(TALK_S / self.runner.pace)
 
     async def submit(self, kind: str, expected: str = "done", **fields: str) -> None:
-        """Submit a command to the session and wait for its outcome."""
+        """Submit a command and wait for its outcome: `done`, or the `expected` reason for failing."""
         outcome = await self.read_outcome(await self.submit_without_waiting(kind, **fields))
-        came = outcome.status if outcome.status == "done" else outcome.reason
-        if came != expected:
+        if (outcome.status if outcome.status == "done" else outcome.reason) != expected:
             raise CommandNotDoneError(f"{kind} {outcome.status or 'was not processed'}: {outcome.reason}")
         await self.narrator.narrate_new()
 
@@ -156,7 +148,7 @@ class Scenario:
         return CommandSubmitter(self.runner.environment.reader)
 
     async def submit_without_waiting(self, kind: str, **fields: str) -> SubmittedCommand:
-        """Submit a command to the session."""
+        """Submit a command to the session; don't wait for its outcome."""
         return await self._submitter.submit({"type": kind, "session": self.session_id, **fields})
 
     async def read_outcome(self, command: SubmittedCommand) -> CommandOutcome:
@@ -172,7 +164,7 @@ class Scenario:
         """Wait until people hear what is expected, and narrate it.
 
         Args:
-            heard: Who or what each person hears, by name, with `customer` for `the customer`.
+            heard: Who or what each connected person hears, by name, with `customer` for `the customer`.
         """
         expected = {("the customer" if name == "customer" else name): what for name, what in heard.items()}
         hears: dict[str, str] = {}
@@ -182,7 +174,7 @@ class Scenario:
             hears.clear()
             hears.update(await self.runner.phones.heard_now(people))
             return hears.keys() == expected.keys() and all(
-                _matches(what, expected[name]) for name, what in hears.items()
+                _is_as_expected(what, expected[name]) for name, what in hears.items()
             )
 
         if not await poll_until(all_hear_as_expected, STEP_S):
@@ -227,15 +219,15 @@ class Scenario:
     async def wait_until(self, what: str, holds: Callable[[SessionView], bool]) -> None:
         """Wait until a condition holds for the session."""
 
-        async def came() -> bool:
+        async def is_reached() -> bool:
             return holds(await self._session())
 
-        if not await poll_until(came, STEP_S):
+        if not await poll_until(is_reached, STEP_S):
             state = (await self._session()).state or "unknown"
             raise CommandNotDoneError(f"{what} did not come within {STEP_S:g} s; the session is {state}")
 
     async def heard_no_one_text(self, party: str, since_s: float) -> str:
-        """Describe for how long a party has heard no one."""
+        """Return for how long a party has heard no one since a sandbox time, in milliseconds with the unit."""
         session, phones = await self._session(), self.runner.phones
         heard_no_one_s = await phones.heard_no_one_s(session.parties[party].call_sid, since_s, await phones.now_s())
         return f"{heard_no_one_s * 1000:.0f} ms"
@@ -252,5 +244,5 @@ class Scenario:
         return {party.call_sid: characters.name(party.address) for party in parties if party.call_sid}
 
 
-def _matches(what: str, expected: str) -> bool:
+def _is_as_expected(what: str, expected: str) -> bool:
     return what == expected or (expected == ANYTHING and what != "silence")

@@ -126,7 +126,7 @@ class Subprocesses:
 
     async def stop_some(self, dismissed: Sequence[Subprocess]) -> None:
         """Stop processes that aren't needed after all."""
-        await _stop(dismissed)
+        await _terminate(dismissed)
         self._processes = [child for child in self._processes if child not in dismissed]
 
     async def wait_for_death(self) -> None:
@@ -139,11 +139,11 @@ class Subprocesses:
 
     async def stop(self) -> None:
         """Send SIGTERM to all, Redis last because the others still write to it. `__exit__` kills the remaining ones."""
-        await _stop(self._processes[1:])
-        await _stop(self._processes[:1])
+        await _terminate(self._processes[1:])
+        await _terminate(self._processes[:1])
 
 
-async def _stop(children: Sequence[Subprocess]) -> None:
+async def _terminate(children: Sequence[Subprocess]) -> None:
     for child in children:
         if not child.has_ended:
             child.process.terminate()

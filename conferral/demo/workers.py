@@ -67,7 +67,7 @@ class DemoWorkers:
 
 
 def is_uninvolved(health: Health, pid: int) -> bool:
-    """Whether other processes hold every partition and route commands."""
+    """Whether other processes than this one hold every partition and route commands."""
     holders = [one.holder.name for one in health.partitions] + [health.router.name]
     return all(name and f"-{pid}-" not in name for name in holders)
 

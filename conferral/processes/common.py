@@ -44,7 +44,7 @@ def configure_log(settings: StoreSettings) -> None:
 
 
 def page_url(host: str, port: int) -> str:
-    """Return the URL for a browser on this machine."""
+    """Return the URL at which a browser on this machine reaches a server that listens on a host, or on all."""
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{named}:{port}/"
 

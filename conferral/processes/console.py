@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 
 import structlog
 
 from conferral import output
 from conferral.cli.redis_access import make_redis_client
+from conferral.console.app import ConsoleOptions, make_app
+from conferral.console.redis_access import CONNECTIONS_MAX
 from conferral.processes.common import (
     READINESS_CHECKS_MAX,
     configure_log,
@@ -19,22 +21,12 @@ from conferral.processes.common import (
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
+from conferral.runtime.web.server import run_server
 
 log = structlog.get_logger()
 
 #: Pending requests get twice this time at shutdown, after WebSockets have closed, seconds. The process has 10 s in all.
 _SHUTDOWN_S = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleOptions:
-    """The console's options; see `console.app.make_app`."""
-
-    read_only: bool = False
-    command_line: str = "conferral"
-    show_token: bool = False
-    #: Host names that the console accepts besides this machine's.
-    allowed_hosts: tuple[str, ...] = ()
 
 
 def run_console(host: str, port: int, options: ConsoleOptions) -> int:
@@ -51,30 +43,16 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
         output.print_note(
             f"{host} is reachable from other machines, without TLS: put a TLS proxy in front of the console"
         )
-    return lifecycle.run(lambda stop: _console(settings, host, port, stop, options))
+        # A console that listens elsewhere is reached by host names that only its operator knows.
+        options = replace(options, allowed_hosts=options.allowed_hosts or None)
+    return lifecycle.run(lambda stop: _serve(settings, host, port, stop, options))
 
 
-async def _console(
-    settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
-) -> int:
-    from conferral.console.app import make_app
-    from conferral.console.redis_access import CONNECTIONS_MAX
-    from conferral.runtime.web.server import run_server
-
+async def _serve(settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions) -> int:
     client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     try:
-        app = make_app(
-            settings,
-            client,
-            SystemClock(),
-            read_only=options.read_only,
-            command_line=options.command_line,
-            show_token=options.show_token,
-            # A console that listens elsewhere is reached by host names that only its operator knows.
-            allowed_hosts=options.allowed_hosts if options.allowed_hosts or is_loopback(host) else None,
-            readiness_client=probing,
-        )
+        app = make_app(settings, client, SystemClock(), options, readiness_client=probing)
         async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):
             log.info("console_started", host=host, port=port)
             await stop.wait()

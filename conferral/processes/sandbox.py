@@ -8,6 +8,7 @@ from conferral.processes.settings import SandboxSettings
 from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import load
+from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 
 
 def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
@@ -23,7 +24,7 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
     _require_own_token(settings, host, port)
     configure_log(settings)
     return lifecycle.run(
-        lambda stop: _sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
+        lambda stop: _serve(settings, host, port, stop, console_url=console_url, command_line=command_line)
     )
 
 
@@ -38,8 +39,6 @@ def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
 
     If TWILIO_API_URL names this sandbox, the token is the sandbox's own.
     """
-    from conferral.sandbox import AUTH_TOKEN
-
     given = settings.auth_token
     if given is None or given.get_secret_value() == AUTH_TOKEN:
         return
@@ -56,11 +55,9 @@ def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
     raise SettingsError((problem,))
 
 
-async def _sandbox(
+async def _serve(
     settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
 ) -> int:
-    from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
-
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
     account_sid = settings.account_sid or ACCOUNT_SID
     # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
@@ -77,10 +74,7 @@ async def _sandbox(
         retention=Retention(),  # it may run for days
     )
     if base := settings.public_url:
-        urls = {
-            "voice_fallback_url": f"{base}/voice/fallback",
-            "status_callback": f"{base}/voice/status",
-        }
+        urls = {"voice_fallback_url": f"{base}/voice/fallback", "status_callback": f"{base}/voice/status"}
         if settings.number:
             sandbox.add_number(settings.number, voice_url=f"{base}/voice/inbound", **urls)
         if settings.twiml_app_sid:

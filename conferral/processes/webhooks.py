@@ -26,6 +26,9 @@ from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
+from conferral.webhooks.app import make_app
+from conferral.webhooks.server import serve
 
 #: Interval between attempts to compare the number of partitions with Redis, in seconds.
 CONFIG_CHECK_EVERY_S = 1.0
@@ -42,16 +45,10 @@ def serve_webhooks(host: str, port: int) -> int:
     require_free_port(host, port)
     configure_log(settings)
     warn_of_weak_token(settings.api_token)
-    return lifecycle.run(lambda stop: _webhooks(settings, directory, host, port, stop), on_hangup=directory.reload)
+    return lifecycle.run(lambda stop: _serve(settings, directory, host, port, stop), on_hangup=directory.reload)
 
 
-async def _webhooks(
-    settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event
-) -> int:
-    from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
-    from conferral.webhooks.app import make_app
-    from conferral.webhooks.server import serve
-
+async def _serve(settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event) -> int:
     metrics, clock = Metrics(), SystemClock()
     count_outages(metrics)
     client = make_redis_client(settings.redis_url)
@@ -65,7 +62,7 @@ async def _webhooks(
     async def server(app: web.Application) -> None:
         await serve(app, host, port, stop, metrics)
 
-    async def agreement() -> None:
+    async def agree_with_redis() -> None:
         try:
             await _ensure_config(client, settings, schema, metrics, stop)
         except SettingsError as error:
@@ -93,7 +90,7 @@ async def _webhooks(
             {
                 "server": server(app),
                 "watch_server": run_with_restarts(stop, "watch_server", partial(publisher.watch_server, stop), metrics),
-                "config": run_with_restarts(stop, "config", agreement, metrics),
+                "config": run_with_restarts(stop, "config", agree_with_redis, metrics),
             },
         )
         await publisher.close()

@@ -5,6 +5,7 @@ from conferral.processes.common import configure_log, require_free_port
 from conferral.runtime import lifecycle
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.telephony.directory.model import DirectoryFile
+from conferral.worker.process import Worker
 
 
 def run_worker(host: str, port: int | None) -> int:
@@ -13,8 +14,6 @@ def run_worker(host: str, port: int | None) -> int:
     Raises:
         SettingsError: a setting is invalid, the port is taken, or Redis has another number of partitions.
     """
-    from conferral.worker.process import Worker
-
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
     if port is not None:

@@ -1,20 +1,19 @@
 """Keyboard input of `watch`: reads single keys and applies them to the selection."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys
+import termios
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from conferral.storage.codecs.session_view import SessionView
+from conferral.cli.completion import LIVE_STATES
+from conferral.storage.codecs.session_view import SessionView
 
 #: In cycling order; empty for all.
-STATES = ("", "bridged", "converting", "conferenced", "transferring")
+STATES = ("", *LIVE_STATES)
 #: Maximum length of the search text (characters).
 TEXT_MAX = 40
 #: Help for the keys.
@@ -59,7 +58,7 @@ class Selection:
 
     @property
     def description(self) -> str:
-        """Describe the selection; empty if everything is selected."""
+        """The selection in words; empty if everything is selected."""
         parts = (self.state, "needing attention" if self.needs_attention else "", f"/{self.text}" if self.text else "")
         return ", ".join(filter(None, parts))
 
@@ -67,15 +66,15 @@ class Selection:
         """Apply keys, as received from the terminal in one read."""
         if len(keys) > 1 and keys.startswith(_ESCAPE):
             if not self.is_typing and keys in _ARROWS:
-                self._command(_ARROWS[keys])
+                self._apply(_ARROWS[keys])
             return  # another key with an escape sequence
         for key in keys:
             if self.is_typing:
-                self._type(key)
+                self._edit_search(key)
             else:
-                self._command(key)
+                self._apply(key)
 
-    def _type(self, key: str) -> None:
+    def _edit_search(self, key: str) -> None:
         if key in _ENTER:
             self.is_typing = False
         elif key == _ESCAPE:
@@ -85,7 +84,7 @@ class Selection:
         elif key.isprintable():
             self.text = (self.text + key)[:TEXT_MAX]
 
-    def _command(self, key: str) -> None:
+    def _apply(self, key: str) -> None:
         if key in "jk":
             self.moved += 1 if key == "j" else -1
         elif self.is_open:
@@ -93,16 +92,16 @@ class Selection:
         elif key in _ENTER:
             self.is_open = True
         else:
-            self._move(key)
+            self._apply_to_list(key)
 
-    def _move(self, key: str) -> None:
+    def _apply_to_list(self, key: str) -> None:
         if key == "q":
             self.wants_to_stop = True
         elif key == "/":
             self.is_typing, self.text = True, ""
         elif key == "s":
-            place = STATES.index(self.state) if self.state in STATES else 0
-            self.state = STATES[(place + 1) % len(STATES)]
+            index = STATES.index(self.state) if self.state in STATES else 0
+            self.state = STATES[(index + 1) % len(STATES)]
         elif key == "t":
             self.needs_attention = not self.needs_attention
         elif key == "?":
@@ -123,9 +122,6 @@ def read_keys(handle: Callable[[str], None]) -> Iterator[bool]:
     if not sys.stdin.isatty():
         yield False
         return
-    import termios
-    import tty
-
     fd, loop = sys.stdin.fileno(), asyncio.get_running_loop()
     before = termios.tcgetattr(fd)
 

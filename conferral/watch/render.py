@@ -1,19 +1,26 @@
 """The terminal screen of `watch`: sessions, and below them the newest changes, at any terminal size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
 
 from conferral import output
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-    from conferral.operations.history.change_feed import Change
-    from conferral.operations.session_queries import LogEntry
-    from conferral.storage.codecs.session_view import SessionView
+from conferral.cli.session_tables import (
+    COLUMNS,
+    LOG_COLUMNS,
+    PARTY_COLUMNS,
+    field_lines,
+    log_rows,
+    narrow_entry,
+    party_rows,
+    table_row,
+)
+from conferral.operations import wording
+from conferral.operations.history.change_feed import Change
+from conferral.operations.session_queries import LogEntry
+from conferral.storage.codecs.session_view import SessionView
 
 #: Maximum number of lines for changes, space permitting.
 CHANGES_MAX = 12
@@ -47,24 +54,22 @@ def draw(
         keys: Help for the keys, replacing the changes; empty if not requested.
         selected: Id of the marked session, which must be visible; empty for none.
     """
-    from rich.console import Group
-
     space = min(CHANGES_MAX, max(OLD_CHANGES_MIN, target.height // 3))
     kept = _fitting_count(
         target, len(changes), space, lambda count: _changes_part(changes[len(changes) - count :], full=full)
     )
-    below = _keys(keys) if keys else _changes_part(changes[len(changes) - kept :], full=full)
+    below = _keys_part(keys) if keys else _changes_part(changes[len(changes) - kept :], full=full)
     parts: list[RenderableType] = []
     if sessions:
         space = max(OLD_CHANGES_MIN, target.height - ROWS_AROUND_SELECTION - len(target.render_lines(below)))
-        place = next((place for place, session in enumerate(sessions) if session.id == selected), 0)
+        selected_index = next((index for index, session in enumerate(sessions) if session.id == selected), 0)
 
-        def above(count: int) -> RenderableType:
-            first = max(0, place - count + 1)
+        def sessions_part(count: int) -> RenderableType:
+            first = max(0, selected_index - count + 1)
             return _sessions_part(target, sessions[first : first + count], now_of, full=full, selected=selected)
 
-        shown = _fitting_count(target, len(sessions), space, above)
-        parts.append(above(shown))
+        shown = _fitting_count(target, len(sessions), space, sessions_part)
+        parts.append(sessions_part(shown))
         if shown < len(sessions):
             hidden = f"and {len(sessions) - shown} more (conferral sessions lists all)"
             parts.append(output.table_cell(hidden, "dim"))
@@ -85,8 +90,6 @@ def _fitting_count(target: Console, most: int, space: int, drawn: Callable[[int]
 def _sessions_part(
     target: Console, sessions: Sequence[SessionView], now_of: Callable[[str], int], *, full: bool, selected: str
 ) -> RenderableType:
-    from conferral.cli.sessions import COLUMNS, narrow_entry, table_row
-
     times = [now_of(session.id) for session in sessions]
     if selected:
         sessions = [replace(one, id=f"{'> ' if one.id == selected else '  '}{one.id or '?'}") for one in sessions]
@@ -105,10 +108,6 @@ def draw_session(
         log: Oldest first.
         notice: A line at the end; empty for how to leave.
     """
-    from rich.console import Group
-
-    from conferral.cli.sessions import LOG_COLUMNS, PARTY_COLUMNS, field_lines, log_rows, party_rows
-
     status = (
         output.table_cell(notice, "yellow")
         if notice
@@ -116,9 +115,7 @@ def draw_session(
     )
     if not session.fields:
         return Group(
-            output.table_cell("not in Redis; it may have ended long ago", "none"),
-            output.table_cell(""),
-            status,
+            output.table_cell("not in Redis; it may have ended long ago", "none"), output.table_cell(""), status
         )
     rows = log_rows(log, full=full)
     parts: list[RenderableType] = [output.table_cell(line, "none") for line in field_lines(session, full=full)]
@@ -135,9 +132,7 @@ def draw_session(
     return Group(*parts, newest(_fitting_count(target, len(rows), space, newest)), output.table_cell(""), status)
 
 
-def _keys(keys: Sequence[tuple[str, str]]) -> RenderableType:
-    from rich.table import Table
-
+def _keys_part(keys: Sequence[tuple[str, str]]) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     for key, does in keys:
         grid.add_row(output.table_cell(key, "bold"), output.table_cell(does, "none"))
@@ -146,10 +141,6 @@ def _keys(keys: Sequence[tuple[str, str]]) -> RenderableType:
 
 def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
     """Draw the changes: time, session, and text, which is folded on a narrow terminal."""
-    from rich.table import Table
-
-    from conferral.operations import wording
-
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
@@ -163,16 +154,12 @@ def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
 
 def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
     """Return a change as one line."""
-    from conferral.operations import wording
-
     name = change.session_id if with_session else ""
     return "  ".join(filter(None, (wording.entry_clock(change.entry), name, text_of(change, full=full))))
 
 
 def text_of(change: Change, *, full: bool) -> str:
     """Describe the change and its consequences."""
-    from conferral.operations import wording
-
     what = wording.describe_entry(change.entry)
     if not full and "+" in what:
         what = wording.display_address(what)

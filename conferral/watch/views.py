@@ -1,23 +1,24 @@
 """Views of `watch`: a redrawn list, a line per change, or a line when a session starts or stops needing attention."""
 
-from __future__ import annotations
-
+import json
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+from rich.console import RenderableType
+from rich.live import Live
 
 from conferral import output
+from conferral.cli.session_tables import table_row
+from conferral.operations import session_summary, wording
+from conferral.operations.attention import Attention, attention_of, sort_key
+from conferral.operations.history.change_feed import Change
+from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
+from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.timestamps import to_iso
 from conferral.watch.keys import HELP, Selection
 from conferral.watch.render import CHANGES_MAX, draw, draw_session, line_of
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from conferral.operations.attention import Attention
-    from conferral.operations.history.change_feed import Change
-    from conferral.operations.partition_clock import PartitionClocks
-    from conferral.operations.session_queries import LogEntry, SessionQueries
-    from conferral.storage.codecs.session_view import SessionView
 
 
 class View(ABC):
@@ -45,8 +46,8 @@ class View(ABC):
 class LineView(View):
     """One line, or one JSON object, per change."""
 
-    def __init__(self, choice: Selection, *, full: bool, as_json: bool, with_session: bool) -> None:
-        self._selection = choice
+    def __init__(self, selection: Selection, *, full: bool, as_json: bool, with_session: bool) -> None:
+        self._selection = selection
         self._full = full
         self._as_json = as_json
         self._with_session = with_session
@@ -71,8 +72,6 @@ class LineView(View):
 
 def session_line(session: SessionView, *, full: bool) -> str:
     """Return a session as one line."""
-    from conferral.operations import session_summary, wording
-
     there = [session_summary.connected_address(session, name, full=full) for name in ("customer", "agent")]
     who = wording.join_names([one for one in there if one])
     notes = [session_summary.transfer_line(session, full=full), *session_summary.short_notes(session)]
@@ -82,8 +81,6 @@ def session_line(session: SessionView, *, full: bool) -> str:
 
 def change_json(change: Change) -> dict[str, Any]:
     """Return a change as a JSON object: the log entry as stored in Redis, with its session."""
-    import json
-
     fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
     for name in ("effects", "reports", "failed_attempts", "changes"):
         if name not in change.entry.fields and name in ("changes", "failed_attempts"):
@@ -98,18 +95,14 @@ def change_json(change: Change) -> dict[str, Any]:
 class AttentionView(View):
     """One line, or one JSON object, whenever a session starts or stops needing attention, or its problem changes."""
 
-    def __init__(self, reader: SessionQueries, choice: Selection, *, as_json: bool) -> None:
+    def __init__(self, reader: SessionQueries, selection: Selection, *, as_json: bool) -> None:
         self._reader = reader
-        self._selection = choice
+        self._selection = selection
         self._as_json = as_json
         self._last_shown: dict[str, Attention] = {}
 
     async def show_changes(self, _changes: list[Change]) -> None:
         """Check all sessions, because a session may need attention precisely when nothing happens."""
-        from conferral.operations.attention import attention_of
-        from conferral.operations.partition_clock import read_partition_clocks
-        from conferral.storage.codecs.timestamps import to_iso
-
         sessions = await self._reader.views(await self._reader.live_ids())
         times = await read_partition_clocks(self._reader)
         found = {
@@ -138,13 +131,9 @@ class AttentionView(View):
 class ScreenView(View):
     """A redrawn list, sessions that need attention first, with the newest changes below."""
 
-    def __init__(self, reader: SessionQueries, choice: Selection, *, full: bool) -> None:
-        from rich.live import Live
-
-        from conferral.storage.codecs.session_view import SessionView
-
+    def __init__(self, reader: SessionQueries, selection: Selection, *, full: bool) -> None:
         self._reader = reader
-        self._selection = choice
+        self._selection = selection
         self._full = full
         self._changes: deque[Change] = deque(maxlen=CHANGES_MAX)
         self._sessions: list[SessionView] = []
@@ -158,7 +147,7 @@ class ScreenView(View):
         self.has_keys = False
         # Creating the display draws once, so set all other attributes first.
         self._console = output.console()
-        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._drawn)
+        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._render)
 
     def __enter__(self) -> Self:
         self._live.start(refresh=False)
@@ -169,18 +158,16 @@ class ScreenView(View):
 
     async def show_changes(self, changes: list[Change]) -> None:
         """Read all live sessions and redraw."""
-        from conferral.operations.partition_clock import read_partition_clocks
-
         self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
         self._sessions = list((await self._reader.views(await self._reader.live_ids())).values())
         self._times = await read_partition_clocks(self._reader)
         self._notice = ""
-        self._select()
+        self._move_mark()
         if self._selection.is_open and (name := self._selected):
             self._opened = (name, await self._reader.view(name), await self._reader.log(name))
         self.refresh()
 
-    def _select(self) -> None:
+    def _move_mark(self) -> None:
         """Move the mark as the keys say; a marked session stays marked when its row moves."""
         moved, self._selection.moved = self._selection.moved, 0
         ids = [session.id for session in self.visible_sessions()] if moved or self._selection.is_open else []
@@ -196,14 +183,11 @@ class ScreenView(View):
 
     def refresh(self) -> None:
         """Redraw; the selection may have changed."""
-        self._select()
+        self._move_mark()
         self._live.refresh()
 
     def visible_sessions(self) -> list[SessionView]:
         """Return the visible sessions in display order."""
-        from conferral.cli.sessions import table_row
-        from conferral.operations.attention import attention_of, sort_key
-
         chosen = [
             session
             for session in self._sessions
@@ -219,17 +203,15 @@ class ScreenView(View):
     def _now_of(self, session_id: str) -> int:
         return 0 if self._times is None else self._times.now_of(session_id)
 
-    def _drawn(self) -> RenderableType:
-        from conferral.storage.codecs.session_view import view_of
-
+    def _render(self) -> RenderableType:
         if self._selection.is_open:
             name, session, log = self._opened
             if name == self._selected:
                 return draw_session(self._console, session, log, self._notice, full=self._full)
             loading = view_of({"id": self._selected})
             return draw_session(self._console, loading, [], self._notice or "loading ...", full=self._full)
-        choice = self._selection.description
-        nothing = f"none of {len(self._sessions)} live calls match: {choice}" if choice and self._sessions else ""
+        selection = self._selection.description
+        nothing = f"none of {len(self._sessions)} live calls match: {selection}" if selection and self._sessions else ""
         return draw(
             self._console,
             self.visible_sessions(),
@@ -238,15 +220,15 @@ class ScreenView(View):
             full=self._full,
             now_of=self._now_of,
             nothing=nothing or "no live calls",
-            leave=self._rows_left_for(choice),
+            leave=self._status_line(selection),
             keys=HELP if self._selection.wants_help else (),
             selected=self._selected,
         )
 
-    def _rows_left_for(self, choice: str) -> str:
+    def _status_line(self, selection: str) -> str:
         if self._selection.is_typing:
             return f"/{self._selection.text}_  Enter keeps it, Esc clears it"
         if not self.has_keys:
-            return "; ".join(filter(None, (f"only {choice}" if choice else "", "Ctrl-C stops it")))
-        only = f"only {choice} (Esc shows all); " if choice else ""
+            return "; ".join(filter(None, (f"only {selection}" if selection else "", "Ctrl-C stops it")))
+        only = f"only {selection} (Esc shows all); " if selection else ""
         return f"{only}q quit, j k Enter open, / search, s state, t attention, ? help"

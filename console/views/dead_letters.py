@@ -2,6 +2,7 @@
 
 from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
+from conferral.console.views.view import View
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
@@ -14,10 +15,8 @@ BUSY_MAX = 0.2
 SHOWN_MAX = 200
 
 
-class DeadLettersView:
+class DeadLettersView(View):
     """The dead letters as sent to one page."""
-
-    with_ended = False
 
     def __init__(self, redis: RedisAccess, clock: Clock, reason: str, *, full: bool) -> None:
         self._redis = redis
@@ -29,7 +28,7 @@ class DeadLettersView:
         self._seen: tuple[int, str] | None = None
 
     async def new_messages(self) -> list[bytes]:
-        """Return everything, if anything has changed."""
+        """Return all dead letters to show, if one was added or removed; read at most every `POLL_EVERY_S`."""
         started_s = self._clock.monotonic_s()
         if started_s < self._poll_at_s:
             return []
@@ -39,7 +38,7 @@ class DeadLettersView:
         return messages
 
     async def _poll(self) -> list[bytes]:
-        seen = await self._redis.run(_mark)
+        seen = await self._redis.run(_count_and_newest_id)
         if seen == self._seen:
             return []
         shown = await self._redis.run(lambda reader: _letters(reader).newest(SHOWN_MAX, self._reason, full=self._full))
@@ -52,7 +51,7 @@ def _letters(reader: SessionQueries) -> DeadLetters:
     return DeadLetters(reader.client, reader.keys)
 
 
-async def _mark(reader: SessionQueries) -> tuple[int, str]:
+async def _count_and_newest_id(reader: SessionQueries) -> tuple[int, str]:
     letters = _letters(reader)
     newest = await letters.newest(1)
     return await letters.count(), newest[0].id if newest else ""

@@ -61,25 +61,18 @@ class ViewFactory:
                 raise BadMessageError("view: must be sessions, session, health or dead")
 
 
-class HealthView:
+class HealthView(View):
     """The health as sent to one page."""
-
-    with_ended = False
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        self._sent = b""
 
     async def new_messages(self) -> list[bytes]:
-        """Return everything, if anything has changed."""
-        message = await self._dashboard.health()
-        if message == self._sent:
-            return []
-        self._sent = message
-        return [message]
+        """Return the health, if it has changed."""
+        return self._if_changed(await self._dashboard.health())
 
 
-class _WithSummary:
+class _WithSummary(View):
     """A view, plus the summary whenever it changes, because every page shows a banner."""
 
     def __init__(self, view: View, feed: SessionFeed, dashboard: Dashboard) -> None:
@@ -87,14 +80,9 @@ class _WithSummary:
         self._view = view
         self._feed = feed
         self._dashboard = dashboard
-        self._summary = b""
 
     async def new_messages(self) -> list[bytes]:
         """Return the view's messages, then the summary."""
         # Read the summary first, because it may raise, and messages that aren't returned must not count as sent.
-        summary = await self._dashboard.summary() if self._feed.is_loaded else self._summary
-        messages = await self._view.new_messages()
-        if summary != self._summary:
-            messages = [*messages, summary]
-            self._summary = summary
-        return messages
+        summary = await self._dashboard.summary() if self._feed.is_loaded else self._sent
+        return [*await self._view.new_messages(), *self._if_changed(summary)]

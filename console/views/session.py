@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from conferral.console.log_cache import CachedLog, LogCache
-from conferral.console.messages import encode_message, encode_message_with_lists
-from conferral.console.redaction import redact_fields
+from conferral.console.messages import encode_message, encode_message_with_lists, redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
 from conferral.console.session_rows import attention_mark
+from conferral.console.views.view import View
 from conferral.operations import audibility, explanation, session_summary, wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
@@ -27,23 +27,13 @@ BUSY_MAX = 0.2
 #: Parties between which the page draws who hears whom (count, as in parts/parties.js). With many parties,
 #: there are too many pairs to draw.
 DRAWN_MAX = 12
-#: Format of a log entry's id.
-_ENTRY_ID = re.compile(r"(\d{1,20})-(\d{1,20})")
 #: Twilio's pages about calls and conferences, which redirect to the account's own pages.
 _TWILIO_CONSOLE = "https://www.twilio.com/console/voice"
 _SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
 
 
-def parse_entry_id(entry_id: str) -> tuple[int, int] | None:
-    """Parse an entry's id; None if it is malformed."""
-    found = _ENTRY_ID.fullmatch(entry_id)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-class SessionDetailView:
+class SessionDetailView(View):
     """One session as sent to one page."""
-
-    with_ended = False
 
     def __init__(
         self,
@@ -64,8 +54,8 @@ class SessionDetailView:
         self._clock = clock
         #: The session's id, or the SID of one of its calls.
         self._named = named
-        #: The last log entry that the page has; None for none.
-        self._after = parse_entry_id(after)
+        #: Id of the last log entry that the page has; empty for none.
+        self._after = after
         #: The version to show; None for the current one.
         self._as_of = as_of
         self._full = full
@@ -74,6 +64,7 @@ class SessionDetailView:
         self._partition = 0
         self._seen_revision = -1
         self._next_read_s = 0.0
+        #: No read starts earlier, so that reading takes at most `BUSY_MAX` of the time, monotonic seconds.
         self._not_before_s = 0.0
         self._log = CachedLog("", full=full)
         #: Number of log entries sent to the page; None before the first message (count).
@@ -82,10 +73,12 @@ class SessionDetailView:
         self._log_generation = 0
         #: What the last message was built from: hash, number of log entries, and the log's generation.
         self._seen: tuple[Fields, int, int] = ({}, 0, 0)
-        self._sent = b""
 
     async def new_messages(self) -> list[bytes]:
-        """Return the session if anything has changed, and new log entries."""
+        """Return the session if it has changed, and new log entries.
+
+        The session is read after a commit in its partition, and every `READ_EVERY_S`.
+        """
         now_s, revision = self._clock.monotonic_s(), self._feed.partition_revision(self._partition)
         is_due = now_s >= self._next_read_s or (self._id and revision != self._seen_revision)
         if not is_due or now_s < self._not_before_s:
@@ -94,17 +87,19 @@ class SessionDetailView:
             self._id = await self._redis.run(self._find_session)
             self._log = self._log_cache.get(self._id, full=self._full)
             self._log_generation = self._log.generation
-        messages = await self._read()
+        messages = await self._read_messages()
         self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
         self._not_before_s = now_s + (self._clock.monotonic_s() - now_s) / BUSY_MAX
         return messages
 
     async def _find_session(self, reader: SessionQueries) -> str:
+        """Return the id of the session that the page named, empty if unknown; keep its partition."""
         found = await reader.find_exact(self._named)
         self._partition = reader.keys.partition_of(found)
         return found
 
-    async def _read(self) -> list[bytes]:
+    async def _read_messages(self) -> list[bytes]:
+        """Read the session and its log; return the messages about what has changed."""
         if not self._id:
             return self._if_changed(encode_message("session", id=self._named, asked=self._named, known=False))
         session = await self._redis.run(lambda reader: reader.view(self._id))
@@ -112,18 +107,12 @@ class SessionDetailView:
         if not session.is_known:
             self._seen = ({}, 0, 0)
             return self._if_changed(encode_message("session", id=self._id, asked=self._named, known=False))
-        news = self._new_log_messages()
+        log_messages = self._new_log_messages()
         seen = (session.fields, len(self._log.log), self._log.generation)
         if self._as_of is not None and seen == self._seen:
             return []  # a past version doesn't change, and is expensive to compute
         self._seen = seen
-        return self._if_changed(self._message(session)) + news
-
-    def _if_changed(self, message: bytes) -> list[bytes]:
-        if message == self._sent:
-            return []
-        self._sent = message
-        return [message]
+        return self._if_changed(self._session_message(session)) + log_messages
 
     # ---- timeline ------------------------------------------------------------------------------------------------
 
@@ -144,12 +133,13 @@ class SessionDetailView:
 
     def _entries_page_has(self) -> int:
         """Return how many entries the page still has from before, by the last one's id; 0 if that entry is gone."""
-        places = [parse_entry_id(entry.entry_id) for entry in self._log.log]
-        return places.index(self._after) + 1 if self._after is not None and self._after in places else 0
+        ids = [entry.entry_id for entry in self._log.log]
+        return ids.index(self._after) + 1 if self._after in ids else 0
 
     # ---- state ---------------------------------------------------------------------------------------------------
 
-    def _message(self, session: SessionView) -> bytes:
+    def _session_message(self, session: SessionView) -> bytes:
+        """Return the session's state, now or at the past version that the page asked for."""
         if self._as_of is not None:
             return self._past_message(session, self._as_of)
         now_ms, history = self._feed.now_of(session.id), self._log
@@ -158,13 +148,8 @@ class SessionDetailView:
         )
         # Pages count down in Redis's time, which every tick sends.
         ahead_ms = self._feed.clock_offset_ms(session.id)
-        explained = replace(explained, waits=tuple(_shifted(wait, ahead_ms) for wait in explained.waits))
-        return self._encode(
-            session,
-            explained,
-            buttons=command_forms(session),
-            attention=attention_of(session, now_ms),
-        )
+        explained = replace(explained, waits=tuple(_earlier(wait, ahead_ms) for wait in explained.waits))
+        return self._encode(session, explained, buttons=command_forms(session), attention=attention_of(session, now_ms))
 
     def _past_message(self, session: SessionView, version: int) -> bytes:
         """Return the session as of a version, without commands."""
@@ -205,8 +190,8 @@ class SessionDetailView:
         )
 
 
-def _shifted(wait: Wait, by_ms: int) -> Wait:
-    since_ms, comes_at_ms = (at_ms and at_ms - by_ms for at_ms in (wait.since_ms, wait.comes_at_ms))
+def _earlier(wait: Wait, by_ms: int) -> Wait:
+    since_ms, comes_at_ms = (at_ms and at_ms - by_ms for at_ms in (wait.since_ms, wait.comes_at_ms))  # 0: unknown
     return replace(wait, since_ms=since_ms, comes_at_ms=comes_at_ms)
 
 

@@ -5,32 +5,33 @@ from collections.abc import Sequence
 
 from conferral.console.messages import encode_message_with_lists
 from conferral.console.session_feed import CachedSession, SessionFeed
+from conferral.console.views.view import View
 
 #: Rows encoded at a time (count), so that other tasks can run in between.
 ROWS_PER_MESSAGE = 200
 
 
-class SessionListView:
+class SessionListView(View):
     """The list as sent to one page."""
 
     def __init__(self, feed: SessionFeed, *, with_ended: bool, full: bool) -> None:
         self.with_ended = with_ended
         self._feed = feed
         self._full = full
-        self._seen = -1
+        self._seen_revision = -1
 
     async def new_messages(self) -> list[bytes]:
-        """Return changed rows."""
+        """Return the rows that have changed since the last call, and which are gone; all rows at first."""
         if not self._feed.is_loaded:
             return []
         messages = []
-        changes = self._feed.changes(self._seen, with_ended=self.with_ended)
+        changes = self._feed.changes(self._seen_revision, with_ended=self.with_ended)
         if changes.is_complete or changes.sessions or changes.removed:
             rows = await self._rows(changes.sessions)
             messages.append(
                 encode_message_with_lists("sessions", {"rows": rows}, whole=changes.is_complete, gone=changes.removed)
             )
-        self._seen = changes.revision
+        self._seen_revision = changes.revision
         return messages
 
     async def _rows(self, kept: Sequence[CachedSession]) -> list[bytes]:
@@ -38,5 +39,5 @@ class SessionListView:
         for start in range(0, len(kept), ROWS_PER_MESSAGE):
             found += [one.row(full=self._full) for one in kept[start : start + ROWS_PER_MESSAGE]]
             if start + ROWS_PER_MESSAGE < len(kept):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # let other tasks run
         return found

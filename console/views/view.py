@@ -1,22 +1,31 @@
-"""The view protocol, and validation of pages' messages."""
+"""The base class of views, and validation of pages' messages."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 
 class BadMessageError(ValueError):
     """A page's message is invalid; the text says why."""
 
 
-class View(Protocol):
+class View(ABC):
     """What one page displays. It remembers what it has sent."""
 
     #: Whether it includes ended sessions.
-    with_ended: bool
+    with_ended = False
+    _sent = b""
 
+    @abstractmethod
     async def new_messages(self) -> list[bytes]:
-        """Return new messages; they count as sent. If it raises StoreError, none is lost."""
-        ...
+        """Return messages about what has changed since the last call. If it raises StoreError, none is lost."""
+
+    def _if_changed(self, message: bytes) -> list[bytes]:
+        """Return the message unless it was the last one sent."""
+        if message == self._sent:
+            return []
+        self._sent = message
+        return [message]
 
 
 def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:

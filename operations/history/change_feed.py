@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.partition.partition_store import parse_entry_id
 
 #: Poll interval, in seconds.
 POLL_INTERVAL_S = 0.2
@@ -71,9 +72,4 @@ class ChangeFeed:
                 changes.append(change)
                 if change.is_end and not self.session_id:
                     self.positions[name] = "+"
-        return sorted(changes, key=lambda change: _entry_sort_key(change.entry.entry_id))
-
-
-def _entry_sort_key(entry_id: str) -> tuple[int, int]:
-    at_ms, _, count = entry_id.partition("-")
-    return int(at_ms), int(count or "0")
+        return sorted(changes, key=lambda change: parse_entry_id(change.entry.entry_id))

@@ -18,7 +18,7 @@ from conferral.operations.session_queries import Fields, LogEntry
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import Phase, TransferMode
-from conferral.storage.codecs.session_codec import decode_public_changes, is_logged, with_initial
+from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged, with_initial
 
 #: Maximum size of a history file, in bytes; the longest possible log needs less.
 FILE_BYTES_MAX = 64 * 1024 * 1024
@@ -44,7 +44,7 @@ class SessionHistory:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the log reaches back to the start, and every entry has its changes."""
+        """Whether the log reaches back to the start, and its version of Conferral logged the changes of each event."""
         return bool(self.log) and version_of(self.log[0]) == 1 and bool(self.log[0]["changes"])
 
 
@@ -73,13 +73,8 @@ def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Field
     return (_with_constants(found, last_fields, addresses) for _, found in _fold(log, all_changes, last_fields))
 
 
-def newest_version(history: SessionHistory) -> int:
-    """Return the newest version of which the history knows."""
-    return max(map(version_of, history.log), default=0)
-
-
 def _all_changes(log: Sequence[LogEntry]) -> list[_Changes]:
-    return [decode_public_changes(entry["changes"]) for entry in log]
+    return [decode_logged_changes(entry["changes"]) for entry in log]
 
 
 def _fold(
@@ -103,7 +98,7 @@ def _fold(
 
 
 def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
-    """Add the constant fields and the parties' addresses."""
+    """Add to the fields of a version what the log lacks: constant fields, and the parties' addresses."""
     for_good = {name: now[name] for name in _CONSTANT_FIELDS if name in now}
     return then | for_good | _addresses(then, now, address_of_legs)
 
@@ -134,9 +129,13 @@ def parse_history(body: bytes) -> SessionHistory:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BadHistoryError("not JSON") from None
-    if not isinstance(found, dict) or not _is_record(found.get("session")) or not isinstance(found.get("log"), list):
+    if (
+        not isinstance(found, dict)
+        or not _is_object_of_texts(found.get("session"))
+        or not isinstance(found.get("log"), list)
+    ):
         raise BadHistoryError('it needs "session", an object of texts, and "log", a list of them')
-    if not all(_is_record(entry) for entry in found["log"]):
+    if not all(_is_object_of_texts(entry) for entry in found["log"]):
         raise BadHistoryError('each entry of "log" is an object of texts')
     entries = tuple(
         LogEntry(entry.get("entry", ""), {name: value for name, value in entry.items() if name != "entry"})
@@ -145,7 +144,7 @@ def parse_history(body: bytes) -> SessionHistory:
     return SessionHistory(dict(found["session"]), entries)
 
 
-def _is_record(found: Any) -> bool:
+def _is_object_of_texts(found: Any) -> bool:
     return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
 
 

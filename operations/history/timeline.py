@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from conferral.operations import attempts, wording
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.reasons import EndReason
-from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_rows
 
 #: An effect's result, by the event that reports it.
@@ -27,8 +27,6 @@ BAD_ENDS = frozenset(
     {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
      EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
 )  # fmt: skip
-
-
 #: Digits beyond any version (count).
 _DIGITS_MAX = 16
 
@@ -53,7 +51,7 @@ class EffectRequest:
     twilio_code: int = 0
     #: How many requests it took; 0 if not recorded, which usually means one.
     attempts: int = 0
-    #: The same with the results of the failed attempts, from `attempts.describe_attempts`; empty if not recorded.
+    #: The same with the failed attempts' results, from `attempts.describe_effect_attempts`; empty if not recorded.
     attempts_note: str = ""
 
 
@@ -99,26 +97,29 @@ class Timeline:
         #: For each entry, the index of the log entry that last updated it: itself, or an effect's outcome.
         self.completed_by: list[int] = []
         self._full = full
-        self._open = _OpenEffects()
+        #: Requests without an outcome by id, each with the index of the entry that emitted it.
+        self._open: dict[str, tuple[int, EffectRequest]] = {}
         self._before_ms = 0
 
     def add(self, log: Iterable[LogEntry]) -> set[int]:
         """Append the next log entries; return the indexes of new or updated timeline entries."""
         changed: set[int] = set()
         for entry in log:
-            place, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])
-            requested_by, settled = self._open.settle(entry, at_ms)
-            if settled is not None:
-                asking = self._open.place_of[requested_by]
-                moment = self.entries[asking]
-                self.entries[asking] = replace(moment, effects=_with_effect(moment.effects, settled))
-                self.completed_by[asking] = place
-                changed.add(asking)
-            moment = _entry(entry, at_ms, self._before_ms, requested_by, full=self._full)
-            self._open.add(entry.entry_id, place, moment.effects)
+            index, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])
+            requested_by = ""
+            if entry["event"] in _EFFECT_RESULTS and entry["effect"] in self._open:
+                requester, request = self._open.pop(entry["effect"])
+                moment, settled = self.entries[requester], _with_outcome(request, entry, at_ms)
+                effects = tuple(settled if one.id == settled.id else one for one in moment.effects)
+                self.entries[requester] = replace(moment, effects=effects)
+                self.completed_by[requester] = index
+                changed.add(requester)
+                requested_by = moment.entry_id
+            moment = _timeline_entry(entry, at_ms, self._before_ms, requested_by, full=self._full)
+            self._open |= {one.id: (index, one) for one in moment.effects}
             self.entries.append(moment)
-            self.completed_by.append(place)
-            changed.add(place)
+            self.completed_by.append(index)
+            changed.add(index)
             self._before_ms = at_ms or self._before_ms
         return changed
 
@@ -130,23 +131,24 @@ def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[Time
     return tuple(made.entries)
 
 
-def _entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: str, *, full: bool) -> TimelineEntry:
+def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: str, *, full: bool) -> TimelineEntry:
+    """Return a log entry in words; `before_ms` is the time of the one before, `requested_by` the requesting entry."""
     return TimelineEntry(
         entry_id=entry.entry_id,
         version=version_of(entry),
         at_ms=at_ms,
         gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
         event=entry["event"],
-        text=_displayed(wording.describe_entry(entry), full=full),
-        consequence=_displayed(wording.describe_change(entry), full=full),
+        text=wording.mask_numbers(wording.describe_entry(entry), full=full),
+        consequence=wording.mask_numbers(wording.describe_change(entry), full=full),
         outcome=entry["outcome"],
         state_before=entry["from"],
         state_after=entry["to"],
-        reason=_displayed(wording.entry_reason(entry), full=full),
+        reason=wording.mask_numbers(wording.entry_reason(entry), full=full),
         is_failure=is_failure(entry),
         effects=_effect_requests(entry, at_ms),
         requested_by=requested_by,
-        reports=tuple(_displayed(one, full=full) for one in wording.describe_reports(entry)),
+        reports=tuple(wording.mask_numbers(one, full=full) for one in wording.describe_reports(entry)),
         failed_commands=_failed_commands(entry),
     )
 
@@ -196,43 +198,42 @@ def is_failure(entry: LogEntry) -> bool:
         return False
     if entry["outcome"] == "refused":
         return True
-    event, of = entry["event"], wording.details(entry)
+    event, details = entry["event"], wording.details(entry)
     if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
         return True
-    if event in ("call_progressed", "dial_ended") and of["status"] in _NOT_ANSWERED:
+    if event in ("call_progressed", "dial_ended") and details["status"] in _NOT_ANSWERED:
         return True
-    if event == "gate_decided" and of["decision"] in ("rejected", "no-confirmation"):
+    if event == "gate_decided" and details["decision"] in ("rejected", "no-confirmation"):
         return True
-    if event in ("announcement_ended", "recording_changed") and (of["failed"] or of["status"] in ("failed", "absent")):
+    if event in ("announcement_ended", "recording_changed") and (
+        details["failed"] or details["status"] in ("failed", "absent")
+    ):
         return True
     if event == "dial_overdue" and wording.gave_up_dial(entry):
         return True
     if entry["to"] == "ended" and entry["from"] != "ended":
+        # The reason names party and status: `agent-busy`.
         was_unanswered = event == "calls_read" and entry["reason"].partition("-")[2] in _NOT_ANSWERED
         if was_unanswered or entry["reason"] in BAD_ENDS:
             return True
-    return any(_is_failed(report) for report in parse_rows(entry["reports"])) or is_transfer_failure(entry)
+    return any(_reports_failed_command(report) for report in parse_rows(entry["reports"])) or is_transfer_failure(entry)
 
 
-def _is_failed(report: Mapping[str, object]) -> bool:
-    """Whether a command failed. A transfer that an operator canceled did not."""
+def _reports_failed_command(report: Mapping[str, object]) -> bool:
+    """Whether a report, of a command's outcome, says that it failed. A transfer that an operator canceled did not."""
     return report.get("status") == "failed" and report.get("reason") != wording.CANCELED
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
     """Whether a transfer failed, even if no command failed with it: a consult's command was done before."""
     is_mentioned = "transfer.status" in entry["changes"]  # skip decoding most entries
-    return is_mentioned and decode_public_changes(entry["changes"]).get("transfer.status") == "failed"
+    return is_mentioned and decode_logged_changes(entry["changes"]).get("transfer.status") == "failed"
 
 
 def twilio_code(entry: LogEntry) -> int:
     """Return a failed effect's Twilio error code; 0 for none."""
     code = wording.details(entry)["code"] if entry["event"] == "effect_failed" else ""
     return int(code) if _TWILIO_CODE.fullmatch(code) else 0
-
-
-def _displayed(text: str, *, full: bool) -> str:
-    return wording.mask_numbers(text, full=full)
 
 
 def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
@@ -249,36 +250,13 @@ def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
     )
 
 
-def _with_effect(effects: tuple[EffectRequest, ...], changed: EffectRequest) -> tuple[EffectRequest, ...]:
-    return tuple(changed if one.id == changed.id else one for one in effects)
-
-
-class _OpenEffects:
-    """Effects without an outcome, with the entries that emitted them."""
-
-    def __init__(self) -> None:
-        self.place_of: dict[str, int] = {}
-        self._open: dict[str, tuple[str, EffectRequest]] = {}
-
-    def add(self, entry_id: str, place: int, effects: tuple[EffectRequest, ...]) -> None:
-        """Add the effects of an entry."""
-        if effects:
-            self.place_of[entry_id] = place
-            self._open |= {one.id: (entry_id, one) for one in effects}
-
-    def settle(self, entry: LogEntry, at_ms: int) -> tuple[str, EffectRequest | None]:
-        """Return the id of the entry that emitted the effect whose outcome this entry holds, and the effect."""
-        outcome = _EFFECT_RESULTS.get(entry["event"], "")
-        found = self._open.pop(entry["effect"], None) if outcome else None
-        if found is None:
-            return "", None
-        requested_by, asked = found
-        took_ms = max(0, at_ms - asked.requested_at_ms)
-        return requested_by, replace(
-            asked,
-            outcome=outcome,
-            took_ms=took_ms,
-            twilio_code=twilio_code(entry),
-            attempts=attempts.attempt_count(entry),
-            attempts_note=attempts.describe_attempts(entry),
-        )
+def _with_outcome(asked: EffectRequest, entry: LogEntry, at_ms: int) -> EffectRequest:
+    """Return a request with the outcome that an entry holds."""
+    return replace(
+        asked,
+        outcome=_EFFECT_RESULTS[entry["event"]],
+        took_ms=max(0, at_ms - asked.requested_at_ms),
+        twilio_code=twilio_code(entry),
+        attempts=attempts.effect_attempt_count(entry),
+        attempts_note=attempts.describe_effect_attempts(entry),
+    )

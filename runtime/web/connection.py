@@ -38,7 +38,7 @@ class Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the deadline."""
+        """Start the deadline of the first request's head."""
         super().connection_made(transport)
         self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
 
@@ -52,12 +52,13 @@ class Connection(web.RequestHandler):
             self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop the deadline."""
+        """Stop the deadline's timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
     @property
     def _awaits_head(self) -> bool:
+        """Whether aiohttp waits for a request, rather than answering one."""
         return self._waiter is not None and not self._waiter.done()
 
     def _on_head_timeout(self) -> None:
@@ -124,14 +125,16 @@ class DirectConnection(Connection):
         try:
             return await super()._handle_request(*arguments)
         finally:
-            self._finished_count += 1
+            self._finished_count += 1  # aiohttp's part is done, even if the handler failed
 
     def _process_keepalive(self) -> None:
+        """Let aiohttp close an idle connection, but not while this one answers itself."""
         self._keepalive_handle = None
         if self._answering is None:
             super()._process_keepalive()
 
     def _begin(self, answering: Coroutine[Any, Any, int]) -> None:
+        """Run a direct handler, with the bookkeeping that aiohttp does for its own."""
         self._stop_timer()
         assert self._manager is not None
         self._manager.requests_count += 1
@@ -179,7 +182,7 @@ class DirectConnection(Connection):
 
 @lru_cache(maxsize=16)  # the same for a second
 def _encode(status: int, date: str) -> bytes:
-    """Return an answer without a body, as aiohttp writes it."""
+    """Return an HTTP response without a body, as aiohttp writes it."""
     length = "" if status == HTTPStatus.NO_CONTENT else "Content-Length: 0\r\n"
     phrase = HTTPStatus(status).phrase
     return f"HTTP/1.1 {status} {phrase}\r\n{length}Date: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()

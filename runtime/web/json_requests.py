@@ -69,7 +69,7 @@ class RequestError(ConferralError):
         return STATUS[self.type]
 
     def response(self, **more: object) -> web.Response:
-        """Return the response, with further fields."""
+        """Return the refusal as a JSON response; `more` are further fields of its error object."""
         fields = {"type": self.type, "reason": self.reason, "allowed": list(self.allowed), **self.more, **more}
         response = json_response({"error": fields}, self.status)
         if self.type == "unauthorized":
@@ -84,13 +84,13 @@ class RequestError(ConferralError):
 
 
 def json_response(body: object, status: int = 200) -> web.Response:
-    """Return a JSON response that may not be stored; bytes are JSON already."""
+    """Return a JSON response that no cache may store; bytes are sent as they are."""
     encoded = body if isinstance(body, bytes) else orjson.dumps(body)
     return web.Response(body=encoded, status=status, content_type=_JSON, headers=NO_STORE)
 
 
 async def read_json_object(request: web.Request) -> dict[str, Any]:
-    """Return the body; raise RequestError if it is no JSON object, too large, or does not arrive in time."""
+    """Return a request's body; raise RequestError if it is no JSON object, too large, or does not arrive in time."""
     if hdrs.CONTENT_ENCODING in request.headers:  # a small body may decompress into a huge one
         raise RequestError("malformed", "the body must not be compressed")
     if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:

@@ -50,7 +50,7 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the listener has, also if it was opened with 0."""
         return int(self._sockets[0].getsockname()[1])
 
     def close(self) -> None:
@@ -76,6 +76,7 @@ class Listener:
         asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket.socket) -> None:
+        """Accept the pending connections; without free file descriptors, accept none for a moment."""
         loop = asyncio.get_running_loop()
         for _ in range(ACCEPTS_MAX):
             try:
@@ -89,18 +90,18 @@ class Listener:
                     raise
                 log.warning("connections_refused", reason=error.strerror, wait_s=PAUSE_S)
                 loop.remove_reader(listening)
-                self._pauses.add(loop.call_later(PAUSE_S, self._resume, listening))
+                self._pauses.add(loop.call_later(PAUSE_S, self._accept_again, listening))
                 return
             connection.setblocking(False)
-            task = loop.create_task(self._connect(connection))
+            task = loop.create_task(self._serve(connection))
             self._accepting.add(task)
             task.add_done_callback(self._accepting.discard)
 
-    def _resume(self, listening: socket.socket) -> None:
+    def _accept_again(self, listening: socket.socket) -> None:
         self._pauses = {pause for pause in self._pauses if pause.when() > asyncio.get_running_loop().time()}
         asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
-    async def _connect(self, connection: socket.socket) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         except OSError:  # the client disconnected at once

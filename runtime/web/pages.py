@@ -86,7 +86,7 @@ def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
 
 def static_routes(folder: Path) -> list[web.RouteDef]:
     """Return the routes to a page's files, and under `static/shared/` to those of all pages."""
-    files = {f"shared/{name}": path for name, path in _files(SHARED_FOLDER).items()} | _files(folder)
+    files = {f"shared/{name}": path for name, path in _servable_files(SHARED_FOLDER).items()} | _servable_files(folder)
 
     async def static(request: web.Request) -> web.StreamResponse:
         path = files.get(request.match_info["name"])
@@ -99,7 +99,7 @@ def static_routes(folder: Path) -> list[web.RouteDef]:
     return [web.get("/static/{name:.+}", static)]
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _servable_files(folder: Path) -> dict[str, Path]:
     """Return the files that may be served: those that exist now, of a known type."""
     return {
         path.relative_to(folder).as_posix(): path

@@ -47,13 +47,7 @@ def port_unavailable(host: str, port: int, error: Exception) -> SettingsError:
 
 @asynccontextmanager
 async def run_server(
-    app: web.Application,
-    host: str,
-    port: int,
-    *,
-    shutdown_s: float,
-    metrics: Metrics | None = None,
-    **options: Any,
+    app: web.Application, host: str, port: int, *, shutdown_s: float, metrics: Metrics | None = None, **options: Any
 ) -> AsyncIterator[int]:
     """Serve an application inside the block; yield the port.
 
@@ -92,6 +86,27 @@ async def run_server(
             listener.close()
     finally:
         await runner.cleanup()
+
+
+async def close_in_time(
+    socket: web.WebSocketResponse,
+    transport: asyncio.Transport | None,
+    timeout_s: float,
+    *,
+    code: int,
+    message: bytes = b"",
+) -> None:
+    """Close a socket; after the timeout, close its connection.
+
+    A peer that no longer reads, such as a suspended laptop, leaves no room in the connection's buffer for the closing
+    message, and aiohttp would wait for it without limit.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await socket.close(code=code, message=message)
+    except TimeoutError:
+        if transport is not None:
+            transport.abort()
 
 
 class _ServerLog(logging.Logger):

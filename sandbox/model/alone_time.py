@@ -1,7 +1,5 @@
 """Time that legs spend alone in a conference or in silence, accumulated as it happens."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,7 +16,7 @@ class DurationTally:
     """Start time by call SID."""
 
     def update(self, sid: str, is_running: bool, now_s: float) -> None:
-        """Start or stop a leg's time."""
+        """Start a leg's time, or stop it and add it to the total; no change if it already runs, or does not."""
         if is_running:
             self.since_s.setdefault(sid, now_s)
         elif (since_s := self.since_s.pop(sid, None)) is not None:
@@ -39,7 +37,7 @@ class AloneTime:
     """Hearing silence, in a conference or not."""
 
     def update(self, state: State, legs: Iterable[str], audibility: Audibility, now_s: float) -> None:
-        """Update these legs after a state change, once `audibility` is up to date."""
+        """Start or stop these legs' times after a state change, once `audibility` is up to date."""
         for sid in legs:
             call = state.calls.get(sid)
             if call is None or call.is_foreign:
@@ -50,6 +48,7 @@ class AloneTime:
 
 
 def _is_alone(state: State, sid: str) -> bool:
+    """Whether the leg is in a conference that no one else has joined."""
     conference = state.conferences.get(state.calls[sid].conference_sid)
     if conference is None or state.calls[sid].is_final:
         return False

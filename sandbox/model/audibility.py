@@ -4,13 +4,10 @@ A leg is tracked while someone is at its phone: a caller from the start of the c
 until the end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from conferral.sandbox.model import wait_audio
 from conferral.sandbox.model.formats import resolve
 from conferral.sandbox.model.inputs import Immutable
 from conferral.sandbox.model.state import Call, Conference, Participant, State, WaitAudio
@@ -55,16 +52,17 @@ def sound_heard_by(state: State, sid: str) -> Sound | None:
     if call is None or call.is_final or (call.direction != "inbound" and call.status != "in-progress"):
         return None
     if call.activity == "conference":
-        return _in_conference(state, call)
+        return _sound_in_conference(state, call)
     if call.activity == "gathering":
-        return _gather_prompt(call)
+        return _sound_of_prompt(call)
     if call.dial is not None and call.dial.bridged_at_s is not None:
-        return _other_leg(state, call.dial.winner_sid)
+        return _voice_of(state, call.dial.winner_sid)
     if call.activity == "bridged":
         parent = state.calls.get(call.parent_sid)
-        return _other_leg(state, parent.sid) if parent else SILENCE
+        return _voice_of(state, parent.sid) if parent else SILENCE
     if call.activity in {"speaking", "playing"} and call.program is not None:
-        return _verb_sound(call.program.verbs[call.program.position - 1], call.program.base_url)
+        current = call.program.verbs[call.program.position - 1]  # `position` is already that of the next verb
+        return _verb_sound(current, call.program.base_url)
     return RINGBACK if call.activity == "dialing" else SILENCE
 
 
@@ -79,19 +77,21 @@ def _verb_sound(verb: Verb, base_url: str) -> Sound:
             return SILENCE
 
 
-def _other_leg(state: State, sid: str) -> Sound:
+def _voice_of(state: State, sid: str) -> Sound:
     other = state.calls.get(sid)
     return Sound("parties", frozenset({sid})) if other is not None and not other.is_final else SILENCE
 
 
-def _gather_prompt(call: Call) -> Sound:
+def _sound_of_prompt(call: Call) -> Sound:
+    """Return what a caller hears during a `<Gather>`: a prompt, then silence while it waits for keys."""
     gather = call.gather
     if gather is None or gather.prompt >= len(gather.verb.children):
         return SILENCE
     return _verb_sound(gather.verb.children[gather.prompt], gather.base_url)
 
 
-def _in_conference(state: State, call: Call) -> Sound:
+def _sound_in_conference(state: State, call: Call) -> Sound:
+    """Return what a participant hears: an announcement, hold audio, wait audio before the start, or the others."""
     conference = state.conferences[call.conference_sid]
     me = conference.participants[call.sid]
     announced = _announcement_sound(me.announcement) or (
@@ -100,11 +100,11 @@ def _in_conference(state: State, call: Call) -> Sound:
     if announced is not None:
         return announced
     if me.is_held:
-        return _audio_sound(me.hold_audio) if me.hold_audio is not None else Sound("music")
+        return _waiting_sound(me.hold_audio) if me.hold_audio is not None else Sound("music")
     if conference.status == "init":
-        return _audio_sound(me.wait_audio) if me.wait_audio is not None else SILENCE
+        return _waiting_sound(me.wait_audio) if me.wait_audio is not None else SILENCE
     others = frozenset(p.call_sid for p in conference.joined() if _is_audible(p, me))
-    rings = _early_media(conference)
+    rings = _has_early_media(conference)
     if others:
         return Sound("parties", others, ringing=rings)
     return RINGBACK if rings else SILENCE
@@ -112,26 +112,27 @@ def _in_conference(state: State, call: Call) -> Sound:
 
 def _announcement_sound(audio: WaitAudio | None) -> Sound | None:
     """Return an announcement's current sound; None while it is being fetched, and in its pauses."""
-    verb = wait_audio.current_verb(audio) if audio is not None else None
-    if audio is None or verb is None or verb.name not in {"Say", "Play"}:
+    if audio is None or audio.verb is None or audio.verb.name not in {"Say", "Play"}:
         return None
-    return _verb_sound(verb, audio.base_url)
+    return _verb_sound(audio.verb, audio.base_url)
 
 
-def _audio_sound(audio: WaitAudio) -> Sound:
+def _waiting_sound(audio: WaitAudio) -> Sound:
+    """Return the current sound of wait or hold audio; silence while its document is being fetched."""
     if audio.kind == "document":
-        verb = wait_audio.current_verb(audio)
-        return SILENCE if verb is None else _verb_sound(verb, audio.base_url)
+        return SILENCE if audio.verb is None else _verb_sound(audio.verb, audio.base_url)
     return Sound(audio.kind)
 
 
 def _is_audible(speaker: Participant, listener: Participant) -> bool:
+    """Whether a participant is heard by another one: a coach only by the participant they coach."""
     if speaker is listener or speaker.muted or speaker.is_held:
         return False
     return not speaker.coaching or speaker.coach_sid == listener.call_sid
 
 
-def _early_media(conference: Conference) -> bool:
+def _has_early_media(conference: Conference) -> bool:
+    """Whether the conference hears the ringing of a party that is being dialed into it."""
     return any(p.status == "ringing" and p.settings.early_media for p in conference.participants.values())
 
 
@@ -142,20 +143,17 @@ class Audibility:
     history: dict[str, list[SoundInterval]] = field(default_factory=dict)
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
-        """Update all legs of the calls and conferences that an input touched; return these legs."""
-        legs = self._legs(state, touched)
+        """Record what the legs of the calls and conferences that an input touched hear now; return these legs."""
+        legs: set[str] = set()
+        for touched_sid in touched:
+            conference = state.conferences.get(touched_sid)
+            legs.update((touched_sid,) if conference is None else conference.participants)
         for sid in sorted(legs):
             self._update_leg(sid, sound_heard_by(state, sid), now_s)
         return legs
 
-    def _legs(self, state: State, touched: Iterable[str]) -> set[str]:
-        legs: set[str] = set()
-        for sid in touched:
-            conference = state.conferences.get(sid)
-            legs.update((sid,) if conference is None else conference.participants)
-        return legs
-
     def _update_leg(self, sid: str, heard: Sound | None, now_s: float) -> None:
+        """Record what a leg hears from now on; None if no one listens: it isn't answered, or has ended."""
         intervals = self.history.setdefault(sid, [])
         last = intervals[-1] if intervals and intervals[-1].until_s is None else None
         if last is not None:
@@ -164,9 +162,9 @@ class Audibility:
             intervals.pop()
             if now_s > last.since_s:  # drop an interval of zero length
                 intervals.append(SoundInterval(last.since_s, now_s, last.sound))
-        before = intervals[-1] if intervals else None
         if heard is None:
             return
+        before = intervals[-1] if intervals else None
         if before is not None and (before.until_s, before.sound) == (now_s, heard):
             intervals[-1] = SoundInterval(before.since_s, None, heard)  # drop an interval of zero length in between
         else:
@@ -194,6 +192,7 @@ class Audibility:
         return max(self._stretches_s(sid, "silence", since_s, until_s), default=0.0)
 
     def _stretches_s(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> Iterator[float]:
+        """Yield how long each interval of this kind of sound lasted, as far as it lies between two times."""
         for interval in self.history.get(sid, ()):
             if interval.sound.kind == kind:
                 end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)

@@ -1,7 +1,5 @@
 """Configurable behavior of the model: durations, and choices where Twilio's documentation is silent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -4,8 +4,6 @@ Source: Twilio docs: Twilio's request to your application; Call resource, Status
 <Conference>, statusCallback.
 """
 
-from __future__ import annotations
-
 import math
 
 from conferral.sandbox.model.formats import boolean, country, is_number, rfc2822
@@ -24,7 +22,7 @@ _ORDER = (
 
 
 def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
-    """Return the parameters of every voice request for a call."""
+    """Return the parameters that Twilio sends with every request about a call, in the order of `_ORDER`."""
     values = {
         "Called": call.to,
         "To": call.to,
@@ -36,33 +34,33 @@ def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
         "CallStatus": call.status,
         "AccountSid": account_sid,
     }
-    if call.direction != "outbound-dial":
-        values |= _places(("Caller", "From"), call.from_) | _places(("Called", "To"), call.to)
+    if call.direction != "outbound-dial":  # Twilio sends no places for the legs of a `<Dial>`
+        values |= _place_fields(("Caller", "From"), call.from_) | _place_fields(("Called", "To"), call.to)
     if parent is not None:
         values["ParentCallSid"] = parent.sid
-        if is_number(parent.to):
+        if is_number(parent.to):  # the number through which the caller reached the `<Dial>`
             values |= {"CalledVia": parent.to, "ForwardedFrom": parent.to}
     if call.call_token:
         values["CallToken"] = call.call_token
     if call.application_sid:
         values["ApplicationSid"] = call.application_sid
-    taken = set(values)
-    custom = tuple((name, value) for name, value in call.custom if name not in taken)
+    custom = tuple((name, value) for name, value in call.custom if name not in values)
     return tuple((name, values[name]) for name in _ORDER if name in values) + custom
 
 
-def _places(names: tuple[str, str], address: str) -> dict[str, str]:
+def _place_fields(prefixes: tuple[str, str], address: str) -> dict[str, str]:
+    """Return a number's place, such as `FromCity` and `FromCountry`; all but the country are unknown here."""
     if not is_number(address):
         return {}
     return {
-        f"{name}{part}": country(address) if part == "Country" else ""
-        for name in names
+        f"{prefix}{part}": country(address) if part == "Country" else ""
+        for prefix in prefixes
         for part in ("City", "State", "Zip", "Country")
     }
 
 
 def dial_action(status: str, child: Call | None, duration_s: float | None, bridged: bool | None) -> Params:
-    """Return the parameters that a `<Dial>`'s action gets besides the parent's own."""
+    """Return the parameters that a `<Dial>`'s action gets besides the parent's own; None omits one."""
     out = [("DialCallStatus", status)]
     if child is not None:
         out.append(("DialCallSid", child.sid))

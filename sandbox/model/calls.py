@@ -3,20 +3,24 @@
 Source: Twilio docs: Call resource (Status values, StatusCallbackEvent).
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import is_url, with_query
 from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import CallbackRequest, ReleasePhone, RingPhone
+from conferral.sandbox.model.outputs import CallbackKind, CallbackRequest, ReleasePhone, RingPhone
 from conferral.sandbox.model.state import Call, Subscription
 from conferral.sandbox.model.transaction import Transaction
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
-"""Timers that end with the call; `old-action` outlives it."""
+"""Timers that end with the call; `old-action` outlives it.
+
+`start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the call's maximum length. `digits`: the keys of
+`SendDigits` were pressed. `verb`: a TwiML verb, a prompt, or the wait for a key is over. `dial-limit`: a Dial's
+`timeLimit`. `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the
+Dial that it left. The others: a verb of `wait_audio.AUDIO_FIELDS` is over, or its document is requested again.
+"""
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 
 
@@ -42,7 +46,7 @@ def new_call(
 
 
 def initiate(transaction: Transaction, call: Call) -> None:
-    """Start reaching the leg's phone. Its ring timeout runs until it rings, then starts over."""
+    """Dial the phone of a queued leg. Its ring timeout runs until it rings, then starts over."""
     if call.status != "queued":
         return
     transaction.set_timer(call.sid, "ring", call.ring_s)
@@ -51,7 +55,7 @@ def initiate(transaction: Transaction, call: Call) -> None:
 
 
 def start_ringing(transaction: Transaction, call: Call) -> bool:
-    """Let the phone ring; False if it can't (any more)."""
+    """Let the phone of a queued leg ring; return False if it already rings, was answered, or has ended."""
     if call.status != "queued":
         return False
     _set_status(transaction, call, "ringing")
@@ -60,27 +64,25 @@ def start_ringing(transaction: Transaction, call: Call) -> bool:
     return True
 
 
-def answer(transaction: Transaction, call: Call) -> bool:
-    """Answer the leg; False if it was answered before, or has ended."""
+def answer(transaction: Transaction, call: Call) -> None:
+    """Answer the leg, unless it was answered before, or has ended."""
     if call.status not in {"queued", "ringing"}:
-        return False
-    if call.status == "queued":
-        start_ringing(transaction, call)
+        return
+    start_ringing(transaction, call)
     transaction.stop_timer(call.sid, "ring")
     call.answered_at_s = transaction.now_s
     _set_status(transaction, call, "in-progress")
     transaction.set_timer(call.sid, "limit", call.limit_s)
     send_call_event(transaction, call, "answered")
-    return True
 
 
-def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) -> bool:
-    """End the leg with Twilio's final status; False if it had ended before.
+def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) -> None:
+    """End the leg with Twilio's final status, unless it had ended before.
 
     The task `ended` informs related legs. `sip_code` is given if it isn't the usual one of that status.
     """
     if call.is_final:
-        return False
+        return
     call.ended_at_s = transaction.now_s
     call.sip_code = sip_code or SIP_CODES[status]
     _set_status(transaction, call, status)
@@ -90,16 +92,15 @@ def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) ->
     send_call_event(transaction, call, "completed")
     transaction.emit(ReleasePhone(call.sid))
     transaction.add_task("ended", call.sid)
-    return True
 
 
-def hang_up(transaction: Transaction, call: Call) -> bool:
+def hang_up(transaction: Transaction, call: Call) -> None:
     """Hang up the leg: completed if it was answered, else canceled."""
-    return end(transaction, call, "completed" if call.answered_at_s is not None else "canceled")
+    end(transaction, call, "completed" if call.answered_at_s is not None else "canceled")
 
 
 def send_call_event(transaction: Transaction, call: Call, event: str, status: str = "") -> None:
-    """Send a status callback, if the leg is subscribed to this event."""
+    """Send a status callback, if the leg is subscribed to this event; `status` replaces the call's own in it."""
     subscription = call.subscription
     if subscription is None or not subscription.url or event not in subscription.events:
         return
@@ -108,27 +109,20 @@ def send_call_event(transaction: Transaction, call: Call, event: str, status: st
     form = transaction.voice_params(call) + callback_parameters.call_event(call, sequence, transaction.now_s)
     if status:
         form = tuple((name, status if name == "CallStatus" else value) for name, value in form)
-    emit_callback(transaction, subscription, "call", event, form, call.sid)
+    emit_callback(transaction, subscription, "call", event, form)
 
 
 def emit_callback(
-    transaction: Transaction,
-    subscription: Subscription,
-    kind: Literal["call", "conference", "recording"],
-    event: str,
-    form: Params,
-    call_sid: str,
-    conference_sid: str = "",
+    transaction: Transaction, subscription: Subscription, kind: CallbackKind, event: str, form: Params
 ) -> None:
-    """Emit a callback as POST form or GET query."""
+    """Emit a callback as POST form or GET query; an invalid URL is only reported in the debugger."""
+    call_sid = dict(form).get("CallSid", "")
     if not is_url(subscription.url):
         transaction.add_debugger_entry(11100, "Invalid URL format: status callback", call_sid, subscription.url)
         return
     is_get = subscription.method == "GET"
     url = with_query(subscription.url, form) if is_get else subscription.url
-    transaction.emit(
-        CallbackRequest(kind, event, url, subscription.method, () if is_get else form, call_sid, conference_sid)
-    )
+    transaction.emit(CallbackRequest(kind, event, url, subscription.method, () if is_get else form, call_sid))
 
 
 def _set_status(transaction: Transaction, call: Call, status: str) -> None:

@@ -3,8 +3,6 @@
 Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resource.
 """
 
-from __future__ import annotations
-
 from conferral.sandbox.model import callback_parameters, calls, recordings, wait_audio
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
 from conferral.sandbox.model.inputs import Params
@@ -48,17 +46,16 @@ def send_conference_event(
 
     Before anyone has joined, an event about a participant who failed to join uses that participant's settings.
     """
-    settings = conference.events
-    if not conference.events_fixed and participant is not None:
-        settings = participant.settings.events
-    if settings is None or not settings.url or EVENT_GROUPS[event] not in settings.events:
+    subscription = conference.subscription
+    if not conference.settings_applied and participant is not None:
+        subscription = participant.settings.subscription
+    if subscription is None or not subscription.url or EVENT_GROUPS[event] not in subscription.events:
         return
     conference.sequence += 1  # counts events sent, from 1
     form = callback_parameters.conference_event(
         conference, transaction.state.account_sid, event, transaction.now_s, participant, extra
     )
-    call_sid = participant.call_sid if participant else ""
-    calls.emit_callback(transaction, settings, "conference", event, form, call_sid, conference.sid)
+    calls.emit_callback(transaction, subscription, "conference", event, form)
 
 
 def find_or_create(transaction: Transaction, name: str) -> Conference:
@@ -90,15 +87,13 @@ def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, s
             return 13240, "Dial->Conference: the call to coach is not in the conference"
         if coached.is_held:
             return 16027, "Participant to be whispered is on hold"
-    full = conference.participants_max if conference and conference.events_fixed else settings.participants_max
-    if len(members) >= full:
+    limit = conference.participants_max if conference and conference.settings_applied else settings.participants_max
+    if len(members) >= limit:
         return 16020, "Conference is full"
     return None
 
 
-def reserve(
-    transaction: Transaction, call: Call, settings: JoinSettings, *, by_rest: bool
-) -> tuple[Conference, Participant]:
+def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tuple[Conference, Participant]:
     """Add the call to a conference's participants before it joins: while it rings, or is about to join."""
     conference = find_or_create(transaction, settings.name)
     participant = Participant(
@@ -107,7 +102,6 @@ def reserve(
         "queued",
         transaction.now_s,
         transaction.now_s,
-        by_rest,
         label=settings.label,
         muted=settings.muted,
         coaching=bool(settings.coach_sid),
@@ -120,12 +114,18 @@ def reserve(
     return conference, participant
 
 
-def mark_connecting(transaction: Transaction, call: Call) -> None:
-    """Mark a participant's leg as out of the queue."""
+def participation(transaction: Transaction, call: Call) -> tuple[Conference, Participant] | None:
+    """Return a call's live conference and its participant there, joined or on its way; None without one."""
     conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
-    participant = conference.participants.get(call.sid) if conference else None
-    if participant is not None and participant.status == "queued":
-        participant.status = "connecting"
+    participant = conference.participants.get(call.sid) if conference is not None else None
+    return None if conference is None or participant is None else (conference, participant)
+
+
+def mark_connecting(transaction: Transaction, call: Call) -> None:
+    """Mark a participant as being dialed, no longer queued."""
+    found = participation(transaction, call)
+    if found is not None and found[1].status == "queued":
+        found[1].status = "connecting"
 
 
 def mark_ringing(transaction: Transaction, call: Call) -> None:
@@ -157,29 +157,28 @@ def enter(transaction: Transaction, call: Call) -> None:
     if conference.status == "init" and len(joined) >= 2 and any(p.settings.start_on_enter for p in joined):
         _start(transaction, conference)
     elif conference.status == "init":
-        settings = participant.settings
-        participant.wait_audio = wait_audio.begin(
-            transaction, conference, call.sid, "wait", settings.wait_url, settings.wait_method
-        )
+        settings, channel = participant.settings, wait_audio.Channel(conference, participant, "wait")
+        wait_audio.begin(transaction, channel, settings.wait_url, settings.wait_method)
 
 
 def _apply_settings(conference: Conference, first: Participant) -> None:
-    if conference.events_fixed:
+    """Let the first participant's settings be the conference's; later participants don't change them."""
+    if conference.settings_applied:
         return
-    conference.events_fixed = True
-    conference.events = first.settings.events
+    conference.settings_applied = True
+    conference.subscription = first.settings.subscription
     conference.participants_max = first.settings.participants_max
-    conference.recording = first.settings if first.settings.record else None
+    conference.recording_settings = first.settings if first.settings.record else None
 
 
 def _send_join(transaction: Transaction, conference: Conference, participant: Participant) -> None:
-    if not participant.joined_event:
-        participant.joined_event = True
+    if not participant.join_was_sent:
+        participant.join_was_sent = True
         send_conference_event(transaction, conference, "participant-join", participant)
 
 
 def _clear_coach(transaction: Transaction, coach: Participant) -> None:
-    """Clear the coaching of a participant who has left."""
+    """End the coaching of a participant who has left: everyone hears the coach, or (`orphaned_coach`) no one."""
     if transaction.rules.orphaned_coach == "heard":
         coach.coaching = False
         coach.coach_sid = ""
@@ -190,11 +189,13 @@ def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
 
     Does nothing while the participant is muted or on hold, or before the conference has started.
     """
-    conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
-    participant = conference.participants.get(call.sid) if conference is not None else None
-    if conference is None or participant is None or not participant.is_in or participant.is_speaking == starts:
+    found = participation(transaction, call)
+    if found is None:
         return
-    if participant.muted or participant.is_held or conference.status == "init":
+    conference, participant = found
+    if not participant.is_in or participant.is_speaking == starts or conference.status == "init":
+        return
+    if participant.muted or participant.is_held:
         return
     participant.is_speaking = starts
     send_conference_event(
@@ -203,14 +204,15 @@ def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
 
 
 def _start(transaction: Transaction, conference: Conference) -> None:
+    """Start the conference: wait audio ends, participants hear each other, and a requested recording begins."""
     conference.status = "in-progress"
     conference.updated_at_s = transaction.now_s
     for participant in conference.participants.values():
         participant.wait_audio = None
         transaction.stop_timer(participant.call_sid, "wait")
     send_conference_event(transaction, conference, "conference-start")
-    if conference.recording is not None:
-        recordings.start_for_conference(transaction, conference, conference.recording)
+    if conference.recording_settings is not None:
+        recordings.start_for_conference(transaction, conference, conference.recording_settings)
 
 
 def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: bool = False) -> None:
@@ -221,13 +223,14 @@ def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: boo
         reason: Twilio's ReasonParticipantLeft; `participant_add_failed` if the participant never joined.
         was_removed: Whether the API removed it, which the conference's end reason mentions.
     """
-    conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
+    found = participation(transaction, call)
     call.conference_sid = ""
-    participant = conference.participants.pop(call.sid, None) if conference is not None else None
-    if conference is None or participant is None:
+    if found is None:
         return
+    conference, participant = found
+    del conference.participants[call.sid]
     was_in = participant.is_in
-    _send_leave(transaction, conference, participant, call, reason if was_in else "participant_add_failed")
+    _after_removal(transaction, conference, participant, call, reason if was_in else "participant_add_failed")
     for other in conference.participants.values():
         if other.coaching and other.coach_sid == call.sid:
             _clear_coach(transaction, other)
@@ -238,11 +241,12 @@ def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: boo
         finish(transaction, conference, f"last-participant-{how}", participant)
 
 
-def _send_leave(
+def _after_removal(
     transaction: Transaction, conference: Conference, participant: Participant, call: Call, reason: str
 ) -> None:
-    for slot in ("wait", "hold", "announce"):
-        transaction.stop_timer(call.sid, slot)
+    """Stop what a former participant hears there, and send participant-leave with Twilio's ReasonParticipantLeft."""
+    for name in wait_audio.AUDIO_FIELDS:
+        transaction.stop_timer(call.sid, name)
     if call.activity == "conference":
         call.activity = "idle"
     extra = (("ParticipantCallStatus", call.status), ("ReasonParticipantLeft", reason))
@@ -254,10 +258,10 @@ def _send_leave(
         )
 
 
-def finish(transaction: Transaction, conference: Conference, reason: str, ending: Participant | None = None) -> None:
+def finish(transaction: Transaction, conference: Conference, reason: str, ended_by: Participant | None = None) -> None:
     """End the conference: everyone leaves; legs with TwiML continue at their action, others are hung up.
 
-    Participants who still ring are unaffected.
+    Participants who still ring are unaffected. `reason` is ReasonConferenceEnded; `ended_by` left and thereby ended it.
     """
     if conference.status == "completed":
         return
@@ -268,13 +272,8 @@ def finish(transaction: Transaction, conference: Conference, reason: str, ending
         del conference.participants[participant.call_sid]
         member.conference_sid = ""
         via_api = reason == "conference-ended-via-api"
-        _send_leave(
-            transaction,
-            conference,
-            participant,
-            member,
-            "conference_ended_via_api" if via_api else "moderator_ended_conference",
-        )
+        why = "conference_ended_via_api" if via_api else "moderator_ended_conference"
+        _after_removal(transaction, conference, participant, member, why)
         continue_after_conference(transaction, member)
     conference.participants.clear()
     conference.status = "completed"
@@ -284,11 +283,11 @@ def finish(transaction: Transaction, conference: Conference, reason: str, ending
     transaction.stop_timer(conference.sid, "announce")
     transaction.state.conference_sids.pop(conference.name, None)
     extra = [("ReasonConferenceEnded", reason), ("Reason", REASON_TEXTS[reason])]
-    if ending is not None:
-        conference.call_sid_ending = ending.call_sid
-        extra.append(("CallSidEndingConference", ending.call_sid))
-        if ending.label:
-            extra.append(("ParticipantLabelEndingConference", ending.label))
+    if ended_by is not None:
+        conference.call_sid_ending = ended_by.call_sid
+        extra.append(("CallSidEndingConference", ended_by.call_sid))
+        if ended_by.label:
+            extra.append(("ParticipantLabelEndingConference", ended_by.label))
     send_conference_event(transaction, conference, "conference-end", None, tuple(extra))
     recordings.stop_all_of(transaction, conference.sid)
 
@@ -298,7 +297,7 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
     if call.is_final:
         return
     if call.dial is not None:
-        transaction.add_task("dial-over", call.sid, "answered")
+        transaction.add_task("dial-over", call.sid, "answered")  # the action's DialCallStatus
     else:
         calls.hang_up(transaction, call)
 
@@ -314,20 +313,10 @@ def remove_participant(transaction: Transaction, call: Call) -> None:
 
 
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
-    """Handle a participant who answers after the conference has ended."""
+    """Handle a participant who answers after the conference has ended: hang up, or join a new one (`late_answer`)."""
     call.conference_sid = ""
     if transaction.rules.late_answer == "new-conference" and not CONFERENCE_SID.match(settings.name):
-        reserve(transaction, call, settings, by_rest=True)
+        reserve(transaction, call, settings)
         enter(transaction, call)
     else:
         calls.hang_up(transaction, call)
-
-
-def find_participant(transaction: Transaction, conference: Conference, key: str) -> Participant | None:
-    """Return the participant with this CallSid or label."""
-    found = conference.participants.get(key)
-    if found is None:
-        found = next((p for p in conference.participants.values() if p.label and p.label == key), None)
-    if found is not None:
-        transaction.call(found.call_sid)
-    return found

@@ -3,8 +3,6 @@
 Source: Twilio docs: TwiML <Dial>, <Number>, <Client>, <Sip>, <Conference>.
 """
 
-from __future__ import annotations
-
 from conferral.sandbox.model import callback_parameters, calls, conferences
 from conferral.sandbox.model.formats import is_number, is_url, resolve
 from conferral.sandbox.model.inputs import Params
@@ -36,6 +34,7 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
 
 
 def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | None:
+    """Create the leg that a noun such as `<Number>` dials; None if its address or caller ID is invalid."""
     assert parent.dial is not None  # set by start()
     verb, base_url = parent.dial.verb, parent.dial.base_url
     to = address(noun)
@@ -60,8 +59,8 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     child.ring_s = verb.number("timeout", RING_S)
     child.custom = custom_parameters(noun)
     if noun.get("statusCallback"):
-        usual = "" if noun.name == "Client" else "completed"
-        events = tuple(noun.get("statusCallbackEvent", usual).split())
+        default_events = "" if noun.name == "Client" else "completed"
+        events = tuple(noun.get("statusCallbackEvent", default_events).split())
         method = noun.get("statusCallbackMethod", "POST").upper()
         child.subscription = Subscription(resolve(base_url, noun.get("statusCallback")), method, events)
     if noun.get("url"):
@@ -85,20 +84,22 @@ def join_settings(noun: Verb, base_url: str) -> JoinSettings:
         jitter_buffer=noun.get("jitterBufferSize", "large"),
         record=noun.get("record", "do-not-record") in {"record-from-start", "true"},
         trim=noun.get("trim", "trim-silence"),
-        recording=_subscription(noun, base_url, "recordingStatusCallback", "completed"),
-        events=_subscription(noun, base_url, "statusCallback", ""),
+        recording_subscription=_subscription(noun, base_url, "recordingStatusCallback", "completed"),
+        subscription=_subscription(noun, base_url, "statusCallback", ""),
         region=noun.get("region"),
     )
 
 
-def _subscription(noun: Verb, base_url: str, attribute: str, usual: str) -> Subscription | None:
+def _subscription(noun: Verb, base_url: str, attribute: str, default_events: str) -> Subscription | None:
+    """Return where a noun sends events, from `{attribute}`, `{attribute}Event`, and `{attribute}Method`."""
     if not noun.get(attribute):
         return None
-    events = tuple(noun.get(f"{attribute}Event", usual).split())
+    events = tuple(noun.get(f"{attribute}Event", default_events).split())
     return Subscription(resolve(base_url, noun.get(attribute)), noun.get(f"{attribute}Method", "POST").upper(), events)
 
 
 def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
+    """Answer the call and let it join its Dial's conference; settings that Twilio refuses end the Dial."""
     assert call.dial is not None  # set by start()
     calls.answer(transaction, call)
     settings = join_settings(noun, call.dial.base_url)
@@ -110,7 +111,7 @@ def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
     limit_s = call.dial.verb.number("timeLimit", 0)
     if limit_s > 0:
         transaction.set_timer(call.sid, "dial-limit", limit_s)
-    conferences.reserve(transaction, call, settings, by_rest=False)
+    conferences.reserve(transaction, call, settings)
     conferences.enter(transaction, call)
 
 
@@ -134,7 +135,7 @@ def answer_child(transaction: Transaction, child: Call) -> None:
 
 
 def bridge(transaction: Transaction, child: Call) -> None:
-    """Bridge parent and child; a parent that was still ringing is answered by this."""
+    """Bridge the child that answered first and its parent; this answers a parent that was still ringing."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or dial.winner_sid != child.sid or child.is_final:
@@ -148,8 +149,8 @@ def bridge(transaction: Transaction, child: Call) -> None:
         transaction.set_timer(parent.sid, "dial-limit", limit_s)
 
 
-def reach_time_limit(transaction: Transaction, call: Call) -> None:
-    """End the Dial at its timeLimit: hang up the child, or let the participant leave its conference."""
+def cut_short(transaction: Transaction, call: Call) -> None:
+    """End the Dial at its timeLimit or on `*`: hang up the child, or let the participant leave its conference."""
     if call.dial is None:
         return
     if call.activity == "conference":
@@ -163,11 +164,11 @@ def press_star(transaction: Transaction, call: Call) -> bool:
     """End the Dial on `*` with hangupOnStar; return whether it ended."""
     if call.dial is None or not call.dial.verb.flag("hangupOnStar", default=False):
         return False
-    reach_time_limit(transaction, call)
+    cut_short(transaction, call)
     return True
 
 
-def end_child(transaction: Transaction, child: Call) -> None:
+def on_child_left(transaction: Transaction, child: Call) -> None:
     """Handle a dialed leg that ended or was redirected: the parent's Dial ends with the winner or the last child."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
@@ -180,19 +181,19 @@ def end_child(transaction: Transaction, child: Call) -> None:
         finish(transaction, parent, child.status, child)
 
 
-def end_caller(transaction: Transaction, call: Call) -> None:
+def on_caller_ended(transaction: Transaction, call: Call) -> None:
     """Handle the end of a leg with a Dial: hang up its children, and request the action, whose response isn't run."""
     dial = call.dial
     if dial is None:
         return
-    child = release_children(transaction, call)
+    child = hang_up_children(transaction, call)
     targets = nouns(dial.verb)
     in_conference = bool(targets) and targets[0].name == "Conference"
     status = "answered" if in_conference else "completed" if dial.winner_sid else "canceled"
     finish(transaction, call, status, child)
 
 
-def release_children(transaction: Transaction, call: Call) -> Call | None:
+def hang_up_children(transaction: Transaction, call: Call) -> Call | None:
     """Hang up the children of this call's Dial; return the one that answered, else the last."""
     dial = call.dial
     if dial is None or not dial.children:
@@ -206,7 +207,10 @@ def release_children(transaction: Transaction, call: Call) -> Call | None:
 def action_request(
     transaction: Transaction, call: Call, status: str, child: Call | None
 ) -> tuple[Source, Params] | None:
-    """Return the source of the Dial's action, with the parameters besides the call's own."""
+    """Return the source of the Dial's action, with the parameters besides the call's own; None without an action.
+
+    `status` is the DialCallStatus; `child` is the leg that the parameters describe.
+    """
     dial = call.dial
     if dial is None or not dial.verb.has("action"):
         return None
@@ -214,8 +218,7 @@ def action_request(
     if not is_url(url):  # a relative URL in TwiML without a URL of its own
         transaction.add_debugger_entry(11100, "Invalid URL format: Dial action", call.sid, url)
         return None
-    lasted_s = None
-    bridged = None
+    lasted_s = bridged = None
     if child is not None:
         bridged = dial.bridged_at_s is not None
         if child.answered_at_s is not None:
@@ -225,9 +228,9 @@ def action_request(
 
 
 def finish(transaction: Transaction, call: Call, status: str, child: Call | None = None) -> None:
-    """End the Dial: request its action, else continue with the next verb.
+    """End the Dial with this DialCallStatus: request its action, else continue with the next verb.
 
-    A call that has ended still requests the action; its response isn't run.
+    A call that has ended still requests the action; its response isn't run. The action's parameters describe `child`.
     """
     action = action_request(transaction, call, status, child)
     call.dial = None

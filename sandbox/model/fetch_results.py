@@ -1,8 +1,6 @@
 """What follows when a webhook has answered a request for TwiML, or has not."""
 
-from __future__ import annotations
-
-from conferral.sandbox.model import participant_updates, twiml_interpreter
+from conferral.sandbox.model import participant_updates, twiml_interpreter, wait_audio
 from conferral.sandbox.model.inputs import TwimlFailed, TwimlFetched
 from conferral.sandbox.model.state import Fetch
 from conferral.sandbox.model.transaction import Transaction
@@ -10,7 +8,7 @@ from conferral.sandbox.model.twiml_parser import TwimlError
 
 
 def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
-    """Continue with a document."""
+    """Continue with a document that has arrived: TwiML for a call, or what participants wait with."""
     fetch = transaction.state.fetches.pop(input_.fetch_id, None)
     if fetch is None:
         return
@@ -18,26 +16,27 @@ def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
         _fetch_failed(transaction, fetch, 11200, f"HTTP retrieval failure: status {input_.status}")
         return
     base_url = input_.url or fetch.url
-    if fetch.purpose in {"wait", "hold", "announce"}:
+    if fetch.purpose in wait_audio.AUDIO_FIELDS:
         participant_updates.on_document(transaction, fetch, input_.content_type, input_.body, base_url)
     elif fetch.purpose != "ignored" and _is_current(transaction, fetch):
         call = transaction.call(fetch.call_sid)
         whisper = fetch.purpose == "whisper"
-        twiml_interpreter.load(
+        twiml_interpreter.run_document(
             transaction, call, input_.content_type, input_.body, base_url,
             whisper=whisper, is_fallback=fetch.is_fallback,
         )  # fmt: skip
 
 
 def on_twiml_failed(transaction: Transaction, input_: TwimlFailed) -> None:
-    """Continue without a document."""
+    """Continue without a document that could not be fetched."""
     fetch = transaction.state.fetches.pop(input_.fetch_id, None)
     if fetch is not None:
         _fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
 
 
 def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: str) -> None:
-    if fetch.purpose in {"wait", "hold", "announce"}:
+    """Handle a failed fetch by its purpose; Twilio's debugger always shows the error `code`."""
+    if fetch.purpose in wait_audio.AUDIO_FIELDS:
         transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
         participant_updates.on_document_failed(transaction, fetch, TwimlError(code, message))
     elif fetch.purpose == "ignored" or not _is_current(transaction, fetch):
@@ -51,6 +50,6 @@ def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: st
 
 
 def _is_current(transaction: Transaction, fetch: Fetch) -> bool:
-    """Whether the call still waits for this document, not for a newer one."""
+    """Whether the call still waits for this document: it is live, and no newer TwiML was requested."""
     call = transaction.state.calls[fetch.call_sid]
     return not call.is_final and call.generation == fetch.generation and call.activity == "fetching"

@@ -1,7 +1,5 @@
 """Calls and conferences of another application in the same account: listed by the API, but inactive."""
 
-from __future__ import annotations
-
 from conferral.sandbox.model import calls, conferences
 from conferral.sandbox.model.state import FINAL, Call, JoinSettings
 from conferral.sandbox.model.transaction import Transaction
@@ -11,7 +9,7 @@ CALLER, CALLED = "+12025550190", "+12025550191"
 
 def add_calls(transaction: Transaction, count: int, status: str, age_s: float) -> list[str]:
     """Add calls with this status and age; return their SIDs."""
-    return [_make(transaction, status, age_s).sid for _ in range(count)]
+    return [_add_call(transaction, status, age_s).sid for _ in range(count)]
 
 
 def add_conference(transaction: Transaction, name: str, participant_count: int, age_s: float) -> str:
@@ -23,14 +21,14 @@ def add_conference(transaction: Transaction, name: str, participant_count: int, 
         raise ValueError("a foreign conference needs members and a name that no live one has")
     settings = JoinSettings(name, wait_url="")
     for _ in range(participant_count):
-        call = _make(transaction, "in-progress", age_s)
-        conference, _participant = conferences.reserve(transaction, call, settings, by_rest=False)
+        call = _add_call(transaction, "in-progress", age_s)
+        conference, _participant = conferences.reserve(transaction, call, settings)
         conferences.enter(transaction, call)
     conference.created_at_s = conference.updated_at_s = transaction.now_s - age_s
     return conference.sid
 
 
-def _make(transaction: Transaction, status: str, age_s: float) -> Call:
+def _add_call(transaction: Transaction, status: str, age_s: float) -> Call:
     call = calls.new_call(transaction, CALLER, CALLED, "inbound")
     call.is_foreign = True
     call.status = status

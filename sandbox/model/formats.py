@@ -1,7 +1,5 @@
 """Twilio's formats: dates, booleans, countries of numbers, tokens, SIDs."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from datetime import UTC, datetime
@@ -21,7 +19,7 @@ def rfc2822(at_s: float | None) -> str | None:
 
 
 def boolean(value: bool) -> str:
-    """Return `true` or `false`."""
+    """Return a boolean as Twilio writes it in forms: `true` or `false`."""
     return "true" if value else "false"
 
 
@@ -49,7 +47,7 @@ def split_url(text: str) -> SplitResult:
 
 
 def is_url(text: str) -> bool:
-    """Whether it is an absolute HTTP URL with a host that Twilio accepts (no underscore)."""
+    """Whether a text is an absolute HTTP URL with a host that Twilio accepts (no underscore)."""
     parts = split_url(text)
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "_" not in (parts.hostname or "")
 

@@ -1,7 +1,5 @@
 """Inputs of the model, one frozen class each."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +13,7 @@ class Immutable:
     __slots__ = ()
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        return self
+        return self  # copies may share what never changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """Outputs of the model, one frozen class each: what its environment has to do."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from conferral.sandbox.model.inputs import Params
 
+CallbackKind = Literal["call", "conference", "recording"]
 FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announce"]
 
 
@@ -26,14 +25,13 @@ class FetchRequest:
 class CallbackRequest:
     """Send a callback; the response doesn't matter."""
 
-    kind: Literal["call", "conference", "recording"]
+    kind: CallbackKind
     event: str
     """Twilio's name for it: `answered`, `participant-join`, `recording-completed`."""
     url: str
     method: str
     params: Params
     call_sid: str
-    conference_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +88,3 @@ class Result:
     """The response to a RestRequest."""
     call_sid: str = ""
     """The new call's SID, for an InboundCall."""
-    changed: bool = field(default=True)
-    """False if the input had no effect, such as a late answer to a call that has ended."""

@@ -3,15 +3,15 @@
 Source: Twilio docs: Participant resource; Conference resource (AnnounceUrl).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from conferral.sandbox.model import calls, conferences, dialing, twiml_parser, wait_audio
-from conferral.sandbox.model.state import Conference, Fetch, Participant, WaitAudio
+from conferral.sandbox.model.formats import resolve
+from conferral.sandbox.model.outputs import FetchPurpose
+from conferral.sandbox.model.state import Conference, Fetch, Participant, Source, WaitAudio
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
-from conferral.sandbox.model.wait_audio import Slot
+from conferral.sandbox.model.wait_audio import Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +53,19 @@ def update(
         participant.muted = change.muted
         event = "participant-mute" if change.muted else "participant-unmute"
         conferences.send_conference_event(transaction, conference, event, participant)
-    _hold(transaction, conference, participant, change)
+    _hold_or_unhold(transaction, conference, participant, change)
     if participant.muted or participant.is_held:
         participant.is_speaking = False
     if change.wait_url is not None and participant.wait_audio is not None:
-        participant.wait_audio = wait_audio.begin(
-            transaction, conference, participant.call_sid, "wait", change.wait_url, change.wait_method
-        )
+        channel = Channel(conference, participant, "wait")
+        wait_audio.begin(transaction, channel, change.wait_url, change.wait_method)
     if change.announce_url and participant.is_in:
-        participant.announcement = wait_audio.begin(
-            transaction, conference, participant.call_sid, "announce", change.announce_url, change.announce_method
-        )
+        channel = Channel(conference, participant, "announce")
+        wait_audio.begin(transaction, channel, change.announce_url, change.announce_method)
 
 
 def _accepts_end_on_exit(transaction: Transaction, participant: Participant, change: ParticipantChange) -> bool:
+    """Whether the change of EndConferenceOnExit takes effect; Twilio doesn't say what a hold does to it."""
     is_held_after = participant.is_held if change.hold is None else change.hold
     match transaction.rules.end_on_exit_update:
         case "taken":
@@ -78,11 +77,11 @@ def _accepts_end_on_exit(transaction: Transaction, participant: Participant, cha
 
 
 def _modifiable_fields(participant: Participant) -> tuple[object, ...]:
-    """Return what participant-modify reports, besides the wait URL."""
+    """Return the fields whose changes participant-modify reports, besides the wait URL."""
     return participant.end_on_exit, participant.beep_on_exit, participant.coaching, participant.coach_sid
 
 
-def _hold(
+def _hold_or_unhold(
     transaction: Transaction, conference: Conference, participant: Participant, change: ParticipantChange
 ) -> None:
     wanted = participant.is_held if change.hold is None else change.hold
@@ -93,9 +92,7 @@ def _hold(
         transaction.stop_timer(participant.call_sid, "hold")
     elif changed or change.hold_url is not None:
         url = change.hold_url or None  # None: Twilio's music
-        participant.hold_audio = wait_audio.begin(
-            transaction, conference, participant.call_sid, "hold", url, change.hold_method
-        )
+        wait_audio.begin(transaction, Channel(conference, participant, "hold"), url, change.hold_method)
     if changed:
         conferences.send_conference_event(
             transaction, conference, "participant-hold" if wanted else "participant-unhold", participant
@@ -104,32 +101,26 @@ def _hold(
 
 def announce_to_all(transaction: Transaction, conference: Conference, url: str, method: str) -> None:
     """Play a document to the whole conference, once."""
-    joined = conference.joined()
-    if joined:
-        conference.announcement = wait_audio.begin(
-            transaction, conference, joined[0].call_sid, "announce", url, method, owner_sid=conference.sid
-        )
+    if conference.joined():
+        wait_audio.begin(transaction, Channel(conference, None, "announce"), url, method)
 
 
 def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, base_url: str) -> None:
     """Handle a wait, hold, or announce document: TwiML, or audio that loops."""
     try:
-        verbs = _playable(content_type, body, base_url, loops=fetch.purpose != "announce")
+        verbs = _playable_verbs(content_type, body, base_url, loops=fetch.purpose != "announce")
     except TwimlError as error:
         transaction.add_debugger_entry(error.code, error.message, fetch.call_sid, base_url)
         on_document_failed(transaction, fetch, error)
         return
-    found = _find_audio(transaction, fetch)
-    if found is None:
-        return
-    conference, participant, audio = found
-    owner_sid = conference.sid if participant is None else participant.call_sid
-    slot = _slot_of_purpose(fetch.purpose)
-    if not wait_audio.on_document(transaction, audio, owner_sid, slot, verbs, base_url):
-        _on_audio_ended(transaction, conference, participant, audio, slot)
+    if found := _requested_by(transaction, fetch):
+        channel, audio = found
+        audio.verbs, audio.position, audio.base_url = verbs, 0, base_url
+        _play(transaction, channel, audio)
 
 
-def _playable(content_type: str, body: bytes, url: str, *, loops: bool) -> tuple[Verb, ...]:
+def _playable_verbs(content_type: str, body: bytes, url: str, *, loops: bool) -> tuple[Verb, ...]:
+    """Return a document's verbs, for an audio file one Play; raise TwimlError for a verb that isn't allowed."""
     if content_type.startswith("audio/"):
         return (Verb("Play", (("loop", "0"),) if loops else (), url),)
     verbs = twiml_parser.parse_twiml(content_type, body)
@@ -139,37 +130,29 @@ def _playable(content_type: str, body: bytes, url: str, *, loops: bool) -> tuple
     return verbs
 
 
-def _slot_of_purpose(name: str) -> Slot:
-    return "wait" if name == "wait" else "hold" if name == "hold" else "announce"
-
-
-def _find_audio(transaction: Transaction, fetch: Fetch) -> tuple[Conference, Participant | None, WaitAudio] | None:
-    """Return the audio that a document is for; None if it is obsolete."""
+def _requested_by(transaction: Transaction, fetch: Fetch) -> tuple[Channel, WaitAudio] | None:
+    """Return who hears a document, and its audio; None if the document is obsolete."""
     conference = transaction.live_conference(fetch.conference_sid)
-    if conference is None:
-        return None
-    shared = conference.announcement
-    if fetch.purpose == "announce" and shared is not None and shared.generation == fetch.generation:
-        return conference, None, shared
-    participant = conference.participants.get(fetch.call_sid)
-    audio = wait_audio.audio_of(participant, _slot_of_purpose(fetch.purpose)) if participant else None
-    if participant is None or audio is None or audio.generation != fetch.generation:
-        return None
-    return conference, participant, audio
+    if conference is not None:
+        for hearer in (None, conference.participants.get(fetch.call_sid)):
+            channel = Channel(conference, hearer, fetch.purpose)
+            if channel.audio is not None and channel.audio.generation == fetch.generation:
+                return channel, channel.audio
+    return None
 
 
 def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError) -> None:
     """Handle a failed fetch: wait audio drops the participant, hold audio becomes music, an announcement ends."""
-    found = _find_audio(transaction, fetch)
+    found = _requested_by(transaction, fetch)
     if found is None:
         return
-    conference, participant, audio = found
+    channel, audio = found
     if fetch.purpose == "announce":
-        _on_announcement_ended(transaction, conference, participant, audio, failure=error.message)
+        _end_announcement(transaction, channel, audio, failure=error.message)
     elif fetch.purpose == "hold":
         audio.kind = "music"
-    elif participant is not None:
-        call = transaction.call(participant.call_sid)
+    else:
+        call = transaction.call(fetch.call_sid)
         hangs_up = transaction.rules.failed_wait == "hung-up"
         conferences.leave(transaction, call, "participant_hung_up" if hangs_up else "participant_add_failed")
         if call.dial is not None:
@@ -178,64 +161,56 @@ def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError
             calls.hang_up(transaction, call)
 
 
-def on_verb_timer(transaction: Transaction, sid: str, name: str) -> None:
-    """Handle the end of a wait audio verb; `sid` is a participant's call, or the conference if all hear it."""
-    slot = _slot_of_purpose(name)
+def on_audio_timer(transaction: Transaction, sid: str, purpose: FetchPurpose) -> None:
+    """Play the next verb, or request the document again; `sid` is a participant's call, or the conference for all."""
     if sid in transaction.state.conferences:
-        conference = transaction.conference(sid)
-        if conference.announcement is not None:
-            _advance(transaction, conference, None, conference.announcement, slot)
-        return
-    call = transaction.call(sid)
-    live = transaction.live_conference(call.conference_sid) if call.conference_sid else None
-    participant = live.participants.get(sid) if live else None
-    own = wait_audio.audio_of(participant, slot) if participant else None
-    if live is not None and own is not None:
-        _advance(transaction, live, participant, own, slot)
-
-
-def _advance(
-    transaction: Transaction, conference: Conference, participant: Participant | None, audio: WaitAudio, slot: Slot
-) -> None:
-    owner_sid = conference.sid if participant is None else participant.call_sid
-    if wait_audio.is_paused(audio):
-        wait_audio.request(transaction, conference, _fetch_participant(conference, participant), slot, audio)
-    elif not wait_audio.next_verb(transaction, audio, owner_sid, slot):
-        _on_audio_ended(transaction, conference, participant, audio, slot)
-
-
-def _fetch_participant(conference: Conference, participant: Participant | None) -> str:
-    """Return the call for which to fetch a document; for an announcement to all, the first participant's."""
-    return conference.joined()[0].call_sid if participant is None else participant.call_sid
-
-
-def _on_audio_ended(
-    transaction: Transaction, conference: Conference, participant: Participant | None, audio: WaitAudio, slot: Slot
-) -> None:
-    if slot == "announce" and not wait_audio.has_redirect(audio):
-        _on_announcement_ended(transaction, conference, participant, audio)
-        return
-    owner_sid = conference.sid if participant is None else participant.call_sid
-    wait_audio.request_again(
-        transaction, conference, _fetch_participant(conference, participant), slot, audio, owner_sid
-    )
-
-
-def _on_announcement_ended(
-    transaction: Transaction,
-    conference: Conference,
-    participant: Participant | None,
-    audio: WaitAudio,
-    failure: str = "",
-) -> None:
-    if participant is None:
-        conference.announcement = None
+        channel = Channel(transaction.conference(sid), None, purpose)
+    elif found := conferences.participation(transaction, transaction.call(sid)):
+        channel = Channel(*found, purpose)
     else:
-        participant.announcement = None
+        return
+    audio = channel.audio
+    if audio is None:
+        return
+    if audio.position == wait_audio.PAUSED:
+        wait_audio.request_document(transaction, channel)
+    else:
+        audio.position += 1
+        _play(transaction, channel, audio)
+
+
+def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
+    """Play the current verb; at the end, request the document again or its Redirect's target, now or a little later."""
+    verb, rules = audio.verb, transaction.rules
+    if verb is not None and verb.name != "Redirect":
+        lasts_s = twiml_parser.duration_s(verb, rules.say_s_per_character, rules.play_s)
+        if lasts_s is not None:
+            transaction.set_timer(channel.timer_owner, channel.purpose, lasts_s)
+        return
+    if verb is not None:
+        audio.source = Source(resolve(audio.base_url, verb.text), verb.get("method", "POST").upper())
+    elif channel.purpose == "announce":
+        _end_announcement(transaction, channel, audio)
+        return
+    elif not rules.wait_documents_loop:
+        audio.kind = "silence"
+        return
+    audio.verbs = ()
+    pause_s = audio.requested_at_s + rules.wait_document_pause_s - transaction.now_s
+    if pause_s > 0:
+        transaction.set_timer(channel.timer_owner, channel.purpose, pause_s)
+        audio.position = wait_audio.PAUSED
+    else:
+        wait_audio.request_document(transaction, channel)
+
+
+def _end_announcement(transaction: Transaction, channel: Channel, audio: WaitAudio, failure: str = "") -> None:
+    """Remove an announcement and report its end, or why it failed."""
+    channel.replace_audio(None)
     if failure and transaction.rules.announcement_failure == "unreported":
         return
     extra = [("AnnounceUrl", audio.requested_url)]
     if failure:
         extra.append(("ReasonAnnouncementFailed", failure))
     event = "announcement-fail" if failure else "announcement-end"
-    conferences.send_conference_event(transaction, conference, event, participant, tuple(extra))
+    conferences.send_conference_event(transaction, channel.conference, event, channel.participant, tuple(extra))

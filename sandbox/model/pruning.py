@@ -1,26 +1,25 @@
 """Prune the oldest finished calls and conferences, so that a sandbox can run for days. Live state never needs them."""
 
-from __future__ import annotations
-
 from itertools import islice
 
-from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.state import State
+from conferral.sandbox.model.twilio_model import TwilioModel
 
 
-def prune_finished(state: State, hearing: Audibility, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
+def prune_finished(model: TwilioModel, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
     """Remove the oldest finished calls and conferences, with recordings and audio; return the calls' SIDs.
 
     Keeps `most` finished ones of each (count), and `referenced` calls in any case.
     """
-    needed = _reachable(state) | referenced
-    over = len(state.calls) - len(state.live_calls) - most
+    state, hearing = model.state, model.audibility
+    needed = _needed_by_live_state(state) | referenced
+    surplus = len(state.calls) - len(state.live_calls) - most
     ended = (sid for sid, call in state.calls.items() if call.is_final and sid not in needed)
-    calls = set(islice(ended, max(0, over)))
-    empty = (
+    calls = set(islice(ended, max(0, surplus)))
+    ended_conferences = (
         sid for sid, conference in state.conferences.items() if conference.status == "completed" and sid not in needed
     )
-    conferences = set(islice(empty, max(0, len(state.conferences) - len(state.conference_sids) - most)))
+    conferences = set(islice(ended_conferences, max(0, len(state.conferences) - len(state.conference_sids) - most)))
     for sid in calls:
         del state.calls[sid]
         hearing.history.pop(sid, None)
@@ -34,8 +33,8 @@ def prune_finished(state: State, hearing: Audibility, most: int, referenced: fro
     return calls
 
 
-def _reachable(state: State) -> set[str]:
-    """Return the calls reachable from live calls, open conferences, running timers, and pending requests."""
+def _needed_by_live_state(state: State) -> set[str]:
+    """Return the SIDs that live calls, open conferences, running timers, and pending requests refer to."""
     needed = {sid for sid, _ in state.timers}
     for fetch in state.fetches.values():
         needed |= {fetch.call_sid, fetch.conference_sid}

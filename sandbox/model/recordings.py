@@ -5,21 +5,11 @@ The model stores no audio.
 Source: Twilio docs: Recordings resource; Call Recordings subresource; TwiML <Conference> (record).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from conferral.sandbox.model import callback_parameters, calls
 from conferral.sandbox.model.audibility import sound_heard_by
-from conferral.sandbox.model.state import (
-    Call,
-    Conference,
-    JoinSettings,
-    RecordedSpan,
-    Recording,
-    RecordSettings,
-    State,
-)
+from conferral.sandbox.model.state import Call, Conference, JoinSettings, RecordedSpan, Recording, RecordSettings, State
 from conferral.sandbox.model.transaction import Transaction
 
 TOO_SHORT_ERROR = 16101
@@ -31,12 +21,12 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
 
     Source: Twilio changelog, 2025-09-15, "Dual-Channel Conference Recordings as default is now GA".
     """
-    asked = RecordSettings("Conference", 2, "both", settings.recording, settings.trim)
+    asked = RecordSettings("Conference", 2, "both", settings.recording_subscription, settings.trim)
     return _start(transaction, asked, conference_sid=conference.sid)
 
 
 def start_for_call(transaction: Transaction, call: Call, settings: RecordSettings) -> Recording:
-    """Start recording a call. A bridged child's recording may belong to its parent."""
+    """Start recording a call. The API may show a bridged child's recording under its parent's call."""
     is_child = call.activity == "bridged" and transaction.rules.recording_of_a_child == "parents"
     return _start(transaction, settings, call_sid=call.parent_sid if is_child else call.sid, leg_sid=call.sid)
 
@@ -49,6 +39,7 @@ def _start(
     leg_sid: str = "",
     conference_sid: str = "",
 ) -> Recording:
+    """Record a leg, under the call that owns the recording, or a conference."""
     recording = Recording(
         transaction.new_sid("RE"),
         call_sid,
@@ -63,12 +54,12 @@ def _start(
     owner = leg_sid or conference_sid
     transaction.state.active_recordings.setdefault(owner, []).append(recording.sid)
     transaction.changed_sids.add(owner)
-    _send_event(transaction, recording)
+    _report_status(transaction, recording)
     return recording
 
 
 def set_status(transaction: Transaction, recording: Recording, status: str, pause_behavior: str = "silence") -> None:
-    """Pause, resume, or stop; no change if the status is already so."""
+    """Pause, resume, or stop a recording; `skip` leaves a pause out of the file, `silence` doesn't."""
     recording.updated_at_s = transaction.now_s
     transaction.changed_sids.add(recording.leg_sid or recording.conference_sid)
     if status == "paused":
@@ -88,7 +79,7 @@ def set_status(transaction: Transaction, recording: Recording, status: str, paus
 def _stop(transaction: Transaction, recording: Recording) -> None:
     recording.ended_at_s = transaction.now_s
     _update_spans(recording, None, transaction.now_s)
-    _forget_active(transaction.state, recording)
+    _remove_from_active(transaction.state, recording)
     if transaction.rules.recording_processing_s > 0:
         recording.status = "processing"
         transaction.set_timer(recording.sid, "processed", transaction.rules.recording_processing_s)
@@ -103,17 +94,17 @@ def finish_processing(transaction: Transaction, sid: str) -> None:
     recording.status = "absent" if is_absent else "completed"
     recording.error_code = TOO_SHORT_ERROR if is_absent else 0
     recording.updated_at_s = transaction.now_s
-    _send_event(transaction, recording)
+    _report_status(transaction, recording)
 
 
 def delete(transaction: Transaction, recording: Recording) -> None:
     """Delete a recording; no callback follows."""
     del transaction.state.recordings[recording.sid]
     transaction.stop_timer(recording.sid, "processed")
-    _forget_active(transaction.state, recording)
+    _remove_from_active(transaction.state, recording)
 
 
-def _forget_active(state: State, recording: Recording) -> None:
+def _remove_from_active(state: State, recording: Recording) -> None:
     owner = recording.leg_sid or recording.conference_sid
     left = [sid for sid in state.active_recordings.get(owner, ()) if sid != recording.sid]
     if left:
@@ -141,12 +132,14 @@ def _voices(state: State, recording: Recording) -> frozenset[str]:
     if recording.conference_sid:
         joined = state.conferences[recording.conference_sid].joined()
         return frozenset(it.call_sid for it in joined if not (it.muted or it.is_held or it.coaching))
+    # Twilio's track `inbound` is what comes from the leg, `outbound` what it hears.
     own = frozenset({recording.leg_sid}) if recording.settings.track != "outbound" else frozenset()
     heard = sound_heard_by(state, recording.leg_sid) if recording.settings.track != "inbound" else None
     return own | (heard.parties if heard is not None else frozenset())
 
 
 def _update_spans(recording: Recording, voices: frozenset[str] | None, now_s: float) -> None:
+    """End the current span if the voices change, and begin another one; None records nothing (paused, stopped)."""
     spans = recording.spans
     last = spans[-1] if spans and spans[-1].until_s is None else None
     if last is not None:
@@ -159,12 +152,9 @@ def _update_spans(recording: Recording, voices: frozenset[str] | None, now_s: fl
         spans.append(RecordedSpan(now_s, None, voices))
 
 
-def _send_event(transaction: Transaction, recording: Recording) -> None:
+def _report_status(transaction: Transaction, recording: Recording) -> None:
     subscription = recording.subscription
     if subscription is None or recording.status not in subscription.events:
         return
     form = callback_parameters.recording_event(recording, transaction.state.account_sid)
-    event = f"recording-{recording.status}"
-    calls.emit_callback(
-        transaction, subscription, "recording", event, form, recording.call_sid, recording.conference_sid
-    )
+    calls.emit_callback(transaction, subscription, "recording", f"recording-{recording.status}", form)

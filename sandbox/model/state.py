@@ -4,8 +4,6 @@ Times are seconds of the clock that comes with each input. This module only hold
 above it change it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -121,8 +119,8 @@ class JoinSettings(Immutable):
     jitter_buffer: str = "large"
     record: bool = False
     trim: str = "trim-silence"
-    recording: Subscription | None = None
-    events: Subscription | None = None
+    recording_subscription: Subscription | None = None
+    subscription: Subscription | None = None
     region: str = ""
     """Empty: Twilio chooses."""
 
@@ -174,8 +172,8 @@ class Call:
     """The conference that it is in or, while ringing, on its way to."""
     join_settings: JoinSettings | None = None
     """Set on a leg created by the Participants API until it joins."""
-    pending: Source | None = None
-    """Where a redirected parent continues after the delay."""
+    redirect_target: Source | None = None
+    """The new TwiML of a redirected call, while its old action delays it."""
     old_action: tuple[Source, Params] | None = None
     """The pending action of a Dial that a redirect ended; its response is ignored."""
     custom: Params = ()
@@ -205,7 +203,7 @@ AudioKind = Literal["music", "silence", "document"]
 
 @dataclass(slots=True)
 class WaitAudio:
-    """What a waiting or held participant hears: music, silence, or a document of Play, Say, and Pause."""
+    """What waiting, held, or announced-to participants hear: music, silence, or a document of Play, Say, and Pause."""
 
     kind: AudioKind
     source: Source | None = None
@@ -217,6 +215,11 @@ class WaitAudio:
     requested_url: str = ""
     """The configured URL, before redirects."""
 
+    @property
+    def verb(self) -> Verb | None:
+        """The verb being played; None before the document arrives, in a pause, and after the last verb."""
+        return self.verbs[self.position] if 0 <= self.position < len(self.verbs) else None
+
 
 @dataclass(slots=True)
 class Participant:
@@ -227,7 +230,6 @@ class Participant:
     status: str
     created_at_s: float
     updated_at_s: float
-    by_rest: bool
     label: str = ""
     muted: bool = False
     is_held: bool = False
@@ -236,7 +238,7 @@ class Participant:
     end_on_exit: bool = False
     beep_on_exit: bool = True
     is_speaking: bool = False
-    joined_event: bool = False
+    join_was_sent: bool = False
     """Whether its participant-join was sent."""
     wait_audio: WaitAudio | None = None
     hold_audio: WaitAudio | None = None
@@ -244,7 +246,7 @@ class Participant:
 
     @property
     def is_in(self) -> bool:
-        """Whether it has joined, rather than ringing."""
+        """Whether the participant has joined, rather than being queued or ringing."""
         return self.status == "connected"
 
 
@@ -259,15 +261,15 @@ class Conference:
     status: Literal["init", "in-progress", "completed"] = "init"
     region: str = ""
     participants: dict[str, Participant] = field(default_factory=dict)
-    events: Subscription | None = None
-    events_fixed: bool = False
-    """The first participant has joined, so `events` no longer changes."""
+    subscription: Subscription | None = None
+    settings_applied: bool = False
+    """The first participant has joined: the conference has the settings of that join, which no longer change."""
     sequence: int = 0
     participants_max: int = 250
     reason_ended: str = ""
     call_sid_ending: str = ""
     announcement: WaitAudio | None = None
-    recording: JoinSettings | None = None
+    recording_settings: JoinSettings | None = None
     """The settings that request a recording from the start, until it begins."""
     number: int = 0
     """Creation number within the account; lists are sorted by it."""
@@ -312,15 +314,15 @@ class Recording:
 
     @property
     def subscription(self) -> Subscription | None:
-        """Return where its events go."""
+        """Where the recording's events go, and which; None if nowhere."""
         return self.settings.subscription
 
     def length_s(self, now_s: float) -> float:
-        """Return its file's length, at present or final."""
+        """Return the length of the recording's file in seconds, at present or final, without skipped pauses."""
         return (now_s if self.ended_at_s is None else self.ended_at_s) - self.started_at_s - self.skipped_s
 
     def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
-        """Whether a leg's voice is on it, optionally within an interval."""
+        """Whether a leg's voice is on the recording, optionally within an interval (sandbox time)."""
         return any(
             leg_sid in span.voices and span.since_s < until_s and (span.until_s is None or span.until_s > since_s)
             for span in self.spans

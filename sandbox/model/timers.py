@@ -1,7 +1,5 @@
 """A timer queue: a heap with lazy deletion, for many thousands of timers."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterator
 
@@ -15,13 +13,13 @@ class Timers:
     def __init__(self) -> None:
         self._due: dict[TimerKey, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, TimerKey]] = []  # keeps stopped timers until they reach the top
-        self._set = 0
+        self._set_count = 0
 
     def set(self, key: TimerKey, at_s: float) -> None:
         """Start a timer; a running timer with this key is replaced."""
-        self._set += 1
-        self._due[key] = (at_s, self._set)
-        heapq.heappush(self._heap, (at_s, self._set, key))
+        self._set_count += 1
+        self._due[key] = (at_s, self._set_count)
+        heapq.heappush(self._heap, (at_s, self._set_count, key))
 
     def stop(self, key: TimerKey) -> None:
         """Stop the timer, if it runs."""
@@ -30,10 +28,10 @@ class Timers:
     def first(self) -> tuple[float, TimerKey] | None:
         """Return the next timer and its time; None without any."""
         while self._heap:
-            at_s, number, key = self._heap[0]
-            if self._due.get(key) == (at_s, number):
+            at_s, set_count, key = self._heap[0]
+            if self._due.get(key) == (at_s, set_count):
                 return at_s, key
-            heapq.heappop(self._heap)
+            heapq.heappop(self._heap)  # it was stopped or replaced
         return None
 
     def __eq__(self, other: object) -> bool:

@@ -5,8 +5,6 @@ a call that ends releases its bridge, its conference, and its parent's Dial. The
 avoids circular imports.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
@@ -47,7 +45,7 @@ class Transaction:
     """SIDs of accessed calls and conferences, which may have changed: their audibility is updated."""
 
     def call(self, sid: str) -> Call:
-        """Return the call; marks it and its peers as changed."""
+        """Return the call, and mark it and the legs and conference connected to it as changed."""
         call = self.state.calls[sid]
         self.changed_sids.add(sid)
         if call.parent_sid:
@@ -59,12 +57,12 @@ class Transaction:
         return call
 
     def conference(self, sid: str) -> Conference:
-        """Return the conference; marks all its participants as changed."""
+        """Return the conference, and mark it, with all its participants, as changed."""
         self.changed_sids.add(sid)
         return self.state.conferences[sid]
 
     def live_conference(self, name_or_sid: str) -> Conference | None:
-        """Return the conference with this name or SID, unless it has ended."""
+        """Return the conference with this name or SID, marked as changed; None if there is none, or it has ended."""
         sid = self.state.conference_sids.get(name_or_sid, name_or_sid)
         found = self.state.conferences.get(sid)
         return self.conference(sid) if found is not None and found.status != "completed" else None
@@ -80,11 +78,11 @@ class Transaction:
         self.tasks.append(Task(kind, call_sid, detail))
 
     def emit(self, output: Output) -> None:
-        """Emit an output."""
+        """Add an output, for the sandbox to perform when the transaction is complete."""
         self.outputs.append(output)
 
     def add_debugger_entry(self, code: int, message: str, call_sid: str = "", url: str = "") -> None:
-        """Add an entry to the debugger's list."""
+        """Report an error, by Twilio's code, as Twilio's debugger would show it."""
         self.emit(DebuggerEntry(code, message, call_sid, url))
 
     def set_timer(self, sid: str, name: str, after_s: float) -> None:
@@ -111,7 +109,10 @@ class Transaction:
         conference_sid: str = "",
         is_fallback: bool = False,
     ) -> None:
-        """Request a document on behalf of a call."""
+        """Request a document on behalf of a call, with the call's voice parameters and `extra`.
+
+        A response is ignored once `generation`, by default the call's, is no longer the newest.
+        """
         self.state.fetch_count += 1
         fetch = Fetch(
             self.state.fetch_count,

@@ -3,30 +3,29 @@
 It performs no I/O and uses no clock or randomness: the same inputs give the same outputs, including SIDs.
 """
 
-from __future__ import annotations
-
 import copy
-from typing import assert_never
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import assert_never, cast
 
 from conferral.sandbox.model import (
     calls,
     conferences,
     dialing,
     fetch_results,
-    foreign_calls,
     inputs,
     participant_updates,
     recordings,
     twiml_interpreter,
     unknown_callbacks,
+    wait_audio,
 )
 from conferral.sandbox.model.alone_time import AloneTime
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.formats import call_token, is_number
 from conferral.sandbox.model.inputs import Input
-from conferral.sandbox.model.outputs import RestAnswer, Result
-from conferral.sandbox.model.pruning import prune_finished
+from conferral.sandbox.model.outputs import FetchPurpose, RestAnswer, Result
 from conferral.sandbox.model.rest import router
 from conferral.sandbox.model.state import Call, Number, Source, State, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
@@ -55,7 +54,7 @@ class TwilioModel:
         self.alone_time = AloneTime()
         self.now_s = 0.0
 
-    def copy(self) -> TwilioModel:
+    def copy(self) -> "TwilioModel":
         """Return an independent model in the same state, to explore what could happen next."""
         return copy.deepcopy(self)
 
@@ -63,31 +62,17 @@ class TwilioModel:
         """Add a number, SIP address, or application to the account, replacing one with the same name."""
         self.state.numbers[number.number] = number
 
-    def prune_finished(self, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
-        """Remove the oldest finished calls and conferences, see `pruning`; return the SIDs of the removed calls."""
-        return prune_finished(self.state, self.audibility, most, referenced)
-
     def live_calls(self) -> list[Call]:
         """Return the live calls, oldest first, without other applications' calls."""
         return [call for sid in self.state.live_calls if not (call := self.state.calls[sid]).is_foreign]
 
-    def add_foreign_calls(
-        self, count: int, now_s: float, *, status: str = "in-progress", age_s: float = 0.0
-    ) -> list[str]:
-        """Add another application's calls, started `age_s` ago: listed, but inactive; return their SIDs."""
+    @contextmanager
+    def changing(self, now_s: float) -> Iterator[Transaction]:
+        """Yield a transaction to change the state directly; then update who hears whom. Its outputs are dropped."""
         self.now_s = max(self.now_s, now_s)
         transaction = Transaction(self.state, self.behavior, self.now_s)
-        sids = foreign_calls.add_calls(transaction, count, status, age_s)
+        yield transaction
         self._settle(transaction)
-        return sids
-
-    def add_foreign_conference(self, name: str, now_s: float, *, participant_count: int = 2, age_s: float = 0.0) -> str:
-        """Add another application's conference; return its SID; raise ValueError if one with this name is live."""
-        self.now_s = max(self.now_s, now_s)
-        transaction = Transaction(self.state, self.behavior, self.now_s)
-        sid = foreign_calls.add_conference(transaction, name, participant_count, age_s)
-        self._settle(transaction)
-        return sid
 
     def next_due_s(self) -> float | None:
         """Return when the next timer is due, in sandbox time; None: never."""
@@ -104,32 +89,26 @@ class TwilioModel:
         if isinstance(input_, inputs.InboundCall) and input_.to not in self.state.numbers:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
         if isinstance(input_, inputs.UnknownCallback):
-            unknown_callbacks.subscription_of(self.state, input_.sid)
+            unknown_callbacks.subscription_of(self.state, input_.sid)  # raises before anything changes
         self.now_s = max(self.now_s, now_s)
-        works = self._run_due()
+        transactions = self._fire_due_timers()
         transaction = Transaction(self.state, self.behavior, self.now_s)
-        before = (len(self.state.calls), len(self.state.live_calls))
         answer, call_sid = self._dispatch(transaction, input_)
         self._settle(transaction)
-        works.append(transaction)
-        outputs = tuple(output for done in works for output in done.outputs)
-        changed = bool(outputs or transaction.changed_sids) or before != (
-            len(self.state.calls),
-            len(self.state.live_calls),
-        )
-        return Result(outputs, answer, call_sid, changed)
+        transactions.append(transaction)
+        return Result(tuple(output for done in transactions for output in done.outputs), answer, call_sid)
 
-    def _run_due(self) -> list[Transaction]:
-        """Run everything due, in order of time."""
-        works = []
+    def _fire_due_timers(self) -> list[Transaction]:
+        """Fire the timers that are due, in order of time; return a transaction for each."""
+        transactions = []
         while (first := self.state.timers.first()) is not None and first[0] <= self.now_s:
             due_s, key = first
             self.state.timers.stop(key)
             transaction = Transaction(self.state, self.behavior, due_s)
             self._on_timer(transaction, *key)
             self._settle(transaction)
-            works.append(transaction)
-        return works
+            transactions.append(transaction)
+        return transactions
 
     def _settle(self, transaction: Transaction) -> None:
         """Run the queued tasks, then update who hears whom."""
@@ -141,6 +120,7 @@ class TwilioModel:
             recordings.update_voices(self.state, sorted(legs | transaction.changed_sids), transaction.now_s)
 
     def _dispatch(self, transaction: Transaction, input_: Input) -> tuple[RestAnswer | None, str]:
+        """Process an input; return the response to a RestRequest, and the SID of an InboundCall's new call."""
         match input_:
             case inputs.RestRequest():
                 return router.respond(transaction, input_), ""
@@ -162,7 +142,7 @@ class TwilioModel:
         if input_.call_sid not in self.state.live_calls:
             return
         call = transaction.call(input_.call_sid)
-        outbound_waiting = call.direction != "inbound" and call.status in {"queued", "ringing"}
+        is_unanswered_dial = call.direction != "inbound" and call.status in {"queued", "ringing"}
         match input_:
             case inputs.PhoneHangsUp():
                 calls.end(transaction, call, "completed" if call.answered_at_s is not None else "no-answer")
@@ -172,10 +152,10 @@ class TwilioModel:
                 conferences.set_speaking(transaction, call, starts=True)
             case inputs.PhoneFallsSilent():
                 conferences.set_speaking(transaction, call, starts=False)
-            case _ if not outbound_waiting:
+            case _ if not is_unanswered_dial:
                 pass  # a phone can't ring or answer twice
             case inputs.PhoneRings():
-                self._on_ringing(transaction, call)
+                self._on_phone_rings(transaction, call)
             case inputs.PhoneAnswers():
                 self._on_answered(transaction, call)
             case inputs.PhoneBusy():
@@ -187,7 +167,7 @@ class TwilioModel:
             case _:
                 assert_never(input_)
 
-    def _on_ringing(self, transaction: Transaction, call: Call) -> None:
+    def _on_phone_rings(self, transaction: Transaction, call: Call) -> None:
         if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
             conferences.mark_ringing(transaction, call)
 
@@ -195,19 +175,20 @@ class TwilioModel:
         calls.answer(transaction, call)
         if call.record_settings is not None:
             recordings.start_for_call(transaction, call, call.record_settings)
-        if call.direction == "outbound-dial":
+        if call.direction == "outbound-dial":  # by a `<Dial>`
             dialing.answer_child(transaction, call)
-        elif call.join_settings is not None:
+        elif call.join_settings is not None:  # by the Participants API
             settings = call.join_settings
             if transaction.live_conference(call.conference_sid) is not None:
                 conferences.enter(transaction, call)
             else:
                 conferences.answer_late(transaction, call, settings)
-        else:
+        else:  # by the Calls API
             twiml_interpreter.on_answered(transaction, call)
 
     def _on_inbound_call(self, transaction: Transaction, input_: inputs.InboundCall) -> str:
         number = self.state.numbers[input_.to]
+        # A browser calls an application; its `To` is one of its own parameters.
         to = dict(input_.custom).get("To", "") if number.application_sid else input_.to
         call = calls.new_call(transaction, input_.from_, to, "inbound")
         call.application_sid = number.application_sid
@@ -237,20 +218,25 @@ class TwilioModel:
                 assert_never(task.kind)
 
     def _release_related(self, transaction: Transaction, call: Call) -> None:
-        """Release legs connected to a call that has ended."""
+        """Release the conference, bridge, and dialed legs of a call that has ended, and stop its recordings."""
         call.gather = None
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")
-        dialing.end_caller(transaction, call)
+        dialing.on_caller_ended(transaction, call)
         if call.parent_sid:
-            dialing.end_child(transaction, call)
+            dialing.on_child_left(transaction, call)
         recordings.stop_all_of(transaction, call.sid)
         call.activity = "idle"
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
-        """Handle a timer that is due."""
-        if name in {"wait", "hold", "announce"}:
-            participant_updates.on_verb_timer(transaction, sid, name)
+        """Handle a timer that is due.
+
+        Args:
+            sid: Its owner: a call; for `processed` a recording, for `announce` also a conference.
+            name: What ends or begins now, as listed at `calls.TIMERS`.
+        """
+        if name in wait_audio.AUDIO_FIELDS:
+            participant_updates.on_audio_timer(transaction, sid, cast("FetchPurpose", name))
             return
         if name == "processed":
             recordings.finish_processing(transaction, sid)
@@ -267,15 +253,15 @@ class TwilioModel:
             case "digits":
                 twiml_interpreter.on_digits_sent(transaction, call)
             case "dial-limit":
-                dialing.reach_time_limit(transaction, call)
+                dialing.cut_short(transaction, call)
             case "verb":
-                twiml_interpreter.on_timer(transaction, call)
+                twiml_interpreter.on_verb_over(transaction, call)
             case "old-action":
                 if call.old_action is not None:
                     source, extra = call.old_action
                     call.old_action = None
                     transaction.fetch(call, source, "ignored", extra)
             case "redirect":
-                if call.pending is not None:
-                    source, call.pending = call.pending, None
+                if call.redirect_target is not None:
+                    source, call.redirect_target = call.redirect_target, None
                     twiml_interpreter.begin(transaction, call, source)

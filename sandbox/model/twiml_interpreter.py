@@ -3,8 +3,6 @@
 Source: Twilio docs: TwiML for Programmable Voice (Say, Play, Pause, Redirect, Hangup, Reject, Gather).
 """
 
-from __future__ import annotations
-
 from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
 from conferral.sandbox.model.outputs import AskForKeys
@@ -12,10 +10,7 @@ from conferral.sandbox.model.state import Call, Gather, Source, TwimlProgram
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
 
-APPLICATION_ERROR = (
-    Verb("Say", (), "We are sorry, an application error has occurred. Goodbye."),
-    Verb("Hangup"),
-)
+APPLICATION_ERROR = (Verb("Say", (), "We are sorry, an application error has occurred. Goodbye."), Verb("Hangup"))
 """What a caller hears if no TwiML could be fetched."""
 
 
@@ -41,7 +36,7 @@ def digits_duration_s(digits: str) -> float:
 
 
 def begin(transaction: Transaction, call: Call, source: Source) -> None:
-    """Start new TwiML on an unconnected call."""
+    """Start new TwiML on a call that isn't bridged or in a conference, in place of any that runs."""
     call.generation += 1
     call.program = None
     call.gather = None
@@ -51,10 +46,10 @@ def begin(transaction: Transaction, call: Call, source: Source) -> None:
         call.activity = "fetching"
         transaction.fetch(call, source, "program")
     else:
-        load(transaction, call, "text/xml", source.twiml.encode(), "")
+        run_document(transaction, call, "text/xml", source.twiml.encode(), "")
 
 
-def load(
+def run_document(
     transaction: Transaction,
     call: Call,
     content_type: str,
@@ -64,7 +59,7 @@ def load(
     whisper: bool = False,
     is_fallback: bool = False,
 ) -> None:
-    """Run a document; an invalid one counts as a failed fetch."""
+    """Run TwiML, or play an audio file, as the call's new program; an invalid document counts as a failed fetch."""
     try:
         media_type = content_type.partition("/")[0]
         verbs = (Verb("Play", (), url),) if media_type == "audio" else twiml_parser.parse_twiml(content_type, body)
@@ -105,7 +100,7 @@ def run(transaction: Transaction, call: Call) -> None:
     while not call.is_final:
         program = call.program
         if program is None or program.position >= len(program.verbs):
-            _on_finished(transaction, call)
+            _on_program_over(transaction, call)
             return
         verb = program.verbs[program.position]
         program.position += 1
@@ -113,8 +108,8 @@ def run(transaction: Transaction, call: Call) -> None:
             return
 
 
-def _on_finished(transaction: Transaction, call: Call) -> None:
-    if call.program is not None and call.program.whisper:
+def _on_program_over(transaction: Transaction, call: Call) -> None:
+    if call.program is not None and call.program.whisper:  # the callee has heard it and may talk to the caller
         transaction.add_task("bridge", call.sid)
         return
     calls.answer(transaction, call)  # an empty document answers and hangs up
@@ -124,7 +119,7 @@ def _on_finished(transaction: Transaction, call: Call) -> None:
 def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> bool:
     """Run one verb; return whether the next one follows at once."""
     if verb.name in {"Say", "Play", "Pause"}:
-        _sound(transaction, call, verb)
+        _start_timed_verb(transaction, call, verb)
     elif verb.name == "Dial" and not program.whisper:
         dialing.start(transaction, call, verb, program.base_url)
     elif verb.name == "Gather":
@@ -132,9 +127,9 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         call.gather = Gather(verb, program.base_url)
         call.activity = "gathering"
         transaction.emit(AskForKeys(call.sid))
-        _prompt(transaction, call, call.gather)
+        _prompt_or_wait(transaction, call, call.gather)
     elif verb.name == "Redirect":
-        _redirect(transaction, call, program, verb)
+        _follow_redirect(transaction, call, program, verb)
     elif verb.name == "Reject" and call.status == "ringing":
         busy = verb.get("reason", "rejected") == "busy"
         calls.end(transaction, call, "busy", 486 if busy else 603)
@@ -146,7 +141,7 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
     return False
 
 
-def _sound(transaction: Transaction, call: Call, verb: Verb) -> None:
+def _start_timed_verb(transaction: Transaction, call: Call, verb: Verb) -> None:
     if verb.name != "Pause":  # a Pause at the start keeps the call ringing
         calls.answer(transaction, call)
     call.activity = {"Say": "speaking", "Play": "playing", "Pause": "pausing"}[verb.name]  # type: ignore[assignment]
@@ -155,7 +150,7 @@ def _sound(transaction: Transaction, call: Call, verb: Verb) -> None:
         transaction.set_timer(call.sid, "verb", lasts_s)
 
 
-def _redirect(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
+def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
     url = resolve(program.base_url, verb.text)
     if not is_url(url):
         on_failure(transaction, call, 11100, "Invalid URL format", url, whisper=program.whisper)
@@ -165,7 +160,8 @@ def _redirect(transaction: Transaction, call: Call, program: TwimlProgram, verb:
     transaction.fetch(call, Source(url, verb.get("method", "POST").upper()), purpose)  # type: ignore[arg-type]
 
 
-def _prompt(transaction: Transaction, call: Call, gather: Gather) -> None:
+def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> None:
+    """Play the Gather's current prompt; after the last one, wait for keys until its timeout."""
     prompts = gather.verb.children
     if gather.prompt < len(prompts):
         lasts_s = twiml_parser.duration_s(
@@ -177,14 +173,14 @@ def _prompt(transaction: Transaction, call: Call, gather: Gather) -> None:
         transaction.set_timer(call.sid, "verb", gather.verb.number("timeout", 5.0))
 
 
-def on_timer(transaction: Transaction, call: Call) -> None:
+def on_verb_over(transaction: Transaction, call: Call) -> None:
     """Handle the end of a verb's time: continue with the next verb or Gather prompt, or the Gather's timeout."""
     gather = call.gather
     if gather is None:
         run(transaction, call)
     elif gather.prompt < len(gather.verb.children):
         gather.prompt += 1
-        _prompt(transaction, call, gather)
+        _prompt_or_wait(transaction, call, gather)
     else:
         _finish_gather(transaction, call, gather)
 
@@ -205,10 +201,11 @@ def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
         if len(gather.digits) >= gather.verb.number("numDigits", 10_000):
             _finish_gather(transaction, call, gather)
         else:
-            _prompt(transaction, call, gather)
+            _prompt_or_wait(transaction, call, gather)
 
 
 def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finished_on: str = "") -> None:
+    """Send the keys to the Gather's action; without any keys, go on with the next verb. `finished_on` ended it."""
     call.gather = None
     transaction.stop_timer(call.sid, "verb")
     if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
@@ -234,12 +231,12 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
         if transaction.rules.old_action_on_conference_redirect:
             old_action = dialing.action_request(transaction, call, "answered", None)
     elif call.dial is not None:
-        child = dialing.release_children(transaction, call)
+        child = dialing.hang_up_children(transaction, call)
         status = "completed" if call.dial.winner_sid else "canceled"
         if transaction.rules.old_action_on_redirect:
             old_action = dialing.action_request(transaction, call, status, child)
     elif call.parent_sid:
-        dialing.end_child(transaction, call)
+        dialing.on_child_left(transaction, call)
     call.dial = None
     call.gather = None
     transaction.stop_timer(call.sid, "verb")
@@ -252,6 +249,6 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     call.activity = "fetching"
     call.generation += 1
     call.old_action = old_action
-    call.pending = source
+    call.redirect_target = source
     transaction.set_timer(call.sid, "old-action", transaction.rules.old_action_after_s)
     transaction.set_timer(call.sid, "redirect", transaction.rules.redirect_target_after_s)

@@ -6,8 +6,6 @@ content type, 11750 beyond 64 KiB.
 Source: Twilio docs: TwiML for Programmable Voice; Error and Warning Dictionary.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -37,7 +35,7 @@ class Verb(Immutable):
     name: str
     attributes: tuple[tuple[str, str], ...] = ()
     text: str = ""
-    children: tuple[Verb, ...] = ()
+    children: tuple["Verb", ...] = ()
 
     def get(self, name: str, default: str = "") -> str:
         """Return the attribute's text, or `default` if it is missing."""
@@ -78,10 +76,11 @@ def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
         raise TwimlError(12100, f"Document parse failure: {error}") from error
     if root.tag != "Response":
         raise TwimlError(12100, f"Document parse failure: the root is <{root.tag}>, not <Response>")
-    return tuple(_verb(element, VERBS) for element in root)
+    return tuple(_parse_element(element, VERBS) for element in root)
 
 
-def _verb(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
+def _parse_element(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
+    """Return an element with its children; raise TwimlError unless its name is `allowed` where it stands."""
     if element.tag not in allowed:
         raise TwimlError(12200, f"Schema validation warning: <{element.tag}> is not known here")
     inner = {
@@ -96,7 +95,7 @@ def _verb(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
         element.tag,
         tuple(element.attrib.items()),
         (element.text or "").strip(),
-        tuple(_verb(child, inner) for child in element),
+        tuple(_parse_element(child, inner) for child in element),
     )
 
 

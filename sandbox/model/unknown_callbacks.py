@@ -1,9 +1,8 @@
 """Undocumented callbacks: events and parameters that no application can know, to test forward compatibility."""
 
-from __future__ import annotations
-
 from conferral.sandbox.model import callback_parameters, calls
-from conferral.sandbox.model.inputs import Params, UnknownCallback
+from conferral.sandbox.model.inputs import UnknownCallback
+from conferral.sandbox.model.outputs import CallbackKind
 from conferral.sandbox.model.state import State, Subscription
 from conferral.sandbox.model.transaction import Transaction
 
@@ -16,7 +15,7 @@ def subscription_of(state: State, sid: str) -> Subscription:
     """Return the subscription of a call, a conference, or a recording; raise NoSubscriberError if it has none."""
     found: Subscription | None = None
     if sid in state.conferences:
-        found = state.conferences[sid].events
+        found = state.conferences[sid].subscription
     elif sid in state.recordings:
         found = state.recordings[sid].subscription
     elif sid in state.calls:
@@ -27,49 +26,25 @@ def subscription_of(state: State, sid: str) -> Subscription:
 
 
 def send_unknown_callback(transaction: Transaction, callback: UnknownCallback) -> None:
-    """Send the callback to the subscriber of its call, conference, or recording."""
-    if callback.sid in transaction.state.conferences:
-        _of_conference(transaction, callback)
-    elif callback.sid in transaction.state.recordings:
-        _of_recording(transaction, callback)
+    """Send the callback, with the usual parameters of its resource, to that resource's subscriber."""
+    state, sid, event, given = transaction.state, callback.sid, callback.event, callback.params
+    if sid in state.conferences:
+        kind: CallbackKind = "conference"
+        conference = transaction.conference(sid)
+        conference.sequence += 1
+        participant = conference.participants.get(dict(given).get("CallSid", ""))
+        usual = callback_parameters.conference_event(
+            conference, state.account_sid, event, transaction.now_s, participant
+        )
+    elif sid in state.recordings:
+        kind, event = "recording", f"recording-{event}"
+        usual = callback_parameters.recording_event(state.recordings[sid], state.account_sid)
+        usual += (("RecordingStatus", callback.event),)
     else:
-        _of_call(transaction, callback)
-
-
-def _of_conference(transaction: Transaction, callback: UnknownCallback) -> None:
-    conference = transaction.conference(callback.sid)
-    participant = conference.participants.get(dict(callback.params).get("CallSid", ""))
-    conference.sequence += 1
-    usual = callback_parameters.conference_event(
-        conference, transaction.state.account_sid, callback.event, transaction.now_s, participant
-    )
-    form = _merged(usual, callback.params)
-    to = subscription_of(transaction.state, callback.sid)
-    calls.emit_callback(
-        transaction, to, "conference", callback.event, form, dict(form).get("CallSid", ""), callback.sid
-    )
-
-
-def _of_call(transaction: Transaction, callback: UnknownCallback) -> None:
-    call = transaction.call(callback.sid)
-    usual = transaction.voice_params(call) + callback_parameters.call_event(
-        call, call.callbacks_sent, transaction.now_s
-    )
-    call.callbacks_sent += 1
-    form = _merged(usual, (("CallStatus", callback.event), *callback.params))
-    calls.emit_callback(
-        transaction, subscription_of(transaction.state, callback.sid), "call", callback.event, form, callback.sid
-    )
-
-
-def _of_recording(transaction: Transaction, callback: UnknownCallback) -> None:
-    recording = transaction.state.recordings[callback.sid]
-    usual = callback_parameters.recording_event(recording, transaction.state.account_sid)
-    form = _merged(usual, (("RecordingStatus", callback.event), *callback.params))
-    event, to = f"recording-{callback.event}", subscription_of(transaction.state, callback.sid)
-    calls.emit_callback(transaction, to, "recording", event, form, recording.call_sid, recording.conference_sid)
-
-
-def _merged(usual: Params, given: Params) -> Params:
-    """Return the usual parameters, extended and overridden by the given ones."""
-    return tuple((dict(usual) | dict(given)).items())
+        kind, call = "call", transaction.call(sid)
+        usual = transaction.voice_params(call)
+        usual += callback_parameters.call_event(call, call.callbacks_sent, transaction.now_s)
+        usual += (("CallStatus", event),)
+        call.callbacks_sent += 1
+    form = tuple(dict(usual + given).items())  # the given parameters override the usual ones
+    calls.emit_callback(transaction, subscription_of(state, sid), kind, event, form)

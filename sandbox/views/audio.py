@@ -1,7 +1,5 @@
 """What parties hear, in words: for the phone's user, and for observers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from conferral.sandbox.model.audibility import Sound
@@ -17,12 +15,15 @@ def file_name(url: str) -> str:
 
 
 def is_ringing(heard: Sound) -> bool:
-    """Whether it sounds like ringing."""
+    """Whether a sound is ringing: Twilio's ringback, or an audio file whose name contains `ringback`."""
     return heard.kind == "ringback" or (heard.kind == "music" and "ringback" in file_name(heard.content))
 
 
 def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
-    """Return a phone's sound bubble: its kind (`voice`, `ringing`, `music`, `speech`, `silence`), and its text."""
+    """Return the kind (`voice`, `ringing`, `music`, `speech`, `silence`) and text of what a phone's user hears.
+
+    `names` are the parties who are heard.
+    """
     if is_ringing(heard):
         return "ringing", "ringing tone"
     match heard.kind:
@@ -38,7 +39,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
 
 
 def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
-    """Return who hears whom, from an observer's view."""
+    """Return what the party `name` hears, from an observer's view; `names` are the parties who are heard."""
     if is_ringing(heard):
         return f"{name} hears ringing"
     match heard.kind:

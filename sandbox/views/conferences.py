@@ -1,7 +1,5 @@
 """Views of conferences, numbers, pending faults, and time spent alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from conferral.sandbox.http import pick

@@ -1,7 +1,5 @@
 """Views of the phones: names, calls, sounds, and available actions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +45,8 @@ def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
             break
         heard = sandbox.model.audibility.current(call.sid)
         if heard is not None:
-            said.append(audio.sound_sentence(name_of(sandbox, phone_of(call)), heard, _names(sandbox, heard.parties)))
+            names = _names_of(sandbox, heard.parties)
+            said.append(audio.sound_sentence(name_of(sandbox, phone_of(call)), heard, names))
     return said
 
 
@@ -62,14 +61,14 @@ def phone_views(sandbox: SandboxRuntime) -> tuple[list[dict[str, Any]], int]:
     for phone in reversed(every):
         if len(shown_addresses) < PHONES_MAX:
             shown_addresses.add(phone.address)
-    shown = [_phone(sandbox, phone, live.get(phone.address, [])) for phone in every if phone.address in shown_addresses]
+    shown = [_view(sandbox, phone, live.get(phone.address, [])) for phone in every if phone.address in shown_addresses]
     return shown, len(every) - len(shown)
 
 
-def _phone(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, Any]:
+def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, Any]:
     calls = sandbox.model.state.calls
-    both = (*phone.call_sids[-CALLS_MAX:], *phone.placed_call_sids[-CALLS_MAX:])
-    newest = sorted(both, key=lambda sid: calls[sid].created_at_s)[-CALLS_MAX:]
+    recent = (*phone.call_sids[-CALLS_MAX:], *phone.placed_call_sids[-CALLS_MAX:])
+    newest = sorted(recent, key=lambda sid: calls[sid].created_at_s)[-CALLS_MAX:]
     script = phone.next_scripts[0] if phone.next_scripts else phone.default
     story = sorted((line for sid in newest for line in _story(sandbox, sid)), key=lambda line: line["at"])
     return {
@@ -80,13 +79,13 @@ def _phone(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str,
         "acts": not phone.is_manual and script.has_actions,
         # What it does automatically unless a person plays it; empty if it only rings.
         "does": str(script) if script.has_actions else "",
-        "legs": [_leg(sandbox, call) for call in live],
+        "legs": [_leg_view(sandbox, call) for call in live],
         "story": story[-LINES_MAX:],
         "cannot_call": "already on a call" if live else "",
     }
 
 
-def _names(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:
+def _names_of(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:
     calls = sandbox.model.state.calls
     known = (calls.get(sid) for sid in sids)  # the heard call may have been pruned
     return sorted(
@@ -94,12 +93,12 @@ def _names(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:
     )
 
 
-def _leg(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
+def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
     heard = sandbox.model.audibility.current(call.sid)
     is_incoming = call.direction != "inbound"
     other = name_of(sandbox, phone_address(call.from_ if is_incoming else call.to or call.application_sid))
     if heard is not None:
-        sound, words = audio.sound_bubble(heard, _names(sandbox, heard.parties))
+        sound, words = audio.sound_bubble(heard, _names_of(sandbox, heard.parties))
     elif call.status == "ringing":
         sound, words = "ring", f"ring ring! {other} is calling"
     else:
@@ -123,14 +122,14 @@ def _leg(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
         "is_speaking": me is not None and me.is_speaking,
         "wants_keys": call.activity == "gathering",
         # `on hold`, `muted`; empty if normal, or without a conference.
-        "conference_state": ", ".join(_participation_note(me)) if me is not None else "",
+        "conference_state": ", ".join(_participant_states(me)) if me is not None else "",
         # Why an action is unavailable, by action; empty if available.
         "cannot": _disabled_actions(call, me),
     }
 
 
-def _participation_note(me: Participant) -> Iterator[str]:
-    """Yield a participant's unusual states."""
+def _participant_states(me: Participant) -> Iterator[str]:
+    """Yield in what a joined participant differs from others: on hold, muted, coaching."""
     if me.is_in:
         if me.is_held:
             yield "on hold"
@@ -171,7 +170,7 @@ def _story(sandbox: SandboxRuntime, sid: str) -> Iterator[dict[str, str]]:
         if call.answered_at_s is not None:
             yield {"at": iso(call.answered_at_s), "words": "you answered", "call": sid}
     for heard in sandbox.model.audibility.intervals(sid)[-LINES_MAX:]:
-        words = audio.sound_bubble(heard.sound, _names(sandbox, heard.sound.parties))[1]
+        words = audio.sound_bubble(heard.sound, _names_of(sandbox, heard.sound.parties))[1]
         yield {"at": iso(heard.since_s), "words": words, "call": sid}
     if call.ended_at_s is not None:
         yield {"at": iso(call.ended_at_s), "words": f"call ended: {call.status}", "call": sid}

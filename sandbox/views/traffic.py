@@ -1,7 +1,5 @@
 """Views of the traffic: webhook requests, REST requests, debugger entries."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -22,15 +20,15 @@ def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) ->
     """Return the view of one webhook request."""
     url = split_url(entry.url)
     return {
-        **_timed(entry, "kind", "event", "method", "url", "params", "call_sid"),
+        **_pick_with_times(entry, "kind", "event", "method", "url", "params", "call_sid"),
         **pick(entry, "verdict", "status", "answer_type", "fault", "again_of"),
         "number": number,
         "path": url.path,
         "who": _party_name(sandbox, entry.call_sid),
         "conference_sid": entry.get("ConferenceSid"),
-        "headers": _headers(entry),
-        "answer": _pretty(entry.answer),
-        "attempts": [_timed(it, "status", "failure") for it in entry.attempts],
+        "headers": _twilio_headers(entry),
+        "answer": _pretty_twiml(entry.answer),
+        "attempts": [_pick_with_times(it, "status", "failure") for it in entry.attempts],
     }
 
 
@@ -38,7 +36,7 @@ def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[st
     """Return the view of one REST request; arguments as for `delivery_view`."""
     call_sid = _CALL_SID.search(entry.path)
     return {
-        **_timed(entry, "method", "path", "params", "status", "code", "applied", "fault"),
+        **_pick_with_times(entry, "method", "path", "params", "status", "code", "applied", "fault"),
         "number": number,
         "who": _party_name(sandbox, call_sid[0]) if call_sid else "",
     }
@@ -55,16 +53,16 @@ def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:
     return name_of(sandbox, phone_of(call)) if call is not None else ""
 
 
-def _headers(entry: DeliveryEntry) -> dict[str, str]:
+def _twilio_headers(entry: DeliveryEntry) -> dict[str, str]:
     sent = {"X-Twilio-Signature": entry.signature, "I-Twilio-Idempotency-Token": entry.token}
     return {name: value for name, value in sent.items() if value}
 
 
-def _timed(entry: DeliveryAttempt | DeliveryEntry | RestEntry, *names: str) -> dict[str, Any]:
+def _pick_with_times(entry: DeliveryAttempt | DeliveryEntry | RestEntry, *names: str) -> dict[str, Any]:
     return {"at": iso(entry.at_s), **pick(entry, *names), "duration_ms": round(entry.duration_ms, 1)}
 
 
-def _pretty(body: str) -> str:
+def _pretty_twiml(body: str) -> str:
     """Return TwiML with one element per line; other or truncated bodies unchanged."""
     if not body.lstrip().startswith("<") or len(body) >= RESPONSE_BYTES_MAX or "<!" in body:
         return body

@@ -2,25 +2,17 @@
 
 from collections.abc import Set
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.dials import set_dial_timer
-from conferral.statemachine.actions.participants import clear_end_on_exit
+from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
-from conferral.statemachine.draft import Draft
+from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events import (
-    CallProgressed,
-    CallsRead,
-    ConferenceEvent,
-    ConferenceStarted,
-    ConfirmOverdue,
-    DialEnded,
-    Event,
-    ParticipantJoined,
-    ParticipantLeft,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import party_of_call
 from conferral.statemachine.guards.waiting_party import will_rejoin
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER, GUEST, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, State, TransferStage
 
@@ -28,7 +20,7 @@ from conferral.statemachine.states import CallStatus, PartyStatus, State, Transf
 _SHOWN_AGAIN = 2
 
 
-def note_join(draft: Draft, event: ParticipantJoined) -> None:
+def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     """Record that a party joined."""
     note_conference(draft, event)
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
@@ -57,17 +49,16 @@ def note_join(draft: Draft, event: ParticipantJoined) -> None:
         mark_conference_started(draft)
     if len(draft.session.participants) > 1:
         draft.change(awaits_conference_start=False)
-    if not takes_part and ConfirmOverdue.timer not in draft.session.timers:
+    if not takes_part and events.ConfirmOverdue.timer not in draft.session.timers:
         # If the answer's callback is lost, a read will show it.
-        draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
+        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
     draft.change(moved_at_ms=draft.now_ms)
     set_dial_timer(draft)
 
 
-def note_reported_join(draft: Draft, event: ParticipantJoined) -> None:
-    """Record the sequence number of a known join; what was requested or confirmed since stays."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    assert party is not None  # the guard has found it
+def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
+    """Record the callback of a join that a read showed first; what was requested or confirmed since stays."""
+    party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
     if event.sequence is not None:
         draft.change_party(party, conference_sequence=event.sequence)
     if event.start_on_enter:
@@ -81,22 +72,22 @@ def mark_conference_started(draft: Draft) -> None:
             draft.change_party(party, waits_for_start=False)
 
 
-def hang_up_arrival(draft: Draft, event: ParticipantJoined) -> None:
-    """Hang up a party that joined although it is being removed; repeat if needed."""
+def hang_up_arrival(draft: Draft, event: events.ParticipantJoined) -> None:
+    """Hang up a party that joined although it is being removed, even if its hangup was already requested."""
     if event.start_on_enter:
         mark_conference_started(draft)
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = "joined when no one was waiting anymore"
 
 
-def note_conference_started(draft: Draft, event: ConferenceStarted) -> None:
+def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> None:
     """Record that the conference has started."""
     note_conference(draft, event)
     mark_conference_started(draft)
     draft.change(awaits_conference_start=False)
 
 
-def note_guest(draft: Draft, event: ParticipantJoined) -> None:
+def note_guest(draft: Draft, event: events.ParticipantJoined) -> None:
     """Add a guest: another app brought this call in. It counts as a party."""
     guest = Party(
         next_name(draft.session, GUEST),
@@ -111,7 +102,7 @@ def note_guest(draft: Draft, event: ParticipantJoined) -> None:
     clear_end_on_exit(draft)
 
 
-def note_conference(draft: Draft, event: ConferenceEvent) -> None:
+def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
     """Record the conference SID, unless participants are in another conference."""
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)
@@ -152,7 +143,7 @@ def leave_conference(draft: Draft, _event: Event) -> None:
         )
 
 
-def note_left_conference(draft: Draft, event: ParticipantLeft) -> None:
+def note_left_conference(draft: Draft, event: events.ParticipantLeft) -> None:
     """Record that a party left the conference while its call continues."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is not None:
@@ -162,8 +153,8 @@ def note_left_conference(draft: Draft, event: ParticipantLeft) -> None:
         draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
 
 
-def apply_conference(draft: Draft, event: CallsRead) -> None:
-    """Take the participants from a read."""
+def apply_conference(draft: Draft, event: events.CallsRead) -> None:
+    """Record which conference a read shows, and which parties are in it."""
     if event.conference_sid:
         _switch_conference(draft, event.conference_sid)
     inside = {participant.call_sid for participant in event.participants}
@@ -173,14 +164,14 @@ def apply_conference(draft: Draft, event: CallsRead) -> None:
     mark_started_if_shown(draft, inside)
 
 
-def apply_presence(draft: Draft, event: CallsRead) -> None:
-    """Record participants that a read shows. A missing party, or the end of a conference, may not show yet.
+def apply_presence(draft: Draft, event: events.CallsRead) -> None:
+    """Record the participants that a read shows. What it does not show, it does not disprove: the list may lag.
 
     A former conference counts once a later read of the stage shows it, too: the customer may have come back to it
     before the agent's leaving ended it.
     """
     is_former = draft.state is State.TRANSFERRING and draft.session.is_former_conference(event.conference_sid)
-    if not event.conference_sid or (is_former and draft.transfer.stage_reads < _SHOWN_AGAIN):
+    if not event.conference_sid or (is_former and draft.transfer.overdue_reads < _SHOWN_AGAIN):
         return
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)
@@ -205,16 +196,40 @@ def apply_presence(draft: Draft, event: CallsRead) -> None:
     mark_started_if_shown(draft, {seen.call_sid for seen in event.participants})
 
 
-def mark_started_if_shown(draft: Draft, inside: Set[str]) -> None:
-    """Infer from a read that the conference has started: a party other than a customer or supervisor is in it."""
+def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
+    """Record dialed parties that an outdated read shows in the conference for the first time.
+
+    No later fact contradicts it: the conference has reported nothing about them yet, neither a join nor a leave.
+    """
+    if event.conference_sid != draft.session.conference_sid:
+        return
+    arrived = [seen for seen in event.participants if not seen.is_ringing and _is_first_join(draft, seen)]
+    shown = replace(event, participants=tuple(arrived))
+    apply_presence(draft, shown)
+    apply_participants(draft, shown)  # a supervisor joins muted
+
+
+def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
+    """Whether a participant is a dialed party about which the conference has reported nothing yet."""
+    party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
+    if party is None or party.in_conference or party.is_leaving:
+        return False
+    return bool(party.dial_id) and party.conference_sequence < 0
+
+
+def mark_started_if_shown(draft: Draft, call_sids_inside: Set[str]) -> None:
+    """Infer from a read that the conference has started: a party other than a customer or supervisor is in it.
+
+    Those two join without starting it. With two participants inside, Twilio also accepts updates again.
+    """
     for party in draft.session.participants:
         if party.status is PartyStatus.CONNECTED and party.name != CUSTOMER and not party.is_supervisor:
             mark_conference_started(draft)
-            draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(inside) < 2)
+            draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(call_sids_inside) < 2)
 
 
-def apply_absences(draft: Draft, event: CallsRead) -> None:
-    """Record as absent any party that a read does not show in a conference unchanged for a while."""
+def apply_absences(draft: Draft, event: events.CallsRead) -> None:
+    """Record as absent any party that a read does not show, unless a leg moved lately: it may not be listed yet."""
     same = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
     if not same or draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms:
         return
@@ -224,25 +239,25 @@ def apply_absences(draft: Draft, event: CallsRead) -> None:
             draft.change_party(party, in_conference=False)
 
 
-def note_verified(draft: Draft, event: CallsRead) -> None:
-    """Record that a read has made up for missing events of this conference."""
+def note_verified(draft: Draft, event: events.CallsRead) -> None:
+    """Record that a read has made up for missing events of this conference, whose events are numbered."""
     session = draft.session
     if event.conference_sid == session.conference_sid:
         draft.change(verified_sequence=session.seen.highest(session.conference_sid), presence_reads=0)
 
 
-def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
+def note_left(draft: Draft, event: events.ParticipantLeft | events.CallProgressed | events.DialEnded) -> None:
     """Record that a party left, whichever event says so."""
-    if isinstance(event, CallProgressed):
+    if isinstance(event, events.CallProgressed):
         party = party_of_call(draft, event)
         if party is not None:
             note_call_ended(draft, party, event)
         return
-    label = event.label if isinstance(event, ParticipantLeft) else ""
+    label = event.label if isinstance(event, events.ParticipantLeft) else ""
     party = draft.session.find_party(call_sid=event.call_sid, label=label)
     if party is None:
         return
-    if isinstance(event, ParticipantLeft):
+    if isinstance(event, events.ParticipantLeft):
         note_left_conference(draft, event)
         if _may_have_refused(party, event):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
@@ -251,8 +266,8 @@ def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded)
             set_dial_timer(draft)
             return
         # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.
-        settled = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)
-        moved_away = settled and event.left_reason == "participant_updated_via_api"
+        is_outside_move = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)
+        moved_away = is_outside_move and event.left_reason == "participant_updated_via_api"
         hung_up = event.hung_up and not will_rejoin(draft, party, event)
         if hung_up or moved_away:
             failed = event.left_reason == "participant_add_failed"  # then the call's status gives the reason
@@ -268,7 +283,7 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     """Whether Conferral is moving a party out of the conference and back in, or did so recently."""
     session = draft.session
     lately_ms = draft.now_ms - draft.policy.reread_interval_ms
-    was_moved = party.repair_moved_at_ms > lately_ms or (session.repaired and session.moved_at_ms > lately_ms)
+    was_moved = party.repair_moved_at_ms > lately_ms or (session.repair_attempted and session.moved_at_ms > lately_ms)
     # In this stage, Conferral moves the customer, and Redis may have lost that it has. If another app did, at the same
     # moment, the customer is moved once more.
     transfer = session.running_transfer
@@ -276,7 +291,7 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     return was_moved or is_to_be_moved or bool(session.open_redirects)
 
 
-def _may_have_refused(party: Party, event: ParticipantLeft) -> bool:
+def _may_have_refused(party: Party, event: events.ParticipantLeft) -> bool:
     """Whether a dialed party failed to join with `busy`, which Twilio also reports for a refusal."""
     is_expected = bool(party.dial_id) and not (party.answered or party.is_leaving)
     return is_expected and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY

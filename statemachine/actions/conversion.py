@@ -1,29 +1,18 @@
 """Conversion: moves both legs of a bridge into the conference, and repairs it once."""
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.conference import apply_conference, note_verified
 from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.actions.guests import add_unknown_participants
-from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
 from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
 from conferral.statemachine.actions.recording import note_conference_recording
-from conferral.statemachine.actions.reports import report_converts
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import RedirectCall
-from conferral.statemachine.events import (
-    CallsRead,
-    Convert,
-    ConvertOverdue,
-    DialEnded,
-    EffectFailed,
-    EffectOutcome,
-    Event,
-    LeaveOverdue,
-    RepairOverdue,
-    RingOverdue,
-)
-from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.events import Event
+from conferral.statemachine.session import AGENT, Party
 from conferral.statemachine.states import PartyStatus, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus
 
@@ -33,72 +22,75 @@ def begin_conversion(draft: Draft, _event: Event) -> None:
 
     The other way round, Twilio would hang up the child. Source: Twilio docs, modifying calls in progress.
     """
-    draft.change(phase=Phase.NONE, repaired=False, open_redirects=(), moved_at_ms=0)
-    child = draft.session.child
-    redirect_leg(draft, child)
-    draft.set_timer(ConvertOverdue, draft.policy.convert_timeout_ms)
+    draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0)
+    redirect_leg(draft, draft.session.child)
+    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
-def accept_convert(draft: Draft, event: Convert) -> None:
+def accept_convert(draft: Draft, event: events.Convert) -> None:
     """Accept the command, which is done when both parties have joined."""
     draft.change(convert_command_ids=(*draft.session.convert_command_ids, event.command_id))
     draft.report(event.command_id, CommandStatus.ACCEPTED)
 
 
-def note_parent_dial_ended(draft: Draft, event: DialEnded) -> None:
+def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     """Record that the child's move ended the parent's `<Dial>`: the parent is on the way into the conference."""
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
 
 
-def finish_conversion_by_read(draft: Draft, event: CallsRead) -> None:
+def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
     """Complete the conversion: a read shows both parties in the conference; their callbacks were lost."""
     apply_conference(draft, event)
-    for name in (CUSTOMER, AGENT):
-        draft.change_party(draft.session.parties[name], status=PartyStatus.CONNECTED)
-    add_unknown_participants(draft, event)
-    note_verified(draft, event)
-    finish_conversion(draft, event)
+    draft.change_party(draft.session.agent, status=PartyStatus.CONNECTED)
+    _finish_by_read(draft, event)
 
 
-def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
+def finish_conversion_with_guests(draft: Draft, event: events.CallsRead) -> None:
     """Complete the conversion: the agent is gone, and the customer is with a guest that Redis lost."""
     apply_conference(draft, event)
-    agent = draft.session.parties[AGENT]
-    note_gone(draft, AGENT, event.status_of(agent.call_sid))
-    draft.change_party(draft.session.parties[CUSTOMER], status=PartyStatus.CONNECTED)
+    note_gone(draft, AGENT, event.status_of(draft.session.agent.call_sid))
+    _finish_by_read(draft, event)
+    set_dial_timer(draft)
+
+
+def _finish_by_read(draft: Draft, event: events.CallsRead) -> None:
+    """Complete the conversion with the customer, and with participants that only the read shows."""
+    draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED)
     add_unknown_participants(draft, event)
     note_verified(draft, event)
     finish_conversion(draft, event)
-    set_dial_timer(draft)
 
 
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
-    draft.cancel_timers(ConvertOverdue, RepairOverdue)
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
     # A late repair may briefly take out a party that a dial action has joined. Other open redirects no longer
     # matter: both parties are in.
     session = draft.session
-    draft.change(open_redirects=session.open_redirects if session.repaired else (), repaired=False)
+    draft.change(open_redirects=session.open_redirects if session.repair_attempted else (), repair_attempted=False)
     report_converts(draft, CommandStatus.DONE)
     note_conference_recording(draft)
     # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
     set_end_on_exit(draft, agent=draft.session.running_transfer is None)
 
 
-def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
+def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
     """Redirect the missing leg once: the child's if no one is in the conference, because the parent's follows it."""
     apply_conference(draft, event)
     inside = {participant.call_sid for participant in event.participants}
     parent, child = draft.session.parent, draft.session.child
-    draft.change(repaired=True)
-    draft.set_timer(RepairOverdue, draft.policy.repair_timeout_ms)
+    draft.change(repair_attempted=True)
+    draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
     missing = parent if child.call_sid in inside else child
     redirect_leg(draft, missing)
     draft.change_party(missing, repair_moved_at_ms=draft.now_ms)
 
 
 def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:
-    """Redirect a leg into the conference: to start it, or, with wait audio, to wait there for another party."""
+    """Redirect a leg into the conference: to start it, or, with wait audio, to wait there for another party.
+
+    `left_conference` is the SID of the conference that the leg is to leave, if any.
+    """
     effect_id = draft.emit(
         RedirectCall,
         party=party.name,
@@ -106,7 +98,7 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
         conference=draft.session.conference_to_join,
         conference_name=draft.session.conference_name,
         label=party.label,
-        attempt=2 if draft.session.repaired else 1,
+        attempt=2 if draft.session.repair_attempted else 1,
         wait_audio=wait_audio.value,
         left_conference=left_conference,
         attributes=draft.session.attributes,
@@ -114,52 +106,53 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
     draft.change(open_redirects=(*draft.session.open_redirects, effect_id))
 
 
-def note_redirected(draft: Draft, event: EffectOutcome) -> None:
+def note_redirected(draft: Draft, event: events.EffectOutcome) -> None:
     """Record that Twilio accepted the redirect: the leg is on its way."""
     note_redirect_ended(draft, event)
     draft.change(moved_at_ms=draft.now_ms)
 
 
-def note_redirect_ended(draft: Draft, event: EffectOutcome) -> None:
-    """Record that the redirect failed or that its outcome is unknown."""
+def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
+    """Record that a redirect has its outcome. A party that it may have moved for a repair counts as moved now."""
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
     for party in tuple(draft.session.parties.values()):
         if party.repair_moved_at_ms:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)
 
 
-def return_to_bridge(draft: Draft, event: EffectFailed) -> None:
+def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
     """Return to the bridge: Twilio refused to move the child's leg, so both parties keep talking."""
     _return_to_bridge(draft, event.reason_text)
 
 
-def give_up_conversion(draft: Draft, _event: RepairOverdue) -> None:
+def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time, so both parties keep talking; read Twilio once more."""
     _return_to_bridge(draft, "Twilio did not move the parties in time")
-    draft.set_timer(LeaveOverdue, draft.policy.reread_interval_ms)
+    draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
 
-def wait_for_redirect(draft: Draft, _event: RepairOverdue) -> None:
+def wait_for_redirect(draft: Draft, _event: events.RepairOverdue) -> None:
     """Wait for an open redirect, which may still move a party; it has its own deadline and its outcome is an event."""
-    draft.set_timer(RepairOverdue, draft.policy.settle_ms)
+    draft.set_timer(events.RepairOverdue, draft.policy.settle_ms)
 
 
 def extend_convert_timer(draft: Draft, _event: Event) -> None:
     """Extend the timer to give a moved party time to arrive."""
-    draft.set_timer(ConvertOverdue, draft.policy.settle_ms)
+    draft.set_timer(events.ConvertOverdue, draft.policy.settle_ms)
 
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
-    """Treat the event as a conversion: Redis lost the conversion in a rollback, or another app moved the leg."""
-    draft.cancel_timers(RingOverdue, LeaveOverdue)
-    draft.set_timer(ConvertOverdue, draft.policy.convert_timeout_ms)
+    """Continue as a conversion, which Redis lost in a rollback, or which another app began by moving a leg."""
+    draft.cancel_timers(events.RingOverdue, events.LeaveOverdue)
+    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
-def _return_to_bridge(draft: Draft, why: str) -> None:
+def _return_to_bridge(draft: Draft, reason: str) -> None:
+    """Note that both parties still talk over the bridge; fail what waited for the conversion, for this reason."""
     if draft.session.running_transfer is not None:
-        fail_transfer(draft, why)
+        fail_transfer(draft, reason)
         conclude_transfer(draft, "failed")
-    draft.change(phase=Phase.CONNECTED, open_redirects=(), repaired=False)
-    draft.cancel_timers(ConvertOverdue, RepairOverdue)
-    report_converts(draft, CommandStatus.FAILED, why)
-    fail_queued_commands(draft, why)
+    draft.change(phase=Phase.CONNECTED, open_redirects=(), repair_attempted=False)
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
+    report_converts(draft, CommandStatus.FAILED, reason)
+    fail_queued_commands(draft, reason)

@@ -3,25 +3,15 @@
 import re
 from typing import Any
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
-from conferral.statemachine.draft import Draft
+from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
-from conferral.statemachine.events import (
-    CallProgressed,
-    DialCommand,
-    DialOverdue,
-    EffectFailed,
-    EffectOutcome,
-    EffectSucceeded,
-    EffectUnknown,
-    Event,
-    GateDecided,
-    GateReached,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import party_of_call, party_of_dial, searched_party
 from conferral.statemachine.guards.ended_session import is_unknown_dial
-from conferral.statemachine.guards.supervision import may_hang_up
-from conferral.statemachine.guards.transfer import someone_holds_for
+from conferral.statemachine.guards.participants import may_hang_up
+from conferral.statemachine.guards.transfer import party_held_for
 from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
@@ -31,10 +21,10 @@ from conferral.statemachine.transfer import Attempt, DialOptions
 #: Source: Twilio docs, "Format phone numbers" (E.164).
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 #: Speaking time per character, at most.
-_MS_A_CHARACTER = 100
+_MS_PER_CHARACTER = 100
 #: Length of the sentence that a recalled agent hears, at most, in any language (characters).
 _RECALL_SENTENCE_MAX = 80
-_RANKS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
+_STATUSES_BY_PROGRESS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
 
 
 def dial(
@@ -54,8 +44,9 @@ def dial(
 ) -> None:
     """Dial a party under that name.
 
-    The call goes straight into the conference, or to the gate if `gated`. With `is_attempt`, a running transfer records
-    the dial as an attempt.
+    The call goes straight into the conference, or to the gate if `gated`, where a recalled agent hears `recall_reason`.
+    With `early_media`, the participants hear the phone ring. The first of a `ring_group` to accept wins. `supervises`
+    is a supervisor's mode. With `is_attempt`, a running transfer records the dial as an attempt.
     """
     draft.change(dials=draft.session.dials + 1)
     former = draft.session.parties.get(name)
@@ -73,7 +64,7 @@ def dial(
         digits=options.digits,
         ring_group=ring_group,
         recall_reason=recall_reason,
-        caller_id=options.caller_id or _caller_id(draft),
+        caller_id=options.caller_id or _default_caller_id(draft),
         supervises=supervises,
     )
     _place_dial(draft, party, is_urgent=is_urgent)
@@ -84,7 +75,7 @@ def dial(
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
 
 
-def dial_options(event: DialCommand) -> DialOptions:
+def dial_options(event: events.DialCommand) -> DialOptions:
     """Return the dial options of a command."""
     return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
 
@@ -99,23 +90,21 @@ def next_label(draft: Draft, name: str) -> str:
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
-    """Whether a party passes the gate: it hears a brief, presses a key, or is reached by digits."""
+    """Whether a party passes the gate before it joins: to hear a brief, press a key, or be reached by digits."""
     return bool(options.brief or options.confirm or options.digits) or must_confirm(draft, to)
 
 
 def must_confirm(draft: Draft, to: str) -> bool:
-    """Whether the settings make this destination press 1."""
+    """Whether the destination must press 1: with `CONFERRAL_CONFIRM`, every phone number must."""
     return draft.policy.confirm_phones and to.startswith("+")
 
 
-def dialed_party(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> Party:
+def dialed_party(draft: Draft, event: events.GateReached | events.GateDecided | events.EffectOutcome) -> Party:
     """Return the party of a current dial, which the guard has found."""
-    party = party_of_dial(draft, event)
-    assert party is not None
-    return party
+    return not_none(party_of_dial(draft, event))
 
 
-def redial_with_business_number(draft: Draft, event: EffectFailed) -> None:
+def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> None:
     """Dial again after Twilio refused the caller ID: show the called number, or else Conferral's own."""
     party = dialed_party(draft, event)
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
@@ -125,7 +114,7 @@ def redial_with_business_number(draft: Draft, event: EffectFailed) -> None:
     _redial(draft, party, caller_id=shown, caller_id_refused=True)
 
 
-def redial_at_gate(draft: Draft, event: EffectFailed) -> None:
+def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
     """Dial again through the gate: Twilio adds no one to a conference that has not started.
 
     Source: Twilio docs, Errors, 16099.
@@ -135,29 +124,25 @@ def redial_at_gate(draft: Draft, event: EffectFailed) -> None:
 
 
 def _redial(draft: Draft, party: Party, **changes: object) -> None:
-    before = party.dial_id
+    """Dial a party again with these fields changed. The transfer's attempt continues under the new dial's id."""
     draft.change_party(party, **changes)
     _place_dial(draft, draft.session.parties[party.name], is_urgent=True)
-    after = draft.session.parties[party.name].dial_id
-    transfer = draft.session.transfer
-    if transfer is not None:
-        draft.change_transfer(attempts=transfer.with_attempt(before, dial_id=after))
+    _change_attempt(draft, party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
 def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
-    timeout_s = party.ring_timeout_s
+    """Emit the dial of a party, to the gate or into the conference. The effect's id becomes the dial's id."""
     token = draft.session.call_token if _uses_customer_number(draft, party) else ""
+    dialed: dict[str, Any] = {
+        "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
+        "call_token": token, "is_urgent": is_urgent,
+    }  # fmt: skip
     if party.is_gated:
-        dial_id = draft.emit(
-            CreateCall, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
-            call_token=token, digits=party.digits, is_urgent=is_urgent,
-        )  # fmt: skip
+        dial_id = draft.emit(CreateCall, **dialed, digits=party.digits)
     else:
         dial_id = draft.emit(
-            CreateParticipant, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
-            call_token=token, conference=draft.session.conference_to_join, label=party.label,
-            early_media=party.early_media, is_urgent=is_urgent, supervises=party.is_supervisor,
-            attributes=draft.session.attributes,
+            CreateParticipant, **dialed, conference=draft.session.conference_to_join, label=party.label,
+            early_media=party.early_media, supervises=party.is_supervisor, attributes=draft.session.attributes,
         )  # fmt: skip
     # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; the request
     # always gets an outcome.
@@ -168,15 +153,15 @@ def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
 def _ring_due_ms(draft: Draft, party: Party) -> int:
     """Return when a party that starts to ring now should have answered or failed.
 
-    If the conference has reported that it could not be added, the end of its call is due, whatever is reported late.
+    If the conference has reported that the party could not be added, the end of its call is due, however late.
     """
     if party.left_reason:
         return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_check_ms
     return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
 
 
-def _caller_id(draft: Draft) -> str:
-    """Return the caller ID unless the command sets one."""
+def _default_caller_id(draft: Draft) -> str:
+    """Return the caller ID of a dial without one: the customer's number, if the settings show it, or the called one."""
     customer = draft.session.parties.get(CUSTOMER)
     shows = draft.policy.shows_customer_number and draft.session.direction == INBOUND and draft.session.call_token
     if shows and customer is not None and _E164.fullmatch(customer.address):
@@ -193,7 +178,7 @@ def _uses_customer_number(draft: Draft, party: Party) -> bool:
 # ---- progress ----------------------------------------------------------------------------------------------------
 
 
-def note_dial_placed(draft: Draft, event: EffectSucceeded) -> None:
+def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     """Record the call SID of a dial that Twilio accepted."""
     party = party_of_dial(draft, event) or searched_party(draft, event)
     if party is None or not event.call_sid:
@@ -231,7 +216,7 @@ def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
     return draft.session.parties[party.name]
 
 
-def note_dial_failed(draft: Draft, event: EffectFailed) -> None:
+def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
     """Record that Twilio refused the dial."""
     party = dialed_party(draft, event)
     if party.call_sid:
@@ -240,7 +225,7 @@ def note_dial_failed(draft: Draft, event: EffectFailed) -> None:
     set_dial_timer(draft)
 
 
-def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
+def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
     """Record a dial with an unknown outcome. It is never retried: a callback or the call list may show the call."""
     party = dialed_party(draft, event)
     if party.call_sid:
@@ -257,17 +242,16 @@ def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
     set_dial_timer(draft)
 
 
-def note_call_not_found(draft: Draft, event: EffectOutcome) -> None:
+def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
     """Give up the dial: the call list does not show its call, or could not be read."""
-    party = searched_party(draft, event)
-    assert party is not None  # the guard has found it
+    party = not_none(searched_party(draft, event))
     draft.change_party(party, dial_check_at_ms=0)
     note_gone(draft, party.name, "unknown")
     set_dial_timer(draft)
 
 
-def note_call_progress(draft: Draft, event: CallProgressed) -> None:
-    """Record the progress or the end of a party's call."""
+def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
+    """Record the progress or the end of a party's call, which also shows that the dial was placed."""
     party = party_of_call(draft, event)
     if party is None:
         return
@@ -295,25 +279,22 @@ def note_answered(draft: Draft, name: str) -> None:
         status = PartyStatus.CONFIRMING
     # A party in the gate may take as long as the gate does; all others join at once, and hear no one if the customer is
     # on hold.
-    wait_ms = draft.policy.leave_check_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
+    wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     if party.is_gated:
         # No one waits in a bridge: its customer is dialed after the agent's gate.
         gate_ms = draft.policy.gate_timeout_ms if draft.state is State.BRIDGED else draft.policy.gate_read_ms
         wait_ms = gate_ms + _briefing_ms(party)
-    answered_at_ms = party.answered_at_ms or draft.now_ms
-    due_ms = draft.now_ms + wait_ms
-    read_at_ms = party.dial_read_at_ms if party.answered else 0
     draft.change_party(
         party,
         answered=True,
-        answered_at_ms=answered_at_ms,
+        answered_at_ms=party.answered_at_ms or draft.now_ms,
         status=status,
-        dial_check_at_ms=due_ms,
-        dial_read_at_ms=read_at_ms,
+        dial_check_at_ms=draft.now_ms + wait_ms,
+        dial_read_at_ms=party.dial_read_at_ms if party.answered else 0,
     )
 
 
-def note_gate_reached(draft: Draft, event: GateReached) -> None:
+def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
     """Record that a dialed call reached the gate, so it was answered."""
     party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, dial_check="")
@@ -322,7 +303,7 @@ def note_gate_reached(draft: Draft, event: GateReached) -> None:
     update_transfer_status(draft)
 
 
-def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
+def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate accepted the call, which takes part once it joins."""
     party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, dial_check="")
@@ -330,29 +311,28 @@ def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
-    waiting = draft.session.parties[AGENT if draft.session.phase is Phase.CONSULT else CUSTOMER]
-    is_awaited = waiting.desired_hold and someone_holds_for(draft, party.name)
+    waiting = party_held_for(draft, party.name)
     # Most briefings take two thirds of their longest time. A party that joins then hears no one until the hold ends.
-    read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if is_awaited and briefing_ms else 0
+    read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if waiting is not None and briefing_ms else 0
     draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
     set_dial_timer(draft)
-    if is_awaited and not briefing_ms:
+    if waiting is not None and not briefing_ms:
         # They join at once, but its callback may take seconds: the party on hold would not hear them meanwhile.
         draft.change_party(waiting, desired_hold=False)
 
 
 def may_still_join(draft: Draft, party: Party) -> bool:
-    """Whether a party answered so recently that it may be in the gate, or joining: read rather than give up."""
+    """Whether a party answered so recently that it may be in the gate, or joining: then a read precedes giving up."""
     gate_ms = draft.policy.gate_timeout_ms + (_briefing_ms(party) if party.is_gated else 0)
     return party.answered and draft.now_ms - party.answered_at_ms < gate_ms
 
 
 def _briefing_ms(party: Party) -> int:
-    """Return how long the gate's briefing takes."""
-    return _MS_A_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
+    """Return how long the gate's briefing takes at most."""
+    return _MS_PER_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
 
 
-def note_gate_rejected(draft: Draft, event: GateDecided) -> None:
+def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate turned the call away; its document plays a sentence and hangs up."""
     party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
@@ -367,10 +347,10 @@ def update_transfer_status(draft: Draft) -> None:
         return
     # A retrieving party becomes the agent. A recalled agent shows only in the party's own status.
     retrieves = draft.session.phase is Phase.RETRIEVE
-    dialed = (draft.session.parties[AGENT],) if retrieves else draft.session.targets
-    waiting = [party.status for party in dialed if party.status in _RANKS]
+    dialed = (draft.session.agent,) if retrieves else draft.session.targets
+    waiting = [party.status for party in dialed if party.status in _STATUSES_BY_PROGRESS]
     if waiting:
-        furthest = max(waiting, key=_RANKS.index)
+        furthest = max(waiting, key=_STATUSES_BY_PROGRESS.index)
         draft.change_transfer(status=TransferStatus(furthest.value))
 
 
@@ -378,7 +358,7 @@ def update_transfer_status(draft: Draft) -> None:
 
 
 def set_dial_timer(draft: Draft) -> None:
-    """Set the timer to the earliest check of a dialed party."""
+    """Set the timer to the earliest time at which the call of a dialed party must be checked or read."""
     due = [
         due_ms
         for party in draft.session.parties.values()
@@ -387,9 +367,9 @@ def set_dial_timer(draft: Draft) -> None:
         if due_ms
     ]
     if not due:
-        draft.cancel_timers(DialOverdue)
-    elif draft.session.timers.get(DialOverdue.timer) != min(due):
-        draft.set_timer(DialOverdue, min(due) - draft.now_ms)
+        draft.cancel_timers(events.DialOverdue)
+    elif draft.session.timers.get(events.DialOverdue.timer) != min(due):
+        draft.set_timer(events.DialOverdue, min(due) - draft.now_ms)
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:
@@ -402,7 +382,7 @@ def early_read_at_ms(draft: Draft, party: Party) -> int:
 
 
 def find_dialed_call(draft: Draft, party: Party) -> None:
-    """Search the call list: no callback shows whether the dial was placed."""
+    """Search Twilio's call list for the call of a dial: no callback shows whether it was placed."""
     draft.emit(
         FindCall,
         party=party.name,
@@ -415,7 +395,8 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
     draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)
 
 
-def _change_attempt(draft: Draft, dial_id: str, **changes: object) -> None:
+def _change_attempt(draft: Draft, dial_id: str, /, **changes: object) -> None:
+    """Change the transfer's attempt with this dial id, if there is one."""
     transfer = draft.session.transfer
     if transfer is not None and dial_id:
         draft.change_transfer(attempts=transfer.with_attempt(dial_id, **changes))
@@ -424,7 +405,7 @@ def _change_attempt(draft: Draft, dial_id: str, **changes: object) -> None:
 # ---- abandoned calls ---------------------------------------------------------------------------------------------
 
 
-def hang_up_late_dial(draft: Draft, event: CallProgressed | GateReached | GateDecided) -> None:
+def hang_up_late_dial(draft: Draft, event: events.CallProgressed | events.GateReached | events.GateDecided) -> None:
     """Hang up a call whose dial was given up."""
     party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
     if party is None:
@@ -435,7 +416,7 @@ def hang_up_late_dial(draft: Draft, event: CallProgressed | GateReached | GateDe
     draft.reason = "its dial was abandoned"
 
 
-def hang_up_placed_call(draft: Draft, event: EffectSucceeded) -> None:
+def hang_up_placed_call(draft: Draft, event: events.EffectSucceeded) -> None:
     """Hang up a call of a dial that was given up or repeated meanwhile."""
     draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     draft.emit(HangUpCall, call_sid=event.call_sid)
@@ -465,13 +446,13 @@ def hang_up_party(draft: Draft, party: Party) -> None:
 
 
 def mark_unknown_dials(draft: Draft) -> None:
-    """Mark dials without a known call after a Redis rollback: they are searched for if the session ends."""
+    """Mark dials without a known call after a Redis rollback: their calls are searched for when the session ends."""
     for party in tuple(draft.session.parties.values()):
         if is_unknown_dial(party) and not party.is_gone and not party.dial_check:
             draft.change_party(party, dial_check="rolled-back")
 
 
-def hang_up_found_call(draft: Draft, event: EffectSucceeded) -> None:
+def hang_up_found_call(draft: Draft, event: events.EffectSucceeded) -> None:
     """Hang up a call that a search found after the session ended; an `end` command waits for that too."""
     hang_up_effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
     awaited = tuple(hang_up_effect_id if one == event.effect_id else one for one in draft.session.end_effect_ids)

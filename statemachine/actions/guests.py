@@ -14,7 +14,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, Event, ParticipantSeen
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.guests import (
-    is_listener,
+    is_muted_guest,
     is_supervisor,
     losing_targets,
     lost_targets,
@@ -41,13 +41,13 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
             draft, name, found[seen.call_sid], waits_for_start=False, supervises=is_supervisor(seen)
         )
         # No command would ever end a hold that the session does not know of.
-        party = replace(party, desired_hold=False, is_muted_guest=is_listener(seen))
+        party = replace(party, desired_hold=False, is_muted_guest=is_muted_guest(seen))
         draft.change(parties={**draft.session.parties, name: party})
     # Labels are never reused, and no party's leaving may end the conference for the others.
     draft.change(dials=max(draft.session.dials, *map(label_number, unknown)))
-    there = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
+    present = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
     # Parties alongside a transfer don't depend on it, nor does the customer.
-    if len(there) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in there)):
+    if len(present) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in present)):
         draft.change(is_group=True)
     mark_started_if_shown(draft, {seen.call_sid for seen in unknown})
     # Without a phase, no one is waiting and no transfer runs: the conference is settled.
@@ -71,11 +71,11 @@ def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantS
     for seen in sorted(unknown, key=label_number, reverse=True):
         name = name_from_label(seen)
         if is_supervisor(seen):
-            is_free = _is_free(draft, named, SUPERVISOR)
+            is_free = _is_free_name(draft, named, SUPERVISOR)
             named[SUPERVISOR if is_free else next_name(draft.session, SUPERVISOR, named)] = seen
         elif name == TARGET:
             targets.append(seen)
-        elif name and _is_free(draft, named, name):
+        elif name and _is_free_name(draft, named, name):
             named[name] = seen
         else:
             others.append(seen)
@@ -86,7 +86,7 @@ def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantS
             several = target.is_ringing and len(forgotten) > 1
             named[next_name(draft.session, TARGET, named) if several else TARGET] = target
         targets = [one for one in targets if one not in forgotten]
-    elif targets and _is_free(draft, named, AGENT):
+    elif targets and _is_free_name(draft, named, AGENT):
         # The target the customer was handed over to becomes the agent; talking beats ringing.
         agent = min(targets, key=lambda one: one.is_ringing)
         named[AGENT] = agent
@@ -96,19 +96,18 @@ def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantS
     return named
 
 
-def _is_free(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool:
-    """Whether no present party has the name. During a transfer, `agent` is always taken."""
+def _is_free_name(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool:
+    """Whether neither a present nor a newly named party has the name. During a transfer, `agent` is always taken."""
     if name == AGENT and draft.state is State.TRANSFERRING:
         return False
-    party = draft.session.parties.get(name)
-    return name not in named and (party is None or party.is_gone)
+    return name not in named and draft.session.present_party(name) is None
 
 
-def vacate_name(draft: Draft, name: str, also: Collection[str] = ()) -> None:
-    """Free the name of a party that is gone. A former agent, target, or supervisor gets a number.
+def vacate_name(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:
+    """Free a name for a new party.
 
-    Args:
-        also: Names given in this step that the session does not have yet.
+    A former agent, target, or supervisor is renamed (`agent-1`; not to a name in `also_taken`). Any other party is
+    dropped, and only its call SID is kept.
     """
     former = draft.session.parties.get(name)
     if former is None:
@@ -116,7 +115,7 @@ def vacate_name(draft: Draft, name: str, also: Collection[str] = ()) -> None:
     if name == AGENT:
         draft.change(first_to_leave="")
     if name in (AGENT, SUPERVISOR, TARGET) and former.is_gone:
-        number_former_party(draft, name, also)
+        number_former_party(draft, name, also_taken)
         return
     if former.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, former.call_sid))

@@ -1,14 +1,15 @@
-"""Departure of a party: its reason, which party left first, and its name afterwards."""
+"""Departure of a party: its reason, which party left first, its name afterwards, and the events that change nothing."""
 
 from collections.abc import Collection
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.events import CallProgressed, Event, ParticipantLeft
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_not_ours, reported_reason
+from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_of_another_app, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
+from conferral.statemachine.step import Outcome
 
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
 _REMOVED_BY_END = "moderator_ended_conference"
@@ -40,20 +41,26 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
 
 
 def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
-    """Record who left first, also when callbacks are out of order: a party that the end removed did not cause it."""
+    """Record who left first, even if callbacks are out of order.
+
+    A party that the conference's end removed did not leave first.
+
+    Args:
+        reason: Twilio's reason for leaving, or a call status.
+    """
     first = draft.session.parties.get(draft.session.first_to_leave)
     if first is None:
         if reason != _REMOVED_BY_END:
             draft.change(first_to_leave=name)
     elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP:
-        # If the other party had left first, its leaving would have ended the conference.
+        # Had `first` left first, the conference would have ended, and this party would be removed, not hung up.
         draft.change(first_to_leave=name)
 
 
 def mark_released(draft: Draft, party: Party) -> None:
     """Record that a party is released with the end of the session. A guest's call is not Conferral's to end."""
     _close_attempt(draft, party, "cancelled")
-    if is_not_ours(draft.session, party):
+    if is_of_another_app(draft.session, party):
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=NOT_OURS)
         return
     draft.change_party(
@@ -80,30 +87,26 @@ def _leave_reason(party: Party, reason: str) -> str:
 
 
 def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
+    """Record that a party's attempt in the running transfer is over; a result recorded before stays."""
     transfer = draft.session.running_transfer
     if transfer is None:
         return
-    result = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "") or reported_reason(
-        reason
-    )
+    recorded = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "")
+    result = recorded or reported_reason(reason)
     draft.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result))
 
 
 # ---- names -------------------------------------------------------------------------------------------------------
 
 
-def number_former_party(draft: Draft, name: str, also: Collection[str] = ()) -> None:
-    """Give a party that has left a number, since another party takes its name: `agent` becomes `agent-1`.
-
-    Args:
-        also: Names given in this step that the session does not have yet.
-    """
+def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:
+    """Rename a party that has left, since another takes its name: `agent-1`, or the next not in `also_taken`."""
     former = draft.session.parties.get(name)
     if former is None or not former.is_gone:
         return
     rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
-    number = next_name(draft.session, name, also)
-    draft.change(parties={**rest, number: replace(former, name=number)})
+    numbered_name = next_name(draft.session, name, also_taken)
+    draft.change(parties={**rest, numbered_name: replace(former, name=numbered_name)})
 
 
 def retire_targets(draft: Draft) -> None:
@@ -112,3 +115,36 @@ def retire_targets(draft: Draft) -> None:
         if target.is_gone:
             draft.change_party(target, is_former_target=True)
     number_former_party(draft, TARGET)
+
+
+# ---- ignored events: logged, with no change to the session -------------------------------------------------------
+
+
+def ignore_late(draft: Draft, _event: Event) -> None:
+    """Ignore: newer facts are known."""
+    draft.ignore(Outcome.STALE, "out of date, ignored")
+
+
+def ignore_unknown_call(draft: Draft, event: Event) -> None:
+    """Ignore: the call does not belong to the session."""
+    draft.ignore(Outcome.UNEXPECTED, "the call does not belong to the session")
+    _remember_ended_call(draft, event)
+
+
+def ignore_former_party(draft: Draft, event: Event) -> None:
+    """Ignore: the event is about a party that left or was given up."""
+    before = draft.session.former_calls
+    _remember_ended_call(draft, event)
+    is_news = draft.session.former_calls is not before
+    draft.ignore(Outcome.STAYED if is_news else Outcome.STALE, "the party has left")
+
+
+def _remember_ended_call(draft: Draft, event: Event) -> None:
+    """Remember the call of a participant who hung up: if a read still shows it, it doesn't count as a party."""
+    former = draft.session.former_calls
+    if isinstance(event, ParticipantLeft) and event.hung_up and event.call_sid not in former:
+        draft.change(former_calls=(*former, event.call_sid))
+
+
+def log_only(draft: Draft, _event: Event) -> None:
+    """Change nothing: the event is only logged."""

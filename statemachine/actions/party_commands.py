@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, needs_gate, next_label
 from conferral.statemachine.actions.guests import vacate_name
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
@@ -12,32 +13,14 @@ from conferral.statemachine.actions.pending_commands import (
     set_command_timer,
 )
 from conferral.statemachine.actions.reads import read_calls
-from conferral.statemachine.draft import Draft
+from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import PlayAnnouncement
-from conferral.statemachine.events import (
-    Add,
-    Announce,
-    AnnouncementEnded,
-    Command,
-    EffectFailed,
-    EffectOutcome,
-    EffectUnknown,
-    Event,
-    Hold,
-    Mute,
-    PartyCommand,
-    PendingCommandOverdue,
-    Remove,
-    Supervise,
-    Unhold,
-    Unmute,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.pending_commands import (
     REFUSED_MAX,
     audience,
     awaits_supervisor_mode,
     command_result,
-    current_supervisor,
     is_only_unheld,
     named_party,
 )
@@ -51,63 +34,63 @@ from conferral.statemachine.step import CommandStatus
 # ---- accepting ---------------------------------------------------------------------------------------------------
 
 
-def queue_command(draft: Draft, event: Command) -> None:
+def queue_command(draft: Draft, event: events.Command) -> None:
     """Queue the command until the running conversion is done."""
-    accept_command(draft, event, is_queued=True, **_fields_of(draft, event))
+    accept_command(draft, event, is_queued=True, **_pending_command_fields(draft, event))
 
 
-def begin_command(draft: Draft, event: Command) -> None:
+def begin_command(draft: Draft, event: events.Command) -> None:
     """Start the command: both parties are in the conference."""
-    _begin(draft, accept_command(draft, event, **_fields_of(draft, event)))
+    _start_command(draft, accept_command(draft, event, **_pending_command_fields(draft, event)))
 
 
 def begin_queued_commands(draft: Draft, _event: Event) -> None:
     """Start the queued commands in order: both parties are in the conference now."""
     for command in draft.session.pending_commands:
         if command.is_queued:
-            _begin(draft, change_command(draft, command, is_queued=False))
+            _start_command(draft, change_command(draft, command, is_queued=False))
 
 
-def _fields_of(draft: Draft, event: Command) -> dict[str, Any]:
-    if isinstance(event, PartyCommand):
-        party = named_party(draft, event)
-        assert party is not None  # the guard has found it
-        return {"party": party.name}
-    if isinstance(event, Add):
+def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, Any]:
+    """Return what a pending command keeps of the operator's command."""
+    if isinstance(event, events.PartyCommand):
+        return {"party": not_none(named_party(draft, event)).name}
+    if isinstance(event, events.Add):
         return {"party": event.party, "to": event.to, "options": dial_options(event)}
-    if isinstance(event, Supervise):
+    if isinstance(event, events.Supervise):
         return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": dial_options(event)}
-    assert isinstance(event, Announce)
+    assert isinstance(event, events.Announce)
     return {"url": event.url, "say": event.say}
 
 
-def _begin(draft: Draft, command: PendingCommand) -> None:
-    if command.name == Announce.name:
+def _start_command(draft: Draft, command: PendingCommand) -> None:
+    """Start a command: play its announcement, prepare its dial, or request its hold or mute."""
+    if command.name == events.Announce.name:
         _play_announcement(draft, command)
-    elif command.name in (Add.name, Supervise.name):
+    elif command.name in (events.Add.name, events.Supervise.name):
         _clear_end_on_exit(draft, command)
     else:
-        _apply_desired(draft, command)
-    set_command_timer(draft)
+        _request_hold_or_mute(draft, command)
 
 
 # ---- hold and mute -----------------------------------------------------------------------------------------------
 
 
-def _apply_desired(draft: Draft, command: PendingCommand) -> None:
+def _request_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
+    """Set what a `hold`, `unhold`, `mute`, or `unmute` desires; Twilio must confirm it before the deadline."""
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return  # left during the conversion; finish_commands reports that
-    if command.name == Hold.name and is_only_unheld(draft.session, party):
+    if command.name == events.Hold.name and is_only_unheld(draft.session, party):
         # An earlier command leaves no one else off hold.
         finish_command(draft, command, CommandStatus.FAILED, LAST_UNHELD)
         return
-    if command.name == Hold.name:
+    if command.name == events.Hold.name:
         draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.MUSIC)
-    elif command.name == Unhold.name:
+    elif command.name == events.Unhold.name:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
-    elif command.name in (Mute.name, Unmute.name):
-        draft.change_party(party, desired_mute=command.name == Mute.name)
+    elif command.name in (events.Mute.name, events.Unmute.name):
+        draft.change_party(party, desired_mute=command.name == events.Mute.name)
     change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
 
 
@@ -116,7 +99,7 @@ def _apply_desired(draft: Draft, command: PendingCommand) -> None:
 
 def _clear_end_on_exit(draft: Draft, command: PendingCommand) -> None:
     """Clear `EndConferenceOnExit` for every party before anyone is dialed."""
-    if command.name == Add.name:
+    if command.name == events.Add.name:
         draft.change(is_group=True)
     clear_end_on_exit(draft)
     change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
@@ -139,17 +122,14 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
                 supervises=command.mode,
                 is_attempt=False,
             )
-    set_command_timer(draft)
 
 
-def switch_supervise_mode(draft: Draft, event: Supervise) -> None:
+def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:
     """Switch the supervisor to another mode."""
-    there = current_supervisor(draft.session)
-    assert there is not None  # the guard has found it
+    there = not_none(draft.session.present_party(SUPERVISOR))
     due_ms = draft.now_ms + draft.policy.command_timeout_ms if there.takes_part else 0
     accept_command(draft, event, party=there.name, to=event.to, mode=event.mode, due_ms=due_ms)
     draft.change_party(there, supervises=event.mode, refused_updates=0)
-    set_command_timer(draft)
 
 
 def await_supervisor_mode(draft: Draft, _event: Event) -> None:
@@ -157,22 +137,21 @@ def await_supervisor_mode(draft: Draft, _event: Event) -> None:
     for command in draft.session.pending_commands:
         if awaits_supervisor_mode(draft.session, command):
             change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
-    set_command_timer(draft)
 
 
 def note_supervisor_left(draft: Draft, _event: Event) -> None:
     """Record that the supervisor left. If two parties remain, either one's leaving ends the conference again."""
     draft.change_party(draft.session.parties[SUPERVISOR], supervises="")
-    if (
-        draft.state is State.CONFERENCED
-        and draft.session.phase is Phase.NONE
-        and len(present_parties(draft.session)) > 1
-    ):
+    is_settled = draft.state is State.CONFERENCED and draft.session.phase is Phase.NONE
+    if is_settled and len(present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
 
 
-def note_supervisor_refused(draft: Draft, event: EffectFailed) -> None:
-    """Record that Twilio refused a supervisor update, for instance because there is no agent to coach."""
+def note_supervisor_refused(draft: Draft, event: events.EffectFailed) -> None:
+    """Record that Twilio refused a supervisor update, for instance because there is no agent to coach.
+
+    After repeated refusals, the supervisor only listens.
+    """
     party = next(one for one in draft.session.parties.values() if one.update_effect_id == event.effect_id)
     refused = party.refused_updates + 1
     mode = SuperviseMode.MONITOR.value if refused >= REFUSED_MAX else party.supervises
@@ -182,30 +161,28 @@ def note_supervisor_refused(draft: Draft, event: EffectFailed) -> None:
 # ---- removing a party --------------------------------------------------------------------------------------------
 
 
-def remove_party(draft: Draft, event: Remove) -> None:
+def remove_party(draft: Draft, event: events.Remove) -> None:
     """Hang up one party; the others stay."""
-    party = named_party(draft, event)
-    assert party is not None  # the guard has found it
+    party = not_none(named_party(draft, event))
     due_ms = draft.now_ms + draft.policy.leave_timeout_ms
     accept_command(draft, event, party=party.name, due_ms=due_ms)
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
     draft.change_party(party, is_removed=True)
     hang_up_party(draft, draft.session.parties[party.name])
-    set_command_timer(draft)
 
 
 # ---- announcements -----------------------------------------------------------------------------------------------
 
 
 def _play_announcement(draft: Draft, command: PendingCommand) -> None:
-    """Play the announcement to every party not on hold: to the whole conference if no one is held."""
-    hear = audience(draft.session)
-    inside = [party for party in draft.session.participants if not party.is_gone]
-    if not hear:
+    """Play the announcement to its `audience`: once to the conference if that is everyone in it, else to each party."""
+    hearers = audience(draft.session)
+    participants = [party for party in draft.session.participants if not party.is_gone]
+    if not hearers:
         finish_command(draft, command, CommandStatus.FAILED, "no one is there to hear it")
         return
-    to_each = len(hear) < len(inside)
+    plays_to_each = len(hearers) < len(participants)
     effects = tuple(
         draft.emit(
             PlayAnnouncement,
@@ -215,20 +192,20 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
             url=command.url,
             command_id=command.command_id,
         )
-        for name, call_sid in ([(party.name, party.call_sid) for party in hear] if to_each else [("", "")])
+        for name, call_sid in ([(party.name, party.call_sid) for party in hearers] if plays_to_each else [("", "")])
     )
     change_command(
         draft,
         command,
         effects=effects,
-        playing_to=tuple(party.call_sid for party in hear) if to_each else (),
+        playing_to=tuple(party.call_sid for party in hearers) if plays_to_each else (),
         due_ms=draft.now_ms + draft.policy.announce_timeout_ms,
     )
 
 
-def note_announcement_ended(draft: Draft, event: AnnouncementEnded) -> None:
-    """Record that an announcement ended or failed."""
-    command = next(one for one in draft.session.pending_commands if one.name == Announce.name)
+def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> None:
+    """Record that the announcement ended or failed for the whole conference, or for one of the calls that hear it."""
+    command = next(one for one in draft.session.pending_commands if one.name == events.Announce.name)
     rest = tuple(call for call in command.playing_to if call != event.call_sid)
     if event.failed:
         reason = f"the announcement could not be played ({event.reason})" if event.reason else "failed"
@@ -237,15 +214,14 @@ def note_announcement_ended(draft: Draft, event: AnnouncementEnded) -> None:
         change_command(draft, command, playing_to=rest)
     else:
         finish_command(draft, command, CommandStatus.DONE)
-    set_command_timer(draft)
 
 
-def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
+def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:
     """Record that Twilio refused an announcement. One with an unknown outcome may still report its end."""
     command = next((one for one in draft.session.pending_commands if event.effect_id in one.effects), None)
-    if command is None or isinstance(event, EffectUnknown):
+    if command is None or isinstance(event, events.EffectUnknown):
         return
-    assert isinstance(event, EffectFailed)
+    assert isinstance(event, events.EffectFailed)
     there = draft.session.parties.get(event.party)
     rest = tuple(call for call in command.playing_to if there is not None and call != there.call_sid)
     if event.gone and rest:
@@ -253,7 +229,6 @@ def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
     else:
         reason = "no one is there to hear it" if event.gone else event.reason_text
         finish_command(draft, command, CommandStatus.FAILED, reason)
-    set_command_timer(draft)
 
 
 # ---- reporting ---------------------------------------------------------------------------------------------------
@@ -265,20 +240,20 @@ def finish_commands(draft: Draft, _event: Event) -> None:
         verdict = command_result(draft, command)
         if verdict is not None:
             finish_command(draft, command, *verdict)
-    set_command_timer(draft)
 
 
-def fail_overdue_commands(draft: Draft, event: PendingCommandOverdue) -> None:
+def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> None:
     """Fail commands that Twilio has not confirmed in time."""
     for command in draft.session.pending_commands:
         if not 0 < command.due_ms <= draft.now_ms:
             continue
-        if command.name == Remove.name and not command.calls_were_read:
+        if command.name == events.Remove.name and not command.calls_were_read:
+            # The read below may show that the party has left.
             due_ms = draft.now_ms + draft.policy.command_timeout_ms
             change_command(draft, command, calls_were_read=True, due_ms=due_ms)
         else:
             finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command))
-    set_command_timer(draft)
+    set_command_timer(draft)  # also if none is due yet, by this worker's clock
     # The callback of a departure may be lost: verify that no one is alone.
     read_calls(draft, event)
 
@@ -288,9 +263,9 @@ def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
     if command.awaits_end_on_exit:
         return "end-flag-unconfirmed"
     party = draft.session.parties.get(command.party)
-    if command.name == Hold.name and party is not None and not party.held:
+    if command.name == events.Hold.name and party is not None and not party.held:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
         return "hold-failed"
-    if command.name == Supervise.name and party is not None and party.supervises == command.mode:
+    if command.name == events.Supervise.name and party is not None and party.supervises == command.mode:
         draft.change_party(party, supervises=SuperviseMode.MONITOR.value, refused_updates=0)
     return "unknown: Twilio did not confirm it"

@@ -16,7 +16,7 @@ from conferral.statemachine.events import (
     StageOverdue,
     TimerExpired,
 )
-from conferral.statemachine.guards.ended_session import is_of_session
+from conferral.statemachine.guards.ended_session import concerns_whole_session
 from conferral.statemachine.states import Phase, State
 
 #: Timers that trigger a read on their own.
@@ -60,13 +60,13 @@ def read_calls(draft: Draft, _event: Event) -> None:
 
 def check_session(draft: Draft, event: AccountSwept) -> None:
     """Read Twilio, because the sweep found a difference or Redis was rolled back."""
-    if is_of_session(event):
+    if concerns_whole_session(event):
         mark_unknown_dials(draft)
         # The stage's event may have happened and been lost by Redis, so the read comes first.
         due_ms = draft.session.timers.get(StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    if is_of_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
+    if concerns_whole_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
         read_until_known(draft, event)
     else:
         read_calls(draft, event)
@@ -86,16 +86,15 @@ def read_presence(draft: Draft, event: TimerExpired) -> None:
 
 
 def read_later(draft: Draft, _event: Event) -> None:
-    """Read again later: this read did not settle the matter."""
+    """Read again later: this read did not settle who answered or left. While both talk, no read is needed."""
     session = draft.session
-    child_is_gone = session.child.is_gone
-    timer = LeaveOverdue if child_is_gone or session.dial_call_status else RingOverdue
+    timer = LeaveOverdue if session.child.is_gone or session.dial_call_status else RingOverdue
     if session.phase is Phase.RINGING or timer is LeaveOverdue:
         draft.set_timer(timer, draft.policy.reread_interval_ms)
 
 
 def read_again(draft: Draft, event: EffectOutcome) -> None:
-    """Retry a read that gave no result."""
+    """Retry a read that gave no result, unless a timer that triggers a read is already set."""
     if draft.state is State.BRIDGED:
         read_later(draft, event)
     if _TIMERS_THAT_READ.isdisjoint(draft.session.timers):

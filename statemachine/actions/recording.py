@@ -2,18 +2,11 @@
 
 from typing import Any
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.pending_commands import accept_command, finish_command
-from conferral.statemachine.draft import Draft
+from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import ChangeRecording, StartRecording
-from conferral.statemachine.events import (
-    EffectFailed,
-    EffectOutcome,
-    EffectSucceeded,
-    EffectUnknown,
-    Event,
-    Record,
-    RecordingChanged,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.recording import consult_is_unrecorded, is_of_our_recording, is_recorded
 from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.record import replace
@@ -30,37 +23,37 @@ _DESIRED_STATUS = {
 _STATUSES = frozenset(RecordingStatus)
 
 
-def _change(draft: Draft, **changes: Any) -> None:
-    recording = draft.session.recording
-    assert recording is not None
-    draft.change(recording=replace(recording, **changes))
+def _change_recording(draft: Draft, **changes: Any) -> None:
+    """Change fields of the newest recording, which must exist."""
+    draft.change(recording=replace(not_none(draft.session.recording), **changes))
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------
 
 
-def begin_recording_change(draft: Draft, event: Record) -> None:
+def begin_recording_change(draft: Draft, event: events.Record) -> None:
     """Start, pause, resume, or stop the recording."""
-    effect_id = (
-        _start(draft) if event.action == RecordAction.START else _request_change(draft, RecordAction(event.action))
-    )
+    starts = event.action == RecordAction.START
+    effect_id = _start_recording(draft) if starts else _request_change(draft, RecordAction(event.action))
     accept_command(draft, event, action=event.action, effects=(effect_id,))
 
 
-def keep_recording_paused(draft: Draft, event: Record) -> None:
-    """Keep the recording paused after the consult."""
-    _change(draft, is_paused_for_consult=False)
+def keep_recording_paused(draft: Draft, event: events.Record) -> None:
+    """Keep the recording, which is paused for the consult, paused afterwards: a `pause` command requests it."""
+    _change_recording(draft, is_paused_for_consult=False)
     draft.report(event.command_id, CommandStatus.DONE)
 
 
 def record_customer(draft: Draft, _event: Event) -> None:
     """Record the customer's call from its answer."""
-    _start(draft)
+    _start_recording(draft)
 
 
-def _start(draft: Draft) -> str:
-    customer = draft.session.parties[CUSTOMER]
+def _start_recording(draft: Draft) -> str:
+    """Start recording the customer's call; return the effect's id."""
+    customer = draft.session.customer
     before = draft.session.recording
+    # Twilio has not confirmed the former recording: this is another attempt to start it.
     failures = before.failures if before is not None and not before.status else 0
     effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=customer.call_sid)
     draft.change(
@@ -94,17 +87,17 @@ def note_conference_recording(draft: Draft) -> None:
 
 
 def _request_change(draft: Draft, action: RecordAction) -> str:
-    recording = draft.session.recording
-    assert recording is not None
+    """Pause, resume, or stop the recording; return the effect's id."""
+    recording = not_none(draft.session.recording)
     desired_status = _DESIRED_STATUS[action].value
     effect_id = draft.emit(
         ChangeRecording,
         recording_sid=recording.recording_sid,
-        call_sid="" if recording.of_conference else draft.session.parties[CUSTOMER].call_sid,
+        call_sid="" if recording.of_conference else draft.session.customer.call_sid,
         conference_sid=draft.session.conference_sid if recording.of_conference else "",
         status=desired_status,
     )
-    _change(draft, desired_status=desired_status, pending_update=action.value, update_effect_id=effect_id)
+    _change_recording(draft, desired_status=desired_status, pending_update=action.value, update_effect_id=effect_id)
     return effect_id
 
 
@@ -112,18 +105,17 @@ def pause_for_consult(draft: Draft, event: Event) -> bool:
     """Pause the conference's recording while agent and target talk; return whether Twilio must confirm it first."""
     if consult_is_unrecorded(draft, event):
         return False
-    recording = draft.session.recording
-    assert recording is not None  # it records the consult
+    recording = not_none(draft.session.recording)  # it records the consult
     # A pause that a command requested outlasts the consult.
     if recording.pending_update != RecordAction.PAUSE:
-        _change(draft, is_paused_for_consult=True)
+        _change_recording(draft, is_paused_for_consult=True)
         _request_change(draft, RecordAction.PAUSE)
     return True
 
 
 def resume_after_consult(draft: Draft, _event: Event) -> None:
     """Resume the recording: the customer takes part again."""
-    _change(draft, is_paused_for_consult=False)
+    _change_recording(draft, is_paused_for_consult=False)
     if is_recorded(draft.session):
         _request_change(draft, RecordAction.RESUME)
 
@@ -131,27 +123,27 @@ def resume_after_consult(draft: Draft, _event: Event) -> None:
 # ---- results -----------------------------------------------------------------------------------------------------
 
 
-def note_recording_done(draft: Draft, event: EffectSucceeded) -> None:
+def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
     """Record that Twilio made the change."""
     recording = draft.session.recording
     if recording is not None and recording.update_effect_id == event.effect_id:
-        _change(
+        _change_recording(
             draft,
             recording_sid=event.recording_sid or recording.recording_sid,
             status=recording.desired_status,
             pending_update="",
             update_effect_id="",
         )
-    _finish_command(draft, event, CommandStatus.DONE, "")
+    _finish_record_command(draft, event, CommandStatus.DONE, "")
 
 
-def note_recording_failed(draft: Draft, event: EffectFailed | EffectUnknown) -> None:
+def note_recording_failed(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
     """Record that Twilio refused the change or did not answer; stop a recording it could not pause for a consult."""
     recording = draft.session.recording
     if recording is not None and recording.update_effect_id == event.effect_id:
         pending_update = recording.pending_update
-        is_over = isinstance(event, EffectFailed) and event.gone
-        _change(
+        is_over = isinstance(event, events.EffectFailed) and event.gone
+        _change_recording(
             draft,
             pending_update="",
             update_effect_id="",
@@ -159,20 +151,20 @@ def note_recording_failed(draft: Draft, event: EffectFailed | EffectUnknown) -> 
             failures=recording.failures + 1,
         )
         if is_over and pending_update != RecordAction.START:
-            _change(draft, status=RecordingStatus.COMPLETED.value)
+            _change_recording(draft, status=RecordingStatus.COMPLETED.value)
         elif pending_update == RecordAction.PAUSE and recording.is_paused_for_consult:
-            _change(draft, is_paused_for_consult=False)
+            _change_recording(draft, is_paused_for_consult=False)
             _request_change(draft, RecordAction.STOP)
-    _finish_command(draft, event, CommandStatus.FAILED, event.reason_text)
+    _finish_record_command(draft, event, CommandStatus.FAILED, event.reason_text)
 
 
-def _finish_command(draft: Draft, event: EffectOutcome, status: CommandStatus, reason: str) -> None:
+def _finish_record_command(draft: Draft, event: events.EffectOutcome, status: CommandStatus, reason: str) -> None:
     for command in draft.session.pending_commands:
         if event.effect_id in command.effects:
             finish_command(draft, command, status, reason)
 
 
-def note_recording_changed(draft: Draft, event: RecordingChanged) -> None:
+def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None:
     """Apply the recording status that Twilio reports."""
     if not is_of_our_recording(draft, event):
         draft.ignore(Outcome.STALE, "not the session's recording")
@@ -181,8 +173,8 @@ def note_recording_changed(draft: Draft, event: RecordingChanged) -> None:
         of_conference=True, desired_status=RecordingStatus.IN_PROGRESS.value
     )
     # The open request's own outcome decides; an earlier callback must not override it.
-    known = recording.status not in ("", RecordingStatus.IN_PROGRESS)
-    is_late = event.status == RecordingStatus.IN_PROGRESS and (known or bool(recording.pending_update))
+    has_changed = recording.status not in ("", RecordingStatus.IN_PROGRESS)
+    is_late = event.status == RecordingStatus.IN_PROGRESS and (has_changed or bool(recording.pending_update))
     # A status word from a newer API does not say whether it is still recording.
     is_current = not is_late and event.status in _STATUSES
     draft.change(

@@ -1,25 +1,12 @@
 """Recovery of a conference or transfer that Redis lost in a rollback: its participants keep talking."""
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.dials import hang_up_party, set_dial_timer
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import retire_targets
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    AgeOverdue,
-    CallsRead,
-    ConferenceFound,
-    ConvertOverdue,
-    LoneOverdue,
-    ParticipantFound,
-    RepairOverdue,
-)
-from conferral.statemachine.guards.recovery import (
-    assign_names,
-    conference_found,
-    label_number,
-    recovered_dial_id,
-)
+from conferral.statemachine.guards.recovery import assign_names, conference_found, label_number, recovered_dial_id
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
 from conferral.statemachine.states import (
@@ -37,29 +24,29 @@ from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import TransferState
 
 
-def open_found_session(draft: Draft, event: ConferenceFound) -> None:
+def open_found_session(draft: Draft, event: events.ConferenceFound) -> None:
     """Start a session for a conference that Redis has lost."""
     draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
 
 
-def leave_bridge(draft: Draft, _event: CallsRead) -> None:
+def leave_bridge(draft: Draft, _event: events.CallsRead) -> None:
     """Leave the bridge: a read shows its parties in a conference, and Redis lost how they got there."""
     report_call(draft, CommandStatus.DONE)
-    draft.change(timers={}, dial_call_status="", repaired=False)
+    draft.change(timers={}, dial_call_status="", repair_attempted=False)
 
 
-def rebuild_conference(draft: Draft, event: ConferenceFound | CallsRead) -> None:
+def rebuild_conference(draft: Draft, event: events.ConferenceFound | events.CallsRead) -> None:
     """Rebuild the conference from what Twilio shows: participants, their labels, and holds.
 
     What Twilio does not show is lost: pending commands, the directory's attributes, recordings, and calls in the gate.
     """
     found = conference_found(draft, event)
-    names = assign_names(found)
-    if TARGET in names:
+    by_name = assign_names(found)
+    if TARGET in by_name:
         # The target of a transfer that can't continue becomes a guest; the name is reserved for the next transfer.
-        guests = sum(name.startswith("guest-") for name in names)
-        names[f"guest-{guests + 1}"] = names.pop(TARGET)
-    _rebuild(draft, found, names)
+        guests = sum(name.startswith("guest-") for name in by_name)
+        by_name[f"guest-{guests + 1}"] = by_name.pop(TARGET)
+    _rebuild(draft, found, by_name)
     parties = draft.session.parties
     there = [party for party in parties.values() if not (party.is_gone or party.is_supervisor)]
     draft.change(phase=Phase.NONE, is_group=len(there) > 2)
@@ -71,16 +58,16 @@ def rebuild_conference(draft: Draft, event: ConferenceFound | CallsRead) -> None
         set_end_on_exit(draft)
 
 
-def rebuild_transfer(draft: Draft, event: ConferenceFound | CallsRead) -> None:
+def rebuild_transfer(draft: Draft, event: events.ConferenceFound | events.CallsRead) -> None:
     """Rebuild a transfer of customer, agent, and target: the agent decides how to continue, and all holds stay."""
     found = conference_found(draft, event)
     _rebuild(draft, found, assign_names(found))
     _resume_transfer(draft)
 
 
-def resume_lost_transfer(draft: Draft, _event: CallsRead) -> None:
+def resume_lost_transfer(draft: Draft, _event: events.CallsRead) -> None:
     """Continue the transfer that a read shows: the agent decides how to continue, and all holds stay."""
-    draft.cancel_timers(ConvertOverdue, RepairOverdue, LoneOverdue)
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.LoneOverdue)
     clear_end_on_exit(draft)
     _resume_transfer(draft)
 
@@ -93,8 +80,8 @@ def _resume_transfer(draft: Draft) -> None:
     retire_targets(draft)
     targets = draft.session.targets
     talking = next((target for target in targets if target.status is not PartyStatus.RINGING), None)
-    first = talking or targets[0]
-    is_apart = first.held or draft.session.parties[CUSTOMER].held
+    main_target = talking or targets[0]
+    is_apart = main_target.held or draft.session.customer.held
     if talking is not None:
         draft.change_party(
             talking, answered=True, dial_id=recovered_dial_id(talking.call_sid), dialed_at_ms=draft.now_ms
@@ -102,15 +89,15 @@ def _resume_transfer(draft: Draft) -> None:
         for target in targets:
             if target.name != talking.name:
                 hang_up_party(draft, target)
-    talks = TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED
-    for name in (CUSTOMER, first.name):
+    talking_status = TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED
+    for name in (CUSTOMER, main_target.name):
         party = draft.session.parties[name]
         draft.change_party(party, desired_hold=party.held, wait_audio=WaitAudio.MUSIC if party.held else WaitAudio.NONE)
     there = [
         party
         for party in draft.session.parties.values()
         if not (party.is_gone or party.is_supervisor)
-        and (party.name == first.name or party not in draft.session.targets)
+        and (party.name == main_target.name or party not in draft.session.targets)
     ]
     before = draft.session.transfer
     draft.change(
@@ -120,24 +107,25 @@ def _resume_transfer(draft: Draft) -> None:
             # A number that no transfer of this session has had: each transfer dialed at least once.
             number=max(draft.session.dials, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
-            to=first.address if talking else ",".join(target.address for target in targets),
-            status=talks if talking else TransferStatus.RINGING,
+            to=main_target.address if talking else ",".join(target.address for target in targets),
+            status=talking_status if talking else TransferStatus.RINGING,
             stage=TransferStage.TALKING if talking else TransferStage.DIALING,
             started_at_ms=draft.now_ms,
         ),
     )
 
 
-def _rebuild(draft: Draft, event: ConferenceFound, names: dict[str, ParticipantFound]) -> None:
+def _rebuild(draft: Draft, event: events.ConferenceFound, by_name: dict[str, events.ParticipantFound]) -> None:
+    """Replace the parties with those that Twilio shows, by name; a customer or agent who is missing has left."""
     has_started = any(one.start_on_enter and not one.is_ringing for one in event.participants)
     parties = {
         name: party_from_participant(draft, name, one, waits_for_start=not has_started, supervises=name == SUPERVISOR)
-        for name, one in names.items()
+        for name, one in by_name.items()
     }
     for name in (CUSTOMER, AGENT):
         parties.setdefault(name, Party(name, first_label(name), status=PartyStatus.LEFT))
     draft.change(
-        direction=_direction(names),
+        direction=_direction(by_name),
         mode=SessionMode.CONFERENCE,
         opening=Opening.OVER,
         parties=parties,
@@ -147,50 +135,56 @@ def _rebuild(draft: Draft, event: ConferenceFound, names: dict[str, ParticipantF
         first_to_leave=next((name for name in (CUSTOMER, AGENT) if parties[name].is_gone), ""),
     )
     age_ms = draft.now_ms - draft.session.created_at_ms
-    draft.set_timer(AgeOverdue, draft.policy.age_max_ms - age_ms)
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms - age_ms)
 
 
-def _direction(names: dict[str, ParticipantFound]) -> str:
-    customer, agent = names.get(CUSTOMER), names.get(AGENT)
+def _direction(by_name: dict[str, events.ParticipantFound]) -> str:
+    """Return the session's direction by who called in; if that is unknown, inbound."""
+    customer, agent = by_name.get(CUSTOMER), by_name.get(AGENT)
     if customer is not None:
         return INBOUND if customer.came_in else OUTBOUND
     return OUTBOUND if agent is not None and agent.came_in else INBOUND
 
 
 def party_from_participant(
-    draft: Draft, name: str, one: ParticipantFound, *, waits_for_start: bool, supervises: bool
+    draft: Draft, name: str, participant: events.ParticipantFound, *, waits_for_start: bool, supervises: bool
 ) -> Party:
-    """Return a party as Twilio shows it."""
+    """Return a new party for a participant that Redis lost or the session never knew, from what Twilio shows.
+
+    Its hold counts as desired. So does its mute, unless it supervises or still rings.
+    """
     party = Party(
         name,
-        one.label,
-        call_sid=one.call_sid,
-        address=one.address,
+        participant.label,
+        call_sid=participant.call_sid,
+        address=participant.address,
         status=PartyStatus.CONNECTED,
         in_conference=True,
-        held=one.held,
-        held_since_ms=draft.now_ms if one.held else 0,
-        desired_hold=one.held,
-        muted=one.muted,
-        end_on_exit=one.end_on_exit,
-        coaches=one.coaches,
+        held=participant.held,
+        held_since_ms=draft.now_ms if participant.held else 0,
+        desired_hold=participant.held,
+        muted=participant.muted,
+        end_on_exit=participant.end_on_exit,
+        coaches=participant.coaches,
         waits_for_start=waits_for_start,
-        wait_audio=WaitAudio.MUSIC if one.held or waits_for_start else WaitAudio.NONE,
+        wait_audio=WaitAudio.MUSIC if participant.held or waits_for_start else WaitAudio.NONE,
     )
-    if label_number(one) and one.label not in (first_label(CUSTOMER), first_label(AGENT)):
+    if label_number(participant) and participant.label not in (first_label(CUSTOMER), first_label(AGENT)):
         # Its callbacks carry the dial id, which distinguishes them from those of abandoned calls.
-        party = replace(party, dial_id=recovered_dial_id(one.call_sid), dialed_at_ms=draft.now_ms, answered=True)
+        party = replace(
+            party, dial_id=recovered_dial_id(participant.call_sid), dialed_at_ms=draft.now_ms, answered=True
+        )
     if supervises:
-        mode = SuperviseMode.MONITOR if one.muted else SuperviseMode.BARGE
-        party = replace(party, supervises=SuperviseMode.WHISPER if one.coaches else mode)
-    if one.is_ringing:
+        mode = SuperviseMode.MONITOR if participant.muted else SuperviseMode.BARGE
+        party = replace(party, supervises=SuperviseMode.WHISPER if participant.coaches else mode)
+    if participant.is_ringing:
         return replace(
             party,
             status=PartyStatus.RINGING,
             answered=False,
             in_conference=False,
-            dial_id=recovered_dial_id(one.call_sid),
+            dial_id=recovered_dial_id(participant.call_sid),
             dialed_at_ms=draft.now_ms,
             dial_check_at_ms=draft.now_ms + draft.policy.ring_timeout_ms + draft.policy.dial_slack_ms,
         )
-    return party if supervises else replace(party, desired_mute=one.muted)
+    return party if supervises else replace(party, desired_mute=participant.muted)

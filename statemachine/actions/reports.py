@@ -1,9 +1,13 @@
-"""Command reports and refusals."""
+"""What others read: the status of commands, and outcome records of finished transfers and ended sessions."""
 
+from typing import Any
+
+from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove
-from conferral.statemachine.session import AGENT
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.states import TransferStage, TransferStatus
+from conferral.statemachine.step import CommandStatus, OutcomeRecord
 
 
 def report_done(draft: Draft, event: Convert) -> None:
@@ -39,7 +43,7 @@ def begin_step(draft: Draft, event: Command) -> None:
     name = event.name
     if isinstance(event, Remove):
         # Removing the agent of a transfer completes it; removing the target cancels it.
-        agent = draft.session.parties[AGENT]
+        agent = draft.session.agent
         name = Complete.name if event.party in (agent.name, agent.call_sid) else Cancel.name
     draft.change_transfer(step_command_id=event.command_id, step_name=name)
 
@@ -49,3 +53,78 @@ def report_step(draft: Draft, status: CommandStatus, reason: str = "") -> None:
     if draft.transfer.step_command_id:
         draft.report(draft.transfer.step_command_id, status, reason)
     draft.change_transfer(step_command_id="", step_name="")
+
+
+# ---- outcomes ----------------------------------------------------------------------------------------------------
+
+
+def fail_transfer(draft: Draft, reason: str) -> None:
+    """Mark the transfer as failed and report it at once."""
+    draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
+    report_transfer(draft, CommandStatus.FAILED, reason)
+    report_step(draft, CommandStatus.FAILED, reason)
+
+
+def succeed_transfer(draft: Draft) -> None:
+    """Mark the transfer as completed, report it, and close it."""
+    draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
+    report_transfer(draft, CommandStatus.DONE)
+    conclude_transfer(draft, "completed")
+
+
+def conclude_transfer(draft: Draft, result: str) -> None:
+    """Close the transfer and write its outcome record.
+
+    Args:
+        result: `completed`, `failed`, `recalled`, or `cancelled`.
+    """
+    for attempt in draft.transfer.attempts:
+        if not attempt.result:  # another target answered first, so this phone stops ringing
+            draft.change_transfer(
+                attempts=draft.transfer.with_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
+            )
+    transfer = draft.transfer
+    draft.change_transfer(stage=TransferStage.OVER)
+    draft.cancel_timers(StageOverdue)
+    set_dial_timer(draft)  # only parties dialed outside of transfers remain
+    _add_record(
+        draft,
+        f"transfer-{transfer.number}",
+        kind="transfer",
+        result=result,
+        reason=transfer.reason,
+        by=transfer.by,
+        mode=transfer.mode.value,
+        to=transfer.to,
+        attempts=transfer.attempts,
+        started_at_ms=transfer.started_at_ms,
+    )
+
+
+def conclude_session(draft: Draft, reason: str) -> None:
+    """Write the session's outcome record, and close a running transfer."""
+    transfer = draft.session.running_transfer
+    if transfer is not None:
+        was_cancelled = transfer.status is TransferStatus.CANCELLED
+        if transfer.status is TransferStatus.FAILED:  # and reported as such; another party was being dialed
+            if reason in (EndReason.CUSTOMER_LEFT, EndReason.COMMAND):
+                draft.change_transfer(reason=f"{transfer.reason}, {reason}")
+        elif reason == EndReason.COMMAND:
+            draft.change_transfer(status=TransferStatus.CANCELLED, reason=reason)
+        elif was_cancelled and reason != EndReason.CUSTOMER_LEFT:
+            if transfer.step_name == "cancel":
+                report_step(draft, CommandStatus.DONE)
+        else:
+            draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
+        report_transfer(draft, CommandStatus.FAILED, reason)
+        report_step(draft, CommandStatus.FAILED, reason)
+        conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")
+    by, started_at_ms = draft.session.by, draft.session.created_at_ms
+    _add_record(draft, "session", kind="session", result="ended", reason=reason, by=by, started_at_ms=started_at_ms)
+
+
+def _add_record(draft: Draft, subject: str, **fields: Any) -> None:
+    """Add the outcome record of the session, or of one of its transfers (`transfer-1`)."""
+    session = draft.session
+    record_id = f"{session.id}:{session.created_at_ms}:{subject}"  # a later session may have the id of an expired one
+    draft.outcome_records.append(OutcomeRecord(id=record_id, session_id=session.id, ended_at_ms=draft.now_ms, **fields))

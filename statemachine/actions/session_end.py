@@ -2,36 +2,20 @@
 
 from collections.abc import Callable
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.conference import apply_conference, apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
-from conferral.statemachine.actions.outcome_records import conclude_session
 from conferral.statemachine.actions.parties import mark_released, note_call_ended, note_gone
 from conferral.statemachine.actions.pending_commands import fail_commands
-from conferral.statemachine.actions.reports import report_call, report_converts
+from conferral.statemachine.actions.reports import conclude_session, report_call, report_converts
 from conferral.statemachine.actions.transfer.handover import note_transfer_failed
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
-from conferral.statemachine.events import (
-    AccountSwept,
-    CallProgressed,
-    CallsRead,
-    ConferenceEnded,
-    DialEnded,
-    EffectFailed,
-    EffectOutcome,
-    EffectSucceeded,
-    EffectUnknown,
-    End,
-    Event,
-    GateDecided,
-    GateReached,
-    ParticipantJoined,
-    Remove,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.ended_session import is_being_searched, may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
-from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY, EndReason, has_left_guests, is_not_ours
+from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY, EndReason, guests_may_remain, is_of_another_app
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, TransferMode
 from conferral.statemachine.step import CommandStatus, Outcome
@@ -45,7 +29,7 @@ _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"
 
 
 def end_reason_of(party: Party, status: str) -> EndReason:
-    """Return the end reason of a session whose called party is gone."""
+    """Return the end reason of a session whose called party is gone, by the final status of its call or `<Dial>`."""
     word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
     return EndReason(f"{party.name}-{word}")
 
@@ -71,18 +55,19 @@ def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: En
     end_session(draft, reason, end_conference=False)
 
 
-def end_parent_left(draft: Draft, event: CallProgressed | DialEnded) -> None:
+def end_parent_left(draft: Draft, event: events.CallProgressed | events.DialEnded) -> None:
     """End the session: the parent hung up first or was never reached. Hang up the other party if still connected."""
     if draft.session.dial_call_status:
         end_by_child_reason(draft, event)  # the child was not reached, and the parent has heard a sentence
         return
     parent = draft.session.parent
-    if isinstance(event, CallProgressed):
+    if isinstance(event, events.CallProgressed):
         note_call_ended(draft, parent, event)
-    _end_with_parent_reason(draft, event.status if isinstance(event, CallProgressed) else event.call_status)
+    _end_with_parent_reason(draft, event.status if isinstance(event, events.CallProgressed) else event.call_status)
 
 
 def _end_with_parent_reason(draft: Draft, status: str) -> None:
+    """End the session: the parent is gone. A parent that was dialed and never answered was not reached."""
     parent = draft.session.parent
     note_gone(draft, parent.name, status)
     was_reached = parent.answered or not parent.dial_id
@@ -90,26 +75,26 @@ def _end_with_parent_reason(draft: Draft, status: str) -> None:
     end_session(draft, reason)
 
 
-def end_gate_rejected(draft: Draft, event: GateDecided) -> None:
+def end_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     """End the session: the gate turned away the agent of an outbound session; its document hangs up."""
     note_gate_rejected(draft, event)
-    end_session(draft, end_reason_of(draft.session.parties[AGENT], "failed"))
+    end_session(draft, end_reason_of(draft.session.agent, "failed"))
 
 
-def end_agent_not_dialed(draft: Draft, event: EffectOutcome) -> None:
+def end_agent_not_dialed(draft: Draft, event: events.EffectOutcome) -> None:
     """End the session: the agent of an outbound session could not be dialed."""
-    draft.change_party(draft.session.parties[AGENT], dial_check_at_ms=0)
-    note_gone(draft, AGENT, "failed" if isinstance(event, EffectFailed) else "unknown")
+    draft.change_party(draft.session.agent, dial_check_at_ms=0)
+    note_gone(draft, AGENT, "failed" if isinstance(event, events.EffectFailed) else "unknown")
     end_session(draft, EndReason.AGENT_FAILED)
 
 
-def end_by_dial(draft: Draft, event: DialEnded) -> None:
+def end_by_dial(draft: Draft, event: events.DialEnded) -> None:
     """End the session: the `<Dial>` is over, and the action's document informs the parent and hangs up."""
     draft.change(dial_call_status=event.dial_call_status)
     end_by_child_reason(draft, event)
 
 
-def end_by_unreached_child(draft: Draft, event: CallProgressed) -> None:
+def end_by_unreached_child(draft: Draft, event: events.CallProgressed) -> None:
     """End the session: the child was not reached.
 
     The `<Dial>` action came first, and the child's own callback tells a refusal from busy or no answer.
@@ -127,12 +112,12 @@ def end_by_child_reason(draft: Draft, _event: Event) -> None:
     if not child.is_gone:
         note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    goes_on = parent.name == CUSTOMER and child_status in _TALKED and bool(draft.session.attributes.after_url)
-    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if goes_on else "released")
+    continues = parent.name == CUSTOMER and child_status in _TALKED and bool(draft.session.attributes.after_url)
+    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
     end_session(draft, reason)
 
 
-def end_by_read(draft: Draft, event: CallsRead) -> None:
+def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     """End the session: a read shows that one party is gone. Hang up the other."""
     apply_conference(draft, event)
     parent, child = draft.session.parent, draft.session.child
@@ -141,9 +126,9 @@ def end_by_read(draft: Draft, event: CallsRead) -> None:
         note_gone(draft, parent.name, parent_status)
     seen = child_in_read(draft, event)
     if seen is not None and not child.call_sid:
-        draft.change_party(draft.session.parties[child.name], call_sid=seen[0])
-    if seen is not None and seen[1] in FINAL_CALL_STATUSES:
-        note_gone(draft, child.name, seen[1])
+        draft.change_party(draft.session.parties[child.name], call_sid=seen.call_sid)
+    if seen is not None and seen.status in FINAL_CALL_STATUSES:
+        note_gone(draft, child.name, seen.status)
     if draft.session.first_to_leave == parent.name:
         _end_with_parent_reason(draft, parent_status or parent.left_reason)
         return
@@ -164,24 +149,24 @@ def end_customer_gone(draft: Draft, _event: Event) -> None:
     end_session(draft, EndReason.AGENT_LEFT if agent_ended_call else EndReason.CUSTOMER_LEFT)
 
 
-def hang_up_after_failed_sentence(draft: Draft, event: EffectFailed | EffectUnknown) -> None:
+def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
     """Hang up the party: the sentence that should have ended the call could not be played."""
-    party = draft.session.parties.get(event.party, draft.session.parties[CUSTOMER])
+    party = draft.session.parties.get(event.party, draft.session.customer)
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
 
 
-def end_conference_of_guests(draft: Draft, _event: EffectOutcome) -> None:
+def end_conference_of_guests(draft: Draft, _event: events.EffectOutcome) -> None:
     """End the conference: the customer left it for the final sentence, and no guest must stay there alone."""
-    if has_left_guests(draft.session):
+    if guests_may_remain(draft.session):
         draft.emit(EndConference, conference_sid=draft.session.conference_sid)
 
 
-def end_conference_after_failed_redirect(draft: Draft, _event: EffectFailed | EffectUnknown) -> None:
+def end_conference_after_failed_redirect(draft: Draft, _event: events.EffectFailed | events.EffectUnknown) -> None:
     """End the conference: the customer could not be redirected and would wait in it alone."""
     draft.emit(EndConference, conference_sid=draft.session.conference_sid)
 
 
-def end_customer_missing(draft: Draft, event: CallsRead) -> None:
+def end_customer_missing(draft: Draft, event: events.CallsRead) -> None:
     """End the session: the customer of a transfer could not join the conference and must not wait in silence."""
     apply_presence(draft, event)
     end_session(draft, EndReason.CONVERT_FAILED)
@@ -194,10 +179,10 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
     else:
         reason = EndReason.FALLBACK_FAILED if draft.transfer.fell_back else EndReason.TRANSFER_FAILED
     note_transfer_failed(draft, _event)
-    end_with_sentence(draft, draft.session.parties[CUSTOMER], Sentence.TRANSFER_FAILED, reason)
+    end_with_sentence(draft, draft.session.customer, Sentence.TRANSFER_FAILED, reason)
 
 
-def end_conference_ended(draft: Draft, event: ConferenceEnded) -> None:
+def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:
     """End the session: the conference is over. Hang up every party not known to have hung up."""
     ending = draft.session.find_party(call_sid=event.call_sid_ending) if event.call_sid_ending else None
     first = draft.session.parties.get(draft.session.first_to_leave)
@@ -207,7 +192,7 @@ def end_conference_ended(draft: Draft, event: ConferenceEnded) -> None:
     _end_without_conference(draft)
 
 
-def end_conference_over(draft: Draft, event: CallsRead) -> None:
+def end_conference_over(draft: Draft, event: events.CallsRead) -> None:
     """End the session: a read shows that the conference is over; its callback was lost."""
     for party in draft.session.participants:
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
@@ -216,8 +201,9 @@ def end_conference_over(draft: Draft, event: CallsRead) -> None:
 
 
 def _end_without_conference(draft: Draft) -> None:
+    """End the session of a conference that is over; a customer with an `after` URL continues there."""
     reason = reason_by_first_to_leave(draft)
-    customer = draft.session.parties[CUSTOMER]
+    customer = draft.session.customer
     if (
         draft.session.attributes.after_url
         and reason in (EndReason.AGENT_LEFT, EndReason.ALONE)
@@ -228,7 +214,7 @@ def _end_without_conference(draft: Draft) -> None:
     end_session(draft, reason, end_conference=False)  # it is over already
 
 
-def end_by_command(draft: Draft, event: End | Remove) -> None:
+def end_by_command(draft: Draft, event: events.End | events.Remove) -> None:
     """End the session by an operator's `end` or `remove`; the command is done when Twilio confirms every hangup."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     draft.change(end_command_id=event.command_id)
@@ -255,7 +241,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
             if is_being_searched(party, draft.now_ms):
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
-        if party.call_sid and not is_not_ours(session, party):
+        if party.call_sid and not is_of_another_app(session, party):
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
         elif may_have_called(party):
             find_dialed_call(draft, party)
@@ -287,47 +273,52 @@ def reason_by_first_to_leave(draft: Draft) -> EndReason:
 
 
 #: Why a call is hung up after the end of its session.
-_HUNG_UP_BECAUSE = {ParticipantJoined: "joined after the end", AccountSwept: "live after the end"}
+_HUNG_UP_BECAUSE = {events.ParticipantJoined: "joined after the end", events.AccountSwept: "live after the end"}
 
 
 def hang_up_after_end(
     draft: Draft,
-    event: AccountSwept | CallProgressed | EffectSucceeded | GateDecided | GateReached | ParticipantJoined,
+    event: events.AccountSwept
+    | events.CallProgressed
+    | events.EffectSucceeded
+    | events.GateDecided
+    | events.GateReached
+    | events.ParticipantJoined,
 ) -> None:
     """Hang up a call of a session that has ended, so that it is not left alone."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = _HUNG_UP_BECAUSE.get(type(event), "dialed for a session that has ended")
 
 
-def end_conference_of_late_guest(draft: Draft, event: ParticipantJoined) -> None:
+def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
     """End the conference that a guest joined late. Remember the guest: the call is not Conferral's to end."""
     if draft.session.find_party(call_sid=event.call_sid) is None:
         name = next_name(draft.session, GUEST)
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
         draft.change(parties={**draft.session.parties, name: guest})
     draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _HUNG_UP_BECAUSE[ParticipantJoined]
+    draft.reason = _HUNG_UP_BECAUSE[events.ParticipantJoined]
 
 
-def end_live_conference(draft: Draft, event: AccountSwept) -> None:
+def end_live_conference(draft: Draft, event: events.AccountSwept) -> None:
     """End the live conference of an ended session that the sweep found."""
     draft.emit(EndConference, conference_sid=event.conference_sid)
     draft.reason = "live after the end"
 
 
-def hang_up_stray_leg(draft: Draft, event: ParticipantJoined) -> None:
+def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
     """Hang up a leg that joined a second conference while the first is in use. Guests are left alone."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    if party is None or not is_not_ours(draft.session, party):
+    if party is None or not is_of_another_app(draft.session, party):
         draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.ignore(Outcome.UNEXPECTED, "joined another conference")
 
 
-def note_hang_up_result(draft: Draft, event: EffectOutcome) -> None:
-    """Record the outcome of a hangup that the `end` command waits for."""
-    rest = tuple(name for name in draft.session.end_effect_ids if name != event.effect_id)
+def note_hang_up_result(draft: Draft, event: events.EffectOutcome) -> None:
+    """Record the outcome of a hangup that the `end` command waits for: the last, or a failure, decides the command."""
+    rest = tuple(one for one in draft.session.end_effect_ids if one != event.effect_id)
     draft.change(end_effect_ids=rest)
-    if isinstance(event, EffectFailed | EffectUnknown):
+    if isinstance(event, events.EffectFailed | events.EffectUnknown):
         draft.report(draft.session.end_command_id, CommandStatus.FAILED, event.reason_text)
         draft.change(end_command_id="", end_effect_ids=())
     elif not rest:

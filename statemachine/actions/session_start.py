@@ -1,47 +1,39 @@
 """Start of a session: by an inbound call, by a command, or by a callback about a session that was not stored."""
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.bridge import note_answer, note_child_ringing
 from conferral.statemachine.actions.dials import dial, dial_options
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events import (
-    AgeOverdue,
-    Call,
-    CallProgressed,
-    CallReceived,
-    ClientCallReceived,
-    RingOverdue,
-)
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
-from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode, WaitAudio
+from conferral.statemachine.states import CallStatus, PartyStatus, SessionMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Outcome
 
 
-def open_session(draft: Draft, event: CallReceived) -> None:
+def open_session(draft: Draft, event: events.CallReceived) -> None:
     """Start the session; the inbound call rings the agent."""
-    _open(draft, customer=event.customer_address, agent=event.agent_address)
-    draft.set_timer(RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
-    _apply_directory(draft, event)
+    _open_for_caller(draft, event)
+    draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 
-def open_conference(draft: Draft, event: CallReceived) -> None:
+def open_conference(draft: Draft, event: events.CallReceived) -> None:
     """Put the inbound caller into a conference to wait; dial the agent once the caller has joined."""
-    _open(draft, customer=event.customer_address, agent=event.agent_address)
-    _apply_directory(draft, event)
-    customer = draft.session.parties[CUSTOMER]
-    draft.change_party(customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
-    draft.change(mode=SessionMode.CONFERENCE, phase=Phase.RINGING)
+    _open_for_caller(draft, event)
+    draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
+    draft.change(mode=SessionMode.CONFERENCE)
 
 
-def _apply_directory(draft: Draft, event: CallReceived) -> None:
+def _open_for_caller(draft: Draft, event: events.CallReceived) -> None:
+    """Start the session with what the inbound call and the directory's entry for the called number say."""
+    _open_inbound(draft, customer=event.customer_address, agent=event.agent_address)
     agents = (event.agent_address, *event.other_agents)
     draft.change(
         call_token=event.call_token, called_number=event.called_number, agents=agents, attributes=event.attributes
     )
 
 
-def open_client_call(draft: Draft, event: ClientCallReceived) -> None:
+def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
     """Put the browser or app user into a conference to wait; dial the other party once they have joined."""
     agent = Party(
         AGENT,
@@ -54,23 +46,23 @@ def open_client_call(draft: Draft, event: ClientCallReceived) -> None:
     customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer_address)
     draft.change(
         direction=OUTBOUND,
+        mode=SessionMode.CONFERENCE,
         created_at_ms=draft.now_ms,
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
         is_group=True,
         conference_name=event.conference_name,
     )
-    draft.set_timer(AgeOverdue, draft.policy.age_max_ms)
-    draft.change(mode=SessionMode.CONFERENCE, phase=Phase.RINGING)
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
 
 
-def hang_up_second_call(draft: Draft, event: ClientCallReceived) -> None:
+def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
     """Hang up a second call that requests an existing session."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.ignore(Outcome.UNEXPECTED, "another call requested an existing session")
 
 
-def open_outbound(draft: Draft, event: Call) -> None:
+def open_outbound(draft: Draft, event: events.Call) -> None:
     """Dial the agent to the gate; its document then rings the customer."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     options = dial_options(event)
@@ -86,27 +78,28 @@ def open_outbound(draft: Draft, event: Call) -> None:
         conference_name=event.conference_name,
     )
     dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True, is_urgent=False)
-    draft.set_timer(AgeOverdue, draft.policy.age_max_ms)
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
 
 
-def open_outbound_conference(draft: Draft, event: Call) -> None:
+def open_outbound_conference(draft: Draft, event: events.Call) -> None:
     """Dial the agent to the gate, which joins them to a conference; then dial the customer."""
     open_outbound(draft, event)
-    draft.change_party(draft.session.parties[AGENT], wait_audio=WaitAudio.RINGBACK)
-    draft.change(mode=SessionMode.CONFERENCE, phase=Phase.RINGING)
+    draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
+    draft.change(mode=SessionMode.CONFERENCE)
 
 
-def rebuild_session(draft: Draft, event: CallProgressed) -> None:
+def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
     """Rebuild, from the agent's callback, a session that could not be stored when the call came in."""
-    _open(draft, customer=event.customer_address, agent=event.address)
-    draft.set_timer(RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    _open_inbound(draft, customer=event.customer_address, agent=event.address)
+    draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
     if event.status == CallStatus.IN_PROGRESS:
         note_answer(draft, event)
     else:
         note_child_ringing(draft, event)
 
 
-def _open(draft: Draft, *, customer: str, agent: str) -> None:
+def _open_inbound(draft: Draft, *, customer: str, agent: str) -> None:
+    """Create the parties of an inbound session, whose id is the SID of the customer's call."""
     session_id = draft.session.id
     parties = {
         CUSTOMER: Party(
@@ -115,4 +108,4 @@ def _open(draft: Draft, *, customer: str, agent: str) -> None:
         AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
     }
     draft.change(created_at_ms=draft.now_ms, parties=parties)
-    draft.set_timer(AgeOverdue, draft.policy.age_max_ms)
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)

@@ -1,4 +1,4 @@
-"""Waiting party: alone in a conference on purpose, either from the start until someone answers, or parked."""
+"""Waiting party: alone in a conference on purpose, from the start until someone answers or parked; and lone parties."""
 
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.conversion import redirect_leg
@@ -14,14 +14,24 @@ from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_call
-from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence
-from conferral.statemachine.draft import Draft
-from conferral.statemachine.effects import Sentence
-from conferral.statemachine.events import Event, GateDecision, OpeningOverdue
-from conferral.statemachine.guards.waiting_party import expected_party, has_reached_conference, waiting_party
-from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.session import AGENT, Party
-from conferral.statemachine.states import CallStatus, Opening, Phase, WaitAudio
+from conferral.statemachine.actions.session_end import (
+    end_reason_of,
+    end_session,
+    end_with_sentence,
+    reason_by_first_to_leave,
+)
+from conferral.statemachine.draft import Draft, not_none
+from conferral.statemachine.effects import RedirectToUrl, Sentence
+from conferral.statemachine.events import DialEnded, Event, GateDecision, LoneOverdue, OpeningOverdue
+from conferral.statemachine.guards.waiting_party import (
+    expected_party,
+    has_reached_conference,
+    present_parties,
+    waiting_party,
+)
+from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
+from conferral.statemachine.session import CUSTOMER, Party
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
 
@@ -39,17 +49,18 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         if not party.dial_id:
             note_gone(draft, party.name, "cancelled")
         return  # if it was dialed, its phone is being hung up
-    _dial(draft, party, party.address)
+    _dial_for_waiting_party(draft, party, party.address)
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
     """Dial the next agent: the previous one could not be reached."""
     number = draft.session.agent_number + 1
     draft.change(agent_number=number)
-    _dial(draft, draft.session.parties[AGENT], draft.session.agents[number])
+    _dial_for_waiting_party(draft, draft.session.agent, draft.session.agents[number])
 
 
-def _dial(draft: Draft, party: Party, address: str) -> None:
+def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
+    """Dial the party that the waiting party expects."""
     dial(
         draft,
         party.name,
@@ -64,7 +75,7 @@ def _dial(draft: Draft, party: Party, address: str) -> None:
 
 def finish_opening(draft: Draft, _event: Event) -> None:
     """Complete the opening: both parties talk."""
-    draft.change(phase=Phase.NONE, first_to_leave="", repaired=False, open_redirects=())
+    draft.change(phase=Phase.NONE, first_to_leave="", repair_attempted=False, open_redirects=())
     report_call(draft, CommandStatus.DONE)
     for party in tuple(draft.session.parties.values()):
         draft.change_party(party, wait_audio=WaitAudio.NONE)
@@ -78,16 +89,14 @@ def finish_opening(draft: Draft, _event: Event) -> None:
 
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
     """End the session: the waiting party hung up, so the other phone stops ringing."""
-    found = waiting_party(draft)
-    assert found is not None  # the guard has found it
+    found = not_none(waiting_party(draft))
     was_reached = not found.dial_id or (found.answered and found.left_reason not in _GATE_REJECTIONS)
     end_session(draft, EndReason(f"{found.name}-left") if was_reached else end_reason_of(found, found.left_reason))
 
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
     """Tell the waiting party that no one could be reached, then hang up: no one is left to dial."""
-    found, missing = waiting_party(draft), expected_party(draft)
-    assert found is not None  # the guard has found it
+    found, missing = not_none(waiting_party(draft)), expected_party(draft)
     end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
 
 
@@ -97,9 +106,9 @@ def watch_waiting_party(draft: Draft, _event: Event) -> None:
 
 
 def stop_watching_waiting_party(draft: Draft, _event: Event) -> None:
-    """Stop that timer: the waiting party has joined."""
+    """Stop the timer of `watch_waiting_party`: the waiting party has joined."""
     draft.cancel_timers(OpeningOverdue)
-    draft.change(repaired=False)
+    draft.change(repair_attempted=False)
 
 
 def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
@@ -116,9 +125,8 @@ def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
 
 def redirect_waiting_party(draft: Draft, _event: Event) -> None:
     """Redirect the waiting party into the conference, once: the call is live but not in it."""
-    found = waiting_party(draft)
-    assert found is not None  # the guard has found it
-    draft.change(repaired=True)
+    found = not_none(waiting_party(draft))
+    draft.change(repair_attempted=True)
     redirect_leg(draft, found, found.wait_audio)
     draft.set_timer(OpeningOverdue, draft.policy.repair_timeout_ms)
 
@@ -132,8 +140,7 @@ def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
     leave_conference(draft, event)
     # The party is moving from now on. In the new conference it waits without a hold, and its leaving ends nothing.
     draft.change(moved_at_ms=draft.now_ms)
-    found = waiting_party(draft)
-    assert found is not None  # the guard has found it
+    found = not_none(waiting_party(draft))
     draft.change_party(found, desired_hold=False, desired_end_on_exit=False)
     if draft.session.opening is not Opening.DIALING:
         return
@@ -146,6 +153,43 @@ def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
 
 def end_park_timeout(draft: Draft, _event: Event) -> None:
     """Tell the customer that the parked call timed out, then hang up: no one is left to dial."""
-    found = waiting_party(draft)
-    assert found is not None  # the guard has found it
+    found = not_none(waiting_party(draft))
     end_with_sentence(draft, found, Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
+
+
+# ---- lone parties (the lone-participant rule) --------------------------------------------------------------------
+
+
+def start_lone_grace(draft: Draft, _event: Event) -> None:
+    """Start the grace period (`CONFERRAL_LONE_GRACE`) of a party that is now alone."""
+    draft.change(presence_reads=0)
+    draft.set_timer(LoneOverdue, draft.policy.lone_grace_ms)
+
+
+def stop_lone_grace(draft: Draft, _event: Event) -> None:
+    """Stop the grace period: another party has joined or is being dialed."""
+    draft.cancel_timers(LoneOverdue)
+
+
+def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:
+    """Hang up the lone party, which ends its billing."""
+    draft.ended_lone_conference = True
+    end_session(draft, reason_by_first_to_leave(draft))
+
+
+def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
+    """End the session: a party has left, and no one may be left alone."""
+    end_session(draft, reason_by_first_to_leave(draft))
+
+
+def note_redirected_away(draft: Draft, _event: DialEnded) -> None:
+    """Record that the customer left the conference and continues at the directory's `after` URL."""
+    note_gone(draft, CUSTOMER, REDIRECTED_AWAY)
+
+
+def redirect_to_after_url(draft: Draft, _event: LoneOverdue) -> None:
+    """Redirect the customer to the directory's `after` URL: the others have left. Hang up supervisors."""
+    customer = present_parties(draft.session)[0]
+    draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=draft.session.attributes.after_url)
+    draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
+    end_session(draft, EndReason.AGENT_LEFT, end_conference=False)

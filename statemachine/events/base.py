@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
-from conferral.statemachine.record import BaseRecord
+from conferral.statemachine.record import BaseRecord, snake_case
 
 
 class Event(BaseRecord, frozen=True, kw_only=True):
     """Base class of events."""
 
+    #: The class's name in snake case. Redis holds it, so a class keeps its name.
     name: ClassVar[str] = ""
     #: Why it never changes anything, so that it may be dropped under load; empty for events that may.
     ignored_because: ClassVar[str] = ""
@@ -30,11 +31,12 @@ class Event(BaseRecord, frozen=True, kw_only=True):
     #: set it.
     conference_name: str = ""
 
+    def __init_subclass__(cls) -> None:
+        cls.name = snake_case(cls.__name__)
+
 
 class Automatic(Event, frozen=True):
     """Event of automatic rows ("as soon as this holds"): tried after every applied event, never stored.
 
     Source: W3C, State Chart XML, section 3.13 (eventless transitions).
     """
-
-    name: ClassVar[str] = "always"

@@ -14,7 +14,6 @@ _REFUSALS = frozenset({603, 607})
 class CallReceived(Event, frozen=True, kw_only=True):
     """An inbound call fetched its document and got a `<Dial>` to the agent."""
 
-    name: ClassVar[str] = "call_received"
     logged: ClassVar[tuple[str, ...]] = ("mode",)
 
     call_sid: str
@@ -38,8 +37,6 @@ class CallReceived(Event, frozen=True, kw_only=True):
 class ClientCallReceived(Event, frozen=True, kw_only=True):
     """A browser or app user fetched a document to call someone, and was put into a conference to wait."""
 
-    name: ClassVar[str] = "client_call_received"
-
     call_sid: str
     #: Address of the caller.
     agent_address: Hidden[str]
@@ -50,8 +47,6 @@ class ClientCallReceived(Event, frozen=True, kw_only=True):
 
 class CallProgressed(Event, frozen=True, kw_only=True):
     """A call's status callback. Source: Twilio docs, Call resource, `StatusCallback`."""
-
-    name: ClassVar[str] = "call_progressed"
 
     #: Name of the call's party, from the callback URL; empty if the URL has none.
     party: str
@@ -85,13 +80,12 @@ class DialEnded(Event, frozen=True, kw_only=True):
     `action`.
     """
 
-    name: ClassVar[str] = "dial_ended"
     logged: ClassVar[tuple[str, ...]] = ("dial",)
 
     #: Name of the party whose `<Dial>` it was.
     party: str
     call_sid: str
-    #: `bridge` for the first `<Dial>` to the agent, `conference` for one into the conference.
+    #: `bridge` if the `<Dial>` rang the other party, `conference` if it joined the conference.
     dial: str
     #: DialCallStatus in Twilio's words.
     dial_call_status: str

@@ -18,13 +18,10 @@ class ConferenceEvent(Event, frozen=True, kw_only=True):
 class ConferenceStarted(ConferenceEvent, frozen=True):
     """The conference has started: two participants are in it."""
 
-    name: ClassVar[str] = "conference_started"
-
 
 class ConferenceEnded(ConferenceEvent, frozen=True, kw_only=True):
     """The conference is over; Twilio may reuse its name for another one."""
 
-    name: ClassVar[str] = "conference_ended"
     logged: ClassVar[tuple[str, ...]] = ("conference_reason",)
 
     #: ReasonConferenceEnded in Twilio's words.
@@ -36,8 +33,6 @@ class ConferenceEnded(ConferenceEvent, frozen=True, kw_only=True):
 class ParticipantJoined(ConferenceEvent, frozen=True, kw_only=True):
     """A call joined the conference."""
 
-    name: ClassVar[str] = "participant_joined"
-
     call_sid: str
     #: Participant label; identifies the party while the call SID is unknown.
     label: str = ""
@@ -48,7 +43,6 @@ class ParticipantJoined(ConferenceEvent, frozen=True, kw_only=True):
 class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
     """A call left the conference; `call_status` says whether the call is over."""
 
-    name: ClassVar[str] = "participant_left"
     logged: ClassVar[tuple[str, ...]] = ("left_reason",)
 
     call_sid: str
@@ -64,7 +58,7 @@ class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
         return self.call_status in FINAL_CALL_STATUSES or self.left_reason == "participant_hung_up"
 
     @property
-    def goes_on(self) -> bool:
+    def call_continues(self) -> bool:
         """Whether the call is in progress: its `<Dial>` action decides what happens next."""
         return self.call_status == CallStatus.IN_PROGRESS
 
@@ -72,7 +66,6 @@ class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
 class ParticipantChanged(ConferenceEvent, frozen=True, kw_only=True):
     """A participant was held, unheld, muted, unmuted, or modified; carries the current values."""
 
-    name: ClassVar[str] = "participant_changed"
     logged: ClassVar[tuple[str, ...]] = ("kind", "held", "muted", "end_on_exit")
 
     call_sid: str
@@ -90,7 +83,6 @@ class ParticipantChanged(ConferenceEvent, frozen=True, kw_only=True):
 class AnnouncementEnded(ConferenceEvent, frozen=True, kw_only=True):
     """An announcement finished or failed."""
 
-    name: ClassVar[str] = "announcement_ended"
     logged: ClassVar[tuple[str, ...]] = ("failed", "reason")
 
     #: SID of the participant's call that heard it; empty if the whole conference did.
@@ -107,7 +99,6 @@ class AnnouncementEnded(ConferenceEvent, frozen=True, kw_only=True):
 class ConferenceEventIgnored(ConferenceEvent, frozen=True, kw_only=True):
     """A conference event that decides nothing in this version; only logged."""
 
-    name: ClassVar[str] = "conference_event_ignored"
     logged: ClassVar[tuple[str, ...]] = ("kind",)
     ignored_because: ClassVar[str] = "no row of the table uses it in any state; it is only logged"
 
@@ -119,7 +110,6 @@ class ConferenceEventIgnored(ConferenceEvent, frozen=True, kw_only=True):
 class RecordingChanged(Event, frozen=True, kw_only=True):
     """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`."""
 
-    name: ClassVar[str] = "recording_changed"
     logged: ClassVar[tuple[str, ...]] = ("recording_sid", "status", "of_conference", "duration_s")
 
     recording_sid: str

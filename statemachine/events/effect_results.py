@@ -32,7 +32,6 @@ class EffectOutcome(Event, frozen=True, kw_only=True):
 class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     """Twilio did what the effect requested."""
 
-    name: ClassVar[str] = "effect_succeeded"
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "recording_sid")
 
     #: Dials: SID of the call that was placed or found. Empty for all others, and if a search found none.
@@ -48,7 +47,6 @@ class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
 class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     """Twilio refused for good: the effect did not happen."""
 
-    name: ClassVar[str] = "effect_failed"
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "http_status", "code")
 
     #: HTTP status; 0 without a response.
@@ -61,7 +59,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     reason: str = ""
 
     @property
-    def before_start(self) -> bool:
+    def refused_before_start(self) -> bool:
         """Whether Twilio refused it because the conference is not in progress."""
         return self.code in NOT_STARTED
 
@@ -76,7 +74,6 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
 class EffectUnknown(EffectOutcome, frozen=True):
     """It is unknown whether the effect happened: its deadline passed, and verification showed nothing."""
 
-    name: ClassVar[str] = "effect_unknown"
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail")
     reason_text: ClassVar[str] = "unknown: Twilio gave no answer"
 
@@ -113,7 +110,6 @@ class ParticipantSeen(BaseRecord, frozen=True):
 class CallsRead(Event, frozen=True, kw_only=True):
     """A read of the session's calls and conference through Twilio's REST API."""
 
-    name: ClassVar[str] = "calls_read"
     logged: ClassVar[tuple[str, ...]] = ("conference_sid",)
 
     effect_id: str
@@ -148,7 +144,6 @@ class AccountSwept(Event, frozen=True, kw_only=True):
     Only a suspicion, since Twilio's lists may lag: a read follows.
     """
 
-    name: ClassVar[str] = "account_swept"
     logged: ClassVar[tuple[str, ...]] = ("finding", "call_sid", "conference_sid")
 
     #: A difference of the sweep, such as `call-missing` or, for an ended session, `call-live`; or `rolled-back`.
@@ -176,7 +171,6 @@ class ParticipantFound(ParticipantSeen, frozen=True):
 class ConferenceFound(Event, frozen=True, kw_only=True):
     """A sweep found a live conference of Conferral's whose session Redis has lost. Its participants keep talking."""
 
-    name: ClassVar[str] = "conference_found"
     logged: ClassVar[tuple[str, ...]] = ("conference_sid",)
 
     conference_sid: str

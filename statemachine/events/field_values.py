@@ -18,7 +18,7 @@ Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 #: Maximum length of spoken text (characters): about half a minute of speech.
 _SPOKEN_MAX = 500
 #: Minimum and maximum ring time, seconds. Source: Twilio docs, Call resource, `Timeout` (600 at most).
-_RING_S = (5, 600)
+_RING_TIME_RANGE_S = (5, 600)
 #: Maximum length of a destination (characters); each kind of address has a lower limit of its own.
 _DESTINATION_MAX = 512
 #: Maximum length of a URL (characters).
@@ -30,7 +30,7 @@ _NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
 _NOT_IN_XML = "\\ufffe\\uffff"
 #: Surrogates: they can't be encoded, and JSON Schema patterns can't name them.
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 #: Characters of a URL, except for `/?#` and the host's delimiters. Source: RFC 3986, appendix A.
 _URL_CHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 _HTTP_URL = (
@@ -90,7 +90,7 @@ class _Text(Value):
         if not isinstance(value, str):
             raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
         is_long = self.max_length is not None and len(value) > self.max_length
-        if is_long or _HALF.search(value) or not re.fullmatch(self.pattern, value):
+        if is_long or _SURROGATE.search(value) or not re.fullmatch(self.pattern, value):
             raise ValueError(self.rule)
         return self.normalize(value)
 
@@ -138,7 +138,7 @@ class _Seconds(Value):
     """Whole seconds, as a number or in digits."""
 
     def parse(self, value: object) -> int:
-        least, most = _RING_S
+        least, most = _RING_TIME_RANGE_S
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
             value = int(value)
         # JSON has one number type: 30.0 equals 30.
@@ -147,20 +147,23 @@ class _Seconds(Value):
         return int(value)  # type: ignore[call-overload, no-any-return]
 
     def schema(self) -> dict[str, Any]:
-        least, most = _RING_S
+        least, most = _RING_TIME_RANGE_S
         number = {"type": "integer", "minimum": least, "maximum": most}
+        # The same range in digits, with zeros in front up to three digits.
         digits = r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$"
         return {"anyOf": [number, {"type": "string", "pattern": digits}]}
 
 
-def _destinations(text: str) -> str:
-    named = [part.strip(" ") for part in text.split(",")]
-    if len(set(named)) < len(named):
+def _normalize_destinations(text: str) -> str:
+    """Return comma-separated destinations without spaces around them; refuse one that appears twice."""
+    destinations = [part.strip(" ") for part in text.split(",")]
+    if len(set(destinations)) < len(destinations):
         raise ValueError("must not name a destination twice")
-    return ",".join(named)
+    return ",".join(destinations)
 
 
-def _choice(words: Sequence[StrEnum]) -> _Choice:
+def _choice_of(words: Sequence[StrEnum]) -> _Choice:
+    """Return the kind of a field that accepts exactly these words."""
     texts = tuple(word.value for word in words)
     return _Choice(form="choice", words=texts, metavar="|".join(texts), format=join_words(texts, "or"))
 
@@ -182,7 +185,7 @@ DESTINATIONS = _Text(
     rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}",
     f"must be 1 to {TARGETS_MAX} destinations, separated by commas",
     TARGETS_MAX * _DESTINATION_MAX,
-    _destinations,
+    _normalize_destinations,
     form="destination",
     metavar="ADDRESS[,…]",
     format=f"{_ADDRESS}; if there are several, all ring",
@@ -216,7 +219,7 @@ PARTY = _Text(
 URL = _Text(
     _HTTP_URL, f"must be an http:// or https:// URL of at most {_URL_MAX:,} characters", _URL_MAX, metavar="URL"
 )
-CALL_MODE = _choice(tuple(SessionMode))
-TRANSFER_MODE = _choice(TRANSFER_MODES)
-SUPERVISE_MODE = _choice(tuple(SuperviseMode))
-RECORD_ACTION = _choice(tuple(RecordAction))
+CALL_MODE = _choice_of(tuple(SessionMode))
+TRANSFER_MODE = _choice_of(TRANSFER_MODES)
+SUPERVISE_MODE = _choice_of(tuple(SuperviseMode))
+RECORD_ACTION = _choice_of(tuple(RecordAction))

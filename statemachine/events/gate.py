@@ -24,8 +24,6 @@ class GateDecision(StrEnum):
 class GateReached(Event, frozen=True, kw_only=True):
     """A call placed by REST was answered and fetched its document from the gate."""
 
-    name: ClassVar[str] = "gate_reached"
-
     #: Id of the dial.
     dial: str
     call_sid: str
@@ -34,7 +32,6 @@ class GateReached(Event, frozen=True, kw_only=True):
 class GateDecided(Event, frozen=True, kw_only=True):
     """The gate admitted a call or turned it away."""
 
-    name: ClassVar[str] = "gate_decided"
     logged: ClassVar[tuple[str, ...]] = ("decision",)
 
     dial: str

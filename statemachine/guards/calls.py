@@ -61,7 +61,7 @@ def is_of_unknown_call(draft: Draft, event: CallProgressed) -> bool:
 
 
 def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
-    """Whether it is about a call that was replaced and has ended or is ending.
+    """Whether the event is about a call that was replaced and has ended or is ending.
 
     The end of a dial may be the first callback about it, after its party was replaced.
     """
@@ -81,12 +81,12 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
 
 
 def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the agent of an outbound session, dialed by REST, is ringing or answers."""
+    """Whether the parent, an agent dialed by REST, is queued, ringing, or answered."""
     return _is_parent(draft, event) and not event.is_final
 
 
 def child_rings(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is being dialed or is ringing."""
+    """Whether the child's call is queued, being dialed, or ringing."""
     return _is_child(draft, event) and event.status in _RINGING_STATUSES
 
 
@@ -112,8 +112,7 @@ def parent_ended(draft: Draft, event: CallProgressed) -> bool:
 
 def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
     """Whether both calls are over; only who hung up first is still unknown."""
-    child = draft.session.child
-    return parent_ended(draft, event) and child.is_gone
+    return parent_ended(draft, event) and draft.session.child.is_gone
 
 
 def party_ended(draft: Draft, event: CallProgressed) -> bool:
@@ -122,10 +121,12 @@ def party_ended(draft: Draft, event: CallProgressed) -> bool:
 
 
 def _is_child(draft: Draft, event: CallProgressed) -> bool:
+    """Whether the callback is about the party that the bridge's `<Dial>` rings."""
     return party_of_call(draft, event) == draft.session.child
 
 
 def _is_parent(draft: Draft, event: CallProgressed) -> bool:
+    """Whether the callback is about the party whose `<Dial>` makes the bridge."""
     return party_of_call(draft, event) == draft.session.parent
 
 
@@ -140,7 +141,7 @@ def is_other_dial(_draft: Draft, event: DialEnded) -> bool:
 
 
 def dialing_party_is_gone(_draft: Draft, event: DialEnded) -> bool:
-    """Whether the parent had hung up first."""
+    """Whether the party whose `<Dial>` ended had hung up."""
     return event.party_is_gone
 
 
@@ -152,8 +153,7 @@ def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
 def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
     """Whether the `<Dial>` ended after a conversation, or the child's own callback has come.
 
-    If no one answered, the child's own callback may still distinguish a refusal
-    from busy, so Conferral waits for it.
+    If no one answered, that callback may still distinguish a refusal from busy, so Conferral waits for it.
     """
     child = draft.session.child
     return event.dial_call_status in ("completed", "answered") or child.is_gone
@@ -176,7 +176,7 @@ _UNREACHED = frozenset({"busy", "no-answer", "failed"})
 
 
 def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
-    """Whether an agent did not answer, and the action's document rings the next one."""
+    """Whether an agent was not reached, and the document of the `<Dial>` action rings the next one."""
     session = draft.session
     return (
         event.dial == "bridge"
@@ -189,7 +189,7 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
 
 
 def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
-    """Whether a dial failed because of its caller ID, and the action's document repeats it with Conferral's own."""
+    """Whether a `<Dial>` failed because of its caller ID, and its action's document repeats it with Conferral's own."""
     session, number = draft.session, event.agent_number
     is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
     return (
@@ -201,7 +201,7 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
 
 
 def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
-    """Whether it is about an earlier agent, whose dial was given up."""
+    """Whether the event is about an earlier agent, whose dial was given up."""
     earlier = event.agent_number < draft.session.agent_number
     if isinstance(event, DialEnded):
         return earlier and event.dial == "bridge" and not event.party_is_gone
@@ -219,7 +219,7 @@ def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
 
 
 def is_of_abandoned_dial(draft: Draft, event: CallProgressed | GateReached | GateDecided) -> bool:
-    """Whether it shows a call whose dial was given up and that has not been hung up."""
+    """Whether the event shows a call whose dial was given up and that has not been hung up."""
     if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
         return False
     if event.call_sid in draft.session.former_calls:
@@ -259,7 +259,7 @@ def shows_live_leg(draft: Draft, event: EffectSucceeded) -> bool:
 
 
 def is_of_current_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> bool:
-    """Whether the dialed party is still expected."""
+    """Whether the event is about a dial whose party has not left, so it is still expected."""
     return party_of_dial(draft, event) is not None
 
 
@@ -278,7 +278,7 @@ def gate_accepted_call(draft: Draft, event: GateDecided) -> bool:
 
 
 def is_find_call_result(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the result of a search for the call of a dial with an unknown outcome."""
+    """Whether the event is the result of a search for the call of a dial with an unknown outcome."""
     return event.kind == "find_call" and searched_party(draft, event) is not None
 
 
@@ -288,7 +288,7 @@ def call_was_not_found(draft: Draft, event: EffectOutcome) -> bool:
     return is_find_call_result(draft, event) and not found
 
 
-def finds_nothing_of_talk(draft: Draft, event: EffectOutcome) -> bool:
+def search_misses_talking_agent(draft: Draft, event: EffectOutcome) -> bool:
     """Whether the search found no call, although the agent is talking, so there must be one."""
     return call_was_not_found(draft, event) and draft.session.phase is Phase.CONNECTED
 
@@ -303,7 +303,7 @@ def unwanted_call_was_found(draft: Draft, event: EffectSucceeded) -> bool:
 
 
 def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
-    """Return the party whose call was searched for."""
+    """Return the party whose call was searched for; None if it is gone, or its call known, by now."""
     party = draft.session.parties.get(event.party)
     return party if party is not None and not party.is_gone and party.dial_check and not party.call_sid else None
 
@@ -313,11 +313,11 @@ def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
 
     While the agent talks, Conferral searches until it finds the call.
     """
-    agent = draft.session.parties[AGENT]
+    agent = draft.session.agent
     talks = draft.session.phase is Phase.CONNECTED and not agent.call_sid
     return draft.session.direction == OUTBOUND and (agent.dial_check == "unknown" or (talks and bool(agent.dial_check)))
 
 
 def dial_was_read(draft: Draft, _event: Event) -> bool:
-    """Whether a read of the agent's overdue dial gave no result."""
-    return draft.session.parties[AGENT].dial_check in ("read", "searched")
+    """Whether the agent's overdue dial was read or searched for, and no callback about it came since."""
+    return draft.session.agent.dial_check in ("read", "searched")

@@ -21,7 +21,7 @@ def is_unknown_participant(draft: Draft, event: ParticipantJoined | ParticipantL
 
 
 def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether it is about a party that left or was given up, whose name another party may have now.
+    """Whether the event is about a party that left or was given up, whose name another party may have now.
 
     If its call SID was never known, its label identifies it: labels are numbered and never reused.
     """
@@ -40,7 +40,7 @@ def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft
 
 
 def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
-    """Whether it happened before the latest update was requested, so it says nothing about that update.
+    """Whether the change happened before the party's latest update was requested, so it says nothing about that update.
 
     Twilio reports whole seconds. If its clock is behind, a read or the response replaces the callback.
     """
@@ -51,12 +51,12 @@ def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
 
 
 def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether it is late: it is about a conference that the session has left."""
+    """Whether the event is late: it is about a conference that the session has left."""
     return draft.session.is_former_conference(event.conference_sid)
 
 
 def is_another_conference(draft: Draft, event: ConferenceEvent) -> bool:
-    """Whether it is about a conference other than the session's."""
+    """Whether the event is about a conference other than the session's."""
     return bool(draft.session.conference_sid) and event.conference_sid != draft.session.conference_sid
 
 
@@ -66,11 +66,11 @@ def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether a request for wait audio, or a read, already showed this join."""
+    """Whether this join is already known, from a read or the request for wait audio, but not from a callback."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    is_in = party is not None and party.in_conference and party.conference_sequence < 0
+    has_no_callback = party is not None and party.in_conference and party.conference_sequence < 0
     takes_part = party is not None and (party.answered or not party.dial_id)
-    return is_in and takes_part and event.conference_sid == draft.session.conference_sid
+    return has_no_callback and takes_part and event.conference_sid == draft.session.conference_sid
 
 
 def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
@@ -83,7 +83,7 @@ def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether everyone else is in the conference already."""
+    """Whether customer or agent joined, and the other of the two is in the conference already."""
     joining = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
     return other is not None and draft.session.parties[other].in_conference
@@ -91,15 +91,16 @@ def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
 
 def party_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
     """Whether customer or agent left the conference because the call is over."""
-    return event.hung_up and not event.goes_on and not _is_of_guest(draft, event)
+    return event.hung_up and not event.call_continues and not _is_of_guest(draft, event)
 
 
 def guest_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether a guest hung up."""
+    """Whether a guest, or a call that is no party's, left because the call is over."""
     return event.hung_up and _is_of_guest(draft, event)
 
 
 def _is_of_guest(draft: Draft, event: ParticipantLeft) -> bool:
+    """Whether the event is about a call other than the customer's and the agent's."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     return party is None or party.name not in (CUSTOMER, AGENT)
 

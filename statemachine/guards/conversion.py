@@ -2,7 +2,7 @@
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
+from conferral.statemachine.session import AGENT, OUTBOUND
 from conferral.statemachine.states import TransferMode
 
 
@@ -18,8 +18,8 @@ def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
     return not (session.participants or session.dial_call_status or session.conference_sid or session.moved_at_ms)
 
 
-def customer_was_not_moved(draft: Draft, event: Event) -> bool:
-    """Whether an outbound session's customer may still be in the bridge, whose end would end the customer's call."""
+def outbound_is_still_bridged(draft: Draft, event: Event) -> bool:
+    """Whether an outbound session may still be a bridge: hanging up its agent would end the customer's call."""
     return draft.session.direction == OUTBOUND and both_are_still_bridged(draft, event)
 
 
@@ -29,13 +29,13 @@ def has_open_redirect(draft: Draft, _event: Event) -> bool:
 
 
 def awaits_redirect(draft: Draft, event: Event) -> bool:
-    """Whether nothing has moved so far and a redirect is still open."""
+    """Whether a redirect has no outcome yet, and nothing shows that a leg has left the bridge."""
     return bool(draft.session.open_redirects) and both_are_still_bridged(draft, event)
 
 
 def repair_is_available(draft: Draft, _event: Event) -> bool:
     """Whether the conversion's one repair has not been used."""
-    return not draft.session.repaired
+    return not draft.session.repair_attempted
 
 
 # ---- for a transfer ----------------------------------------------------------------------------------------------
@@ -54,29 +54,26 @@ def park_awaits_conversion(draft: Draft, _event: Event) -> bool:
 
 def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnded | ParticipantLeft) -> bool:
     """Whether only the agent hung up during a conversion for a transfer."""
-    if not transfer_awaits_conversion(draft, event) or draft.session.parties[CUSTOMER].is_gone:
+    if not transfer_awaits_conversion(draft, event) or draft.session.customer.is_gone:
         return False
     if isinstance(event, CallProgressed):
         over, party = event.is_final, draft.session.find_party(call_sid=event.call_sid, name=event.party)
     elif isinstance(event, DialEnded):
         over, party = event.party_is_gone, draft.session.find_party(call_sid=event.call_sid)
     else:
-        over = event.hung_up and not event.goes_on
+        over = event.hung_up and not event.call_continues
         party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     return over and party is not None and party.name == AGENT
 
 
 def agent_left_early(draft: Draft, event: Event) -> bool:
-    """Whether the agent is gone, so that the transfer continues as blind."""
-    parties = draft.session.parties
-    return transfer_awaits_conversion(draft, event) and parties[AGENT].is_gone and not parties[CUSTOMER].is_gone
+    """Whether a transfer waits for the conversion and only the agent is gone: it continues as blind."""
+    session = draft.session
+    return transfer_awaits_conversion(draft, event) and session.agent.is_gone and not session.customer.is_gone
 
 
 def only_customer_joined(draft: Draft, event: Event) -> bool:
     """Whether a conversion for a transfer has brought in the customer but not the agent."""
-    parties = draft.session.parties
-    return (
-        transfer_awaits_conversion(draft, event)
-        and parties[CUSTOMER].in_conference
-        and not parties[AGENT].in_conference
-    )
+    session = draft.session
+    joined_alone = session.customer.in_conference and not session.agent.in_conference
+    return transfer_awaits_conversion(draft, event) and joined_alone

@@ -14,7 +14,7 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
 from conferral.statemachine.guards.calls import is_of_current_dial, party_of_dial
-from conferral.statemachine.guards.conversion import customer_was_not_moved
+from conferral.statemachine.guards.conversion import outbound_is_still_bridged
 from conferral.statemachine.session import CUSTOMER
 
 _DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
@@ -30,12 +30,12 @@ def is_result_of(*kinds: type[Effect]) -> Callable[[Draft, EffectOutcome], bool]
         return event.kind in names
 
     is_result.__name__ = is_result_of.__name__
-    is_result.__doc__ = f"Whether it is the outcome of {' or '.join(f'`{name}`' for name in names)}."
+    is_result.__doc__ = f"Whether the event is the outcome of {' or '.join(f'`{name}`' for name in names)}."
     return is_result
 
 
 def is_dial_result(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the outcome of a dial whose party is still expected."""
+    """Whether the event is the outcome of a dial whose party is still expected."""
     return event.kind in _DIALS and is_of_current_dial(draft, event)
 
 
@@ -49,26 +49,26 @@ def is_of_replaced_dial(draft: Draft, event: EffectSucceeded) -> bool:
 def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio refused a dial whose caller ID is not Conferral's own, which may still work."""
     party = party_of_dial(draft, event) if event.kind in _DIALS else None
-    client_error = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
+    is_refusal = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
+    if party is None or not party.caller_id or party.caller_id_refused:
+        return False
     # If a callback has shown the call, it was placed, whatever the response says; it is not placed again.
-    shows_another = party is not None and bool(party.caller_id) and not party.caller_id_refused
-    may_repeat = party is not None and shows_another and not party.is_leaving and not party.call_sid
-    return may_repeat and client_error
+    return is_refusal and not (party.is_leaving or party.call_sid)
 
 
 def is_update_of_gone_participant(_draft: Draft, event: EffectFailed) -> bool:
-    """Whether it is an update of a participant who was no longer in the conference."""
+    """Whether an update failed because its participant was no longer in the conference."""
     return event.kind == UpdateParticipant.kind and event.gone
 
 
 def is_update_before_start(_draft: Draft, event: EffectFailed) -> bool:
-    """Whether it is an update that Twilio refused because the conference has not started."""
-    return event.kind == UpdateParticipant.kind and event.before_start
+    """Whether Twilio refused an update because the conference has not started."""
+    return event.kind == UpdateParticipant.kind and event.refused_before_start
 
 
 def is_dial_before_start(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio adds no one because the conference has not started, and no callback has shown the call."""
-    return event.before_start and _is_not_added(draft, event)
+    return event.refused_before_start and _is_not_added(draft, event)
 
 
 def is_dial_into_ended_conference(draft: Draft, event: EffectFailed) -> bool:
@@ -98,13 +98,13 @@ def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
     """Whether the refused redirect was the conversion's first step, so both parties still talk."""
     session = draft.session
     return event.kind == RedirectCall.kind and not (
-        session.repaired or session.participants or session.dial_call_status
+        session.repair_attempted or session.participants or session.dial_call_status
     )
 
 
 def is_refused_move_from_bridge(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio refused to move a blind transfer's customer from the bridge, so both parties still talk."""
-    is_bridged = is_first_redirect(draft, event) or customer_was_not_moved(draft, event)
+    is_bridged = is_first_redirect(draft, event) or outbound_is_still_bridged(draft, event)
     return event.kind == RedirectCall.kind and event.party == CUSTOMER and not event.gone and is_bridged
 
 
@@ -119,5 +119,5 @@ def redirect_to_url_failed(draft: Draft, event: EffectOutcome) -> bool:
 
 
 def is_awaited_hang_up(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the outcome of a hangup that an `end` command waits for."""
+    """Whether the event is the outcome of a hangup that an `end` command waits for."""
     return event.effect_id in draft.session.end_effect_ids

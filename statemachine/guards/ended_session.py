@@ -4,7 +4,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import FindCall, SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import shows_live_leg
-from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, has_left_guests, is_label_of_dial, is_not_ours
+from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, guests_may_remain, is_label_of_dial, is_of_another_app
 from conferral.statemachine.session import Party
 
 #: Values of `dial_check` for dials that may have placed an unknown call.
@@ -12,7 +12,7 @@ _UNKNOWN = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:
-    """Whether it is unknown if a party's dial placed a call."""
+    """Whether a party was dialed, and no call SID shows yet if that placed a call."""
     return bool(party.dial_id) and not party.call_sid
 
 
@@ -29,31 +29,31 @@ def is_being_searched(party: Party, now_ms: int) -> bool:
 def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
     """Whether the live call continues elsewhere: Conferral or another app redirected it, or another app owns it."""
     party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
-    return party is not None and (party.left_reason in CONTINUES_ELSEWHERE or is_not_ours(draft.session, party))
+    return party is not None and (party.left_reason in CONTINUES_ELSEWHERE or is_of_another_app(draft.session, party))
 
 
-def is_of_session(event: AccountSwept) -> bool:
-    """Whether the sweep wants the whole session checked, because Redis was rolled back."""
+def concerns_whole_session(event: AccountSwept) -> bool:
+    """Whether the event names no call or conference, so that all are checked: Redis was rolled back."""
     return not event.call_sid and not event.conference_sid
 
 
 def finds_unknown_call(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the search found the call of a dial, and it has not been hung up."""
+    """Whether a search found the call of a dial, and the call has not been hung up."""
     return event.kind == FindCall.kind and shows_live_leg(draft, event)
 
 
 def asks_for_unknown_calls(draft: Draft, event: AccountSwept) -> bool:
     """Whether the whole session must be checked, and a dial may have placed a call that the session never knew."""
-    return is_of_session(event) and any(is_unknown_dial(party) for party in draft.session.parties.values())
+    return concerns_whole_session(event) and any(is_unknown_dial(party) for party in draft.session.parties.values())
 
 
 def finds_live_call(_draft: Draft, event: AccountSwept) -> bool:
-    """Whether a call of the session is still live."""
+    """Whether the sweep found a call of the ended session still live."""
     return bool(event.call_sid)
 
 
 def finds_live_conference(_draft: Draft, event: AccountSwept) -> bool:
-    """Whether a conference of the session's name is still live."""
+    """Whether the sweep found a conference of the ended session still live."""
     return bool(event.conference_sid)
 
 
@@ -70,9 +70,9 @@ def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return event.call_sid not in draft.session.former_calls and not is_label_of_dial(draft.session, event.label)
-    return is_not_ours(draft.session, party)
+    return is_of_another_app(draft.session, party)
 
 
 def leaves_guests_behind(draft: Draft, event: EffectSucceeded) -> bool:
     """Whether the customer left the conference for the final sentence while guests may still be in it."""
-    return event.kind == SayAndHangUp.kind and has_left_guests(draft.session)
+    return event.kind == SayAndHangUp.kind and guests_may_remain(draft.session)

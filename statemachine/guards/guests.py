@@ -6,7 +6,7 @@ Either Redis was rolled back, or the callback of their join was lost.
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Add, CallsRead, Event, ParticipantSeen, Supervise
 from conferral.statemachine.guards.recovery import label_number, name_from_label, recovered_dial_id
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, PartyStatus, Phase, TransferStage
 
 #: Transfer stages before a dial.
@@ -48,19 +48,19 @@ def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
     return name in (TARGET, AGENT) and transfer is not None and transfer.stage in _BEFORE_DIAL
 
 
-def is_listener(seen: ParticipantSeen) -> bool:
-    """Whether it is a muted guest."""
+def is_muted_guest(seen: ParticipantSeen) -> bool:
+    """Whether a participant without a label of Conferral's is muted, so they only listen."""
     return not name_from_label(seen) and seen.muted
 
 
 def is_supervisor(seen: ParticipantSeen) -> bool:
-    """Whether it is a supervisor, by label or because it coaches."""
+    """Whether a participant is a supervisor, by label or because it coaches."""
     return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
 
 
 def _counts_as_party(seen: ParticipantSeen) -> bool:
     """Whether a participant counts for the lone-participant rule."""
-    return not (is_supervisor(seen) or is_listener(seen))
+    return not (is_supervisor(seen) or is_muted_guest(seen))
 
 
 def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
@@ -73,7 +73,7 @@ def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
     if is_busy or session.running_transfer is not None:
         return False
     seen_by_call = {seen.call_sid: seen for seen in event.participants if not seen.is_ringing}
-    customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
+    customer, agent = session.customer, session.agent
     if any(
         party.is_gone or party.is_leaving or party.call_sid not in seen_by_call
         or event.status_of(party.call_sid) in FINAL_CALL_STATUSES
@@ -98,7 +98,7 @@ def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, .
     targets = [seen for seen in unknown_participants(session, event) if name_from_label(seen) == TARGET]
     answered = [seen for seen in targets if not seen.is_ringing]
     ringing = tuple(sorted((seen for seen in targets if seen.is_ringing), key=label_number))
-    customer = session.parties[CUSTOMER]
+    customer = session.customer
     if any(seen.call_sid == customer.call_sid and seen.held for seen in event.participants):
         return (*sorted(answered, key=label_number)[-1:], *ringing)
     return tuple(answered) if len(answered) == 1 else ()
@@ -109,7 +109,7 @@ def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
     session = draft.session
     if session.running_transfer is not None:
         return False
-    customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
+    customer, agent = session.customer, session.agent
     agent_is_over = agent.is_gone or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
     is_there = any(seen.call_sid == customer.call_sid for seen in event.participants)
     return agent_is_over and is_there and any(_counts_as_party(seen) for seen in unknown_participants(session, event))

@@ -12,12 +12,12 @@ from conferral.statemachine.events import (
     Supervise,
     Transfer,
 )
-from conferral.statemachine.guards.supervision import confirmed_supervise_mode
+from conferral.statemachine.guards.participants import confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import iterate_present, present_parties, someone_is_being_dialed
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
-from conferral.statemachine.states import Phase, SuperviseMode, TransferMode
+from conferral.statemachine.states import Phase, SuperviseMode, TransferMode, WaitAudio
 from conferral.statemachine.step import CommandStatus
 
 #: Refused requests of one kind before Conferral stops trying (count).
@@ -70,9 +70,13 @@ def is_last_unheld(draft: Draft, event: Hold) -> bool:
 
 
 def is_only_unheld(session: Session, party: Party) -> bool:
-    """Whether everyone else is on hold or about to be."""
-    unheld = [one for one in present_parties(session) if not one.desired_hold]
-    return not party.desired_hold and len(unheld) <= 1
+    """Whether all other present parties are held by a command, or are about to be, and this one is not."""
+    return not _is_held_by_command(party) and sum(not _is_held_by_command(one) for one in present_parties(session)) <= 1
+
+
+def _is_held_by_command(party: Party) -> bool:
+    """Whether a command holds the party. A hold with ringing is Conferral's own, and ends when another answers."""
+    return party.desired_hold and party.wait_audio is not WaitAudio.RINGBACK
 
 
 def all_are_held(draft: Draft, _event: Event) -> bool:
@@ -93,9 +97,7 @@ def is_parked(draft: Draft, _event: Event) -> bool:
 
 def name_is_in_use(draft: Draft, event: Add) -> bool:
     """Whether a party or a pending `add` has the name."""
-    party = draft.session.parties.get(event.party)
-    is_there = party is not None and not party.is_gone
-    return is_there or any(
+    return draft.session.present_party(event.party) is not None or any(
         command.name == Add.name and command.party == event.party for command in draft.session.pending_commands
     )
 
@@ -103,12 +105,12 @@ def name_is_in_use(draft: Draft, event: Add) -> bool:
 def is_full(draft: Draft, _event: Add | Supervise | Transfer) -> bool:
     """Whether the conference has reached its limit of participants, those about to be dialed included."""
     session = draft.session
-    most = session.attributes.max_participants or PARTICIPANTS_MAX
+    limit = session.attributes.max_participants or PARTICIPANTS_MAX
     waiting = sum(
         command.name in (Add.name, Supervise.name) and (command.awaits_end_on_exit or command.is_queued)
         for command in session.pending_commands
     )
-    return sum(not party.is_gone for party in session.parties.values()) + waiting >= most
+    return sum(not party.is_gone for party in session.parties.values()) + waiting >= limit
 
 
 def cannot_take_target(draft: Draft, event: Transfer) -> bool:
@@ -122,14 +124,14 @@ PARTICIPANTS_MAX = 250
 
 def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
     """Whether another supervisor is active."""
-    there = current_supervisor(draft.session)
-    dialed = there.address if there is not None else _pending_supervisor(draft.session)
-    return bool(dialed) and dialed != event.to
+    present = draft.session.present_party(SUPERVISOR)
+    address = present.address if present is not None else _pending_supervisor(draft.session)
+    return bool(address) and address != event.to
 
 
 def switches_supervise_mode(draft: Draft, event: Supervise) -> bool:
-    """Whether the command changes the mode of the active supervisor."""
-    there = current_supervisor(draft.session)
+    """Whether the command names the present supervisor's address, so that it only switches the mode."""
+    there = draft.session.present_party(SUPERVISOR)
     return there is not None and there.address == event.to
 
 
@@ -139,20 +141,15 @@ def supervisor_is_pending(draft: Draft, _event: Supervise) -> bool:
 
 
 def _pending_supervisor(session: Session) -> str:
+    """Return the address of a supervisor who is about to be dialed; empty for none."""
     waiting = (command for command in session.pending_commands if command.name == Supervise.name)
     return next((command.to for command in waiting if command.awaits_end_on_exit or command.is_queued), "")
 
 
-def current_supervisor(session: Session) -> Party | None:
-    """Return the supervisor who is present or being dialed."""
-    party = session.parties.get(SUPERVISOR)
-    return party if party is not None and not party.is_gone else None
-
-
 def has_no_agent_to_coach(draft: Draft, event: Supervise) -> bool:
     """Whether there is no agent to whisper to."""
-    agent = draft.session.parties.get(AGENT)
-    return event.mode == SuperviseMode.WHISPER and (agent is None or agent.is_gone or agent.is_leaving)
+    agent = draft.session.present_party(AGENT)
+    return event.mode == SuperviseMode.WHISPER and (agent is None or agent.is_leaving)
 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
@@ -163,7 +160,7 @@ def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
 
 def someone_supervises(session: Session) -> bool:
     """Whether a supervisor is present, being dialed, or about to be."""
-    return current_supervisor(session) is not None or bool(_pending_supervisor(session))
+    return session.present_party(SUPERVISOR) is not None or bool(_pending_supervisor(session))
 
 
 def is_announcing(draft: Draft, _event: Announce) -> bool:
@@ -237,41 +234,42 @@ def command_result(draft: Draft, command: PendingCommand) -> CommandResult | Non
     return find_result(draft, command) if find_result is not None else None
 
 
-def _party_of(draft: Draft, command: PendingCommand) -> Party | None:
-    return draft.session.parties.get(command.party)
-
-
 def _left_result(party: Party | None) -> CommandResult:
-    word = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
-    return CommandStatus.FAILED, word
+    """Return the failure of a command whose party has left, with why it left."""
+    reason = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
+    return CommandStatus.FAILED, reason
 
 
 def _hold_or_mute_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = _party_of(draft, command)
+    """Return the result of a `hold`, `unhold`, `mute`, or `unmute`; None until Twilio has confirmed it."""
+    party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return _left_result(party)
     mutes = command.name in ("mute", "unmute")
     wanted = command.name in ("hold", "mute")
     if (party.desired_mute if mutes else party.desired_hold) != wanted:
         return CommandStatus.FAILED, "superseded by another command"
-    is_so = (party.muted if mutes else party.held) == wanted
-    return (CommandStatus.DONE, "") if is_so and not party.pending_update else None
+    is_as_wanted = (party.muted if mutes else party.held) == wanted
+    return (CommandStatus.DONE, "") if is_as_wanted and not party.pending_update else None
 
 
 def _add_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = _party_of(draft, command)
+    """Return the result of an `add`; None until the dialed party takes part or is gone."""
+    party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return _left_result(party)
     return (CommandStatus.DONE, "") if party.takes_part else None
 
 
 def _remove_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = _party_of(draft, command)
+    """Return `done` once the party of a `remove` is gone; None before."""
+    party = draft.session.parties.get(command.party)
     return (CommandStatus.DONE, "") if party is None or party.is_gone else None
 
 
 def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = _party_of(draft, command)
+    """Return the result of a `supervise`; None until Twilio has confirmed the mode."""
+    party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return _left_result(party)
     if party.supervises != command.mode:
@@ -280,13 +278,14 @@ def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | 
         if party.refused_updates >= REFUSED_MAX and isinstance(event, EffectFailed):
             return CommandStatus.FAILED, event.reason_text
         return CommandStatus.FAILED, "superseded by another command"
-    is_so = (
+    is_confirmed = (
         party.takes_part and not party.pending_update and confirmed_supervise_mode(draft.session, party) == command.mode
     )
-    return (CommandStatus.DONE, "") if is_so else None
+    return (CommandStatus.DONE, "") if is_confirmed else None
 
 
 def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    """Return `done` once all calls that it plays to have left. If all participants hear it, a callback decides."""
     if not command.playing_to:
         return None
     still = {party.call_sid for party in draft.session.participants if not party.is_gone}
@@ -306,7 +305,7 @@ _RESULTS = {
 
 
 def is_of_announcement(draft: Draft, event: AnnouncementEnded) -> bool:
-    """Whether it is about the announcement that is playing."""
+    """Whether the event is about the announcement that is playing."""
     for command in draft.session.pending_commands:
         if command.name == Announce.name:
             # The late end of an earlier announcement says nothing about this one.

@@ -2,9 +2,9 @@
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallSeen, CallsRead, Event
-from conferral.statemachine.guards.conversion import customer_was_not_moved, was_moved_recently
+from conferral.statemachine.guards.conversion import outbound_is_still_bridged, was_moved_recently
 from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
-from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.session import Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferStage
 
 
@@ -24,7 +24,7 @@ def shows_parent_ended(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_child_ended(draft: Draft, event: CallsRead) -> bool:
-    """Whether the call that the `<Dial>` made is over."""
+    """Whether the call that the bridge's `<Dial>` made is over."""
     return _shows_ended(draft, event, draft.session.child)
 
 
@@ -36,7 +36,7 @@ def shows_either_ended(draft: Draft, event: CallsRead) -> bool:
 def shows_child_answered(draft: Draft, event: CallsRead) -> bool:
     """Whether the child's call is in progress while the session still counts as ringing."""
     seen = child_in_read(draft, event)
-    return seen is not None and seen[1] == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING
+    return seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING
 
 
 def shows_next_agent(draft: Draft, event: CallsRead) -> bool:
@@ -45,7 +45,7 @@ def shows_next_agent(draft: Draft, event: CallsRead) -> bool:
 
 
 def awaits_next_agent(draft: Draft, event: CallsRead) -> bool:
-    """Whether one agent was not reached and the action's document is about to ring the next."""
+    """Whether one agent was not reached, and the document of the `<Dial>` action is about to ring the next."""
     session = draft.session
     is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
     return is_left and shows_child_ended(draft, event)
@@ -61,21 +61,21 @@ def next_agent_call(draft: Draft, event: CallsRead) -> CallSeen | None:
 def shows_both_in_conference(draft: Draft, event: CallsRead) -> bool:
     """Whether customer and agent are both in the conference."""
     inside = {participant.call_sid for participant in event.participants}
-    return all(draft.session.parties[name].call_sid in inside for name in (CUSTOMER, AGENT))
+    return {draft.session.customer.call_sid, draft.session.agent.call_sid} <= inside
 
 
 def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
     """Whether only the agent is gone during a conversion for a transfer, which then continues as blind."""
-    parties = draft.session.parties
-    agent_left = _shows_ended(draft, event, parties[AGENT]) and not _shows_ended(draft, event, parties[CUSTOMER])
-    return draft.session.running_transfer is not None and agent_left
+    session = draft.session
+    agent_left = _shows_ended(draft, event, session.agent) and not _shows_ended(draft, event, session.customer)
+    return session.running_transfer is not None and agent_left
 
 
 def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
     """Whether the customer's call, on its way into the conference, is live but not in it."""
-    customer = draft.session.parties[CUSTOMER]
+    customer = draft.session.customer
     return (
-        (draft.transfer.stage is TransferStage.MOVING_CUSTOMER or _waits_for_answer_alone(draft))
+        (draft.transfer.stage is TransferStage.MOVING_CUSTOMER or _customer_belongs_in_conference(draft))
         and not customer.in_conference
         # A leg that is moving, or was just moved, may not be listed yet; a second move would take it out again.
         and not draft.session.open_redirects
@@ -92,18 +92,17 @@ def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
     A redirect that crosses with it would take the customer out of the conference again. The hangup and the read are
     sent together, so the read may show the agent's call as completed while the customer is still on the way.
     """
-    agent = draft.session.parties[AGENT]
-    if customer_was_not_moved(draft, event):
+    agent = draft.session.agent
+    if outbound_is_still_bridged(draft, event):
         return False  # the customer's own redirect moves them, not the agent's hangup
     if agent.hang_up_effect_id:
         return event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
     return agent.hang_up_requested and not agent.is_gone and draft.transfer.stage is TransferStage.MOVING_CUSTOMER
 
 
-def _waits_for_answer_alone(draft: Draft) -> bool:
-    """Whether the customer waits without an agent, and so must be in the conference when a target answers."""
-    is_alone = draft.session.phase in WITHOUT_AGENT
-    return is_alone and draft.transfer.stage in (
+def _customer_belongs_in_conference(draft: Draft) -> bool:
+    """Whether a transfer without the agent is past the customer's move, so that they belong in the conference."""
+    return draft.session.phase in WITHOUT_AGENT and draft.transfer.stage in (
         TransferStage.DIALING,
         TransferStage.UNHOLDING_CUSTOMER,
         TransferStage.PARKING,
@@ -112,30 +111,30 @@ def _waits_for_answer_alone(draft: Draft) -> bool:
 
 def shows_customer_still_missing(draft: Draft, event: CallsRead) -> bool:
     """Whether the customer is still missing after a second redirect."""
-    return draft.session.repaired and shows_customer_missing(draft, event)
+    return draft.session.repair_attempted and shows_customer_missing(draft, event)
 
 
 def shows_customer_still_bridged(draft: Draft, event: CallsRead) -> bool:
     """Whether the customer is still in the bridge with the agent after a second redirect."""
-    agent_is_there = event.status_of(draft.session.parties[AGENT].call_sid) == CallStatus.IN_PROGRESS
-    return agent_is_there and customer_was_not_moved(draft, event) and shows_customer_still_missing(draft, event)
+    agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
+    return agent_is_there and outbound_is_still_bridged(draft, event) and shows_customer_still_missing(draft, event)
 
 
-def child_in_read(draft: Draft, event: CallsRead) -> tuple[str, str] | None:
-    """Return the child's call as the read shows it (SID, status); the newest child if its SID is unknown."""
+def child_in_read(draft: Draft, event: CallsRead) -> CallSeen | None:
+    """Return the child's call as the read shows it, the newest child if its SID is unknown; None if it shows none."""
     child = draft.session.child
     if child.call_sid:
         status = event.status_of(child.call_sid)
-        return (child.call_sid, status) if status else None
+        return CallSeen(child.call_sid, status) if status else None
     former = draft.session.former_calls
-    children = [call for call in event.calls if call.parent_call_sid and call.call_sid not in former]
-    return (children[0].call_sid, children[0].status) if children else None
+    return next((call for call in event.calls if call.parent_call_sid and call.call_sid not in former), None)
 
 
-def _shows_ended(draft: Draft, event: CallsRead, party: Party | None) -> bool:
-    if party is None or party.is_gone:
-        return party is not None
+def _shows_ended(draft: Draft, event: CallsRead, party: Party) -> bool:
+    """Whether a party is gone, or a read shows the party's call as over."""
+    if party.is_gone:
+        return True
     if party == draft.session.child:
         seen = child_in_read(draft, event)
-        return seen is not None and seen[1] in FINAL_CALL_STATUSES
+        return seen is not None and seen.status in FINAL_CALL_STATUSES
     return event.status_of(party.call_sid) in FINAL_CALL_STATUSES

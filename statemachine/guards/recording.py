@@ -7,15 +7,7 @@ from conferral.statemachine.states import Phase, RecordAction, RecordingStatus, 
 
 #: Refused start requests before Conferral stops trying (count).
 _REFUSED_MAX = 2
-_OVER = frozenset(
-    {
-        RecordingStatus.STOPPED,
-        RecordingStatus.COMPLETED,
-        RecordingStatus.PROCESSING,
-        RecordingStatus.ABSENT,
-        RecordingStatus.FAILED,
-    }
-)
+_OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED}
 
 
 def is_recorded(session: Session) -> bool:
@@ -70,7 +62,7 @@ def is_paused_for_consult(draft: Draft, event: Record) -> bool:
 
 
 def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
-    """Whether it is about the session's known recording."""
+    """Whether the event is about the session's newest recording."""
     recording = draft.session.recording
     if event.of_conference and draft.session.is_former_conference(event.conference_sid):
         return False
@@ -90,15 +82,11 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
         return False
     customer, recording = session.parties.get(CUSTOMER), session.recording
     is_there = customer is not None and bool(customer.call_sid) and not (customer.is_gone or customer.is_leaving)
-    return is_there and (
-        recording is None or (recording.status == "" and not recording.pending_update and _may_retry(draft))
-    )
-
-
-def _may_retry(draft: Draft) -> bool:
+    if recording is None:
+        return is_there
+    is_open = recording.status == "" and not recording.pending_update
     # Twilio may be unable to record a call made by `<Dial>` before it is in a conference.
-    recording = draft.session.recording
-    return recording is not None and recording.failures < _REFUSED_MAX and bool(draft.session.conference_sid)
+    return is_there and is_open and recording.failures < _REFUSED_MAX and bool(session.conference_sid)
 
 
 def should_resume_recording(draft: Draft, _event: Event) -> bool:
@@ -111,15 +99,14 @@ def should_resume_recording(draft: Draft, _event: Event) -> bool:
 
 def consult_is_private(draft: Draft) -> bool:
     """Whether agent and target talk, or may talk, without the customer."""
-    transfer = draft.session.running_transfer
-    consults = transfer is not None and draft.session.phase is Phase.CONSULT
-    return consults and transfer is not None and transfer.status is not TransferStatus.MERGED
+    if draft.session.phase is not Phase.CONSULT or draft.session.running_transfer is None:
+        return False
+    return draft.transfer.status is not TransferStatus.MERGED
 
 
 def consult_is_unrecorded(draft: Draft, _event: Event) -> bool:
     """Whether nothing records the consult."""
     recording = draft.session.recording
-    quiet = recording is None or not recording.of_conference or not is_recorded(draft.session)
-    return quiet or (
-        recording is not None and recording.status == RecordingStatus.PAUSED and not recording.pending_update
-    )
+    if recording is None or not recording.of_conference or not is_recorded(draft.session):
+        return True
+    return recording.status == RecordingStatus.PAUSED and not recording.pending_update

@@ -17,13 +17,14 @@ def found_transfer(draft: Draft, event: ConferenceFound) -> bool:
     return opens_session(draft, event) and _is_transfer(assign_names(event))
 
 
-def _is_transfer(names: dict[str, ParticipantFound]) -> bool:
+def _is_transfer(by_name: dict[str, ParticipantFound]) -> bool:
+    """Whether participants, by name, are customer, agent, and target of a transfer, all answered."""
     three = {CUSTOMER, AGENT, TARGET}
-    if not three <= names.keys() or any(names[name].is_ringing for name in three):
+    if not three <= by_name.keys() or any(by_name[name].is_ringing for name in three):
         return False
     # With guests present it may not be a transfer. If someone is held, treat it as one, so that they don't hear the
     # others.
-    return names[CUSTOMER].held or names[TARGET].held or names.keys() - {SUPERVISOR} == three
+    return by_name[CUSTOMER].held or by_name[TARGET].held or by_name.keys() - {SUPERVISOR} == three
 
 
 def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
@@ -32,7 +33,7 @@ def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
     An agent whose call continues elsewhere doesn't count: then a leg is on its way, and Conferral waits for it.
     """
     inside = {seen.call_sid for seen in event.participants}
-    customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
+    customer, agent = draft.session.customer, draft.session.agent
     if customer.call_sid not in inside or len(inside) < 2:
         return False
     is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
@@ -61,7 +62,7 @@ def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> Confer
 
 
 def label_number(one: ParticipantFound | ParticipantSeen) -> int:
-    """Return the number in a participant's label, 0 if Conferral did not give the label."""
+    """Return the number in a participant's label, which counts dials; 0 if Conferral did not give the label."""
     label = LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
 
@@ -73,17 +74,17 @@ def assign_names(event: ConferenceFound) -> dict[str, ParticipantFound]:
     taken, is a guest. One of the targets becomes `target`, or `agent` if there is no agent, because the transfer is
     lost.
     """
-    names: dict[str, ParticipantFound] = {}
+    by_name: dict[str, ParticipantFound] = {}
     others: list[ParticipantFound] = []
     for one in sorted(event.participants, key=label_number, reverse=True):
         name = name_from_label(one)
-        if name and name not in names:
-            names[name] = one
+        if name and name not in by_name:
+            by_name[name] = one
         else:
             others.append(one)
-    if TARGET in names and AGENT not in names:
-        names[AGENT] = names.pop(TARGET)
-    return names | {f"guest-{number}": one for number, one in enumerate(others, start=1)}
+    if TARGET in by_name and AGENT not in by_name:
+        by_name[AGENT] = by_name.pop(TARGET)
+    return by_name | {f"guest-{number}": one for number, one in enumerate(others, start=1)}
 
 
 def recovered_dial_id(call_sid: str) -> str:
@@ -92,7 +93,7 @@ def recovered_dial_id(call_sid: str) -> str:
 
 
 def name_from_label(one: ParticipantFound | ParticipantSeen | Party) -> str:
-    """Return the party's name by its label, empty if Conferral did not give the label; all targets are `target`."""
+    """Return the party's name in a label of Conferral's, `target` for each of a ring group; empty for other labels."""
     label = LABEL.fullmatch(one.label)
     if label is None or _PHONE_NUMBER.search(label["name"]):
         return ""

@@ -4,23 +4,19 @@ Those of the first part are used by automatic rows, which are tried after every 
 it no longer holds afterwards.
 """
 
+from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    Complete,
-    ConferenceEnded,
-    Event,
-    Park,
-    ParticipantJoined,
-    Remove,
-    Transfer,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import is_connected
 from conferral.statemachine.guards.conference import is_another_conference
+from conferral.statemachine.guards.conversion import park_awaits_conversion, transfer_awaits_conversion
 from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import (
     WITHOUT_AGENT,
     park_timeout_ends_session,
+    party_on_ringback,
     present_parties,
+    ringback_is_over,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus
@@ -46,44 +42,48 @@ AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
 _ENDED_BY_FLAG = "participant-with-end-conference-on-exit-left"
 
 
-def _customer(draft: Draft) -> Party:
-    return draft.session.parties[CUSTOMER]
-
-
-def _agent(draft: Draft) -> Party:
-    return draft.session.parties[AGENT]
-
-
-def targets_are_out(draft: Draft, _event: Event) -> bool:
-    """Whether all targets are out. Losers of a ring group count, although their phones may ring a moment longer."""
+def no_target_remains(draft: Draft, _event: Event) -> bool:
+    """Whether each target has left, or lost to another of its ring group; a loser's phone may ring a moment longer."""
     return all(target.is_gone or (target.is_leaving and target.name != TARGET) for target in draft.session.targets)
 
 
 def others_are_present(draft: Draft) -> bool:
     """Whether the customer is with added parties that the transfer does not depend on and who can stay."""
     session = draft.session
-    beside = (
+    others = (
         one for one in present_parties(session) if one.name not in (CUSTOMER, AGENT) and one not in session.targets
     )
-    return session.is_group and any(not one.is_leaving and (one.answered or not one.dial_id) for one in beside)
+    return session.is_group and any(not one.is_leaving and (one.answered or not one.dial_id) for one in others)
 
 
-def customer_is_kept_from_others(draft: Draft, _event: Event) -> bool:
-    """Whether the customer waits on hold for someone who is dialed, while an added party could talk to them."""
-    waits = draft.session.phase in WITHOUT_AGENT and draft.transfer.stage in _WAITS_FOR_ANSWER
-    return waits and _customer(draft).desired_hold and others_are_present(draft)
+def party_is_kept_from_others(draft: Draft, _event: Event) -> bool:
+    """Whether a party is on hold for someone who is dialed, although another could talk to them, or is about to."""
+    return kept_party(draft) is not None
+
+
+def kept_party(draft: Draft) -> Party | None:
+    """Return who is on hold for someone who is dialed, although another party could talk to them; None if no one is."""
+    if draft.session.phase in WITHOUT_AGENT:
+        waits = draft.transfer.stage in _WAITS_FOR_ANSWER and draft.session.customer.desired_hold
+        return draft.session.customer if waits and others_are_present(draft) else None
+    waiting = party_on_ringback(draft)
+    return waiting if waiting is not None and ringback_is_over(draft.session, waiting) else None
 
 
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:
     """Return the parties being dialed: the targets, or the recalled agent."""
-    return (_agent(draft),) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
+    return (draft.session.agent,) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
 
 
-def someone_holds_for(draft: Draft, name: str) -> bool:
-    """Whether the running transfer waits for the party of that name."""
-    transfer = draft.session.running_transfer
-    waits = transfer is not None and transfer.stage is TransferStage.DIALING
-    return waits and any(one.name == name for one in dialed_parties(draft))
+def party_held_for(draft: Draft, name: str) -> Party | None:
+    """Return who is on hold until the dialed party of that name joins; None if no one is."""
+    session = draft.session
+    transfer = session.running_transfer
+    if transfer is None:
+        return party_on_ringback(draft)
+    waits = transfer.stage is TransferStage.DIALING and any(one.name == name for one in dialed_parties(draft))
+    waiting = session.parties[AGENT if session.phase is Phase.CONSULT else CUSTOMER]
+    return waiting if waits and waiting.desired_hold else None
 
 
 def answering_party(draft: Draft) -> Party | None:
@@ -96,17 +96,17 @@ def answering_party(draft: Draft) -> Party | None:
 
 def customer_has_left(draft: Draft, _event: Event) -> bool:
     """Whether the customer has left."""
-    return _customer(draft).is_gone
+    return draft.session.customer.is_gone
 
 
 def agent_left_by_command(draft: Draft, _event: Event) -> bool:
-    """Whether the agent left while the target still rings, as `complete` requested."""
-    return draft.session.phase is Phase.BLIND and draft.transfer.step_name == "complete" and _agent(draft).is_gone
+    """Whether the agent left a transfer whose target still rings, as `complete` requested."""
+    return draft.session.phase is Phase.BLIND and draft.transfer.step_name == "complete" and draft.session.agent.is_gone
 
 
 def agent_left_before_answer(draft: Draft, _event: Event) -> bool:
     """Whether the agent hung up before the target joined."""
-    return draft.session.phase in (Phase.WARM, Phase.CONSULT) and _agent(draft).is_gone
+    return draft.session.phase in (Phase.WARM, Phase.CONSULT) and draft.session.agent.is_gone
 
 
 def customer_is_alone(draft: Draft, event: Event) -> bool:
@@ -116,8 +116,8 @@ def customer_is_alone(draft: Draft, event: Event) -> bool:
         return answering_party(draft) is None and all(
             party.is_gone or party.is_leaving for party in dialed_parties(draft)
         )
-    is_left = _agent(draft).is_gone and targets_are_out(draft, event)
-    return stage in _AFTER_DIAL and is_left and not others_are_present(draft)
+    both_are_gone = draft.session.agent.is_gone and no_target_remains(draft, event)
+    return stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
 
 
 def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
@@ -125,27 +125,27 @@ def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
 
     A customer who is still on hold has not been given back to the agent, and is not hung up for this.
     """
-    customer = _customer(draft)
+    customer = draft.session.customer
     is_kept = customer.held or customer.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
-    return _agent(draft).is_gone and not is_kept and not others_are_present(draft)
+    return draft.session.agent.is_gone and not is_kept and not others_are_present(draft)
 
 
 def agent_may_leave(draft: Draft, _event: Event) -> bool:
     """Whether the agent can leave without ending the conference, and is not on hold."""
-    agent = _agent(draft)
+    agent = draft.session.agent
     return agent.is_gone or not (agent.pending_update or agent.end_on_exit or agent.held)
 
 
 def customer_is_held(draft: Draft, _event: Event) -> bool:
     """Whether the customer is on hold, or hears wait audio without a hold."""
-    customer = _customer(draft)
+    customer = draft.session.customer
     held = customer.held and customer.desired_hold and not customer.pending_update
     return held or customer.waits_for_start
 
 
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     """Whether the customer has moved from the bridge into the conference."""
-    return _customer(draft).in_conference
+    return draft.session.customer.in_conference
 
 
 def target_joined(draft: Draft, _event: Event) -> bool:
@@ -195,20 +195,16 @@ def fallback_is_due(draft: Draft, event: Event) -> bool:
 
     Conferral waits for an agent who is leaving: the recall may dial them next.
     """
-    is_alone = _is_alone_after_failure(draft, event) or customer_is_alone(draft, event)
-    if draft.session.phase is Phase.RETRIEVE:
-        return False
-    return is_alone and (draft.session.phase is Phase.RECALL or _agent(draft).is_gone)
-
-
-def _is_alone_after_failure(draft: Draft, event: Event) -> bool:
-    return every_dial_failed(draft, event) and draft.session.phase in (Phase.BLIND, Phase.RECALL)
+    phase = draft.session.phase
+    dials_alone = phase in (Phase.BLIND, Phase.RECALL)
+    is_alone = (dials_alone and every_dial_failed(draft, event)) or customer_is_alone(draft, event)
+    return phase is not Phase.RETRIEVE and is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
 
 
 def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
     """Whether the customer talks to the party that took the call, and the agent who handed over is gone."""
-    customer = _customer(draft)
-    agent_is_out = draft.session.phase in AGENT_RING_PHASES or _agent(draft).is_gone
+    customer = draft.session.customer
+    agent_is_out = draft.session.phase in AGENT_RING_PHASES or draft.session.agent.is_gone
     return answering_party(draft) is not None and customer.in_conference and _is_off_hold(customer) and agent_is_out
 
 
@@ -224,7 +220,7 @@ def is_retrieved(draft: Draft, event: Event) -> bool:
 
 def customer_is_parked(draft: Draft, _event: Event) -> bool:
     """Whether the customer is waiting and the agent who parks the call is gone."""
-    return _agent(draft).is_gone and _customer(draft).in_conference
+    return draft.session.agent.is_gone and draft.session.customer.in_conference
 
 
 def first_is_held(draft: Draft, _event: Event) -> bool:
@@ -240,20 +236,21 @@ def second_is_unheld(draft: Draft, _event: Event) -> bool:
 
 def agent_is_gone(draft: Draft, _event: Event) -> bool:
     """Whether the agent is gone."""
-    return _agent(draft).is_gone
+    return draft.session.agent.is_gone
 
 
 def targets_are_gone(draft: Draft, _event: Event) -> bool:
-    """Whether all targets are gone, as `cancel` requested."""
+    """Whether all targets have left, as `cancel` requested."""
     return all(target.is_gone for target in draft.session.targets)
 
 
 def customer_is_unheld(draft: Draft, _event: Event) -> bool:
     """Whether the customer is off hold and the agent or an added party is present."""
-    return _is_off_hold(_customer(draft)) and (not _agent(draft).is_gone or others_are_present(draft))
+    return _is_off_hold(draft.session.customer) and (not draft.session.agent.is_gone or others_are_present(draft))
 
 
 def _is_off_hold(party: Party) -> bool:
+    """Whether a party is confirmed off hold, and no hold is desired or under way."""
     return (
         not party.held
         and not party.desired_hold
@@ -272,40 +269,42 @@ def no_one_is_held(draft: Draft, _event: Event) -> bool:
 
 def a_party_is_missing(draft: Draft) -> bool:
     """Whether a party that is being removed has not left, or the customer has not joined."""
-    parties = (_agent(draft), *draft.session.targets)
+    parties = (draft.session.agent, *draft.session.targets)
     lingers = any(party.is_leaving and not party.is_gone for party in parties)
-    return lingers or not _customer(draft).in_conference
+    return lingers or not draft.session.customer.in_conference
 
 
 def agent_lingers(draft: Draft) -> bool:
-    """Whether nothing was heard of the agent, whom the end of the `<Dial>` or a request should hang up."""
-    agent = _agent(draft)
+    """Whether the agent, whom the end of the `<Dial>` or a request should have hung up, is not known to have left."""
+    agent = draft.session.agent
     return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
 
 
 def park_timed_out_with_others(draft: Draft, event: Event) -> bool:
     """Whether a parked call timed out with no one left to dial, while an added party is present."""
-    return park_timeout_ends_session(draft, event) and _customer(draft).in_conference and others_are_present(draft)
+    return (
+        park_timeout_ends_session(draft, event) and draft.session.customer.in_conference and others_are_present(draft)
+    )
 
 
 # ---- when a conference ends --------------------------------------------------------------------------------------
 
 
-def agent_ended_conference(draft: Draft, event: ConferenceEnded) -> bool:
+def agent_ended_conference(draft: Draft, event: events.ConferenceEnded) -> bool:
     """Whether the agent hung up before Twilio cleared `EndConferenceOnExit`, so the customer lost the conference."""
     if event.call_sid_ending:
-        by_agent = event.call_sid_ending == _agent(draft).call_sid
+        by_agent = event.call_sid_ending == draft.session.agent.call_sid
     else:
-        by_agent = event.conference_reason == _ENDED_BY_FLAG and _agent(draft).end_on_exit
+        by_agent = event.conference_reason == _ENDED_BY_FLAG and draft.session.agent.end_on_exit
     return not draft.transfer.attempts and by_agent
 
 
-def customer_joined_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
+def customer_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
     """Whether the customer, who lost the conference, joined a new one before the end of the old one was reported."""
     return not draft.transfer.attempts and _customer_joins_elsewhere(draft, event)
 
 
-def customer_lost_conference(draft: Draft, _event: ConferenceEnded | ParticipantJoined) -> bool:
+def customer_lost_conference(draft: Draft, _event: events.ConferenceEnded | events.ParticipantJoined) -> bool:
     """Whether the customer waited alone and has not hung up: their `<Dial>` action joins another conference.
 
     Either Twilio removed the customer because the wait audio failed, or the customer has not joined yet and the agent,
@@ -315,21 +314,22 @@ def customer_lost_conference(draft: Draft, _event: ConferenceEnded | Participant
     return draft.session.phase in WITHOUT_AGENT and not others
 
 
-def customer_waits_in_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
+def customer_waits_in_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
     """Whether the waiting customer joined the new conference before the end of the old one was reported."""
     return customer_lost_conference(draft, event) and _customer_joins_elsewhere(draft, event)
 
 
-def _customer_joins_elsewhere(draft: Draft, event: ParticipantJoined) -> bool:
-    return event.call_sid == _customer(draft).call_sid and is_another_conference(draft, event)
+def _customer_joins_elsewhere(draft: Draft, event: events.ParticipantJoined) -> bool:
+    """Whether the customer's call joined a conference other than the session's."""
+    return event.call_sid == draft.session.customer.call_sid and is_another_conference(draft, event)
 
 
 # ---- when a command arrives --------------------------------------------------------------------------------------
 
 
-def moves_only_customer(draft: Draft, event: Transfer | Park) -> bool:
+def moves_only_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
     """Whether both parties talk and the agent leaves at once, so that only the customer is moved."""
-    return (isinstance(event, Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
+    return (isinstance(event, events.Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
 
 
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
@@ -345,7 +345,7 @@ def customer_waits_without_agent(draft: Draft, _event: Event) -> bool:
 
 def customer_arrived_alone(draft: Draft, event: Event) -> bool:
     """Whether the customer started the conference on arrival and is alone in it."""
-    customer = _customer(draft)
+    customer = draft.session.customer
     return (
         customer_has_arrived(draft, event)
         and not customer.waits_for_start
@@ -355,10 +355,10 @@ def customer_arrived_alone(draft: Draft, event: Event) -> bool:
 
 def agent_was_released(draft: Draft, _event: Event) -> bool:
     """Whether the agent is gone or leaving, so that there is nothing to complete or return to."""
-    return draft.session.phase in WITHOUT_AGENT or _agent(draft).is_leaving or _agent(draft).is_gone
+    return draft.session.phase in WITHOUT_AGENT or draft.session.agent.is_leaving or draft.session.agent.is_gone
 
 
-def transfer_continues_without(draft: Draft, event: Remove) -> bool:
+def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
     """Whether the transfer does not depend on the named party.
 
     It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall. In a blind
@@ -372,12 +372,11 @@ def transfer_continues_without(draft: Draft, event: Remove) -> bool:
     return party.name != AGENT or (draft.session.phase in AGENT_RING_PHASES and not party.is_leaving)
 
 
-def completes_awaited_transfer(draft: Draft, event: Complete | Remove) -> bool:
+def completes_awaited_transfer(draft: Draft, event: events.Complete | events.Remove) -> bool:
     """Whether the command releases the agent of a transfer, except a park, that waits for the conversion."""
-    transfer = draft.session.running_transfer
-    if transfer is None or transfer.mode is TransferMode.PARK:
+    if not transfer_awaits_conversion(draft, event) or park_awaits_conversion(draft, event):
         return False
-    return isinstance(event, Complete) or named_party(draft, event) == draft.session.parties[AGENT]
+    return isinstance(event, events.Complete) or named_party(draft, event) == draft.session.agent
 
 
 def is_not_consult(draft: Draft, _event: Event) -> bool:

@@ -3,30 +3,23 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateParticipant
-from conferral.statemachine.events import (
-    CallProgressed,
-    CallsRead,
-    ConferenceEnded,
-    DialEnded,
-    EffectFailed,
-    Event,
-    ParticipantJoined,
-    ParticipantLeft,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.conversion import was_moved_recently
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
-from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, State
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, Party, Session
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, State, SuperviseMode, WaitAudio
 
 #: Phases in which the customer is being dialed for, or will be; `parked` waits for someone to do that.
 WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE})
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}
 _LONE = "lone"
 # Looked up once: every event asks several times who waits, and a look-up in an enumeration takes longer than the rest.
-_PARKED, _OVER, _LEFT = Phase.PARKED, Opening.OVER, PartyStatus.LEFT
+_PARKED, _NONE, _OVER, _LEFT = Phase.PARKED, Phase.NONE, Opening.OVER, PartyStatus.LEFT
+_RINGBACK = WaitAudio.RINGBACK
 #: Reads of the presence to wait for before relying on what is known (count): half a minute in all. Otherwise, a lone
 #: party would be billed for as long as reads fail.
 _PRESENCE_READS_MAX = 15
@@ -55,7 +48,7 @@ def someone_is_being_dialed(session: Session) -> bool:
 
 
 def _is_being_dialed(party: Party) -> bool:
-    # A party that took part and was removed by another app is not joining.
+    """Whether a dialed party may still join. One that took part and was removed by another app won't."""
     was_in = party.answered and party.status is PartyStatus.CONNECTED
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
@@ -69,37 +62,80 @@ def waiting_party(draft: Draft) -> Party | None:
     """Return the party that waits alone on purpose; None if there is none."""
     session = draft.session
     if session.phase is _PARKED:
-        return session.parties[CUSTOMER]
+        return session.customer
     return None if session.opening is _OVER else session.parties[waiting_party_name(session)]
 
 
-def customer_waits_in_silence(draft: Draft, _event: Event) -> bool:
-    """Whether the customer, who waits for someone and should hear audio, is alone in a conference that has started.
+def party_waits_in_silence(draft: Draft, _event: Event) -> bool:
+    """Whether a party waits alone for someone, off hold, in a conference that plays no more wait music."""
+    return silent_party(draft) is not None
 
-    A started conference never plays wait music again. A party that has answered will end the silence by joining.
+
+def silent_party(draft: Draft) -> Party | None:
+    """Return who waits alone in a conference that has started, which never plays wait music again; None if no one does.
+
+    It is the customer, for whom someone is or will be dialed, or the last party in a conference while the phone of an
+    added party rings. A party that has answered will end the silence by joining.
     """
     session = draft.session
-    if session.phase not in _WAITING:
-        return False
-    customer = session.parties[CUSTOMER]
-    is_left_alone = (
-        customer.in_conference and bool(customer.wait_audio) and not (customer.waits_for_start or customer.desired_hold)
+    present = tuple(islice(iterate_present(session), 2))
+    if len(present) != 1 or present[0].waits_for_start or present[0].desired_hold:
+        return None
+    dialed = [party for party in session.parties.values() if _is_being_dialed(party)]
+    if any(party.answered for party in dialed):
+        return None
+    (party,) = present
+    if session.phase in _WAITING:
+        return party if party.name == CUSTOMER and party.wait_audio else None
+    # Twilio ignores changes of a held party's flag. An open command decides itself who is on hold, or plays something.
+    has_command = any(
+        command.party == party.name or command.name == events.Announce.name for command in session.pending_commands
     )
-    comes = any(_is_being_dialed(party) and party.answered for party in session.parties.values())
-    return is_left_alone and present_parties(session) == (customer,) and not comes
+    is_changing = party.pending_update or party.end_on_exit or has_command
+    waits = dialed and _is_settled(draft) and not (is_changing or _hears_supervisor(session, party))
+    return party if waits else None
 
 
-def customer_hold_failed(draft: Draft, event: EffectFailed) -> bool:
+def _hears_supervisor(session: Session, party: Party) -> bool:
+    """Whether a supervisor talks to the party. No one can whisper to a party on hold."""
+    supervisor = session.parties.get(SUPERVISOR)
+    if supervisor is None or not supervisor.in_conference:
+        return False
+    whispers = supervisor.supervises == SuperviseMode.WHISPER and party.name == AGENT
+    return whispers or supervisor.supervises == SuperviseMode.BARGE
+
+
+def party_on_ringback(draft: Draft) -> Party | None:
+    """Return who was left alone, and hears ringing on hold while an added party is dialed; None if no one was."""
+    if not _is_settled(draft):
+        return None
+    held = (party for party in draft.session.parties.values() if party.desired_hold and party.wait_audio is _RINGBACK)
+    return next((party for party in held if party.in_conference), None)
+
+
+def ringback_is_over(session: Session, waiting: Party) -> bool:
+    """Whether another party has joined, or has answered and joins at once, or a supervisor talks to the one waiting."""
+    someone_joins = any(_is_being_dialed(one) and one.answered and not one.is_gated for one in session.parties.values())
+    return someone_joins or len(tuple(islice(iterate_present(session), 2))) > 1 or _hears_supervisor(session, waiting)
+
+
+def _is_settled(draft: Draft) -> bool:
+    """Whether the session is in a conference without a transfer, an opening, or a parked call."""
+    session = draft.session
+    return draft.state is State.CONFERENCED and session.phase is _NONE and session.opening is _OVER
+
+
+def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether the customer, who waits alone and should hear audio, can't be held: the conference has not started."""
     session = draft.session
-    customer = session.parties[CUSTOMER]
+    customer = session.customer
     is_theirs = customer.update_effect_id == event.effect_id
     hears_nothing = customer.desired_hold and bool(customer.wait_audio) and present_parties(session) == (customer,)
-    return session.phase in _WAITING and is_theirs and event.before_start and hears_nothing
+    return session.phase in _WAITING and is_theirs and event.refused_before_start and hears_nothing
 
 
 def expected_party(draft: Draft) -> Party:
-    """Return the party that the waiting party is waiting for."""
+    """Return the party for whom the one who waits in the conference is waiting."""
     return draft.session.parties[AGENT if waiting_party_name(draft.session) == CUSTOMER else CUSTOMER]
 
 
@@ -107,12 +143,12 @@ def expected_party(draft: Draft) -> Party:
 
 
 def is_empty(draft: Draft, _event: Event) -> bool:
-    """Whether the conference is empty, except for supervisors."""
+    """Whether no party, supervisors aside, is in the conference, and none waits on purpose."""
     return next(iterate_present(draft.session), None) is None and waiting_party(draft) is None
 
 
 def is_alone(draft: Draft) -> bool:
-    """Whether a lone party, or no one, is in the conference, and no one is being dialed."""
+    """Whether at most one party is in the conference, none is being dialed, and the wait is not on purpose."""
     session = draft.session
     present = tuple(islice(iterate_present(session), 2))
     return len(present) < 2 and waiting_party(draft) is None and not someone_is_being_dialed(session)
@@ -150,7 +186,7 @@ def is_no_longer_alone(draft: Draft, _event: Event) -> bool:
     return _LONE in draft.session.timers and not is_alone(draft)
 
 
-def customer_left_for_after_url(draft: Draft, event: DialEnded) -> bool:
+def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
     """Whether the customer left the conference, and the action's document continues at the `after` URL."""
     party = draft.session.find_party(call_sid=event.call_sid)
     is_customer = party is not None and party.name == CUSTOMER and not event.party_is_gone
@@ -160,8 +196,8 @@ def customer_left_for_after_url(draft: Draft, event: DialEnded) -> bool:
 
 def has_after_url(draft: Draft, _event: Event) -> bool:
     """Whether the lone party is the customer and the directory sets an `after` URL."""
-    left = present_parties(draft.session)
-    return bool(draft.session.attributes.after_url) and len(left) == 1 and left[0].name == CUSTOMER
+    remaining = present_parties(draft.session)
+    return bool(draft.session.attributes.after_url) and len(remaining) == 1 and remaining[0].name == CUSTOMER
 
 
 # ---- waiting -----------------------------------------------------------------------------------------------------
@@ -174,7 +210,7 @@ def waiting_party_has_left(draft: Draft, _event: Event) -> bool:
 
 
 def waiting_party_is_missing(draft: Draft, _event: Event) -> bool:
-    """Whether the waiting party is not in the conference and no timer watches it."""
+    """Whether the waiting party, whose phone no longer rings, is not in the conference, and no timer watches that."""
     found = waiting_party(draft)
     if found is None or found.in_conference or "opening" in draft.session.timers:
         return False
@@ -202,7 +238,7 @@ def expected_party_takes_part(draft: Draft, _event: Event) -> bool:
 
 
 def next_agent_is_due(draft: Draft, event: Event) -> bool:
-    """Whether another agent should be dialed."""
+    """Whether the dialed agent could not be reached, and the session has another one to dial."""
     session = draft.session
     return expected_party_failed(draft, event) and session.agent_number + 1 < len(session.agents)
 
@@ -212,22 +248,22 @@ def expected_party_failed(draft: Draft, _event: Event) -> bool:
     return expected_party(draft).is_gone
 
 
-def will_rejoin(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
-    """Whether the waiting party's call continues, so that its `<Dial>` action will join it again.
+def will_rejoin(draft: Draft, party: Party, event: events.ParticipantLeft) -> bool:
+    """Whether the party waits and its call continues, so that its `<Dial>` action will join it again.
 
     Twilio may report a wait document that it could not fetch like a hangup.
     """
     found = waiting_party(draft)
     waits = party.name == (CUSTOMER if draft.state is State.TRANSFERRING else found.name if found else "")
-    return event.goes_on and waits and not party.is_leaving
+    return event.call_continues and waits and not party.is_leaving
 
 
-def waiting_party_lost_conference(draft: Draft, _event: ConferenceEnded) -> bool:
-    """Whether a party waited there alone and has not hung up: its `<Dial>` action joins another conference."""
+def waiting_party_lost_conference(draft: Draft, _event: events.ConferenceEnded) -> bool:
+    """Whether a party waited alone in this conference and has not hung up: its `<Dial>` action joins another one."""
     return waiting_party(draft) is not None
 
 
-def dial_shows_conference_over(draft: Draft, event: EffectFailed) -> bool:
+def dial_shows_conference_over(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether no one can be dialed into the waiting party's conference: it is over, but no callback said so.
 
     This is believed once per conference. Otherwise, dials would repeat forever if Twilio refuses them for a conference
@@ -240,13 +276,13 @@ def dial_shows_conference_over(draft: Draft, event: EffectFailed) -> bool:
     return is_into_conference and is_new and party_of_dial(draft, event) == expected_party(draft)
 
 
-def waiting_party_joined_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
+def waiting_party_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
     """Whether the waiting party joined the new conference before the end of the old one was reported."""
     found = waiting_party(draft)
     return found is not None and event.call_sid == found.call_sid and is_another_conference(draft, event)
 
 
-def shows_waiting_party_missing(draft: Draft, event: CallsRead) -> bool:
+def shows_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the waiting party's call is live but not in the conference.
 
     A party that the conference never showed may have gotten another document and be talking; it is not moved.
@@ -266,27 +302,27 @@ def shows_waiting_party_missing(draft: Draft, event: CallsRead) -> bool:
     )
 
 
-def has_reached_conference(draft: Draft, found: Party) -> bool:
-    """Whether the party has joined the conference before, or come back from it."""
+def has_reached_conference(draft: Draft, party: Party) -> bool:
+    """Whether a waiting party has been in the conference, or come back from it."""
     return (
-        found.has_rejoined or found.answered or found.conference_sequence >= 0 or bool(draft.session.former_conferences)
+        party.has_rejoined or party.answered or party.conference_sequence >= 0 or bool(draft.session.former_conferences)
     )
 
 
-def waiting_party_left_conference(draft: Draft, event: DialEnded) -> bool:
+def waiting_party_left_conference(draft: Draft, event: events.DialEnded) -> bool:
     """Whether the `<Dial>` that joins the waiting party has ended; its action joins it again."""
     found = waiting_party(draft)
     return found is not None and event.call_sid == found.call_sid and event.dial == "conference"
 
 
-def is_actually_bridged(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the webhook bridged the call with a `<Dial>` of its own, because it never got Redis's reply."""
+def is_actually_bridged(draft: Draft, event: events.CallProgressed) -> bool:
+    """Whether a callback about the expected party shows that the webhook, without Redis, bridged the call."""
     found = waiting_party(draft)
     is_elsewhere = found is not None and not has_reached_conference(draft, found)
     return is_elsewhere and not event.dial and event.party == expected_party(draft).name
 
 
-def shows_waiting_conference_over(draft: Draft, event: CallsRead) -> bool:
+def shows_waiting_conference_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the waiting party's conference is over, but no callback said so. A new one may not be listed yet."""
     found, session = waiting_party(draft), draft.session
     is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms
@@ -294,12 +330,12 @@ def shows_waiting_conference_over(draft: Draft, event: CallsRead) -> bool:
     return is_there and bool(session.conference_sid) and event.conference_sid != session.conference_sid and not is_new
 
 
-def shows_waiting_party_still_missing(draft: Draft, event: CallsRead) -> bool:
+def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the waiting party is still missing after a second redirect."""
-    return draft.session.repaired and shows_waiting_party_missing(draft, event)
+    return draft.session.repair_attempted and shows_waiting_party_missing(draft, event)
 
 
-def shows_conference_over(draft: Draft, event: CallsRead) -> bool:
+def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the conference is over, but no callback said so. A new one may not be listed yet."""
     session = draft.session
     is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms
@@ -307,7 +343,7 @@ def shows_conference_over(draft: Draft, event: CallsRead) -> bool:
 
 
 def is_of_second_call(draft: Draft, event: Event) -> bool:
-    """Whether another call requests an existing session."""
+    """Whether a call that is no party's requests an existing session."""
     return draft.session.find_party(call_sid=getattr(event, "call_sid", "")) is None
 
 

@@ -20,7 +20,7 @@ from conferral.statemachine.table.row import Ignored, Refuse, Row, Transition, e
 from conferral.statemachine.table.stages import LIMITS, STAGES, TIMEOUTS
 from conferral.statemachine.table.timers import TIMERS
 
-__all__ = ["AUTOMATIC_ROWS", "IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
+__all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
 
 ROWS: tuple[Row | Refuse, ...] = (
     *COMMANDS,
@@ -38,7 +38,3 @@ _STATE_ORDER = {state: position for position, state in enumerate(State)}
 TABLE: tuple[Transition, ...] = tuple(
     sorted(expand(ROWS), key=lambda one: (_STATE_ORDER[one.source], _EVENT_ORDER[one.event]))
 )
-#: What is tried after every event that a session in this state has taken: see `Automatic`.
-AUTOMATIC_ROWS: dict[State, tuple[Transition, ...]] = {
-    state: tuple(one for one in TABLE if one.event is Automatic and one.source is state) for state in State
-}

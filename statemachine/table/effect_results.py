@@ -1,76 +1,70 @@
 """Results of effects: what follows when Twilio has done, refused, or not answered a request."""
 
-from conferral.statemachine.effects import (
-    ChangeRecording,
-    PlayAnnouncement,
-    ReadCalls,
-    RedirectCall,
-    StartRecording,
-    UpdateParticipant,
-)
-from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.statemachine.table import do, when
+from conferral.statemachine import actions as do
+from conferral.statemachine import effects
+from conferral.statemachine import events as on
+from conferral.statemachine import guards as when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Row, S, T, V
 
 #: The effect failed, or it is unknown whether it happened.
-NOT_DONE = (EffectFailed, EffectUnknown)
+NOT_DONE = (on.EffectFailed, on.EffectUnknown)
 #: Every result.
-ANY = (EffectSucceeded, EffectFailed, EffectUnknown)
+ANY = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
-    #   in                 event            when                                                to    do
-    Row(C|T,               ANY,             when.call_was_not_found,                            STAY, do.note_call_not_found),
-    Row(E,                 EffectSucceeded, when.finds_unknown_call,                            STAY, do.hang_up_found_call),
-    Row(E,                 ANY,             when.is_awaited_hang_up,                            STAY, do.note_hang_up_result),
-    Row(E,                 EffectSucceeded, when.shows_live_leg,                                STAY, do.hang_up_after_end),
-    Row(E,                 EffectSucceeded, when.leaves_guests_behind,                          STAY, do.end_conference_of_guests),
-    Row(E,                 NOT_DONE,        when.sentence_failed,                               STAY, (do.hang_up_after_failed_sentence, do.end_conference_of_guests)),
+    #   in                 event               when                                                                to    do
+    Row(C|T,               ANY,                when.call_was_not_found,                                            STAY, do.note_call_not_found),
+    Row(E,                 on.EffectSucceeded, when.finds_unknown_call,                                            STAY, do.hang_up_found_call),
+    Row(E,                 ANY,                when.is_awaited_hang_up,                                            STAY, do.note_hang_up_result),
+    Row(E,                 on.EffectSucceeded, when.shows_live_leg,                                                STAY, do.hang_up_after_end),
+    Row(E,                 on.EffectSucceeded, when.leaves_guests_behind,                                          STAY, do.end_conference_of_guests),
+    Row(E,                 NOT_DONE,           when.sentence_failed,                                               STAY, (do.hang_up_after_failed_sentence, do.end_conference_of_guests)),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
-    Row(E,                 NOT_DONE,        when.redirect_to_url_failed,                        STAY, do.end_conference_after_failed_redirect),
+    Row(E,                 NOT_DONE,           when.redirect_to_url_failed,                                        STAY, do.end_conference_after_failed_redirect),
 
     # 21220: the child is gone. A read shows who hung up, and ends the session.
-    Row(V,                 EffectFailed,    when.is_redirect_of_gone_call,                      STAY, (do.note_redirect_ended, do.read_calls)),
-    Row(V,                 EffectFailed,    when.is_first_redirect,                             B,    do.return_to_bridge),
-    Row(V,                 EffectFailed,    when.is_result_of(RedirectCall),                    STAY, do.note_redirect_ended),
-    Row(O.DIALING,         EffectFailed,    when.dial_shows_conference_over,                    STAY, do.await_waiting_party_rejoin),
-    Row(C|T,               EffectFailed,    when.is_dial_before_start,                          STAY, do.redial_at_gate),
-    Row(T,                 EffectFailed,    when.is_dial_into_ended_conference,                 STAY, do.read_before_giving_up_dial),
-    Row(B|C|T,             EffectFailed,    when.caller_id_was_refused,                         STAY, do.redial_with_business_number),
-    Row(C|T,               EffectFailed,    when.is_dial_result,                                STAY, do.note_dial_failed),
-    Row(B,                 EffectFailed,    when.is_dial_result,                                E,    do.end_agent_not_dialed),
-    Row(E,                 NOT_DONE,        None,                                               STAY, do.log_only),
+    Row(V,                 on.EffectFailed,    when.is_redirect_of_gone_call,                                      STAY, (do.note_redirect_ended, do.read_calls)),
+    Row(V,                 on.EffectFailed,    when.is_first_redirect,                                             B,    do.return_to_bridge),
+    Row(V,                 on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY, do.note_redirect_ended),
+    Row(O.DIALING,         on.EffectFailed,    when.dial_shows_conference_over,                                    STAY, do.await_waiting_party_rejoin),
+    Row(C|T,               on.EffectFailed,    when.is_dial_before_start,                                          STAY, do.redial_at_gate),
+    Row(T,                 on.EffectFailed,    when.is_dial_into_ended_conference,                                 STAY, do.read_before_giving_up_dial),
+    Row(B|C|T,             on.EffectFailed,    when.caller_id_was_refused,                                         STAY, do.redial_with_business_number),
+    Row(C|T,               on.EffectFailed,    when.is_dial_result,                                                STAY, do.note_dial_failed),
+    Row(B,                 on.EffectFailed,    when.is_dial_result,                                                E,    do.end_agent_not_dialed),
+    Row(E,                 NOT_DONE,           None,                                                               STAY, do.log_only),
 
-    Row(B|C|T,             EffectUnknown,   when.is_dial_result,                                STAY, do.note_dial_unknown),
-    Row(B,                 ANY,             when.finds_nothing_of_talk,                         STAY, do.find_agent_later),
+    Row(B|C|T,             on.EffectUnknown,   when.is_dial_result,                                                STAY, do.note_dial_unknown),
+    Row(B,                 ANY,                when.search_misses_talking_agent,                                   STAY, do.find_agent_later),
 
-    Row(B,                 ANY,             when.call_was_not_found,                            E,    do.end_agent_not_dialed),
-    Row(B|C|T,             EffectSucceeded, when.is_find_call_result,                           STAY, do.note_dial_placed),
-    Row(C|T,               EffectSucceeded, when.unwanted_call_was_found,                       STAY, do.hang_up_placed_call),
-    Row(B|C|T,             EffectSucceeded, when.is_dial_result,                                STAY, do.note_dial_placed),
-    Row(C|T,               EffectSucceeded, when.is_of_replaced_dial,                           STAY, do.hang_up_placed_call),
+    Row(B,                 ANY,                when.call_was_not_found,                                            E,    do.end_agent_not_dialed),
+    Row(B|C|T,             on.EffectSucceeded, when.is_find_call_result,                                           STAY, do.note_dial_placed),
+    Row(C|T,               on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY, do.hang_up_placed_call),
+    Row(B|C|T,             on.EffectSucceeded, when.is_dial_result,                                                STAY, do.note_dial_placed),
+    Row(C|T,               on.EffectSucceeded, when.is_of_replaced_dial,                                           STAY, do.hang_up_placed_call),
 
-    Row(C|T,               EffectFailed,    when.is_update_of_gone_participant,                 STAY, (do.note_update_result, do.read_calls)),
+    Row(C|T,               on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY, (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts.
-    Row(C,                 EffectFailed,    when.customer_hold_failed,                          STAY, (do.await_waiting_party_rejoin, do.redirect_waiting_party)),
-    Row(T,                 EffectFailed,    when.customer_hold_failed,                          STAY, do.move_customer_to_new_conference),
-    Row(C|T,               EffectFailed,    when.is_update_before_start,                        STAY, do.await_conference_start),
-    Row(C|T,               EffectFailed,    when.supervisor_update_was_refused,                 STAY, do.note_supervisor_refused),
-    Row(C|T,               ANY,             when.is_result_of(UpdateParticipant),               STAY, do.note_update_result),
+    Row(C,                 on.EffectFailed,    when.customer_hold_failed,                                          STAY, (do.await_waiting_party_rejoin, do.redirect_waiting_party)),
+    Row(T,                 on.EffectFailed,    when.customer_hold_failed,                                          STAY, do.move_customer_to_new_conference),
+    Row(C|T,               on.EffectFailed,    when.is_update_before_start,                                        STAY, do.await_conference_start),
+    Row(C|T,               on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY, do.note_supervisor_refused),
+    Row(C|T,               ANY,                when.is_result_of(effects.UpdateParticipant),                       STAY, do.note_update_result),
 
-    Row(V|C|T,             EffectSucceeded, when.is_result_of(RedirectCall),                    STAY, do.note_redirected),
-    Row(LIVE,              EffectSucceeded, when.is_result_of(StartRecording, ChangeRecording), STAY, do.note_recording_done),
-    Row(LIVE|E,            EffectSucceeded, None,                                               STAY, do.log_only),
+    Row(V|C|T,             on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY, do.note_redirected),
+    Row(LIVE,              on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_done),
+    Row(LIVE|E,            on.EffectSucceeded, None,                                                               STAY, do.log_only),
 
     # No leg has moved: agent and customer still talk over the bridge.
-    Row(S.MOVING_CUSTOMER, EffectFailed,    when.is_refused_move_from_bridge,                   B,    do.return_to_bridge_after_refusal),
-    Row(C|T,               EffectFailed,    when.is_result_of(RedirectCall),                    STAY, (do.note_redirect_ended, do.read_calls)),
+    Row(S.MOVING_CUSTOMER, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,    do.return_to_bridge_unmoved),
+    Row(C|T,               on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
 
-    Row(V|C|T,             EffectUnknown,   when.is_result_of(RedirectCall),                    STAY, (do.note_redirect_ended, do.read_calls)),
-    Row(V|C|T,             NOT_DONE,        when.is_result_of(StartRecording, ChangeRecording), STAY, do.note_recording_failed),
-    Row(C|T,               NOT_DONE,        when.is_result_of(PlayAnnouncement),                STAY, do.note_announcement_failed),
-    Row(B|C|T,             NOT_DONE,        when.is_result_of(ReadCalls),                       STAY, do.read_again),
-    Row(B,                 NOT_DONE,        when.is_result_of(StartRecording, ChangeRecording), STAY, do.note_recording_failed),
-    Row(LIVE,              NOT_DONE,        None,                                               STAY, do.log_only),
+    Row(V|C|T,             on.EffectUnknown,   when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
+    Row(V|C|T,             NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
+    Row(C|T,               NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                        STAY, do.note_announcement_failed),
+    Row(B|C|T,             NOT_DONE,           when.is_result_of(effects.ReadCalls),                               STAY, do.read_again),
+    Row(B,                 NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
+    Row(LIVE,              NOT_DONE,           None,                                                               STAY, do.log_only),
 )
 # fmt: on

@@ -86,21 +86,21 @@ def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
                 if isinstance(row, Refuse):
                     yield Transition(source, event, row.guard, None, (refusal(row.reason),), stages, (), conditions)
                 else:
-                    target, next_stages = _target(row.target, source)
+                    target, next_stages = _target_and_stages(row.target, source)
                     actions = row.actions if isinstance(row.actions, tuple) else (row.actions,)
                     yield Transition(source, event, row.guard, target, actions, stages, next_stages, conditions)
 
 
 def _states_and_stages(source: Source) -> tuple[frozenset[State], Stages]:
-    """Return the states and the stages that a row names."""
+    """Return the states and the stages that a row names. A stage implies its state."""
     if isinstance(source, frozenset):
         return source, ()
     stages = source if isinstance(source, tuple) else (source,)
     return (C if isinstance(stages[0], Opening) else T), stages
 
 
-def _target(target: Source | None, source: State) -> tuple[State | None, Stages]:
-    """Return the state, None if it stays, and the stages to which a row leads."""
+def _target_and_stages(target: Source | None, source: State) -> tuple[State | None, Stages]:
+    """Return the state that a row of this source state enters, None if it stays; and the stages to which it may lead."""
     if target is None:
         return None, ()
     (state,), stages = _states_and_stages(target)

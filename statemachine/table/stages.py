@@ -6,12 +6,16 @@ The machine sets the timer of a stage when a row enters it. Rows of one stage ar
 from collections.abc import Callable
 from typing import NamedTuple
 
+from conferral.statemachine import actions as do
+from conferral.statemachine import guards as when
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Automatic, Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.states import Opening, Phase
-from conferral.statemachine.table import do, when
 from conferral.statemachine.table.row import STAY, Action, Actions, C, Guard, Row, S, Source, Stages
+
+#: Name of a timeout in `Policy`; empty for no limit.
+TimeoutName = str
 
 
 class Until(NamedTuple):
@@ -27,23 +31,22 @@ class Limit(NamedTuple):
     """How long a stage may last, and what follows then."""
 
     stage: S
-    #: A field of `Policy`, or a function of the draft that returns one; empty for no limit.
-    timeout: str | Callable[[Draft], str]
+    timeout: TimeoutName | Callable[[Draft], TimeoutName]
     target: Source | None
     actions: Actions
 
 
-def hold_or_ringback(draft: Draft) -> str:
+def hold_or_ringback_timeout(draft: Draft) -> TimeoutName:
     """`hold_timeout_ms` if a party could overhear another without the hold, else `ringback_timeout_ms`."""
     return "hold_timeout_ms" if draft.session.phase in (Phase.CONSULT, Phase.PARK) else "ringback_timeout_ms"
 
 
-def leave_or_arrive(draft: Draft) -> str:
+def leave_or_arrive_timeout(draft: Draft) -> TimeoutName:
     """`leave_timeout_ms` if the agent is being hung up, else `arrive_timeout_ms`."""
     return "leave_timeout_ms" if agent_lingers(draft) else "arrive_timeout_ms"
 
 
-def leave_if_missing(draft: Draft) -> str:
+def leave_timeout_if_missing(draft: Draft) -> TimeoutName:
     """`leave_timeout_ms` if a party has yet to leave or to join, else no limit."""
     return "leave_timeout_ms" if a_party_is_missing(draft) else ""
 
@@ -72,25 +75,25 @@ STAGES: tuple[Until | Limit, ...] = (
     Until(S.HOLDING_CUSTOMER,        when.customer_is_held,         (S.PARKING, S.PAUSING_RECORDING, S.DIALING),  do.dial_or_release_agent),
     # An agent released before the answer need not be waited for once it comes.
     Until(S.HOLDING_CUSTOMER,        when.blind_target_joined,      S.UNHOLDING_CUSTOMER,                         do.hand_over),
-    Limit(S.HOLDING_CUSTOMER,        hold_or_ringback,              (S.RETURNING_CUSTOMER, S.PARKING, S.DIALING), do.fail_or_continue_unheld),
+    Limit(S.HOLDING_CUSTOMER,        hold_or_ringback_timeout,      (S.RETURNING_CUSTOMER, S.PARKING, S.DIALING), do.fail_or_continue_unheld),
 
     Until(S.PAUSING_RECORDING,       when.consult_is_unrecorded,    S.DIALING,                                    do.dial_targets),
     Limit(S.PAUSING_RECORDING,       "hold_timeout_ms",             S.RETURNING_CUSTOMER,                         do.fail_unconfirmed),
 
     Until(S.MOVING_CUSTOMER,         when.customer_arrived_alone,   STAY,                                         do.move_customer_to_new_conference),
     Until(S.MOVING_CUSTOMER,         when.customer_has_arrived,     (S.HOLDING_CUSTOMER, S.PARKING, S.DIALING),   do.hold_or_dial_after_arrival),
-    Limit(S.MOVING_CUSTOMER,         leave_or_arrive,               STAY,                                         do.hang_up_agent_or_read),
+    Limit(S.MOVING_CUSTOMER,         leave_or_arrive_timeout,       STAY,                                         do.read_and_hang_up_lingering_agent),
 
     Until(S.PARKING,                 when.customer_is_parked,       C,                                            do.note_parked),
-    Limit(S.PARKING,                 "leave_timeout_ms",            STAY,                                         do.hang_up_agent_or_read),
+    Limit(S.PARKING,                 "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_agent),
 
     Until(S.DIALING,                 when.target_joined,            (S.TALKING, S.UNHOLDING_CUSTOMER),            do.hand_over),
     Until(S.DIALING,                 when.no_target_was_reached,    S.RETURNING_CUSTOMER,                         do.note_no_target_reached),
-    Limit(S.DIALING,                 leave_if_missing,              STAY,                                         do.hang_up_agent_or_read),
+    Limit(S.DIALING,                 leave_timeout_if_missing,      STAY,                                         do.read_and_hang_up_lingering_agent),
 
     # The agent's leaving counts as `complete`, the target's as `cancel`.
     Until(TOGETHER,                  when.agent_is_gone,            S.COMPLETING,                                 do.complete_after_agent_left),
-    Until((*TOGETHER, S.COMPLETING), when.targets_are_out,          S.RETURNING_CUSTOMER,                         do.note_target_left),
+    Until((*TOGETHER, S.COMPLETING), when.no_target_remains,        S.RETURNING_CUSTOMER,                         do.note_target_left),
 
     Until(S.SWAPPING,                when.first_is_held,            S.SWAPPED,                                    do.unhold_swapped),
     Limit(S.SWAPPING,                "hold_timeout_ms",             S.SWAPPED,                                    do.undo_swap),
@@ -104,12 +107,12 @@ STAGES: tuple[Until | Limit, ...] = (
     Limit(S.COMPLETING,              "hold_timeout_ms",             STAY,                                         do.read_at_stage_timeout),
     # An earlier row has checked the target.
     Until(S.RELEASING_AGENT,         when.agent_is_gone,            C,                                            do.complete_transfer),
-    Limit(S.RELEASING_AGENT,         "leave_timeout_ms",            STAY,                                         do.hang_up_agent_or_read),
+    Limit(S.RELEASING_AGENT,         "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_agent),
 
     Until(S.UNHOLDING_CUSTOMER,      when.is_retrieved,             C,                                            do.complete_retrieve),
     Until(S.UNHOLDING_CUSTOMER,      when.agent_has_returned,       C,                                            do.complete_recall),
     Until(S.UNHOLDING_CUSTOMER,      when.customer_was_taken_over,  C,                                            do.complete_transfer),
-    Limit(S.UNHOLDING_CUSTOMER,      "leave_timeout_ms",            STAY,                                         do.hang_up_agent_or_read),
+    Limit(S.UNHOLDING_CUSTOMER,      "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_agent),
 
     Until(S.CANCELLING,              when.targets_are_gone,         S.RETURNING_CUSTOMER,                         do.unhold_customer),
     Limit(S.CANCELLING,              "leave_timeout_ms",            STAY,                                         do.read_at_stage_timeout),
@@ -126,20 +129,23 @@ LIMITS = {one.stage: one.timeout for one in STAGES if isinstance(one, Limit)}
 
 
 def enter_stage(stages: Stages) -> Action:
-    """Return the action that enters the stage, or checks which of several a row's actions have chosen; it sets the timer."""
+    """Return the action that enters a stage and sets its timer.
+
+    If a row leads to one of several stages, its other actions have entered one; this only sets the timer.
+    """
 
     def enter(draft: Draft, _event: Event) -> None:
         if isinstance(stages[0], Opening):
             draft.change(opening=stages[0])
             return
         if len(stages) == 1:
-            draft.change_transfer(stage=stages[0], stage_reads=0)
+            draft.change_transfer(stage=stages[0], overdue_reads=0)
         stage = draft.transfer.stage
         assert stage in stages, stage
         timeout = LIMITS.get(stage, "")
-        setting = timeout if isinstance(timeout, str) else timeout(draft)
-        if setting:
-            draft.set_timer(StageOverdue, getattr(draft.policy, setting))
+        timeout_name = timeout if isinstance(timeout, str) else timeout(draft)
+        if timeout_name:
+            draft.set_timer(StageOverdue, getattr(draft.policy, timeout_name))
         else:
             draft.cancel_timers(StageOverdue)
 

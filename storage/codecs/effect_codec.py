@@ -98,11 +98,7 @@ def encode(entry: OutboxEntry) -> bytes:
 
 
 def decode(body: bytes) -> OutboxEntry | None:
-    """Decode an outbox entry; return None for the mark of a finished effect.
-
-    Raises:
-        BadEntryError: The JSON is invalid.
-    """
+    """Decode an outbox entry; return None for the mark of a finished effect; raise BadEntryError if it is invalid."""
     if body == b"done":
         return None
     try:

@@ -23,15 +23,7 @@ from conferral.storage.codecs.hash_codec import CorruptHashError, Decode, Encode
 
 
 class BadEntryError(StoreError):
-    """A stream entry is invalid.
-
-    Attributes:
-        reason: The problem; names fields, but never their values.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A stream entry is invalid; the message names fields, but never their values."""
 
 
 #: The field that holds the whole event as JSON.
@@ -88,6 +80,7 @@ def decode_packed(entry: Mapping[bytes, bytes], entry_id: str) -> Event | None:
 
 
 def _unpack(name: bytes, packed: bytes | str, entry_id: str) -> Event:
+    """Decode an event of a known type from its JSON, and set the id of its entry, which the JSON lacks."""
     try:
         event = _DECODERS[name].decode(packed)
     except UnicodeDecodeError:

@@ -100,7 +100,7 @@ class HashCodec:
         )
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
-        """Add the instance's fields."""
+        """Add an instance's fields, except omitted ones, to `fields`; each name starts with the prefix."""
         values = astuple(instance)
         for place, name, default, encode in self._encoders(prefix):
             value = values[place]
@@ -108,11 +108,7 @@ class HashCodec:
                 fields[name] = value if encode is None else encode(value)
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
-        """Return the values by attribute; absent fields keep the class's default.
-
-        Raises:
-            CorruptHashError: A field is missing or invalid.
-        """
+        """Return values by attribute, without absent fields; raise CorruptHashError if one is missing or invalid."""
         values: dict[str, Any] = {}
         for name, attribute, default, _, decode in self.columns.values():
             name = prefix + name
@@ -148,7 +144,10 @@ class ChangeFinder:
         return dict(found)
 
     def add_changes(self, instance: Any, previous: Any, found: Sequence[dict[str, str | None]], prefix: str) -> None:
-        """Add, for each codec, the fields that differ from an earlier version's; None for a field that was removed."""
+        """Add the fields that differ from an earlier version's to `found`, which has a dictionary for each codec.
+
+        A removed field has the value None. Without the instance or its earlier version, all of its fields differ.
+        """
         if instance is None or previous is None:
             for codec, changes in zip(self._codecs, found, strict=True):
                 fields: dict[str, str] = {}
@@ -176,6 +175,7 @@ def _compile_comparison(attributes: Iterable[str]) -> Callable[[Any, Any], list[
 
 
 def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encode, Decode]]) -> _Field:
+    """Return how a class's attribute of type `kind` is stored; `codecs` come before the codec of its type."""
     name, default = field.name, field.default if field.default_factory is MISSING else field.default_factory()
     if name not in codecs and kind is int and name.endswith("_ms"):
         return _Field(name.removesuffix("_ms"), name, default, to_iso, from_iso)
@@ -184,6 +184,7 @@ def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encod
 
 
 def _codec_of(kind: Any) -> tuple[Encode, Decode]:
+    """Return the codec of an enumeration, or the JSON codec of a record class or a tuple."""
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return str, kind
     if get_origin(kind) is not tuple and not issubclass(kind, msgspec.Struct):

@@ -5,7 +5,7 @@ Fields that other programs may read come first and are always present; the other
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import orjson
 
@@ -14,8 +14,9 @@ from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, changed_parties
 from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs.hash_codec import ChangeFinder, HashCodec
-from conferral.storage.codecs.hash_codec import CorruptHashError as CorruptHashError
 from conferral.storage.codecs.text_codec import parse_object
+
+_T = TypeVar("_T")
 
 
 def encode(session: Session) -> dict[str, str]:
@@ -37,14 +38,17 @@ class Changes(NamedTuple):
 
     #: Those of `encode_readable`.
     readable: dict[str, str | None]
-    #: The publicly visible ones, which the log keeps. Applied in order from the start, they give the session at each
+    #: Those that the session's log keeps. Applied in order from the start, they give the session at each
     #: version. They exclude addresses, what the log entry holds anyway (state, version, and time), and what
     #: `with_initial` adds to a new session's.
-    public: dict[str, str | None]
+    logged: dict[str, str | None]
 
 
 def changes(session: Session, before: Session) -> Changes:
-    """Return what an event changed. One comparison finds both kinds of fields."""
+    """Return what an event changed; `before` has version 0 if the event created the session.
+
+    One comparison finds the readable and the logged fields.
+    """
     found = Changes({} if before.version else dict(NO_TRANSFER), {})
     _FINDERS.session.add_changes(session, before if before.version else None, found, "")
     if session.transfer is not before.transfer:
@@ -62,22 +66,24 @@ def changes(session: Session, before: Session) -> Changes:
     if before.version:
         return found
     return Changes(
-        found.readable, {name: value for name, value in found.public.items() if not _is_initial(name, value)}
+        found.readable, {name: value for name, value in found.logged.items() if not _is_initial(name, value)}
     )
 
 
 def _is_initial(name: str, value: str | None) -> bool:
+    """Whether a field has its initial value, which the log of a new session leaves out."""
     return _INITIAL_PARTY.get(name.rpartition(".")[2]) == value or _INITIAL_SESSION.get(name) == value
 
 
 def with_initial(changes: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the public changes of a session's first event, with the initial values that the log leaves out."""
+    """Return the logged changes of a session's first event, with the initial values that the log leaves out."""
     parties = (name.removesuffix("label") for name in changes if name.endswith(".label"))
     initial = {party + name: value for party in parties for name, value in _INITIAL_PARTY.items()}
     return {**_INITIAL_SESSION, **initial, **changes}
 
 
 def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
+    """Return the fields of a session that these codecs include."""
     fields: dict[str, str] = {}
     codecs.session.encode(session, fields)
     for party in session.parties.values():
@@ -91,11 +97,7 @@ def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
 
 
 def decode(fields: Mapping[str, str]) -> Session:
-    """Decode a session from its hash.
-
-    Raises:
-        CorruptHashError: A field is missing or invalid.
-    """
+    """Decode a session from its text fields; raise CorruptHashError if a field is missing or invalid."""
     transfer = None
     if fields.get("transfer.status"):
         transfer = TransferState(**_ALL.transfer.decode(fields, "transfer."))
@@ -112,7 +114,8 @@ def _party_names(fields: Mapping[str, str]) -> list[str]:
     Redis keeps no field order. A step iterates over the parties in order and numbers its effects, so a repeated
     decision needs the same order.
     """
-    names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
+    statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))
+    names = {name.removeprefix("party.").removesuffix(".status") for name in statuses}
     stored = [name for name in fields.get("party_order", "").split() if name in names]
     return stored + sorted(names - set(stored), key=_default_position)
 
@@ -142,23 +145,19 @@ def _decode_deduplication(text: str) -> SeenEvents:
     return SeenEvents(windows=windows, tokens=tuple(str(token) for token in record["tokens"]))
 
 
-def _encode_public_commands(orders: tuple[PendingCommand, ...]) -> str:
-    """Encode commands without destinations and messages."""
-    return orjson.dumps([{"name": order.name, "party": order.party} for order in orders]).decode()
+def _encode_logged_commands(commands: tuple[PendingCommand, ...]) -> str:
+    """Encode pending commands for the log, without destinations and messages, which are private."""
+    return orjson.dumps([{"name": command.name, "party": command.party} for command in commands]).decode()
 
 
-class _Codecs(NamedTuple):
-    session: HashCodec
-    party: HashCodec
-    transfer: HashCodec
-    recording: HashCodec
+class _OfRecords(NamedTuple, Generic[_T]):
+    session: _T
+    party: _T
+    transfer: _T
+    recording: _T
 
 
-class _Finders(NamedTuple):
-    session: ChangeFinder
-    party: ChangeFinder
-    transfer: ChangeFinder
-    recording: ChangeFinder
+_Codecs = _OfRecords[HashCodec]
 
 
 _TIMERS = {Mapping[str, int]: (_encode_timers, _decode_timers)}
@@ -192,10 +191,10 @@ _READABLE = _Codecs(
     HashCodec(Recording, always=_RECORDING_ALWAYS, only=_RECORDING_ALWAYS, names=_RECORDING_NAMES),
 )
 #: The fields that the log's `changes` includes.
-_PUBLIC = _Codecs(
+_LOGGED = _Codecs(
     HashCodec(
         Session,
-        codecs={**_TIMERS, "pending_commands": (_encode_public_commands, orjson.loads)},
+        codecs={**_TIMERS, "pending_commands": (_encode_logged_commands, orjson.loads)},
         always=_SESSION_ALWAYS,
         only=("phase", "ended_at_ms", "end_reason", "conference_sid", "agent_number", "pending_commands",
               "parked_until_ms", "timers"),
@@ -212,10 +211,10 @@ _PUBLIC = _Codecs(
     ),
 )  # fmt: skip
 #: For the fields of `Changes`, in their order.
-_FINDERS = _Finders(*map(ChangeFinder, _READABLE, _PUBLIC))
+_FINDERS = _OfRecords[ChangeFinder](*map(ChangeFinder, _READABLE, _LOGGED))
 
 
-def decode_public_changes(text: str) -> dict[str, str | None]:
+def decode_logged_changes(text: str) -> dict[str, str | None]:
     """Return the logged `changes` by field; empty for invalid text."""
     return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
 
@@ -223,15 +222,16 @@ def decode_public_changes(text: str) -> dict[str, str | None]:
 @lru_cache(4_096)
 def is_readable(name: str) -> bool:
     """Whether other programs may read a field of the hash."""
-    return _includes(_READABLE, name)
+    return _have_field(_READABLE, name)
 
 
 def is_logged(name: str) -> bool:
     """Whether the log's `changes` includes a field of the hash."""
-    return _includes(_PUBLIC, name)
+    return _have_field(_LOGGED, name)
 
 
-def _includes(codecs: _Codecs, name: str) -> bool:
-    kind, _, attribute = name.rpartition(".")
-    codec = codecs._asdict().get(kind.partition(".")[0] or "session")
+def _have_field(codecs: _Codecs, name: str) -> bool:
+    """Whether these codecs have a field of the hash, such as `state`, `transfer.mode`, or `party.agent.held`."""
+    group, _, attribute = name.rpartition(".")
+    codec = codecs._asdict().get(group.partition(".")[0] or "session")
     return codec is not None and attribute in codec.names

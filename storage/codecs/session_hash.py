@@ -62,13 +62,13 @@ def unpack(packed: bytes) -> Session:
 
 
 def load(session_id: str, values: Sequence[bytes | None]) -> Session:
-    """Return a session from the fields that workers read; a new one if none exists.
+    """Return a session from the fields that workers read; a new session if none of them exists.
 
     Args:
-        values: Those of the fields `LOADED`.
+        values: The values of the fields `LOADED`, in that order.
 
     Raises:
-        CorruptHashError: A field can't be decoded, or they are not of the same version of this session.
+        CorruptHashError: A field can't be decoded, or the fields contradict each other.
     """
     packed, version, state = values
     if packed is None:

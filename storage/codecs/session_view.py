@@ -163,7 +163,7 @@ class SessionView:
 
 
 def is_session(fields: Mapping[str, str]) -> bool:
-    """Whether a hash is a session's: it may have expired, or another program may have written it."""
+    """Whether a hash is a session's. If not, the session has expired, or another program wrote the hash."""
     return "id" in fields and "state" in fields
 
 
@@ -171,13 +171,14 @@ def view_of(fields: dict[str, str]) -> SessionView:
     """Decode any hash, also one that is empty or not a session's."""
     groups: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for name, text in fields.items():
-        if place := _place_of(name):
-            group, attribute, decode = place
+        if located := _locate(name):
+            group, attribute, decode = located
             try:
                 groups[group][attribute] = decode(text)
             except INVALID:
                 continue
-    names = [name[6:] for name, group in groups.items() if name.startswith("party.") and "status" in group]
+    party_groups = (name for name, group in groups.items() if name.startswith("party.") and "status" in group)
+    names = [name.removeprefix("party.") for name in party_groups]
     return SessionView(
         **groups[""],
         parties={
@@ -190,26 +191,23 @@ def view_of(fields: dict[str, str]) -> SessionView:
 
 
 @lru_cache(4_096)
-def _place_of(name: str) -> tuple[str, str, Decode] | None:
-    """Return a field's group, attribute, and decoder; None for a field that no view has."""
+def _locate(name: str) -> tuple[str, str, Decode] | None:
+    """Return a field's group (such as `party.agent`; empty for the session), attribute, and decoder, if known."""
     group, _, attribute = name.rpartition(".")
     found = _DECODERS.get("party" if group.startswith("party.") else group, {}).get(attribute)
     return found and (group, *found)
 
 
 def _display_position(party: str) -> tuple[int, str, int, str]:
+    """Sort key of parties: customer, agent, targets, added parties, former agents and supervisors; then by number."""
     role, _, number = party.partition("-")
-    usual = _ROLES.index(party) if party in _ROLES else len(_ROLES) + (role in _LAST_ROLES) - (role == TARGET)
+    rank = _ROLES.index(party) if party in _ROLES else len(_ROLES) + (role in _LAST_ROLES) - (role == TARGET)
     # ASCII digits only: another program may have named a party with digits that `int` rejects.
-    return usual, role, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else 0, party
+    return rank, role, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else 0, party
 
 
 def decode_pending_commands(text: str) -> tuple[PendingCommand, ...]:
-    """Return the names of commands, and what they concern.
-
-    Raises:
-        ValueError, TypeError, KeyError, AttributeError: The text is invalid.
-    """
+    """Return the ids, names, parties, and messages of pending commands from JSON; raise one of `INVALID` otherwise."""
     return tuple(
         PendingCommand(
             str(one.get("command_id", "")), str(one["name"]), str(one.get("party", "")), say=str(one.get("say", ""))

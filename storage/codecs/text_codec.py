@@ -19,19 +19,19 @@ def _decode_name(raw: bytes) -> str:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Return a JSON object; an empty one if it is invalid."""
+    """Return a JSON object; an empty object if the text is invalid or another type."""
     found = _parse(text)
     return found if isinstance(found, dict) else {}
 
 
 def parse_rows(text: str) -> list[dict[str, Any]]:
-    """Return the objects of a JSON list; none if it is invalid."""
+    """Return the objects of a JSON list; an empty list if the text is invalid or another type."""
     found = _parse(text)
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def parse_texts(text: str) -> tuple[str, ...]:
-    """Return the strings of a JSON list; none if it is invalid."""
+    """Return the strings of a JSON list; an empty tuple if the text is invalid or another type."""
     found = _parse(text)
     return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 

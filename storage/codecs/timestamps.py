@@ -24,11 +24,7 @@ def to_iso(unix_ms: int) -> str:
 
 @lru_cache(_CACHE_MAX)
 def from_iso(text: str) -> int:
-    """Parse to Unix milliseconds; the reverse of `to_iso`.
-
-    Raises:
-        ValueError: The text is not a time.
-    """
+    """Parse to Unix milliseconds, the reverse of `to_iso`; raise ValueError if the text is not a time."""
     if not text:
         return 0
     try:

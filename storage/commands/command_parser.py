@@ -91,10 +91,11 @@ def _type_of(fields: Mapping[str, Any]) -> type[Command]:
 
 
 def _parse_fields(
-    command: type[Command], described: Sequence[CommandField], fields: Mapping[str, Any]
+    command: type[Command], descriptions: Sequence[CommandField], fields: Mapping[str, Any]
 ) -> dict[str, Value]:
+    """Return the values of the described fields that are given, by attribute; raise BadCommandError like `parse`."""
     values = {}
-    for one in described:
+    for one in descriptions:
         given = fields.get(one.name, "")
         if given != "":
             try:
@@ -140,9 +141,9 @@ def schema_of(command: type[Command], *, without: Collection[str] = (), needs_ty
 
 
 def _field_schema(described: CommandField) -> dict[str, Any]:
+    """Return a field's JSON Schema; an optional field may also be empty."""
     schema = {**described.value.schema(), "description": described.description}
     if not described.is_required:
-        # Empty text counts as absent.
         for form in schema.get("anyOf", [schema]):
             if "pattern" in form:
                 form["pattern"] = f"^(?:{form['pattern'][1:-1]})?$"

@@ -60,7 +60,7 @@ class CommandOutcome:
         return self.status in (CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED)
 
     def is_of_another_command(self, digest: str) -> bool:
-        """Whether the id belongs to another command than the digest's, so this is not its outcome."""
+        """Whether this outcome is another request's with the same id, since its digest differs from the given one."""
         return _differ(self.digest, digest)
 
 
@@ -78,11 +78,7 @@ class Routed(Enum):
 
 
 def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
-    """Return the id under which the outcome is stored: the field `id`, or else the stream entry's id.
-
-    Raises:
-        BadCommandError: The id does not match the pattern.
-    """
+    """Return a command's id: the field `id`, or else the stream entry's id; raise BadCommandError if it is invalid."""
     given = fields.get("id", "")
     if given and (why := id_error(given)):
         raise BadCommandError(f"id {why}")
@@ -90,19 +86,19 @@ def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
 
 
 def digest_of(fields: Mapping[str, str]) -> str:
-    """Return a digest that distinguishes commands with the same id: 16 hex digits over the whole request.
+    """Return a digest that distinguishes commands with the same id: 16 hex digits over all fields but id and sender.
 
     >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
     True
     """
-    asked = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by"))
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    request = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by"))
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
 
 
-def giver_of(fields: Mapping[str, str]) -> str:
+def sender_of(fields: Mapping[str, str]) -> str:
     """Return the sender of a command, even of a rejected one; empty if missing or invalid.
 
-    >>> giver_of({"type": "end", "by": "cli"})
+    >>> sender_of({"type": "end", "by": "cli"})
     'cli'
     """
     try:
@@ -136,7 +132,7 @@ def existing_session(remedy: str = "leave it out to generate one") -> str:
 
 
 async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
-    """Reserve a command's id for a request; False if it belongs to another one."""
+    """Reserve a command's id for the request with this digest; return False if another request has the id."""
     key = keys.command(command_id)
     with store_errors():
         pipeline = client.pipeline()
@@ -148,6 +144,7 @@ async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -
 
 
 def _differ(stored_digest: str, digest: str) -> bool:
+    """Whether two digests are of different requests; an unknown (empty) digest matches any."""
     return bool(stored_digest and digest) and stored_digest != digest
 
 
@@ -171,7 +168,7 @@ async def route_at_once(client: Client, keys: Keys, entry: Entry, command_id: st
         keys.events(keys.partition_of(session_id)),
         keys.commands,
     ]
-    digest, by = digest_of(fields), giver_of(fields)
+    digest, by = digest_of(fields), sender_of(fields)
     parts = [part for pair in event_codec.encode(event).items() for part in pair]
     arguments: list[scripts.Argument] = [entry.entry_id, session_id, digest, COMMAND_TTL_S, by, *parts]
     return Routed(int(await scripts.route_command(client, names, arguments)))
@@ -181,6 +178,12 @@ async def count_waiting(client: Client, keys: Keys) -> int:
     """Return how many commands wait to be routed."""
     with store_errors():
         return int(await client.xlen(keys.commands))
+
+
+async def require_capacity(client: Client, keys: Keys) -> None:
+    """Raise CommandsFullError if `publish` would."""
+    if await count_waiting(client, keys) >= COMMANDS_MAX:
+        raise CommandsFullError
 
 
 async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome:

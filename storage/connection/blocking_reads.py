@@ -1,6 +1,6 @@
 """Blocking reads of streams. On a single server, each stream is read over a pipelining connection of its own.
 
-A cluster, whose client knows the nodes, and platforms without hiredis get the reads from redis-py.
+A cluster, whose client knows the nodes, gets the reads from redis-py.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ class BlockingReads:
         self._is_closed = False
 
     async def read(self, stream: str, count: int, after: str = "0") -> Entries:
-        """Return the oldest entries of a stream, or those after an entry; wait up to 2 s for one.
+        """Return up to `count` entries after the entry id `after`, oldest first; if there are none, wait up to 2 s.
 
-        One read at a time of each stream. It has no task of its own: each costs a caller's command a loop iteration.
+        Each stream allows one read at a time. A read needs no task, which would delay commands by a loop iteration.
         """
         if not self._can_pipeline:
             return await self._read_with_client(stream, count, after)
@@ -47,7 +47,7 @@ class BlockingReads:
             with as_connection_error():
                 (reply,) = await connection.exchange(connection.pack((command,)), 1)
         except asyncio.CancelledError:
-            # Otherwise the next read would wait for this one.
+            # Close the connection: otherwise the next read would wait for the answer to this one.
             self.interrupt(stream)
             raise
         except RedisConnectionError:
@@ -56,16 +56,18 @@ class BlockingReads:
             return []  # interrupted
         if isinstance(reply, Exception):
             raise reply
-        return [(entry_id, _pairs(fields)) for _, entries in reply or () for entry_id, fields in entries]
+        return [(entry_id, _as_dict(fields)) for _, entries in reply or () for entry_id, fields in entries]
 
     def interrupt(self, stream: str) -> None:
-        """End the running read of a stream, if any, without entries; it has taken none."""
+        """End the running read of a stream, if any: it returns no entries. None are lost; reading removes nothing."""
         if (connection := self._connections.pop(stream, None)) is not None:
             connection.close()
         if (task := self._tasks.get(stream)) is not None:
             task.cancel()
 
     async def _read_with_client(self, stream: str, count: int, after: str) -> Entries:
+        """Read with redis-py, in a task that `interrupt` can cancel."""
+
         async def read() -> Entries:
             answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
             return [entry for _, entries in answer for entry in entries]
@@ -88,5 +90,5 @@ class BlockingReads:
             connection.close()
 
 
-def _pairs(fields: list[bytes] | None) -> dict[bytes, bytes]:
+def _as_dict(fields: list[bytes] | None) -> dict[bytes, bytes]:
     return dict(zip(fields[::2], fields[1::2], strict=True)) if fields else {}

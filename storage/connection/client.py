@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.connection.error_mapping import ErrorMappingRedis, map_errors
+from conferral.storage.connection.error_mapping import ErrorMappingRedis, connection_class
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
@@ -29,12 +29,11 @@ from conferral.storage.connection.errors import (
     NoClusterError,
     error_word,
     noted_node,
-    state_of,
+    redis_state,
     unreachable_reason,
 )
-from conferral.storage.connection.packing import pack_with_hiredis
-from conferral.storage.connection.reconnect import address_of, reconnect_after_demotion
-from conferral.storage.connection.url import option_errors, without_cluster
+from conferral.storage.connection.reconnect import ReconnectMixin, address_of
+from conferral.storage.connection.url import option_errors, split_cluster_option
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
 COMMAND_TIMEOUT_S = 2.0
@@ -72,13 +71,13 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
         "max_connections": max_connections,
         "driver_info": _DRIVER,
     }
-    plain_url, is_cluster = without_cluster(url)
+    plain_url, is_cluster = split_cluster_option(url)
     with option_errors(url):
         if is_cluster:
             return ClusterClient.from_url(plain_url, **options)
         client = ErrorMappingRedis.from_url(plain_url, **options)
         pool = client.connection_pool
-        pool.connection_class = map_errors(reconnect_after_demotion(pack_with_hiredis(pool.connection_class)))
+        pool.connection_class = connection_class(pool.connection_class, ReconnectMixin)
         pool.connection_kwargs["address"] = address_of(url)
         # Does not connect, but raises if it does not know an option.
         pool.make_connection()  # type: ignore[no-untyped-call]
@@ -126,20 +125,24 @@ async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any
 
 
 async def run_each(client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:
-    """Run commands for each item, in pipelines; return their answers, None for a missing key or a foreign type."""
-    wanted = list(items)
+    """Run a command for each item, in pipelines of `CHUNK`; return the answers as `raise_refusals` does.
+
+    Args:
+        append_command: Adds an item's command to a pipeline.
+    """
+    all_items = list(items)
     answers: list[Any] = []
     with store_errors():
-        for start in range(0, len(wanted), CHUNK):
+        for start in range(0, len(all_items), CHUNK):
             pipeline = client.pipeline()
-            for one in wanted[start : start + CHUNK]:
-                append_command(pipeline, one)
-            answers += unless_refused(await pipeline.execute(raise_on_error=False))
+            for item in all_items[start : start + CHUNK]:
+                append_command(pipeline, item)
+            answers += raise_refusals(await pipeline.execute(raise_on_error=False))
     return answers
 
 
-def unless_refused(answers: Iterable[Any]) -> list[Any]:
-    """Return answers, None for a missing key or a foreign type; raise any other refusal."""
+def raise_refusals(answers: Iterable[Any]) -> list[Any]:
+    """Return a pipeline's answers, None for a key that is missing or of the wrong type; raise any other refusal."""
     found = []
     for answer in answers:
         is_refused = isinstance(answer, Exception)
@@ -150,9 +153,9 @@ def unless_refused(answers: Iterable[Any]) -> list[Any]:
 
 
 def is_transient(answer: object) -> bool:
-    """Whether an answer is a refusal worth a retry within a second or two; a full Redis is not.
+    """Whether an answer is an error worth a retry within a second or two: a temporary refusal, or a node's silence.
 
-    On a cluster, it may also be an unreachable node.
+    A full Redis (OOM) is not: it rarely recovers that fast.
     """
     if not isinstance(answer, Exception):
         return False
@@ -178,7 +181,7 @@ def store_errors() -> Iterator[None]:
 
 
 def to_store_error(error: Exception) -> StoreError:
-    """Convert one redis-py error into ours."""
+    """Convert a redis-py error: StoreUnreachableError if a retry may help, StoreError if Redis refused for good."""
     word, node = error_word(error), noted_node(error)
     redis = f"Redis node {node}" if node else "Redis"
     ours: StoreError
@@ -196,7 +199,7 @@ def to_store_error(error: Exception) -> StoreError:
         ours = StoreUnreachableError(LOGIN_REFUSED)
     else:
         reason = unreachable_reason(error)
-        said = reason if reason == TIMED_OUT else f"can't be reached ({reason})"
-        ours = StoreUnreachableError(f"{redis} {said}")
-    ours.state, ours.node = state_of(error), node
+        problem = reason if reason == TIMED_OUT else f"can't be reached ({reason})"
+        ours = StoreUnreachableError(f"{redis} {problem}")
+    ours.state, ours.node = redis_state(error), node
     return ours

@@ -5,8 +5,7 @@ redis-py provides nodes, connections, and the slot map. Routing a command to its
 - asks a node for the position of XREAD's key, twice before each read, on a connection of its own choice. If that node
   dies, reads fail for good: the error is not one that makes it search for other nodes.
 - fails a whole pipeline when a node dies, including what other nodes have stored, and keeps asking the dead node. If
-  the
-  connection breaks midway, errors come back as answers, which look like stored results.
+  the connection breaks midway, errors come back as answers, which look like stored results.
 - reloads the map after each failure while everything waits. Two thirds of the calls, on healthy nodes, must not wait.
 - raises AttributeError for a slot that is migrating to a node it does not know yet.
 """
@@ -27,9 +26,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from conferral.storage.connection.error_mapping import as_connection_error, map_errors
+from conferral.storage.connection.error_mapping import as_connection_error, connection_class
 from conferral.storage.connection.errors import NoClusterError, NoNodeError, note_node
-from conferral.storage.connection.packing import pack_with_hiredis
 from conferral.storage.scripts import SCRIPT_COMMANDS
 
 #: Minimum interval between map reloads, seconds: while a primary is dead and no replica has been promoted, every
@@ -53,10 +51,10 @@ class ClusterClient(RedisCluster):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands_parser = _KeyPositions()  # type: ignore[assignment]
-        quick = map_errors(pack_with_hiredis(self.connection_kwargs["connection_class"]))
-        self.connection_kwargs["connection_class"] = quick
+        ours = connection_class(self.connection_kwargs["connection_class"])
+        self.connection_kwargs["connection_class"] = ours
         for node in self.nodes_manager.startup_nodes.values():
-            node.connection_class = quick
+            node.connection_class = ours
         #: The nodes from the URL, by address.
         self._seed_nodes = dict(self.nodes_manager.startup_nodes)
         #: When the map may be reloaded next, seconds of the loop's clock.
@@ -69,7 +67,7 @@ class ClusterClient(RedisCluster):
             if "target_nodes" in options or args[0] in self.command_flags:
                 return await super().execute_command(*args, **options)  # addressed to nodes, not to a key
             await self._ensure_slot_map()
-            return await self._execute_command(self._owner(args), *args, **options)
+            return await self._execute_command(self._primary_of(args), *args, **options)
 
     async def exchange(
         self, commands: Sequence[tuple[Any, ...]], on_answer: Callable[[int, Any], None] | None = None
@@ -82,33 +80,33 @@ class ClusterClient(RedisCluster):
             on_answer: Called with a command's position and answer as soon as its node has answered, since another node
                 may be unresponsive. Not called for redirected commands.
         """
-        waiting = [PipelineCommand(at, *command) for at, command in enumerate(commands)]
-        await self._exchange(waiting, on_answer)
-        return [command.result for command in waiting]
+        pipelined = [PipelineCommand(at, *command) for at, command in enumerate(commands)]
+        await self._fill_in_results(pipelined, on_answer)
+        return [command.result for command in pipelined]
 
     def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
-        """Return a pipeline; without a transaction, its commands may be in any slots."""
+        """Return a pipeline; unless it is a transaction, its commands' keys may be in any slots."""
         return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
 
     def node_of(self, key: str) -> str:
-        """Return the address of the primary that has a key, by the last map; empty if unknown."""
+        """Return the address of the primary that has a key, by the last slot map; empty if unknown."""
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key))
         return str(nodes[0].name) if nodes else ""
 
     def replica_counts(self) -> dict[str, int]:
-        """Return the number of replicas of each primary, by its address; from the last map."""
+        """Return the number of replicas of each primary, by its address; from the last slot map."""
         owners = self.nodes_manager.slots_cache.values()
         return {nodes[0].name: len(nodes) - 1 for nodes in owners}
 
     async def aclose(self) -> None:
-        """Close all connections; redis-py leaves them open while the map is invalid."""
-        self._initialize = False
+        """Close all connections; redis-py leaves them open while the slot map is invalid."""
+        self._initialize = False  # redis-py's flag: whether the slot map is missing or invalid
         await super().aclose()
 
     # ---- slot map ------------------------------------------------------------------------------------------------
 
     async def initialize(self, *args: Any, **options: Any) -> "ClusterClient":
-        """Load the map.
+        """Load the slot map.
 
         Raises:
             redis.exceptions.ConnectionError: No node returned it; redis-py's own exception here is not a RedisError.
@@ -126,8 +124,8 @@ class ClusterClient(RedisCluster):
         return self
 
     async def _ensure_slot_map(self) -> None:
-        """Load the map if it is missing or invalid; concurrent callers use the old one."""
-        if not self._initialize:
+        """Load the slot map if missing or invalid, at most every `REFRESH_EVERY_S`; use the old map meanwhile."""
+        if not self._initialize:  # redis-py's flag: whether the map is missing or invalid
             return
         now_s = asyncio.get_running_loop().time()
         if self.nodes_manager.slots_cache and now_s < self._next_refresh_s:
@@ -135,21 +133,22 @@ class ClusterClient(RedisCluster):
         self._next_refresh_s = now_s + REFRESH_EVERY_S
         await self.initialize(last_failed_node_name=self._failed_node)
 
-    def _owner(self, args: Sequence[Any]) -> ClusterNode:
+    def _primary_of(self, args: Sequence[Any]) -> ClusterNode:
+        """Return the primary that has the first key of a command, by the last slot map."""
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key_of(args)))
         if not nodes:
             raise NoNodeError("no node has the key's slot")
         return nodes[0]
 
     async def _invalidate_node(self, node: ClusterNode) -> None:
-        """Mark a node as failed: drop its connections, since another node may have its slots."""
+        """Mark a node as failed: drop its connections, and reload the slot map soon, since its slots may have moved."""
         self._failed_node = node.name
         self._initialize = True
         node.update_active_connections_for_reconnect()
         await node.disconnect_free_connections()
 
     async def _redirect_target(self, error: AskError) -> ClusterNode:
-        """Return the node that a redirection names."""
+        """Return the node that a redirection (MOVED or ASK) names; after MOVED, correct the slot map."""
         manager = self.nodes_manager
         if isinstance(error, MovedError):
             self._initialize = True  # other slots may have moved, too
@@ -163,6 +162,10 @@ class ClusterClient(RedisCluster):
     # ---- commands ------------------------------------------------------------------------------------------------
 
     async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
+        """Send a command to a node; follow redirections and retry TRYAGAIN, after which no node has executed it.
+
+        Any other error is raised, since the command may have been executed.
+        """
         node, is_asking, redirections = target_node, False, 0
         give_up_at_s = asyncio.get_running_loop().time() + TRY_AGAIN_FOR_S
         while True:
@@ -182,7 +185,7 @@ class ClusterClient(RedisCluster):
                 if asyncio.get_running_loop().time() >= give_up_at_s:
                     raise
                 await asyncio.sleep(TRY_AGAIN_AFTER_S)
-                node, is_asking, redirections = self._owner(args), False, 0
+                node, is_asking, redirections = self._primary_of(args), False, 0
             except MaxConnectionsError:
                 raise  # the pool is exhausted; the node is healthy
             except _FAILURES as error:
@@ -190,16 +193,17 @@ class ClusterClient(RedisCluster):
                 await self._invalidate_node(node)
                 raise
 
-    async def _exchange(
+    async def _fill_in_results(
         self, commands: Sequence[PipelineCommand], on_answer: Callable[[int, Any], None] | None = None
     ) -> None:
+        """Send commands to their nodes, and store each one's answer or error in its `result`; see `exchange`."""
         with as_connection_error():
             await self._ensure_slot_map()
         of_node: dict[ClusterNode, list[PipelineCommand]] = {}
         for command in commands:
-            of_node.setdefault(self._owner(command.args), []).append(command)
-        await asyncio.gather(*(self._send(node, own, on_answer) for node, own in of_node.items()))
-        # In sequence, to preserve the order per key.
+            of_node.setdefault(self._primary_of(command.args), []).append(command)
+        await asyncio.gather(*(self._send_to_node(node, own, on_answer) for node, own in of_node.items()))
+        # Repeat what a node refused, in sequence, to preserve the order per key.
         for command in commands:
             if isinstance(command.result, (AskError, TryAgainError)):
                 try:
@@ -207,9 +211,10 @@ class ClusterClient(RedisCluster):
                 except (*_FAILURES, TryAgainError) as error:
                     command.result = error
 
-    async def _send(
+    async def _send_to_node(
         self, node: ClusterNode, commands: list[PipelineCommand], on_answer: Callable[[int, Any], None] | None
     ) -> None:
+        """Send one node's commands, and store its answers, or its failure, in each `result`."""
         try:
             with as_connection_error():
                 await node.execute_pipeline(commands)
@@ -243,6 +248,7 @@ class _Pipeline(ClusterPipeline):
         return len(self._commands)
 
     def execute_command(self, *args: Any, **kwargs: Any) -> "_Pipeline":
+        """Queue a command."""
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 
@@ -250,13 +256,14 @@ class _Pipeline(ClusterPipeline):
         """Send the commands; see redis-py. Redirections are always followed."""
         del allow_redirections
         commands, self._commands = self._commands, []
-        await self._client._exchange(commands)  # noqa: SLF001
+        await self._client._fill_in_results(commands)  # noqa: SLF001
         answers = [command.result for command in commands]
-        worst: Exception | None = next((one for one in answers if isinstance(one, (*_FAILURES, TryAgainError))), None)
-        if worst is None and raise_on_error:
-            worst = next((one for one in answers if isinstance(one, Exception)), None)
-        if worst is not None:
-            raise worst
+        # The outcome of this command is unknown, or it was never executed; the others' refusals are only answers.
+        error: Exception | None = next((one for one in answers if isinstance(one, (*_FAILURES, TryAgainError))), None)
+        if error is None and raise_on_error:
+            error = next((one for one in answers if isinstance(one, Exception)), None)
+        if error is not None:
+            raise error
         return answers
 
 

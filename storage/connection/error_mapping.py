@@ -1,4 +1,4 @@
-"""Error mapping: unexpected errors inside redis-py become connection errors.
+"""Connection classes and a client of redis-py whose unexpected errors become connection errors.
 
 While a connection breaks, redis-py raises more than its own errors, for instance `AttributeError: 'NoneType' object has
 no attribute 'writelines'` after another task has closed it. In each case the command's outcome is unknown, and the
@@ -6,10 +6,12 @@ connection unusable. `DataError` is different: the arguments are at fault.
 """
 
 import asyncio
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal
 
 import redis.asyncio as redis_asyncio
+from hiredis import pack_command
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -36,29 +38,38 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
         return False
 
 
-class _ErrorMappingMixin:
-    """Mixin for a redis-py connection class."""
+class _ConnectionMixin:
+    """Maps errors, and packs with hiredis: redis-py's packing in Python takes six times as long."""
+
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        """Pack one command. redis-py joins the words of names such as CLIENT ID; Redis wants them separate."""
+        name, *others = arguments
+        return [pack_command((*name.split(), *others))]
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        """Pack several commands into one buffer."""
+        return [b"".join(part for command in commands for part in self.pack_command(*command))]
 
     async def connect(self) -> None:
-        behind: Any = super()
+        redis_py: Any = super()
         with as_connection_error(self):
-            await behind.connect()
+            await redis_py.connect()
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-        behind: Any = super()
+        redis_py: Any = super()
         cancellations = _cancellations()
         with as_connection_error(self):
-            await behind.send_packed_command(*arguments, **options)
+            await redis_py.send_packed_command(*arguments, **options)
         if _cancellations() > cancellations:
             # redis-py sends with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation if the command has
             # just left. Source: github.com/python/cpython/issues/86296
-            await behind.disconnect(nowait=True)
+            await redis_py.disconnect(nowait=True)
             raise asyncio.CancelledError
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        behind: Any = super()
+        redis_py: Any = super()
         with as_connection_error(self):
-            return await behind.read_response(*arguments, **options)
+            return await redis_py.read_response(*arguments, **options)
 
 
 def _cancellations() -> int:
@@ -67,9 +78,9 @@ def _cancellations() -> int:
     return task.cancelling() if task is not None else 0
 
 
-def map_errors(connection_class: type[Any]) -> type[Any]:
-    """Return a connection class that maps unexpected errors to connection errors."""
-    return type(f"Sturdy{connection_class.__name__}", (_ErrorMappingMixin, connection_class), {})
+def connection_class(base: type[Any], *more_mixins: type[Any]) -> type[Any]:
+    """Return a subclass of a redis-py connection class that maps errors, with the mixins in front."""
+    return type(f"Own{base.__name__}", (_ConnectionMixin, *more_mixins, base), {})
 
 
 class ErrorMappingRedis(redis_asyncio.Redis):

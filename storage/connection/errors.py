@@ -91,7 +91,7 @@ class NoClusterError(NoNodeError):
 
 
 def note_node(error: Exception, node: str) -> None:
-    """Note which node of a cluster an error comes from."""
+    """Store in an error which node of a cluster it comes from; `noted_node` returns it."""
     error.redis_node = node  # type: ignore[attr-defined]
 
 
@@ -121,9 +121,9 @@ def unreachable_reason(error: Exception) -> str:
 
 
 def error_word(error: object) -> str:
-    """Return Redis's code of an error; empty if the error is not from Redis.
+    """Return Redis's code of an error, such as `OOM`; empty if the error is not from Redis.
 
-    Before Redis 7, the code is inside the text when a script met the error.
+    Before Redis 7, an error inside a script has the code in the middle of its text.
     """
     for kind, word in _WORDS:
         if isinstance(error, kind):
@@ -139,8 +139,8 @@ def error_word(error: object) -> str:
     return word if word.isupper() else "ERR"  # redis-py strips ERR, too, and any text may follow
 
 
-def state_of(error: Exception) -> str:
-    """Return the state of Redis from an error, or from a missing answer."""
+def redis_state(error: Exception) -> str:
+    """Return what an error says about the state of Redis, in words for operators: those of `STATES`, if possible."""
     if isinstance(error, NoClusterError):
         return "not a cluster, but REDIS_URL has ?cluster=true"
     word = error_word(error)

@@ -5,6 +5,7 @@ soon hold every permit, and calls on healthy nodes would wait, too.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from conferral.storage.connection.client import Client
 
 def node_of(client: Client, key: str) -> str:
     """Return the node that has a key: a cluster's primary, or empty text for a single server."""
-    find: Callable[[str], str] | None = getattr(client, "node_of", None)  # only a cluster client has it
-    return find(key) if find else ""
+    address_of: Callable[[str], str] | None = getattr(client, "node_of", None)  # only a cluster client has it
+    return address_of(key) if address_of else ""
 
 
 def grouped_by_node(client: Client, keys: Iterable[str]) -> list[list[str]]:
@@ -35,8 +36,7 @@ class NodeLimits:
 
     def __init__(self, client: Client, concurrency: int) -> None:
         self._client = client
-        self._concurrency = concurrency
-        self._nodes: dict[str, _Node] = {}
+        self._nodes: defaultdict[str, _Node] = defaultdict(lambda: _Node(asyncio.Semaphore(concurrency)))
 
     @asynccontextmanager
     async def permit(self, key: str) -> AsyncIterator[None]:
@@ -55,19 +55,15 @@ class NodeLimits:
         return self._node(key).permits.locked()
 
     def is_slow(self, key: str, after_s: float) -> bool:
-        """Whether the node that has a key has owed an answer for longer than `after_s`."""
+        """Whether the node that has a key has not answered a command for longer than `after_s`."""
         return self._node(key).is_slow(after_s)
 
     def any_is_slow(self, after_s: float) -> bool:
-        """Whether any node has owed an answer for longer than `after_s`."""
+        """Whether any node has not answered a command for longer than `after_s`."""
         return any(node.is_slow(after_s) for node in self._nodes.values())
 
     def _node(self, key: str) -> "_Node":
-        name = node_of(self._client, key)
-        node = self._nodes.get(name)
-        if node is None:
-            node = self._nodes[name] = _Node(asyncio.Semaphore(self._concurrency))
-        return node
+        return self._nodes[node_of(self._client, key)]
 
 
 @dataclass(slots=True)
@@ -77,5 +73,6 @@ class _Node:
     started_s: dict[object, float] = field(default_factory=dict)
 
     def is_slow(self, after_s: float) -> bool:
+        """Whether the oldest running command was sent at least `after_s` ago."""
         oldest_s = next(iter(self.started_s.values()), None)
         return oldest_s is not None and asyncio.get_running_loop().time() - oldest_s >= after_s

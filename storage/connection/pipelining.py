@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage.connection.client import COMMAND_TIMEOUT_S
-from conferral.storage.connection.packing import pack
 
 _INCOMPLETE = object()
 
@@ -39,17 +39,16 @@ class PipeliningConnection:
 
     @staticmethod
     def can_serve(client: object) -> bool:
-        """Whether this client's server can be used in this way."""
-        return isinstance(client, Redis) and pack is not None
+        """Whether the client is for a single server; a cluster's client must send each command to its node."""
+        return isinstance(client, Redis)
 
     @staticmethod
     def pack(commands: Iterable[tuple[Any, ...]]) -> bytes:
-        """Return commands as they are sent."""
-        assert pack is not None
-        return b"".join(map(pack, commands))
+        """Return commands as bytes in Redis's protocol, for `exchange`."""
+        return b"".join(map(hiredis.pack_command, commands))
 
     async def exchange(self, packed: bytes, count: int) -> list[Any]:
-        """Send commands together; return their replies in order, with Redis's refusals as values.
+        """Send `count` commands together; return their replies in order, with Redis's refusals as values.
 
         Raises:
             redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: There is no connection, or it broke.
@@ -69,6 +68,7 @@ class PipeliningConnection:
             self._link = None
 
     async def _open(self) -> "_Link":
+        """Return a new link; exchanges that need one at the same time share the attempt to connect."""
         self._raise_if_closed()
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect())
@@ -79,6 +79,7 @@ class PipeliningConnection:
         return opening.result()
 
     async def _connect(self) -> "_Link":
+        """Connect with redis-py, and take over its transport."""
         pool: Any = self._client.connection_pool
         connection = pool.make_connection()
         await connection.connect()
@@ -97,7 +98,7 @@ class PipeliningConnection:
     def _on_opened(self, opening: "asyncio.Task[_Link]") -> None:
         self._opening = None
         if not opening.cancelled():
-            opening.exception()  # exchanges that still wait raise it
+            opening.exception()  # read, so that asyncio does not log it: the waiting exchanges raise it
 
 
 @dataclass(slots=True)
@@ -112,8 +113,6 @@ class _Link(asyncio.Protocol):
     """The transport of an open redis-py connection."""
 
     def __init__(self, connection: Any, timeout_s: float) -> None:
-        import hiredis
-
         self._timeout_s = timeout_s
         self._connection = connection
         # The writer would close the transport if it were collected.
@@ -136,7 +135,7 @@ class _Link(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether commands can be sent: it is open, and leads to a server that was not demoted since."""
+        """Whether commands can be sent: the transport is open, and the server has not been demoted since."""
         return not (self._transport.is_closing() or self._connection.is_outdated)
 
     def send(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
@@ -149,40 +148,40 @@ class _Link(asyncio.Protocol):
         return exchange.done
 
     def retire(self) -> None:
-        """Close as soon as nothing waits for a reply."""
+        """Close as soon as no exchange waits for a reply: another link takes new ones."""
         self._is_retired = True
         if not self._waiting:
             self.close()
 
     def close(self) -> None:
-        """Close; exchanges fail."""
-        self._transport.abort()  # it would first send what is in its buffer
+        """Close at once; waiting exchanges fail."""
+        self._transport.abort()  # close() would first send what is in the buffer
         self._fail(RedisConnectionError("closed"))
 
     def data_received(self, data: bytes) -> None:
-        """Hand out replies."""
+        """Parse replies, and complete each exchange that has all of its own; replies come in the order of commands."""
         self._heard_at_s = self._loop.time()
         self._parser.feed(data)
         while (reply := self._parser.gets()) is not _INCOMPLETE:
             if not self._waiting:
                 raise InvalidResponse("a reply that nothing waits for")
             if isinstance(reply, ResponseError):
-                self._connection.note_refusal(reply)
+                self._connection.reconnect_if_read_only(reply)
             exchange = self._waiting[0]
             exchange.replies.append(reply)
             if len(exchange.replies) == exchange.count:
                 self._waiting.popleft()
                 if not exchange.done.done():
                     exchange.done.set_result(exchange.replies)
-        if self._is_retired and not self._waiting:
+        if self._is_retired and not self._waiting:  # a newer link has replaced this one
             self.close()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Fail what waits."""
+        """Fail the waiting exchanges."""
         self._fail(RedisConnectionError("the connection broke"))
 
     def _check_silence(self) -> None:
-        """Break a connection that has been silent for too long; a slow one may continue."""
+        """Break the connection if a reply is due and nothing has arrived for the timeout; slow replies may continue."""
         self._timer = None
         if not self._waiting:
             return
@@ -194,6 +193,7 @@ class _Link(asyncio.Protocol):
         self._fail(RedisTimeoutError("no reply in time"))
 
     def _fail(self, error: Exception) -> None:
+        """Fail the waiting exchanges, each with its own copy of the error: a shared one would mix tracebacks."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -38,25 +38,28 @@ class PipeliningClient(ErrorMappingRedis):
     async def exchange(self, commands: Sequence[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> list[Any]:
         """Run commands, each with redis-py's options; return their answers, with Redis's refusals as values."""
         with as_connection_error():
-            packed = self._shared.pack([_words(args) for args, _ in commands])
+            packed = self._shared.pack([_split_name(args) for args, _ in commands])
             replies = await self._shared.exchange(packed, len(commands))
-        return [self._answer(args[0], options, reply) for (args, options), reply in zip(commands, replies, strict=True)]
+        return [self._decode(args[0], options, reply) for (args, options), reply in zip(commands, replies, strict=True)]
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections; running commands fail."""
         self._shared.close()
         await super().aclose(close_connection_pool)
 
-    def _answer(self, name: Any, options: Mapping[str, Any], reply: Any) -> Any:
+    def _decode(self, name: Any, options: Mapping[str, Any], reply: Any) -> Any:
+        """Give a reply to the command `name` the form that redis-py gives it; a refusal stays as it is."""
         if isinstance(reply, Exception) or name not in self.response_callbacks:
             return reply
-        # The keys are only for redis-py's cache.
+        # The option `keys` is only for redis-py's cache.
         return self.response_callbacks[name](
             reply, **{word: value for word, value in options.items() if word != "keys"}
         )
 
 
 class _SharedPipeline(Pipeline):
+    """A pipeline over the client's one connection."""
+
     def __init__(self, client: PipeliningClient) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
         self._client = client
@@ -71,12 +74,12 @@ class _SharedPipeline(Pipeline):
         return answers
 
 
-def _words(command: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a command as Redis wants it: redis-py names some by two words."""
+def _split_name(command: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Split a command's name into words, as Redis wants it: redis-py joins those of names such as CLIENT ID."""
     name = command[0]
     return (*name.split(), *command[1:]) if " " in name else command
 
 
 def over_one_connection(client: Client) -> Client:
-    """Return a client that sends this one's commands over one connection; a cluster's client is returned as it is."""
+    """Return a client for the same server that sends all commands over one connection; a cluster's client unchanged."""
     return PipeliningClient(client) if PipeliningConnection.can_serve(client) else client

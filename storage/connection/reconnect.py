@@ -23,15 +23,18 @@ class Address:
     def __init__(self) -> None:
         #: Generation of connections that are valid (count).
         self.generation = 0
-        self._since_s = float("-inf")
+        self._started_at_s = float("-inf")
 
     def report_read_only(self, generation: int) -> None:
-        """Start a new generation of connections: a server answered READONLY over one of this generation."""
+        """Start a new generation after a READONLY answer over a connection of this one: all connections must reconnect.
+
+        Once per `REFRESH_EVERY_S`, and only once for all connections of a generation.
+        """
         # The loop's clock, like all other waits here, so that simulated time works.
         now_s = asyncio.get_running_loop().time()
-        if generation == self.generation and not 0 <= now_s - self._since_s < REFRESH_EVERY_S:
+        if generation == self.generation and not 0 <= now_s - self._started_at_s < REFRESH_EVERY_S:
             self.generation += 1
-            self._since_s = now_s
+            self._started_at_s = now_s
 
 
 _ADDRESSES: WeakValueDictionary[str, Address] = WeakValueDictionary()
@@ -39,19 +42,11 @@ _ADDRESSES: WeakValueDictionary[str, Address] = WeakValueDictionary()
 
 def address_of(url: str) -> Address:
     """Return the state shared by this process's clients at a URL."""
-    address = _ADDRESSES.get(url)
-    if address is None:
-        address = _ADDRESSES[url] = Address()
-    return address
+    return _ADDRESSES.setdefault(url, Address())
 
 
-def reconnect_after_demotion(connection_class: type[Any]) -> type[Any]:
-    """Return a connection class that reconnects after a demotion; takes the keyword `address`."""
-    return type(f"Renewing{connection_class.__name__}", (_ReconnectMixin, connection_class), {})
-
-
-class _ReconnectMixin:
-    """Mixin for a redis-py connection class."""
+class ReconnectMixin:
+    """Mixin for a redis-py connection class, which takes the keyword `address`: reconnects after a demotion."""
 
     def __init__(self, *arguments: Any, address: Address, **options: Any) -> None:
         self._address = address
@@ -63,27 +58,28 @@ class _ReconnectMixin:
         """Whether the server was demoted since this connection was opened."""
         return self._generation != self._address.generation
 
-    def note_refusal(self, error: ResponseError) -> None:
+    def reconnect_if_read_only(self, error: ResponseError) -> None:
         """Make all connections to the address reconnect if the error is READONLY; ignore other errors."""
         if error_word(error) == "READONLY":
             self._address.report_read_only(self._generation)
 
     async def connect(self) -> None:
         """Reconnect if outdated; the pool calls this whenever it hands out the connection."""
-        behind: Any = super()
-        if behind.is_connected and self.is_outdated:
-            await behind.disconnect(nowait=True)
-        await behind.connect()
+        redis_py: Any = super()
+        if redis_py.is_connected and self.is_outdated:
+            await redis_py.disconnect(nowait=True)
+        await redis_py.connect()
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         """Read one answer; a READONLY error makes all connections to the address reconnect."""
-        behind: Any = super()
+        redis_py: Any = super()
         try:
-            return await behind.read_response(*arguments, **options)
+            return await redis_py.read_response(*arguments, **options)
         except ResponseError as error:
-            self.note_refusal(error)
+            self.reconnect_if_read_only(error)
             raise
 
     async def _connect(self) -> None:
+        """Open the socket; the connection then belongs to the current generation."""
         self._generation = self._address.generation
-        await super()._connect()  # type: ignore[misc]  # of the connection behind
+        await super()._connect()  # type: ignore[misc]  # of redis-py's class

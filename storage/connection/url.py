@@ -16,22 +16,22 @@ class RedisUrlError(ValueError):
     """A Redis URL is invalid; the message says why, without quoting it, or is empty."""
 
 
-def without_cluster(url: str) -> tuple[str, bool]:
-    """Return the URL as redis-py takes it, and whether it is a cluster's.
+def split_cluster_option(url: str) -> tuple[str, bool]:
+    """Return the URL without the option `cluster`, which redis-py does not know; and whether it is a cluster's.
 
     Raises:
-        RedisUrlError: Its port, its database, or its `cluster` is invalid, or an option has no value.
+        RedisUrlError: The port, the database, or `cluster` is invalid, or an option has no value.
     """
     with option_errors(url):
         parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises ValueError if it is none
+        parts.port  # noqa: B018  # raises ValueError unless it is a number
     query = parse_qsl(parts.query, keep_blank_values=True)
     named = {value.lower() for name, value in query if name == "cluster"}
     if named not in (set(), {"true"}, {"false"}):
         raise RedisUrlError("cluster must be true or false")
     for name, value in query:
         if not value:  # redis-py ignores it
-            # With an unescaped ? in the password, its rest looks like a name.
+            # With an unescaped ? in the password, the rest of the password looks like an option: don't quote it.
             raise RedisUrlError(f"{name} has no value" if re.fullmatch(r"[a-z_]+", name) else "")
     is_cluster = named == {"true"}
     database = "" if parts.scheme == "unix" else unquote(parts.path).strip("/")

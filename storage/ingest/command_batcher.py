@@ -113,10 +113,10 @@ class CommandBatcher:
         return answers
 
     async def close(self) -> None:
-        """Wait for running flushes, then close the connection."""
+        """Wait for running flushes and the operations behind them, then close the connection."""
         while self._flushes:
             await asyncio.wait(self._flushes)
-            # A finished flush leaves the set in a callback; let it run.
+            # When a flush finishes, callbacks remove it from the set and start the next one; let them run.
             await asyncio.sleep(0)
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
@@ -142,11 +142,13 @@ class CommandBatcher:
         self._expiry_timer = loop.call_at(self._unanswered[0].deadline_s, self._expire) if self._unanswered else None
 
     def _flush_soon(self) -> None:
+        """Flush at the end of this event loop iteration, unless that is planned or enough pipelines are running."""
         if not self._flush_is_due and len(self._counted_flushes) < PIPELINES_IN_FLIGHT_MAX:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
+        """Start a pipeline with the waiting operations, except those whose callers have given up."""
         self._flush_is_due = False
         batch = [self._waiting.popleft() for _ in range(min(PIPELINE_MAX, len(self._waiting)))]
         batch = [operation for operation in batch if not operation.done.done()]
@@ -161,6 +163,7 @@ class CommandBatcher:
             self._flush_soon()  # the first ones had expired; others still wait behind them
 
     def _stop_counting(self, task: "asyncio.Task[None]") -> None:
+        """Let another pipeline start: this one has finished, or waits for a slow node."""
         self._counted_flushes.discard(task)
         if self._waiting:
             self._flush_soon()
@@ -171,9 +174,10 @@ class CommandBatcher:
             self._unanswered.popleft()
         self._stop_counting(task)
         if not task.cancelled():
-            task.result()
+            task.result()  # raises what `_send` does not handle
 
     async def _send(self, batch: list[_Operation]) -> None:
+        """Run operations in one pipeline: give each its answers, or retry it if Redis did not answer or not now."""
         try:
             with store_errors():
                 answers = await self._exchange(batch)
@@ -182,7 +186,7 @@ class CommandBatcher:
             await self._retry(batch, error)
             return
         except StoreError as error:
-            _refuse(batch, error)
+            _fail(batch, error)
             return
         at = 0
         refused = []
@@ -207,11 +211,11 @@ class CommandBatcher:
         return await run_all(self._client, commands)
 
     async def _retry(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
-        """Put operations that still have a waiting caller back to the front of the queue."""
+        """After a pause, put operations back to the front of the queue; fail those whose deadline is before that."""
         retry_at_s = asyncio.get_running_loop().time() + RETRY_AFTER_S
         for operation in batch:
             if operation.deadline_s <= retry_at_s:
-                _refuse([operation], operation.last_refusal or error)
+                _fail([operation], operation.last_refusal or error)
         await asyncio.sleep(RETRY_AFTER_S)
         self._waiting.extendleft(reversed([operation for operation in batch if not operation.done.done()]))
 
@@ -229,13 +233,14 @@ def _make_settler(batch: list[_Operation]) -> Callable[[int, Any], None]:
         operation, first = owners[place]
         own = [answers[at] for at in range(first, first + len(operation.commands)) if at in answers]
         is_whole = len(own) == len(operation.commands)
+        # Temporary refusals are retried once the whole pipeline has its answers.
         if is_whole and not operation.done.done() and not any(map(is_transient, own)):
             operation.done.set_result(own)
 
     return on_answer
 
 
-def _refuse(batch: list[_Operation], error: StoreError) -> None:
+def _fail(batch: list[_Operation], error: StoreError) -> None:
     for operation in batch:
         if not operation.done.done():
             operation.done.set_exception(_copy_error(error))

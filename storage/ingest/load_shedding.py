@@ -9,7 +9,7 @@ from enum import StrEnum
 import structlog
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.log_rate_limit import LogRateLimit
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 
@@ -69,7 +69,7 @@ class Backlogs:
         self._behind: set[int] = set()
 
     def is_due(self, partition: int) -> bool:
-        """Whether the caller must read the partition's backlog now; marks it as read."""
+        """Whether the caller must read the partition's backlog now; True once per `BACKLOG_READ_EVERY_S`."""
         if not self._is_due(partition):
             return False
         self._read_at_s[partition] = self._clock.monotonic_s()
@@ -87,8 +87,8 @@ class Backlogs:
         return partition in self._behind and not self._is_due(partition)
 
     def _is_due(self, partition: int) -> bool:
-        requested_at_s = self._read_at_s.get(partition)
-        return requested_at_s is None or self._clock.monotonic_s() - requested_at_s >= BACKLOG_READ_EVERY_S
+        read_at_s = self._read_at_s.get(partition)
+        return read_at_s is None or self._clock.monotonic_s() - read_at_s >= BACKLOG_READ_EVERY_S
 
 
 class LoadShedding:
@@ -101,7 +101,7 @@ class LoadShedding:
         self._log_limit = LogRateLimit(clock)
 
     def should_shed(self, event: Event, partition: int, *, is_overloaded: bool) -> bool:
-        """Whether to drop an event; call once per event."""
+        """Whether to drop an event. Call this once per event: it counts towards the session's rate."""
         is_within = self._rates.try_acquire(event.session_id)
         if not event.ignored_because:
             return False

@@ -25,7 +25,10 @@ class ReplayedCallError(ConferralError):
 
 
 class Ingest(Protocol):
-    """Where webhooks put events. Methods may raise StoreUnreachableError, after at most the 2 s Redis deadline."""
+    """Where webhooks put events. Methods may raise StoreUnreachableError, after at most the 2 s Redis deadline.
+
+    The result is then unknown. They raise StoreError if Redis refuses for good.
+    """
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """Append an event to its session's partition; return once Redis has stored it.
@@ -56,7 +59,7 @@ class Ingest(Protocol):
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()
     ) -> GateClaim:
-        """Claim a dial for the first call that asks, and a ring group for the first dial that asks, atomically.
+        """Claim a dial for the first call that asks, and a ring group for the first dial that asks: the winner.
 
         The same call always gets the same answer: a dial that has lost a ring group has lost it for good.
 
@@ -64,24 +67,15 @@ class Ingest(Protocol):
             ring_group: The ring group shared by its dials; empty to claim only the dial.
             released_dials: Dials of the ring group whose parties have left or are released: a winner among them loses
                 it to this dial.
-
-        Raises:
-            StoreUnreachableError: The result is unknown; safe to repeat.
-            StoreError: Redis refused for good.
         """
         ...
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
-        """Whether an identity has placed too many calls within the last 60 s; if not, count this one, once.
-
-        Raises:
-            StoreUnreachableError: The result is unknown.
-            StoreError: Redis refused for good.
-        """
+        """Whether an identity has placed `limit` calls within the last 60 s; if not, count this one, once."""
         ...
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
-        """Undo the count of a call that was not placed. Raises like `exceeds_call_limit`."""
+        """Undo the count of a call that was not placed."""
         ...
 
     def restarted_recently(self) -> bool:

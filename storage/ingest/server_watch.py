@@ -43,6 +43,7 @@ class ServerWatch:
             await pause(stop, SERVER_CHECK_EVERY_S)
 
     async def _check(self) -> None:
+        """Detect a restart or failover: another run id than before, or at the first check a short uptime."""
         run_id, up_s = await server_identity(self._client)
         now_s = self._clock.monotonic_s()
         if self._run_id and run_id != self._run_id:

@@ -73,7 +73,7 @@ class BatchingIngest:
             return
         if isinstance(event, _OPENING_EVENTS):
             await self._check_not_replayed(event)
-        writes = self._writes(event, call_sid, partition)
+        writes = self._write_commands(event, call_sid, partition)
         reads_backlog = self._shedding.backlogs.is_due(partition)
         if reads_backlog:
             writes.append(("XLEN", self._keys.events(partition)))
@@ -85,7 +85,7 @@ class BatchingIngest:
         """See `Ingest.publish_and_read`."""
         if isinstance(event, _OPENING_EVENTS):
             await self._check_not_replayed(event)
-        writes = self._writes(event, call_sid, self._keys.partition_of(event.session_id))
+        writes = self._write_commands(event, call_sid, self._keys.partition_of(event.session_id))
         answers = await self._batcher.run([*writes, ("HGETALL", self._keys.session(event.session_id))])
         return _view_of(answers[-1])
 
@@ -165,7 +165,8 @@ class BatchingIngest:
         if not int(is_known) and 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000:
             raise ReplayedCallError("the call is not new")
 
-    def _writes(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
+    def _write_commands(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
+        """Return the commands that append an event, and index the call to its session unless `call_sid` is empty."""
         entry = [part for pair in event_codec.encode(event).items() for part in pair]
         writes: list[tuple[str, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
         if call_sid:
@@ -175,6 +176,6 @@ class BatchingIngest:
 
 
 def _view_of(answer: Mapping[bytes, bytes] | list[bytes]) -> SessionView | None:
-    """Decode a hash as returned by Redis; return None without a session."""
+    """Decode a session's hash, as Redis or redis-py returns it; return None if it is not a session's."""
     record = answer if isinstance(answer, Mapping) else dict(zip(answer[::2], answer[1::2], strict=True))
     return view_of(all_fields(record)) if b"state" in record else None

@@ -15,10 +15,10 @@ def connection_name(run_id: str, client_id: str) -> str:
     return f"{run_id}:{client_id}" if run_id and client_id else ""
 
 
-async def own_name(client: Client) -> tuple[str, bool]:
-    """Return the name of a client's single connection, empty if Redis refuses it; and whether Redis lists it.
+async def own_connection_name(client: Client) -> tuple[str, bool]:
+    """Return the name of a client's single connection, empty if Redis refuses it; and whether CLIENT LIST shows it.
 
-    A proxy may name connections that Redis does not know. Other workers would take their absence for a death.
+    A proxy may return client ids that Redis does not list. Other workers would conclude that this worker had died.
 
     Raises:
         StoreUnreachableError: Redis did not answer.
@@ -32,7 +32,7 @@ async def own_name(client: Client) -> tuple[str, bool]:
         return "", False
     name = connection_name(str(server["run_id"]), str(client_id))
     try:
-        is_open = await list_open(client, [name])
+        is_open = await which_are_open(client, [name])
     except StoreUnreachableError:
         raise
     except StoreError:  # some managed servers refuse CLIENT LIST
@@ -40,8 +40,8 @@ async def own_name(client: Client) -> tuple[str, bool]:
     return name, bool(is_open.get(name))
 
 
-async def list_open(client: Client, connections: Collection[str]) -> dict[str, bool]:
-    """Return for each connection to the current server whether it is open; leave out those to other servers.
+async def which_are_open(client: Client, connections: Collection[str]) -> dict[str, bool]:
+    """Return whether connections (`RUN_ID:CLIENT_ID`) to the current server are open; leave out other servers'.
 
     Raises:
         StoreUnreachableError: Redis did not answer.
@@ -53,5 +53,6 @@ async def list_open(client: Client, connections: Collection[str]) -> dict[str, b
         pipeline.info("server")
         pipeline.execute_command("CLIENT LIST", "ID", *client_ids)
         server, listed = await pipeline.execute()
-    found = {connection_name(str(server["run_id"]), str(one["id"])) for one in listed}
-    return {name: name in found for name in connections if name.partition(":")[0] == str(server["run_id"])}
+    run_id = str(server["run_id"])
+    open_names = {connection_name(run_id, str(one["id"])) for one in listed}
+    return {name: name in open_names for name in connections if name.partition(":")[0] == run_id}

@@ -50,7 +50,7 @@ class DialClaims:
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
 
     async def mark_sent(self, partition: int, lease: Lease, effect_id: str, now_ms: int) -> MarkResult:
-        """Mark an effect in the outbox as possibly sent, right before it is sent."""
+        """Mark an at-most-once effect in the outbox, right before it is sent: a marked effect is never sent again."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
         with store_errors():
             return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, now_ms])))
@@ -59,18 +59,19 @@ class DialClaims:
         """Request a permit to place a call, from the rate limit that all workers share.
 
         Args:
+            per_second: Calls that all workers together may place per second.
             urgent: Whether a caller is waiting; urgent dials go first.
 
         Returns:
-            0.0 if granted; otherwise when to ask again, seconds.
+            0.0 if granted; otherwise how long to wait before asking again, seconds.
         """
         arguments: list[scripts.Argument] = [worker_name, per_second, int(urgent), round(RETRY_MAX_S * 1000)]
         with store_errors():
-            is_ours, wait_ms = await scripts.acquire_dial_permit(self._client, [self._keys.dial_rate], arguments)
-        return 0.0 if int(is_ours) else max(1, int(wait_ms)) / 1000
+            is_granted, wait_ms = await scripts.acquire_dial_permit(self._client, [self._keys.dial_rate], arguments)
+        return 0.0 if int(is_granted) else max(1, int(wait_ms)) / 1000
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """Index the call under this session if it has none; return False if it belongs to another session."""
+        """Record that the call belongs to this session; return False if it already belongs to another session."""
         key = self._keys.call(call_sid)
         with store_errors():
             pipeline = self._client.pipeline()
@@ -80,7 +81,7 @@ class DialClaims:
         return owner is None or bool(owner == session_id.encode())
 
     async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:
-        """Return what the session knows about a dial."""
+        """Return whether a dial is still wanted, its call, and all calls that the session knows."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
         session = view_of(all_fields(record))
@@ -98,8 +99,8 @@ class DialClaims:
             state = await self._client.hget(self._keys.session(session_id), "state")
         return bool(state == State.ENDED.value.encode())
 
-    async def append_job(self, partition: int, effect: Effect, now_ms: int) -> None:
-        """Add an effect to the outbox without a commit, for one that follows from no event."""
+    async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
+        """Add to the outbox an effect that no event caused, so no commit adds it; keep an entry that exists."""
         body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
         with store_errors():
             await self._client.hsetnx(self._keys.outbox(partition), effect.effect_id, body)

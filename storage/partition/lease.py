@@ -85,14 +85,14 @@ class Lease:
     redis: str = ""
     redis_up_s: int | None = None
     #: Until when this server may lack writes made on another one, monotonic seconds.
-    rolled_back_until_s: float = 0.0
-    #: When the first holder noticed that, Unix milliseconds of Redis's clock.
+    may_lack_writes_until_s: float = 0.0
+    #: When the first holder noticed the rollback, Unix milliseconds of Redis's clock.
     rolled_back_at_ms: int = 0
     #: Whether Redis is known to have all commits from before the rollback: a holder had the lease on both servers. Then
     #: no decision is made again. False without a rollback.
     has_all_commits: bool = False
     #: Whether live sessions may lack callbacks that the rollback lost, and are still to be compared with Twilio.
-    is_unchecked: bool = False
+    has_unchecked_sessions: bool = False
     #: The connection that other workers find in the lease, or may find if an answer was lost; empty without one.
     connection: str = ""
     #: How long the lease lasts even if that connection is gone, by the worker's monotonic clock in seconds.
@@ -116,22 +116,24 @@ class Lease:
 
     @property
     def sent_until_ms(self) -> int:
-        """The last moment at which the previous holder could have sent a REST request, in partition time."""
+        """When the previous holder could last have sent a REST request, Unix milliseconds of partition time."""
         return (self.expired_at_ms or self.acquired_at_ms) + self.clock_offset_ms
 
     def note_redis(self, redis: str, now_s: float, now_ms: int, *, has_all_commits: bool) -> None:
-        """Note the current server: a new one may have lost writes.
+        """Store the current server. A new server may lack writes, and sessions must be compared with Twilio.
 
         Args:
+            redis: The current server's run id; empty if Redis does not report it.
             now_s: Monotonic seconds.
             now_ms: Unix milliseconds of Redis's clock.
-            has_all_commits: Whether it has the commits made on the server before.
+            has_all_commits: Whether the current server has all commits made on the previous server.
         """
         if redis and self.redis and redis != self.redis:
-            self.has_all_commits = has_all_commits and (self.has_all_commits or self.rolled_back_until_s <= now_s)
-            self.rolled_back_until_s = now_s + VERIFY_AFTER_FAILOVER_S
+            # What the previous server may have lacked, this one may lack, too.
+            self.has_all_commits = has_all_commits and (self.has_all_commits or self.may_lack_writes_until_s <= now_s)
+            self.may_lack_writes_until_s = now_s + VERIFY_AFTER_FAILOVER_S
             self.rolled_back_at_ms = now_ms
-            self.is_unchecked = True
+            self.has_unchecked_sessions = True
         self.redis = redis or self.redis
 
     def is_valid(self, clock: Clock, margin_s: float = 0.0) -> bool:
@@ -142,8 +144,8 @@ class Lease:
         """Whether no other worker can hold the lease now, nor within the margin, even if our connection was cut."""
         return not self.connection or clock.monotonic_s() + margin_s < self.disconnected_until_s
 
-    def note_request(self, requested_at_s: float, duration_ms: int) -> None:
-        """Note a successful acquisition or renewal, requested at `requested_at_s`, monotonic seconds."""
+    def extend(self, requested_at_s: float, duration_ms: int) -> None:
+        """Extend the lease after an acquisition or renewal, from when it was requested (monotonic seconds)."""
         self.valid_until_s = requested_at_s + duration_ms / 1000
         self.disconnected_until_s = requested_at_s + disconnected_s(duration_ms)
 
@@ -194,30 +196,30 @@ class LeaseMonitor:
         self.unchanged_since_s = 0.0
 
     def update(self, info: LeaseInfo, now_s: float, left_ms: int | None = None) -> None:
-        """Note a reading of the lease.
+        """Store a reading of the lease; if the lease has changed, its lifetime starts again.
 
         Args:
             now_s: When it was read, monotonic seconds.
-            left_ms: Remaining lifetime by Redis's clock, milliseconds. Used for the first reading only: later ones rely
-                on our own clock, which no one sets.
+            left_ms: Remaining lifetime by Redis's clock, milliseconds. Used for the first reading only: later readings
+                rely on our own clock, which no one sets.
         """
         if info == self.last_info:
             self.last_info = info
             return
         left_s = self._duration_ms / 1000
         if self.last_info is None and left_ms is not None:
-            # If it expired by Redis's clock alone, a live holder shows itself within one renewal interval.
+            # If the lease has expired only by Redis's clock, a live holder renews it within one renewal interval.
             left_s = min(max(left_s * FIRST_READ_MIN_FRACTION, left_ms / 1000), left_s)
         self.last_info = info
         self.expires_at_s = now_s + left_s
         self.unchanged_since_s = now_s
 
     def is_expired(self, now_s: float) -> bool:
-        """Whether the lease has expired, given that it has not changed; also if it was released."""
+        """Whether the lease, as last read, has expired or was released."""
         return self.last_info is not None and (not self.last_info.until_ms or self.expires_at_s <= now_s)
 
     def extend(self, now_s: float, until_s: float) -> None:
-        """Give the holder time: this worker could not read, and the holder perhaps not renew."""
+        """Postpone the expiry to `until_s`: while this worker could not read, perhaps the holder could not renew."""
         self.expires_at_s = max(self.expires_at_s, until_s)
         self.unchanged_since_s = now_s
 
@@ -226,7 +228,7 @@ class LeaseMonitor:
         return self.unchanged_since_s + disconnected_s(self._duration_ms)
 
     def expire(self, now_s: float) -> None:
-        """Treat the lease as expired: its holder has died. A renewal makes it valid again."""
+        """Treat the lease as expired, since its holder has died; if a reading shows a change, it is valid again."""
         self.expires_at_s = min(self.expires_at_s, now_s)
 
 
@@ -240,18 +242,17 @@ async def acquire(
     connection: str = "",
     partition_keys: Sequence[str] = (),
 ) -> tuple[Lease | LeaseInfo, int]:
-    """Acquire a free lease, or take over an expired one (the takeover from a dead worker).
+    """Acquire a free lease, or take over an expired one from a dead worker.
 
     Args:
-        monitor: This worker's earlier readings of the lease; notes the new one. Without it, Redis's clock decides.
+        duration_ms: Lifetime of the lease without renewal.
+        monitor: This worker's earlier readings of the lease, which decide whether it has expired; stores the new
+            reading. Without it, Redis's clock decides.
         connection: The connection over which this worker will renew the lease; empty if unknown.
         partition_keys: For a partition's lease, its timers and its stream.
 
     Returns:
-        The lease, or its holder; and Redis's time, Unix milliseconds.
-
-    Raises:
-        StoreError: Redis failed.
+        The acquired lease, or that of another holder; and Redis's time, Unix milliseconds.
     """
     requested_at_s = clock.monotonic_s()
     last_info = monitor.last_info if monitor is not None else None
@@ -264,47 +265,50 @@ async def acquire(
         connection,
     ]
     with store_errors():
-        answer = await scripts.acquire_lease(client, [key], arguments)
-    if int(answer[0]) == 0:
-        info, now_ms = LeaseInfo(answer[1].decode(), int(answer[2])), int(answer[3])
+        is_acquired, holder, *answer = await scripts.acquire_lease(client, [key], arguments)
+    if not int(is_acquired):
+        until_ms, now_ms = map(int, answer)
+        info = LeaseInfo(holder.decode(), until_ms)
         if monitor is not None:
-            monitor.update(info, requested_at_s, info.until_ms - now_ms)
+            monitor.update(info, requested_at_s, until_ms - now_ms)
         return info, now_ms
-    now_ms, expired_at_ms = int(answer[3]), int(answer[4])
+    commit, now_ms, expired_at_ms, clock_offset_ms = map(int, answer[:4])
+    redis_before, redis, redis_up_s = (one.decode(errors="replace") for one in answer[4:])
     if expired_at_ms and monitor is not None and has_expired:
         expired_at_ms = now_ms - max(0, round((requested_at_s - monitor.expires_at_s) * 1000))
     lease = Lease(
         key=key,
-        holder=answer[1].decode(),
-        commit=int(answer[2]),
+        holder=holder.decode(),
+        commit=commit,
         valid_until_s=requested_at_s,
         expired_at_ms=expired_at_ms,
         acquired_at_ms=now_ms,
         requested_at_s=requested_at_s,
-        clock_offset_ms=int(answer[5]),
-        redis_before=answer[6].decode(errors="replace"),
-        redis=answer[7].decode(errors="replace"),
-        redis_up_s=int(answer[8]) if answer[8] else None,
+        clock_offset_ms=clock_offset_ms,
+        redis_before=redis_before,
+        redis=redis,
+        redis_up_s=int(redis_up_s) if redis_up_s else None,
         connection=connection,
         partition_keys=partition_keys,
     )
-    lease.note_request(requested_at_s, duration_ms)
-    _note_rollback(lease)
+    lease.extend(requested_at_s, duration_ms)
+    _continue_verification(lease)
     return lease, now_ms
 
 
-def _note_rollback(lease: Lease) -> None:
-    found = _ROLLED_BACK.fullmatch(lease.redis_before)
-    if found is None or found["run_id"] != lease.redis or lease.commit < int(found["commit"] or 0):
-        lease.rolled_back_at_ms = lease.acquired_at_ms  # none is noted, or another one has followed
+def _continue_verification(lease: Lease) -> None:
+    """Continue what a previous holder began after a rollback (`_ROLLED_BACK`): verify effects, check sessions."""
+    stored = _ROLLED_BACK.fullmatch(lease.redis_before)
+    if stored is None or stored["run_id"] != lease.redis or lease.commit < int(stored["commit"] or 0):
+        lease.rolled_back_at_ms = lease.acquired_at_ms  # no rollback is stored, or another one has followed
     else:
-        lease.has_all_commits = found["all"] is not None
-        lease.rolled_back_at_ms = int(found["at_ms"])
-    lease.rolled_back_until_s = _rolled_back_until_s(lease)
-    lease.is_unchecked = found is not None or lease.rolled_back_until_s > lease.requested_at_s
+        lease.has_all_commits = stored["all"] is not None
+        lease.rolled_back_at_ms = int(stored["at_ms"])
+    lease.may_lack_writes_until_s = _may_lack_writes_until_s(lease)
+    lease.has_unchecked_sessions = stored is not None or lease.may_lack_writes_until_s > lease.requested_at_s
 
 
-def _rolled_back_until_s(lease: Lease) -> float:
+def _may_lack_writes_until_s(lease: Lease) -> float:
     """Return until when Redis may lack the previous holders' writes, monotonic seconds; 0 if it lacks none."""
     if lease.redis_before and lease.redis:
         if lease.redis == lease.redis_before:
@@ -321,8 +325,8 @@ async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | S
     """Read the holders and expiry times of leases, in one round trip to each node.
 
     Returns:
-        An entry per key: an empty name and 0 for a lease that was never held; None for one that is invalid or that
-            Redis refuses for good, which `acquire` reports; an error for one whose node did not answer, or refused
+        An entry per key: an empty name and 0 for a lease that was never held; None for a lease that is invalid or that
+            Redis refuses for good, which `acquire` reports; an error for a lease whose node did not answer, or refused
             temporarily. One key's error does not hide the other leases, nor does a cluster's silent node.
 
     Raises:
@@ -330,9 +334,9 @@ async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | S
     """
     groups = grouped_by_node(client, keys)
     if len(groups) == 1:
-        parts = [await _read_group(client, groups[0])]
+        parts = [await _read_from_node(client, groups[0])]
     else:
-        parts = await asyncio.gather(*(_read_group(client, own) for own in groups))
+        parts = await asyncio.gather(*(_read_from_node(client, own) for own in groups))
     found = dict(pair for part in parts for pair in part)
     infos = [found[key] for key in keys]
     errors = [info for info in infos if isinstance(info, StoreUnreachableError)]
@@ -341,9 +345,10 @@ async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | S
     return infos
 
 
-async def _read_group(
+async def _read_from_node(
     client: Client, keys: Sequence[str]
 ) -> list[tuple[str, LeaseInfo | StoreUnreachableError | None]]:
+    """Read leases that are all on one node; if it does not answer, return its error for each key."""
     try:
         with store_errors():
             pipeline = client.pipeline()
@@ -352,15 +357,16 @@ async def _read_group(
             answers = await pipeline.execute(raise_on_error=False)
     except StoreUnreachableError as error:
         return [(key, error) for key in keys]
-    return [(key, _parse_info(answer)) for key, answer in zip(keys, answers, strict=True)]
+    return [(key, _parse_lease(answer)) for key, answer in zip(keys, answers, strict=True)]
 
 
-def _parse_info(answer: list[bytes | None] | Exception) -> LeaseInfo | StoreUnreachableError | None:
+def _parse_lease(answer: list[bytes | None] | Exception) -> LeaseInfo | StoreUnreachableError | None:
+    """Parse a lease's holder, expiry, and connection; None if they are invalid, or Redis refused for good."""
     if isinstance(answer, Exception):
         error = to_store_error(answer)
         return error if isinstance(error, StoreUnreachableError) else None
     holder, until, connection = ((one or b"").decode(errors="replace") for one in answer)
-    # A holder of an older version leaves its predecessor's connection in the hash.
+    # The field is `HOLDER CONNECTION`: a holder of an older version leaves its predecessor's connection in the hash.
     owner, _, current = connection.rpartition(_CONNECTION_SEPARATOR)
     try:
         return LeaseInfo(holder, int(until or 0), current if owner == holder else "")
@@ -373,18 +379,19 @@ async def renew(
     lease: Lease,
     clock: Clock,
     duration_ms: int = LEASE_MS,
-    own_now_ms: int | None = None,
+    partition_now_ms: int | None = None,
 ) -> tuple[Renewal, int]:
-    """Renew a lease; return the result and Redis's time.
+    """Renew a lease; return the result, and Redis's time in Unix milliseconds.
 
     Args:
-        own_now_ms: For a partition's lease its time, Unix milliseconds: the next holder continues from it, and compares
-            the server stored with it.
+        duration_ms: Lifetime of the lease without another renewal.
+        partition_now_ms: For a partition's lease, the partition's time, Unix milliseconds; the script stores it and the
+            server for the next holder.
     """
-    request = _RenewalRequest([(lease, own_now_ms)], clock, duration_ms)
+    request = _RenewalRequest([(lease, partition_now_ms)], clock, duration_ms)
     with store_errors():
         answer = await scripts.renew_leases(client, request.keys, request.arguments)
-    results, now_ms = request.note(answer)
+    results, now_ms = request.apply(answer)
     return results[0], now_ms
 
 
@@ -399,11 +406,12 @@ async def renew_many(
 
     Args:
         client: A client with a single connection.
-        held: The leases, each with the partition's time, Unix milliseconds.
-        connection: That connection as known so far; stored in the leases.
+        held: The leases, each with its partition's own time, Unix milliseconds, from which the next holder continues.
+        duration_ms: Lifetime without another renewal.
+        connection: The name of the client's connection as known so far; stored in the leases.
 
     Returns:
-        Each lease's result; Redis's time; and the connection's id, empty if Redis refuses to tell it.
+        Each lease's result; Redis's time, Unix milliseconds; and the connection's CLIENT ID, empty if Redis refuses.
 
     Raises:
         StoreError: Redis did not answer, or refused; any of the leases may be renewed.
@@ -418,7 +426,7 @@ async def renew_many(
             answer = await scripts.renew_leases(client, request.keys, request.arguments)
         elif isinstance(answer, Exception):
             raise answer
-    return *request.note(answer), "" if isinstance(client_id, Exception) else str(client_id)
+    return *request.apply(answer), "" if isinstance(client_id, Exception) else str(client_id)
 
 
 class _RenewalRequest:
@@ -434,20 +442,21 @@ class _RenewalRequest:
         self._commits_before = [lease.commit for lease in self._held]
         self.keys = [key for lease in self._held for key in (lease.key, *lease.partition_keys)]
         self.arguments: list[scripts.Argument] = [duration_ms, connection]
-        for lease, own_now_ms in held:
+        for lease, partition_now_ms in held:
             lease.connection = connection or lease.connection
-            server = _server_to_note(lease, self._requested_at_s)
-            self.arguments += [lease.holder, own_now_ms if own_now_ms is not None else "", server]
+            server = _server_to_store(lease, self._requested_at_s)
+            self.arguments += [lease.holder, partition_now_ms if partition_now_ms is not None else "", server]
 
-    def note(self, answer: Sequence[Any]) -> tuple[list[Renewal], int]:
-        """Note Redis's answer in the leases; return the results, and Redis's time."""
+    def apply(self, answer: Sequence[Any]) -> tuple[list[Renewal], int]:
+        """Update the leases from the script's answer; return the results, and Redis's time in Unix milliseconds."""
         now_ms, redis = int(answer[0]), answer[1].decode(errors="replace")
         return [
-            self._note(*found, now_ms, redis)
+            self._apply_one(*found, now_ms, redis)
             for found in zip(self._held, self._commits_before, answer[2:], strict=True)
         ], now_ms
 
-    def _note(self, lease: Lease, commits_before: int, found: Sequence[Any], now_ms: int, redis: str) -> Renewal:
+    def _apply_one(self, lease: Lease, commits_before: int, found: Sequence[Any], now_ms: int, redis: str) -> Renewal:
+        """Update a lease from its part of the answer, empty if it is lost; fewer commits than before: a rollback."""
         if not found:
             lease.valid_until_s = -math.inf
             return Renewal.LOST
@@ -458,15 +467,16 @@ class _RenewalRequest:
         if int(commit) < commits_before:
             lease.valid_until_s = -math.inf
             return Renewal.ROLLED_BACK
-        lease.note_request(self._requested_at_s, self._duration_ms)
+        lease.extend(self._requested_at_s, self._duration_ms)
         return Renewal.RENEWED
 
 
-def _server_to_note(lease: Lease, now_s: float) -> str:
+def _server_to_store(lease: Lease, now_s: float) -> str:
+    """Return what the lease stores about its server for the next holder: a run id, or the form `_ROLLED_BACK`."""
     if not lease.redis:
         return ""
-    is_doubted = lease.rolled_back_until_s > now_s
-    if not (is_doubted or lease.is_unchecked):
+    is_doubted = lease.may_lack_writes_until_s > now_s
+    if not (is_doubted or lease.has_unchecked_sessions):
         return lease.redis
     if is_doubted and not lease.has_all_commits:
         return f"-{lease.rolled_back_at_ms}:{lease.redis}"
@@ -474,9 +484,9 @@ def _server_to_note(lease: Lease, now_s: float) -> str:
     return f"={lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}"
 
 
-async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:
-    """Release a lease, for a partition together with its time; return False if it was already lost."""
+async def release(client: Client, lease: Lease, partition_now_ms: int | None = None) -> bool:
+    """Release a lease, and store the partition's time for the next holder; return False if it was already lost."""
     lease.valid_until_s = -math.inf
-    arguments: list[scripts.Argument] = [lease.holder, own_now_ms if own_now_ms is not None else ""]
+    arguments: list[scripts.Argument] = [lease.holder, partition_now_ms if partition_now_ms is not None else ""]
     with store_errors():
         return bool(int(await scripts.release_lease(client, [lease.key], arguments)))

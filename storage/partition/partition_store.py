@@ -36,11 +36,7 @@ class Entry(NamedTuple):
     fields: Mapping[bytes, bytes]
 
     def text(self) -> dict[str, str]:
-        """Return the fields as text.
-
-        Raises:
-            BadEntryError: The entry is too large, or not UTF-8.
-        """
+        """Return the fields as text; raise BadEntryError if the entry is too large, or not UTF-8."""
         self._check_size()
         try:
             return {name.decode(): value.decode() for name, value in self.fields.items()}
@@ -48,11 +44,7 @@ class Entry(NamedTuple):
             raise BadEntryError("not UTF-8") from None
 
     def event(self) -> Event:
-        """Decode the event.
-
-        Raises:
-            BadEntryError: The entry is too large, or not a valid event.
-        """
+        """Decode the event; raise BadEntryError if the entry is too large, or not a valid event."""
         self._check_size()
         return event_codec.decode_packed(self.fields, self.entry_id) or event_codec.decode(self.text(), self.entry_id)
 
@@ -84,7 +76,7 @@ class PartitionStore:
         self._is_cluster = is_cluster(client)
 
     async def read(self, partition: int, count: int) -> list[Entry]:
-        """Return the oldest undecided entries; wait up to 2 s for one."""
+        """Return up to `count` of the oldest undecided entries; if there are none, wait up to 2 s for one."""
         with store_errors():
             entries = await self._reads.read(self._keys.events(partition), count)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
@@ -106,7 +98,7 @@ class PartitionStore:
                 raise
 
     async def newest_id(self, partition: int) -> tuple[int, int]:
-        """Return the id of the newest entry ever added, as numbers; zeros without a stream."""
+        """Return the id of the newest entry ever added, as milliseconds and sequence number; zeros without a stream."""
         with store_errors():
             pipeline = self._client.pipeline()
             pipeline.xinfo_stream(self._keys.events(partition))
@@ -163,14 +155,14 @@ class PartitionStore:
         return int(answer[1]), (int(float(answer[2])) if answer[2] else None)
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
-        """Return the unfinished effects and writes, by effect id."""
+        """Return the encoded unfinished effects and post-commit writes, by id."""
         with store_errors():
             found = await self._client.hgetall(self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome to the stream and mark it done; return False if that was done before."""
-        fields = [part for pair in event_codec.encode(outcome).items() for part in pair]
+        fields = [part for pair in event_codec.encode(outcome).items() for part in pair]  # name, value, name, ...
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         with store_errors():
             return bool(int(await scripts.finish_effect(self._client, keys, [effect_id, *fields])))
@@ -190,7 +182,7 @@ class PartitionStore:
         if self._is_cluster:
             return list(writes)
         commands: list[tuple[Any, ...]] = []
-        #: For each command, its write.
+        #: The write of each command: a write may take several.
         owners: list[effect_codec.PostCommitWrite] = []
         for write in writes:
             if isinstance(write, effect_codec.ExpireCalls):
@@ -227,10 +219,8 @@ class PartitionStore:
         else:
             async with self._write_limits.permit(self._keys.outcomes):
                 await publish_outcome(self._client, self._keys, write.outcome_record, max_entries=self._outcomes_kept)
-        outbox = self._keys.outbox(partition)
-        async with self._write_limits.permit(outbox):
-            with store_errors():
-                await self._client.hdel(outbox, write.write_id)
+        async with self._write_limits.permit(self._keys.outbox(partition)):
+            await self.remove_from_outbox(partition, write.write_id)
 
     async def _expire(self, keys: Sequence[str], ttl_s: int) -> None:
         """Set the expiry of keys on one node."""
@@ -243,27 +233,27 @@ class PartitionStore:
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> None:
         """Dead-letter a write that Redis permanently refuses, with its full body, and remove it from the outbox."""
-        outbox = self._keys.outbox(partition)
         with store_errors():
-            body = await self._client.hget(outbox, write.write_id)
-            if body is not None:
-                await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
-                await self._client.hdel(outbox, write.write_id)
+            body = await self._client.hget(self._keys.outbox(partition), write.write_id)
+        if body is not None:
+            await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
+            await self.remove_from_outbox(partition, write.write_id)
 
     async def mark_suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
-        """Mark an entry before deciding it after a worker's death; return under how many leases it was marked.
+        """Mark an entry before it is decided after a worker's death, because deciding it may have killed the worker.
 
-        Safe to repeat: a lost answer does not count as a death.
+        Returns:
+            Under how many leases it was marked, including this one; a repetition does not count.
         """
         arguments = [entry_id, lease.holder]
         with store_errors():
             return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], arguments))
 
     async def count_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> dict[str, int]:
-        """Count one more worker death for effects that are in the partition's outbox.
+        """Count one more worker death for effects in the outbox, any of which may have caused it.
 
         Returns:
-            Deaths by effect; an effect above `max_deaths` keeps its count.
+            Deaths by effect, counted up to `max_deaths`; an effect that has more keeps its count.
         """
         if not effect_ids:
             return {}
@@ -276,16 +266,16 @@ class PartitionStore:
             await self._client.hset(key, mapping=deaths)
         return deaths
 
-    async def end_trials(self, partition: int, effect_ids: Sequence[str], most: int) -> None:
-        """End trials without a death: reset the effects' counts above `most` (count) to `most`."""
+    async def cap_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> None:
+        """Reset death counts above `max_deaths` to it: the last trial run of these effects killed no worker."""
         if not effect_ids:
             return
         key = self._keys.suspects(partition)
         with store_errors():
             counts = [int(count or 0) for count in await self._client.hmget(key, effect_ids)]
-            ended = dict.fromkeys((name for name, count in zip(effect_ids, counts, strict=True) if count > most), most)
-            if ended:
-                await self._client.hset(key, mapping=ended)
+            above = [name for name, count in zip(effect_ids, counts, strict=True) if count > max_deaths]
+            if above:
+                await self._client.hset(key, mapping=dict.fromkeys(above, max_deaths))
 
     async def set_deaths(self, partition: int, effect_id: str, deaths: int) -> None:
         """Store an effect's count of worker deaths; 0 removes it."""
@@ -296,21 +286,21 @@ class PartitionStore:
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
     ) -> None:
-        """Dead-letter an outbox entry, whole."""
+        """Append an effect or a write to the dead letters, with its outbox entry `body`; the outbox keeps it."""
         entry = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
         await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
-    async def drop_effect(self, partition: int, name: str) -> None:
-        """Remove an effect that can't be executed from the outbox."""
+    async def remove_from_outbox(self, partition: int, name: str) -> None:
+        """Remove an effect that can't be executed, or a write that is done, by its id."""
         with store_errors():
             await self._client.hdel(self._keys.outbox(partition), name)
 
     async def report_command(self, write: effect_codec.ReportCommand) -> None:
-        """Write the status of a command that no commit reports."""
+        """Store a command's status at once, for a command that no commit reports."""
         await report_command(self._client, self._keys, write)
 
     async def dead_letter(self, partition: int, entry: Entry, reason: str) -> None:
-        """Dead-letter an entry, whole; the following commit removes it from the stream."""
+        """Append an entry to the dead letters, whole; the following commit removes it from the stream."""
         await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
 
 
@@ -343,7 +333,7 @@ async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> 
 
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
-    """Write a command's status; it only moves forward."""
+    """Store a command's status, unless a later one (done, rejected, failed) is already stored."""
     report = write.report
     arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
     with store_errors():
@@ -351,7 +341,7 @@ async def report_command(client: Client, keys: Keys, write: effect_codec.ReportC
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> None:
-    """Append an entry to the dead letters, with its origin and the reason."""
+    """Append an entry of a stream or an outbox to the dead letters, with that key and the reason."""
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
     letter = dict(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
     parts = [part for pair in letter.items() for part in pair]

@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_hash import LOADED, PACKED
-from conferral.storage.connection.client import Client, run_all, store_errors, unless_refused
+from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 from conferral.storage.scripts import Argument
@@ -108,7 +108,7 @@ class SessionStore:
         """Load sessions by id, in one round trip; return new ones for missing ids, and the error for corrupt ones."""
         commands = [("HMGET", self._keys.session(name), *LOADED) for name in session_ids]
         with store_errors():
-            records = unless_refused(await run_all(self._client, commands))
+            records = raise_refusals(await run_all(self._client, commands))
         return {name: _load(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
@@ -123,9 +123,9 @@ class SessionStore:
             CommitConflictError: Nothing was written; reload the sessions it names.
             CommitOutOfOrderError, WrongTypeError: Nothing was written.
         """
-        keys, arguments = self._arguments(partition, lease, batch)
+        keys, arguments = self._script_call(partition, lease, batch)
         with store_errors():
-            code, *places = map(int, await scripts.commit_batch(self._client, keys, arguments))
+            code, *conflicting = map(int, await scripts.commit_batch(self._client, keys, arguments))
         match result := CommitResult(code):
             case CommitResult.LOST:
                 lease.valid_until_s = 0.0
@@ -135,12 +135,13 @@ class SessionStore:
             case CommitResult.WRONG_TYPE:
                 raise WrongTypeError("a key of the partition is of the wrong type")
             case CommitResult.CONFLICT:
-                raise CommitConflictError(tuple(batch.sessions[place - 1].after.id for place in places))
+                raise CommitConflictError(tuple(batch.sessions[place - 1].after.id for place in conflicting))
             case CommitResult.OK | CommitResult.ALREADY:
                 lease.commit += 1
                 return result
 
-    def _arguments(self, partition: int, lease: Lease, batch: Batch) -> tuple[list[str], list[Argument]]:
+    def _script_call(self, partition: int, lease: Lease, batch: Batch) -> tuple[list[str], list[Argument]]:
+        """Return the keys and arguments of the script `commit_batch`, in the order that it expects."""
         keys = self._keys
         names = [
             keys.events(partition),
@@ -168,6 +169,7 @@ class SessionStore:
 
 
 def _add_sessions(values: list[Value], changes: Sequence[SessionChange]) -> None:
+    """Append sessions as `commit_batch` reads them: first what it checks and indexes, then each session's fields."""
     versions, opened = [], []
     ended: list[Value] = []
     ended_places: list[Value] = []
@@ -179,8 +181,8 @@ def _add_sessions(values: list[Value], changes: Sequence[SessionChange]) -> None
             ended_places.append(place)
         elif not before.version:
             opened.append(after.id)
-    for some in (opened, ended, ended_places, versions):
-        _add_list(values, some)
+    for items in (opened, ended, ended_places, versions):
+        _add_list(values, items)
     for change in changes:
         removed = []
         written: list[Value] = [PACKED, change.packed.decode()]
@@ -193,17 +195,19 @@ def _add_sessions(values: list[Value], changes: Sequence[SessionChange]) -> None
         _add_list(values, removed)
         values.append(len(change.log))
         for entry in change.log:
+            # `LOG_FIELDS` without names, and without `at`, which is the batch's; the other fields with their names.
             others = chain.from_iterable(islice(entry.items(), _NAMED, None))
             _add_list(values, [*islice(entry.values(), 1, _NAMED), *others])
 
 
-def _add_list(values: list[Value], some: Sequence[Value]) -> None:
-    values.append(len(some))
-    values += some
+def _add_list(values: list[Value], items: Sequence[Value]) -> None:
+    """Append a list, preceded by its length, which tells the script where it ends."""
+    values.append(len(items))
+    values += items
 
 
 def _load(session_id: str, record: Sequence[bytes | None] | None) -> Session | CorruptHashError:
-    if record is None:
+    if record is None:  # the key is not a hash
         return CorruptHashError(session_hash.WRONG_TYPE)
     try:
         return session_hash.load(session_id, record)

@@ -48,7 +48,7 @@ class EndedCursor(_Cursor, frozen=True, tag="ended"):
     after: _IdOrEmpty
 
     def __post_init__(self) -> None:
-        """Refuse an id before the first session."""
+        """Refuse an id without an end: both belong to the last listed session."""
         if self.ended_ms is None and self.after:
             raise ValueError(self.after)
 
@@ -61,21 +61,12 @@ class LogCursor(_Cursor, frozen=True, tag="log"):
 
 
 _T = TypeVar("_T")
-_OF_SESSIONS: msgspec.json.Decoder[LiveCursor | EndedCursor] = msgspec.json.Decoder(LiveCursor | EndedCursor)
-_OF_LOGS = msgspec.json.Decoder(LogCursor)
+OF_SESSIONS: msgspec.json.Decoder[LiveCursor | EndedCursor] = msgspec.json.Decoder(LiveCursor | EndedCursor)
+OF_LOGS = msgspec.json.Decoder(LogCursor)
 
 
-def read_cursor(text: str) -> LiveCursor | EndedCursor:
-    """Decode a cursor of sessions; raise BadCursorError if it is none."""
-    return _decode(text, _OF_SESSIONS)
-
-
-def read_log_cursor(text: str) -> LogCursor:
-    """Decode a cursor of a log; raise BadCursorError if it is none."""
-    return _decode(text, _OF_LOGS)
-
-
-def _decode(text: str, decoder: msgspec.json.Decoder[_T]) -> _T:
+def read_cursor(text: str, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Decode a cursor of sessions or of a log; raise BadCursorError if it is none."""
     if len(text) > _CURSOR_MAX or not text.isascii():
         raise BadCursorError
     try:

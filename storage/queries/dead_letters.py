@@ -86,7 +86,7 @@ class DeadLetterStore:
             with store_errors():
                 found = await self._client.xrevrange(self._keys.dead, start, "-", count=chunk)
             for letter_id, fields in found:
-                yield _letter(letter_id, fields or {})
+                yield _parse_letter(letter_id, fields or {})
             if len(found) < chunk:
                 return
             start = f"({found[-1][0].decode()}"
@@ -96,7 +96,7 @@ class DeadLetterStore:
         wanted = list(dict.fromkeys(one for one in letter_ids if is_letter_id(one)))
         answers = await run_each(self._client, wanted, lambda pipe, one: pipe.xrange(self._keys.dead, one, one))
         entries = (entry for found in answers for entry in found or ())
-        return {letter_id.decode(): _letter(letter_id, fields or {}) for letter_id, fields in entries}
+        return {letter_id.decode(): _parse_letter(letter_id, fields or {}) for letter_id, fields in entries}
 
     async def remove(self, letter_ids: Iterable[str]) -> int:
         """Remove letters for good; return how many existed."""
@@ -109,25 +109,14 @@ class DeadLetterStore:
 
     def retry_problem(self, letter: DeadLetter) -> str:
         """Return why a letter can't be retried, judged by its own fields; empty if it can."""
-        entry = Entry(letter.entry_id, letter.fields)
-        try:
-            fields = entry.text()
-            if letter.stream == self._keys.commands:
-                command_id_of(fields, letter.entry_id)
-                return "" if fields.get("type") else "it would fail again: missing field type"
-            session_id = decode(fields, letter.entry_id).session_id
-        except (BadEntryError, BadCommandError) as error:
-            return f"it would fail again: {error}"
-        if letter.stream != self._keys.events(self._keys.partition_of(session_id)):
-            return "Conferral does not read the stream it came from"
-        return ""
+        return self._judge(letter)[0]
 
     async def retry(self, letter: DeadLetter) -> str:
         """Move a letter back to its stream; return why not, or empty text on success."""
-        if problem := self.retry_problem(letter):
+        problem, command_id, claim = self._judge(letter)
+        if problem:
             return problem
         fields = dict(letter.fields)
-        command_id, claim = self._command_of(letter)
         if command_id:
             with store_errors():
                 may_go, status = await scripts.reopen_command(
@@ -143,16 +132,24 @@ class DeadLetterStore:
             await self._client.xdel(self._keys.dead, letter.letter_id)
         return ""
 
-    def _command_of(self, letter: DeadLetter) -> tuple[str, str]:
-        """Return the id of a letter's command, empty for other events; and the entry whose claim must be removed.
+    def _judge(self, letter: DeadLetter) -> tuple[str, str, str]:
+        """Return why a letter can't be retried; its command's id; and the entry whose claim must be removed.
 
-        A command that failed after routing is an event of its session's partition; its claim stays.
+        Each is empty if there is none. A command that failed after routing is an event of its session's partition; its
+        claim stays.
         """
-        fields = Entry(letter.entry_id, letter.fields).text()
-        if letter.stream == self._keys.commands:
-            return command_id_of(fields, letter.entry_id), letter.entry_id
-        event = decode(fields, letter.entry_id)
-        return (event.command_id, "") if isinstance(event, Command) else ("", "")
+        try:
+            fields = Entry(letter.entry_id, letter.fields).text()
+            if letter.stream == self._keys.commands:
+                command_id = command_id_of(fields, letter.entry_id)
+                problem = "" if fields.get("type") else "it would fail again: missing field type"
+                return problem, command_id, letter.entry_id
+            event = decode(fields, letter.entry_id)
+        except (BadEntryError, BadCommandError) as error:
+            return f"it would fail again: {error}", "", ""
+        if letter.stream != self._keys.events(self._keys.partition_of(event.session_id)):
+            return "Conferral does not read the stream it came from", "", ""
+        return "", event.command_id if isinstance(event, Command) else "", ""
 
 
 def is_letter_id(text: str) -> bool:
@@ -160,7 +157,8 @@ def is_letter_id(text: str) -> bool:
     return _ENTRY_ID.fullmatch(text) is not None
 
 
-def _letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
+def _parse_letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
+    """Return a letter from its stream entry, whose own fields and origin are separated."""
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ORIGIN_FIELDS}}
     reason, stream, entry_id = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
     return DeadLetter(letter_id.decode(), shorten_reason(reason) or NO_REASON, stream, entry_id, own)

@@ -54,13 +54,8 @@ async def deregister(client: Client, keys: Keys, name: str) -> None:
         await client.hdel(keys.processes, name)
 
 
-async def list_running(client: Client, keys: Keys) -> list[Process]:
-    """Return the processes that registered recently, by name."""
-    return (await read_all(client, keys))[1]
-
-
 async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
-    """Return when the registry was read, Unix milliseconds of Redis's clock, and the running processes."""
+    """Return when the registry was read, Unix milliseconds of Redis's clock; and the running processes, by name."""
     with store_errors():
         now_ms, *found = await scripts.read_processes(client, [keys.processes], [])
     found_processes = []
@@ -68,11 +63,12 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
         seen_ms, _, info = body.partition(b" ")
         # If the clock was set back, a process that is long gone must not appear to run.
         if seen_ms.isdigit() and abs(int(now_ms) - int(seen_ms)) <= STOPPED_AFTER_MS:
-            found_processes.append(_process(name.decode(errors="replace"), info, int(seen_ms)))
+            found_processes.append(_parse_process(name.decode(errors="replace"), info, int(seen_ms)))
     return int(now_ms), sorted(found_processes, key=lambda process: process.name)
 
 
-def _process(name: str, data: bytes, seen_ms: int) -> Process:
+def _parse_process(name: str, data: bytes, seen_ms: int) -> Process:
+    """Parse a process's registration; if it is unreadable, return the name alone."""
     try:
         fields = orjson.loads(data)
         kind, schema_version, version = str(fields["kind"]), int(fields["schema_version"]), str(fields["version"])

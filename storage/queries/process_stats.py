@@ -44,6 +44,7 @@ class ProcessStats:
 
 def stats_of(metrics: Metrics) -> ProcessStats:
     """Return a process's statistics from its metrics."""
+    # Statuses are texts of three digits.
     answers = [(labels["status"], count) for labels, count in _counts(metrics.webhook_requests)]
     requests = [(labels["status"], count) for labels, count in _counts(metrics.rest_requests)]
     failures = Counted({labels["code"]: count for labels, count in _counts(metrics.rest_failures)})

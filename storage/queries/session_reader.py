@@ -17,7 +17,7 @@ from conferral.storage.codecs.text_codec import decode_fields, int_of
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.connection.node_limits import node_of
 from conferral.storage.keys import Keys
-from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor, read_cursor, read_log_cursor
+from conferral.storage.queries.cursors import OF_LOGS, OF_SESSIONS, EndedCursor, LiveCursor, LogCursor, read_cursor
 
 #: Versions read per script call, count: takes Redis less than a millisecond.
 VERSIONS_MAX = 1_000
@@ -82,23 +82,24 @@ class SessionReader:
             of_node.setdefault(node_of(self.client, self._key_of(item)), []).append(at)
         answers: list[Any] = [None] * len(wanted)
 
-        async def run_at(node: str, own: list[int]) -> None:
+        async def run_at(node: str, positions: list[int]) -> None:
             if node in self.silent:
                 return
             try:
-                found = await run_each(self.client, [wanted[at] for at in own], append_command)
+                found = await run_each(self.client, [wanted[at] for at in positions], append_command)
             except StoreUnreachableError as error:
                 self.silent[node] = error
                 return
-            for at, answer in zip(own, found, strict=True):
+            for at, answer in zip(positions, found, strict=True):
                 answers[at] = answer
 
-        await asyncio.gather(*(run_at(node, own) for node, own in of_node.items()))
+        await asyncio.gather(*(run_at(node, positions) for node, positions in of_node.items()))
         if of_node and of_node.keys() <= self.silent.keys():
             raise self.silent[next(iter(of_node))]
         return answers
 
     def _key_of(self, item: int | str) -> str:
+        """Return a key on the same node as a partition (its number) or a session (its id)."""
         return self.keys.lease(item) if isinstance(item, int) else self.keys.session(item)
 
     # ---- single sessions -----------------------------------------------------------------------------------------
@@ -153,16 +154,17 @@ class SessionReader:
 
     async def live_ids(self) -> list[str]:
         """Return the ids of all live sessions."""
-        partitions = range(self.keys.partitions)
-        answers = await self._for_each(partitions, lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
-        return [name.decode(errors="replace") for names in answers for name in names or ()]
+        return await self._collect_ids(lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
 
     async def ended_ids(self, since_ms: int = 0) -> list[str]:
         """Return the ids of the sessions that ended since a time in Unix milliseconds."""
-        answers = await self._for_each(
-            range(self.keys.partitions),
-            lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), since_ms, "+inf"),
+        return await self._collect_ids(
+            lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), since_ms, "+inf")
         )
+
+    async def _collect_ids(self, append_command: Callable[[Any, int], object]) -> list[str]:
+        """Return the session ids that a command returns for each partition, in one list."""
+        answers = await self._for_each(range(self.keys.partitions), append_command)
         return [name.decode(errors="replace") for names in answers for name in names or ()]
 
     async def commit_marks(self) -> list[str]:
@@ -186,22 +188,16 @@ class SessionReader:
     async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
         """Return the live sessions of some partitions with their versions; leave out those without a version."""
         answers = await self._for_each(partitions, lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
-        found: dict[int, dict[str, str]] = {}
-        for number, some in zip(partitions, answers, strict=True):
-            names = [name.decode(errors="replace") for name in some or ()]
-            found[number] = await self._versions(names)
-        return found
-
-    async def _versions(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the versions of sessions in one partition."""
-        found: dict[str, str] = {}
-        for start in range(0, len(names), VERSIONS_MAX):
-            some = names[start : start + VERSIONS_MAX]
-            with store_errors():
-                versions = await scripts.read_session_versions(
-                    self.client, [self.keys.session(name) for name in some], []
-                )
-            found |= {name: one.decode(errors="replace") for name, one in zip(some, versions, strict=True) if one}
+        found: dict[int, dict[str, str]] = {number: {} for number in partitions}
+        for number, names in zip(partitions, answers, strict=True):
+            live = [name.decode(errors="replace") for name in names or ()]
+            for start in range(0, len(live), VERSIONS_MAX):
+                some = live[start : start + VERSIONS_MAX]
+                with store_errors():
+                    versions = await scripts.read_session_versions(self.client, list(map(self.keys.session, some)), [])
+                found[number] |= {
+                    name: raw.decode(errors="replace") for name, raw in zip(some, versions, strict=True) if raw
+                }
         return found
 
     async def list_sessions(self, *, state: State | None = None, limit: int, cursor: str = "") -> Page[Fields]:
@@ -220,7 +216,7 @@ class SessionReader:
             BadCursorError: It is not a cursor of this list.
         """
         _check_limit(limit)
-        place = read_cursor(cursor) if cursor else LiveCursor(0, "")
+        place = read_cursor(cursor, OF_SESSIONS) if cursor else LiveCursor(0, "")
         found, following = await self._page(place, state, limit)
         if following is not None and len(found) == limit and await self._page(following, state, 1) == ([], None):
             following = None
@@ -251,7 +247,7 @@ class SessionReader:
         found: list[Fields] = []
         scanned = 0
         while place.partition < self.keys.partitions:
-            names = [name for name in await self._live_in(place.partition) if name > place.after]
+            names = [name for name in await self._live_ids_in(place.partition) if name > place.after]
             while names and scanned < SCANNED_MAX and len(found) < limit:
                 # Without a state filter, read no more than needed.
                 count = CHUNK if state else min(CHUNK, limit - len(found))
@@ -302,20 +298,19 @@ class SessionReader:
         ends = [(int(at), name.decode(errors="replace")) for some in answers for name, at in some or ()]
         if place.ended_ms is not None:
             moment = place.ended_ms
-            same = await self._for_each(
-                range(self.keys.partitions),
-                lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), moment, moment),
+            names = await self._collect_ids(
+                lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), moment, moment)
             )
-            names = (name.decode(errors="replace") for some in same for name in some or ())
             ends += ((moment, name) for name in names if name < place.after)
         return sorted(ends, reverse=True)
 
-    async def _live_in(self, partition: int) -> list[str]:
+    async def _live_ids_in(self, partition: int) -> list[str]:
         with store_errors():
             names = await self.client.smembers(self.keys.live(partition))
         return sorted(name.decode(errors="replace") for name in names)
 
     async def _in_state(self, names: Sequence[str], state: State | None) -> list[str]:
+        """Return which of these sessions (ids) are in a state; all of them if the state is None."""
         if state is None:
             return list(names)
         wanted = state.value.encode()
@@ -335,14 +330,14 @@ class SessionReader:
             BadCursorError: It is not a cursor of a log.
         """
         _check_limit(limit)
-        start = f"({read_log_cursor(cursor).entry_id}" if cursor else "-"
+        start = f"({read_cursor(cursor, OF_LOGS).entry_id}" if cursor else "-"
         with store_errors():
             entries = await self.client.xrange(self.keys.log(session_id), start, "+", count=limit + 1)
         found = [_log_entry(entry) for entry in entries[:limit]]
         return Page(found, LogCursor(found[-1].entry_id).text if len(entries) > limit else "")
 
     async def logs(self, after: Mapping[str, str]) -> dict[str, list[LogEntry]]:
-        """Return the entries added to sessions' logs.
+        """Return the entries added to sessions' logs, oldest first, by session id.
 
         Args:
             after: Id of the last entry seen, by session id; empty for all.

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
@@ -63,27 +63,9 @@ def _load() -> dict[str, Script]:
 
 
 SCRIPTS = _load()
-commit_batch = SCRIPTS["commit_batch"]
-acquire_lease = SCRIPTS["acquire_lease"]
-renew_leases = SCRIPTS["renew_leases"]
-release_lease = SCRIPTS["release_lease"]
-fire_timers = SCRIPTS["fire_timers"]
-finish_effect = SCRIPTS["finish_effect"]
-claim_command = SCRIPTS["claim_command"]
-route_command = SCRIPTS["route_command"]
-report_command = SCRIPTS["report_command"]
-mark_suspect = SCRIPTS["mark_suspect"]
-dead_letter_entry = SCRIPTS["dead_letter_entry"]
-mark_sent = SCRIPTS["mark_sent"]
-acquire_dial_permit = SCRIPTS["acquire_dial_permit"]
-share_requests = SCRIPTS["share_requests"]
-claim_gate = SCRIPTS["claim_gate"]
-count_call = SCRIPTS["count_call"]
-write_heartbeat = SCRIPTS["write_heartbeat"]
-raise_schema = SCRIPTS["raise_schema"]
-register_process = SCRIPTS["register_process"]
-read_processes = SCRIPTS["read_processes"]
-reopen_command = SCRIPTS["reopen_command"]
-read_session_versions = SCRIPTS["read_session_versions"]
-erase_session = SCRIPTS["erase_session"]
-publish_command = SCRIPTS["publish_command"]
+# Each is an attribute, such as `scripts.commit_batch`: every commit looks one up.
+globals().update(SCRIPTS)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Script: ...

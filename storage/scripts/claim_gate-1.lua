@@ -1,5 +1,5 @@
 --[[
-  Claims a dial for the call that asks first, and a ring group for the dial that asks first.
+  Claims a dial for the call that asks first, and a ring group for the dial that asks first (the winner).
 
   KEYS[1]  hash of the session's gates
 

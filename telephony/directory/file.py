@@ -56,7 +56,7 @@ def _context(info: ValidationInfo) -> _Context:
     return info.context
 
 
-def _name(text: str) -> str:
+def _valid_name(text: str) -> str:
     if not is_name(text):
         raise ValueError("a name is 1 to 64 letters, digits, _, or -, with at least one letter")
     if text in _RESERVED:
@@ -64,13 +64,14 @@ def _name(text: str) -> str:
     return text
 
 
-def _number(text: str) -> str:
+def _valid_number(text: str) -> str:
     if not _NUMBER.fullmatch(text):
         raise ValueError("must be the number that is called, +, country code, and number, in quotes")
     return text
 
 
-def _address(text: str, info: ValidationInfo) -> str:
+def _allowed_address(text: str, info: ValidationInfo) -> str:
+    """Return the address unchanged; raise ValueError if it is none, or not on the allow-list."""
     try:
         address = parse_address(text)
         _context(info).allowed.check(address)
@@ -80,21 +81,22 @@ def _address(text: str, info: ValidationInfo) -> str:
 
 
 def _agent(text: str, info: ValidationInfo) -> str:
+    """Return the address of an agent, who is given by address or by a name of `[destinations]`."""
     names = _context(info).names
     if text in names:
-        return names[text]  # errors in it are reported where it is defined
+        return names[text]  # errors in this address are reported where it is defined
     if is_name(text):
         raise ValueError("no such name in [destinations]")
-    return _address(text, info)
+    return _allowed_address(text, info)
 
 
-def _url(text: str) -> str:
+def _valid_url(text: str) -> str:
     if not _URL.fullmatch(text) or len(text) > _URL_LONGEST:
         raise ValueError("must be an http:// or https:// URL")
     return text
 
 
-def _greeting(text: str) -> str:
+def _valid_greeting(text: str) -> str:
     if not text.strip():
         raise ValueError("must say something; without the key CONFERRAL_GREETING is said")
     return sentence(text)
@@ -130,18 +132,21 @@ class DirectoryEntry(_Table):
     jitter_buffer_size: Annotated[str, _one_of("off", "small", "medium", "large")] = ""
     region: Annotated[str, _one_of(*REGIONS)] = ""
     trim: Annotated[str, _one_of("trim-silence", "do-not-trim")] = ""
-    wait_url: Annotated[str, AfterValidator(_url)] = ""
+    wait_url: Annotated[str, AfterValidator(_valid_url)] = ""
     max_participants: int = Field(0, ge=2, le=250)
-    greeting: Annotated[str, AfterValidator(_greeting)] = Field("", repr=False)
-    after: Annotated[str, AfterValidator(_url)] = ""
+    greeting: Annotated[str, AfterValidator(_valid_greeting)] = Field("", repr=False)
+    after: Annotated[str, AfterValidator(_valid_url)] = ""
     #: Seconds. A call lasts at most a day.
     time_limit: int = Field(0, ge=1, le=86_400)
     hangup_on_star: bool = False
 
 
+_Name = Annotated[str, AfterValidator(_valid_name)]
+
+
 class _File(_Table):
-    destinations: dict[Annotated[str, AfterValidator(_name)], Annotated[str, AfterValidator(_address)]] = {}
-    inbound: dict[Annotated[str, AfterValidator(_number)], DirectoryEntry] = {}
+    destinations: dict[_Name, Annotated[str, AfterValidator(_allowed_address)]] = {}
+    inbound: dict[Annotated[str, AfterValidator(_valid_number)], DirectoryEntry] = {}
 
 
 def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
@@ -150,7 +155,7 @@ def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str,
     try:
         content = tomllib.loads(text)
     except ValueError as error:  # besides the parser's own error, Python's for an overlong number
-        raise SettingsError((_not_toml(path, text, str(error)),)) from None
+        raise SettingsError((_syntax_error(path, text, str(error)),)) from None
     except RecursionError:
         raise SettingsError((f"CONFERRAL_DIRECTORY: {path}: tables and arrays lie too deep in each other",)) from None
     named = content.get("destinations")
@@ -196,7 +201,8 @@ _MESSAGES = {
 }
 
 
-def _not_toml(path: Path, text: str, message: str) -> str:
+def _syntax_error(path: Path, text: str, message: str) -> str:
+    """Return our message for a message of the TOML parser, without quoting keys or values, which may be numbers."""
     words, _, place = message.removesuffix(")").rpartition(" (at ")
     if found := re.match(r"line (\d+), column (\d+)", place):
         where = f"line {found[1]}, column {found[2]}: "
@@ -210,6 +216,7 @@ def _not_toml(path: Path, text: str, message: str) -> str:
 
 
 def _message(problem: Any) -> str:
+    """Return our message, with the key, for one of pydantic's validation errors."""
     path = tuple(part for part in problem["loc"] if part != "[key]")
     kind = problem["type"]
     if kind == "extra_forbidden":
@@ -238,6 +245,7 @@ def _display_path(path: tuple[str | int, ...]) -> str:
 
 
 def _display_part(part: str) -> str:
+    """Return one part of a key; of a number, or of a word that may hold one, only the end."""
     if part.startswith("+"):
         return f'"{redact(part)}"'
     if is_name(part) and sum(letter.isdigit() for letter in part) < 4:

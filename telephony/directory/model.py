@@ -125,6 +125,7 @@ def load_directory(settings: ServiceSettings) -> Directory:
 
 
 def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:
+    """Return the route of a number's entry; what the entry leaves out comes from the default route."""
     attributes = ConferenceAttributes(
         record=entry.record or default.attributes.record,
         time_limit_s=entry.time_limit,
@@ -135,10 +136,10 @@ def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute
     return InboundRoute(tuple(entry.agents) or default.agents, mode, attributes)
 
 
-def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAttributes]) -> None:
+def _check_inline_length(settings: ServiceSettings, all_attributes: Iterable[ConferenceAttributes]) -> None:
     """Raise SettingsError if the public URL, which occurs several times in inline documents, is too long."""
     documents = TwimlBuilder.of(settings)
-    longest = max((documents.longest_inline_join(attributes) for attributes in every), key=len)
+    longest = max((documents.longest_inline_join(attributes) for attributes in all_attributes), key=len)
     if len(longest) > INLINE_LENGTH_MAX:
         excess = (len(longest) - INLINE_LENGTH_MAX) / longest.count(escape(settings.public_url))
         length_max = len(settings.public_url) - math.ceil(excess)
@@ -156,8 +157,8 @@ def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> 
     """Return the address for an address or a name; raise AddressError, which quotes no number, if it has none."""
     if is_name(text) and text not in names:
         # A name with digits may be a mistyped phone number.
-        is_safe = re.fullmatch("[A-Za-z_-]+", text)
-        unknown = f"no destination is named {text}" if is_safe else "no destination has that name"
+        has_no_digits = re.fullmatch("[A-Za-z_-]+", text)
+        unknown = f"no destination is named {text}" if has_no_digits else "no destination has that name"
         addresses = "an address is +, country code, and number; client:NAME; or sip:URI"
         raise AddressError(f"{unknown} in the directory; {addresses}")
     address = parse_address(names.get(text, text))
@@ -171,13 +172,10 @@ def resolve_agent(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAME
     Raises:
         SettingsError: it is neither an address nor a name, or not allowed; or the allow-list is invalid.
     """
-    allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     if settings.agent is None:
+        AllowList.from_setting(settings.allowed_destinations, settings.number)  # an invalid list is an error anyhow
         return None
-    try:
-        return resolve_address(settings.agent, names, allowed)
-    except AddressError as error:
-        raise SettingsError((_setting_error("CONFERRAL_AGENT", settings.agent, error),)) from None
+    return _resolve_setting(settings, "CONFERRAL_AGENT", settings.agent, names)
 
 
 def resolve_fallback(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAMES) -> str:
@@ -188,13 +186,13 @@ def resolve_fallback(settings: ServiceSettings, names: Mapping[str, str] = _NO_N
     """
     if settings.transfer_fallback in FALLBACK_WORDS:
         return settings.transfer_fallback
+    return _resolve_setting(settings, "CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, names).text
+
+
+def _resolve_setting(settings: ServiceSettings, name: str, given: str, names: Mapping[str, str]) -> Address:
+    """Return the address that a setting's value names; raise SettingsError like `resolve_address`."""
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     try:
-        return resolve_address(settings.transfer_fallback, names, allowed).text
+        return resolve_address(given, names, allowed)
     except AddressError as error:
-        problem = _setting_error("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, error)
-        raise SettingsError((problem,)) from None
-
-
-def _setting_error(name: str, given: str, error: AddressError) -> str:
-    return setting_errors.describe_invalid(name, given, None, error.reason)
+        raise SettingsError((setting_errors.describe_invalid(name, given, None, error.reason),)) from None

@@ -18,46 +18,33 @@ SPEAKER_EVENT = "speaker"
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
-def records_conference(attributes: ConferenceAttributes) -> bool:
-    """Whether the conference is recorded from its start."""
-    return attributes.record == "true"
-
-
 def conference_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
     """Return attributes of `<Conference>` by the library's names, without Twilio's defaults except for beeps."""
-    named = _common_attributes(attributes)
-    if records_conference(attributes):
-        named |= {
-            "record": "record-from-start",
-            "recording_status_callback": recording_url,
-            "recording_status_callback_event": " ".join(RECORDING_EVENTS),
-            "recording_status_callback_method": "POST",
-        }
-        if attributes.trim:
-            named["trim"] = attributes.trim
-    return named
+    return _attributes(attributes, recording_url, "", "record-from-start", " ".join(RECORDING_EVENTS))
 
 
 def participant_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
     """Return the same attributes as parameters of `Participants.create`."""
-    named = _common_attributes(attributes)
-    if records_conference(attributes):
-        named |= {
-            "conference_record": "true",
-            "conference_recording_status_callback": recording_url,
-            # One field per event, as for every other list.
-            "conference_recording_status_callback_event": list(RECORDING_EVENTS),
-            "conference_recording_status_callback_method": "POST",
-        }
-        if attributes.trim:
-            named["conference_trim"] = attributes.trim
-    return named
+    # One field per event, as for every other list.
+    return _attributes(attributes, recording_url, "conference_", "true", list(RECORDING_EVENTS))
 
 
-def _common_attributes(attributes: ConferenceAttributes) -> dict[str, Any]:
-    values = {
+def _attributes(
+    attributes: ConferenceAttributes, recording_url: str, prefix: str, record: str, events: str | list[str]
+) -> dict[str, Any]:
+    """Return attributes by the library's names; `prefix` precedes those of the recording, which `record` starts."""
+    named = {
+        "beep": attributes.beep or "false",
         "jitter_buffer_size": attributes.jitter_buffer_size,
         "region": attributes.region,
         "max_participants": attributes.max_participants,
     }
-    return {"beep": attributes.beep or "false"} | {name: value for name, value in values.items() if value}
+    if attributes.record == "true":
+        named |= {
+            f"{prefix}record": record,
+            f"{prefix}recording_status_callback": recording_url,
+            f"{prefix}recording_status_callback_event": events,
+            f"{prefix}recording_status_callback_method": "POST",
+            f"{prefix}trim": attributes.trim,
+        }
+    return {name: value for name, value in named.items() if value}

@@ -89,7 +89,7 @@ def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
     digits = {"send_digits": effect.digits} if effect.digits else {}
     return {
         **_common_parameters(effect, setup),
-        "url": setup.urls.gate(Gate(effect.session_id, effect.effect_id)),
+        "url": setup.urls.of(Gate(effect.session_id, effect.effect_id)),
         "method": "POST",
         "fallback_url": setup.urls.fallback(),
         "fallback_method": "POST",
@@ -98,13 +98,14 @@ def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
 
 
 def _common_parameters(effect: Dial, setup: CallSetup) -> dict[str, Any]:
+    """Return the parameters of every dial: addresses, ring timeout, status callback, and call token."""
     callback = CallCallback(effect.session_id, effect.party, effect.effect_id)
     token = {"call_token": effect.call_token} if effect.call_token else {}
     return {
         "to": effect.to,
         "from_": effect.caller_id or setup.own_number,
         "timeout": effect.timeout_s,
-        "status_callback": setup.urls.call(callback),
+        "status_callback": setup.urls.of(callback),
         "status_callback_method": "POST",
         # One field per event: Twilio silently drops a list in one field (21626).
         "status_callback_event": list(CALL_EVENTS),

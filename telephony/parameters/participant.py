@@ -26,7 +26,7 @@ def is_label(text: str) -> bool:
 
 
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
-    """Return the parameters of an update; what is not named stays unchanged.
+    """Return the parameters of an update; Twilio leaves unnamed attributes unchanged.
 
     Raises:
         ProviderRefusedError: a whisper without a call to coach, or a mode from a newer version. Status and code are 0.
@@ -36,7 +36,7 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
         changes["hold"] = effect.hold
     if effect.hold and effect.wait_audio:
         wait = Wait(effect.session_id, effect.party, wait_audio_named(effect.wait_audio))
-        changes |= {"hold_url": urls.wait(wait), "hold_method": "POST"}
+        changes |= {"hold_url": urls.of(wait), "hold_method": "POST"}
     if effect.end_on_exit is not None:
         # Twilio may ignore the flag without Hold. The effect is emitted only for parties that are not on hold.
         # Source: twilio/twilio-go, issue 259.
@@ -62,7 +62,10 @@ def shows_update(effect: UpdateParticipant, answer: Any) -> bool:
 
 
 def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
-    """Mute and coach in one request, so that no one hears what is meant for another party in between."""
+    """Return the parameters of a supervise mode; `coaches` is the SID of the call that hears a whisper.
+
+    One request sets muting and coaching, so that no one hears what is meant for another party in between.
+    """
     if mode is SuperviseMode.WHISPER:
         if not coaches:
             raise ProviderRefusedError
@@ -78,11 +81,11 @@ def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dic
     if effect.url:
         return {"announce_url": effect.url, "announce_method": "GET"}
     announcement = Announcement(effect.session_id, effect.command_id)
-    return {"announce_url": urls.announcement(announcement), "announce_method": "POST"}
+    return {"announce_url": urls.of(announcement), "announce_method": "POST"}
 
 
 def parse_participant(seen: Any) -> ParticipantSeen:
-    """Return a participant as a list shows it."""
+    """Return a participant from its record in Twilio's list; absent fields have Twilio's defaults."""
     label = text_of(seen.label)
     return ParticipantSeen(
         call_sid=text_of(seen.call_sid),

@@ -77,22 +77,22 @@ def _make_handler(
     metrics: Metrics,
     clock: Clock,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def wrong_method(_request: ApiRequest) -> web.Response:
-        raise _wrong_method(answers)
+    """Return the handler of a path, which dispatches to `answers` by method and reports errors as JSON."""
 
     def refuse(route: Route | None, template: str, error: RequestError) -> web.Response:
         # Anyone can send any number of requests without a valid token: these are counted, but not logged individually.
-        has_token = bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
-        if has_token:
+        if bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN:
             log.info("api_refused", url_path=template, status=error.status, reason=error.type)
         return error.response(docs=f"{PAGE}#{error.type}")
 
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
-        route, handler = answers.get(method, (None, wrong_method))
+        route, handler = answers.get(method, (None, None))
         template = route.template if route else path
         try:
+            if route is None or handler is None:
+                raise _wrong_method(answers)
             response = await handler(await _parse_request(request, route, bearer))
         except RequestError as error:
             response = refuse(route, template, error)
@@ -126,9 +126,8 @@ def _wrong_method(allowed: Collection[str]) -> RequestError:
     return RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(allowed)}", tuple(allowed))
 
 
-async def _parse_request(request: web.Request, route: Route | None, bearer: BearerAuthenticator | None) -> ApiRequest:
-    if route is None:
-        return ApiRequest({}, {}, {}, "", lambda: False)
+async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> ApiRequest:
+    """Authorize and parse a request; raise RequestError if it is not acceptable."""
     if route.needs_token:
         _authorize(request, bearer)
     return ApiRequest(

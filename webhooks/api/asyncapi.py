@@ -51,7 +51,7 @@ class OutcomeRecord(BaseModel):
 
 
 def document(keys: Keys) -> dict[str, Any]:
-    """Return the description, AsyncAPI 3.0. Source: AsyncAPI Specification 3.0.0."""
+    """Return the AsyncAPI 3.0 document of the Redis streams. Source: AsyncAPI Specification 3.0.0."""
     commands = {command_name(command): command for command in COMMANDS}
     return {
         "asyncapi": "3.0.0",

@@ -19,7 +19,7 @@ from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
-from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.commands import command_stream
@@ -98,7 +98,8 @@ class Handlers:
         session_id = await self._session_id(request)
         log = self._reader.read_log(session_id, **request.query)
         page = await self._limiter(log, self._reader.node_of_session(session_id))
-        return _response(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor or None))
+        entries = [_log_entry(stored) for stored in page.items]
+        return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
         """Return the id of the session that the path names by its id or by one of its calls."""
@@ -211,10 +212,11 @@ def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:
     )
 
 
-def _entry(one: LogEntry) -> models.LogEntry:
-    effects = [models.LogEffect.of(record) for record in parse_rows(one["effects"])]
-    reports = [models.LogReport.of(record) for record in parse_rows(one["reports"])]
-    objects = {"details": parse_object(one["details"]), "changes": decode_public_changes(one["changes"])}
+def _log_entry(stored: LogEntry) -> models.LogEntry:
+    """Return the API's form of a stored entry, in which lists and objects are JSON text."""
+    effects = [models.LogEffect.of(record) for record in parse_rows(stored["effects"])]
+    reports = [models.LogReport.of(record) for record in parse_rows(stored["reports"])]
+    objects = {"details": parse_object(stored["details"]), "changes": decode_logged_changes(stored["changes"])}
     return models.LogEntry.model_validate(
-        {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports, **objects}
+        {**stored.fields, "entry": stored.entry_id, "effects": effects, "reports": reports, **objects}
     )

@@ -17,6 +17,7 @@ from conferral.webhooks.api.errors import ErrorType
 
 
 def _one_of(words: Iterable[str], *more: str) -> dict[str, Any]:
+    """Return the JSON Schema of one of these words."""
     return {"enum": [*more, *(str(word) for word in words)]}
 
 
@@ -101,7 +102,7 @@ class SessionPage(BaseModel):
 class _LogPart(BaseModel):
     @classmethod
     def of(cls, record: dict[str, Any]) -> Self:
-        """Build it from a log record; leave out invalid fields."""
+        """Return the model of an effect or report in a log entry; leave out invalid fields."""
         return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
 
 

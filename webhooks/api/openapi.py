@@ -32,7 +32,7 @@ _STATUS_DESCRIPTIONS = {
 
 
 def document(public_url: str) -> dict[str, Any]:
-    """Return the description, OpenAPI 3.1. Source: OpenAPI Specification 3.1.0."""
+    """Return the OpenAPI 3.1 document of the control API. Source: OpenAPI Specification 3.1.0."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -80,6 +80,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _body(route: Route) -> dict[str, Any]:
+    """Return the schema of a route's body: a token request, or a command; `type` tells which of several."""
     if not isinstance(route.body, tuple):
         return {"$ref": _REF + models.TokenRequest.__name__}
     refs = {command.name: _REF + command_name(command) for command in route.body}
@@ -97,6 +98,7 @@ def command_name(command: type[Command]) -> str:
 
 
 def _responses(route: Route) -> dict[str, Any]:
+    """Return a route's responses by status: its answers, and its errors with the headers that come with them."""
     found = {str(status): _response(answer) for status, answer in route.answers.items()}
     for status in dict.fromkeys(STATUS[kind] for kind in route.error_types):
         found[str(status)] = _response(ResponseSpec(models.ErrorAnswer, _STATUS_DESCRIPTIONS[status]))

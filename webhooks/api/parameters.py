@@ -40,15 +40,15 @@ class Parameter:
         return schema | ({"default": self.default} if isinstance(self.default, int) else {})
 
 
-def _count(text: str) -> str:
-    """Check a count: one to three digits; pydantic alone also accepts `+5` and `5.0`."""
+def _check_count(text: str) -> str:
+    """Return a text of one to three digits; otherwise raise ValueError. Pydantic alone also accepts `+5` and `5.0`."""
     if not re.fullmatch(r"[0-9]{1,3}", text):
         raise ValueError("not one to three digits")
     return text
 
 
-def _number(text: str) -> str:
-    """Check a number: as in JSON. Source: RFC 8259, section 6."""
+def _check_number(text: str) -> str:
+    """Return the text if it is a number as in JSON, or raise ValueError. Source: RFC 8259, section 6."""
     if len(text) > 32 or not re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", text):
         raise ValueError("not a number in JSON")
     return text
@@ -65,7 +65,7 @@ LIMIT = Parameter(
     "limit",
     "maximum number of entries",
     f"must be a whole number, 1 to {LIMIT_MAX}",
-    TypeAdapter(Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_count)]),
+    TypeAdapter(Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_check_count)]),
     LIMIT_DEFAULT,
 )
 CURSOR = Parameter(
@@ -79,7 +79,7 @@ WAIT = Parameter(
     "wait",
     "how long to wait for the outcome",
     f"must be seconds, 0 to {WAIT_S_MAX}",
-    TypeAdapter(Annotated[float, Field(ge=0, le=WAIT_S_MAX), BeforeValidator(_number)]),
+    TypeAdapter(Annotated[float, Field(ge=0, le=WAIT_S_MAX), BeforeValidator(_check_number)]),
     0,
 )
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import hdrs
 from pydantic import BaseModel
@@ -48,10 +48,10 @@ class Route:
     needs_token: bool = True
     #: Whether the API answers it; others are only described.
     is_ours: bool = True
-    error_types: tuple[ErrorType, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Add the error types that follow from the kind of route."""
+    @property
+    def error_types(self) -> list[ErrorType]:
+        """The error types of the route, with those of every route of its kind; by status."""
         kinds = [*self.more_error_types]
         if self.body:
             kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE, ErrorType.INVALID)
@@ -59,7 +59,7 @@ class Route:
             kinds += (ErrorType.INVALID,)
         if self.needs_token:
             kinds += (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY, ErrorType.NOT_SET_UP, ErrorType.STORE)
-        object.__setattr__(self, "error_types", tuple(sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))))
+        return sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))
 
     @property
     def accepts_idempotency_key(self) -> bool:

@@ -32,7 +32,7 @@ class HandoverBackoff:
         return self._clock.monotonic_s() >= self._until_s
 
     def check(self, unclaimed: Collection[int], free: Collection[int]) -> None:
-        """Check whether the partitions handed over were acquired; back off if one was ignored."""
+        """Check whether the partitions handed over were acquired; back off if one is unclaimed: free for too long."""
         for number in list(self.partitions):
             if number in unclaimed:
                 self._until_s = self._clock.monotonic_s() + self._backoff_s
@@ -47,12 +47,15 @@ class HandoverBackoff:
 async def pick_partition(
     candidates: Callable[[], list[PartitionConsumer]], executor: Executor, clock: Clock
 ) -> PartitionConsumer | None:
-    """Return the partition with the fewest sessions, among those without jobs if any."""
+    """Return the partition to hand over: the one with the fewest sessions, preferably among those without jobs.
+
+    Wait briefly for one without jobs; None if there are no candidates.
+    """
     deadline_s = clock.monotonic_s() + IDLE_WAIT_S
     while True:
         now_s, busy = clock.monotonic_s(), executor.busy_partitions
         active = candidates()
-        idle = [one for one in active if one.number not in busy]
+        idle = [consumer for consumer in active if consumer.number not in busy]
         if idle or not active or now_s >= deadline_s:
-            return min(idle or active, key=lambda one: len(one.session_gauge.states), default=None)
+            return min(idle or active, key=lambda consumer: len(consumer.session_gauge.states), default=None)
         await asyncio.sleep(IDLE_POLL_S)

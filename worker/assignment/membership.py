@@ -5,23 +5,18 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import LEASE_MS
+from conferral.storage.connection.client import store_errors
+from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 from conferral.storage.rebalance_channel import RebalanceChannel
-from conferral.storage.schema import SchemaVersion
+from conferral.worker.core import WorkerCore
 
 #: Heartbeat interval, seconds.
 HEARTBEAT_EVERY_S = 1.0
-#: Time without a heartbeat after which a worker counts as dead, seconds. Shorter than a lease, so that the workers that
-#: take over its partitions know their shares by then.
-DEAD_AFTER_S = 3.5
-#: Heartbeat interval and death timeout as fractions of the lease duration, for short leases.
-HEARTBEAT_LEASE_FRACTION, DEAD_AFTER_LEASE_FRACTION = 0.2, 0.7
+#: Heartbeat interval and timeout as fractions of the lease duration, for short leases.
+HEARTBEAT_EVERY_LEASE_FRACTION, HEARTBEAT_TIMEOUT_LEASE_FRACTION = 0.2, 0.7
 #: Time after which a dead worker is removed from the list, seconds.
 UNLISTED_AFTER_S = 30.0
 #: Pause before acting on a notification, seconds: they come in bursts.
@@ -45,44 +40,28 @@ class Membership:
     time, so it counts only on the first read, and on the first read after a gap.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        keys: Keys,
-        name: str,
-        clock: Clock,
-        store_clock: StoreClock,
-        on_change: Callable[[], None],
-        schema: SchemaVersion,
-        lease_ms: int = LEASE_MS,
-    ) -> None:
-        self._client = client
-        self._keys = keys
-        self._name = name
-        self._clock = clock
-        self._heartbeat_every_s = min(HEARTBEAT_EVERY_S, HEARTBEAT_LEASE_FRACTION * lease_ms / 1000)
-        self._dead_after_s = min(DEAD_AFTER_S, DEAD_AFTER_LEASE_FRACTION * lease_ms / 1000)
-        #: Observes Redis's time; on a cluster always that of the same node.
-        self._store_clock = store_clock
+    def __init__(self, core: WorkerCore, on_change: Callable[[], None]) -> None:
+        self._core = core
+        self._name = core.name
+        self._clock = core.clock
+        self._heartbeat_every_s = min(HEARTBEAT_EVERY_S, HEARTBEAT_EVERY_LEASE_FRACTION * core.lease_ms / 1000)
+        self._heartbeat_timeout_s = min(
+            HEARTBEAT_TIMEOUT_MS / 1000, HEARTBEAT_TIMEOUT_LEASE_FRACTION * core.lease_ms / 1000
+        )
         #: Called when partitions may have to be rebalanced.
         self._on_change = on_change
-        #: If this version can't read the schema version in force, the worker is not a member.
-        self._schema = schema
-        self._rebalance_channel = RebalanceChannel(client, keys, name)
+        self._rebalance_channel = RebalanceChannel(core.client, core.keys, core.name)
         self._was_notified = asyncio.Event()
         self._heartbeats: dict[str, _Heartbeat] = {}
         #: Workers that are known to have died, and the heartbeat last seen since then; None before the next read.
         self._dead: dict[str, float | None] = {}
         #: Until when workers seen before a Redis outage still count as alive, monotonic seconds.
         self._grace_until_s = -math.inf
-        self._read_at_s = clock.monotonic_s()
+        self._read_at_s = core.clock.monotonic_s()
         #: Set once the members have been read.
         self.is_loaded = asyncio.Event()
         #: Names of the live workers, including this one.
-        self.names = frozenset({name})
-
-    def __repr__(self) -> str:
-        return f"<Membership of {self._name} names={sorted(self.names)}>"
+        self.names = frozenset({core.name})
 
     @property
     def count(self) -> int:
@@ -90,7 +69,7 @@ class Membership:
         return len(self.names)
 
     def is_alive(self, name: str) -> bool:
-        """Whether a worker has sent a recent heartbeat; one that counts only by the grace period has not."""
+        """Whether a worker has sent a recent heartbeat, and does not only count as live after a Redis outage."""
         return (
             name in self._heartbeats
             and name not in self._dead
@@ -107,7 +86,7 @@ class Membership:
         return name in self._dead
 
     def note_dead(self, names: Collection[str]) -> None:
-        """Note that workers have died, before their heartbeats are overdue."""
+        """Note that workers were found dead by their closed connections, before their heartbeats are overdue."""
         for name in names:
             self._dead.setdefault(name)
         self.names = self.names - self._dead.keys() | {self._name}
@@ -147,22 +126,25 @@ class Membership:
             log_unreachable(error, task="heartbeat")
 
     async def _send_heartbeat(self) -> None:
-        if self._schema.is_too_new:
+        """Send a heartbeat and read those of all workers; leave while this version can't read the schema."""
+        if self._core.schema.is_too_new:
             await self._leave()
             return
         requested_at_s = self._clock.monotonic_s()
         arguments: list[scripts.Argument] = [self._name, round(UNLISTED_AFTER_S * 1000)]
         with store_errors():
-            now_ms, entries = await scripts.write_heartbeat(self._client, [self._keys.workers], arguments)
-        self._store_clock.observe(int(now_ms), requested_at_s)
+            now_ms, entries = await scripts.write_heartbeat(self._core.client, [self._core.keys.workers], arguments)
+        # On a cluster, always the time of the same node.
+        self._core.store_clock.observe(int(now_ms), requested_at_s)
         pairs = zip(entries[::2], entries[1::2], strict=True)
         self._update({name.decode(errors="replace"): float(sent_ms) for name, sent_ms in pairs}, int(now_ms))
 
     async def _leave(self) -> None:
         with store_errors():
-            await self._client.zrem(self._keys.workers, self._name)
+            await self._core.client.zrem(self._core.keys.workers, self._name)
 
     def _update(self, sent_ms: Mapping[str, float], now_ms: int) -> None:
+        """Update the live workers from their last heartbeats; all times are Redis's, in Unix milliseconds."""
         now_s = self._clock.monotonic_s()
         is_first = not self.is_loaded.is_set()
         had_gap = now_s - self._read_at_s > 2 * self._heartbeat_every_s
@@ -175,17 +157,17 @@ class Membership:
             previous = self._heartbeats.get(name)
             if previous is not None and previous.sent_ms == sent:
                 heartbeats[name] = previous
-            elif (is_first or had_gap) and abs(now_ms - sent) >= self._dead_after_s * 1000:
+            elif (is_first or had_gap) and abs(now_ms - sent) >= self._heartbeat_timeout_s * 1000:
                 heartbeats[name] = _Heartbeat(sent, -math.inf)
             else:
                 heartbeats[name] = _Heartbeat(sent, now_s)
         self._heartbeats = heartbeats
-        # A worker may have sent its last heartbeat after the previous read; one after that one shows that it lives.
-        self._dead = {name: sent_ms[name] for name, seen_ms in self._dead.items()
-                      if name in sent_ms and seen_ms in (None, sent_ms[name])}  # fmt: skip
-        names = {name for name, heartbeat in heartbeats.items() if now_s - heartbeat.seen_at_s < self._dead_after_s} | {
-            self._name
-        }
+        # A dead worker may have sent its last heartbeat after the previous read; only a later one shows that it lives.
+        self._dead = {name: sent_ms[name] for name, last_ms in self._dead.items()
+                      if name in sent_ms and last_ms in (None, sent_ms[name])}  # fmt: skip
+        timeout_s = self._heartbeat_timeout_s
+        names = {name for name, heartbeat in heartbeats.items() if now_s - heartbeat.seen_at_s < timeout_s}
+        names.add(self._name)
         if now_s < self._grace_until_s:
             names |= self.names & heartbeats.keys()
         names -= self._dead.keys() - {self._name}

@@ -8,14 +8,14 @@ from collections.abc import Set as AbstractSet
 
 import structlog
 
-from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
-from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
-from conferral.storage.partition.connections import list_open
+from conferral.storage.partition.connections import which_are_open
 from conferral.storage.partition.lease import LeaseInfo, LeaseMonitor
+from conferral.worker.core import WorkerCore
 
 log = structlog.get_logger()
 
@@ -52,15 +52,15 @@ class ConnectionWatch:
         self._refused_until_s = float("-inf")
 
     async def find_closed(self, suspects: AbstractSet[str]) -> set[str]:
-        """Return which of these connections are closed; leases were not renewed over them in time.
+        """Return which of these connections, over which leases were not renewed in time, are closed.
 
-        Each holder has checked that Redis listed its own (`connections.own_name`).
+        Redis once listed each of them (`connections.own_connection_name`). If Redis can't tell now, return none.
         """
         now_s = self._clock.monotonic_s()
         if not suspects or now_s < self._refused_until_s:
             return set()
         try:
-            is_open = await list_open(self._client, suspects)
+            is_open = await which_are_open(self._client, suspects)
         except StoreUnreachableError as error:
             log_unreachable(error, task="connections")
             return set()
@@ -74,15 +74,9 @@ class ConnectionWatch:
 class PeerLeases:
     """The leases of partitions that this worker does not hold, each timed by its own clock."""
 
-    def __init__(
-        self, client: Client, keys: Keys, name: str, clock: Clock, store_clock: StoreClock, lease_ms: int
-    ) -> None:
-        self._client = client
-        self._keys = keys
-        self._name = name
-        self._clock = clock
-        self._store_clock = store_clock
-        self._lease_ms = lease_ms
+    def __init__(self, core: WorkerCore) -> None:
+        self._core = core
+        self._clock = core.clock
         self._monitors: dict[int, LeaseMonitor] = {}
         #: Since when each free partition has been free, monotonic seconds.
         self._free_since_s: dict[int, float] = {}
@@ -90,7 +84,7 @@ class PeerLeases:
         self._read_at_s: dict[int, float] = {}
         #: Why some leases could not be read; None if all were.
         self.error: StoreUnreachableError | None = None
-        self._connections = ConnectionWatch(client, clock)
+        self._connections = ConnectionWatch(core.client, core.clock)
         #: Workers found dead by the last read: they renewed no lease in time, and their connections are closed.
         self.dead_workers: frozenset[str] = frozenset()
         #: Partitions whose last holder was found dead that way.
@@ -101,11 +95,11 @@ class PeerLeases:
         self.counts: Counter[str] = Counter()
 
     def monitor(self, number: int) -> LeaseMonitor:
-        """Return the observations of a partition's lease."""
+        """Return what this worker observed of a partition's lease."""
         return self._monitors[number]
 
-    def reset(self, number: int) -> None:
-        """Forget the observations: this worker holds the lease, or just lost it."""
+    def forget(self, number: int) -> None:
+        """Forget what was observed of a partition's lease: this worker holds it, or just lost it."""
         self._monitors.pop(number, None)
         self._read_at_s.pop(number, None)
         self._free_since_s.pop(number, None)
@@ -115,19 +109,19 @@ class PeerLeases:
         """Return how long a partition has been free, seconds."""
         return self._clock.monotonic_s() - self._free_since_s[number]
 
-    def is_overdue(self, number: int) -> bool:
+    def holder_probably_died(self, number: int) -> bool:
         """Whether a free partition's lease was not released, so that its holder has probably died."""
         info = self._monitors[number].last_info
         return info is not None and info.until_ms > 0
 
-    def until_suspect_s(self) -> float:
-        """Return how long until a lease is overdue if it is not renewed, seconds; infinite if none is."""
+    def until_overdue_s(self) -> float:
+        """Return how long until the next lease without renewal may be a dead worker's, seconds; infinite if none."""
         now_s = self._clock.monotonic_s()
-        left_s = (monitor.disconnected_at_s() - now_s for monitor in self._monitors.values() if _connection(monitor))
-        return min((one for one in left_s if one > 0), default=math.inf)
+        times_s = (monitor.disconnected_at_s() for monitor in self._monitors.values() if _connection(monitor))
+        return min((at_s - now_s for at_s in times_s if at_s > now_s), default=math.inf)
 
-    def end_of(self, number: int) -> str:
-        """Return how the lease of a partition ended that no one released, for logs and metrics."""
+    def how_lease_ended(self, number: int) -> str:
+        """Return how a lease ended that was not released, as a word for logs and metrics."""
         return "disconnected" if number in self.disconnected else "expired"
 
     async def read(self, numbers: Sequence[int], max_gap_s: float) -> None:
@@ -140,11 +134,11 @@ class PeerLeases:
             max_gap_s: If a lease was last read longer ago than this, seconds, its holder gets time to renew: Redis was
                 unreachable, or this process was suspended.
         """
-        infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
-        now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
+        infos = await leases.read_leases(self._core.client, [self._core.keys.lease(number) for number in numbers])
+        now_s, store_now_ms = self._clock.monotonic_s(), self._core.store_clock.store_now_ms()
         self.error = None
         for number, info in zip(numbers, infos, strict=True):
-            monitor = self._monitors.setdefault(number, LeaseMonitor(self._lease_ms))
+            monitor = self._monitors.setdefault(number, LeaseMonitor(self._core.lease_ms))
             if isinstance(info, StoreUnreachableError):
                 self.error = info
                 continue
@@ -166,18 +160,18 @@ class PeerLeases:
                     self.counts[known.worker_name] += 1
                 continue
             # A lease under this worker's name was acquired by a request whose answer was lost.
-            if info is None or self._monitors[number].is_expired(now_s) or info.worker_name == self._name:
+            if info is None or self._monitors[number].is_expired(now_s) or info.worker_name == self._core.name:
                 free.append(number)
                 self._free_since_s.setdefault(number, now_s)
             else:
                 self._free_since_s.pop(number, None)
                 self.disconnected.discard(number)
                 self.counts[info.worker_name] += 1
-        first = zlib.crc32(self._name.encode()) % self._keys.partitions
-        self.free = sorted(free, key=lambda number: (number - first) % self._keys.partitions)
+        first = zlib.crc32(self._core.name.encode()) % self._core.keys.partitions
+        self.free = sorted(free, key=lambda number: (number - first) % self._core.keys.partitions)
 
     async def _expire_disconnected(self, now_s: float) -> None:
-        """Begin takeovers of dead workers: expire leases not renewed in time whose holders' connections are closed."""
+        """Expire overdue leases whose holders' connections are closed: those workers are dead. Log each once."""
         overdue = {
             number: monitor
             for number, monitor in self._monitors.items()

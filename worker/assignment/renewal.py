@@ -10,7 +10,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.partition import lease as leases
-from conferral.storage.partition.connections import connection_name, own_name
+from conferral.storage.partition.connections import connection_name, own_connection_name
 from conferral.storage.partition.lease import RENEW_EVERY_S, Renewal, disconnected_s
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
@@ -25,12 +25,12 @@ CONCURRENCY_MAX = 64
 class LeaseRenewer:
     """Renews the leases that this worker holds."""
 
-    def __init__(self, client: Client, own: Client | None, clock: Clock, lease_ms: int) -> None:
+    def __init__(self, client: Client, named_client: Client | None, clock: Clock, lease_ms: int) -> None:
         #: For single renewals.
         self._client = client
         #: A client with a single connection, which the leases name; None on a cluster, whose leases are on several
         #: servers: there, only the time counts.
-        self._own = own
+        self._named_client = named_client
         self._clock = clock
         self._lease_ms = lease_ms
         #: Interval between renewals without a connection that other workers can check, seconds.
@@ -41,20 +41,17 @@ class LeaseRenewer:
         self._found = ""
         self.connection = ""
 
-    def __repr__(self) -> str:
-        return f"<LeaseRenewer connection={self.connection!r}>"
-
     @property
     def every_s(self) -> float:
-        """Interval between renewals, seconds: twice within the time that a cut connection leaves."""
+        """Interval between renewals, seconds: half the lifetime of a lease whose connection was cut."""
         longest_s = self.every_s_at_most
         return min(longest_s, disconnected_s(self._lease_ms) / 2) if self.connection else longest_s
 
     async def connect(self) -> None:
-        """Learn the name of a new connection, for the leases; log Redis's errors."""
-        if self._own is not None:
+        """Connect to learn the connection's name, for the leases; log Redis's errors."""
+        if self._named_client is not None:
             try:
-                self._found, is_listed = await own_name(self._own)
+                self._found, is_listed = await own_connection_name(self._named_client)
                 self.connection = self._found if is_listed else ""
             except StoreError as error:
                 log_unreachable(error, task="leases")
@@ -65,9 +62,9 @@ class LeaseRenewer:
         A cluster's silent node must not delay the rebalance, so slow renewals run on alone.
         """
         held = [consumer for consumer in consumers if not consumer.is_lost]
-        if held and self._own is not None and await self._renew_together(self._own, held):
+        if held and self._named_client is not None and await self._renew_together(self._named_client, held):
             return
-        # Without an own connection, or it may be broken while others are not.
+        # On a cluster, or if the connection may be broken while others are not.
         due = [consumer for consumer in held if consumer not in self._slow]
         wait_s = RENEWAL_WAIT_S if is_cluster(self._client) else None
         for start in range(0, len(due), CONCURRENCY_MAX):
@@ -98,26 +95,30 @@ class LeaseRenewer:
         except StoreError as error:
             log_unreachable(error)
 
-    async def _renew_together(self, own: Client, held: Sequence[PartitionConsumer]) -> bool:
-        """Renew over the own connection; return False if Redis did not answer."""
+    async def _renew_together(self, named_client: Client, held: Sequence[PartitionConsumer]) -> bool:
+        """Renew over the connection that the leases name; return False if Redis did not answer."""
         before = self.connection
         requested_at_s = self._clock.monotonic_s()
         try:
             results, now_ms, client_id = await leases.renew_many(
-                own, [(one.lease, one.clock.now_ms()) for one in held], self._clock, self._lease_ms, before
+                named_client,
+                [(consumer.lease, consumer.clock.now_ms()) for consumer in held],
+                self._clock,
+                self._lease_ms,
+                before,
             )
         except StoreError as error:
             log_unreachable(error, task="leases")
             return False
         for consumer, result in zip(held, results, strict=True):
             _apply(consumer, result, now_ms, requested_at_s)
-        run_id = next((one.lease.redis for one in held if not one.is_lost), "")
+        run_id = next((consumer.lease.redis for consumer in held if not consumer.is_lost), "")
         found = connection_name(run_id, client_id)
         if found and found != self._found:
             await self.connect()
         if self.connection and self.connection != before:
             # Only now is the connection known. Publish it at once: until then, other workers may miss the one before.
-            return await self._renew_together(own, [one for one in held if not one.is_lost])
+            return await self._renew_together(named_client, [consumer for consumer in held if not consumer.is_lost])
         return True
 
 

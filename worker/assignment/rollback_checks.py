@@ -32,7 +32,7 @@ class _Check:
     consumer: PartitionConsumer
     #: The rollback's name. It deduplicates: a session runs one rollback's check once, even if it is published twice.
     rollback: str
-    access: PartitionStore
+    store: PartitionStore
 
 
 class RollbackChecks:
@@ -48,9 +48,9 @@ class RollbackChecks:
         self._pending: deque[_Check] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, consumer: PartitionConsumer, access: PartitionStore) -> None:
+    def add(self, consumer: PartitionConsumer, store: PartitionStore) -> None:
         """Check a partition's live sessions for as long as its lease is held, unless that check is pending already."""
-        check = _Check(consumer, consumer.lease.rollback, access)
+        check = _Check(consumer, consumer.lease.rollback, store)
         if check in self._pending:
             return
         self._pending.append(check)
@@ -64,6 +64,7 @@ class RollbackChecks:
             self._task.cancel()
 
     async def _run(self) -> None:
+        """Check the pending partitions one after another; note in the lease when a check is complete."""
         while self._pending:
             check = self._pending[0]
             consumer, lease = check.consumer, check.consumer.lease
@@ -73,20 +74,21 @@ class RollbackChecks:
                 except StoreError as error:
                     log.error("post_commit_write_failed", partition=consumer.number, reason=str(error))
             if consumer.is_active and lease.rollback == check.rollback:
-                lease.is_unchecked = False
+                lease.has_unchecked_sessions = False
             self._pending.popleft()
 
     async def _check(self, check: _Check) -> None:
-        consumer, access = check.consumer, check.access
+        """Publish an event to each live session of the partition, a few per second: each then reads its calls."""
+        consumer, store = check.consumer, check.store
         session_ids: list[str] = []
         rest: list[str] | None = None
         while consumer.is_active:
             try:
                 if rest is None:
-                    session_ids = rest = await access.live_sessions(consumer.number)
+                    session_ids = rest = await store.live_sessions(consumer.number)
                 if not rest:
                     break  # no pause: the other partitions wait for their turn
-                await access.append([
+                await store.append([
                     AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.rollback}", finding=ROLLED_BACK)
                     for name in rest[:BATCH_MAX]
                 ])  # fmt: skip

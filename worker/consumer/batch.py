@@ -26,8 +26,6 @@ from conferral.worker.consumer.log_entry import EFFECT_RESULTS, log_entry
 
 #: The field in which an outcome entry names its effect.
 _EFFECT_ID = b"effect_id"
-
-
 #: Most weight of one commit, in values that its script handles. Bounds its time in Redis, which serves no one else
 #: meanwhile: a value costs it at most half a microsecond.
 WEIGHT_MAX = 2_000
@@ -63,7 +61,7 @@ class Decision:
 
     @property
     def weight(self) -> int:
-        """About how many values a commit stores for it (count)."""
+        """About how many values the commit's script handles for this decision (count); see `WEIGHT_MAX`."""
         step = self.step
         writes = len(step.effects) + len(step.timers) + len(step.reports) + len(step.outcome_records)
         return _OWN_WEIGHT + 2 * (len(self.changes.readable) + writes) + self.ends_session * _END_WEIGHT
@@ -82,7 +80,7 @@ class DecidedBatch:
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
-    """Step the events in order, at Redis's time. It does not touch Redis."""
+    """Decide events in order, at partition time `now_ms`, without I/O. Each sees its session as left by the last."""
     sessions, decisions = dict(sessions), []
     for event in events:
         before = sessions[event.session_id]
@@ -93,18 +91,18 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
     return decisions
 
 
-def split(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
-    """Split decisions into those of one commit each, in order."""
-    together: list[Decision] = []
+def split_into_commits(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
+    """Yield the decisions of one commit after another, in order: a heavy commit would block Redis for too long."""
+    part: list[Decision] = []
     weight = 0
     for decision in decisions:
         weight += decision.weight
-        if together and weight > WEIGHT_MAX:
-            yield together
-            together, weight = [], decision.weight
-        together.append(decision)
-    if together:
-        yield together
+        if part and weight > WEIGHT_MAX:
+            yield part
+            part, weight = [], decision.weight
+        part.append(decision)
+    if part:
+        yield part
 
 
 def encode(
@@ -117,27 +115,29 @@ def encode(
 
     Args:
         sessions: The sessions concerned, as stored in Redis.
+        now_ms: The time of the decisions, Unix milliseconds of partition time.
         open_effects: Returns a session's effects in the outbox, by effect id.
     """
     decided = DecidedBatch(decisions, Batch(logged_at=to_iso(now_ms)))
     changed: dict[str, list[Decision]] = {}
     for decision in decisions:
         decided.batch.entry_ids.append(decision.event.entry_id)
-        _collect(decided, decision, now_ms)
+        _add_decision(decided, decision, now_ms)
         if decision.is_stored:
             changed.setdefault(decision.event.session_id, []).append(decision)
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
-    for session_id, of_session in changed.items():
-        decided.batch.sessions.append(_session_change(sessions[session_id], of_session, now_ms))
+    for session_id, session_decisions in changed.items():
+        decided.batch.sessions.append(_session_change(sessions[session_id], session_decisions, now_ms))
     return decided
 
 
 def _session_change(before: Session, decisions: list[Decision], now_ms: int) -> SessionChange:
+    """Return what the commit stores of one session: its last state, all changed fields, and its log entries."""
     log, changed = [], dict[str, str | None]()
-    for one in decisions:
-        changed |= one.changes.readable
-        log.append(log_entry(one.event, one.step, one.before, now_ms, one.changes.public))
+    for decision in decisions:
+        changed |= decision.changes.readable
+        log.append(log_entry(decision.event, decision.step, decision.before, now_ms, decision.changes.logged))
     return SessionChange(before, decisions[-1].step.session, log, changed)
 
 
@@ -154,7 +154,8 @@ def discard(entries: Iterable[Entry]) -> Batch:
     return batch
 
 
-def _collect(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
+def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
+    """Add a decision's effects, reports, and timers to its commit; remove the effect whose result it processed."""
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if isinstance(event, EFFECT_RESULTS):
         batch.outbox_del.append(event.effect_id)
@@ -162,7 +163,7 @@ def _collect(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
         # A newer read replaces the earlier one. Reads can be queued for long, so each session keeps only one.
         batch.outbox_put.pop(before.open_read_id, None)
         batch.outbox_del.append(before.open_read_id)
-        decided.effects = [(effect, of) for effect, of in decided.effects if effect.effect_id != before.open_read_id]
+        decided.effects = [pair for pair in decided.effects if pair[0].effect_id != before.open_read_id]
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
         batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
@@ -176,6 +177,7 @@ def _collect(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
 
 
 def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms: int) -> None:
+    """Store a write in the outbox, so that a later holder finishes it if this worker dies after the commit."""
     decided.batch.outbox_put[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
     decided.post_commit_writes.append(write)
 
@@ -183,7 +185,8 @@ def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms
 def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
     """Drop effects emitted before the end and not finished; keep those of the final step.
 
-    Also keep an earlier hang-up whose target the final step does not end: a leg that no longer belongs to a party.
+    Also keep an earlier hang-up whose target the final step does not end: a leg that no longer belongs to a party. Let
+    the index of the session's calls expire.
     """
     session_id = result.session.id
     final_effect_ids = {effect.effect_id for effect in result.effects}
@@ -199,7 +202,7 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
         decided.batch.outbox_put.pop(effect_id, None)
         decided.batch.outbox_del.append(effect_id)
     decided.effects = [(effect, event) for effect, event in decided.effects if effect.effect_id not in dropped]
-    of_parties = (party.call_sid for party in result.session.parties.values() if party.call_sid)
-    call_sids = tuple(dict.fromkeys((*of_parties, *result.session.former_calls)))
+    party_calls = (party.call_sid for party in result.session.parties.values() if party.call_sid)
+    call_sids = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
     _add_post_commit_write(decided, ExpireCalls(session_id, call_sids), now_ms)
     decided.ended_session_ids.append(session_id)

@@ -21,11 +21,11 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import decide, discard, encode, split
+from conferral.worker.consumer.batch import decide, discard, encode, split_into_commits
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
@@ -38,7 +38,7 @@ Events = list[tuple[Entry, Event]]
 
 
 class DecisionFailedError(ConferralError):
-    """An unexpected error while deciding a batch (see its cause). Decide the batch's entries one by one."""
+    """An unexpected error while deciding a batch (see its cause). Decide session by session, then entry by entry."""
 
 
 @contextmanager
@@ -65,7 +65,7 @@ class BatchProcessor:
         self._cache = SessionCache(context.sessions_max)
 
     async def process(self, entries: Iterable[Entry]) -> None:
-        """Decide entries together; if that fails, session by session."""
+        """Decide entries together; if that fails, those not committed yet, session by session."""
         events, sessions = await self._load_sessions(await self._parse(entries))
         try:
             await self._decide_and_commit(events, sessions)
@@ -73,6 +73,7 @@ class BatchProcessor:
             if isinstance(error, CommitConflictError):
                 log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
                 self._context.metrics.commits.labels("conflict").inc()
+            # What was committed has left `events`.
             by_session: dict[str, Events] = defaultdict(list)
             for entry, event in events:
                 by_session[event.session_id].append((entry, event))
@@ -90,12 +91,13 @@ class BatchProcessor:
         await self._commit(discard(entries))
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
+        """Return the entries with their events; dead-letter those that can't be parsed."""
         events = []
         for entry in entries:
             try:
                 events.append((entry, entry.event()))
             except BadEntryError as error:
-                await self.dead_letter([entry], error.reason)
+                await self.dead_letter([entry], str(error))
         return events
 
     async def _process_session(self, events: Events) -> None:
@@ -105,8 +107,8 @@ class BatchProcessor:
             await self._decide_and_commit(events, sessions)
         except DecisionFailedError as error:
             if len(events) > 1:
-                for one in events:
-                    await self._process_session([one])
+                for entry_and_event in events:
+                    await self._process_session([entry_and_event])
                 return
             entry, event = events[0]
             cause = error.__cause__ or error
@@ -118,16 +120,16 @@ class BatchProcessor:
             await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
-        """Decide events together, and commit them in parts that are not too heavy; remove each part from the list."""
+        """Decide events together, and commit them in parts. After an error, `events` has those not committed yet."""
         now_ms = self._clock.now_ms()
         with _deciding():
             decisions = decide([event for _, event in events], sessions, now_ms, self._context.policy())
-        for together in split(decisions):
+        for part in split_into_commits(decisions):
             with _deciding():
-                decided = encode(together, sessions, now_ms, self._dispatcher.open_effects_of)
+                decided = encode(part, sessions, now_ms, self._dispatcher.open_effects_of)
             await self._context.checkpoint("before_commit", self._partition)
             await self._commit(decided.batch)
-            del events[: len(together)]
+            del events[: len(part)]
             await self._context.checkpoint("after_commit", self._partition)
             self._dispatcher.dispatch(decided)
             for change in decided.batch.sessions:

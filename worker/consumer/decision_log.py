@@ -43,6 +43,7 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
+    """Log and count a finished transfer, and count its dials by result."""
     # A session stored by a later version may carry a mode that this version does not know.
     metrics.transfers.labels(
         outcome_record.mode if outcome_record.mode in _MODES else "other", outcome_record.result

@@ -77,17 +77,17 @@ class Dispatcher:
     # ---- takeover ------------------------------------------------------------------------------------------------
 
     async def read_outbox(self) -> dict[str, bytes]:
-        """Return what the previous holder left, before anything is added to the stream."""
-        access = self._context.partition_store
-        if self._must_verify or not self._lease.was_released:
-            self._newest_at_takeover = await access.newest_id(self._partition)
-        return await access.outbox(self._partition)
+        """Return the outbox of the previous holder, and note the newest entry that was on the stream under it."""
+        store = self._context.partition_store
+        if self._is_soon_after_rollback or not self._lease.was_released:
+            self._newest_at_takeover = await store.newest_id(self._partition)
+        return await store.outbox(self._partition)
 
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
         """Submit the outbox's effects, oldest first, and start its post-commit writes."""
         entries, unreadable = decode_outbox(outbox)
-        metrics, access = self._context.metrics, self._context.partition_store
-        await dead_letter_unreadable(self._partition, access, metrics, unreadable)
+        metrics, store = self._context.metrics, self._context.partition_store
+        await dead_letter_unreadable(self._partition, store, metrics, unreadable)
         jobs, writes = [], []
         for entry in entries:
             if isinstance(entry.work, Effect):
@@ -100,8 +100,9 @@ class Dispatcher:
         await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
-        # Redis may have lost marks even if it has all commits. The clocks of two servers may differ by a drift that no
-        # offset shows.
+        """Return the job of an outbox entry; the previous holder may have sent its effect."""
+        # Redis may have lost marks of sent effects even if it has all commits. The clocks of two servers may differ by
+        # a drift that no offset shows.
         rolled_back_at_ms = self._lease.rolled_back_at_ms + self._clock.offset_ms + CLOCK_JUMP_MS
         is_older = entry.committed_at_ms <= rolled_back_at_ms
         return Job(
@@ -110,35 +111,37 @@ class Dispatcher:
             committed_at_ms=entry.committed_at_ms,
             may_have_been_sent=True,
             sent_until_ms=self._lease.sent_until_ms,
+            sent_since_ms=self._search_from_ms(entry.committed_at_ms),
             sent_at_ms=entry.sent_at_ms,
-            mark_may_be_lost=self._must_verify or (self._lease.has_all_commits and is_older),
+            mark_may_be_lost=self._is_soon_after_rollback or (self._lease.has_all_commits and is_older),
         )
 
     # ---- after a commit ------------------------------------------------------------------------------------------
 
     def dispatch(self, decided: DecidedBatch) -> None:
-        """Submit effects first, because callers wait for them, then do the bookkeeping."""
+        """Act on a commit: submit its effects first, because callers wait for them, then do the bookkeeping."""
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
         for effect, event in decided.effects:
             self._open_effects[effect.session_id][effect.effect_id] = effect
-            self._context.executor.submit(self._job(effect, event, sessions.get(event.session_id)))
+            self._context.executor.submit(self._decided_job(effect, event, sessions.get(event.session_id)))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self._writes.start(decided.post_commit_writes)
         for session in sessions.values():
             self._session_gauge.update(session.id, session.state)
-        self._drop_open_effects(sessions.keys(), set(decided.batch.outbox_del))
+        self._forget_effects(sessions.keys(), set(decided.batch.outbox_del))
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._timers.note_set(min(due))
         now_ms = self._clock.store_now_ms()
         call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
 
-    def _job(self, effect: Effect, event: Event, session: Session | None) -> Job:
-        # Convert partition time to Redis's own time.
+    def _decided_job(self, effect: Effect, event: Event, session: Session | None) -> Job:
+        """Return the job of an effect that the event caused; `session` is the event's session after the commit."""
+        # Convert Redis's own time to partition time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
-        mark_may_be_lost = self._must_verify and self._may_be_redelivered(event, session)
+        mark_may_be_lost = self._is_soon_after_rollback and self._may_be_redelivered(event, session)
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,
@@ -147,21 +150,24 @@ class Dispatcher:
             may_have_been_sent=self._may_have_been_sent(event),
             sent_until_ms=self._lease.sent_until_ms,
             # Lower bound in any history: nothing was sent before its entry existed.
-            sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
+            sent_since_ms=self._search_from_ms(parse_entry_id(event.entry_id)[0] + self._clock.offset_ms),
             mark_may_be_lost=mark_may_be_lost,
             lost_since_ms=self._lost_since_ms(effect, session) if mark_may_be_lost else None,
         )
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
-        """Return the effect with times that Twilio understands: it has its own clock, and either of ours may be wrong.
-
-        A search for calls starts at the earlier of the two times, so it misses none.
-        """
-        if isinstance(effect, FindCall) and self._clock.offset_ms >= CLOCK_JUMP_MS:
-            return replace(effect, since_ms=effect.since_ms - self._clock.offset_ms)
+        """Return the effect with times that suit Twilio's clock instead of partition time."""
+        if isinstance(effect, FindCall):
+            return replace(effect, since_ms=self._search_from_ms(effect.since_ms))
         return effect
 
-    def _drop_open_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
+    def _search_from_ms(self, partition_ms: int) -> int:
+        """Return when to begin a search of Twilio's calls: in Redis's time if that is a second or more behind."""
+        ahead_ms = self._clock.offset_ms
+        return partition_ms - ahead_ms if ahead_ms >= CLOCK_JUMP_MS else partition_ms
+
+    def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
+        """Forget effects that a commit for these sessions removed from the outbox."""
         for session_id in session_ids & self._open_effects.keys():
             effects = self._open_effects[session_id]
             for effect_id in effects.keys() & effect_ids:
@@ -174,7 +180,7 @@ class Dispatcher:
 
         A failover can lose a commit and its effects; the entry is then decided again, with the same ids.
         """
-        return self._must_verify or (not self._lease.was_released and self._predates_takeover(event))
+        return self._is_soon_after_rollback or (not self._lease.was_released and self._predates_takeover(event))
 
     def _may_be_redelivered(self, event: Event, session: Session | None) -> bool:
         """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery.
@@ -197,16 +203,17 @@ class Dispatcher:
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 
     def _lost_since_ms(self, effect: Effect, session: Session | None) -> int | None:
-        """Return from when on a lost history could have placed this gated dial, in Redis's own time."""
+        """Return from when on a lost history could have placed this gated dial; None for anything else."""
         if not isinstance(effect, CreateCall) or session is None:
             return None
         transfer = session.running_transfer
-        return (session.created_at_ms if transfer is None else transfer.started_at_ms) - self._clock.offset_ms
+        return self._search_from_ms(session.created_at_ms if transfer is None else transfer.started_at_ms)
 
     def _predates_takeover(self, event: Event) -> bool:
         """Whether the entry was on the stream at the takeover."""
         return parse_entry_id(event.entry_id) <= self._newest_at_takeover
 
     @property
-    def _must_verify(self) -> bool:
+    def _is_soon_after_rollback(self) -> bool:
+        """Whether decisions may still repeat ones that Redis lost, whose effects may have been sent."""
         return self._context.clock.monotonic_s() < self._verify_until_s

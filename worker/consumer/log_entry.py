@@ -60,8 +60,8 @@ def log_entry(
     """Return the fields of the session's log entry for an event.
 
     Args:
-        now_ms: The time of its batch, Unix milliseconds.
-        changed: The public fields that it changed.
+        now_ms: When the event was decided, Unix milliseconds of partition time.
+        changed: The session's fields that it changed, as far as they may be logged: `Changes.logged`.
     """
     entry = {
         "at": to_iso(now_ms),
@@ -71,7 +71,7 @@ def log_entry(
         "outcome": str(step.outcome),
         "version": str(step.session.version),
         "reason": step.reason,
-        "effects": _json([_effect(effect) for effect in step.effects]) if step.effects else "[]",
+        "effects": _json([_effect_fields(effect) for effect in step.effects]) if step.effects else "[]",
     }
     if found := details(event, before):
         entry["details"] = _json(found)
@@ -98,7 +98,7 @@ def _json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def _effect(effect: Effect) -> dict[str, str]:
+def _effect_fields(effect: Effect) -> dict[str, str]:
     fields = {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
     return fields | {"detail": effect.detail} if effect.detail else fields
 
@@ -141,14 +141,14 @@ def details(event: Event, session: Session) -> dict[str, Any]:
             found[name] = value
     match event:
         case CallProgressed() | DialEnded():
-            found |= {"party": _party_of_call(event, session), "status": _status(event, session)}
+            found |= {"party": _party_of_call(event, session), "status": _call_status(event, session)}
             found |= _agent_position(event, session)
         case ParticipantJoined() | ParticipantLeft() | ParticipantChanged():
-            found["party"] = _name(session, event.call_sid, event.label)
+            found["party"] = _party_name(session, event.call_sid, event.label)
             if isinstance(event, ParticipantChanged) and event.coaches:
-                found["coaches"] = _name(session, event.coaches)
+                found["coaches"] = _party_name(session, event.coaches)
         case ConferenceEventIgnored() | AnnouncementEnded() if event.call_sid:
-            found["party"] = _name(session, event.call_sid)
+            found["party"] = _party_name(session, event.call_sid)
         case CallReceived(other_agents=(_, *_)):
             found["agents"] = 1 + len(event.other_agents)
         case GateReached() | GateDecided():
@@ -157,24 +157,29 @@ def details(event: Event, session: Session) -> dict[str, Any]:
         case ConferenceFound():
             found["participants"] = len(event.participants)
         case CallsRead():
-            found["calls"] = {_name(session, call.call_sid): call.status for call in event.calls}
+            found["calls"] = {_party_name(session, call.call_sid): call.status for call in event.calls}
             found["participants"] = {
-                _name(session, one.call_sid): [flag for flag in ("held", "muted") if getattr(one, flag)]
-                for one in event.participants
+                _party_name(session, participant.call_sid): [
+                    flag for flag in ("held", "muted") if getattr(participant, flag)
+                ]
+                for participant in event.participants
             }
         case Command():
             found |= _command_details(event, session)
     return found
 
 
-def _name(session: Session, call_sid: str, label: str = "") -> str:
+def _party_name(session: Session, call_sid: str, label: str = "") -> str:
     """Return the party's current name; without a party, the label from when the leg was dialed, or the SID."""
     party = session.find_party(call_sid=call_sid, label=label)
     return party.name if party is not None else label or call_sid
 
 
 def _party_of_call(event: CallProgressed | DialEnded, session: Session) -> str:
-    """Return the party that has the call now. The URL holds the name from when it was issued, and names can move."""
+    """Return the name of the party that has the call now; `call` if it is no party's.
+
+    The callback's URL has the party's name from when it was issued. In a transfer, a name can move to another call.
+    """
     party = session.find_party(call_sid=event.call_sid)
     if party is not None:
         return party.name
@@ -182,7 +187,7 @@ def _party_of_call(event: CallProgressed | DialEnded, session: Session) -> str:
     return "call" if namesake is not None and namesake.call_sid else event.party or "call"
 
 
-def _status(event: CallProgressed | DialEnded, session: Session) -> str:
+def _call_status(event: CallProgressed | DialEnded, session: Session) -> str:
     """Return Twilio's status, but `rejected` for an agent known to have rejected the call: Twilio reports busy."""
     if isinstance(event, CallProgressed):
         return event.reported_status
@@ -209,6 +214,7 @@ def _agent_position(event: CallProgressed | DialEnded, session: Session) -> dict
 
 
 def _command_details(command: Command, session: Session) -> dict[str, Any]:
+    """Return what a command is about, without addresses, spoken text, and URLs."""
     match command:
         case Transfer():
             return {"targets": command.to.count(",") + 1}

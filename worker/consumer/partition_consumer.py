@@ -72,11 +72,6 @@ class PartitionConsumer:
         #: Entries marked under this lease: a mark counts a death, not an attempt.
         self._marked_entry_ids: set[str] = set()
 
-    def __repr__(self) -> str:
-        return (
-            f"<PartitionConsumer {self.number} holder={self.lease.holder} commit={self.lease.commit} {self.is_lost=}>"
-        )
-
     @property
     def is_active(self) -> bool:
         """Whether the consumer is still running."""
@@ -113,7 +108,7 @@ class PartitionConsumer:
         self._context.partition_store.stop_reading(self.number)
 
     async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Run an action on Redis; if Redis is unreachable, log it and pause."""
+        """Run an action on Redis. If Redis is unreachable, pause; if it refuses, give the partition up."""
         try:
             await action()
         except LeaseLostError:
@@ -135,6 +130,7 @@ class PartitionConsumer:
         outbox = await self._dispatcher.read_outbox()
         await self.timers.fire()
         self.session_gauge.start()
+        # One of the entries may have crashed the previous holder, so decide them one by one.
         self._suspects_left = 0 if self.lease.was_released else SUSPECTS_MAX
         await self._dispatcher.restore(outbox)
         self._has_recovered = True
@@ -142,6 +138,7 @@ class PartitionConsumer:
     # ---- one batch -----------------------------------------------------------------------------------------------
 
     async def _run_once(self) -> None:
+        """Wait for the next entries and process them; one at a time after a worker's death."""
         count = 1 if self._suspects_left else BATCH_MAX
         entries = await self._context.partition_store.read(self.number, count)
         if not self.is_active:
@@ -153,7 +150,7 @@ class PartitionConsumer:
             return
         if self._suspects_left:
             self._suspects_left -= 1
-            if await self._quarantine_if_poison(entries[0]):
+            if await self._dead_letter_if_poison(entries[0]):
                 return
         await self._context.checkpoint("after_read", self.number)
         await self._batches.process(entries)
@@ -162,9 +159,10 @@ class PartitionConsumer:
         """Resync partition time with Redis's clock once nothing is timed by it. No batch is in progress here."""
         if await self._context.partition_store.is_idle(self.number):
             self.clock.resync()
-            await self._renew_lease(self.number)
+            await self._renew_lease(self.number)  # stores the partition's time
 
-    async def _quarantine_if_poison(self, entry: Entry) -> bool:
+    async def _dead_letter_if_poison(self, entry: Entry) -> bool:
+        """Dead-letter an entry, and return True, if workers died deciding it; else mark it before it is decided."""
         if entry.entry_id in self._marked_entry_ids:
             return False
         deaths = await self._context.partition_store.mark_suspect(self.number, self.lease, entry.entry_id)

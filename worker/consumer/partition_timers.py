@@ -12,16 +12,11 @@ class PartitionTimers:
     """Timers of one partition, in its own time."""
 
     def __init__(
-        self,
-        partition: int,
-        lease: Lease,
-        access: PartitionStore,
-        clock: StoreClock,
-        on_changed: Callable[[], None],
+        self, partition: int, lease: Lease, store: PartitionStore, clock: StoreClock, on_changed: Callable[[], None]
     ) -> None:
         self._partition = partition
         self._lease = lease
-        self._access = access
+        self._store = store
         self._clock = clock
         #: Called when a new timer is due before all known ones.
         self._on_changed = on_changed
@@ -37,14 +32,14 @@ class PartitionTimers:
     async def fire(self) -> None:
         """Move due timers onto the stream and note when the next one is due."""
         self._set_while_firing_ms = None
-        _, next_due_ms = await self._access.fire_timers(self._partition, self._lease, self._clock.now_ms())
+        _, next_due_ms = await self._store.fire_timers(self._partition, self._lease, self._clock.now_ms())
         # The script's answer misses timers that were committed after it ran.
         due_times_ms = [due_ms for due_ms in (next_due_ms, self._set_while_firing_ms) if due_ms is not None]
         self._next_ms = min(due_times_ms, default=None)
         self._on_changed()
 
     def note_set(self, due_ms: int) -> None:
-        """Note a timer that was committed, or found in Redis."""
+        """Note a timer that was committed, or found in Redis; `due_ms` is in partition time."""
         if self._set_while_firing_ms is None or due_ms < self._set_while_firing_ms:
             self._set_while_firing_ms = due_ms
         if self._next_ms is None or due_ms < self._next_ms:

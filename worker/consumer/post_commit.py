@@ -22,9 +22,9 @@ TOGETHER_MAX = 200
 class PostCommitWrites:
     """One partition's post-commit writes. Unfinished ones stay in the outbox for the next holder."""
 
-    def __init__(self, partition: int, access: PartitionStore, *, session_ttl_s: int) -> None:
+    def __init__(self, partition: int, store: PartitionStore, *, session_ttl_s: int) -> None:
         self._partition = partition
-        self._access = access
+        self._store = store
         self._session_ttl_s = session_ttl_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -51,26 +51,30 @@ class PostCommitWrites:
             await asyncio.sleep(0)
 
     async def _run_together(self, writes: Sequence[PostCommitWrite]) -> None:
+        """Finish writes in one pipeline; finish those that it can't carry, or that Redis refused, one by one."""
         with contextlib.suppress(StoreError):  # the writes stay in the outbox
-            left = await retry_unreachable(
-                lambda: self._access.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s),
+            unfinished = await retry_unreachable(
+                lambda: self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s),
                 PAUSE_S,
                 on_error=self._check_not_stopping,
             )
-            for write in left:
-                self._start(self._run(write))
+            for write in unfinished:
+                self._start(self._run_alone(write))
 
-    async def _run(self, write: PostCommitWrite) -> None:
+    async def _run_alone(self, write: PostCommitWrite) -> None:
         with contextlib.suppress(StoreError):  # the write stays in the outbox
-            await retry_unreachable(lambda: self._finish(write), PAUSE_S, on_error=self._check_not_stopping)
+            await retry_unreachable(
+                lambda: self._finish_or_dead_letter(write), PAUSE_S, on_error=self._check_not_stopping
+            )
 
     def _check_not_stopping(self, error: StoreError) -> None:
+        """Raise the error at a stop, instead of retrying."""
         if self._is_stopping:
             raise error
 
-    async def _finish(self, write: PostCommitWrite) -> None:
+    async def _finish_or_dead_letter(self, write: PostCommitWrite) -> None:
         try:
-            await self._access.finish_write(self._partition, write, session_ttl_s=self._session_ttl_s)
+            await self._store.finish_write(self._partition, write, session_ttl_s=self._session_ttl_s)
         except StoreUnreachableError:
             raise
         except StoreError as error:
@@ -78,4 +82,4 @@ class PostCommitWrites:
             log.error(
                 "post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error)
             )
-            await self._access.dead_letter_write(self._partition, write, "Redis refuses one of its keys")
+            await self._store.dead_letter_write(self._partition, write, "Redis refuses one of its keys")

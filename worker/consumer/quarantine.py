@@ -41,9 +41,9 @@ REASON = "five workers died over it"
 class EffectQuarantine:
     """Submits the effects that a partition's holder found in the outbox after a takeover."""
 
-    def __init__(self, partition: int, access: PartitionStore, submit: Callable[[Job], None], metrics: Metrics) -> None:
+    def __init__(self, partition: int, store: PartitionStore, submit: Callable[[Job], None], metrics: Metrics) -> None:
         self._partition = partition
-        self._access = access
+        self._store = store
         self._submit = submit
         self._metrics = metrics
         #: The trial task, and the tasks that wait for slow first attempts.
@@ -89,23 +89,25 @@ class EffectQuarantine:
             else:
                 self._submit(job)
         if waiting:
-            self._start(partial(self._try_all, waiting, suspects, open_effects))
+            self._run_in_background(partial(self._try_sessions, waiting, suspects, open_effects))
 
     async def _count_deaths(self, jobs: Sequence[Job], *, after_death: bool) -> dict[str, int]:
+        """Return how many workers died with each effect open, this death included, by effect id; empty after none."""
         effect_ids = [job.effect.effect_id for job in jobs]
         deaths: dict[str, int] = {}
         try:
             if after_death:
-                deaths = await self._access.count_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
+                deaths = await self._store.count_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
             else:
-                await self._access.end_trials(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
+                await self._store.cap_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
         except StoreError as error:  # a full Redis accepts no marks, and the takeover must not wait for it
             log_unreachable(error, partition=self._partition)
         return deaths
 
     async def _dead_letter(self, job: Job, body: bytes) -> None:
+        """Dead-letter an effect that kills workers; `body` is its raw outbox entry."""
         effect = job.effect
-        await self._access.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON)
+        await self._store.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON)
         self._metrics.dead_letters.labels(REASON).inc()
         log.error(
             "effect_dead_lettered",
@@ -116,7 +118,8 @@ class EffectQuarantine:
             reason=REASON,
         )
 
-    def _start(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    def _run_in_background(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Start a trial, or the wait for a slow first attempt, as a task that `stop` cancels."""
         # A function, because a task that is canceled before it begins would never await a coroutine.
         task = asyncio.get_running_loop().create_task(self._run_contained(work))
         self._tasks.add(task)
@@ -132,40 +135,40 @@ class EffectQuarantine:
             except StoreError as error:
                 log_unreachable(error, partition=self._partition)
 
-    async def _try_all(
+    async def _try_sessions(
         self, jobs: Sequence[Job], suspects: Counter[str], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
-        """Try suspects session by session, which preserves each session's order; the least suspected first."""
+        """Submit jobs session by session, in order; first the sessions whose `suspects` have the fewest deaths."""
         sessions: dict[str, list[Job]] = {}
         for job in jobs:
             sessions.setdefault(job.effect.session_id, []).append(job)
-        together = asyncio.Semaphore(TRIAL_SESSIONS_MAX)
+        group_slots = asyncio.Semaphore(TRIAL_SESSIONS_MAX)
 
         def is_open(job: Job) -> bool:
             return job.effect.effect_id in open_effects(job.effect.session_id)
 
-        async def try_session(of_session: Sequence[Job]) -> None:
-            for job in of_session:
+        async def try_alone(session_jobs: Sequence[Job]) -> None:
+            for job in session_jobs:
                 if is_open(job):
-                    await self._try(job, suspects[job.effect.effect_id], is_open)
+                    await self._try_effect(job, suspects[job.effect.effect_id], is_open)
 
-        async def try_in_groups(of_session: Sequence[Job]) -> None:
-            async with together:
-                await try_session(of_session)
+        async def try_in_group(session_jobs: Sequence[Job]) -> None:
+            async with group_slots:
+                await try_alone(session_jobs)
 
-        deaths = {name: max(suspects[one.effect.effect_id] for one in ones) for name, ones in sessions.items()}
+        deaths = {name: max(suspects[job.effect.effect_id] for job in jobs) for name, jobs in sessions.items()}
         async with asyncio.TaskGroup() as group:
-            for name, ones in sessions.items():
+            for name, session_jobs in sessions.items():
                 if deaths[name] < ALONE_AFTER_DEATHS:
-                    group.create_task(try_in_groups(ones))
+                    group.create_task(try_in_group(session_jobs))
         for name in sorted((name for name in sessions if deaths[name] >= ALONE_AFTER_DEATHS), key=deaths.__getitem__):
-            await try_session(sessions[name])
+            await try_alone(sessions[name])
 
-    async def _try(self, job: Job, deaths: int, is_open: Callable[[Job], bool]) -> None:
-        """Try one effect, unless its session drops it while it is being marked.
+    async def _try_effect(self, job: Job, deaths: int, is_open: Callable[[Job], bool]) -> None:
+        """Submit an effect and wait for its first attempt, with one more death counted in case it kills this worker.
 
         Args:
-            deaths: Its count of worker deaths; 0 if it only waits for its session's suspect.
+            deaths: The effect's count of worker deaths; 0 if it only waits for its session's suspect.
             is_open: Whether an effect is still in the outbox.
         """
         attempted = asyncio.Event()
@@ -178,18 +181,19 @@ class EffectQuarantine:
         self._submit(replace(job, on_attempted=attempted.set))
         # A slow first attempt does not delay the next suspect. By then the effect only waits for Twilio, so it did not
         # cause a later death, and the deaths during earlier trials were accidents.
-        trial = self._start(partial(self._end_trial, effect_id, attempted, is_suspect=bool(deaths)))
+        trial = self._run_in_background(partial(self._end_trial, effect_id, attempted, is_suspect=bool(deaths)))
         ended, _ = await asyncio.wait({trial}, timeout=TRIAL_WAIT_S)
         if deaths and not ended:
             await self._save_deaths(effect_id, SUSPECT_AFTER_DEATHS)
 
     async def _save_deaths(self, effect_id: str, deaths: int) -> None:
         try:
-            await self._access.set_deaths(self._partition, effect_id, deaths)
+            await self._store.set_deaths(self._partition, effect_id, deaths)
         except StoreError as error:
             log_unreachable(error, partition=self._partition)
 
     async def _end_trial(self, effect_id: str, attempted: asyncio.Event, *, is_suspect: bool) -> None:
+        """Wait for the first attempt; the worker survived it, so reset a suspect's count of deaths."""
         await attempted.wait()
         if is_suspect:
-            await self._access.set_deaths(self._partition, effect_id, 0)
+            await self._store.set_deaths(self._partition, effect_id, 0)

@@ -1,10 +1,11 @@
-"""LRU cache of sessions. It may be stale: the version in the commit decides, so a miss only costs time."""
+"""Cache of sessions. It may be stale: the version in the commit decides, so a miss only costs time."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TypeVar
 
 from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
 from conferral.storage.codecs import session_hash
 
 _T = TypeVar("_T")
@@ -13,10 +14,12 @@ _T = TypeVar("_T")
 SESSIONS_MAX = 200_000
 #: Sessions also kept decoded, count: those with several events in a row. One takes about 5 KB, and unpacking one 4 µs.
 DECODED_MAX = 100
+#: Largest share of them that may have ended. A call's last callbacks come after its end, but only for seconds.
+ENDED_MAX_FRACTION = 0.1
 
 
 class SessionCache:
-    """Evicts the least recently used session first; keeps most sessions packed.
+    """Evicts the session whose last commit is oldest, and so too many ended ones; keeps most sessions packed.
 
     A packed session takes a fifth of the memory, and the garbage collector does not walk over it.
     """
@@ -26,36 +29,36 @@ class SessionCache:
         self._decoded_max = decoded_max
         self._packed: OrderedDict[str, bytes] = OrderedDict()
         self._decoded: OrderedDict[str, Session] = OrderedDict()
+        self._ended_max = max(1, int(sessions_max * ENDED_MAX_FRACTION))
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._packed)
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session, or None on a miss."""
+        """Return the session, or None if it is not cached."""
         packed = self._packed.get(session_id)
         if packed is None:
             return None
         return self._decoded.get(session_id) or session_hash.unpack(packed)
 
     def put(self, session: Session, packed: bytes) -> None:
-        """Cache a session as committed."""
-        _put(self._packed, session.id, packed, self._sessions_max)
-        _put(self._decoded, session.id, session, self._decoded_max)
+        """Cache a session as committed, and its packed form."""
+        _put_last(self._packed, session.id, packed, self._sessions_max)
+        _put_last(self._decoded, session.id, session, self._decoded_max)
+        if session.state is State.ENDED:  # evict the session that ended longest ago
+            self.drop(_put_last(self._ended, session.id, None, self._ended_max))
 
     def drop(self, session_ids: Iterable[str]) -> None:
         """Remove sessions from the cache."""
         for session_id in session_ids:
             self._packed.pop(session_id, None)
             self._decoded.pop(session_id, None)
-
-    def clear(self) -> None:
-        """Remove all sessions."""
-        self._packed.clear()
-        self._decoded.clear()
+            self._ended.pop(session_id, None)
 
 
-def _put(kept: OrderedDict[str, _T], session_id: str, value: _T, most: int) -> None:
-    kept[session_id] = value
-    kept.move_to_end(session_id)
-    if len(kept) > most:
-        kept.popitem(last=False)
+def _put_last(cache: OrderedDict[str, _T], session_id: str, value: _T, size_max: int) -> list[str]:
+    """Store a value as the newest. If there are too many then, evict the oldest, and return its session's id."""
+    cache[session_id] = value
+    cache.move_to_end(session_id)
+    return [cache.popitem(last=False)[0]] if len(cache) > size_max else []

@@ -14,9 +14,9 @@ CHUNK_MAX = 200
 class SessionGauge:
     """Counts states from the decisions made here, and from one read of Redis for sessions that were live before."""
 
-    def __init__(self, partition: int, access: PartitionStore) -> None:
+    def __init__(self, partition: int, store: PartitionStore) -> None:
         self._partition = partition
-        self._access = access
+        self._store = store
         self._load_task: asyncio.Task[None] | None = None
         self._ended_while_loading: set[str] = set()
         #: States by session id.
@@ -32,7 +32,7 @@ class SessionGauge:
             self._load_task.cancel()
 
     def update(self, session_id: str, state: State) -> None:
-        """Note the state in which a session was committed."""
+        """Note a session's state after a commit."""
         if state is not State.ENDED:
             self.states[session_id] = state
             return
@@ -41,10 +41,11 @@ class SessionGauge:
             self._ended_while_loading.add(session_id)
 
     async def _load(self) -> None:
+        """Read the states of live sessions; what a commit says in the meantime is newer, so keep that."""
         try:
-            session_ids = await self._access.live_sessions(self._partition)
+            session_ids = await self._store.live_sessions(self._partition)
             for start in range(0, len(session_ids), CHUNK_MAX):
-                states = await self._access.states_of(session_ids[start : start + CHUNK_MAX])
+                states = await self._store.states_of(session_ids[start : start + CHUNK_MAX])
                 for session_id, state in states.items():
                     if session_id not in self._ended_while_loading:
                         self.states.setdefault(session_id, state)

@@ -35,16 +35,17 @@ async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, metrics:
             firing.pop(number).result()
         for consumer in assigner.consumers.values():
             if consumer.number not in firing and consumer.is_active and consumer.timers.ms_until_due() <= 0:
-                task = asyncio.get_running_loop().create_task(_fire(consumer, metrics))
+                task = asyncio.get_running_loop().create_task(_fire_due(consumer, metrics))
                 task.add_done_callback(lambda _: assigner.timers_changed.set())
                 firing[consumer.number] = task
-        await _wait(assigner, firing)
+        await _wait_until_due(assigner, firing)
     for result in await asyncio.gather(*firing.values(), return_exceptions=True):
         if result is not None:
             raise result
 
 
-async def _fire(consumer: PartitionConsumer, metrics: Metrics) -> None:
+async def _fire_due(consumer: PartitionConsumer, metrics: Metrics) -> None:
+    """Fire one partition's due timers. After an error they stay due, so pause before the next attempt."""
     try:
         with contain(
             ItemKind.TIMER, metrics, passing=(LeaseLostError, StoreError), partition=consumer.number
@@ -59,8 +60,8 @@ async def _fire(consumer: PartitionConsumer, metrics: Metrics) -> None:
         await asyncio.sleep(PAUSE_S)
 
 
-async def _wait(assigner: PartitionAssigner, firing: Collection[int]) -> None:
-    """Wait until the next timer is due. Partitions with a poll in flight are skipped: its answer wakes the loop."""
+async def _wait_until_due(assigner: PartitionAssigner, firing: Collection[int]) -> None:
+    """Wait until a timer is due in a partition that is not being fired; the end of firing also ends the wait."""
     idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
     until_due_ms = min((held.timers.ms_until_due() for held in idle), default=math.inf)
     wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))

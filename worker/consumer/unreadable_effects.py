@@ -22,7 +22,7 @@ _KINDS = frozenset(effect.kind for effect in EFFECTS)
 
 
 def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:
-    """Decode the outbox. Return the readable entries, oldest first, and the unreadable bodies by outbox field."""
+    """Decode the outbox. Return the readable entries, oldest first, and the unreadable bodies by effect or write id."""
     entries: list[OutboxEntry] = []
     unreadable: dict[str, bytes] = {}
     for name, body in outbox.items():
@@ -37,18 +37,18 @@ def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[
 
 
 async def dead_letter_unreadable(
-    partition: int, access: PartitionStore, metrics: Metrics, unreadable: Mapping[str, bytes]
+    partition: int, store: PartitionStore, metrics: Metrics, unreadable: Mapping[str, bytes]
 ) -> None:
-    """Dead-letter each entry, whole. Its session, if known, gets the outcome "unknown"."""
+    """Dead-letter each entry's whole body. Report to its session, if known, that the effect's outcome is unknown."""
     for name, body in unreadable.items():
         outcome = _unknown_outcome(name, body)
         session_id = outcome.session_id if outcome is not None else ""
         try:
-            await access.dead_letter_effect(partition, name, session_id, body, REASON)
+            await store.dead_letter_effect(partition, name, session_id, body, REASON)
             if outcome is None:
-                await access.drop_effect(partition, name)
+                await store.remove_from_outbox(partition, name)
             else:
-                await access.finish_effect(partition, name, outcome)
+                await store.finish_effect(partition, name, outcome)
         except StoreError as error:  # the takeover must not wait for it; the next one finds the entry again
             log_unreachable(error, partition=partition)
             continue
@@ -63,8 +63,8 @@ def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:
         session_id, kind, party = record["session_id"], record["kind"], record.get("party", "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    texts = all(isinstance(one, str) for one in (session_id, kind, party))
-    if not (texts and session_id and kind in _KINDS):
+    are_texts = all(isinstance(value, str) for value in (session_id, kind, party))
+    if not (are_texts and session_id and kind in _KINDS):
         return None
     token = f"{effect_id}:outcome"
     return EffectUnknown(session_id=session_id, token=token, effect_id=effect_id, kind=kind, party=party)

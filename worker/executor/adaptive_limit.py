@@ -11,13 +11,13 @@ import random
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.executor.request_shares import Share
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ WINDOW_MIN = 2
 #: meet a 429 by chance, and callers would wait for seconds.
 KEPT_AFTER_429 = 0.7
 #: Twilio's error code for wrong credentials. Source: Twilio docs, Errors, 20003.
-_PERMISSION_DENIED = 20003
+_PERMISSION_DENIED_CODE = 20003
 
 
 class BreakerReason(StrEnum):
@@ -51,19 +51,23 @@ class BreakerReason(StrEnum):
 
 def refuses_credentials(answer: RequestResult) -> bool:
     """Whether an answer means wrong credentials; a 403 with another code may concern a single destination."""
-    return answer.status == 401 or (answer.status == 403 and answer.code in (0, _PERMISSION_DENIED))
+    return answer.status == 401 or (answer.status == 403 and answer.code in (0, _PERMISSION_DENIED_CODE))
+
+
+class RequestSlots(NamedTuple):
+    """Counts of concurrent requests to Twilio: a budget, a worker's share of it, or slots in use."""
+
+    #: For all requests other than endings (hang-ups).
+    ordinary: int
+    #: Reserved for endings, which may also use the ordinary ones.
+    endings: int
 
 
 class AdaptiveLimit:
     """Limits this worker's concurrent requests to Twilio; adapts to every answer."""
 
     def __init__(
-        self,
-        *,
-        share: Callable[[], Share],
-        clock: Clock,
-        metrics: Metrics,
-        rng: random.Random,
+        self, *, share: Callable[[], RequestSlots], clock: Clock, metrics: Metrics, rng: random.Random
     ) -> None:
         self._share = share
         self._clock = clock
@@ -83,9 +87,6 @@ class AdaptiveLimit:
         for reason in BreakerReason:
             metrics.rest_breaker_open.labels(reason.value).set_function(partial(self._is_breaker_open, reason))
 
-    def __repr__(self) -> str:
-        return f"<AdaptiveLimit {self.ordinary_slots} of {self.slots} {self.breaker_reason} pause={self.pause_s:.1f}>"
-
     @property
     def slots(self) -> int:
         """Slots of this worker, including those for endings, count."""
@@ -96,9 +97,9 @@ class AdaptiveLimit:
         """Slots available to ordinary requests now, count."""
         if self.pause_s > 0:
             return 0
-        if self._reason is not None:
-            return min(self._ceiling, 1 if self.breaker_reason else WINDOW_MIN)
-        return int(min(self._ceiling, self._window))
+        if self._reason is not None:  # the pause is over: let a single request probe Twilio
+            return min(self._share().ordinary, 1 if self.breaker_reason else WINDOW_MIN)
+        return int(min(self._share().ordinary, self._window))
 
     @property
     def pause_s(self) -> float:
@@ -119,14 +120,14 @@ class AdaptiveLimit:
         """The breaker's reason as `/readyz` reports it; empty when it is closed."""
         match self.breaker_reason:
             case BreakerReason.CREDENTIALS:
-                return f"twilio: credentials refused ({_PERMISSION_DENIED})"
+                return f"twilio: credentials refused ({_PERMISSION_DENIED_CODE})"
             case BreakerReason.UNREACHABLE:
                 return "twilio: no answer"
             case None:
                 return ""
 
     def observe(self, answer: RequestResult) -> None:
-        """Update the limit with the answer to a request, or with its absence."""
+        """Update the limit with the answer to a request; status 0 means that none arrived."""
         if answer.status == 0 or answer.status >= 500:
             self._count_failure()
             return
@@ -137,28 +138,26 @@ class AdaptiveLimit:
             return
         if self._reason is not None:
             self._close_breaker()
-        elif answer.status != 429 and self._window < self._ceiling:
-            self._window += 1 / self._window
+        elif answer.status != 429 and self._window < self._share().ordinary:
+            self._window += 1 / self._window  # adds one for each round of as many answers as the window allows
         if answer.status == 429:
-            self._decrease(answer)
+            self._reduce_window(answer)
 
     def _is_breaker_open(self, reason: BreakerReason) -> bool:
         return self.breaker_reason is reason
 
-    @property
-    def _ceiling(self) -> int:
-        return self._share().ordinary
-
-    def _decrease(self, answer: RequestResult) -> None:
+    def _reduce_window(self, answer: RequestResult) -> None:
+        """Reduce the window after a 429, once for all requests that were in flight together."""
         now_s = self._clock.monotonic_s()
-        # Requests that were in flight together are refused together: one signal, not many. Only the effect that got a
-        # Retry-After waits it out. If all did, each 429 in a busy minute would delay everything by that time.
+        # Only the effect that got a Retry-After waits it out. If all did, each 429 in a busy minute would delay
+        # everything by that time.
         if answer.sent_at_s >= self._reduced_at_s:
             self._reduced_at_s = now_s
-            self._window = max(float(WINDOW_MIN), min(self._window, self._ceiling) * KEPT_AFTER_429)
+            self._window = max(float(WINDOW_MIN), min(self._window, self._share().ordinary) * KEPT_AFTER_429)
             log.warning("rest_limit_reduced", count=self.ordinary_slots, wait_s=answer.retry_after_s)
 
     def _count_failure(self) -> None:
+        """Count a request without an answer; after several in a row, or a failed probe, open the breaker."""
         self._failures += 1
         if self._reason is BreakerReason.UNREACHABLE and self.pause_s == 0:
             self._unreachable_pause_s = min(2 * self._unreachable_pause_s, UNREACHABLE_PAUSE_MAX_S)
@@ -167,6 +166,7 @@ class AdaptiveLimit:
             self._open_breaker(self._reason or BreakerReason.UNREACHABLE, pause_s, None)
 
     def _open_breaker(self, reason: BreakerReason, pause_s: float, answer: RequestResult | None) -> None:
+        """Pause ordinary requests, and log a new reason; `answer` refused the credentials, None if none arrived."""
         self._reason_seen_at_s = self._clock.monotonic_s()
         if self._reason is not reason:
             self._reason = reason

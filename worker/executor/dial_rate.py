@@ -62,6 +62,7 @@ class DialRateLimiter:
         return None
 
     async def _try_acquire(self, urgent: bool) -> float:
+        """Request a permit; return 0.0, or the seconds to wait before the next request."""
         try:
             return await self._request_permit(urgent)
         except StoreError as error:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -25,11 +25,10 @@ from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.worker.executor import retry
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
 from conferral.worker.executor.job import Job, JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.priority_limiter import PriorityLimiter
-from conferral.worker.executor.request_shares import Share
 from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Verdict, verify
 
@@ -67,7 +66,7 @@ class ExecutionContext:
     #: Called at `before_request` and `after_request`, for tests that end the process there.
     checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
     #: Returns this worker's current share of requests to Twilio; by default the whole budget.
-    share: Callable[[], Share] | None = None
+    share: Callable[[], RequestSlots] | None = None
     adaptive_limit: AdaptiveLimit = field(init=False)
     limiter: PriorityLimiter = field(init=False)
 
@@ -85,9 +84,9 @@ class ExecutionState(Enum):
     #: A request is in flight.
     SENDING = "sending"
     #: A request may have taken effect; it is being verified.
-    VERIFYING = "doubted"
+    VERIFYING = "verifying"
     #: The outcome is known.
-    FINISHED = "settled"
+    FINISHED = "finished"
 
 
 class Execution:
@@ -149,6 +148,7 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=failed_attempts)
 
     async def _run(self) -> JobOutcome:
+        """Send, verify, and retry until there is an outcome. Never repeat what can't be verified."""
         is_unsent = self.state is ExecutionState.UNSENT
         if is_unsent and self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost):
             self.state = ExecutionState.FINISHED
@@ -168,6 +168,7 @@ class Execution:
     # ---- sending --------------------------------------------------------------------------------------------------
 
     async def _send(self) -> JobOutcome | None:
+        """Send one request and return the outcome, or return why none is sent; raise `ProviderError` if it fails."""
         effect, context = self.job.effect, self.context
         # Check the lease before taking a slot, so that waiting for Redis does not block other jobs.
         await self._require_lease()
@@ -179,11 +180,11 @@ class Execution:
             if is_read:
                 self._deadline_s += context.clock.monotonic_s() - requested_at_s
             if self.is_cancelled or self._remaining_s() <= 0:
-                return self._deadline_exceeded()
+                return self._give_up()
             await self._require_lease()
             outcome = await self._check_before_send(effect, has_waited=has_waited)
             if outcome is None and self._remaining_s() <= 0:
-                outcome = self._deadline_exceeded()  # waiting for Redis may have used up the time
+                outcome = self._give_up()  # waiting for Redis may have used up the time
             if outcome is not None:
                 return outcome
             await context.checkpoint("before_request", effect)
@@ -214,7 +215,7 @@ class Execution:
                 return succeeded(self.job.effect, is_confirmed=bool(found))
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
-        """Check in Redis whether a dial is still wanted, and mark an at-most-once effect as sent."""
+        """Mark an at-most-once effect as sent. Return an outcome instead if the effect must not be sent (again)."""
         if isinstance(effect, Dial):
             outcome = await self._check_before_dial(effect, has_waited=has_waited)
             if outcome is not None:
@@ -229,6 +230,10 @@ class Execution:
         return None
 
     async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
+        """Return the outcome if the dial has a call already or is no longer wanted; None to send it.
+
+        A first request that did not wait needs no check.
+        """
         job = self.job
         has_waited = has_waited or job.was_queued or job.is_cancelled or job.dial_wait_ms > 0
         if job.may_have_been_sent or has_waited or self.attempts:
@@ -236,7 +241,7 @@ class Execution:
             if status.call_sid:
                 return await self._succeeded_with_call(status.call_sid)
             if job.is_cancelled or not status.is_wanted:
-                return self._deadline_exceeded()
+                return self._give_up()
         return None
 
     def _may_send_now(self) -> bool:
@@ -246,10 +251,12 @@ class Execution:
         return may_send
 
     async def _require_lease(self) -> None:
+        """Return once the lease permits a request; raise `LeaseLostError` if the partition is another worker's."""
         if not await self.context.may_send(self.job.partition):
             raise LeaseLostError
 
     def _count_request(self) -> None:
+        """Count a request; observe the time from a command to its first one."""
         context, published_ms = self.context, self.job.command_published_at_ms
         self.attempts += 1
         if self.attempts > 1:
@@ -265,18 +272,19 @@ class Execution:
         return isinstance(self.job.effect, AT_MOST_ONCE)
 
     def _mark_unknown(self, since_s: float) -> None:
-        """Note that a request may have taken effect: verify it before a retry if possible, otherwise just repeat it."""
+        """Note that a request, sent at `since_s` at the latest, may have taken effect: verify it if possible."""
         self._may_have_happened = True
         if isinstance(self.job.effect, VERIFIABLE):
             self.state = ExecutionState.VERIFYING
             self._unknown_since_s = since_s
 
     async def _verify(self) -> JobOutcome | None:
+        """Ask Twilio whether an earlier request took effect; return its outcome, or None to verify or send again."""
         effect, context = self.job.effect, self.context
         await self._require_lease()  # before taking a slot, as in `_send`
         async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
             if self._remaining_s() <= 0:
-                return self._deadline_exceeded()
+                return self._give_up()
             await self._require_lease()
             # Measured before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
@@ -284,7 +292,7 @@ class Execution:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):
                         found = await verify(
-                            effect, context.twilio, elapsed_s, context.policy.settle_s, self._sent_since_ms()
+                            effect, context.twilio, elapsed_s, context.policy.settle_s, self.job.first_sent_at_ms
                         )
             except TimeoutError:
                 raise OutcomeUnknownError from None
@@ -297,7 +305,7 @@ class Execution:
                 return await self._succeeded_with_call(found.call_sid)
             case Verdict.GONE:
                 return failed(self.job.effect, ProviderGoneError())
-            case Verdict.NOT_HAPPENED if call_sid := await self._find_ended_call(effect, found.ended_calls):
+            case Verdict.NOT_HAPPENED if call_sid := await _find_dialed_call(effect, found.ended_calls, context.outbox):
                 return await self._succeeded_with_call(call_sid)
             case Verdict.NOT_HAPPENED:
                 self._may_have_happened = False
@@ -305,27 +313,9 @@ class Execution:
                 return None
             case Verdict.WAIT:
                 if context.policy.verify_interval_s >= self._remaining_s():
-                    return self._deadline_exceeded()
+                    return self._give_up()
                 await context.sleep(context.policy.verify_interval_s)
                 return None
-
-    def _sent_since_ms(self) -> int:
-        job = self.job
-        bounds = (job.committed_at_ms, job.sent_since_ms, job.lost_since_ms)
-        return min(bound_ms for bound_ms in bounds if bound_ms is not None)
-
-    async def _find_ended_call(self, effect: Effect, ended_calls: tuple[str, ...]) -> str:
-        """Return which of these ended calls this dial placed: one without a session, and unknown to this one."""
-        if not ended_calls or not isinstance(effect, Dial):
-            return ""
-        outbox = self.context.outbox
-        status = await outbox.dial_status(effect)
-        if status.call_sid:
-            return status.call_sid
-        for call_sid in ended_calls:
-            if call_sid not in status.known_calls and await outbox.claim_call(effect.session_id, call_sid):
-                return call_sid
-        return ""
 
     # ---- errors ---------------------------------------------------------------------------------------------------
 
@@ -346,10 +336,10 @@ class Execution:
                 wait_s = 0.0  # verify at once
                 self._consecutive_failures = 0
         if wait_s is None:
-            is_unknown = is_verifying or self._may_already_be_done(error)
+            is_unknown = is_verifying or (self._may_have_happened and _may_be_done(self.job.effect, error))
             return unknown(self.job.effect) if is_unknown else failed(self.job.effect, error)
         if wait_s >= self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
-            return self._deadline_exceeded()
+            return self._give_up()
         log.warning(
             "effect_retried",
             effect=self.job.effect.kind,
@@ -366,17 +356,12 @@ class Execution:
             await context.sleep(wait_s)
         return None
 
-    def _may_already_be_done(self, error: ProviderError) -> bool:
-        """Whether a refusal may mean that an earlier request took effect: a paused recording can't be paused again."""
-        is_refused = isinstance(error, ProviderRefusedError) and not isinstance(error, ProviderGoneError)
-        return is_refused and self._may_have_happened and isinstance(self.job.effect, ChangeRecording)
-
     def _remaining_s(self) -> float:
         return self._deadline_s - self.context.clock.monotonic_s()
 
     def _request_timeout_s(self) -> float:
-        whole_s = self._policy.request_timeout_s
-        return min(whole_s, max(self._policy.last_request_s, self._remaining_s()))
+        """Return the policy's timeout, shortened to the time that is left, but never below the policy's minimum."""
+        return min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))
 
     # ---- outcomes -------------------------------------------------------------------------------------------------
 
@@ -385,15 +370,12 @@ class Execution:
         self.state = ExecutionState.FINISHED
         self.internal_error = reason
         is_unknown = self._has_been_sent or self._may_have_happened or self._is_marked_sent or self.job.mark_may_be_lost
-        outcome = (
-            unknown(self.job.effect)
-            if is_unknown
-            else replace(failed(self.job.effect, self._last_error), reason=reason)
-        )
+        effect = self.job.effect
+        outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
-    def _deadline_exceeded(self) -> JobOutcome:
-        """Return the outcome when time is up: unknown if a request may have taken effect, else failed."""
+    def _give_up(self) -> JobOutcome:
+        """Return the outcome without another request: unknown if an earlier one may have taken effect, else failed."""
         return unknown(self.job.effect) if self._may_have_happened else failed(self.job.effect, self._last_error)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
@@ -409,7 +391,27 @@ class Execution:
         return succeeded(self.job.effect, call_sid, queue_ms + self.job.dial_wait_ms)
 
 
+def _may_be_done(effect: Effect, error: ProviderError) -> bool:
+    """Whether a refusal may mean that an earlier request took effect: a paused recording can't be paused again."""
+    is_refused = isinstance(error, ProviderRefusedError) and not isinstance(error, ProviderGoneError)
+    return is_refused and isinstance(effect, ChangeRecording)
+
+
+async def _find_dialed_call(effect: Effect, ended_calls: Collection[str], outbox: OutboxWriter) -> str:
+    """Return the call that this dial placed: one known by now, or the first of these that no session has; or empty."""
+    if not ended_calls or not isinstance(effect, Dial):
+        return ""
+    status = await outbox.dial_status(effect)
+    if status.call_sid:
+        return status.call_sid
+    for call_sid in ended_calls:
+        if call_sid not in status.known_calls and await outbox.claim_call(effect.session_id, call_sid):
+            return call_sid
+    return ""
+
+
 def _count_failed_attempt(counts: dict[str, int], error: ProviderError) -> None:
+    """Count an error by its status and code, for the session's log."""
     code = f" code {error.code}" if error.code else ""
     word = f"{error.http_status}{code}" if error.http_status else "no-answer"
     # Reinsert, so the latest error is last; beyond the maximum, drop the oldest.

@@ -6,6 +6,7 @@ Reads change nothing and may finish in any order, so they bypass the session que
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from conferral.runtime.errors import LeaseLostError
@@ -14,8 +15,7 @@ from conferral.statemachine.session import Session
 from conferral.worker.executor.dial_queue import DialQueue
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState, no_checkpoint
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome
-from conferral.worker.executor.job_outcomes import JobCounts, report_task_error, run_to_outcome
-from conferral.worker.executor.priority_limiter import PriorityLimiter
+from conferral.worker.executor.job_outcomes import report_task_error, run_to_outcome
 from conferral.worker.executor.read_queue import ReadQueue
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy
 
@@ -47,51 +47,27 @@ class Executor:
     lease or at a stop, loses nothing.
 
     Attributes:
-        counts: What became of the jobs.
         adaptive_limit: Limits concurrent requests; must observe every answer from Twilio.
+        limiter: Grants slots for concurrent requests.
     """
 
     def __init__(
         self, context: ExecutionContext, acquire_dial_permit: Callable[[Dial], Awaitable[None]] | None = None
     ) -> None:
-        self.counts = JobCounts()
         self._context = context
         self.adaptive_limit = context.adaptive_limit
+        self.limiter = context.limiter
         # The event loop holds only weak references to tasks; these keep them alive.
         self._executions: dict[_Task, Execution] = {}
         self._queues: dict[str, _SessionQueue] = {}
         #: By session: tasks outside its queue that become useless when the session ends.
         self._out_of_band: dict[str, set[_Task]] = {}
-        #: Dials that wait for their permits; None leaves the rate to Twilio's own queue.
-        self._dials = (
-            DialQueue(acquire_dial_permit, context, self.counts, self._start_dial)
-            if acquire_dial_permit is not None
-            else None
-        )
+        #: Dials that wait for their permits.
+        self._dials = DialQueue(context, self._start_dial)
+        #: Returns when a dial has its permit; None leaves the rate to Twilio's own queue.
+        self._acquire_dial_permit = acquire_dial_permit
         self._read_queue = ReadQueue(context.policy.requests_max, context.node_of)
         self._stopped = False
-
-    def __repr__(self) -> str:
-        return f"<Executor in_flight={self.in_flight} waiting={self.waiting} {self.counts}>"
-
-    @property
-    def limiter(self) -> PriorityLimiter:
-        """The limiter of concurrent requests to Twilio."""
-        return self._context.limiter
-
-    @property
-    def in_flight(self) -> int:
-        """Jobs in execution: with a request in flight, or between two attempts (count)."""
-        return len(self._executions)
-
-    @property
-    def waiting(self) -> int:
-        """Jobs queued behind another one of their session, dials without a permit, and unsent reads (count)."""
-        return (
-            (len(self._dials) if self._dials is not None else 0)
-            + len(self._read_queue)
-            + sum(len(queue.waiting) for queue in self._queues.values())
-        )
 
     @property
     def busy_partitions(self) -> set[int]:
@@ -103,33 +79,32 @@ class Executor:
     def submit(self, job: Job) -> None:
         """Start or queue a job; return at once. After `drain` has begun, leave it to the next holder.
 
-        An ending starts next to whatever is in flight.
+        An ending (hang-up) waits for nothing. A dial first waits for a permit, unless it is marked as sent.
         """
         effect = job.effect
         if self._stopped:
-            self.counts.dropped += 1
-        elif effect.is_ending:
+            return
+        if effect.is_ending:
             self._start(job)
         elif isinstance(effect, ReadCalls):
-            self.counts.dropped += self._read_queue.add(job)
+            self._read_queue.add(job)
             self._start_reads()
         elif isinstance(effect, FindCall):
             self._run_out_of_band(job)
-        elif self._dials is not None and isinstance(effect, Dial) and job.sent_at_ms is None:
-            self._dials.add(effect, job)
+        elif self._acquire_dial_permit is not None and isinstance(effect, Dial) and job.sent_at_ms is None:
+            self._dials.add(effect, job, self._acquire_dial_permit)
         else:
             self._enqueue(job)
 
     def cancel_session(self, session_id: str) -> None:
-        """Drop the unsent jobs of an ended session, before those of its end are submitted. Endings still run.
+        """Drop the unsent jobs of a session that ends, before those of its end are submitted. Hang-ups still run.
 
         A request in flight continues, and is not repeated.
         """
-        self._drop_dials(lambda order: order.effect.session_id == session_id)
-        self.counts.dropped += self._read_queue.drop(session_id)
+        self._dials.remove(lambda job: job.effect.session_id == session_id)
+        self._read_queue.drop(session_id)
         tasks = list(self._out_of_band.get(session_id, ()))
         if queue := self._queues.get(session_id):
-            self.counts.dropped += len(queue.waiting)
             queue.waiting.clear()
             tasks.append(queue.task)
         for task in tasks:
@@ -144,17 +119,17 @@ class Executor:
         Each is reported as failed at once: a party may stay on hold until the session knows that no one is dialed.
         """
 
-        def is_unwanted(order: Job) -> bool:
-            effect = order.effect
+        def is_unwanted(job: Job) -> bool:
+            effect = job.effect
             session = sessions.get(effect.session_id) if isinstance(effect, Dial) else None
             return session is not None and not is_dial_wanted(session, effect.effect_id)
 
-        unwanted = self._dials.take(is_unwanted) if self._dials is not None else []
+        unwanted = self._dials.remove(is_unwanted)
         for session_id in sessions:
             queue = self._queues.get(session_id)
             if queue is not None and queue.waiting:
                 unwanted += filter(is_unwanted, queue.waiting)
-                queue.waiting = deque(order for order in queue.waiting if not is_unwanted(order))
+                queue.waiting = deque(job for job in queue.waiting if not is_unwanted(job))
         for job in unwanted:
             self._run_out_of_band(replace(job, is_cancelled=True))
 
@@ -167,22 +142,17 @@ class Executor:
         self._drop_jobs(partition, lambda execution: execution.can_be_left)
 
     def _drop_jobs(self, partition: int, can_be_canceled: Callable[[Execution], bool]) -> None:
-        self._drop_dials(lambda order: order.partition == partition)
-        self.counts.dropped += self._read_queue.drop_all(lambda order: order.partition == partition)
+        """Drop a partition's waiting jobs, and cancel those running ones that can be canceled now."""
+        self._dials.remove(lambda job: job.partition == partition)
+        self._read_queue.drop_all(lambda job: job.partition == partition)
         for queue in self._queues.values():
-            remaining = deque(order for order in queue.waiting if order.partition != partition)
-            self.counts.dropped += len(queue.waiting) - len(remaining)
-            queue.waiting = remaining
+            queue.waiting = deque(job for job in queue.waiting if job.partition != partition)
         for task, execution in self._executions.items():
             if execution.job.partition == partition and can_be_canceled(execution):
                 task.cancel()
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
-        """Finish a partition's running jobs and leave the rest to the next holder. The partition gets no new jobs.
-
-        Args:
-            timeout_s: Maximum duration, seconds of the loop's clock.
-        """
+        """Finish a partition's running jobs and leave the rest to the next holder. The partition gets no new jobs."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while True:
@@ -199,21 +169,15 @@ class Executor:
             await asyncio.wait(running)
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait for the jobs that `leave_partition` keeps, then leave the rest to the next holders.
-
-        Args:
-            timeout_s: Maximum duration, seconds of the loop's clock.
-        """
+        """Wait for running jobs, at most `timeout_s`, then leave the rest to the next holders. Start no new jobs."""
         self._stopped = True
         # The next holder requests its own dial permits.
-        self.counts.dropped += self._read_queue.drop_all(lambda _order: True)
-        if self._dials is not None:
-            await self._dials.close()
+        self._read_queue.drop_all(lambda _job: True)
+        await self._dials.close()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while self._executions and (remaining_s := deadline_s - loop.time()) > 0:
             await asyncio.wait(self._executions, timeout=remaining_s, return_when=asyncio.FIRST_COMPLETED)
-        self.counts.dropped += self.waiting
         for queue in self._queues.values():
             queue.waiting.clear()
         rest = list(self._executions)
@@ -221,7 +185,7 @@ class Executor:
             task.cancel()
         if rest:
             await asyncio.wait(rest)
-        self._context.limiter.close()
+        self.limiter.close()
 
     # ---- scheduling -----------------------------------------------------------------------------------------------
 
@@ -233,6 +197,7 @@ class Executor:
         return task
 
     def _run_out_of_band(self, job: Job) -> _Task:
+        """Start a job at once, whatever its session's queue holds; the session's end makes it useless."""
         task = self._start(job)
         self._out_of_band.setdefault(job.effect.session_id, set()).add(task)
         return task
@@ -241,6 +206,7 @@ class Executor:
         self._read_queue.start(self._run_out_of_band)
 
     def _enqueue(self, job: Job) -> None:
+        """Start a job, or queue it behind the running one of its session."""
         session_id = job.effect.session_id
         if queue := self._queues.get(session_id):
             queue.waiting.append(job)
@@ -248,20 +214,16 @@ class Executor:
             self._queues[session_id] = _SessionQueue(self._start(job))
 
     def _start_dial(self, job: Job) -> None:
+        """Take a dial that has its permit. A canceled or failed one sends nothing, so it need not wait its turn."""
         (self._run_out_of_band if job.is_cancelled or job.internal_error else self._enqueue)(job)
 
-    def _drop_dials(self, matches: Callable[[Job], bool]) -> None:
-        if self._dials is not None:
-            self.counts.dropped += len(self._dials.take(matches))
-
     def _on_done(self, task: _Task) -> None:
+        """Forget a job's ended task, and start what waited for it: reads, and the session's next job."""
         job = self._executions.pop(task).job
         if job.on_attempted is not None:
             job.on_attempted()
-        if task.cancelled():
-            self.counts.dropped += 1
-        elif error := task.exception():
-            report_task_error(task, error, self.counts)
+        if not task.cancelled() and (error := task.exception()):
+            report_task_error(task, error)
         self._read_queue.note_done(task)
         self._start_reads()
         session_id = job.effect.session_id
@@ -278,10 +240,7 @@ class Executor:
             del self._queues[session_id]
 
     async def _execute(self, execution: Execution) -> None:
-        try:
-            follow_up = await run_to_outcome(execution, self.counts)
-        except (LeaseLostError, JobObsoleteError):
-            self.counts.dropped += 1
-        else:
-            if follow_up is not None:
+        with suppress(LeaseLostError, JobObsoleteError):
+            follow_up = await run_to_outcome(execution)
+            if follow_up is not None:  # the hang-up of a call that was placed for an ended session
                 self._start(follow_up)

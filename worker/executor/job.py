@@ -25,21 +25,21 @@ class Job:
     committed_at_ms: int
     #: Restored from another worker, which may have sent it: verify before sending.
     may_have_been_sent: bool = False
-    #: When the command behind the effect was published, Unix milliseconds of Redis's clock.
+    #: When the command behind the effect was published, Unix milliseconds of partition time.
     command_published_at_ms: int | None = None
     #: For a restored job: the last moment at which the other worker could have sent it, such as the end of its lease,
-    #: Unix milliseconds of Redis's clock. None: until just now.
+    #: Unix milliseconds of partition time. None: until just now.
     sent_until_ms: int | None = None
-    #: For an effect that may have been decided in a history that Redis lost: the earliest moment at which it could have
-    #: been sent, Unix milliseconds of Redis's clock. None: not before its commit.
+    #: The earliest moment at which it could have been sent, also in a history that Redis lost, for a search of Twilio's
+    #: call list, Unix milliseconds. None: not before its commit.
     sent_since_ms: int | None = None
-    #: When the outbox marked the effect as possibly sent, Unix milliseconds of Redis's clock; None without a mark. Only
-    #: at-most-once effects are marked.
+    #: When the outbox marked the effect as possibly sent, Unix milliseconds of partition time; None without a mark.
+    #: Only at-most-once effects are marked.
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
     #: If so, for a gated dial that is decided now: from when on a lost history could have placed it, for a search of
-    #: Twilio's call list, Unix milliseconds of Redis's clock. None: it is not searched for here.
+    #: Twilio's call list, Unix milliseconds. None: it is not searched for here.
     lost_since_ms: int | None = None
     #: How long a dial waited for its permit, milliseconds: it may no longer be wanted.
     dial_wait_ms: int = 0
@@ -52,20 +52,30 @@ class Job:
     #: Called after the first attempt, whatever its result; None if nothing waits for it.
     on_attempted: Callable[[], None] | None = None
 
+    @property
+    def first_sent_at_ms(self) -> int:
+        """From when on to search Twilio's call list for it: not sent earlier in any history, Unix milliseconds."""
+        bounds = (self.committed_at_ms, self.sent_since_ms, self.lost_since_ms)
+        return min(bound_ms for bound_ms in bounds if bound_ms is not None)
+
 
 def succeeded(
     effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "", *, is_confirmed: bool = False
 ) -> EffectSucceeded:
     """Return a success, with the call or the recording that it made, or with the response's confirmation."""
     return EffectSucceeded(
-        **_about(effect), call_sid=call_sid, queue_ms=queue_ms, recording_sid=recording_sid, is_confirmed=is_confirmed
+        **_effect_fields(effect),
+        call_sid=call_sid,
+        queue_ms=queue_ms,
+        recording_sid=recording_sid,
+        is_confirmed=is_confirmed,
     )
 
 
 def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
     """Return a failure, with Twilio's last answer; without one, nothing was sent."""
     return EffectFailed(
-        **_about(effect),
+        **_effect_fields(effect),
         http_status=error.http_status if error else 0,
         code=error.code if error else 0,
         gone=isinstance(error, ProviderGoneError),
@@ -73,11 +83,12 @@ def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
 
 
 def unknown(effect: Effect) -> EffectUnknown:
-    """Return that a request may have taken effect."""
-    return EffectUnknown(**_about(effect))
+    """Return the outcome of an effect whose request may have taken effect."""
+    return EffectUnknown(**_effect_fields(effect))
 
 
-def _about(effect: Effect) -> dict[str, Any]:
+def _effect_fields(effect: Effect) -> dict[str, Any]:
+    """Return the fields by which every outcome names its effect."""
     return {
         "session_id": effect.session_id,
         "token": f"{effect.effect_id}:outcome",  # deduplicates an outcome that is written twice

@@ -42,27 +42,27 @@ class OutboxWriter:
 
     def __init__(
         self,
-        access: PartitionStore,
+        store: PartitionStore,
         dial_claims: DialClaims,
         keys: Keys,
         held: Mapping[int, HeldLease],
         now_ms: Callable[[int], int],
     ) -> None:
-        self._access = access
+        self._store = store
         self._dial_claims = dial_claims
         self._keys = keys
         self._held = held
         self._now_ms = now_ms
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
-        """Record an outcome; return a hangup of a call that was placed for a session that has ended in the meantime.
+        """Record an outcome. If it names a call, and its session has ended meanwhile, return the call's hang-up.
 
         No other process knows that call: the session ended before the outcome was reported. A session that Redis lost
         has not ended: the callbacks of the call recover it.
         """
         partition = self._keys.partition_of(effect.session_id)
         is_recorded = await self._with_retries(
-            effect.session_id, lambda: self._access.finish_effect(partition, effect.effect_id, outcome)
+            effect.session_id, lambda: self._store.finish_effect(partition, effect.effect_id, outcome)
         )
         call_sid = outcome.call_sid if isinstance(outcome, EffectSucceeded) else ""
         if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
@@ -77,7 +77,7 @@ class OutboxWriter:
             call_sid=call_sid,
         )
         await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.append_job(partition, stray, self._now_ms(partition))
+            effect.session_id, lambda: self._dial_claims.append_effect(partition, stray, self._now_ms(partition))
         )
         return stray
 
@@ -125,12 +125,13 @@ class OutboxWriter:
         return await self._with_retries(session_id, claim)
 
     async def dial_status(self, effect: Dial) -> DialStatus:
-        """Return what the session knows about a dial."""
+        """Return which call the session knows for a dial, and whether a party still waits for it."""
         return await self._with_retries(
             effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
         )
 
     async def _with_retries(self, session_id: str, action: Callable[[], Awaitable[_T]]) -> _T:
+        """Run an action on the session's keys; repeat it after Redis's errors while this worker holds the partition."""
         partition = self._keys.partition_of(session_id)
 
         def on_error(error: StoreError) -> None:

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from conferral.runtime.clock import Clock
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit
-from conferral.worker.executor.request_shares import Share
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
 
 #: While reads wait, every n-th ordinary slot goes to a read, count.
 READ_TURN_EVERY = 4
@@ -47,13 +46,9 @@ class PriorityLimiter:
         self._pause_task: asyncio.Task[None] | None = None
 
     @property
-    def under_way(self) -> Share:
-        """Slots in use, by pool."""
-        return Share(self._ordinaries, self._endings)
-
-    def wake(self) -> None:
-        """Grant slots after the limits may have grown."""
-        self._grant()
+    def in_use_by_kind(self) -> RequestSlots:
+        """Slots in use, by kind of request."""
+        return RequestSlots(self._ordinaries, self._endings)
 
     @property
     def in_use(self) -> int:
@@ -65,7 +60,7 @@ class PriorityLimiter:
         """Wait for a slot and hold it; yield whether it had to wait. First come, first served within a priority.
 
         Args:
-            ending: Whether the slot is for an ending.
+            ending: Whether the slot is for an ending (hang-up).
             read: Whether the slot is for a read that no ending depends on.
             deadline_s: When the request is no longer useful, monotonic seconds. During a pause, a waiter past its
                 deadline gets through without a slot.
@@ -73,7 +68,7 @@ class PriorityLimiter:
         granted = asyncio.get_running_loop().create_future()
         queue = self._waiting_endings if ending else self._waiting_reads if read else self._waiting_ordinaries
         queue.append(_Waiter(granted, deadline_s))
-        self._grant()
+        self.grant()
         has_waited = not granted.done()
         try:
             has_slot = await granted
@@ -95,13 +90,15 @@ class PriorityLimiter:
             self._pause_task = None
 
     def _release(self, ending: bool) -> None:
+        """Return a slot that an ending or another request held, and grant it to a waiter."""
         if ending:
             self._endings -= 1
         else:
             self._ordinaries -= 1
-        self._grant()
+        self.grant()
 
-    def _grant(self) -> None:
+    def grant(self) -> None:
+        """Grant free slots to waiters, as after the limits may have grown."""
         while self.in_use < self._limits.slots and (granted := _pop_waiter(self._waiting_endings)):
             self._endings += 1
             granted.set_result(True)
@@ -117,13 +114,15 @@ class PriorityLimiter:
             self._pause_task = asyncio.get_running_loop().create_task(self._wait_out_pause(), name="pause-of-requests")
 
     async def _wait_out_pause(self) -> None:
+        """Grant slots once the circuit breaker's pause is over; until then, expire waiters."""
         while self._has_waiters and (pause_s := self._limits.pause_s) > 0:
             await self._sleep(min(pause_s, EXPIRY_POLL_S))
             self._expire_waiters()
         self._pause_task = None
-        self._grant()
+        self.grant()
 
     def _expire_waiters(self) -> None:
+        """Let waiters past their deadline through without a slot, so that they can give up."""
         now_s = self._clock.monotonic_s()
         for queue in (self._waiting_ordinaries, self._waiting_reads):
             for waiter in [waiting for waiting in queue if waiting.deadline_s <= now_s]:

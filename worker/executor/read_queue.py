@@ -33,21 +33,17 @@ class ReadQueue:
         #: Reads in execution, with their nodes.
         self._started: dict[asyncio.Task[None], str] = {}
 
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
-    def add(self, job: Job) -> bool:
-        """Add a read; return whether it replaced an earlier one of its session."""
+    def add(self, job: Job) -> None:
+        """Add a read; it replaces an earlier one of its session."""
         session_id = job.effect.session_id
         for jobs in self._waiting.values():
             if session_id in jobs:
                 jobs[session_id] = job  # an existing key keeps its place in the dict
-                return True
+                return
         self._waiting.setdefault(self._node_of(job.partition), {})[session_id] = job
-        return False
 
     def start(self, execute: Callable[[Job], asyncio.Task[None]]) -> None:
-        """Start the reads that may start, those that have waited longest first."""
+        """Call `execute` with each read that may start, those that have waited longest first."""
         if not any(self._waiting.values()):
             return
         counts = Counter(self._started.values())
@@ -59,13 +55,12 @@ class ReadQueue:
         """Free the place of a read that has ended; ignore other tasks."""
         self._started.pop(task, None)
 
-    def drop(self, session_id: str) -> int:
-        """Remove a session's read; return the number removed."""
-        return sum(jobs.pop(session_id, None) is not None for jobs in self._waiting.values())
+    def drop(self, session_id: str) -> None:
+        """Remove a session's read."""
+        for jobs in self._waiting.values():
+            jobs.pop(session_id, None)
 
-    def drop_all(self, matches: Callable[[Job], bool]) -> int:
-        """Remove matching reads; return the number removed."""
-        before = len(self)
+    def drop_all(self, matches: Callable[[Job], bool]) -> None:
+        """Remove matching reads."""
         for node, jobs in self._waiting.items():
             self._waiting[node] = {name: job for name, job in jobs.items() if not matches(job)}
-        return before - len(self)

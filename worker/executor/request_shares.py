@@ -6,14 +6,15 @@ budget. Shares are requested ahead of time, so no request to Twilio waits for Re
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol
 
-from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import store_errors
+from conferral.worker.core import WorkerCore
+from conferral.worker.executor.adaptive_limit import RequestSlots
+from conferral.worker.executor.priority_limiter import PriorityLimiter
 
 #: Refresh interval, seconds; also about how long a new worker waits for what others hold.
 REFRESH_EVERY_S = 0.5
@@ -26,61 +27,33 @@ TURN_MS = 500
 TTL_MS = 5_000
 
 
-class Share(NamedTuple):
-    """Concurrent requests that a worker may have in flight (count)."""
-
-    ordinary: int
-    #: Reserved for endings, which may also use the ordinary ones.
-    endings: int
-
-
-class Usage(Protocol):
-    """Requests in flight, and a way to wake waiters; see `worker.executor.priority_limiter.PriorityLimiter`."""
-
-    @property
-    def under_way(self) -> Share:
-        """Requests in flight (count)."""
-        ...
-
-    def wake(self) -> None:
-        """Check whether waiters can start."""
-        ...
-
-
 class RequestShares:
     """Refreshes this worker's share from Redis."""
 
     def __init__(
         self,
-        client: Client,
-        key: str,
-        name: str,
-        clock: Clock,
-        budget: Share,
+        core: WorkerCore,
+        budget: RequestSlots,
         *,
-        usage: Callable[[], Usage],
-        dead: Callable[[], Collection[str]] = tuple,
+        limiter: Callable[[], PriorityLimiter],
+        dead_workers: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        self._client = client
-        self._key = key
-        self._name = name
-        self._clock = clock
+        self._core = core
+        self._clock = core.clock
         self._budget = budget
-        self._usage = usage
+        #: Returns what grants the share's slots to requests.
+        self._limiter = limiter
         #: Returns the names of workers known to have died. Their shares are free before they expire: 5 s with a third
         #: fewer requests at a time delay every caller.
-        self._dead = dead
-        self._share = self._fallback = Share(0, 0)
+        self._dead_workers = dead_workers
+        self._share = self._fallback = RequestSlots(0, 0)
         #: When `_fallback` replaces the share, monotonic seconds.
         self._expires_at_s = float("-inf")
         #: Number of workers that share the budget.
         self.workers = 1
 
-    def __repr__(self) -> str:
-        return f"<RequestShares {self.current} of {self._budget}>"
-
     @property
-    def current(self) -> Share:
+    def current(self) -> RequestSlots:
         """The share in force now.
 
         On a cluster, the node that holds the shares may be unresponsive while all others answer. Calls on those must go
@@ -106,33 +79,34 @@ class RequestShares:
         """
         requested_at_s = self._clock.monotonic_s()
         # Until the answer arrives, no more than this can be in flight.
-        holds = _maximum(self.current, self._by_pool(self._usage().under_way))
-        arguments: list[scripts.Argument] = [self._name, *self._budget, *holds, TTL_MS, TURN_MS, *sorted(self._dead())]
+        current, in_use = self.current, self._by_pool(self._limiter().in_use_by_kind)
+        holds = RequestSlots(max(current.ordinary, in_use.ordinary), max(current.endings, in_use.endings))
+        name, dead = self._core.name, sorted(self._dead_workers())
+        arguments: list[scripts.Argument] = [name, *self._budget, *holds, TTL_MS, TURN_MS, *dead]
         with store_errors():
-            answer = await scripts.share_requests(self._client, [self._key], arguments)
-        given, fair = Share(int(answer[0]), int(answer[1])), Share(int(answer[2]), int(answer[3]))
+            answer = await scripts.share_requests(self._core.client, [self._core.keys.request_shares], arguments)
+        # What this worker may hold now, and what it should hold once all workers have returned their excess.
+        granted, fair = RequestSlots(int(answer[0]), int(answer[1])), RequestSlots(int(answer[2]), int(answer[3]))
         self.workers = int(answer[4])
-        self._share = Share(min(given.ordinary, fair.ordinary), min(given.endings, fair.endings))
-        self._fallback = Share(max(1, self._budget.ordinary // self.workers), self._budget.endings // self.workers)
+        self._share = RequestSlots(min(granted.ordinary, fair.ordinary), min(granted.endings, fair.endings))
+        self._fallback = RequestSlots(
+            max(1, self._budget.ordinary // self.workers), self._budget.endings // self.workers
+        )
         self._expires_at_s = requested_at_s + TTL_MS / 1000
-        self._usage().wake()
+        self._limiter().grant()
         takes_turns = self.workers > min(self._budget)
-        return REFRESH_SOON_S if takes_turns or given != fair else REFRESH_EVERY_S
+        return REFRESH_SOON_S if takes_turns or granted != fair else REFRESH_EVERY_S
 
     async def release(self) -> None:
         """Give the share back."""
-        self._share = self._fallback = Share(0, 0)
+        self._share = self._fallback = RequestSlots(0, 0)
         try:
             with store_errors():
-                await self._client.hdel(self._key, self._name)
+                await self._core.client.hdel(self._core.keys.request_shares, self._core.name)
         except StoreError as error:
             log_unreachable(error, task="request_shares")
 
-    def _by_pool(self, under_way: Share) -> Share:
-        """Split the requests in flight by pool: endings beyond their own pool use ordinary slots."""
-        endings = min(under_way.endings, self._share.endings)
-        return Share(under_way.ordinary + under_way.endings - endings, endings)
-
-
-def _maximum(one: Share, other: Share) -> Share:
-    return Share(max(one.ordinary, other.ordinary), max(one.endings, other.endings))
+    def _by_pool(self, in_use: RequestSlots) -> RequestSlots:
+        """Convert slots counted by kind of request: endings beyond their own pool use ordinary slots."""
+        endings = min(in_use.endings, self._share.endings)
+        return RequestSlots(in_use.ordinary + in_use.endings - endings, endings)

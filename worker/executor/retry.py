@@ -16,16 +16,8 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.worker.executor.request_shares import Share
+from conferral.worker.executor.adaptive_limit import RequestSlots
 
-#: Minimum timeout of the last request before a deadline: cut shorter, its outcome would be unknown for no reason.
-LAST_REQUEST_S = 1.0
-#: Upper bound of the first backoff, seconds: most load-related refusals are over after a fraction of a second.
-FIRST_WAIT_S = 0.25
-#: Upper bound of the backoff for an effect that a person waits for, seconds.
-WAIT_MAX_S = 2.0
-#: Upper bound of the backoff for an ending, seconds: Twilio may be away for minutes.
-ENDING_WAIT_MAX_S = 30.0
 #: A longer Retry-After is capped at this, seconds, so a wrong header can't keep a caller in a billed conference.
 RETRY_AFTER_MAX_S = 60.0
 #: 401 and 403, which Twilio also returns for a while after credentials change.
@@ -41,10 +33,13 @@ class RetryPolicy:
     #: Timeout of one request, after which its outcome is unknown. Below the HTTP client's own timeouts where a request,
     #: verification, and retry must fit into the deadline.
     request_timeout_s: float
-    #: Minimum timeout, even for the last request before the deadline.
-    last_request_s: float = LAST_REQUEST_S
-    wait_max_s: float = WAIT_MAX_S
-    first_wait_s: float = FIRST_WAIT_S
+    #: Minimum timeout, even for the last request before the deadline: cut shorter, its outcome would be unknown for no
+    #: reason.
+    last_request_s: float = 1.0
+    #: Upper bound of the backoff: someone waits for most effects.
+    wait_max_s: float = 2.0
+    #: Upper bound of the first backoff: most load-related refusals are over after a fraction of a second.
+    first_wait_s: float = 0.25
     #: Whether to retry after 401 and 403.
     retries_denied: bool = False
 
@@ -70,10 +65,8 @@ class ExecutorPolicy:
     change_recording: RetryPolicy = RetryPolicy(deadline_s=4, request_timeout_s=2)
     #: For reads of calls, and for finding a call.
     read: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
-    #: A call costs money until it is hung up, so this is retried for an hour.
-    ending: RetryPolicy = RetryPolicy(
-        deadline_s=3600, request_timeout_s=10, wait_max_s=ENDING_WAIT_MAX_S, retries_denied=True
-    )
+    #: A call costs money until it is hung up, so this is retried for an hour. Twilio may be away for minutes.
+    ending: RetryPolicy = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_denied=True)
     #: Concurrent effects of all workers together, however many workers there are. A read sends up to two requests at
     #: once, so that together they stay below what an account may have in flight; see
     #: `telephony.http_client.REQUESTS_MAX`.
@@ -86,14 +79,10 @@ class ExecutorPolicy:
     #: two thirds of a second, and a list may briefly miss a new conference.
     settle_s: float = 2.0
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.reserved_for_endings < self.requests_max:
-            raise ValueError(self.reserved_for_endings)
-
     @property
-    def budget(self) -> Share:
+    def budget(self) -> RequestSlots:
         """The budget that all workers share."""
-        return Share(self.requests_max - self.reserved_for_endings, self.reserved_for_endings)
+        return RequestSlots(self.requests_max - self.reserved_for_endings, self.reserved_for_endings)
 
     def for_effect(self, effect: Effect) -> RetryPolicy:
         """Return the retry policy for an effect."""
@@ -132,21 +121,16 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
     Returns:
         Seconds; None if a retry is useless.
 
-    Raises:
-        ValueError: attempt is less than 1.
-
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
     """
-    if attempt < 1:
-        raise ValueError(attempt)
-    denied = error.http_status in DENIED_STATUSES and policy.retries_denied
-    if isinstance(error, ProviderRefusedError) and not denied:
+    is_denial_to_retry = error.http_status in DENIED_STATUSES and policy.retries_denied
+    if isinstance(error, ProviderRefusedError) and not is_denial_to_retry:
         return None
     if error.retry_after_s > 0:
         return min(error.retry_after_s, RETRY_AFTER_MAX_S) + rng.uniform(0, policy.first_wait_s)
     # The exponent is bounded: an hour of attempts would overflow the power.
-    end_s = policy.first_wait_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX)
-    return rng.uniform(0, min(end_s, policy.wait_max_s))
+    bound_s = policy.first_wait_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX)
+    return rng.uniform(0, min(bound_s, policy.wait_max_s))
 
 
 _DOUBLINGS_MAX = 16

@@ -57,12 +57,12 @@ CALL_LIST_LAG_S = 5.0
 async def verify(
     effect: Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, sent_since_ms: int
 ) -> Verification:
-    """Verify once.
+    """Ask Twilio once whether the effect's request took effect.
 
     Args:
         effect: One of `VERIFIABLE`.
         elapsed_s: Seconds since the last moment at which the request could have been sent.
-        settle_s: Seconds after which an executed request is visible.
+        settle_s: Seconds after which Twilio's answers show an executed request.
         sent_since_ms: The earliest moment at which the request could have been sent, Unix milliseconds.
 
     Raises:

@@ -46,6 +46,7 @@ class CallerIdChecker:
             raise BadCommandError("caller_id: not a number in the account")
 
     async def _read_account(self, number: str) -> bool:
+        """Return whether Twilio lists the number in the account, and cache that; raise BadCommandError if it fails."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("caller_id"), translate_errors():
@@ -54,7 +55,7 @@ class CallerIdChecker:
             raise BadCommandError(
                 "caller_id: Twilio did not confirm that the number is in the account; try again"
             ) from None
-        is_ours = any(one.phone_number == number for one in found)
+        is_ours = any(record.phone_number == number for record in found)
         if len(self._cache) >= CACHE_MAX:
             self._cache.clear()
         ttl_s = FOUND_TTL_S if is_ours else MISSING_TTL_S

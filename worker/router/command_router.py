@@ -6,28 +6,21 @@ names to addresses, and rejects destinations that are not allowed before it publ
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
-from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.log_rate_limit import LogRateLimit
-from conferral.runtime.metrics import Metrics
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import LEASE_MS, Lease, LeaseInfo, LeaseMonitor, Renewal
+from conferral.storage.connection.client import store_errors
 from conferral.storage.partition.partition_store import Entry
-from conferral.storage.schema import SchemaVersion
-from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_names import ConferenceNames
-from conferral.worker.router.caller_ids import CallerIdChecker
-from conferral.worker.router.routing_queue import RoutingQueue
+from conferral.worker.core import WorkerCore
+from conferral.worker.router.routing_queue import CommandRules, RoutingQueue
+from conferral.worker.task_lease import TaskLease
 
 log = structlog.get_logger()
 
@@ -48,39 +41,15 @@ class CommandRouter:
     """Routes commands while it holds the router's lease."""
 
     def __init__(
-        self,
-        client: Client,
-        reads: BlockingReads,
-        keys: Keys,
-        name: str,
-        clock: Clock,
-        metrics: Metrics,
-        *,
-        allowed: AllowList,
-        names: Callable[[], Mapping[str, str]],
-        conference_names: ConferenceNames,
-        caller_ids: CallerIdChecker,
-        is_dead: Callable[[str], bool],
-        schema: SchemaVersion,
+        self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, is_dead: Callable[[str], bool]
     ) -> None:
-        self._client = client
+        self._core = core
         self._reads = reads
-        self._keys = keys
-        self._name = name
-        self._clock = clock
-        self._metrics = metrics
-        self._allowed = allowed
-        self._names = names
-        self._conference_names = conference_names
-        self._caller_ids = caller_ids
-        self._schema = schema
-        #: Whether a worker is known to have died, so that its lease need not expire.
-        self._is_dead = is_dead
-        self._lease: Lease | None = None
-        self._monitor = LeaseMonitor()
+        self._rules = rules
+        self._lease = TaskLease(core, "router", core.keys.commands_lease, is_dead)
         #: The commands read under this lease.
         self._queue: RoutingQueue | None = None
-        self._log_limit = LogRateLimit(clock)
+        self._log_limit = LogRateLimit(core.clock)
         #: When waiting commands were last counted, monotonic seconds.
         self._counted_at_s: float | None = None
         #: The last entry read; while commands are in progress, the next read starts after it.
@@ -89,20 +58,20 @@ class CommandRouter:
     async def run(self, stop: asyncio.Event) -> None:
         """Route commands until the process stops, then release the lease."""
         stopping = asyncio.ensure_future(stop.wait())
-        stopping.add_done_callback(lambda _: self._reads.interrupt(self._keys.commands))
+        stopping.add_done_callback(lambda _: self._reads.interrupt(self._core.keys.commands))
         try:
             await self._route(stop)
         finally:
             stopping.cancel()
         if self._queue is not None:
             await self._queue.close()
-        if self._lease is not None:
-            try:
-                await leases.release(self._client, self._lease)
-            except StoreError as error:
-                log_unreachable(error, task="router")
+        try:
+            await self._lease.release()
+        except StoreError as error:
+            log_unreachable(error, task="router")
 
     async def _route(self, stop: asyncio.Event) -> None:
+        """Read commands into the queue until the process stops; pause while another worker routes."""
         while not stop.is_set():
             try:
                 queue = await self._current_queue(stop)
@@ -118,59 +87,35 @@ class CommandRouter:
 
     async def _current_queue(self, stop: asyncio.Event) -> RoutingQueue | None:
         """Return this worker's queue; None while another worker routes."""
-        before = self._lease
+        before = self._lease.held
         if not await self._ensure_lease():
             if self._queue is not None:
                 queue, self._queue = self._queue, None
                 await queue.close()
-                self._metrics.commands_waiting.set(0)
+                self._core.metrics.commands_waiting.set(0)
             return None
-        if self._queue is None or self._lease is not before:
-            self._queue = RoutingQueue(
-                self._client,
-                self._keys,
-                self._metrics,
-                stop,
-                allowed=self._allowed,
-                names=self._names,
-                conference_names=self._conference_names,
-                caller_ids=self._caller_ids,
-            )
+        if self._queue is None or self._lease.held is not before:
+            self._queue = RoutingQueue(self._core, stop, self._rules)
         return self._queue
 
     async def _ensure_lease(self) -> bool:
-        if self._schema.is_too_new:
-            lease, self._lease = self._lease, None
-            if lease is not None:
-                await leases.release(self._client, lease)
+        """Acquire or renew the router's lease; return whether this worker holds it."""
+        lease = self._lease
+        if self._core.schema.is_too_new:
+            await lease.release()
             return False
-        if self._lease is None:
-            holder = self._monitor.last_info
-            if holder is not None and self._is_dead(holder.worker_name):
-                self._monitor.expire(self._clock.monotonic_s())
-            acquired, _ = await leases.acquire(
-                self._client, self._keys.commands_lease, self._name, self._clock, LEASE_MS, self._monitor
-            )
-            if isinstance(acquired, LeaseInfo):
-                return False
-            self._lease = acquired
-            log.info("lease_acquired", task="router", holder=acquired.holder)
-        if self._lease.valid_until_s - self._clock.monotonic_s() < RENEW_BELOW_S:
-            renewal, _ = await leases.renew(self._client, self._lease, self._clock, LEASE_MS)
-            if renewal is not Renewal.RENEWED:
-                log.warning("lease_lost", task="router", holder=self._lease.holder)
-                self._lease = None
-                self._monitor = LeaseMonitor()
-                return False
-        return True
+        if lease.held is None:
+            await lease.acquire()
+        if lease.held is not None and lease.held.valid_until_s - self._core.clock.monotonic_s() < RENEW_BELOW_S:
+            await lease.renew(lease.held)
+        return lease.held is not None
 
     async def _read(self, queue: RoutingQueue, stop: asyncio.Event) -> list[Entry]:
         """Return the oldest commands, or those after the ones in progress; block for up to 2 s."""
-        after = self._last_read_id if queue.in_progress else "0"
-        entries = await self._read_after(after, stop)
+        entries = await self._read_after(self._last_read_id if queue.in_progress else "0", stop)
         if entries:
             self._last_read_id = entries[-1].entry_id
-        elif queue.in_progress and await command_stream.count_waiting(self._client, self._keys) > len(
+        elif queue.in_progress and await command_stream.count_waiting(self._core.client, self._core.keys) > len(
             queue.in_progress
         ):
             # A failover may reset ids, so that a new entry sorts before the last one read.
@@ -179,18 +124,18 @@ class CommandRouter:
 
     async def _count_waiting(self) -> None:
         """Update the gauge of waiting commands, and log when an app that publishes by XADD ignores the limit."""
-        now_s = self._clock.monotonic_s()
+        now_s = self._core.clock.monotonic_s()
         if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
             return
-        self._counted_at_s, waiting = now_s, await command_stream.count_waiting(self._client, self._keys)
-        self._metrics.commands_waiting.set(waiting)
+        self._counted_at_s, waiting = now_s, await command_stream.count_waiting(self._core.client, self._core.keys)
+        self._core.metrics.commands_waiting.set(waiting)
         is_exceeded = waiting > command_stream.COMMANDS_MAX
         if is_exceeded and self._log_limit.count("command_limit_exceeded", LOG_EVERY_S):
             log.warning("command_limit_exceeded", count=waiting, task="router")
 
-    async def _read_after(self, entry_id: str, stop: asyncio.Event) -> list[Entry]:
+    async def _read_after(self, after_id: str, stop: asyncio.Event) -> list[Entry]:
         if stop.is_set():
             return []
         with store_errors():
-            entries = await self._reads.read(self._keys.commands, BATCH_MAX, after=entry_id)
+            entries = await self._reads.read(self._core.keys.commands, BATCH_MAX, after=after_id)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]

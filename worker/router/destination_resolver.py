@@ -46,6 +46,7 @@ def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
 
 
 def _resolve(location: str, text: str, names: Mapping[str, str], allowed: AllowList, *, has_digits: bool) -> Address:
+    """Return the address of one destination; `location` says in an error's reason where it is in the command."""
     try:
         address = resolve_address(text, names, allowed)
     except AddressError as error:

@@ -7,7 +7,7 @@ call stays in order with those that name it by its id, unless the node that has 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -15,7 +15,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import call_after_requests, pause
-from conferral.runtime.metrics import Metrics
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Call, Command
 from conferral.statemachine.ids import ID_PATTERN
@@ -27,12 +27,12 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.commands.command_stream import Routed, route_at_once
-from conferral.storage.connection.client import Client, is_cluster, store_errors
+from conferral.storage.connection.client import is_cluster, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
-from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.core import WorkerCore
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
 
@@ -54,52 +54,49 @@ class _AbandonedError(StoreUnreachableError):
     """The process stops, or another worker routes: the next router handles the command."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRules:
+    """What commands may ask for."""
+
+    #: Destinations that may be dialed.
+    allowed: AllowList
+    #: Returns the directory's current addresses by name.
+    names: Callable[[], Mapping[str, str]]
+    conference_names: ConferenceNames
+    caller_ids: CallerIdChecker
+
+
 class RoutingQueue:
     """Commands that are read and not yet routed."""
 
-    def __init__(
-        self,
-        client: Client,
-        keys: Keys,
-        metrics: Metrics,
-        stop: asyncio.Event,
-        *,
-        allowed: AllowList,
-        names: Callable[[], Mapping[str, str]],
-        conference_names: ConferenceNames,
-        caller_ids: CallerIdChecker,
-    ) -> None:
-        self._client = client
-        self._keys = keys
-        self._metrics = metrics
+    def __init__(self, core: WorkerCore, stop: asyncio.Event, rules: CommandRules) -> None:
+        self._client = core.client
+        self._keys = core.keys
+        self._metrics = core.metrics
         self._stop = stop
-        self._allowed = allowed
-        self._names = names
-        self._conference_names = conference_names
-        self._caller_ids = caller_ids
-        self._limits = NodeLimits(client, NODE_CONCURRENCY_MAX)
+        self._rules = rules
+        self._limits = NodeLimits(core.client, NODE_CONCURRENCY_MAX)
         #: Tasks by the command's entry id.
         self.in_progress: dict[str, asyncio.Task[None]] = {}
         #: The newest command per session, under every known name of the session, and per command id.
         self._newest: dict[str, asyncio.Task[None]] = {}
         self._lookups: set[asyncio.Task[str]] = set()
         self._is_closed = False
-        self._logged_at_s: float | None = None
+        self._log_limit = LogRateLimit(core.clock)
 
     async def add(self, entries: Iterable[Entry]) -> None:
         """Start to route commands in stream order; wait briefly for them to finish."""
         new = [entry for entry in entries if entry.entry_id not in self.in_progress]
-        if len(new) == 1 and not self.in_progress and not is_cluster(self._client) and not _asks_twilio(new[0]):
-            # Nothing can overtake it under another name of its session, so it needs no look-up first.
-            await asyncio.wait([self._start(new[0], _own_queues(new[0]), at_once=True)], timeout=BATCH_WAIT_S)
-            return
         references = {entry.entry_id: _session_reference(entry) for entry in new}
-        sessions = await self._find_sessions(dict.fromkeys(name for name in references.values() if name))
+        is_alone = len(new) == 1 and not self.in_progress and not is_cluster(self._client) and not _asks_twilio(new[0])
+        # Nothing can overtake a lone command under another name of its session, so it needs no look-up first.
+        names = {} if is_alone else dict.fromkeys(name for name in references.values() if name)
+        sessions = await self._find_sessions(names)
         started = []
         for entry in new:
             name = references[entry.entry_id]
             session_queues = {f"session {name}": None, f"session {sessions.get(name, name)}": None} if name else {}
-            task = self._start(entry, [*session_queues, f"command {_command_id(entry)}"])
+            task = self._start(entry, [*session_queues, f"command {_command_id(entry)}"], at_once=is_alone)
             started.append(task)
         if started:
             is_slow = self._limits.any_is_slow(BATCH_WAIT_S)
@@ -113,8 +110,8 @@ class RoutingQueue:
 
     # ---- ordering ------------------------------------------------------------------------------------------------
 
-    def _start(self, entry: Entry, queues: list[str], *, at_once: bool = False) -> "asyncio.Task[None]":
-        """Route a command after the newest one in each of its queues."""
+    def _start(self, entry: Entry, queues: list[str], *, at_once: bool) -> "asyncio.Task[None]":
+        """Route a command after the newest one in each of its queues: those of its session's names and its own id."""
         predecessors = list(
             {id(self._newest[queue]): self._newest[queue] for queue in queues if queue in self._newest}.values()
         )
@@ -124,14 +121,15 @@ class RoutingQueue:
 
         def done(task: "asyncio.Task[None]") -> None:
             self.in_progress.pop(entry.entry_id, None)
-            for line in queues:
-                if self._newest.get(line) is task:
-                    del self._newest[line]
+            for queue in queues:
+                if self._newest.get(queue) is task:
+                    del self._newest[queue]
 
         task.add_done_callback(done)
         return task
 
     async def _route_in_order(self, entry: Entry, predecessors: "list[asyncio.Task[None]]", *, at_once: bool) -> None:
+        """Route a command after its predecessors; retry while Redis is unreachable, until this worker stops routing."""
         if predecessors:
             await asyncio.wait(predecessors)
         while not (self._is_closed or self._stop.is_set()):
@@ -151,10 +149,7 @@ class RoutingQueue:
                 return
 
     def _log_unreachable(self, error: StoreError) -> None:
-        now_s = asyncio.get_running_loop().time()
-        is_due = self._logged_at_s is None or now_s - self._logged_at_s >= LOG_EVERY_S
-        if is_due and not isinstance(error, _AbandonedError):
-            self._logged_at_s = now_s
+        if not isinstance(error, _AbandonedError) and self._log_limit.count("store_unreachable", LOG_EVERY_S):
             log_unreachable(error, task="router")
 
     # ---- sessions that commands name -----------------------------------------------------------------------------
@@ -175,13 +170,13 @@ class RoutingQueue:
         return {name: task.result() for name, task in lookups.items() if task in done}
 
     async def _session_named(self, name: str) -> str:
-        """Return the session that a reference names; a reference that can't be looked up keeps its own order."""
+        """Return the id of the session that a reference names; the reference itself if the look-up finds none."""
         with catch_unexpected():  # routing looks it up again, and reports the error
             return await self._find_session(name) or name
         return name
 
     async def _find_session(self, reference: str) -> str | None:
-        """Return the session that a command references by its id or by one of its calls."""
+        """Return the id of the session that a command references by its id or by one of its calls; None if none."""
         call, session = self._lookup_keys(reference)
         if len(grouped_by_node(self._client, (call, session))) == 1:
             async with self._node_permit(call):
@@ -210,7 +205,7 @@ class RoutingQueue:
 
     @asynccontextmanager
     async def _node_permit(self, key: str) -> AsyncIterator[None]:
-        """Hold a permit for one command to the node that has a key."""
+        """Hold a permit to use the Redis node that has a key: a slow node must not take all connections."""
         has_waited = self._limits.is_full(key)
         async with self._limits.permit(key):
             if has_waited and (self._is_closed or self._stop.is_set()):
@@ -221,6 +216,7 @@ class RoutingQueue:
     # ---- one command ---------------------------------------------------------------------------------------------
 
     async def _route(self, entry: Entry, *, at_once: bool) -> None:
+        """Route or dead-letter a command, and remove it from the command stream."""
         fields = _text_of(entry)
         if fields is None or not fields.get("type"):
             await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
@@ -246,7 +242,7 @@ class RoutingQueue:
         log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
 
     async def _report_failed(self, entry: Entry, reason: str) -> None:
-        """Report a dead-lettered command as failed; a retry gets its own outcome."""
+        """Report a dead-lettered command as failed; a retry of the dead letter replaces that outcome."""
         try:
             command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
         except BadCommandError:
@@ -256,7 +252,7 @@ class RoutingQueue:
             await report_command(self._client, self._keys, ReportCommand("", report))
 
     async def _route_command(self, entry: Entry, fields: dict[str, str], *, at_once: bool) -> bool:
-        """Route a command; return whether it has been removed from the command stream as well."""
+        """Route a command, if possible `at_once` by a single script; return whether it also left the command stream."""
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except BadCommandError as error:
@@ -267,9 +263,9 @@ class RoutingQueue:
         try:
             parsed = parse(fields)
             try:
-                parsed = resolve_destinations(parsed, self._names(), self._allowed)
+                parsed = resolve_destinations(parsed, self._rules.names(), self._rules.allowed)
                 if caller_id := parsed.values.get("caller_id"):
-                    await self._caller_ids.check(str(caller_id))
+                    await self._rules.caller_ids.check(str(caller_id))
             except BadCommandError as error:
                 # The session logs that a command named a destination that is not allowed.
                 if parsed.event_type is Call or await self._find_session(parsed.session) is None:
@@ -289,7 +285,7 @@ class RoutingQueue:
         if refused:
             event = replace(event, refused=refused)
         if isinstance(event, Call) and parsed.session:
-            event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
+            event = replace(event, conference_name=self._rules.conference_names.make(session_id, command_id))
         stream = self._keys.events(self._keys.partition_of(session_id))
         async with self._node_permit(stream):
             await self._client.xadd(stream, event_codec.encode(event))
@@ -311,7 +307,7 @@ class RoutingQueue:
         return found is not Routed.NOT_FOUND
 
     async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Return the session that a command addresses; None when the command needs nothing more."""
+        """Claim the command's id and return its session; None if the command is rejected or already routed."""
         # A value that may be a phone number is not a session id, and must not be stored.
         reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
         session_id, claimed = await asyncio.gather(
@@ -324,7 +320,7 @@ class RoutingQueue:
         return session_id
 
     async def _new_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Return the id of the session that a command opens; None when the command needs nothing more.
+        """Claim the command's id and return the id of the session it opens; None if it is rejected or already routed.
 
         The router checks whether the id is free before the claim, and stores the result in the claim. So a command that
         is routed again after its session was opened takes the same path as the first time.
@@ -336,18 +332,14 @@ class RoutingQueue:
             return None
         if claimed == new_id:
             return new_id
-        reason = (
-            command_stream.existing_session()
-            if parsed.session
-            else command_stream.existing_session("give the command another id")
-        )
-        await self._reject(command_id, "", reason)
+        remedy = () if parsed.session else ("give the command another id",)
+        await self._reject(command_id, "", command_stream.existing_session(*remedy))
         return None
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
-        """Claim a command id, for idempotency. Return its session; None if another entry has claimed the id."""
+        """Claim a command's id, to give it one outcome. Return the claim's session; None if another entry has it."""
         fields, key = entry.text(), self._keys.command(command_id)
-        digest, by = command_stream.digest_of(fields), command_stream.giver_of(fields)
+        digest, by = command_stream.digest_of(fields), command_stream.sender_of(fields)
         async with self._node_permit(key):
             owner, claimed_for = await scripts.claim_command(
                 self._client, [key], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
@@ -359,13 +351,14 @@ class RoutingQueue:
 
     async def _refuse(self, command_id: str, entry: Entry, reason: str) -> None:
         """Reject a command that can't be parsed. Its outcome names its session only if there is one."""
-        # The text may be anything, such as a token, so it is not stored. A `call` names a session that is yet to come.
+        # Its `session` may be anything, such as a token: store only a known session's id. A `call` names a new session.
         reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
         session_id = await self._find_session(reference) if reference else None
         if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
             await self._reject(command_id, claimed, reason)
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
+        """Report a claimed command as rejected; `session` is empty if it has none."""
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand(session, report))
@@ -377,6 +370,7 @@ def _log_routed(command_id: str, event: Command) -> None:
 
 
 def _log_repetition(entry: Entry, command_id: str, *, is_same: bool) -> None:
+    """Log that a command's id was claimed before, by the same command or by another one."""
     if is_same:
         log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
     else:
@@ -393,13 +387,8 @@ def _asks_twilio(entry: Entry) -> bool:
     return bool((_text_of(entry) or {}).get("caller_id"))
 
 
-def _own_queues(entry: Entry) -> list[str]:
-    """Return the queues of a command whose session is known only by the name that the command gives."""
-    name = _session_reference(entry)
-    return [*([f"session {name}"] if name else []), f"command {_command_id(entry)}"]
-
-
 def _text_of(entry: Entry) -> dict[str, str] | None:
+    """Return the entry's fields as text; None if they are not UTF-8 or too large."""
     try:
         return entry.text()
     except BadEntryError:

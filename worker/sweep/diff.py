@@ -40,7 +40,7 @@ class Finding:
 
     @property
     def is_of_ended(self) -> bool:
-        """Whether an ended session has something live; otherwise a live session misses something."""
+        """Whether a call or conference of an ended session is live; otherwise, Twilio contradicts a live session."""
         return self.difference in (Difference.CALL_LIVE, Difference.CONFERENCE_LIVE)
 
     @property
@@ -100,7 +100,7 @@ class AccountDiff:
         self._unconfirmed_before = unconfirmed_before
 
     def compare_live(self, session: LiveSession) -> None:
-        """Compare one live session."""
+        """Compare a live session with the account; add its first difference to the findings if it is old enough."""
         self.sessions += 1
         self.unmatched_calls.difference_update(session.call_sids)
         self.unmatched_conferences.pop(session.conference_sid, None)
@@ -131,7 +131,7 @@ class AccountDiff:
     def compare_ended(
         self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
     ) -> None:
-        """Note that an unmatched call or conference belongs to an ended session.
+        """Add a finding for a live call or conference that belongs to an ended session.
 
         A conference's name alone proves nothing: an app-chosen session id may match another program's conference name.
         """

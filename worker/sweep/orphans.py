@@ -47,19 +47,19 @@ class OrphanedConferences:
 
         Args:
             since_ms: The previous holder's `since_ms`.
-            now_ms: Redis's time, Unix milliseconds, which may have been set back since.
+            now_ms: Unix milliseconds; Redis's clock may have been set back since.
         """
         self._since_ms = {sid: min(since, now_ms) for sid, since in since_ms.items()}
 
     def due(
         self, unknown: Iterable[str], now_ms: int, unknown_before_ms: int, unchecked: AbstractSet[str] = frozenset()
     ) -> list[str]:
-        """Return the SIDs to check: unknown since before a given time, and not known to be another program's.
+        """Return the SIDs of conferences to check: unknown for long enough, and not known to be another program's.
 
         Args:
             unknown: SIDs of all conferences that are unknown now; others are forgotten.
-            now_ms: Redis's time, Unix milliseconds.
-            unknown_before_ms: The given time, Unix milliseconds.
+            now_ms: Unix milliseconds.
+            unknown_before_ms: Only conferences unknown since then are due, Unix milliseconds.
             unchecked: SIDs of conferences that can't be checked now; they are not forgotten.
         """
         waiting = {sid: since for sid, since in self._since_ms.items() if sid in unchecked}

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
@@ -22,6 +21,7 @@ from conferral.statemachine.step import Outcome
 from conferral.telephony.lost_conferences import LostConference, LostConferences
 from conferral.telephony.parameters.participant import is_label
 from conferral.worker.consumer.batch import Decision
+from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import Difference
 from conferral.worker.sweep.orphans import has_own_name
 from conferral.worker.sweep.store import SweepStore
@@ -42,9 +42,12 @@ IDLE_PAUSE_S = SETTLE_S
 WAITING_MAX = 1_000
 
 
-async def adopt_conference(records: SweepStore, found: ConferenceFound, metrics: Metrics) -> None:
-    """Publish a conference, then count and log it. Do nothing if it can't be published now."""
-    if not await records.recover(found):
+async def adopt_conference(store: SweepStore, found: ConferenceFound, metrics: Metrics) -> None:
+    """Publish the conference of a lost session, whose partition then opens the session again; count and log it.
+
+    Do nothing if it can't be published now: the next sweep finds the conference again.
+    """
+    if not await store.recover(found):
         return
     metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
     log.warning(
@@ -68,19 +71,15 @@ class SessionRecovery:
     """Searches for the conferences of unknown sessions, one at a time."""
 
     def __init__(
-        self,
-        *,
-        finder: LostConferences,
-        store: SweepStore,
-        session_of: Callable[[str], str],
-        clock: Clock,
-        metrics: Metrics,
+        self, core: WorkerCore, *, finder: LostConferences, store: SweepStore, session_of: Callable[[str], str]
     ) -> None:
         self._finder = finder
         self._store = store
+        #: Returns the session id that a conference's name contains; empty without one.
         self._session_of = session_of
-        self._clock = clock
-        self._metrics = metrics
+        self._clock = core.clock
+        self._metrics = core.metrics
+        #: Searches by session id.
         self._waiting: dict[str, _Search] = {}
 
     def record_unknown(self, decisions: Iterable[Decision]) -> None:
@@ -92,9 +91,10 @@ class SessionRecovery:
             elif decision.step.outcome is Outcome.UNEXPECTED and not isinstance(
                 event, Command | TimerExpired | ConferenceEnded
             ):
-                self._note(event)
+                self._queue_search(event)
 
-    def _note(self, event: Event) -> None:
+    def _queue_search(self, event: Event) -> None:
+        """Queue a search for an unknown session, or add the conference that a later callback names to its search."""
         before = self._waiting.get(event.session_id)
         if before is None and len(self._waiting) >= WAITING_MAX:
             return
@@ -116,6 +116,7 @@ class SessionRecovery:
             await pause(stop, PAUSE_S if self._waiting else IDLE_PAUSE_S)
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
+        """Search once, unless the session is known by now; after an error, queue another attempt."""
         try:
             if await self._store.find_unknown([session_id]):
                 await self._search(session_id, search)
@@ -130,7 +131,7 @@ class SessionRecovery:
             self._waiting.setdefault(session_id, replace(search, due_s=due_s, attempts=search.attempts + 1))
 
     async def _search(self, session_id: str, search: _Search) -> None:
-        """Adopt the session's conference, if it has one."""
+        """Find the session's conference at Twilio and adopt it, if there is one."""
         if search.conference_sid:
             found = await self._finder.by_sid(search.conference_sid)
         else:
@@ -158,7 +159,7 @@ def _is_ours(found: LostConference, session_id: str, search: _Search, session_of
     """
     if session_id not in (found.name, session_of(found.name)):
         return False
-    labelled = {one.call_sid for one in found.participants if is_label(one.label)}
+    labelled = {participant.call_sid for participant in found.participants if is_label(participant.label)}
     return bool(labelled if search.conference_sid else labelled & found.own_calls)
 
 

@@ -1,4 +1,4 @@
-"""Redis side of the sweep: sessions, owners of calls, and findings, in pipelines of bounded size."""
+"""Redis side of the sweep: sessions, the sessions of calls, and findings, in pipelines of bounded size."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -78,16 +78,20 @@ class SweepStore:
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _SWEPT_FIELD, at_ms)
 
-    async def unknown_since_ms(self) -> dict[str, int]:
-        """Return since when conferences are unknown, by SID, as the last holder saved; see `OrphanedConferences`."""
+    async def unknown_since_ms(self, offset_ms: int) -> dict[str, int]:
+        """Return since when conferences are unknown, by SID, as the last holder saved; see `OrphanedConferences`.
+
+        Args:
+            offset_ms: How far the reader's time is ahead of Redis's clock, milliseconds; saved times are Redis's.
+        """
         with store_errors():
             saved = await self._client.hget(self._keys.sweep_lease, _UNKNOWN_FIELD)
         pairs = (pair.split(":") for pair in (saved or b"").decode(errors="replace").split())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+        return {pair[0]: int(pair[1]) + offset_ms for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
-    async def save_unknown(self, since_ms: Mapping[str, int]) -> None:
+    async def save_unknown(self, since_ms: Mapping[str, int], offset_ms: int) -> None:
         """Save unknown conferences, up to a limit; the others are found again soon."""
-        text = " ".join(f"{sid}:{since}" for sid, since in islice(since_ms.items(), ORPHANS_SAVED_MAX))
+        text = " ".join(f"{sid}:{since - offset_ms}" for sid, since in islice(since_ms.items(), ORPHANS_SAVED_MAX))
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _UNKNOWN_FIELD, text)
 
@@ -123,8 +127,8 @@ class SweepStore:
         live = {name: session for name, session in sessions.items() if session.is_live and session.updated_at_ms}
         return [_live_session(name, session, self._clock_offset_of(name)) for name, session in live.items()]
 
-    async def find_owners(self, call_sids: Sequence[str]) -> dict[str, str]:
-        """Return sessions by call; leave out unknown calls, and those whose node does not respond."""
+    async def session_ids_of_calls(self, call_sids: Sequence[str]) -> dict[str, str]:
+        """Return session ids by call SID; leave out unknown calls, and those whose cluster node does not respond."""
         sid_of = {self._keys.call(call_sid): call_sid for call_sid in call_sids}
         found: dict[str, str] = {}
         for keys in grouped_by_node(self._client, sid_of):
@@ -154,11 +158,11 @@ class SweepStore:
         return self._clock_offset_ms.get(self._keys.partition_of(session_id), 0)
 
     async def find_unknown(self, session_ids: Sequence[str]) -> set[str]:
-        """Return the sessions without any hash, live or ended."""
+        """Return the ids without a session in Redis, live or ended."""
         return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
 
     async def recover(self, found: ConferenceFound) -> bool:
-        """Publish a lost session's conference, and index its calls.
+        """Publish a lost session's conference, and index its calls, so that their callbacks find the session.
 
         Returns:
             False if the Redis Cluster node that has a call's index did not answer in this sweep; then nothing is
@@ -202,14 +206,15 @@ def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
 
 
 def _live_session(session_id: str, session: SessionView, offset_ms: int) -> LiveSession:
-    calls = {name: party for name, party in session.present.items() if party.call_sid}
+    """Return what the sweep compares; `offset_ms` is how far the session's times are ahead of Redis's clock."""
+    parties = [party for party in session.present.values() if party.call_sid]
     # The calling party's phone does not ring.
-    child = CUSTOMER if session.direction == OUTBOUND else AGENT
-    ringing = (one for one in calls.values() if one.status in _UNANSWERED and (one.dial_id or one.name == child))
+    called = CUSTOMER if session.direction == OUTBOUND else AGENT
+    ringing = (party for party in parties if party.status in _UNANSWERED and (party.dial_id or party.name == called))
     return LiveSession(
         session_id,
         session.updated_at_ms - offset_ms,
         session.conference_sid,
-        tuple(party.call_sid for party in calls.values()),
+        tuple(party.call_sid for party in parties),
         tuple(party.call_sid for party in ringing),
     )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import (
     ConferralError,
@@ -20,15 +19,12 @@ from conferral.runtime.errors import (
     StoreUnreachableError,
 )
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound
-from conferral.storage.connection.client import Client
-from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import LEASE_MS
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.http_client import label_requests
+from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
 from conferral.worker.sweep.session_recovery import adopt_conference
@@ -87,39 +83,21 @@ class Sweeper:
 
     def __init__(
         self,
-        client: Client,
-        keys: Keys,
-        name: str,
+        core: WorkerCore,
         *,
         account_lists: AccountListReader,
         names: ConferenceNames,
-        clock: Clock,
-        store_clock: StoreClock,
-        metrics: Metrics,
         times: SweepTimes,
         is_dead: Callable[[str], bool],
-        schema: SchemaVersion,
-        lease_ms: int = LEASE_MS,
     ) -> None:
-        self._keys = keys
+        self._core = core
         self._account_lists = account_lists
         self._names = names
-        self._clock = clock
-        self._store_clock = store_clock
-        self._metrics = metrics
+        self._clock = core.clock
+        self._metrics = core.metrics
         self._times = times
-        self._store = SweepStore(client, keys)
-        self._lease = SweepLease(
-            client,
-            keys,
-            name,
-            clock=clock,
-            metrics=metrics,
-            lease_ms=lease_ms,
-            schema=schema,
-            on_acquired=self._plan_first_sweep,
-            is_dead=is_dead,
-        )
+        self._store = SweepStore(core.client, core.keys)
+        self._lease = SweepLease(core, is_dead, self._plan_first_sweep)
         #: When the next sweep starts, monotonic seconds; planned after each acquisition of the lease.
         self._next_sweep_s = math.inf
         #: What outlives its session, by SID: number of reports, and the first sweep that reports it again.
@@ -129,7 +107,7 @@ class Sweeper:
         self._orphans = OrphanedConferences()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep until the process stops, then release the lease."""
+        """Sweep whenever this worker holds the lease; release it when the process stops."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lease.hold(stop))
             group.create_task(self._sweep_on_time(stop))
@@ -147,15 +125,16 @@ class Sweeper:
         acquired_s, first_after_s = self._clock.monotonic_s(), self._times.first_after_s
         swept_ms = await self._store.last_sweep_ms()
         if swept_ms is not None:
-            left_s = self._times.interval_s - (now_ms - swept_ms) / 1000
-            first_after_s = min(first_after_s, max(0.0, left_s))
+            first_after_s = min(first_after_s, max(0.0, self._times.interval_s - (now_ms - swept_ms) / 1000))
         # Without this, short-lived holders would never see a conference unknown for long enough.
-        self._orphans.restore(await self._store.unknown_since_ms(), now_ms)
+        time = self._core.store_clock
+        self._orphans.restore(await self._store.unknown_since_ms(time.offset_ms), time.now_ms())
         self._next_sweep_s = acquired_s + first_after_s
 
     # ---- one sweep ------------------------------------------------------------------------------------------------
 
     async def _sweep_on_time(self, stop: asyncio.Event) -> None:
+        """Start each sweep when it is due, while this worker holds the lease."""
         while not stop.is_set():
             wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._lease.is_valid else TICK_S
             if wait_s > 0:
@@ -197,15 +176,17 @@ class Sweeper:
         self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.first_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
-        started_ms, store_started_ms = self._store_clock.now_ms(), self._store_clock.store_now_ms()
+        """Compare Twilio's lists with the sessions, publish the findings, and plan the next sweep."""
+        started_ms, store_started_ms = self._core.store_clock.now_ms(), self._core.store_clock.store_now_ms()
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
         self._store.clear_silent()
         unconfirmed_before = {sid for sid, since_ms in self._unconfirmed.items() if since_ms <= quiet_before_ms}
         # Session times follow Redis's clock, whatever it was set to in the meantime.
-        diff = AccountDiff(account, quiet_before_ms - self._store_clock.offset_ms, unconfirmed_before)
+        diff = AccountDiff(account, quiet_before_ms - self._core.store_clock.offset_ms, unconfirmed_before)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
+        # Partitions whose sessions can't be compared now.
         behind = await self._compare(diff, interval_number, stop)
         self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
         with self._boundary() as of_ended:
@@ -226,7 +207,7 @@ class Sweeper:
             self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         else:
             await self._save(self._store.save_last_sweep(store_started_ms))
-        self._report(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
+        self._log_sweep(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
     async def _save(self, save: Awaitable[None]) -> None:
         """Save a value for the next holder. If that fails (a full Redis), the next holder does without."""
@@ -238,23 +219,24 @@ class Sweeper:
     def _select_findings(self, findings: list[Finding], interval_number: int) -> list[Finding]:
         """Return the findings to publish in this sweep.
 
-        Leftovers of ended sessions come first: they cost money, while a missing call is already over. They are reported
-        with exponential backoff: each hang-up is retried for an hour, and a customer who was redirected elsewhere may
-        be meant to be there.
+        Live calls of ended sessions come first: they cost money, while a missing call is already over. They are
+        reported with exponential backoff: each hang-up is retried for an hour, and a customer who was redirected
+        elsewhere may be meant to be there.
         """
         before, self._reported = self._reported, {}
         due: list[Finding] = []
         for finding in sorted(findings, key=lambda finding: not finding.is_of_ended):
-            times, next_number = before.get(finding.sid, (0, interval_number))
+            reports, next_number = before.get(finding.sid, (0, interval_number))
             is_due = interval_number >= next_number and len(due) < FINDINGS_MAX
             if is_due:
                 due.append(finding)
             if finding.is_of_ended:
-                following = interval_number + 2 ** min(times, REPORT_DOUBLINGS_MAX)
-                self._reported[finding.sid] = (times + 1, following) if is_due else (times, next_number)
+                following = interval_number + 2 ** min(reports, REPORT_DOUBLINGS_MAX)
+                self._reported[finding.sid] = (reports + 1, following) if is_due else (reports, next_number)
         return due
 
     async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
+        """Read the account's live calls and conferences; raise StoppingError as soon as the process stops."""
         reading = asyncio.ensure_future(self._account_lists.read(lambda: self._lease.require(stop)))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -268,7 +250,7 @@ class Sweeper:
     async def _compare(self, diff: AccountDiff, interval_number: int, stop: asyncio.Event) -> set[int]:
         """Compare every live session; return the partitions skipped because their consumer is behind."""
         behind = set()
-        count = self._keys.partitions
+        count = self._core.keys.partitions
         # Each sweep starts at another partition, so that every partition gets its turn when findings exceed the limit.
         for number in ((interval_number + step) % count for step in range(count)):
             self._lease.require(stop)
@@ -288,7 +270,7 @@ class Sweeper:
 
     async def _compare_partition(self, number: int, diff: AccountDiff, stop: asyncio.Event) -> bool:
         """Compare a partition's live sessions; return False if the partition is behind."""
-        if not await self._store.is_current(number, self._store_clock.store_now_ms()):
+        if not await self._store.is_current(number, self._core.store_clock.store_now_ms()):
             return False
         for batch in chunks(await self._store.live_ids(number), CHUNK):
             self._lease.require(stop)
@@ -297,15 +279,13 @@ class Sweeper:
         return True
 
     async def _find_ended(self, diff: AccountDiff, behind: set[int], stop: asyncio.Event) -> None:
-        """Match what belongs to no live session with ended sessions. Everything else is left alone.
-
-        Sorted, not in a set's order, so that a simulation repeats for a given seed.
-        """
+        """Match calls and conferences that belong to no live session with ended sessions. Leave all others alone."""
+        # Sorted, not in a set's order, so that a simulation repeats for a given seed.
         for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
             self._lease.require(stop)
-            owners = await self._store.find_owners(calls)
-            ended = await self._ended_sessions(owners.values(), behind)
-            for call_sid, session_id in owners.items():
+            session_ids = await self._store.session_ids_of_calls(calls)
+            ended = await self._ended_sessions(session_ids.values(), behind)
+            for call_sid, session_id in session_ids.items():
                 if session_id in ended:
                     diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
@@ -325,22 +305,29 @@ class Sweeper:
         stop: asyncio.Event,
         interval_number: int,
     ) -> None:
-        """Adopt conferences without any session that are ours, because Redis lost their sessions."""
+        """Adopt conferences that are ours and have been without a session since `unknown_before_ms`: Redis lost them.
+
+        Those in partitions that are `behind` are left for a later sweep.
+        """
         sessions = {
             sid: self._names.session_of(name) or (name if has_own_name(name) else "")
             for sid, name in diff.unmatched_conferences.items()
         }
         own_conferences = {sid: session_id for sid, session_id in sessions.items() if session_id}
-        checked = {sid: owner for sid, owner in own_conferences.items() if self._keys.partition_of(owner) not in behind}
+        checked = {
+            sid: session_id
+            for sid, session_id in own_conferences.items()
+            if self._core.keys.partition_of(session_id) not in behind
+        }
         unknown: list[str] = []
         for batch in chunks(checked.items(), CHUNK):
             self._lease.require(stop)
             lost = await self._store.find_unknown([session_id for _, session_id in batch])
             unknown += [sid for sid, session_id in batch if session_id in lost]
         unchecked, before = own_conferences.keys() - checked.keys(), self._orphans.since_ms
-        due = self._orphans.due(unknown, self._store_clock.now_ms(), unknown_before_ms, unchecked)
+        due = self._orphans.due(unknown, self._core.store_clock.now_ms(), unknown_before_ms, unchecked)
         if (since_ms := self._orphans.since_ms) != before:
-            await self._save(self._store.save_unknown(since_ms))
+            await self._save(self._store.save_unknown(since_ms, self._core.store_clock.offset_ms))
         for conference_sid in due[:ORPHANS_MAX]:
             self._lease.require(stop)
             found = ConferenceFound(
@@ -350,7 +337,7 @@ class Sweeper:
                 participants=(),
                 conference_name=diff.unmatched_conferences[conference_sid],
             )
-            with self._boundary():
+            with self._boundary(), label_requests("sweep"):
                 await self._recover(found, account, stop)
 
     async def _recover(self, found: ConferenceFound, account: AccountSnapshot, stop: asyncio.Event) -> None:
@@ -365,10 +352,11 @@ class Sweeper:
         await adopt_conference(self._store, found, self._metrics)
 
     async def _ended_sessions(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
-        names = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]
+        """Return those sessions that have ended, by id; leave out those of partitions that are behind."""
+        names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in behind]
         return await self._store.ended_sessions(names)
 
-    def _report(
+    def _log_sweep(
         self, account: AccountSnapshot, diff: AccountDiff, findings: list[Finding], behind: int, duration_s: float
     ) -> None:
         self._metrics.sweeps.labels("done").inc()

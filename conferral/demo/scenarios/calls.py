@@ -19,34 +19,34 @@ class Story:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-async def convert(theatre: ScenarioRunner) -> None:
+async def convert(runner: ScenarioRunner) -> None:
     """Convert a bridged call into a conference, which ends when one party leaves."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await _convert(play)
         await play.hang_up("agent", "alice hangs up")
 
 
-async def warm(theatre: ScenarioRunner) -> None:
+async def warm(runner: ScenarioRunner) -> None:
     """Warm transfer: all three talk before the agent leaves."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await _transfer(play, "alice wants bob to join them", "bob", "warm")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await _complete(play)
         await play.hang_up("customer", "the customer hangs up")
 
 
-async def consult(theatre: ScenarioRunner) -> None:
+async def consult(runner: ScenarioRunner) -> None:
     """Consult: the customer waits while agent and target talk; then the agent completes the transfer."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await _consult(play)
         await _complete(play)
         await play.hang_up("customer", "the customer hangs up")
 
 
-async def blind(theatre: ScenarioRunner) -> None:
+async def blind(runner: ScenarioRunner) -> None:
     """Blind transfer: the agent leaves at once, and the customer hears ringing until the target answers."""
-    await theatre.phone(characters.BOB, answer_after_s=LATE_ANSWER_AFTER_S)
-    async with theatre.call_in() as play:
+    await runner.phone(characters.BOB, answer_after_s=LATE_ANSWER_AFTER_S)
+    async with runner.call_in() as play:
         await play.announce("alice transfers the customer blind: transfer --to client:bob --mode blind")
         await play.set_people(target="bob")
         command = await play.submit_without_waiting("transfer", to=characters.BOB, mode="blind")
@@ -55,19 +55,19 @@ async def blind(theatre: ScenarioRunner) -> None:
         await play.expect_heard(customer="bob", bob="the customer")
         await play.set_people(agent="bob")
         await play.hang_up("customer", "the customer hangs up")
-    await theatre.script_all_phones()
+    await runner.script_all_phones()
 
 
-async def recall(theatre: ScenarioRunner) -> None:
+async def recall(runner: ScenarioRunner) -> None:
     """Recall: a blind transfer fails, and the agent is called back."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await _fail_and_recall(play, "alice")
         await play.hang_up("customer", "the customer hangs up")
 
 
-async def outbound(theatre: ScenarioRunner) -> None:
+async def outbound(runner: ScenarioRunner) -> None:
     """Outbound: call the agent, then the customer; the bridge can be transferred like any other."""
-    async with theatre.call_out("outbound-1") as play:
+    async with runner.call_out("outbound-1") as play:
         await play.expect_heard(customer="alice", alice="the customer")
         await _transfer(play, "alice wants bob to join them", "bob", "warm")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
@@ -75,11 +75,11 @@ async def outbound(theatre: ScenarioRunner) -> None:
         await play.hang_up("agent", "bob hangs up")
 
 
-async def several(theatre: ScenarioRunner) -> None:
+async def several(runner: ScenarioRunner) -> None:
     """Ring group: several phones ring at once, and the first to press 1 gets the call."""
     for address in (characters.BOB, characters.CAROL):
-        await theatre.phone(address, answer_after_s=ANSWER_AFTER_S)
-    async with theatre.call_in() as play:
+        await runner.phone(address, answer_after_s=ANSWER_AFTER_S)
+    async with runner.call_in() as play:
         await play.announce("alice adds bob or carol: transfer --to client:bob,client:carol --mode warm --confirm")
         await play.set_people(**{"target-1": "bob", "target-2": "carol"})
         command = await play.submit_without_waiting(
@@ -96,12 +96,12 @@ async def several(theatre: ScenarioRunner) -> None:
         await play.set_people(target="carol")
         await _complete(play)
         await play.hang_up("customer", "the customer hangs up")
-    await theatre.script_all_phones()
+    await runner.script_all_phones()
 
 
-async def tour(theatre: ScenarioRunner) -> None:
+async def tour(runner: ScenarioRunner) -> None:
     """Everything in one call: bridge, convert, consult with swap, complete, then a transfer that fails."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await _convert(play)
         await _consult(play)
         await _complete(play)
@@ -138,11 +138,11 @@ async def _consult(play: Scenario) -> None:
 
 async def _complete(play: Scenario) -> None:
     """The agent leaves; from then on, the target is the agent."""
-    heir = play.narrator.people["target"]
-    await play.announce(f"alice hands over to {heir}: complete")
+    successor = play.narrator.people["target"]
+    await play.announce(f"alice hands over to {successor}: complete")
     await play.submit("complete")
-    await play.set_people(agent=heir)
-    await play.expect_heard(**{"customer": heir, heir: "the customer"})
+    await play.set_people(agent=successor)
+    await play.expect_heard(**{"customer": successor, successor: "the customer"})
 
 
 async def _fail_and_recall(play: Scenario, agent: str) -> None:

@@ -7,12 +7,12 @@ from conferral.statemachine.states import PartyStatus, State
 from conferral.storage.codecs.session_view import SessionView
 
 
-async def waiting(theatre: ScenarioRunner) -> None:
+async def waiting(runner: ScenarioRunner) -> None:
     """The caller hears music; the first agent is busy, and the second answers."""
-    await theatre.phone(characters.ALICE, outcome="busy")
+    await runner.phone(characters.ALICE, outcome="busy")
     # The greeting takes its time at any pace: bob answers once the music has started.
-    await theatre.phone(characters.BOB)
-    async with theatre.call_to_wait() as play:
+    await runner.phone(characters.BOB)
+    async with runner.call_in(characters.WAITING_LINE) as play:
         await play.set_people(**{"agent 1 of 2": "alice", "agent 2 of 2": "bob"})
         await play.expect_heard(customer=f'"{characters.GREETING}"')
         await play.wait_until_party_is("agent", PartyStatus.RINGING)
@@ -23,30 +23,30 @@ async def waiting(theatre: ScenarioRunner) -> None:
         await play.wait_until_party_is("agent", PartyStatus.CONNECTED)
         await play.expect_heard(customer="bob", bob="the customer")
         await play.hang_up("customer", "the customer hangs up")
-    await theatre.script_all_phones()
+    await runner.script_all_phones()
 
 
-async def client(theatre: ScenarioRunner) -> None:
+async def client(runner: ScenarioRunner) -> None:
     """An agent calls from a browser: a conference from the start; the last party left is hung up."""
-    await theatre.phone(characters.CUSTOMER, answer_after_s=LATE_ANSWER_AFTER_S)
-    async with theatre.call_from_browser("browser-1") as play:
+    await runner.phone(characters.CUSTOMER, answer_after_s=LATE_ANSWER_AFTER_S)
+    async with runner.call_from_browser("browser-1") as play:
         await play.wait_until_party_is("customer", PartyStatus.RINGING)
         await play.expect_heard(alice="a phone ringing")
         await play.expect_heard(alice="the customer", customer="alice")
         await play.hang_up("agent", "alice closes her browser")
-    await theatre.script_all_phones()
+    await runner.script_all_phones()
 
 
-async def conference(theatre: ScenarioRunner) -> None:
+async def conference(runner: ScenarioRunner) -> None:
     """Call alice, then the customer, both into a conference."""
-    async with theatre.call_out("conference-1", mode="conference") as play:
+    async with runner.call_out("conference-1", mode="conference") as play:
         await play.expect_heard(customer="alice", alice="the customer")
         await play.hang_up("agent", "alice hangs up")
 
 
-async def parties(theatre: ScenarioRunner) -> None:
+async def parties(runner: ScenarioRunner) -> None:
     """Add three parties; the conference continues until one is left."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         for name, address in (("expert", characters.BOB), ("lead", characters.CAROL), ("trainee", characters.DAVE)):
             await play.announce(f"alice adds one more: add --to {address} --party {name}")
             await play.set_people(**{name: characters.name(address)})
@@ -69,9 +69,9 @@ async def parties(theatre: ScenarioRunner) -> None:
         await play.hang_up("expert", "bob hangs up; only the customer is left")
 
 
-async def hold(theatre: ScenarioRunner) -> None:
+async def hold(runner: ScenarioRunner) -> None:
     """Hold the customer, then mute them."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await play.announce("alice needs a moment: hold --party customer")
         await play.submit("hold", party="customer")
         await play.expect_heard(customer="music", alice="silence")
@@ -87,9 +87,9 @@ async def hold(theatre: ScenarioRunner) -> None:
         await play.hang_up("agent", "alice hangs up")
 
 
-async def park(theatre: ScenarioRunner) -> None:
+async def park(runner: ScenarioRunner) -> None:
     """Alice leaves, the customer hears music, and bob retrieves the call."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await play.announce("alice parks the call: park")
         await play.submit("park")
         await play.expect_heard(customer="music")
@@ -100,9 +100,9 @@ async def park(theatre: ScenarioRunner) -> None:
         await play.hang_up("customer", "the customer hangs up")
 
 
-async def park_timeout(theatre: ScenarioRunner) -> None:
+async def park_timeout(runner: ScenarioRunner) -> None:
     """No one retrieves a parked call, and it returns to alice."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await play.announce("alice parks the call: park")
         await play.submit("park")
         await play.expect_heard(customer="music")
@@ -114,9 +114,9 @@ async def park_timeout(theatre: ScenarioRunner) -> None:
         await play.hang_up("customer", "the customer hangs up")
 
 
-async def announce(theatre: ScenarioRunner) -> None:
+async def announce(runner: ScenarioRunner) -> None:
     """Announce a sentence to everyone."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         sentence = "This call ends in two minutes."
         await play.announce(f"command: announce --say '{sentence}'")
         command = await play.submit_without_waiting("announce", say=sentence)
@@ -126,16 +126,16 @@ async def announce(theatre: ScenarioRunner) -> None:
         await play.hang_up("agent", "alice hangs up")
 
 
-async def supervise(theatre: ScenarioRunner) -> None:
+async def supervise(runner: ScenarioRunner) -> None:
     """Dave monitors, then whispers, then barges in."""
-    async with theatre.call_in() as play:
+    async with runner.call_in() as play:
         await play.set_people(supervisor="dave")
-        for why, mode, alice, customer in (
+        for caption, mode, alice, customer in (
             ("dave listens, unheard", "monitor", "the customer", "alice"),
             ("dave helps alice, unheard by the customer", "whisper", "dave and the customer", "alice"),
             ("dave joins in", "barge", "dave and the customer", "alice and dave"),
         ):
-            await play.announce(f"{why}: supervise --to {characters.DAVE} --mode {mode}")
+            await play.announce(f"{caption}: supervise --to {characters.DAVE} --mode {mode}")
             await play.submit("supervise", to=characters.DAVE, mode=mode)
             if mode == "barge":  # no Twilio callback reports it
                 await play.wait_until("dave's voice", _is_heard_by_all)
@@ -144,9 +144,9 @@ async def supervise(theatre: ScenarioRunner) -> None:
         await play.hang_up("customer", "the customer hangs up: a supervisor does not count as a party")
 
 
-async def record(theatre: ScenarioRunner) -> None:
+async def record(runner: ScenarioRunner) -> None:
     """Record a conference; the consult stays off the recording."""
-    async with theatre.call_in(characters.RECORDED_LINE) as play:
+    async with runner.call_in(characters.RECORDED_LINE) as play:
         await play.announce("calls to this number are recorded once they are a conference: convert")
         await play.submit("convert")
         await play.wait_until("the recording", lambda it: it.recording.status == "in-progress")
@@ -156,7 +156,7 @@ async def record(theatre: ScenarioRunner) -> None:
         # No Twilio callback reports a pause or its end: the session knows them from REST responses.
         await play.wait_until("the pause", lambda it: it.recording.status == "paused")
         await play.narrator.add_observation("the recording is paused")
-        since_s = await theatre.phones.now_s()
+        since_s = await runner.phones.now_s()
         await play.expect_heard(customer="music", alice="bob", bob="alice")
         await play.talk()
         _no_one_is_recorded(await play.recorded(since_s))
@@ -182,9 +182,9 @@ def _no_one_is_recorded(seconds: dict[str, float]) -> None:
         raise CommandNotDoneError(f"the consult is on a recording: {', '.join(heard)}")
 
 
-async def after(theatre: ScenarioRunner) -> None:
+async def after(runner: ScenarioRunner) -> None:
     """After alice has left, the customer gets a survey."""
-    async with theatre.call_in(characters.AFTER_CALL_LINE) as play:
+    async with runner.call_in(characters.AFTER_CALL_LINE) as play:
         await play.announce("command: convert")
         await play.submit("convert")
         await play.expect_heard(customer="alice", alice="the customer")

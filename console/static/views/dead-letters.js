@@ -145,7 +145,7 @@ function Letter({ letter, why }) {
 }
 
 const WORDS = {
-  retry: ["Retry", "will go back to their queue and be processed again", "retried"],
+  retry: ["Retry", "will go back to their stream and be processed again", "retried"],
   drop: ["Delete", "will be deleted permanently", "deleted"],
 };
 
@@ -185,7 +185,7 @@ function Confirm({ what, why }) {
     <form class="form" onSubmit=${submit}>
       <p>
         <strong>${counted(number, "dead letter")}</strong>${ids ? "" : html` with the reason “<${Text} value=${reason} />”`}
-        ${" "}${number === 1 ? follows.replace("their queue", "its queue") : follows}.
+        ${" "}${number === 1 ? follows.replace("their stream", "its stream") : follows}.
       </p>
       <div role="alert">${what.refusal ? html`<p class="error"><${Text} value=${what.refusal} /></p>` : null}</div>
       <div class="form-end">

@@ -4,19 +4,16 @@ Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties:
 Twilio's OpenAPI description.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import make_sid, rfc2822
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest import resources
 from conferral.sandbox.model.rest.form import Form, RestError
 from conferral.sandbox.model.state import Number, State
-from conferral.sandbox.model.transaction import Transaction
 
 ACCOUNT_PATH = ".json"
 """The account's own path, after the part common to all paths."""
@@ -24,26 +21,17 @@ NUMBERS_PATH = "/IncomingPhoneNumbers.json"
 _WANTED = re.compile(r"\+?[0-9*]{1,20}")
 
 
-def respond(transaction: Transaction, path: str, query: Params) -> RestAnswer:
-    """Return the account, or its numbers by `PhoneNumber`: exact, partial, or with `*` for any digit."""
-    if path == ACCOUNT_PATH:
-        return RestAnswer(200, account_resource(transaction.state))
-    wanted = Form(query).get("PhoneNumber")
+def respond(state: State, request: RestRequest) -> RestAnswer:
+    """Return the account, or its numbers that contain `PhoneNumber`, in which `*` is any digit."""
+    if request.path == ACCOUNT_PATH:
+        return RestAnswer(200, account_resource(state))
+    wanted = Form(request.params).get("PhoneNumber")
     if wanted and not _WANTED.fullmatch(wanted):
         raise RestError(400, 21421, f"PhoneNumber is invalid: {wanted}")
     pattern = re.compile(re.escape(wanted).replace(r"\*", "[0-9]"))
     # Applications and SIP domains are stored alongside the numbers.
-    numbers = [
-        it for it in transaction.state.numbers.values() if it.number.startswith("+") and pattern.search(it.number)
-    ]
-    return resources.list_page(
-        transaction.state,
-        NUMBERS_PATH,
-        "incoming_phone_numbers",
-        numbers,
-        lambda it: number_resource(transaction.state, it),
-        query,
-    )
+    numbers = [it for it in state.numbers.values() if it.number.startswith("+") and pattern.search(it.number)]
+    return resources.list_page(state, request, "incoming_phone_numbers", numbers, number_resource)
 
 
 def account_resource(state: State) -> dict[str, Any]:

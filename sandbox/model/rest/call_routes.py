@@ -3,18 +3,16 @@
 Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warning Dictionary (21201, 21205, 21220 …).
 """
 
-from __future__ import annotations
-
 import re
 from typing import Literal
 from urllib.parse import unquote
 
 from conferral.sandbox.model import calls, recordings, twiml_interpreter
 from conferral.sandbox.model.formats import is_address, is_number
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest import resources
-from conferral.sandbox.model.rest.form import Form, RestError, not_found
+from conferral.sandbox.model.rest.form import Form, RestError
 from conferral.sandbox.model.state import FINAL, Call, Recording, RecordSettings, Source, Subscription
 from conferral.sandbox.model.transaction import Transaction
 
@@ -29,24 +27,23 @@ RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 def create(transaction: Transaction, form: Form) -> RestAnswer:
     """Dial a party, who then hears the TwiML of `Url` or `Twiml`."""
-    source = _source(form)
+    source = _twiml_source(form)
     if source is None:
         raise RestError(400, 21205, "Url parameter is required.")
     digits = form.get("SendDigits")
     if not SEND_DIGITS.match(digits):
         raise RestError(400, 20001, f"SendDigits must be at most {DIGITS_MAX} of 0-9, A-D, #, *, w and W")
-    ordered = None
+    recording = None
     if form.flag("Record", default=False):
-        ordered = record_settings(transaction, form, "OutboundAPI", RECORDING_EVENTS)
+        recording = record_settings(transaction, form, "OutboundAPI", RECORDING_EVENTS)
+    fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
+    subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
     call = build_call(transaction, form)
-    call.start = source
+    call.start = source  # from here on, the request can't be rejected
     call.send_digits = digits
-    call.fallback_url = form.url("FallbackUrl")
-    call.fallback_method = form.method("FallbackMethod")
-    call.subscription = form.subscription(
-        transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False
-    )
-    call.record_settings = ordered
+    call.fallback_url, call.fallback_method = fallback_url, fallback_method
+    call.subscription = subscription
+    call.record_settings = recording
     start_or_queue(transaction, call)
     return RestAnswer(201, resources.call_resource(transaction.state, call))
 
@@ -71,6 +68,7 @@ def build_call(transaction: Transaction, form: Form) -> Call:
 
 
 def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
+    """Reject a caller ID that is neither the account's number nor, by its CallToken, a caller's."""
     if not is_number(from_):
         raise RestError(400, 21212, f"Invalid 'From' Phone Number: {from_}")
     if form.get("CallToken") and not transaction.rules.accept_call_tokens:
@@ -83,7 +81,7 @@ def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
 
 
 def start_or_queue(transaction: Transaction, call: Call) -> bool:
-    """Dial now, or when the account's calls per second allow (`queue_ms` shows the wait); return whether it is now."""
+    """Dial now (True), or when the account's calls per second allow (False; `queue_ms` shows the wait)."""
     if transaction.rules.calls_per_second <= 0:
         calls.initiate(transaction, call)
         return True
@@ -97,8 +95,8 @@ def start_or_queue(transaction: Transaction, call: Call) -> bool:
     return True
 
 
-def _source(form: Form) -> Source | None:
-    """Return the TwiML's source; a URL takes precedence over a document."""
+def _twiml_source(form: Form) -> Source | None:
+    """Return the source of a call's TwiML; a URL takes precedence over a document, None if neither was sent."""
     url = form.url("Url")
     if url:
         return Source(url, form.method("Method"))
@@ -108,13 +106,6 @@ def _source(form: Form) -> Source | None:
     return Source(twiml=twiml) if twiml else None
 
 
-def find(transaction: Transaction, sid: str, path: str) -> Call:
-    """Return the call with this SID, live or ended."""
-    if sid not in transaction.state.calls:
-        raise not_found(path)
-    return transaction.call(sid)
-
-
 def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     """Redirect a call to new TwiML, or hang it up."""
     status = form.get("Status")
@@ -122,10 +113,10 @@ def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
         raise RestError(400, 20001, f"Invalid Status: {status}")
     if call.is_final:
         raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
-    source = _source(form)
+    source = _twiml_source(form)
     if source is not None and not status and call.status != "in-progress":
         raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
-    _settings(transaction, call, form)
+    _change_settings(transaction, call, form)
     if status == "completed" or (status == "canceled" and call.status in {"queued", "ringing"}):
         calls.hang_up(transaction, call)
     elif source is not None and not status:
@@ -133,22 +124,24 @@ def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     return RestAnswer(200, resources.call_resource(transaction.state, call))
 
 
-def _settings(transaction: Transaction, call: Call, form: Form) -> None:
+def _change_settings(transaction: Transaction, call: Call, form: Form) -> None:
+    fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
+    callback_url, callback_method = form.url("StatusCallback", 21609), form.method("StatusCallbackMethod")
+    limit_s = form.integer("TimeLimit", 1, 1, 86_400)
+    # From here on, the request can't be rejected.
     if form.has("FallbackUrl"):
-        call.fallback_url = form.url("FallbackUrl")
-        call.fallback_method = form.method("FallbackMethod")
+        call.fallback_url, call.fallback_method = fallback_url, fallback_method
     if form.has("StatusCallback"):
-        url = form.url("StatusCallback", 21609)
         events = call.subscription.events if call.subscription else ("completed",)
-        call.subscription = Subscription(url, form.method("StatusCallbackMethod"), events)
+        call.subscription = Subscription(callback_url, callback_method, events)
     if form.has("TimeLimit") and call.answered_at_s is not None:
-        call.limit_s = form.integer("TimeLimit", 0, 1, 86_400)
+        call.limit_s = limit_s
         transaction.set_timer(call.sid, "limit", call.answered_at_s + call.limit_s - transaction.now_s)
 
 
-def list_calls(transaction: Transaction, query: Params) -> RestAnswer:
+def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
     """List calls, newest first, by To, From, ParentCallSid, Status, EndTime, StartTime (creation, until answered)."""
-    form = Form(query)
+    form = Form(request.params)
     state = transaction.state
     status = form.get("Status")
     wanted = [(name, form.get(field)) for field, name in FILTERS.items() if form.get(field)]
@@ -166,9 +159,7 @@ def list_calls(transaction: Transaction, query: Params) -> RestAnswer:
         and starts(call.answered_at_s or call.created_at_s)
         and ends(call.ended_at_s)
     ]
-    return resources.list_page(
-        state, "/Calls.json", "calls", found, lambda it: resources.call_resource(state, it), query, lambda it: it.number
-    )
+    return resources.list_page(state, request, "calls", found, resources.call_resource, lambda it: it.number)
 
 
 def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
@@ -208,4 +199,5 @@ def update_recording(transaction: Transaction, recording: Recording, form: Form)
     pause_behavior = form.one_of("PauseBehavior", ("silence", "skip"))
     recordings.set_status(transaction, recording, status, pause_behavior)
     shown = resources.recording_resource(transaction.state, recording)
-    return RestAnswer(200, shown | {"status": status})  # `stopped`, even if processing has changed it already
+    # The answer shows the requested status: a stopped recording itself is already `processing` or done.
+    return RestAnswer(200, shown | {"status": status})

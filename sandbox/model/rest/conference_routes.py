@@ -3,11 +3,9 @@
 Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary (16023 to 16028).
 """
 
-from __future__ import annotations
-
 from conferral.sandbox.model import calls, conferences, participant_updates
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest import call_routes, resources
 from conferral.sandbox.model.rest.form import Form, RestError, not_found
@@ -25,16 +23,9 @@ CONFERENCE_RECORDING_EVENTS = ("in-progress", "completed", "failed", "absent")
 _REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}
 
 
-def find(transaction: Transaction, sid: str, path: str) -> Conference:
-    """Return the conference with this SID, live or ended."""
-    if sid not in transaction.state.conferences:
-        raise not_found(path)
-    return transaction.conference(sid)
-
-
-def list_conferences(transaction: Transaction, query: Params) -> RestAnswer:
+def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnswer:
     """List conferences, newest first, by FriendlyName, Status, DateCreated, and DateUpdated."""
-    form = Form(query)
+    form = Form(request.params)
     state = transaction.state
     name, status = form.get("FriendlyName"), form.get("Status")
     created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
@@ -51,13 +42,7 @@ def list_conferences(transaction: Transaction, query: Params) -> RestAnswer:
         and updated(conference.updated_at_s)
     ]
     return resources.list_page(
-        state,
-        "/Conferences.json",
-        "conferences",
-        found,
-        lambda it: resources.conference_resource(state, it),
-        query,
-        lambda it: it.number,
+        state, request, "conferences", found, resources.conference_resource, lambda it: it.number
     )
 
 
@@ -73,7 +58,6 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
         raise RestError(400, 16022, "Conference does not exist or is completed")
     if url:
         _check_is_in_progress(transaction, conference)
-    if url:
         participant_updates.announce_to_all(transaction, conference, url, form.method("AnnounceMethod"))
     if status:
         conferences.finish(transaction, conference, "conference-ended-via-api")
@@ -87,18 +71,20 @@ def _check_is_in_progress(transaction: Transaction, conference: Conference) -> N
 
 
 def find_participant(transaction: Transaction, conference: Conference, key: str, path: str) -> Participant:
-    """Return the participant with this CallSid or label, joined or on its way."""
-    found = conferences.find_participant(transaction, conference, key) if conference.status != "completed" else None
+    """Return the participant whose CallSid or label is `key`, joined or on its way; without one, reject `path`."""
+    members = conference.participants
+    found = members.get(key) or next((it for it in members.values() if it.label and it.label == key), None)
     if found is None:
         raise not_found(path)
+    transaction.call(found.call_sid)  # marks the call as changed, so that its audibility is updated
     return found
 
 
-def create_participant(transaction: Transaction, place: str, form: Form) -> RestAnswer:
-    """Dial a party into a conference, named by SID or friendly name; a new name creates a conference."""
-    settings = _join_settings(transaction, place, form)
-    live = transaction.live_conference(place)
-    if CONFERENCE_SID.match(place) and live is None:
+def create_participant(transaction: Transaction, name_or_sid: str, form: Form) -> RestAnswer:
+    """Dial a party into a conference; a new name creates one. A party is a participant from now on, even unanswered."""
+    settings = _join_settings(transaction, name_or_sid, form)
+    live = transaction.live_conference(name_or_sid)
+    if CONFERENCE_SID.match(name_or_sid) and live is None:
         raise RestError(400, 16022, "Conference does not exist or is completed")
     if live is not None and live.status == "init" and transaction.rules.add_before_start == "refused":
         raise RestError(400, 16099, "Unexpected conference status")
@@ -106,28 +92,27 @@ def create_participant(transaction: Transaction, place: str, form: Form) -> Rest
     if refused is not None:
         code, message = refused
         raise RestError(400, _REST_CODES.get(code, code), message)
-    recorded = None
+    recording = None
     if form.flag("Record", default=False):
-        recorded = call_routes.record_settings(transaction, form, "OutboundAPI", PARTICIPANT_RECORDING_EVENTS)
+        recording = call_routes.record_settings(transaction, form, "OutboundAPI", PARTICIPANT_RECORDING_EVENTS)
+    subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True)
     call = call_routes.build_call(transaction, form)
-    call.join_settings = settings
-    call.record_settings = recorded
-    call.subscription = form.subscription(
-        transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True
-    )
-    conference, participant = conferences.reserve(transaction, call, settings, by_rest=True)
+    call.join_settings = settings  # from here on, the request can't be rejected
+    call.record_settings = recording
+    call.subscription = subscription
+    conference, participant = conferences.reserve(transaction, call, settings)
     shown = resources.participant_resource(transaction.state, conference, participant)
     if call_routes.start_or_queue(transaction, call):
         conferences.mark_connecting(transaction, call)
     return RestAnswer(201, shown | {"queue_time": str(call.queue_ms)})
 
 
-def _join_settings(transaction: Transaction, place: str, form: Form) -> JoinSettings:
+def _join_settings(transaction: Transaction, name_or_sid: str, form: Form) -> JoinSettings:
     coach_sid = form.get("CallSidToCoach")
     if form.flag("Coaching", default=bool(coach_sid)) and not CALL_SID.match(coach_sid):
         raise RestError(400, 16028, "CallSidToCoach is needed for coaching")
     return JoinSettings(
-        name=place,
+        name=name_or_sid,
         label=form.get("Label"),
         muted=form.flag("Muted", default=False),
         coach_sid=coach_sid if form.flag("Coaching", default=True) else "",
@@ -142,10 +127,10 @@ def _join_settings(transaction: Transaction, place: str, form: Form) -> JoinSett
         record=form.one_of("ConferenceRecord", ("false", "true", "record-from-start", "do-not-record"))
         in {"true", "record-from-start"},
         trim=form.one_of("ConferenceTrim", ("trim-silence", "do-not-trim")),
-        recording=form.subscription(
+        recording_subscription=form.subscription(
             transaction, "ConferenceRecordingStatusCallback", CONFERENCE_RECORDING_EVENTS, ("completed",), lenient=True
         ),
-        events=form.subscription(
+        subscription=form.subscription(
             transaction, "ConferenceStatusCallback", CONFERENCE_EVENTS, ("start", "end"), lenient=True
         ),
         region=form.get("Region"),
@@ -193,18 +178,17 @@ def delete_participant(transaction: Transaction, conference: Conference, partici
     return RestAnswer(204)
 
 
-def list_participants(transaction: Transaction, conference: Conference, path: str, query: Params) -> RestAnswer:
+def list_participants(transaction: Transaction, conference: Conference, request: RestRequest) -> RestAnswer:
     """List participants, joined or on their way, by Muted, Hold, and Coaching."""
-    form = Form(query)
+    form = Form(request.params)
     attributes = {"Muted": "muted", "Hold": "is_held", "Coaching": "coaching"}
     wanted = {attributes[name]: form.flag(name, default=False) for name in attributes if form.has(name)}
-    live = conference.participants.values() if conference.status != "completed" else ()
-    found = [it for it in live if all(getattr(it, name) == value for name, value in wanted.items())]
+    members = conference.participants.values()
+    found = [it for it in members if all(getattr(it, name) == value for name, value in wanted.items())]
     return resources.list_page(
         transaction.state,
-        path,
+        request,
         "participants",
         found,
-        lambda it: resources.participant_resource(transaction.state, conference, it),
-        query,
+        lambda state, it: resources.participant_resource(state, conference, it),
     )

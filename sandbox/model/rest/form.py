@@ -3,8 +3,6 @@
 Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error body).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -42,17 +40,13 @@ def error_answer(status: int, code: int, message: str, more_info: str = "") -> R
     return RestAnswer(status, body)
 
 
-def not_modeled(path: str) -> RestError:
-    """Return 404, 20404, for a path that the real Twilio may have."""
-    return RestError(404, 20404, f"The requested resource {path} was not found", NOT_MODELED)
-
-
-def not_found(path: str) -> RestError:
-    """Return 404, 20404."""
-    return RestError(404, 20404, f"The requested resource {path} was not found")
+def not_found(path: str, more_info: str = "") -> RestError:
+    """Return Twilio's error for a resource that doesn't exist."""
+    return RestError(404, 20404, f"The requested resource {path} was not found", more_info)
 
 
 def _parse_timestamp(name: str, text: str) -> float | None:
+    """Return a date or time of the field `name` in seconds since 1970, UTC by default; None for an empty text."""
     if not text:
         return None
     try:
@@ -90,28 +84,28 @@ class Form:
         return self.flag(name, default=False) if self.has(name) else None
 
     def method(self, name: str, default: str = "POST") -> str:
-        """Return GET or POST."""
+        """Return the HTTP method in a field: GET or POST."""
         value = self.get(name, default).upper()
         if value not in {"GET", "POST"}:
             raise RestError(400, 20001, f"{name} must be GET or POST")
         return value
 
     def url(self, name: str, code: int = 21205) -> str:
-        """Return an absolute HTTP URL; empty if the field wasn't sent."""
+        """Return the URL in a field, empty if it wasn't sent; reject one that isn't absolute HTTP with error `code`."""
         value = self.get(name)
         if value and not is_url(value):
             raise RestError(400, code, f"{name} is not a valid URL: {value}")
         return value
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
-        """Return one of these words; the first if the field wasn't sent."""
+        """Return the field's word, which must be allowed; the first allowed one if the field wasn't sent."""
         word = self.get(name, allowed[0])
         if word not in allowed:
             raise RestError(400, 20001, f"{name} must be one of {', '.join(allowed)}")
         return word
 
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """Return an integer within bounds."""
+        """Return the field's integer; reject one out of bounds."""
         text = self.get(name, str(default))
         if not text.isdecimal() or not minimum <= int(text) <= maximum:
             raise RestError(400, 20001, f"{name} must be a whole number from {minimum} to {maximum}")

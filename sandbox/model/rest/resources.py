@@ -3,8 +3,6 @@
 Source: Twilio's OpenAPI description of the 2010-04-01 API; Twilio docs: Twilio API responses (paging).
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -13,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import rfc2822
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest.form import Form, RestError
 from conferral.sandbox.model.state import Call, Conference, Participant, Recording, State
@@ -27,7 +25,7 @@ CALL_PARTS = (
 
 
 def account_uri(state: State) -> str:
-    """Return the account's part of every URL, relative to the host."""
+    """Return the path, after the host, with which all of the account's resources begin."""
     return f"/{callback_parameters.API_VERSION}/Accounts/{state.account_sid}"
 
 
@@ -133,17 +131,15 @@ def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
 
 def list_page(
     state: State,
-    path: str,
+    request: RestRequest,
     key: str,
     items: Sequence[Item],
-    show: Callable[[Item], dict[str, Any]],
-    query: Params,
+    show: Callable[[State, Item], dict[str, Any]],
     age: Callable[[Item], int] | None = None,
 ) -> RestAnswer:
     """Return one page of a list, with links to its neighbors; `PageSize` is at most 1000.
 
     Args:
-        path: The requested path, after the account's part.
         key: The list's name in the response.
         items: The whole list; only the page's items are rendered.
         show: Renders an item as a resource.
@@ -153,7 +149,7 @@ def list_page(
     Raises:
         RestError: PageSize, Page, or PageToken is out of bounds.
     """
-    form = Form(query)
+    form = Form(request.params)
     size = form.integer("PageSize", 50, 1, 1000)
     number = form.integer("Page", 0, 0, 1_000_000)
     start = number * size
@@ -161,18 +157,18 @@ def list_page(
     if age is not None and token:
         if not re.fullmatch(r"PA[0-9]{1,12}", token):
             raise RestError(400, 20001, "Invalid PageToken")
-        behind = int(token.removeprefix("PA"))
-        first = bisect_right(items, -behind, key=lambda it: -age(it))
+        last_shown = int(token.removeprefix("PA"))
+        first = bisect_right(items, -last_shown, key=lambda it: -age(it))
     else:
         first = start
     on_page = items[first : first + size]
-    shown = [show(it) for it in on_page]
-    uri = account_uri(state) + quote(path)
-    filters = tuple((name, value) for name, value in query if name not in {"Page", "PageSize", "PageToken"})
+    shown = [show(state, it) for it in on_page]
+    uri = account_uri(state) + quote(request.path)
+    filters = tuple((name, value) for name, value in request.params if name not in {"Page", "PageSize", "PageToken"})
 
-    def link(index: int, behind: int | None = None) -> str:
-        mark = (("PageToken", f"PA{behind}"),) if behind is not None else ()
-        return f"{uri}?{urlencode((*filters, ('PageSize', size), ('Page', index), *mark))}"
+    def link(page: int, last_shown: int | None = None) -> str:
+        page_token = (("PageToken", f"PA{last_shown}"),) if last_shown is not None else ()
+        return f"{uri}?{urlencode((*filters, ('PageSize', size), ('Page', page), *page_token))}"
 
     last = (age(on_page[-1]) if age is not None else number + 1) if on_page else None
 

@@ -3,16 +3,14 @@
 Source: Twilio's OpenAPI description of the 2010-04-01 API.
 """
 
-from __future__ import annotations
-
 import re
 
 from conferral.sandbox.model import recordings
 from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest import account_routes, call_routes, conference_routes, resources
-from conferral.sandbox.model.rest.form import Form, RestError, error_answer, not_found, not_modeled
-from conferral.sandbox.model.state import Recording
+from conferral.sandbox.model.rest.form import NOT_MODELED, Form, RestError, error_answer, not_found
+from conferral.sandbox.model.state import Conference, Recording
 from conferral.sandbox.model.transaction import Transaction
 
 _ACCOUNT_RECORDINGS = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
@@ -24,119 +22,116 @@ _PATH = re.compile(
 
 def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
     """Return the response to a request; a rejected request changes nothing."""
-    match = _PATH.match(request.path)
     try:
-        if request.path in {account_routes.ACCOUNT_PATH, account_routes.NUMBERS_PATH}:
-            if request.method != "GET":  # numbers and accounts are read-only here
-                raise _not_allowed(request.method)
-            return account_routes.respond(transaction, request.path, request.params)
-        if of_account := _ACCOUNT_RECORDINGS.match(request.path):
-            return _account_recordings(transaction, request, of_account["key"] or "")
-        if match is None:
-            raise not_modeled(request.path)
-        kind, sid, part, key = match["kind"], match["sid"] or "", match["part"] or "", match["key"] or ""
-        if kind == "Calls":
-            return _calls(transaction, request, sid, part, key)
-        return _conferences(transaction, request, sid, part, key)
+        answer = _respond(transaction, request)
     except RestError as error:
         return error_answer(error.status, error.code, error.message, error.more_info)
+    return answer or error_answer(405, 20004, f"Method not allowed: {request.method}")
 
 
-def _not_allowed(method: str) -> RestError:
-    return RestError(405, 20004, f"Method not allowed: {method}")
+def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | None:
+    """Return the response to a request; None if the resource does not have its method."""
+    if request.path in {account_routes.ACCOUNT_PATH, account_routes.NUMBERS_PATH}:
+        return account_routes.respond(transaction.state, request) if request.method == "GET" else None
+    if of_account := _ACCOUNT_RECORDINGS.match(request.path):
+        return _route_account_recording(transaction, request, of_account["key"] or "")
+    match = _PATH.match(request.path)
+    if match is None:
+        raise not_found(request.path, NOT_MODELED)
+    sid, part, key = match["sid"] or "", match["part"] or "", match["key"] or ""
+    if match["kind"] == "Calls":
+        return _route_call(transaction, request, sid, part, key)
+    return _route_conference(transaction, request, sid, part, key)
 
 
-def _calls(transaction: Transaction, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer:
+def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer | None:
+    """Handle `/Calls[/sid[/part[/key]]]`; None if the resource does not have the request's method."""
     form = Form(request.params)
     if not sid:
         if request.method == "POST":
             return call_routes.create(transaction, form)
-        if request.method == "GET":
-            return call_routes.list_calls(transaction, request.params)
-        raise _not_allowed(request.method)
-    call = call_routes.find(transaction, sid, request.path)
+        return call_routes.list_calls(transaction, request) if request.method == "GET" else None
+    if sid not in transaction.state.calls:
+        raise not_found(request.path)
+    call = transaction.call(sid)
     if part == "Recordings":
         if not key and request.method == "POST":
             return call_routes.start_recording(transaction, call, form)
-        return _recordings(transaction, request, key, call.sid)
+        return _route_recording(transaction, request, key, call.sid)
     if part:
-        raise not_modeled(request.path)
+        raise not_found(request.path, NOT_MODELED)
     if request.method == "GET":
         return RestAnswer(200, resources.call_resource(transaction.state, call))
-    if request.method == "POST":
-        return call_routes.update(transaction, call, form)
-    raise _not_allowed(request.method)
+    return call_routes.update(transaction, call, form) if request.method == "POST" else None
 
 
-def _conferences(transaction: Transaction, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer:
+def _route_conference(
+    transaction: Transaction, request: RestRequest, sid: str, part: str, key: str
+) -> RestAnswer | None:
+    """Handle `/Conferences[/sid[/part[/key]]]`; None if the resource does not have the request's method."""
     form = Form(request.params)
     if not sid:
-        if request.method == "GET":
-            return conference_routes.list_conferences(transaction, request.params)
-        raise _not_allowed(request.method)
+        return conference_routes.list_conferences(transaction, request) if request.method == "GET" else None
+    if part == "Participants" and not key and request.method == "POST":
+        return conference_routes.create_participant(transaction, sid, form)
+    if sid not in transaction.state.conferences:
+        raise not_found(request.path)
+    conference = transaction.conference(sid)
     if part == "Participants":
-        return _participants(transaction, request, sid, key)
-    conference = conference_routes.find(transaction, sid, request.path)
+        return _route_participant(transaction, request, conference, key)
     if part == "Recordings":
-        return _recordings(transaction, request, key, conference.sid)
+        return _route_recording(transaction, request, key, conference.sid)
     if request.method == "GET":
         return RestAnswer(200, resources.conference_resource(transaction.state, conference))
-    if request.method == "POST":
-        return conference_routes.update(transaction, conference, form)
-    raise _not_allowed(request.method)
+    return conference_routes.update(transaction, conference, form) if request.method == "POST" else None
 
 
-def _participants(transaction: Transaction, request: RestRequest, sid: str, key: str) -> RestAnswer:
-    form = Form(request.params)
-    if not key and request.method == "POST":
-        return conference_routes.create_participant(transaction, sid, form)
-    conference = conference_routes.find(transaction, sid, request.path)
+def _route_participant(
+    transaction: Transaction, request: RestRequest, conference: Conference, key: str
+) -> RestAnswer | None:
     if not key and request.method == "GET":
-        return conference_routes.list_participants(transaction, conference, request.path, request.params)
+        return conference_routes.list_participants(transaction, conference, request)
     participant = conference_routes.find_participant(transaction, conference, key, request.path)
     match request.method:
         case "GET":
             return RestAnswer(200, resources.participant_resource(transaction.state, conference, participant))
         case "POST":
-            return conference_routes.update_participant(transaction, conference, participant, form)
+            return conference_routes.update_participant(transaction, conference, participant, Form(request.params))
         case "DELETE":
             return conference_routes.delete_participant(transaction, conference, participant)
-    raise _not_allowed(request.method)
+    return None
 
 
-def _recordings(transaction: Transaction, request: RestRequest, key: str, owner_sid: str) -> RestAnswer:
+def _route_recording(transaction: Transaction, request: RestRequest, key: str, owner_sid: str) -> RestAnswer | None:
+    """Handle the recordings of a call or conference: all of them, or the one whose SID is `key`."""
     of_owner = [
         it for it in transaction.state.recordings.values() if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)
     ]
     if not key:
-        return _recording_list(transaction, request, of_owner)
-    if key == "Twilio.CURRENT":
+        return _list_recordings(transaction, request, of_owner)
+    if key == "Twilio.CURRENT":  # the newest unfinished one
         found = next((it for it in reversed(of_owner) if it.ended_at_s is None), None)
     else:
         found = next((it for it in of_owner if it.sid == key), None)
     if found is not None and request.method == "POST":
         return call_routes.update_recording(transaction, found, Form(request.params))
-    return _recording(transaction, request, found)
+    return _get_or_delete(transaction, request, found)
 
 
-def _account_recordings(transaction: Transaction, request: RestRequest, key: str) -> RestAnswer:
+def _route_account_recording(transaction: Transaction, request: RestRequest, key: str) -> RestAnswer | None:
     """Handle the account's recordings, of calls and conferences.
 
     Source: Twilio docs, Recordings resource: list by CallSid, ConferenceSid, and DateCreated; fetch; delete.
     """
-    form = Form(request.params)
-    wanted = {name: form.get(name) for name in ("CallSid", "ConferenceSid")}
-    found = [
-        it
-        for it in transaction.state.recordings.values()
-        if wanted["CallSid"] in ("", it.call_sid) and wanted["ConferenceSid"] in ("", it.conference_sid)
-    ]
-    if not key:
-        return _recording_list(transaction, request, found)
-    return _recording(transaction, request, transaction.state.recordings.get(key))
+    every, form = transaction.state.recordings, Form(request.params)
+    if key:
+        return _get_or_delete(transaction, request, every.get(key))
+    call_sid, conference_sid = form.get("CallSid"), form.get("ConferenceSid")
+    found = [it for it in every.values() if call_sid in ("", it.call_sid) and conference_sid in ("", it.conference_sid)]
+    return _list_recordings(transaction, request, found)
 
 
-def _recording(transaction: Transaction, request: RestRequest, found: Recording | None) -> RestAnswer:
+def _get_or_delete(transaction: Transaction, request: RestRequest, found: Recording | None) -> RestAnswer | None:
     if found is None:
         raise not_found(request.path)
     match request.method:
@@ -145,19 +140,12 @@ def _recording(transaction: Transaction, request: RestRequest, found: Recording 
         case "DELETE":
             recordings.delete(transaction, found)
             return RestAnswer(204)
-    raise _not_allowed(request.method)
+    return None
 
 
-def _recording_list(transaction: Transaction, request: RestRequest, found: list[Recording]) -> RestAnswer:
+def _list_recordings(transaction: Transaction, request: RestRequest, found: list[Recording]) -> RestAnswer | None:
     if request.method != "GET":  # a recording is started under its call's path
-        raise _not_allowed(request.method)
+        return None
     created = Form(request.params).time_filter("DateCreated")
     shown = [it for it in reversed(found) if created(it.started_at_s)]
-    return resources.list_page(
-        transaction.state,
-        request.path,
-        "recordings",
-        shown,
-        lambda it: resources.recording_resource(transaction.state, it),
-        request.params,
-    )
+    return resources.list_page(transaction.state, request, "recordings", shown, resources.recording_resource)

@@ -12,13 +12,13 @@ from conferral.statemachine.step import CommandStatus
 def swap(draft: Draft, event: Swap) -> None:
     """Hold the party the agent talks to before unholding the other: the two never hear each other."""
     begin_step(draft, event)
-    talks_to = TARGET if draft.session.parties[CUSTOMER].desired_hold else CUSTOMER
+    talks_to = TARGET if draft.session.customer.desired_hold else CUSTOMER
     draft.change_transfer(swap_to=CUSTOMER if talks_to == TARGET else TARGET)
     request_hold(draft, talks_to, WaitAudio.MUSIC)
 
 
 def unhold_swapped(draft: Draft, _event: Event) -> None:
-    """Unhold the other party: the first one is held."""
+    """Unhold the party that the agent talks to after the swap: the other one is held."""
     request_unhold(draft, draft.transfer.swap_to)
 
 
@@ -42,7 +42,7 @@ def finish_merge(draft: Draft, _event: Event) -> None:
 
 
 def complete_queued(draft: Draft, event: Complete | Remove) -> None:
-    """Release the agent as soon as the conversion is done."""
+    """Accept a `complete` that comes during the conversion: the agent is released as soon as that is done."""
     begin_step(draft, event)
     draft.change_transfer(releases_agent=True)
 

@@ -1,24 +1,25 @@
 """Handover of a call to the target, or to the first of a ring group to answer; and what follows if no one answers."""
 
 from conferral.statemachine.actions.dials import dial, hang_up_party, must_confirm, next_label, set_dial_timer
-from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer, succeed_transfer
-from conferral.statemachine.actions.participants import (
-    request_hold,
-    request_unhold,
-    set_end_on_exit,
-    unhold_all,
-)
+from conferral.statemachine.actions.participants import request_hold, request_unhold, set_end_on_exit, unhold_all
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
 from conferral.statemachine.actions.recording import note_conference_recording
-from conferral.statemachine.actions.reports import begin_step, report_step, report_transfer
+from conferral.statemachine.actions.reports import (
+    begin_step,
+    conclude_transfer,
+    fail_transfer,
+    report_step,
+    report_transfer,
+    succeed_transfer,
+)
 from conferral.statemachine.actions.transfer.start import dial_or_release_agent, release_agent
-from conferral.statemachine.draft import Draft
+from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import Phase, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
@@ -28,8 +29,7 @@ from conferral.statemachine.transfer import DialOptions
 
 def hand_over(draft: Draft, event: Event) -> None:
     """Hand over to the dialed party that answered first; stop the other phones of its ring group."""
-    winner = answering_party(draft)
-    assert winner is not None  # the guard has found it
+    winner = not_none(answering_party(draft))
     transfer = draft.transfer
     draft.change_transfer(attempts=transfer.with_attempt(winner.dial_id, result="answered"))
     for other in dialed_parties(draft):
@@ -72,7 +72,7 @@ def complete_recall(draft: Draft, _event: Event) -> None:
 
 
 def return_to_agent(draft: Draft, _event: Event) -> None:
-    """Return to agent and customer."""
+    """Return the customer to the agent: the transfer failed or was canceled."""
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, draft.transfer.status.value)
     settle_after_transfer(draft)
@@ -81,7 +81,7 @@ def return_to_agent(draft: Draft, _event: Event) -> None:
 def settle_after_transfer(draft: Draft) -> None:
     """Settle the conference after a transfer: two or more parties talk."""
     draft.change(
-        phase=Phase.NONE, first_to_leave="", open_redirects=(), repaired=False, parked_by="", parked_until_ms=0
+        phase=Phase.NONE, first_to_leave="", open_redirects=(), repair_attempted=False, parked_by="", parked_until_ms=0
     )
     note_conference_recording(draft)
     set_end_on_exit(draft)
@@ -115,9 +115,7 @@ def cancel_transfer(draft: Draft, event: Cancel) -> None:
 
 def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
     """Cancel a transfer that has not started; the two parties join the conference and stay there."""
-    begin_step(draft, event)
-    draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
-    report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    cancel_transfer(draft, event)
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, "cancelled")
 
@@ -150,7 +148,7 @@ def fail_unconfirmed(draft: Draft, event: StageOverdue) -> None:
 
 def fail_or_continue_unheld(draft: Draft, event: StageOverdue) -> None:
     """Fail the transfer if parties could overhear each other; else continue without the customer's wait audio."""
-    agent = draft.session.parties[AGENT]
+    agent = draft.session.agent
     agent_hears = draft.session.phase is Phase.PARK and not (agent.is_gone or agent.is_leaving)
     if draft.session.phase is Phase.CONSULT or agent_hears:
         fail_unconfirmed(draft, event)
@@ -160,7 +158,7 @@ def fail_or_continue_unheld(draft: Draft, event: StageOverdue) -> None:
 
 
 def unhold_customer(draft: Draft, event: Event) -> None:
-    """Return to agent and customer: unhold the customer."""
+    """Unhold the customer, and anyone else on hold. If no callback confirms it, a timer triggers a read."""
     unhold_all(draft, event)
     if ConfirmOverdue.timer not in draft.session.timers:
         draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
@@ -179,25 +177,28 @@ def fall_back(draft: Draft, event: Event) -> None:
         if transfer.step_name == "cancel":
             report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
     hold_lone_customer(draft)
+    reason = _failure_reason(draft, why)
     if draft.session.phase is Phase.RECALL:
-        draft.change_transfer(reason=f"{transfer.reason}, recall {why}")
-        draft.change_transfer(stage=TransferStage.WAITING_TO_RECALL)
+        draft.change_transfer(reason=reason, stage=TransferStage.WAITING_TO_RECALL)  # for a pause
         return
-    fail_transfer(draft, f"{transfer.reason}, fallback {why}" if transfer.fell_back else why)
+    fail_transfer(draft, reason)
     begin_recall(draft, event)
     draft.change_transfer(stage=TransferStage.DIALING)
 
 
 def note_transfer_failed(draft: Draft, event: Event) -> None:
     """Record that the transfer failed: the agent is gone and no one is left to dial."""
-    why = unreached_reason(draft)
+    reason = _failure_reason(draft, unreached_reason(draft))
+    report_agent_gone(draft, event)
+    fail_transfer(draft, reason)
+
+
+def _failure_reason(draft: Draft, why: str) -> str:
+    """Return the transfer's reason, with why the recall or the fallback failed as well."""
     before = draft.transfer.reason
     if draft.session.phase is Phase.RECALL:
-        why = f"{before}, recall {why}"
-    elif draft.transfer.fell_back:
-        why = f"{before}, fallback {why}"
-    report_agent_gone(draft, event)
-    fail_transfer(draft, why)
+        return f"{before}, recall {why}"
+    return f"{before}, fallback {why}" if draft.transfer.fell_back else why
 
 
 def begin_recall(draft: Draft, event: Event) -> None:
@@ -210,14 +211,8 @@ def begin_recall(draft: Draft, event: Event) -> None:
     draft.change(phase=Phase.BLIND)
     draft.change_transfer(fell_back=True)
     retire_targets(draft)
-    dial(
-        draft,
-        TARGET,
-        fallback,
-        label=next_label(draft, TARGET),
-        options=DialOptions(),
-        gated=must_confirm(draft, fallback),
-    )
+    label, gated = next_label(draft, TARGET), must_confirm(draft, fallback)
+    dial(draft, TARGET, fallback, label=label, options=DialOptions(), gated=gated)
 
 
 def report_agent_gone(draft: Draft, _event: Event) -> None:
@@ -228,27 +223,20 @@ def report_agent_gone(draft: Draft, _event: Event) -> None:
 
 def ring_agent(draft: Draft, _event: Event) -> None:
     """Call the agent back; the gate's document says what failed."""
-    former = draft.session.parties[AGENT]
+    former = draft.session.agent
     to = draft.session.parked_by or former.address
     label = next_label(draft, AGENT)
     transfer = draft.transfer
     draft.change_transfer(recalls=transfer.recalls + 1)
     if former.address != to:
-        number_former_party(draft, AGENT)  # failed to retrieve the call
-    dial(
-        draft,
-        AGENT,
-        to,
-        label=label,
-        options=DialOptions(),
-        gated=True,
-        recall_reason=transfer.reason.partition(",")[0],
-    )
+        number_former_party(draft, AGENT)  # this agent failed to retrieve the call
+    reason = transfer.reason.partition(",")[0]
+    dial(draft, AGENT, to, label=label, options=DialOptions(), gated=True, recall_reason=reason)
 
 
 def hold_lone_customer(draft: Draft) -> None:
     """Play music to the customer: as wait music, or on hold if the conference has started."""
-    customer = draft.session.parties[CUSTOMER]
+    customer = draft.session.customer
     if customer.waits_for_start:
         draft.change_party(customer, wait_audio=WaitAudio.MUSIC)
     else:
@@ -257,10 +245,6 @@ def hold_lone_customer(draft: Draft) -> None:
 
 def unreached_reason(draft: Draft) -> str:
     """Return why no one was reached, by the last of the dialed parties."""
-    last: Party | None = None
-    for party in dialed_parties(draft):
-        if party.is_gone and party.left_reason not in ("taken", "cancelled"):
-            last = party
-    if last is None:
-        return "failed"
-    return reported_reason(last.left_reason)
+    gone = [party.left_reason for party in dialed_parties(draft) if party.is_gone]
+    reasons = [reason for reason in gone if reason not in ("taken", "cancelled")]
+    return reported_reason(reasons[-1]) if reasons else "failed"

@@ -1,9 +1,9 @@
 """Park and retrieve: the customer hears music until someone retrieves the call."""
 
 from conferral.statemachine.actions.dials import dial, dial_options, next_label
-from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer, succeed_transfer
 from conferral.statemachine.actions.participants import unhold_all
 from conferral.statemachine.actions.parties import number_former_party
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, succeed_transfer
 from conferral.statemachine.actions.transfer.handover import (
     begin_recall,
     hold_lone_customer,
@@ -19,15 +19,15 @@ from conferral.statemachine.transfer import TransferState
 
 
 def note_parked(draft: Draft, _event: Event) -> None:
-    """Record that the call is parked: the customer waits, and the agent is gone."""
+    """Complete the park: the customer waits until the park timeout, and the agent is gone."""
     succeed_transfer(draft)
-    agent = draft.session.parties[AGENT]
+    agent = draft.session.agent
     draft.change(
         phase=Phase.PARKED,
         parked_by=agent.address,
         parked_until_ms=draft.now_ms + draft.policy.park_timeout_ms,
         open_redirects=(),
-        repaired=False,
+        repair_attempted=False,
         first_to_leave="",
     )
     draft.set_timer(ParkOverdue, draft.policy.park_timeout_ms)
@@ -40,14 +40,7 @@ def retrieve(draft: Draft, event: Retrieve) -> None:
     draft.cancel_timers(ParkOverdue, LoneOverdue, OpeningOverdue)
     label = next_label(draft, AGENT)
     number_former_party(draft, AGENT)
-    dial(
-        draft,
-        AGENT,
-        event.to,
-        label=label,
-        options=dial_options(event),
-        gated=True,
-    )
+    dial(draft, AGENT, event.to, label=label, options=dial_options(event), gated=True)
 
 
 def complete_retrieve(draft: Draft, _event: Event) -> None:

@@ -2,62 +2,27 @@
 
 from collections.abc import Iterable
 
+from conferral.statemachine import events
+from conferral.statemachine.actions import dials
 from conferral.statemachine.actions.conference import (
     apply_absences,
+    apply_first_joins,
     apply_presence,
     leave_conference,
     note_verified,
 )
 from conferral.statemachine.actions.conversion import redirect_leg
-from conferral.statemachine.actions.dials import (
-    dial,
-    dial_options,
-    dialed_party,
-    early_read_at_ms,
-    find_dialed_call,
-    hang_up,
-    hang_up_leaving_parties,
-    mark_leaving,
-    may_still_join,
-    needs_gate,
-    next_label,
-    note_answered,
-    set_dial_timer,
-    update_transfer_status,
-)
 from conferral.statemachine.actions.guests import add_unknown_participants
-from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
-from conferral.statemachine.actions.participants import (
-    apply_participants,
-    request_hold,
-    request_unhold,
-    unhold_all,
-)
+from conferral.statemachine.actions.participants import apply_participants, request_hold, request_unhold, unhold_all
 from conferral.statemachine.actions.parties import note_gone, retire_targets
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
 from conferral.statemachine.actions.reads import read_calls, read_until_known
 from conferral.statemachine.actions.recording import pause_for_consult
-from conferral.statemachine.actions.reports import report_converts
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    CallsRead,
-    ConferenceEnded,
-    ConvertOverdue,
-    DialOverdue,
-    EffectFailed,
-    EffectUnknown,
-    Event,
-    LeaveOverdue,
-    LoneOverdue,
-    Park,
-    RepairOverdue,
-    Retrieve,
-    RingOverdue,
-    StageOverdue,
-    Transfer,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.conversion import customer_was_not_moved
+from conferral.statemachine.guards.conversion import outbound_is_still_bridged
 from conferral.statemachine.guards.pending_commands import someone_supervises
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.guards.waiting_party import is_alone
@@ -65,15 +30,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Pa
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions, TransferState
-
-_PHASES = {
-    TransferMode.WARM: Phase.WARM,
-    TransferMode.CONSULT: Phase.CONSULT,
-    TransferMode.BLIND: Phase.BLIND,
-    TransferMode.PARK: Phase.PARK,
-}
-
-_NO_OPTIONS = DialOptions()
 
 #: Reads of a stage at the same interval: callbacks may be late or lost. After that, the interval doubles (count).
 _STEADY_READS = 5
@@ -87,17 +43,18 @@ _DOUBLINGS_MAX = 4
 def begin_pending_transfer(draft: Draft, event: Event) -> None:
     """Start the pending transfer: both parties are in the conference now."""
     transfer = draft.transfer
-    phase = Phase.BLIND if transfer.releases_agent else _PHASES[transfer.mode]
+    # The agent is released at once if `complete` came during the conversion.
+    phase = Phase.BLIND if transfer.releases_agent else Phase(transfer.mode.value)
     draft.change(phase=phase)
-    draft.cancel_timers(LoneOverdue)
-    draft.change_party(draft.session.parties[AGENT], desired_end_on_exit=False)
+    draft.cancel_timers(events.LoneOverdue)
+    draft.change_party(draft.session.agent, desired_end_on_exit=False)
     # A party that a command put on hold takes part in the transfer.
     request_unhold(draft, AGENT)
     if phase is Phase.WARM:
         unhold_all(draft, event)
 
 
-def begin_from_bridge(draft: Draft, event: Transfer | Park) -> None:
+def begin_from_bridge(draft: Draft, event: events.Transfer | events.Park) -> None:
     """Move the customer alone from the bridge into a conference with wait audio, and release the agent at once.
 
     Inbound: the agent is the child. Hanging up the agent ends the customer's `<Dial>`, whose action joins the customer
@@ -106,14 +63,14 @@ def begin_from_bridge(draft: Draft, event: Transfer | Park) -> None:
     """
     accept_transfer(draft, event)
     phase, wait_audio = _phase_without_agent(draft)
-    draft.change(phase=phase, repaired=False, open_redirects=(), moved_at_ms=0)
-    draft.cancel_timers(LeaveOverdue, RingOverdue)
-    customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
+    draft.change(phase=phase, repair_attempted=False, open_redirects=(), moved_at_ms=0)
+    draft.cancel_timers(events.LeaveOverdue, events.RingOverdue)
+    customer, agent = draft.session.customer, draft.session.agent
     draft.change_party(customer, wait_audio=wait_audio)
     outbound = draft.session.direction == OUTBOUND
-    mark_leaving(draft, agent, hang_up_requested=outbound)
+    dials.mark_leaving(draft, agent, hang_up_requested=outbound)
     if outbound:
-        redirect_leg(draft, draft.session.parties[CUSTOMER], wait_audio)
+        redirect_leg(draft, draft.session.customer, wait_audio)
 
 
 def _phase_without_agent(draft: Draft) -> tuple[Phase, WaitAudio]:
@@ -122,7 +79,7 @@ def _phase_without_agent(draft: Draft) -> tuple[Phase, WaitAudio]:
     return (Phase.PARK, WaitAudio.MUSIC) if parks else (Phase.BLIND, WaitAudio.RINGBACK)
 
 
-def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
+def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> None:
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     before = draft.session.transfer
@@ -132,9 +89,9 @@ def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
     draft.change(
         transfer=TransferState(
             number=before.number + 1 if before else 1,
-            mode=TransferMode(event.mode if isinstance(event, Transfer) else event.name),
-            to="" if isinstance(event, Park) else event.to,
-            options=_NO_OPTIONS if isinstance(event, Park) else dial_options(event),
+            mode=TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
+            to="" if isinstance(event, events.Park) else event.to,
+            options=DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
             command_id=event.command_id,
             by=event.by,
             started_at_ms=draft.now_ms,
@@ -176,20 +133,21 @@ def dial_or_release_agent(draft: Draft, event: Event) -> None:
     """Release the agent unless it is a consult, and dial the target: the customer hears wait audio, or does without."""
     if draft.session.phase is not Phase.CONSULT:
         release_agent(draft, event)
-        hang_up_leaving_parties(draft, event)  # before the dial: the agent must not hear a target who answers at once
+        # Before the dial: the agent must not hear a target who answers at once.
+        dials.hang_up_leaving_parties(draft, event)
     if draft.session.phase is Phase.PARK:
         draft.change_transfer(stage=TransferStage.PARKING)
     elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft, event):
         draft.change_transfer(stage=TransferStage.PAUSING_RECORDING)
     elif draft.transfer.attempts:
-        draft.change_transfer(stage=TransferStage.DIALING)
+        draft.change_transfer(stage=TransferStage.DIALING)  # the targets were dialed before the agent left
     else:
         dial_targets(draft, event)
 
 
 def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
     """Dial the target: the customer has joined. A customer who started the conference is held to hear ringing."""
-    if not draft.session.parties[CUSTOMER].waits_for_start:
+    if not draft.session.customer.waits_for_start:
         hold_customer(draft)
     elif draft.session.phase is Phase.PARK:
         draft.change_transfer(stage=TransferStage.PARKING)
@@ -199,14 +157,14 @@ def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
 
 def _dials_at_gate(draft: Draft) -> bool:
     """Whether the targets pass the gate: several always do, so that one of them wins."""
-    return "," in draft.transfer.to or needs_gate(draft, draft.transfer.to, draft.transfer.options)
+    return "," in draft.transfer.to or dials.needs_gate(draft, draft.transfer.to, draft.transfer.options)
 
 
 def release_agent(draft: Draft, _event: Event) -> None:
-    """Release the agent."""
-    agent = draft.session.parties[AGENT]
+    """Release the agent: mark them as leaving, to be hung up."""
+    agent = draft.session.agent
     if not agent.is_gone:
-        mark_leaving(draft, agent)
+        dials.mark_leaving(draft, agent)
 
 
 def dial_targets(draft: Draft, _event: Event) -> None:
@@ -219,18 +177,18 @@ def dial_targets(draft: Draft, _event: Event) -> None:
     # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
     early_media = draft.session.phase in (Phase.WARM, Phase.CONSULT)
     for address in addresses:
-        dial(
+        dials.dial(
             draft,
             next_name(draft.session, TARGET) if several else TARGET,
             address,
-            label=next_label(draft, TARGET),
+            label=dials.next_label(draft, TARGET),
             options=options,
             gated=gated,
             early_media=early_media and not gated,
             ring_group=f"transfer-{transfer.number}" if several else "",
         )
     draft.change_transfer(stage=TransferStage.DIALING)
-    update_transfer_status(draft)
+    dials.update_transfer_status(draft)
 
 
 # ---- the agent leaves before the target joins --------------------------------------------------------------------
@@ -251,51 +209,60 @@ def continue_without_agent(draft: Draft, event: Event) -> None:
     fail_queued_commands(draft, "agent-left")
 
 
-def note_agent_gone_by_read(draft: Draft, event: CallsRead) -> None:
+def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read shows that only the agent's call is over."""
     apply_presence(draft, event)
-    agent = draft.session.parties[AGENT]
+    agent = draft.session.agent
     note_gone(draft, AGENT, event.status_of(agent.call_sid) or "completed")
 
 
-def apply_read(draft: Draft, event: CallsRead) -> None:
+def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
-    draft.cancel_timers(LeaveOverdue)  # an earlier read gave no result
+    draft.cancel_timers(events.LeaveOverdue)  # an earlier read gave no result
     for party in tuple(draft.session.parties.values()):
         status = event.status_of(party.call_sid) if party.call_sid else ""
         if status in FINAL_CALL_STATUSES:
             note_gone(draft, party.name, status)
-        elif status == CallStatus.IN_PROGRESS and party.dial_id and not party.answered and not party.is_gated:
-            note_answered(draft, party.name)
+        elif _shows_answer(party, status):
+            dials.note_answered(draft, party.name)
     apply_presence(draft, event)
     apply_participants(draft, event)
     add_unknown_participants(draft, event)
-    set_dial_timer(draft)
+    dials.set_dial_timer(draft)
 
 
-def note_outdated_read(draft: Draft, event: CallsRead) -> None:
-    """Apply what even an outdated read proves: which calls are over, and that a lone party is alone."""
+def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
+    """Apply what even an outdated read proves: whose calls are over, who answered or joined, and who is alone."""
     for party in tuple(draft.session.parties.values()):
         status = event.status_of(party.call_sid) if party.call_sid else ""
         # A failure is final as well, unless the party has answered since.
         if status == CallStatus.COMPLETED or (status in FINAL_CALL_STATUSES and not party.answered):
             note_gone(draft, party.name, status)
-    set_dial_timer(draft)
+        elif _shows_answer(party, status):
+            dials.note_answered(draft, party.name)
+    apply_first_joins(draft, event)
+    dials.set_dial_timer(draft)
     inside = {seen.call_sid for seen in event.participants}
     if is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
         note_verified(draft, event)  # who joins later is dialed by this session, which then knows of the dial
-    if LeaveOverdue.timer in draft.session.timers:
+    if events.LeaveOverdue.timer in draft.session.timers:
         read_until_known(draft, event)  # a complete, current read is still owed
 
 
-def apply_settled_read(draft: Draft, event: CallsRead) -> None:
+def _shows_answer(party: Party, status: str) -> bool:
+    """Whether the call of a dialed party shows that they answered. A call to the gate reports that itself."""
+    is_expected = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
+    return is_expected and status == CallStatus.IN_PROGRESS
+
+
+def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of a settled conference, where a missing party has left."""
     apply_read(draft, event)
     apply_absences(draft, event)
     note_verified(draft, event)
 
 
-def check_dials(draft: Draft, event: DialOverdue) -> None:
+def check_dials(draft: Draft, event: events.DialOverdue) -> None:
     """Check overdue dials: search for the call, then read it, then give it up."""
     reads = False
     for party in tuple(draft.session.parties.values()):
@@ -305,15 +272,15 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
             continue
         if not is_due:
             # A failed call rings no one, whatever is reported late: its caller would wait for the whole ring time.
-            if _is_past(draft, early_read_at_ms(draft, party)):
+            if _is_past(draft, dials.early_read_at_ms(draft, party)):
                 reads = True
                 rings_ms = draft.now_ms - party.dialed_at_ms
                 wait_ms = draft.policy.dial_read_wait_ms if party.answered else 2 * rings_ms
                 draft.change_party(party, dial_read_at_ms=draft.now_ms + wait_ms)
             continue
         if party.dial_check == "unknown":
-            find_dialed_call(draft, party)
-        elif not party.dial_check or may_still_join(draft, party):
+            dials.find_dialed_call(draft, party)
+        elif not party.dial_check or dials.may_still_join(draft, party):
             reads = True
             due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
             draft.change_party(party, dial_check="read", dial_check_at_ms=due_ms)
@@ -322,10 +289,10 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
             note_gone(draft, party.name, _overdue_reason(party))
             draft.change_party(draft.session.parties[party.name], is_leaving=True, hang_up_requested=False)
             if party.call_sid:  # otherwise, it is hung up if it shows up
-                hang_up(draft, draft.session.parties[party.name])
+                dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
-    set_dial_timer(draft)
+    dials.set_dial_timer(draft)
 
 
 def _is_past(draft: Draft, at_ms: int) -> bool:
@@ -333,22 +300,23 @@ def _is_past(draft: Draft, at_ms: int) -> bool:
     return bool(at_ms) and at_ms <= draft.now_ms
 
 
-def read_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
-    """Read Twilio: the conference is over, and a read shows who left sooner than callbacks do."""
-    party = dialed_party(draft, event)
+def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None:
+    """Read Twilio before giving up a dial that an ended conference refused: it shows who left sooner than callbacks."""
+    party = dials.dialed_party(draft, event)
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
     draft.change_party(party, dial_check="refused", dial_check_at_ms=due_ms)
     read_calls(draft, event)
-    set_dial_timer(draft)
+    dials.set_dial_timer(draft)
 
 
 def _overdue_reason(party: Party) -> str:
+    """Return why a dial that is given up failed, as the party's `left_reason`."""
     if party.answered or party.dial_check == "refused":
         return "failed"  # answered but never joined, or Twilio did not dial
     return CallStatus.NO_ANSWER if party.call_sid else "unknown"
 
 
-def continue_in_another_conference(draft: Draft, event: ConferenceEnded) -> None:
+def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:
     """Continue in a new conference, which the customer's action joins: the agent's leaving ended the old one."""
     leave_conference(draft, event)
     note_gone(draft, AGENT, event.conference_reason or "completed")
@@ -361,12 +329,12 @@ def await_customer_rejoin(draft: Draft, event: Event) -> None:
     draft.change(moved_at_ms=draft.now_ms)  # gives the customer time to arrive
     for party in tuple(draft.session.parties.values()):
         if party.dial_id and not party.is_gated and not party.is_gone:
-            mark_leaving(draft, party)
+            dials.mark_leaving(draft, party)
             if party.dial_check == "refused":
                 note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
-    set_dial_timer(draft)
-    if StageOverdue.timer not in draft.session.timers:
-        draft.set_timer(StageOverdue, draft.policy.arrive_timeout_ms)
+    dials.set_dial_timer(draft)
+    if events.StageOverdue.timer not in draft.session.timers:
+        draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
 
 
 def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
@@ -376,20 +344,22 @@ def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
     """
     left_conference = draft.session.conference_sid
     await_customer_rejoin(draft, event)
-    draft.change(repaired=True)
-    customer = draft.session.parties[CUSTOMER]
+    draft.change(repair_attempted=True)
+    customer = draft.session.customer
     draft.change_party(customer, desired_hold=False)
     redirect_leg(draft, customer, customer.wait_audio, left_conference)
 
 
 def continue_alone(draft: Draft, _event: Event) -> None:
     """Continue with the customer alone, who joins another conference or has just joined this one."""
-    agent, customer = draft.session.parties[AGENT], draft.session.parties[CUSTOMER]
+    agent, customer = draft.session.agent, draft.session.customer
     phase, wait_audio = _phase_without_agent(draft)
-    mark_leaving(draft, agent)
+    dials.mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
-    draft.change(phase=phase, repaired=False)
-    draft.cancel_timers(ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue)
+    draft.change(phase=phase, repair_attempted=False)
+    draft.cancel_timers(
+        events.ConvertOverdue, events.RepairOverdue, events.LeaveOverdue, events.RingOverdue, events.LoneOverdue
+    )
 
 
 # ---- overdue stages ----------------------------------------------------------------------------------------------
@@ -406,7 +376,7 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
 
 
 def _hang_up_again(draft: Draft, *parties: Party) -> None:
-    """Hang up parties that should have left. A hangup without an outcome waits for a slot, or is being retried."""
+    """Let parties that should have left be hung up again. A hangup without an outcome is still queued or retried."""
     for party in parties:
         if not (party.is_gone or party.hang_up_effect_id):
             draft.change_party(party, hang_up_requested=False)
@@ -414,46 +384,39 @@ def _hang_up_again(draft: Draft, *parties: Party) -> None:
 
 def _read_stage_again(draft: Draft, wait_ms: int) -> None:
     """Set the time of the stage's next read: later and later, because Twilio may have refused for good."""
-    reads = draft.transfer.stage_reads + 1
-    draft.change_transfer(stage_reads=reads)
+    reads = draft.transfer.overdue_reads + 1
+    draft.change_transfer(overdue_reads=reads)
     doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
-    draft.set_timer(StageOverdue, wait_ms * 2**doublings)
+    draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
 
 
-def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
-    """Hang up the agent if they should have left but no callback said so, and read Twilio."""
-    if draft.session.open_redirects or not agent_lingers(draft) or customer_was_not_moved(draft, event):
+def read_and_hang_up_lingering_agent(draft: Draft, event: Event) -> None:
+    """Read Twilio, and hang up the agent once more if they should have left but no callback said so."""
+    if draft.session.open_redirects or not agent_lingers(draft) or outbound_is_still_bridged(draft, event):
         read_at_stage_timeout(draft, event)
         return
-    _hang_up_again(draft, draft.session.parties[AGENT])
+    _hang_up_again(draft, draft.session.agent)
     arriving = draft.transfer.stage is TransferStage.MOVING_CUSTOMER
     again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
     _read_stage_again(draft, again_ms if arriving else draft.policy.confirm_interval_ms)
     read_calls(draft, event)
 
 
-def redirect_customer_again(draft: Draft, _event: CallsRead) -> None:
+def redirect_customer_again(draft: Draft, _event: events.CallsRead) -> None:
     """Redirect the customer once more: the call is live but not in the conference."""
-    draft.change(repaired=True)
-    customer = draft.session.parties[CUSTOMER]
+    draft.change(repair_attempted=True)
+    customer = draft.session.customer
     redirect_leg(draft, customer, customer.wait_audio)
-    draft.set_timer(StageOverdue, draft.policy.repair_timeout_ms)
+    draft.set_timer(events.StageOverdue, draft.policy.repair_timeout_ms)
 
 
-def return_to_bridge_after_refusal(draft: Draft, event: EffectFailed) -> None:
-    """Return to the bridge: Twilio refused to move the customer, so both parties keep talking."""
-    _return_to_bridge(draft, event.reason_text)
-
-
-def return_to_bridge_unmoved(draft: Draft, _event: CallsRead) -> None:
+def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.CallsRead) -> None:
     """Return to the bridge: Twilio did not move the customer, so both parties keep talking."""
-    _return_to_bridge(draft, EffectUnknown.reason_text)
-
-
-def _return_to_bridge(draft: Draft, reason: str) -> None:
-    customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
+    customer, agent = draft.session.customer, draft.session.agent
     draft.change_party(customer, wait_audio=WaitAudio.NONE)
     draft.change_party(agent, is_leaving=False, hang_up_requested=False)
-    fail_transfer(draft, reason)
+    fail_transfer(
+        draft, event.reason_text if isinstance(event, events.EffectFailed) else events.EffectUnknown.reason_text
+    )
     conclude_transfer(draft, "failed")
     draft.change(phase=Phase.CONNECTED, open_redirects=())

@@ -1,0 +1,59 @@
+"""Run all checks, in the order of the report."""
+
+import asyncio
+
+from conferral.check import redis_server
+from conferral.check.account import check_account
+from conferral.check.cluster import check_cluster
+from conferral.check.libraries import check_libraries
+from conferral.check.public_url import check_round_trip
+from conferral.check.result import CheckResult, fail
+from conferral.check.settings import check_settings, check_sources
+from conferral.check.workers import check_workers
+from conferral.cli.redis_access import make_redis_client, redacted_url
+from conferral.runtime.errors import StoreError
+from conferral.runtime.settings import ServiceSettings
+
+
+async def run_checks(settings: ServiceSettings, *, offline: bool, number: str) -> list[CheckResult]:
+    """Check everything.
+
+    Args:
+        offline: Whether to skip Twilio and the public URL.
+        number: The number to check, in E.164; empty for `TWILIO_NUMBER`.
+    """
+    client = make_redis_client(settings.redis_url)
+    try:
+        return [
+            *check_sources(),
+            *check_settings(settings),
+            *([] if offline else await _check_reachability(settings, number)),
+            *check_libraries(),
+            *await _check_store(client, settings, redacted_url(settings.redis_url)),
+        ]
+    finally:
+        await client.aclose()
+
+
+async def _check_reachability(settings: ServiceSettings, number: str) -> list[CheckResult]:
+    account, round_trip = await asyncio.gather(check_account(settings, number), check_round_trip(settings))
+    return [*account, round_trip]
+
+
+async def _check_store(client: object, settings: ServiceSettings, place: str) -> list[CheckResult]:
+    reachable, info = await redis_server.check_reachable(client, place)
+    lines = [reachable]
+    if not info:
+        return lines
+    try:
+        lines += await redis_server.check_server(client, info)
+        lines.append(await redis_server.check_scripts(client))
+        set_up, keys = await redis_server.check_keys(client, settings)
+        lines.append(set_up)
+        if keys is not None:
+            lines += await check_cluster(client, keys)
+            lines += await check_workers(client, keys)
+            lines.append(await redis_server.check_sessions(client, keys))
+    except StoreError as error:
+        lines.append(fail("Redis", f"{place}: {error}", redis_server.fix_for(error)))
+    return lines

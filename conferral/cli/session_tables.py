@@ -1,0 +1,191 @@
+"""What `sessions`, `show`, `replay`, and `watch` print of sessions: tables, fields, parties, and logs."""
+
+from collections.abc import Sequence
+
+from conferral import output
+from conferral.cli.history_source import read_history
+from conferral.cli.redis_access import require_complete, run_query
+from conferral.operations import session_summary, wording
+from conferral.operations.attention import attention_of, sort_key
+from conferral.operations.damage import damaged_field, describe_damage, repair_of
+from conferral.operations.history import timeline
+from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
+from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.codecs.session_view import SessionView, view_of
+
+COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
+
+
+def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: bool) -> None:
+    """Print the sessions in one state, or all live ones; with `everything`, ended ones too."""
+    with_ended = everything or state == "ended"
+    found, times, silent = run_query(
+        lambda reader: _read_sessions(reader, state, with_ended=with_ended), is_partial=True
+    )
+    if as_json:
+        output.print_json([one.fields for one in found])
+    elif found:
+        rows = [table_row(one, times.now_of(one.id), full=full) for one in found]
+        entries = [narrow_entry(one, times.now_of(one.id), full=full) for one in found]
+        output.print_table(COLUMNS, rows, ("state", "attention"), entries)
+    else:
+        output.print_note("no calls" if everything else "no live calls (use --all for ended ones)")
+    require_complete(silent)
+
+
+async def _read_sessions(
+    reader: SessionQueries, state: str | None, *, with_ended: bool
+) -> tuple[list[SessionView], PartitionClocks, list[StoreUnreachableError]]:
+    """Read sessions, those that need attention first, the partitions' clocks, and why nodes did not answer."""
+    found = await reader.all_sessions(state, with_ended=with_ended)
+    times = await read_partition_clocks(reader)
+    ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
+    return ordered, times, list(reader.silent.values())
+
+
+def table_row(session: SessionView, now_ms: int, *, full: bool) -> tuple[str, ...]:
+    """Return a session as a table row; `now_ms` is its partition's time, or 0 for this machine's clock."""
+    return (
+        session.id or "?",
+        _state_text(session),
+        _attention_text(session, now_ms),
+        _duration(session),
+        _ended_at(session),
+        session_summary.connected_address(session, "customer", full=full),
+        session_summary.connected_address(session, "agent", full=full),
+        session_summary.transfer_line(session, full=full),
+        "; ".join(session_summary.short_notes(session)),
+    )
+
+
+def narrow_entry(session: SessionView, now_ms: int, *, full: bool) -> output.Entry:
+    """Return a session as a few lines, for a narrow terminal."""
+    notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
+    participants = session_summary.participants_line(session, full=full)
+    lines = filter(None, (_attention_text(session, now_ms), participants, "; ".join(filter(None, notes))))
+    ended_at = _ended_at(session)
+    lasted = f"ended {ended_at} UTC, lasted {_duration(session)}" if ended_at else _duration(session)
+    return output.Entry(session.id or "?", _state_text(session), lasted, tuple(lines))
+
+
+def _state_text(session: SessionView) -> str:
+    return f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
+
+
+def _attention_text(session: SessionView, now_ms: int) -> str:
+    attention = attention_of(session, now_ms or SystemClock().wall_ms())
+    return attention.text if attention else ""
+
+
+def _ended_at(session: SessionView) -> str:
+    return session.fields.get("ended_at", "")[:19].replace("T", " ")
+
+
+def _duration(session: SessionView) -> str:
+    return wording.format_age(session.created_at_ms, session.ended_at_ms or SystemClock().wall_ms())
+
+
+def print_session(named: str, *, full: bool, as_json: bool) -> None:
+    """Print a session and its log."""
+    history = run_query(lambda reader: read_history(reader, named))
+    if as_json:
+        output.print_json(history.fields)
+        return
+    found = view_of(history.fields)
+    print_fields(found, full=full)
+    print_parties(found, full=full)
+    _print_attempts(found, full=full)
+    _print_log(history.log, full=full)
+
+
+#: Width of the names of a session's fields (columns).
+_NAME_WIDTH = 15
+_SHOWN_FIELDS = (
+    "end_reason", "direction", "created_at", "updated_at", "ended_at", "conference_sid", "conference_name",
+)  # fmt: skip
+PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
+LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
+
+
+def print_fields(session: SessionView, *, full: bool, is_stored: bool = True) -> None:
+    """Print the session-level fields, one per line; see `field_lines`."""
+    for line in field_lines(session, full=full, is_stored=is_stored):
+        output.print_fitted(line, _NAME_WIDTH + 1)
+
+
+def field_lines(session: SessionView, *, full: bool, is_stored: bool = True) -> list[str]:
+    """Return the session-level fields as lines.
+
+    Args:
+        is_stored: Whether these are all fields of the stored hash, which may be damaged. A replay has only public ones.
+    """
+    fields = session.fields
+    field = damaged_field(fields) if is_stored else ""
+    damage = f"{describe_damage(field)}: {repair_of(field)}" if field else ""
+    shown = {
+        "session": session.id,
+        "state": session_summary.state_label(session),
+        **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
+        "by": wording.display_address(session.by, full=full),
+        "transfer": session_summary.transfer_line(session, full=full),
+        "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
+        "notes": "; ".join(session_summary.session_notes(session)),
+        "recording": f"{session.recording.sid} {session.recording.url}".strip(),
+        "version": fields.get("version", ""),
+        "damaged": damage,
+    }
+    return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
+
+
+def print_parties(session: SessionView, *, full: bool) -> None:
+    """Print the session's parties as a table."""
+    rows, entries = party_rows(session, full=full)
+    output.print_line()
+    output.print_table(PARTY_COLUMNS, rows, entries=entries)
+
+
+def party_rows(session: SessionView, *, full: bool) -> tuple[list[tuple[str, ...]], list[output.Entry]]:
+    """Return the parties as table rows, and as entries for a narrow terminal."""
+    rows: list[tuple[str, ...]] = []
+    entries: list[output.Entry] = []
+    for name, party in session.parties.items():
+        address = wording.display_address(party.address, full=full)
+        notes = ", ".join(session_summary.party_notes(session, party))
+        rows.append((name, party.status, address, party.call_sid, party.label, notes))
+        legs = "  ".join(filter(None, (party.call_sid, party.label)))
+        entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
+    for which, agent in session_summary.agent_attempts_note(session):
+        address = wording.display_address(agent, full=full)
+        rows.append((which, "not reached", address, "", "", "tried before"))
+        entries.append(output.Entry(which, "not reached", address, ("tried before",)))
+    return rows, entries
+
+
+def _print_attempts(session: SessionView, *, full: bool) -> None:
+    rows = session_summary.dial_attempts(session, SystemClock().wall_ms(), full=full)
+    if rows:
+        output.print_line()
+        output.print_table(("attempt", "to", "result", ">waited", ">talked"), rows)
+
+
+def _print_log(log: Sequence[LogEntry], *, full: bool) -> None:
+    rows = log_rows(log, full=full)
+    output.print_line()
+    if rows:
+        output.print_table(LOG_COLUMNS, rows, styled=("",))
+    else:
+        output.print_note("its log is empty")
+
+
+def log_rows(log: Sequence[LogEntry], *, full: bool) -> list[tuple[str, ...]]:
+    """Return the session's log as table rows, oldest first."""
+    rows: list[tuple[str, ...]] = []
+    for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
+        gap = wording.format_gap(moment.gap_ms) if rows else ""
+        answers = timeline.effect_results(moment)
+        followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
+        mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
+        rows.append((entry["version"], wording.entry_clock(entry), gap, mark, moment.text, followed))
+    return rows

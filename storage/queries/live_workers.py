@@ -1,0 +1,21 @@
+"""The live workers, by their heartbeats."""
+
+from conferral.storage.connection.client import Client, server_time_ms, store_errors
+from conferral.storage.keys import Keys
+
+#: A worker without a heartbeat for this long counts as dead, milliseconds. It sends one every second. Shorter than a
+#: lease, so that the workers that take over its partitions know their shares by then.
+HEARTBEAT_TIMEOUT_MS = 3_500
+
+
+def heartbeat_window(now_ms: int) -> tuple[int, int]:
+    """Return the earliest and latest heartbeat of a live worker; later ones precede a step back of Redis's clock."""
+    return now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS
+
+
+async def live_workers(client: Client, keys: Keys) -> list[str]:
+    """Return the names of the workers with a recent heartbeat."""
+    now_ms = await server_time_ms(client, keys.workers)
+    with store_errors():
+        names = await client.zrangebyscore(keys.workers, *heartbeat_window(now_ms))
+    return [name.decode(errors="replace") for name in names]
