@@ -1,16 +1,16 @@
 """Everything that pages are pages of, in one process: a world with a console before it, and phones to be played."""
 
 import asyncio
-import socket
 from typing import Self
 
-from conferral.console.app import make_app
+from conferral.console.app import ConsoleOptions, make_app
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import make_client
 from tests.support.local_system import AGENT, CUSTOMER, FAST, LocalSystem
+from tests.support.ports import free_port
 
 #: With letters that mean something else in forms.
 TOKEN = "token+of/the-browser-tests=="
@@ -26,8 +26,7 @@ class Console:
         values = {"REDIS_URL": redis_url, "CONFERRAL_PREFIX": prefix, "CONFERRAL_API_TOKEN": TOKEN}
         self._settings = load(ConsoleSettings, values)
         self._read_only = read_only
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._serving: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
@@ -60,7 +59,7 @@ class Console:
     async def _serve(self, opened: asyncio.Event) -> None:
         client = make_client(self._settings.redis_url)
         try:
-            app = make_app(self._settings, client, SystemClock(), read_only=self._read_only)
+            app = make_app(self._settings, client, SystemClock(), ConsoleOptions(read_only=self._read_only))
             async with run_server(app, "127.0.0.1", self.port, shutdown_s=3):
                 opened.set()
                 await self._stop.wait()

@@ -1,7 +1,6 @@
 """What the tests of the command line share: sessions to be found in Redis, and ways to run the program."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -160,12 +159,6 @@ def start(*arguments, cwd, **options):
         "text": True,
     } | options
     return subprocess.Popen([*PROGRAM, *arguments], cwd=cwd, env=process_variables(**variables), **options)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def until(holds, what, program=None, *, timeout_s=60.0):

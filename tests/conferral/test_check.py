@@ -156,13 +156,13 @@ def test_appendfsync_no_is_warned_of(checked, redis):
     ],
 )
 def test_versions_are_judged(info, status):
-    assert redis_server._version(info).status == status
+    assert redis_server._check_version(info).status == status
 
 
 def test_replicas_without_acknowledged_writes_raise_a_warning():
-    assert redis_server._replicas({"connected_slaves": 0}, "0").status == "ok"
-    assert redis_server._replicas({"connected_slaves": 1}, "0").status == "warn"
-    assert redis_server._replicas({"connected_slaves": 1}, "1").status == "ok"
+    assert redis_server._check_replicas({"connected_slaves": 0}, "0").status == "ok"
+    assert redis_server._check_replicas({"connected_slaves": 1}, "0").status == "warn"
+    assert redis_server._check_replicas({"connected_slaves": 1}, "1").status == "ok"
 
 
 def test_an_agent_is_required(checked, redis):

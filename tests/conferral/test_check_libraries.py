@@ -9,10 +9,10 @@ from conferral.check import libraries
 def test_an_old_aiohttp_fails(monkeypatch):
     monkeypatch.setattr(aiohttp, "__version__", "3.14.3")
 
-    assert libraries._version().status == "fail"
+    assert libraries._check_aiohttp().status == "fail"
 
 
 def test_the_python_parser_of_aiohttp_fails(monkeypatch):
     monkeypatch.setattr(aiohttp.http_parser, "HttpRequestParser", aiohttp.http_parser.HttpRequestParserPy)
 
-    assert libraries._parser().status == "fail"
+    assert libraries._check_http_parser().status == "fail"

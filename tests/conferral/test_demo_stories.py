@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 
 from conferral.demo import characters
-from conferral.demo.after_call_twiml import serve_after_call_twiml
 from conferral.demo.environment import APP_SID, DemoEnvironment, directory_of
 from conferral.demo.narrator import narrate_entry
 from conferral.demo.phones import DemoPhones
+from conferral.demo.runner import serve_after_call_twiml
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.scenarios.calls import STORIES
 from conferral.errors import CommandNotDoneError
@@ -60,7 +60,7 @@ NARRATED = {
 
 
 @asynccontextmanager
-async def theatre_for(redis_url, folder, settings):
+async def runner_for(redis_url, folder, settings):
     """What a demo would set up, in one process."""
     async with AsyncExitStack() as stack:
         directory = folder / "directory.toml"
@@ -72,16 +72,15 @@ async def theatre_for(redis_url, folder, settings):
         stage = DemoEnvironment(
             folder=Path("/"),
             redis_url=system.redis_url,
-            redis_socket=Path("/"),
             webhooks_url=system.public_url,
             sandbox_url=system.sandbox.url,
             console_url="http://127.0.0.1:8082",
             reader=SessionQueries(system.client, system.keys),
         )
-        theatre = ScenarioRunner(stage, DemoPhones(http, system.sandbox.url), PACE)
-        await theatre.script_all_phones()
-        await theatre.set_lines()
-        yield theatre
+        runner = ScenarioRunner(stage, DemoPhones(http, system.sandbox.url), PACE)
+        await runner.script_all_phones()
+        await runner.set_lines()
+        yield runner
         await system.settled()
         assert not system.sandbox.request_log.debugger
 
@@ -91,8 +90,8 @@ async def theatre_for(redis_url, folder, settings):
     "name", [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.soak]) for name in STORIES]
 )
 async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, tmp_path, capsys, name):
-    async with theatre_for(redis_server.url, tmp_path, STORIES[name].settings) as theatre:
-        await STORIES[name].play(theatre)
+    async with runner_for(redis_server.url, tmp_path, STORIES[name].settings) as runner:
+        await STORIES[name].play(runner)
 
     # The processes' logs, which a demo keeps in files, go to the same place here.
     lines = [line for line in capsys.readouterr().out.splitlines() if not re.match(r"\d{4}-\d\d-\d\d ", line)]
@@ -109,8 +108,8 @@ async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, tmp_pa
 
 @pytest.mark.redis
 async def test_failing_demo_flow_says_what_should_have_happened(redis_server, tmp_path):
-    async with theatre_for(redis_server.url, tmp_path, {}) as theatre, theatre.call_in() as play:
-        await theatre.phone(characters.BOB, outcome="busy")
+    async with runner_for(redis_server.url, tmp_path, {}) as runner, runner.call_in() as play:
+        await runner.phone(characters.BOB, outcome="busy")
         with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
             await play.submit("transfer", to=characters.BOB, mode="warm")
         await play.hang_up("agent", "alice hangs up")

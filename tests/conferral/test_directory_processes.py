@@ -7,8 +7,9 @@ import urllib.request
 import pytest
 from twilio.request_validator import RequestValidator
 
-from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, free_port, start, until
+from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, start, until
 from tests.conferral.test_processes import running, status
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 CALLED = SERVICE["TWILIO_NUMBER"]

@@ -3,10 +3,10 @@
 import pytest
 
 from conferral import Client, CommandFailed, CommandRejected, PublishUnconfirmedError, StoreUnreachableError
-from conferral.check import workers
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.commands import command_stream
+from conferral.storage.queries import live_workers
 from tests.conferral.cli_helpers import CALL, decide, make_session, published, put
 
 pytestmark = pytest.mark.redis
@@ -36,7 +36,7 @@ def test_the_command_line_reports_the_outcome_that_it_has_read(run, redis, lose,
     if status:
         decide(redis, "mine", status, "why")
     lose(SessionQueries, "view")
-    lose(workers, "live_workers")
+    lose(live_workers, "live_workers")
 
     ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
 

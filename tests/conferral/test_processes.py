@@ -12,8 +12,9 @@ import pytest
 
 from conferral.processes.common import require_free_port
 from conferral.runtime.errors import SettingsError
-from tests.conferral.cli_helpers import KEYS, SERVICE, free_port, start, until
+from tests.conferral.cli_helpers import KEYS, SERVICE, start, until
 from tests.support.each import each
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 LISTENS = {"webhooks": "/healthz", "worker": "/healthz", "sandbox": "/sandbox/calls"}

@@ -6,7 +6,7 @@ from conferral.processes.sandbox import run_sandbox
 from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
 from conferral.sandbox import AUTH_TOKEN
-from tests.conferral.cli_helpers import free_port
+from tests.support.ports import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

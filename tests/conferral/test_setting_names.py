@@ -2,11 +2,12 @@
 
 import pytest
 
+from conferral.console.app import ConsoleOptions
 from conferral.processes import common, console, sandbox, webhooks, worker
-from conferral.processes.console import ConsoleOptions
 from conferral.runtime.log import KEYS
-from tests.conferral.cli_helpers import CALL, free_port, make_session, put
+from tests.conferral.cli_helpers import CALL, make_session, put
 from tests.support.log_lines import lines_of
+from tests.support.ports import free_port
 from tests.webhooks.webhook_helpers import ENVIRON
 
 STARTS = {

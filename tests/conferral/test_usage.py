@@ -90,6 +90,19 @@ def test_help_imports_nothing_heavy():
     assert finished.stdout.strip() == "[]"
 
 
+def test_missing_settings_are_shown_before_the_checks_are_imported(tmp_path):
+    heavy = ("redis", "aiohttp", "twilio", "phonenumbers")
+    tried = "import sys; from conferral.main import main; print(main(['check'])"
+    program = f"{tried}, [name for name in {heavy} if name in sys.modules])"
+
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=process_variables(), capture_output=True, text=True
+    )
+
+    assert "TWILIO_NUMBER: missing" in finished.stderr
+    assert finished.stdout == "2 []\n"
+
+
 def test_program_runs_as_a_module(tmp_path):
     process = subprocess.run(
         [*PROGRAM, "--help"], cwd=tmp_path, env=process_variables(), capture_output=True, text=True, check=True

@@ -11,7 +11,7 @@ from rich.console import Console
 from conferral.operations.history.change_feed import Change, ChangeFeed
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.storage.connection.client import make_client
-from conferral.watch import command
+from conferral.watch import loop
 from conferral.watch.render import draw
 from tests.conferral.cli_helpers import (
     CALL,
@@ -75,8 +75,8 @@ async def test_slow_reads_make_watch_read_less_often(monkeypatch):
         stop.set()
 
     paused_s = []
-    monkeypatch.setattr("conferral.runtime.lifecycle.pause", pause)
-    await command._follow(Slow(), Nowhere(), "here", asyncio.Event())
+    monkeypatch.setattr(loop, "pause", pause)
+    await loop._follow(Slow(), Nowhere(), "here", asyncio.Event())
 
     assert paused_s[0] >= 0.3  # three times as long as the poll took
 

@@ -118,7 +118,7 @@ def fine(session_id, **changes):
 
 def drawn(screen):
     console = screen._console
-    return "".join(segment.text for segment in console.render(screen._drawn()))
+    return "".join(segment.text for segment in console.render(screen._render()))
 
 
 @pytest.mark.redis

@@ -6,7 +6,7 @@ import orjson
 from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
-from conferral.console.app import make_app
+from conferral.console.app import ConsoleOptions, make_app
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.storage.codecs import session_hash
@@ -42,9 +42,10 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PATIENCE_S = 30
 
 
-def app_of(client, *, clock=None, token=TOKEN, variables=None, **options):
+def app_of(client, *, clock=None, token=TOKEN, variables=None, readiness_client=None, **options):
     settings = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": token, **(variables or {})})
-    return make_app(settings, client, clock or SystemClock(), **options)
+    clock = clock or SystemClock()
+    return make_app(settings, client, clock, ConsoleOptions(**options), readiness_client=readiness_client)
 
 
 async def served(app, **options):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from conferral.console.sign_in import COOKIE_LIFETIME_S
+from conferral.console.access import COOKIE_LIFETIME_S
 from conferral.runtime.web.bearer import WRONG_MAX, WRONG_WITHIN_S
 from conferral.runtime.web.pages import HEADERS
 from tests.console.console_helpers import BEARER, CALL, TOKEN, Page, make_session, origin, put, sign_in
@@ -143,6 +143,15 @@ async def test_wrong_tokens_are_answered_so_many_a_minute_and_the_right_one_alwa
     assert refused.headers["Retry-After"] == str(int(WRONG_WITHIN_S))
 
 
+async def test_a_refused_change_counts_as_one_wrong_token(open_console):
+    browser = await open_console(headers={}, clock=HandClock())
+    wrong = {"Authorization": "Bearer wrong"}
+
+    answers = [(await browser.post("/commands", json={}, headers=wrong)).status for _ in range(WRONG_MAX + 1)]
+
+    assert answers == [401] * WRONG_MAX + [429]
+
+
 @pytest.mark.parametrize(
     ("headers", "secure"),
     [({}, False), ({"X-Forwarded-Proto": "https"}, True), ({"X-Forwarded-Proto": "https, http"}, True),
@@ -198,16 +207,16 @@ NAMES = ("localhost", "127.0.0.1", "console.localhost:1", "Console.Example.com:4
 
 
 @pytest.mark.parametrize(
-    ("allowed_hosts", "answered"),
+    ("options", "answered"),
     [
-        ((), [True, True, True, False, False, False]),
-        (("console.example.com",), [True, True, True, True, False, False]),
-        (None, [True] * 6),
+        ({}, [True, True, True, False, False, False]),
+        ({"allowed_hosts": ("console.example.com",)}, [True, True, True, True, False, False]),
+        ({"allowed_hosts": None}, [True] * 6),
     ],
 )
-async def test_console_accepts_only_allowed_host_names(open_console, allowed_hosts, answered):
+async def test_console_accepts_only_allowed_host_names(open_console, options, answered):
     """A page of someone's whose name was made to lead here would else be taken for ours by the browser."""
-    browser = await open_console(headers={}, allowed_hosts=allowed_hosts)
+    browser = await open_console(headers={}, **options)
 
     for path, status in (("/", 200), ("/static/main.js", 200), ("/live", 400)):
         found = [(await browser.get(path, headers={"Host": name})).status for name in NAMES]

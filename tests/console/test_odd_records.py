@@ -11,8 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conferral.console import session_rows
-from conferral.console.messages import encode_message, to_json_value
-from conferral.console.redaction import redact_fields
+from conferral.console.messages import encode_message, redact_fields, to_json_value
 from conferral.console.views import session as view
 from conferral.operations import explanation, statistics
 from conferral.operations.attention import attention_of

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 
 import pytest
 
+from conferral.console.app import ConsoleOptions
 from conferral.main import main
 from conferral.processes import common
 from conferral.processes import console as console_process
-from conferral.processes.console import ConsoleOptions
 from conferral.runtime.log import KEYS
-from tests.conferral.cli_helpers import PROGRAM, free_port, process_variables, until
+from tests.conferral.cli_helpers import PROGRAM, process_variables, until
 from tests.console.console_helpers import TOKEN
 from tests.support.log_lines import lines_of
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 

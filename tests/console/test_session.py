@@ -199,9 +199,9 @@ async def test_reconnecting_page_gets_only_the_entries_it_missed(console, redis,
 async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis, quick_ticks, monkeypatch):
     """A log may have thousands of entries: each is converted once, however many pages show it."""
     made = []
-    make = timeline._entry
+    make = timeline._timeline_entry
     monkeypatch.setattr(
-        timeline, "_entry", lambda entry, *given, **more: made.append(entry) or make(entry, *given, **more)
+        timeline, "_timeline_entry", lambda entry, *given, **more: made.append(entry) or make(entry, *given, **more)
     )
     first = make_session()
     commit(redis, first, *(log_entry("call_received", 1_800_000_000_000 + number) for number in range(20)), asked())

@@ -19,7 +19,6 @@ def printed() -> list[str]:
     where = environment.DemoEnvironment(
         folder=Path("/tmp/demo"),
         redis_url="unix:///tmp/demo/redis.sock",
-        redis_socket=Path("/tmp/demo/redis.sock"),
         webhooks_url=f"http://{ports.HOST}:{usual.webhooks}",
         sandbox_url=f"http://{ports.HOST}:{usual.sandbox}",
         console_url=f"http://{ports.HOST}:{usual.console}",

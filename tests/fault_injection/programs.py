@@ -12,9 +12,10 @@ import aiohttp
 from twilio.request_validator import RequestValidator
 
 from conferral.sandbox.connection_overrides import parse_target
-from tests.conferral.cli_helpers import free_port, start
+from tests.conferral.cli_helpers import start
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.fair_time import forget_process, watch_process
+from tests.support.ports import free_port
 from tests.support.process_reports import watched
 from tests.support.worker_process import order_of
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from conferral.storage.commands import command_stream
+from conferral.worker.consumer.session_cache import SessionCache
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.forked_worker import ForkedWorker
@@ -64,7 +65,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     for worker in system.workers:
         assert worker.assigner is not None
         for held in worker.assigner.consumers.values():
-            held._batches._cache.clear()
+            held._batches._cache = SessionCache()
     await command_stream.publish(system.client, system.keys, {"type": "convert", "session": broken.sid})
 
     assert (await system.command("convert", healthy.sid)).status == "done"

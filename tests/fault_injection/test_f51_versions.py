@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from conferral.storage.commands import command_stream
+from conferral.worker.consumer.session_cache import SessionCache
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, hang_up, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
@@ -27,7 +28,7 @@ async def test_fault_51_what_a_newer_version_added_to_a_session_is_kept_to_its_e
     for worker in system.workers:
         assert worker.assigner is not None
         for held in worker.assigner.consumers.values():
-            held._batches._cache.clear()
+            held._batches._cache = SessionCache()
     assert (await system.command("convert", customer.sid)).status == "done"
     await transferred(system, customer)
     await system.client.hset(system.keys.session(customer.sid), "transfer.colour", "red")

@@ -30,7 +30,7 @@ def subscribed(system: LocalSystem) -> set[str]:
     """The events that Twilio was asked for, by each leg that came in by TwiML or by REST."""
     (conference,) = system.sandbox.model.state.conferences.values()
     orders = [participant.settings for participant in conference.participants.values()]
-    words = {frozenset(order.events.events) for order in orders if order.events is not None}
+    words = {frozenset(order.subscription.events) for order in orders if order.subscription is not None}
     assert len(words) == 1, words
     return set(words.pop())
 

@@ -10,6 +10,7 @@ from conferral.statemachine.effects import Effect, ReadCalls
 from tests.flows.flow_helpers import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
 from tests.support.local_system import DEADLINE_S, LocalSystem
 from tests.support.phones import dialed, rings
+from tests.worker.executor_harness import waiting
 from tests.worker.test_dials_end_to_end import Death
 
 pytestmark = pytest.mark.redis
@@ -27,7 +28,7 @@ async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_custome
         executor = system.workers[0].executor
 
         async def dial_waits() -> int:
-            return executor.waiting
+            return waiting(executor)
 
         await system.eventually(dial_waits, "the dial waits for its turn")
         began_s = time.monotonic()

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.sandbox.call_handle import CallHandle
 from tests.support.local_system import AGENT, LocalSystem
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 
@@ -66,9 +66,7 @@ async def _is(asked: Awaitable[object], expected: object) -> bool:
 
 
 async def worker_lacks(system: LocalSystem) -> list[str]:
-    asked = system.workers[0].readiness
-    assert asked is not None
-    return await asked.problems()
+    return await system.workers[0].problems()
 
 
 def talk(one: CallHandle, other: CallHandle) -> bool:
@@ -116,11 +114,6 @@ async def test_calls_are_bridged_while_redis_rejects_writes_and_all_continues_la
 
 async def all_are_held(system: LocalSystem) -> bool:
     return system.workers[0].metrics.registry.get_sample_value("conferral_partitions_unassigned") == 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 async def test_replica_takes_over_and_calls_continue_over_new_connections(redis_program: Path):

@@ -5,13 +5,13 @@ import pytest
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.takeovers import (
     DISPLAY_MS,
-    HEARTBEAT_TIMEOUT_MS,
     LeaseSnapshot,
     TakeoverDetector,
     read_lease_snapshot,
 )
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
+from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 
 
 def held(at_ms, holders, running):

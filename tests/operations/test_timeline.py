@@ -108,21 +108,21 @@ def test_effect_found_done_by_a_read_says_so(attempts: int, failed_attempts: tup
 def test_nothing_was_there_of_what_has_failed() -> None:
     entry = LogEntry("1-0", {"event": "effect_failed", "attempts": "2", "failed_attempts": '["503 x2"]'})
 
-    assert attempt_notes.describe_attempts(entry) == "2 attempts: HTTP 503 twice"
+    assert attempt_notes.describe_effect_attempts(entry) == "2 attempts: HTTP 503 twice"
 
 
 @each("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
 def test_invalid_attempt_count_shows_nothing(attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "failed_attempts": '["503 x2"]'})
 
-    assert (attempt_notes.attempt_count(entry), attempt_notes.describe_attempts(entry)) == (0, "")
+    assert (attempt_notes.effect_attempt_count(entry), attempt_notes.describe_effect_attempts(entry)) == (0, "")
 
 
 @each("failed_attempts", ["", "{", "3", "[3, null]", '["<b>x1"]', '["503 x2\\u202e"]', '{"503 x2": 1}'])
 def test_setbacks_that_make_no_sense_are_left_out(failed_attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": "3", "failed_attempts": failed_attempts})
 
-    assert attempt_notes.describe_attempts(entry) == "3 attempts"
+    assert attempt_notes.describe_effect_attempts(entry) == "3 attempts"
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -196,7 +196,7 @@ def test_every_event_has_words_of_its_own():
 
     assert made_up == "made up"
     # Conference events that change nothing are shown under Twilio's name.
-    wordless = {"conference_event_ignored", "calls_read", "always"}
+    wordless = {"conference_event_ignored", "calls_read", "automatic"}
     for event in EVENTS:
         if event.name not in wordless:
             assert wording.describe_entry(entry(event.name, {"party": "who"})) != f"{event.name.replace('_', ' ')} who"

@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -22,6 +21,7 @@ from conferral.webhooks.server import serve
 from conferral.worker.monitoring_server import serve_monitoring
 from tests.console import console_helpers as console_kit
 from tests.support import plain_log
+from tests.support.ports import free_port
 from tests.webhooks.api import api_helpers as api_kit
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
 
@@ -73,12 +73,6 @@ MALFORMED = {
         ("packed body", f"Content-Encoding: gzip\r\nContent-Length: {len(SECRET)}\r\n\r\n{SECRET}"),
     )
 }  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ def test_all_keys_are_read_and_the_fragment_is_taken_off() -> None:
 
     assert target.url == "http://a.example/x?y=1"
     assert target.overrides == ConnectionOverrides(200, 900, 2_000, 3, frozenset({"5xx", "ct", "rt"}))
-    assert target.fault == ""
+    assert target.fragment_error == ""
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_values_out_of_range_are_drawn_to_the_edge_and_nonsense_is_ignored(
 def test_unknown_retry_policy_is_named() -> None:
     target = parse_target("http://a.example/#rp=sometimes")
 
-    assert target.fault == "Invalid retry policy: sometimes"
+    assert target.fragment_error == "Invalid retry policy: sometimes"
     assert target.overrides.retry_on == {"ct"}
 
 

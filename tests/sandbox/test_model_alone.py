@@ -57,7 +57,7 @@ def test_calls_that_never_see_a_conference_count_in_silence_alone() -> None:
 
 def test_calls_of_others_do_not_count() -> None:
     story = ModelScenario()
-    story.exchange.add_foreign_conference("theirs", story.now_s, participant_count=1)
+    story.add_foreign_conference("theirs", participant_count=1)
     story.passes(5.0)
     assert seconds(story) == (0.0, 0.0)
 

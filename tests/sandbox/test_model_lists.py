@@ -25,12 +25,12 @@ def pages(story: ModelScenario, path: str, key: str, *query: tuple[str, str]) ->
 
 def test_call_that_ends_between_two_pages_moves_no_other_out_of_sight() -> None:
     story = ModelScenario()
-    sids = story.exchange.add_foreign_calls(6, story.now_s)
+    sids = story.add_foreign_calls(6)
 
     _, first = story.rest("GET", "/Calls.json", LIVE, ("PageSize", "2"))
     for sid in sids[4:]:  # both are on the first page
         story.rest("POST", f"/Calls/{sid}.json", ("Status", "completed"))
-    story.exchange.add_foreign_calls(3, story.now_s)
+    story.add_foreign_calls(3)
     token = first["next_page_uri"].rpartition("PageToken=")[2]
     _, second = story.rest("GET", "/Calls.json", LIVE, ("PageSize", "2"), ("Page", "1"), ("PageToken", token))
 
@@ -40,8 +40,8 @@ def test_call_that_ends_between_two_pages_moves_no_other_out_of_sight() -> None:
 
 def test_every_live_call_is_on_one_page_or_another_and_none_twice() -> None:
     story = ModelScenario()
-    live = story.exchange.add_foreign_calls(7, story.now_s)
-    story.exchange.add_foreign_calls(3, story.now_s, status="completed")
+    live = story.add_foreign_calls(7)
+    story.add_foreign_calls(3, status="completed")
 
     found = pages(story, "/Calls.json", "calls", LIVE, ("PageSize", "3"))
 
@@ -51,7 +51,7 @@ def test_every_live_call_is_on_one_page_or_another_and_none_twice() -> None:
 
 def test_live_conferences_are_listed_in_pages_too() -> None:
     story = ModelScenario()
-    conferences = [story.exchange.add_foreign_conference(f"room-{number}", story.now_s) for number in range(5)]
+    conferences = [story.add_foreign_conference(f"room-{number}") for number in range(5)]
     story.rest("POST", f"/Conferences/{conferences[0]}.json", ("Status", "completed"))
 
     found = pages(story, "/Conferences.json", "conferences", LIVE, ("PageSize", "3"))
@@ -64,7 +64,7 @@ def test_live_conferences_are_listed_in_pages_too() -> None:
 def test_foreign_calls_are_shown_by_the_api_and_are_not_among_ours() -> None:
     story = ModelScenario()
     ours = story.call_in("<Response><Pause length='60'/></Response>")
-    (foreign,) = story.exchange.add_foreign_calls(1, story.now_s, age_s=600.0)
+    (foreign,) = story.add_foreign_calls(1, age_s=600.0)
 
     assert [call.sid for call in story.exchange.live_calls()] == [ours]
     status, body = story.rest("GET", f"/Calls/{foreign}.json")
@@ -76,13 +76,13 @@ def test_foreign_calls_are_shown_by_the_api_and_are_not_among_ours() -> None:
 def test_foreign_conference_has_participants_and_sends_no_callbacks() -> None:
     story = ModelScenario()
 
-    conference = story.exchange.add_foreign_conference("theirs", story.now_s, participant_count=3)
+    conference = story.add_foreign_conference("theirs", participant_count=3)
 
     _, listed = story.rest("GET", f"/Conferences/{conference}/Participants.json")
     assert len(listed["participants"]) == 3
     assert (story.callbacks, story.fetches, story.exchange.next_due_s()) == ([], [], None)
     with pytest.raises(ValueError, match="a name that no live one has"):
-        story.exchange.add_foreign_conference("theirs", story.now_s)
+        story.add_foreign_conference("theirs")
 
 
 def test_calls_are_listed_by_their_end() -> None:
@@ -98,7 +98,7 @@ def test_calls_are_listed_by_their_end() -> None:
 
 def test_conferences_are_listed_by_days_alone() -> None:
     story = ModelScenario()
-    story.exchange.add_foreign_conference("theirs", story.now_s)
+    story.add_foreign_conference("theirs")
 
     def found(name: str, value: str) -> int:
         return len(story.rest("GET", "/Conferences.json", (name, value))[1].get("conferences", ()))
@@ -110,7 +110,7 @@ def test_conferences_are_listed_by_days_alone() -> None:
 
 def test_ten_thousand_live_calls_are_ten_full_pages() -> None:
     story = ModelScenario()
-    story.exchange.add_foreign_calls(10_000, story.now_s)
+    story.add_foreign_calls(10_000)
 
     found = pages(story, "/Calls.json", "calls", LIVE, ("PageSize", "1000"))
 

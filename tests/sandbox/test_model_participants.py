@@ -86,16 +86,19 @@ def test_participant_call_events_may_come_in_one_field_or_several(events: list[s
     assert story.events("call") == ["ringing", "answered"]
 
 
-def test_label_in_use_is_refused_and_nothing_is_dialed() -> None:
+@pytest.mark.parametrize(
+    ("field", "code"), [(("Label", "target"), 16026), (("StatusCallback", "not-a-url"), 21609)], ids=["label", "url"]
+)
+def test_refused_participant_is_not_dialed(field: tuple[str, str], code: int) -> None:
     story = ModelScenario()
-    story.participant("client:carol", ("Label", "target"))
+    carol = story.participant("client:carol", ("Label", "target"))
 
     status, body = story.rest(
-        "POST", "/Conferences/room/Participants.json", ("To", "client:dan"), ("From", BUSINESS), ("Label", "target")
+        "POST", "/Conferences/room/Participants.json", ("To", "client:dan"), ("From", BUSINESS), field
     )
 
-    assert (status, body["code"]) == (400, 16026)
-    assert [ring.to for ring in story.rings] == ["client:carol"]
+    assert (status, body["code"]) == (400, code)
+    assert list(story.exchange.state.live_calls) == [carol]
 
 
 def test_conference_with_an_ended_sid_is_not_found() -> None:

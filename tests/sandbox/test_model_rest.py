@@ -58,6 +58,8 @@ def test_finished_call_returns_its_times_as_text() -> None:
         ((*CALL, ("Timeout", "601")), 20001),
         ((*CALL, ("Method", "PUT")), 20001),
         ((*without("Url"), ("Twiml", "x" * 4001)), 20001),
+        ((*CALL, ("FallbackUrl", "not-a-url")), 21205),
+        ((*CALL, ("StatusCallback", "not-a-url")), 21609),
     ],
 )
 def test_call_that_cannot_be_made_is_refused(form: tuple[tuple[str, str], ...], code: int) -> None:
@@ -166,6 +168,17 @@ def test_queued_call_is_completed() -> None:
 
     assert story.status(queued) == "canceled"
     assert len(story.rings) == 1
+
+
+def test_refused_update_changes_nothing() -> None:
+    story = ModelScenario()
+    sid = story.dial()
+
+    status, body = story.rest(
+        "POST", f"/Calls/{sid}.json", ("FallbackUrl", f"{APP}/fallback"), ("StatusCallback", "not-a-url")
+    )
+
+    assert (status, body["code"], story.call(sid).fallback_url) == (400, 21609, "")
 
 
 def test_update_changes_where_the_end_is_reported() -> None:

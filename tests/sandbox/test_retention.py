@@ -7,6 +7,7 @@ import pytest
 
 from conferral.sandbox import Retention, Sandbox
 from conferral.sandbox.model.inputs import TwimlFailed
+from conferral.sandbox.model.pruning import prune_finished
 from conferral.sandbox.page_socket import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.control_client import Control
@@ -55,7 +56,7 @@ def test_letting_go_of_all_that_is_over_changes_nothing_of_what_comes(play: Call
 
     def forget(happened, now_s):
         result = handle(happened, now_s)
-        forgetting.exchange.prune_finished(0)
+        prune_finished(forgetting.exchange, 0)
         return result
 
     forgetting.exchange.handle = forget  # type: ignore[method-assign]
@@ -79,9 +80,9 @@ def test_the_oldest_of_what_is_over_goes_with_its_recordings_and_what_is_held_st
     first, second, third = (story.call_in(HANG_UP) for _ in range(3))
     live = story.call_in(STAYS)
 
-    assert story.exchange.prune_finished(2) == {first}
+    assert prune_finished(story.exchange, 2) == {first}
     assert list(story.exchange.state.calls) == [second, third, live]
-    assert story.exchange.prune_finished(0, frozenset({second})) == {third}
+    assert prune_finished(story.exchange, 0, frozenset({second})) == {third}
     assert story.rest("GET", f"/Calls/{third}.json")[0] == 404
     assert [call["sid"] for call in story.rest("GET", "/Calls.json")[1]["calls"]] == [live, second]
 

@@ -188,3 +188,21 @@ def test_request_to_a_process_that_dies_raises() -> None:
         return "told"
 
     assert run(main) == "told"
+
+
+def test_what_the_end_interrupts_has_its_loop_on_the_way_out() -> None:
+    loops = []
+
+    async def interrupted() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            loops.append(asyncio.get_running_loop())
+
+    async def main(loop: VirtualLoop) -> VirtualLoop:
+        task = loop.create_task(interrupted())
+        await asyncio.sleep(1)
+        assert not task.done()
+        return loop
+
+    assert loops == [run(main)]

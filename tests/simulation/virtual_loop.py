@@ -336,7 +336,12 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, _T]]) -> _T:
     try:
         return loop.run_until_complete(main(loop))
     finally:
-        while left := [task for task in tasks_of(loop) if not task.is_apart]:
-            for task in left:
-                task.take_apart()
+        # What ends may ask for its loop, `asyncio.gather` for one; without this one it makes one that no one closes.
+        asyncio.events._set_running_loop(loop)
+        try:
+            while left := [task for task in tasks_of(loop) if not task.is_apart]:
+                for task in left:
+                    task.take_apart()
+        finally:
+            asyncio.events._set_running_loop(None)
         loop.close()

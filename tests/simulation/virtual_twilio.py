@@ -89,7 +89,7 @@ class VirtualTwilio(SandboxRuntime):
         self._chance = chance
         self._script_of = script_of
         self._travel_s = travel_s
-        super().__init__(seed=seed, faults=faults, behavior=rules)
+        super().__init__(seed=seed, faults=faults or Faults(), behavior=rules)
         self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
         self.request_log.deliveries = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]
         self.request_log.dials = deque(maxlen=1)  # type: ignore[assignment]

@@ -9,20 +9,20 @@ import pytest
 from twilio.rest import Client as TwilioClient
 
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.metrics import Metrics
 from conferral.storage import config
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
+from conferral.worker.router.routing_queue import CommandRules
 from tests.soak.soak_environment import ALONE
 from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers
+from tests.worker.cores import core_of
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
 KEYS = Keys("silence", 64)
@@ -59,13 +59,14 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
     for session in (*sick, *well):
         await client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     stop = asyncio.Event()
-    router = CommandRouter(
-        client, BlockingReads(blocking), KEYS, "router", SystemClock(), Metrics(), schema=SchemaVersion(),
-        is_dead=lambda _name: False,
-        allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
+    rules = CommandRules(
+        allowed=AllowList.from_setting("US,client:", "+14155550100"),
+        names=dict,
         conference_names=ConferenceNames(["secret"], "test"),
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
-    )  # fmt: skip
+    )
+    core = core_of(client, KEYS, SystemClock(), "router")
+    router = CommandRouter(core, BlockingReads(blocking), rules, is_dead=lambda _name: False)
     running = asyncio.create_task(router.run(stop))
 
     async def routed() -> set[str]:

@@ -34,8 +34,8 @@ def dialed(**options) -> Orders:
     return ordering().add(**options).confirms("customer", "agent")
 
 
-def rings() -> Orders:
-    return dialed().placed("lawyer").call("lawyer", "ringing")
+def rings(**options) -> Orders:
+    return dialed(**options).placed("lawyer").call("lawyer", "ringing")
 
 
 # ---- as it should go ---------------------------------------------------------------------------------------------
@@ -150,7 +150,8 @@ def test_agent_leaving_before_the_dial_leaves_customer_with_added_party():
     story = (
         clearing().confirms("agent").leaves("agent").expect("conferenced").expect_timers("confirm", "pending_command")
     )
-    story.confirms("customer").expect("conferenced", "dial lawyer").takes_part("lawyer")
+    story.confirms("customer").expect("conferenced", "dial lawyer", "hold customer").confirms("customer")
+    story.call("lawyer", "in-progress").confirms("customer").joins("lawyer")
     story.expect("conferenced").expect_timers().expect_command("add-1", "accepted", "done")
 
 
@@ -161,8 +162,9 @@ def test_both_leave_before_the_dial():
 
 def test_lone_customer_gets_company_by_an_add():
     story = ordering().leaves("agent").expect_timers("lone").add().expect("conferenced", "unflag customer")
-    story.confirms("customer").expect("conferenced", "dial lawyer").expect_timers().takes_part("lawyer")
-    story.expect("conferenced").expect_timers()
+    story.confirms("customer").expect("conferenced", "dial lawyer", "hold customer").confirms("customer")
+    story.expect_timers().call("lawyer", "in-progress").expect("conferenced", "unhold customer").confirms("customer")
+    story.joins("lawyer").expect("conferenced").expect_timers()
 
 
 # ---- the dial ----------------------------------------------------------------------------------------------------
@@ -248,14 +250,46 @@ def test_end_while_the_phone_rings_stops_it_and_fails_the_command():
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 def test_one_of_the_two_who_leaves_while_it_rings_leaves_the_other_waiting_for_it(leaver):
-    story = rings().leaves(leaver).expect("conferenced").expect_timers("dial").call("lawyer", "in-progress")
+    """The other hears ringing on hold, since a conference of one is silent, until the phone is answered."""
+    stayed = "customer" if leaver == "agent" else "agent"
+    story = rings().leaves(leaver).expect("conferenced", f"hold {stayed}").confirms(stayed).expect_timers("dial")
+    assert story.session.parties[stayed].wait_audio == "ringback"
+    story.call("lawyer", "in-progress").expect("conferenced", f"unhold {stayed}").confirms(stayed)
     story.joins("lawyer").expect("conferenced").expect_timers().expect_command("add-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("options", [{"brief": "A new customer."}, {"confirm": True}], ids=["brief", "confirm"])
+def test_one_who_was_left_hears_ringing_until_the_gate_lets_the_added_party_through(options):
+    story = rings(**options).leaves("agent").confirms("customer").gate("lawyer").expect("conferenced")
+    assert story.session.parties["customer"].held
+    story.gate("lawyer", "accepted")
+    if "brief" in options:  # said first, so the join is what ends the hold
+        story.expect("conferenced").joins("lawyer")
+    story.expect("conferenced", "unhold customer")
+
+
+def test_one_who_was_left_hears_ringing_until_another_joins_without_having_answered():
+    """The callback of the answer may come after that of the join."""
+    story = rings().leaves("agent").confirms("customer").joins("lawyer")
+    story.expect("conferenced", "unhold customer")
+
+
+def test_one_whom_a_command_holds_stays_on_hold():
+    story = rings().hold("customer").confirms("customer").leaves("agent").expect("conferenced").expect_timers("dial")
+    story.call("lawyer", "in-progress").joins("lawyer").expect("conferenced")
+    assert story.session.parties["customer"].held
+
+
+def test_one_who_was_left_can_be_taken_off_hold_but_not_put_on_hold():
+    story = rings().leaves("agent").confirms("customer").hold("customer").expect_command("hold-1", "rejected")
+    story.unhold("customer").expect("conferenced", "unhold customer")
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 def test_phone_that_is_not_answered_leaves_the_one_who_stayed_alone(leaver):
-    story = rings().leaves(leaver).call("lawyer", "busy").expect("conferenced").expect_timers("lone")
-    story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
+    story = rings().leaves(leaver).confirms("customer" if leaver == "agent" else "agent").call("lawyer", "busy")
+    story.expect("conferenced").expect_timers("lone").fires(LoneOverdue)
+    story.expect("ended", "end room", reason=f"{leaver}-left")
 
 
 def test_both_leave_while_it_rings():

@@ -121,16 +121,21 @@ def test_ringing_party_is_waited_for_and_tracked():
     answered.expect_parties(customer="connected", agent="connected").expect_timers()
 
 
-@pytest.mark.parametrize("waits", [{"held": True}, {"start_on_enter": False}], ids=str)
-def test_customer_found_waiting_keeps_the_music(waits: dict[str, object]):
+def test_customer_found_waiting_keeps_the_music():
+    waits = {"start_on_enter": False}
     story = found(Scenario(), "customer", "agent", customer=waits, agent={"is_ringing": True})
     assert story.session.parties["customer"].wait_audio == "music"
+
+
+def test_customer_found_on_hold_while_a_phone_rings_is_held_until_it_is_answered():
+    story = found(Scenario(), "customer", "agent", customer={"held": True}, agent={"is_ringing": True})
+    story.expect("conferenced").call("agent", "in-progress").expect("conferenced", "unhold customer")
 
 
 def test_party_that_rings_too_long_is_hung_up():
     story = found(Scenario(), "customer", "agent", agent={"is_ringing": True})
     story.fires(DialOverdue).expect("conferenced", "look")
-    story.fires(DialOverdue).expect("conferenced", "hang up agent").expect_timers("lone")
+    story.fires(DialOverdue).expect("conferenced", "hang up agent").confirms("customer").expect_timers("lone")
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,11 @@ def test_supervisor_hears_it_with_the_others():
     supervised().announce().expect("conferenced", "play to all")
 
 
+def test_one_who_is_left_alone_while_a_phone_rings_hears_the_announcement_to_its_end():
+    story = ordering().add().confirms("customer", "agent").placed("lawyer").announce().leaves("agent")
+    story.expect("conferenced").played().expect("conferenced", "hold customer")
+
+
 def test_announcement_that_fails_fails_the_command():
     story = playing().played(failed=True, reason="not found").expect_timers()
     story.expect_command("announce-1", "accepted", "failed", reason="the announcement could not be played (not found)")

@@ -92,7 +92,7 @@ def test_customer_hears_music_again_if_the_target_never_arrives_from_the_gate():
 
 def test_answer_without_a_join_is_read_soon_if_the_customer_is_on_hold():
     story = dialing("blind").placed("target").call("target", "in-progress")
-    assert story.session.timers["dial"] - story.now_ms == 2_000
+    assert story.session.timers["dial"] - story.now_ms == 1_000
     story = dialing("consult").placed("target").call("target", "in-progress")
     assert story.session.timers["dial"] - story.now_ms == 5_000
 

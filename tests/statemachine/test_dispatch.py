@@ -112,4 +112,4 @@ def test_step_without_an_end_is_a_mistake_of_the_table(monkeypatch):
 
     with pytest.raises(AssertionError, match=r"^no end of what follows from end in bridged$"):
         story.end()
-    assert taken == ["end", *["always"] * 16]
+    assert taken == ["end", *["automatic"] * 16]

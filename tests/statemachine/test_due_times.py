@@ -95,7 +95,7 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: dialing("warm").placed("target", queue_ms=700), "dial", 40_700),
     (lambda: dialing("warm").placed("target").fires(DialOverdue), "dial", 3_000),
     (lambda: dialing("warm").placed("target").call("target", "in-progress"), "dial", 5_000),
-    (lambda: blind_from_bridge().placed("target").call("target", "in-progress"), "dial", 2_000),
+    (lambda: blind_from_bridge().placed("target").call("target", "in-progress"), "dial", 1_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target"), "dial", 5_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue), "dial", 20_000),
     (lambda: dial_refused(blind_from_bridge()), "dial", 3_000),

@@ -121,8 +121,8 @@ def test_party_being_dialed_is_waited_for_until_the_dial_fails(begin):
     flagged = [party.name for party in story.session.parties.values() if party.end_on_exit]
     if flagged:
         story.confirms(*flagged)
-    story.placed("lawyer").call("lawyer", "ringing").leaves("agent").expect("conferenced")
-    assert "lone" not in story.session.timers
+    story.placed("lawyer").call("lawyer", "ringing").leaves("agent").expect("conferenced", "hold customer")
+    assert "lone" not in story.confirms("customer").session.timers
     story.call("lawyer", "busy").expect("conferenced").fires(LoneOverdue).expect("ended", "end room")
     assert story.session.end_reason == "agent-left"
 

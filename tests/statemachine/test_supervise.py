@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, PendingCommandOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
 from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, converted, dialing, talking
@@ -81,6 +82,14 @@ def test_supervisor_comes_into_a_transfer():
     story = ordering(talking, "warm").supervise("barge").expect("transferring", "unflag customer")
     story.confirms("customer").expect("transferring", "dial supervisor").takes_part("supervisor")
     story.confirms("supervisor").expect_command("supervise-1", "accepted", "done")
+
+
+def test_join_in_an_overtaken_read_shows_a_supervisor_muted():
+    story = ordering(conferenced, Policy()).supervise("barge").confirms("customer", "agent").placed("supervisor")
+    began = story.fires(DialOverdue).session.version
+    story.call("supervisor", "in-progress").legs["supervisor"].muted = True
+    story.reads(supervisor="in-progress", conference=CONFERENCE, inside=ALL, version=began)
+    story.expect("conferenced", "barge supervisor").expect_command("supervise-1", "accepted")
 
 
 # ---- what Twilio refuses or does not confirm ---------------------------------------------------------------------
@@ -321,6 +330,18 @@ def test_end_lets_a_supervisor_go_who_still_rings():
 
 def test_end_releases_a_supervisor_with_the_conference():
     supervised().end().expect("ended", "end room")
+
+
+@pytest.mark.parametrize(("mode", "held"), [("monitor", ["agent"]), ("whisper", []), ("barge", [])])
+def test_agent_left_alone_while_a_phone_rings_still_hears_a_supervisor_who_talks_to_them(mode, held):
+    story = supervised(mode).add().placed("lawyer").call("lawyer", "ringing").leaves("customer")
+    story.expect("conferenced", *[f"hold {name}" for name in held])
+
+
+def test_supervisor_who_barges_in_ends_the_ringing_that_an_agent_hears_on_hold():
+    story = supervised().add().placed("lawyer").call("lawyer", "ringing").leaves("customer").confirms("agent")
+    story.supervise("barge", "second").expect("conferenced", "unhold agent", "barge supervisor")
+    story.confirms("agent", "supervisor").leaves("supervisor").expect("conferenced", "hold agent")
 
 
 # ---- refused -----------------------------------------------------------------------------------------------------

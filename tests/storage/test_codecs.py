@@ -41,6 +41,7 @@ from conferral.statemachine.transfer import Attempt, DialOptions, TransferState
 from conferral.storage.codecs import effect_codec, event_codec, hash_codec, session_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import SessionChange
@@ -429,7 +430,7 @@ FULL = Session("CA1", version=1, parties={"agent": Party("agent", "a")},
 ])  # fmt: skip
 def test_broken_record_names_the_field_and_not_its_value(field, value):
     fields = session_codec.encode(FULL) | {field: value}
-    with pytest.raises(session_codec.CorruptHashError) as broken:
+    with pytest.raises(CorruptHashError) as broken:
         session_codec.decode(fields)
     assert broken.value.field == field
     assert value not in str(broken.value)
@@ -440,7 +441,7 @@ def test_broken_record_names_the_field_and_not_its_value(field, value):
 def test_record_without_a_field_that_is_always_there_is_broken(field):
     fields = session_codec.encode(FULL)
     del fields[field]
-    with pytest.raises(session_codec.CorruptHashError) as broken:
+    with pytest.raises(CorruptHashError) as broken:
         session_codec.decode(fields)
     assert broken.value.field == field
 
@@ -465,7 +466,7 @@ def test_record_without_a_field_that_is_always_there_is_broken(field):
 def test_invalid_entry_is_reported_with_its_field(entry, reason):
     with pytest.raises(BadEntryError) as bad:
         event_codec.decode(entry, "1-0")
-    assert bad.value.reason == reason
+    assert str(bad.value) == reason
     assert event_codec.as_text(entry) == entry
 
 

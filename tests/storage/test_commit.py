@@ -319,7 +319,7 @@ async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch
 
 def test_commit_has_the_next_number_and_keeps_five_thousand_log_entries(keys):
     lease = leases.Lease("key", "7:worker", 41, 0.0, 0, 0, 0.0)
-    _, arguments = SessionStore(None, keys, session_ttl_s=60)._arguments(0, lease, Batch(logged_at="now"))
+    _, arguments = SessionStore(None, keys, session_ttl_s=60)._script_call(0, lease, Batch(logged_at="now"))
     assert arguments[:5] == ["7:worker", 42, 60, 5_000, "now"]
 
 

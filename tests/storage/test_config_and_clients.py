@@ -93,9 +93,9 @@ async def test_processes_show_themselves_until_they_stop(client):
     )
     for process in (worker, webhooks, worker):
         await process_registry.register(client, keys, process)
-    assert await process_registry.list_running(client, keys) == [webhooks, worker]
+    assert (await process_registry.read_all(client, keys))[1] == [webhooks, worker]
     await process_registry.deregister(client, keys, "h1")
-    assert await process_registry.list_running(client, keys) == [worker]
+    assert (await process_registry.read_all(client, keys))[1] == [worker]
 
 
 async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(client):
@@ -107,7 +107,7 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     for name, seen_ms in strange.items():
         await client.hset(keys.processes, name, b"%d " % seen_ms + reported)
     await client.hset(keys.processes, mapping={"odd": b"what", "odder": b"%d {}" % now_ms})
-    assert [process.name for process in await process_registry.list_running(client, keys)] == ["odder", "w1"]
+    assert [process.name for process in (await process_registry.read_all(client, keys))[1]] == ["odder", "w1"]
     await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
 

@@ -112,8 +112,8 @@ async def test_session_counts_as_ended_only_if_it_says_so(client, keys, dials, s
 
 
 async def test_effect_without_a_commit_appears_in_the_outbox_once(client, keys, dials):
-    await dials.append_job(PARTITION, DIAL, 1_000)
-    await dials.append_job(PARTITION, DIAL, 2_000)
+    await dials.append_effect(PARTITION, DIAL, 1_000)
+    await dials.append_effect(PARTITION, DIAL, 2_000)
 
     assert await entry(client, keys) == ENTRY
 

@@ -30,7 +30,7 @@ async def test_free_lease_is_taken(client, clock):
 
 async def test_lease_is_valid_for_its_whole_lifetime_from_before_the_request(client, clock):
     lease = await take(client, clock, "one", duration_ms=5_000)
-    lease.note_request(100.0, 5_000)
+    lease.extend(100.0, 5_000)
     assert lease.valid_until_s == 105.0
 
 
@@ -158,7 +158,7 @@ async def test_lease_names_the_server_that_its_holder_works_with(client, clock):
     assert await client.hget(KEY, "redis") == lease.redis.encode()
     await client.hset(KEY, "until", 1)
     again = await take(client, clock, "two")
-    assert (again.redis_before, again.rolled_back_until_s) == (lease.redis, 0.0)
+    assert (again.redis_before, again.may_lack_writes_until_s) == (lease.redis, 0.0)
 
 
 @pytest.mark.parametrize("until", [0, 1])
@@ -166,14 +166,14 @@ async def test_lease_of_another_server_is_taken_with_care_and_stays_unknown_mean
     first = await take(client, clock, "one")
     await client.hset(KEY, mapping={"redis": "another", "until": until})
     lease = await take(client, clock, "two")
-    assert lease.rolled_back_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
+    assert lease.may_lack_writes_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == f"-{lease.acquired_at_ms}:{lease.redis}".encode()
-    lease.rolled_back_until_s = 0.0
+    lease.may_lack_writes_until_s = 0.0
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     noted = f"={lease.acquired_at_ms}:{lease.redis}:{lease.commit}"
     assert await client.hget(KEY, "redis") == noted.encode(), "sessions are still to be checked"
-    lease.is_unchecked = False
+    lease.has_unchecked_sessions = False
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == first.redis.encode()
 
@@ -196,7 +196,7 @@ async def test_only_a_holder_of_the_lease_on_both_servers_knows_that_no_commit_i
     await client.hset(KEY, mapping={"redis": noted, "until": 1})
     lease = await take(client, clock, "two")
     assert lease.has_all_commits is (before == "=")
-    assert lease.rolled_back_until_s > clock.monotonic_s()
+    assert lease.may_lack_writes_until_s > clock.monotonic_s()
     assert (lease.rolled_back_at_ms == at_ms) is (before != "another")
     lease.redis = "yet another"
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
@@ -212,7 +212,7 @@ async def test_that_no_commit_is_missing_counts_for_one_server_and_one_commit(cl
     lease = await take(client, clock, "two")
     assert not lease.has_all_commits
     assert lease.rolled_back_at_ms == lease.acquired_at_ms, "a rollback of its own"
-    assert lease.rolled_back_until_s > clock.monotonic_s()
+    assert lease.may_lack_writes_until_s > clock.monotonic_s()
 
 
 async def test_commit_that_only_the_replaced_server_has_accepted_is_missing(client, clock):
@@ -221,7 +221,7 @@ async def test_commit_that_only_the_replaced_server_has_accepted_is_missing(clie
     request = leases._RenewalRequest([(lease, lease.acquired_at_ms)], clock, 5_000)
     lease.commit += 1  # acknowledged meanwhile, by the one before
     answer = [str(lease.acquired_at_ms), b"this", [b"0", b"", 0]]
-    assert request.note(answer)[0] == [leases.Renewal.RENEWED]
+    assert request.apply(answer)[0] == [leases.Renewal.RENEWED]
     assert not lease.has_all_commits
 
 
@@ -232,7 +232,7 @@ async def test_verification_ends_even_if_holders_die_again_and_again(client, clo
     await client.hset(KEY, mapping={"redis": f"-{rolled_back_at_ms}:{first.redis}", "until": 1})
     lease = await take(client, clock, "two")
     assert lease.rolled_back_at_ms == rolled_back_at_ms
-    assert lease.rolled_back_until_s == pytest.approx(clock.monotonic_s() + left_s, abs=5)
+    assert lease.may_lack_writes_until_s == pytest.approx(clock.monotonic_s() + left_s, abs=5)
 
 
 @pytest.mark.parametrize("noted", ["-", "-soon", "-990000", "-" + "9" * 5_000])
@@ -241,7 +241,7 @@ async def test_unreadable_rollback_time_counts_as_now(client, clock, noted):
     await client.hset(KEY, mapping={"redis": noted, "until": 1})
     lease = await take(client, clock, "two")
     assert lease.rolled_back_at_ms == lease.acquired_at_ms
-    assert lease.rolled_back_until_s > clock.monotonic_s()
+    assert lease.may_lack_writes_until_s > clock.monotonic_s()
 
 
 @pytest.mark.parametrize("until, is_careful", [(0, False), (1, True)])
@@ -251,7 +251,7 @@ async def test_where_no_server_is_noted_a_death_on_a_young_one_counts(client, cl
     await client.hset(KEY, "until", until)
     lease = await take(client, clock, "two")
     assert lease.redis_up_s is not None
-    assert (lease.rolled_back_until_s > clock.monotonic_s()) is (
+    assert (lease.may_lack_writes_until_s > clock.monotonic_s()) is (
         is_careful and lease.redis_up_s < leases.VERIFY_AFTER_FAILOVER_S
     )
     assert not await client.hexists(KEY, "redis")

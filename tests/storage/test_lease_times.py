@@ -29,7 +29,7 @@ def lease(**given: Any) -> Lease:
 
 def test_lease_and_its_connection_last_from_before_the_request() -> None:
     held = lease(connection="run:1")
-    held.note_request(100.0, 5_000)
+    held.extend(100.0, 5_000)
     for now_s, margin_s, is_valid, is_safe in [
         (100.75, 0.0, True, True),
         (100.75, 0.25, True, False),
@@ -89,15 +89,15 @@ def test_unreadable_lease_gets_time_and_a_dead_holder_none() -> None:
 def test_new_server_is_doubted_for_a_minute(had_all: bool, unknown_for_s: float) -> None:
     """It has all commits if the one before had, or was not in doubt any more, and none is missing."""
     for has_all_commits in (False, True):
-        held = lease(redis="one", has_all_commits=had_all, rolled_back_until_s=200.0 + unknown_for_s)
+        held = lease(redis="one", has_all_commits=had_all, may_lack_writes_until_s=200.0 + unknown_for_s)
         held.note_redis("two", 200.0, 1_000_200, has_all_commits=has_all_commits)
-        assert (held.redis, held.rolled_back_until_s, held.rolled_back_at_ms) == ("two", 260.0, 1_000_200)
-        assert held.is_unchecked
+        assert (held.redis, held.may_lack_writes_until_s, held.rolled_back_at_ms) == ("two", 260.0, 1_000_200)
+        assert held.has_unchecked_sessions
         assert held.has_all_commits is (has_all_commits and (had_all or unknown_for_s <= 0.0))
     for before, now in [("", "one"), ("one", ""), ("one", "one")]:
         held = lease(redis=before, has_all_commits=True)
         held.note_redis(now, 200.0, 1_000_200, has_all_commits=False)
-        assert (held.redis, held.rolled_back_until_s, held.rolled_back_at_ms) == ("one", 0.0, 0)
+        assert (held.redis, held.may_lack_writes_until_s, held.rolled_back_at_ms) == ("one", 0.0, 0)
         assert held.has_all_commits
 
 
@@ -121,9 +121,9 @@ def test_new_server_is_doubted_for_a_minute(had_all: bool, unknown_for_s: float)
 )
 def test_lease_says_how_long_its_server_may_lack_writes(noted: str, has_all: bool, at_ms: int, until_s: float) -> None:
     taken = lease(redis_before=noted, redis="this", expired_at_ms=999_000, redis_up_s=3)
-    leases._note_rollback(taken)
-    assert (taken.has_all_commits, taken.rolled_back_at_ms, taken.rolled_back_until_s) == (has_all, at_ms, until_s)
-    assert taken.is_unchecked is (noted != "this")
+    leases._continue_verification(taken)
+    assert (taken.has_all_commits, taken.rolled_back_at_ms, taken.may_lack_writes_until_s) == (has_all, at_ms, until_s)
+    assert taken.has_unchecked_sessions is (noted != "this")
 
 
 @each(
@@ -133,8 +133,8 @@ def test_lease_says_how_long_its_server_may_lack_writes(noted: str, has_all: boo
 )  # fmt: skip
 def test_death_on_a_young_server_of_which_nothing_is_noted(expired_at_ms: int, up_s: int, until_s: float) -> None:
     taken = lease(redis="this", redis_up_s=up_s, expired_at_ms=expired_at_ms)
-    leases._note_rollback(taken)
-    assert taken.rolled_back_until_s == until_s
+    leases._continue_verification(taken)
+    assert taken.may_lack_writes_until_s == until_s
 
 
 def test_previous_holder_could_send_until_its_lease_expired() -> None:

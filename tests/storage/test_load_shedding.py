@@ -205,7 +205,7 @@ async def test_stream_length_is_read_once_a_second(publisher: BatchingIngest, me
 async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_what_decides(
     server: AnyServer, publisher: BatchingIngest, client: Client, keys: Keys, metrics: Metrics, monkeypatch
 ):
-    commands, connection = publisher._writes(deciding(10), "", 0), publisher._batcher._connection
+    commands, connection = publisher._write_commands(deciding(10), "", 0), publisher._batcher._connection
     one = len(connection.pack(commands)) if connection else sum(sum(map(len, command)) for command in commands)
     monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX", 10 * one + one // 2)
     monkeypatch.setattr(load_shedding, "BACKLOG_READ_EVERY_S", 1e9)

@@ -6,29 +6,31 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.worker.executor import request_shares
-from conferral.worker.executor.request_shares import RequestShares, Share
+from conferral.worker.executor.adaptive_limit import RequestSlots
+from conferral.worker.executor.request_shares import RequestShares
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import FakeTime
 
 pytestmark = pytest.mark.redis
-BUDGET = Share(24, 8)
+BUDGET = RequestSlots(24, 8)
 
 
 class Worker:
     """A worker that uses as much of its share as the test says."""
 
     def __init__(self, client, keys, name: str, time: FakeTime) -> None:
-        self.under_way = Share(0, 0)
-        self.shares = RequestShares(client, keys.request_shares, name, time, BUDGET, usage=lambda: self)
+        self.in_use_by_kind = RequestSlots(0, 0)
+        self.shares = RequestShares(core_of(client, keys, time, name), BUDGET, limiter=lambda: self)
         self.woken = 0
 
-    def wake(self) -> None:
+    def grant(self) -> None:
         self.woken += 1
 
     def works(self, chance: random.Random) -> None:
         """Requests begin, as far as the share goes, and end."""
         share = self.shares.current
         endings = chance.randint(0, sum(share))
-        self.under_way = Share(chance.randint(0, min(share.ordinary, sum(share) - endings)), endings)
+        self.in_use_by_kind = RequestSlots(chance.randint(0, min(share.ordinary, sum(share) - endings)), endings)
 
     async def ask(self) -> float:
         return await self.shares.refresh()
@@ -43,12 +45,12 @@ def workers_of(client, keys, time: FakeTime, count: int) -> list[Worker]:
     return [Worker(client, keys, f"worker-{number}", time) for number in range(count)]
 
 
-def held(workers: list[Worker]) -> Share:
+def held(workers: list[Worker]) -> RequestSlots:
     """What all together have under way or may begin."""
-    both = [(max(one.shares.current.ordinary, one.under_way.ordinary), sum(one.shares.current)) for one in workers]
-    total = sum(max(sum(one.under_way), whole) for one, (_, whole) in zip(workers, both, strict=True))
+    both = [(max(one.shares.current.ordinary, one.in_use_by_kind.ordinary), sum(one.shares.current)) for one in workers]
+    total = sum(max(sum(one.in_use_by_kind), whole) for one, (_, whole) in zip(workers, both, strict=True))
     ordinary = sum(ordinary for ordinary, _ in both)
-    return Share(ordinary, total - ordinary)
+    return RequestSlots(ordinary, total - ordinary)
 
 
 def assert_within_budget(workers: list[Worker]) -> None:
@@ -93,27 +95,27 @@ async def test_worker_that_starts_gets_its_share_as_soon_as_the_other_has_given_
     first, second = workers_of(client, keys, time, 2)
     await first.ask()
     assert first.shares.current == BUDGET
-    first.under_way = Share(20, 0)
+    first.in_use_by_kind = RequestSlots(20, 0)
     assert await second.ask() == 0.1
-    assert second.shares.current == Share(0, 0)
+    assert second.shares.current == RequestSlots(0, 0)
 
     await first.ask()  # learns that it has a half; 20 are still under way
-    assert first.shares.current == Share(12, 4)
+    assert first.shares.current == RequestSlots(12, 4)
     await second.ask()
-    assert second.shares.current == Share(0, 0)
+    assert second.shares.current == RequestSlots(0, 0)
     await first.ask()  # says that it holds 20 and 4
     await second.ask()
-    assert second.shares.current == Share(4, 4)
-    first.under_way = Share(3, 0)
+    assert second.shares.current == RequestSlots(4, 4)
+    first.in_use_by_kind = RequestSlots(3, 0)
     await first.ask()
     assert await second.ask() == 0.5
-    assert second.shares.current == Share(12, 4)
+    assert second.shares.current == RequestSlots(12, 4)
     assert second.woken == 4
 
 
 async def test_where_workers_outnumber_a_pool_they_take_turns(client, keys, time, monkeypatch):
     workers = workers_of(client, keys, time, 26)
-    had = [Share(0, 0)] * 26
+    had = [RequestSlots(0, 0)] * 26
     for turn in range(1, 6):
         # A length by which it is this turn now.
         seconds, _ = await client.time()
@@ -123,10 +125,10 @@ async def test_where_workers_outnumber_a_pool_they_take_turns(client, keys, time
                 await one.ask()
                 assert_within_budget(workers)
         shares = [one.shares.current for one in workers]
-        assert Share(*map(sum, zip(*shares, strict=True))) == BUDGET
-        had = [Share(*map(max, before, now)) for before, now in zip(had, shares, strict=True)]
+        assert RequestSlots(*map(sum, zip(*shares, strict=True))) == BUDGET
+        had = [RequestSlots(*map(max, before, now)) for before, now in zip(had, shares, strict=True)]
     # 8 endings a turn, so four turns are enough for 26 workers.
-    assert set(had) == {Share(1, 1)}
+    assert set(had) == {RequestSlots(1, 1)}
     assert await workers[0].ask() == 0.1
 
 
@@ -142,7 +144,9 @@ async def test_share_of_a_dead_worker_is_freed_when_it_expires(client, keys, tim
 
 
 @pytest.mark.parametrize(
-    ("count", "then"), [(1, BUDGET), (3, Share(8, 2)), (9, Share(2, 0)), (30, Share(1, 0))], ids=str
+    ("count", "then"),
+    [(1, BUDGET), (3, RequestSlots(8, 2)), (9, RequestSlots(2, 0)), (30, RequestSlots(1, 0))],
+    ids=str,
 )
 async def test_unreachable_share_node_blocks_no_worker(client, keys, time, monkeypatch, count, then):
     """Each keeps an even part of the budget, by the number of workers at the end."""
@@ -168,7 +172,7 @@ async def test_unreachable_share_node_blocks_no_worker(client, keys, time, monke
 
 async def test_worker_that_was_never_given_a_share_has_none(client, keys, time):
     (one,) = workers_of(client, keys, time, 1)
-    assert one.shares.current == Share(0, 0)
+    assert one.shares.current == RequestSlots(0, 0)
 
 
 async def test_worker_that_leaves_gives_its_share_back(client, keys, time):
@@ -176,16 +180,16 @@ async def test_worker_that_leaves_gives_its_share_back(client, keys, time):
     await first.ask()
     await first.shares.release()
     await second.ask()
-    assert (first.shares.current, second.shares.current) == (Share(0, 0), BUDGET)
+    assert (first.shares.current, second.shares.current) == (RequestSlots(0, 0), BUDGET)
 
 
 async def test_share_of_a_dead_worker_is_free_before_it_expires(client, keys, time):
     first, second = workers_of(client, keys, time, 2)
     await first.ask()
     await second.ask()
-    assert second.shares.current == Share(0, 0)
-    alone = RequestShares(client, keys.request_shares, "worker-1", time, BUDGET, usage=lambda: second,
-                          dead=lambda: {"worker-0"})  # fmt: skip
+    assert second.shares.current == RequestSlots(0, 0)
+    alone = RequestShares(core_of(client, keys, time, "worker-1"), BUDGET, limiter=lambda: second,
+                          dead_workers=lambda: {"worker-0"})  # fmt: skip
     await alone.refresh()
     assert alone.current == BUDGET
     assert alone.workers == 1
@@ -193,27 +197,27 @@ async def test_share_of_a_dead_worker_is_free_before_it_expires(client, keys, ti
 
 async def test_worker_that_was_only_thought_dead_gets_its_share_again(client, keys, time):
     first, second = workers_of(client, keys, time, 2)
-    second.shares = RequestShares(client, keys.request_shares, "worker-1", time, BUDGET, usage=lambda: second,
-                                  dead=lambda: {"worker-0"})  # fmt: skip
+    second.shares = RequestShares(core_of(client, keys, time, "worker-1"), BUDGET, limiter=lambda: second,
+                                  dead_workers=lambda: {"worker-0"})  # fmt: skip
     await first.ask()
     await second.ask()
-    second.shares = RequestShares(client, keys.request_shares, "worker-1", time, BUDGET, usage=lambda: second)
+    second.shares = RequestShares(core_of(client, keys, time, "worker-1"), BUDGET, limiter=lambda: second)
     for _ in range(4):
         await first.ask()
         await second.ask()
-    assert first.shares.current == second.shares.current == Share(12, 4)
+    assert first.shares.current == second.shares.current == RequestSlots(12, 4)
 
 
 async def test_endings_beyond_their_pool_count_as_ordinary_until_they_are_over(client, keys, time):
     first, second = workers_of(client, keys, time, 2)
     await first.ask()
-    first.under_way = Share(0, 20)
+    first.in_use_by_kind = RequestSlots(0, 20)
     for _ in range(4):
         await second.ask()
         await first.ask()
         assert_within_budget([first, second])
-    assert second.shares.current == Share(8, 4)
-    first.under_way = Share(0, 0)
+    assert second.shares.current == RequestSlots(8, 4)
+    first.in_use_by_kind = RequestSlots(0, 0)
     for one in (first, second):
         await one.ask()
-    assert second.shares.current == Share(12, 4)
+    assert second.shares.current == RequestSlots(12, 4)

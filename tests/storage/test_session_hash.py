@@ -87,9 +87,9 @@ def test_fields_of_the_newest_transfer_are_there_from_the_start_and_written_agai
 
 def test_log_of_a_new_session_leaves_out_only_what_every_session_begins_with():
     session = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1", muted=True)})
-    public = session_codec.changes(session, Session("CA1")).public
-    assert public == {"phase": "ringing", "party.agent.label": "agent-1", "party.agent.status": "dialing",
+    logged = session_codec.changes(session, Session("CA1")).logged
+    assert logged == {"phase": "ringing", "party.agent.label": "agent-1", "party.agent.status": "dialing",
                       "party.agent.muted": "true"}  # fmt: skip
     empty = ("ended_at", "end_reason", "conference_sid", "party.agent.call_sid", "party.agent.left_reason",
              "transfer.mode", "transfer.to", "transfer.by", "transfer.status", "transfer.reason")  # fmt: skip
-    assert session_codec.with_initial(public) == {**public, **dict.fromkeys(empty, ""), "party.agent.held": "false"}
+    assert session_codec.with_initial(logged) == {**logged, **dict.fromkeys(empty, ""), "party.agent.held": "false"}

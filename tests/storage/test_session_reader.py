@@ -239,16 +239,16 @@ PLACES = st.one_of(
 
 @given(PLACES)
 def test_cursor_leads_back_to_its_place(place):
-    assert cursors.read_cursor(place.text) == place
+    assert cursors.read_cursor(place.text, cursors.OF_SESSIONS) == place
     with pytest.raises(BadCursorError):
-        cursors.read_log_cursor(place.text)
+        cursors.read_cursor(place.text, cursors.OF_LOGS)
 
 
 @each("place", [LiveCursor(0, ""), EndedCursor(0, "S1"), EndedCursor(2**53 - 1, "")])
 def test_places_at_the_limits_are_read_back(place):
-    assert cursors.read_cursor(place.text) == place
+    assert cursors.read_cursor(place.text, cursors.OF_SESSIONS) == place
     assert len(longest := base64.urlsafe_b64encode(b'["live",0,""]'.ljust(192)).decode()) == 256
-    assert cursors.read_cursor(longest) == LiveCursor(0, "")
+    assert cursors.read_cursor(longest, cursors.OF_SESSIONS) == LiveCursor(0, "")
 
 
 def _cursor_of(place):
@@ -263,22 +263,22 @@ def _cursor_of(place):
 ])  # fmt: skip
 def test_invalid_session_cursor_is_refused(text):
     with pytest.raises(BadCursorError, match=r"^cursor must be that of the page before$"):
-        cursors.read_cursor(text)
+        cursors.read_cursor(text, cursors.OF_SESSIONS)
 
 
 @each("entry_id", ["", "5", "-", "1-0 +", "(1-0", "1-0\n"])
 def test_invalid_entry_id_is_refused_as_a_log_cursor(entry_id):
     with pytest.raises(BadCursorError):
-        cursors.read_log_cursor(LogCursor(entry_id).text)
+        cursors.read_cursor(LogCursor(entry_id).text, cursors.OF_LOGS)
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_cursor_or_refused(text):
     try:
-        place = cursors.read_cursor(text)
+        place = cursors.read_cursor(text, cursors.OF_SESSIONS)
     except BadCursorError:
         return
-    assert cursors.read_cursor(place.text) == place
+    assert cursors.read_cursor(place.text, cursors.OF_SESSIONS) == place
 
 
 @pytest.mark.redis

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from conferral.demo.after_call_twiml import serve_after_call_twiml
+from conferral.demo.runner import serve_after_call_twiml
 from tests.support.documented_conference_flows import CONFERENCE_FLOWS
 from tests.support.documented_flow import (
     ALL,

@@ -22,6 +22,7 @@ from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import HttpAnswer, PooledHttpClient, check_send_allowed
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import signed_routes
+from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.errors import RejectedError
 from conferral.webhooks.form import parse_form
 
@@ -109,7 +110,7 @@ class Doors:
     ) -> None:
         """Binds what the handlers need; see `webhooks.app.make_app`."""
         given = directory or DirectoryFile(settings)
-        self._routes = signed_routes(settings, ingest, child_lookup, metrics, given)
+        self._routes = signed_routes(Dependencies.of(settings, ingest, child_lookup, metrics, given))
         self._prefix = urlsplit(settings.public_url).path.rstrip("/")
 
     async def ask(self, url: str, params: Params) -> Answered:

@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,8 +16,8 @@ from typing import Any, Self
 import redis
 
 from tests.support.fair_time import forget_process, watch_process
+from tests.support.ports import HOST, is_free
 
-HOST = "127.0.0.1"
 #: After how long without an answer a node counts as dead, milliseconds.
 NODE_TIMEOUT_MS = 1_000
 #: How long a cluster may take to agree on anything, seconds.
@@ -26,8 +25,8 @@ PATIENCE_S = 40.0
 #: After this time, seconds, Redis gives up a manual failover; its OK is no promise, and a new request starts another.
 #: Source: Redis docs, "CLUSTER FAILOVER", and `CLUSTER_MF_TIMEOUT` in its source.
 FAILOVER_TIMEOUT_S = 5.0
-#: Ports that are tried; the nodes talk to each other 10,000 above.
-_PORTS = range(20_000, 32_000)
+#: Ports that are tried; the nodes talk to each other 10,000 above, which is below all that the system chooses from.
+_PORTS = range(20_000, 22_700)
 _BUS_OFFSET = 10_000
 
 
@@ -235,18 +234,9 @@ def _free_ports(count: int) -> Iterable[int]:
     found: list[int] = []
     while len(found) < count:
         port = chance.choice(_PORTS)
-        if port not in found and all(map(_is_free, (port, port + _BUS_OFFSET))):
+        if port not in found and all(map(is_free, (port, port + _BUS_OFFSET))):
             found.append(port)
     return found
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _until(holds: Callable[[], bool], what: str) -> None:

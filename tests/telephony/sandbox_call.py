@@ -73,12 +73,12 @@ class SandboxCallLine:
         elif path == callback_urls.CONFERENCE_PATH:
             self.events.append(callback_events.conference_event(form, callback_urls.parse_session(query)))
         elif path == callback_urls.WAIT_PATH:
-            self.waits.append(callback_urls.parse_wait(query))
+            self.waits.append(callback_urls.Wait.parse(query))
             if self.waits[-1].with_greeting:
                 return self.documents.greeting(self.waits[-1], "Welcome to the shop")
             return self.documents.wait(self.waits[-1], audio_url=f"https://example.com/{self.waits[-1].wait_audio}.wav")
         elif path == callback_urls.GATE_PATH:
-            return self._gate(callback_urls.parse_gate(query), form)
+            return self._gate(callback_urls.Gate.parse(query), form)
         elif path == "/voice":
             return self.documents.join_conference(
                 SESSION, "customer", label="customer-1", conference=SESSION, wait_audio="ringback",
@@ -88,7 +88,7 @@ class SandboxCallLine:
         elif path == callback_urls.RECORDING_PATH:
             self.events.append(callback_events.recording_changed(form, callback_urls.parse_session(query)))
         elif path == callback_urls.ANNOUNCEMENT_PATH:
-            return self.documents.announcement(self.sentences[callback_urls.parse_announcement(query).command_id])
+            return self.documents.announcement(self.sentences[callback_urls.Announcement.parse(query).command_id])
         elif path == "/survey":
             return "<Response><Say>How did you like it?</Say></Response>"
         return self.documents.hang_up()

@@ -11,6 +11,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import RedirectCall
+from conferral.telephony import http_client
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
@@ -35,6 +36,7 @@ class ScriptedHttp(AsyncHttpClient):
         #: What is answered once, before that.
         self.first_answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, Mapping[str, object]]] = []
+        self.labels: set[str] = set()
 
     async def request(
         self,
@@ -46,6 +48,7 @@ class ScriptedHttp(AsyncHttpClient):
     ) -> Response:
         name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
         self.requests.append((name, params or data or {}))
+        self.labels.add(http_client._label.get())
         openapi_fields.check(name, data or {})
         answer = self.first_answers.pop(name, None) or self.answers[name]
         if isinstance(answer, ProviderError):

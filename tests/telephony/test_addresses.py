@@ -28,6 +28,14 @@ ENVIRON = {
 }
 
 
+def allows(allow_list, address):
+    try:
+        allow_list.check(address)
+    except AddressError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "noun"),
     [
@@ -153,7 +161,7 @@ def test_a_region_follows_the_numbering_plan_even_for_reserved_numbers(number, r
 def test_only_destinations_on_the_allow_list_may_be_dialed(setting, text, allowed):
     allow_list = AllowList.from_setting(setting, OWN_NUMBER)
 
-    assert allow_list.allows(parse_address(text)) is allowed
+    assert allows(allow_list, parse_address(text)) is allowed
 
 
 @each(
@@ -167,7 +175,7 @@ def test_only_destinations_on_the_allow_list_may_be_dialed(setting, text, allowe
 def test_a_sip_user_that_is_a_number_has_to_pass_as_a_number(user):
     allow_list = AllowList.from_setting("US,+1,sip:example.com", OWN_NUMBER)
 
-    assert not allow_list.allows(parse_address(f"sip:{user}@example.com"))
+    assert not allows(allow_list, parse_address(f"sip:{user}@example.com"))
 
 
 def examples(types):
@@ -186,7 +194,7 @@ EVERYTHING = AllowList(prefixes=tuple(f"+{digit}" for digit in range(1, 10)))
 
 
 def dialed(texts):
-    return [text for text in texts if re.fullmatch(r"\+[0-9]{7,15}", text) and EVERYTHING.allows(parse_address(text))]
+    return [text for text in texts if re.fullmatch(r"\+[0-9]{7,15}", text) and allows(EVERYTHING, parse_address(text))]
 
 
 def test_no_premium_or_shared_cost_number_is_dialed_with_digits_too_many():
@@ -216,7 +224,7 @@ def test_every_ordinary_example_number_is_dialed_where_its_region_is_allowed():
     numbers = examples(ORDINARY)
 
     assert len(numbers) > 1000
-    assert [number for number in numbers if not everywhere.allows(parse_address(number))] == []
+    assert [number for number in numbers if not allows(everywhere, parse_address(number))] == []
 
 
 @pytest.mark.parametrize("text", ["+19005550123", "+18765550123", "+15550100", "sip:bob@example.com"])
@@ -241,7 +249,7 @@ def test_without_a_region_of_its_own_number_only_clients_are_allowed():
     allow_list = AllowList.from_setting(None, "+15550100")
 
     assert allow_list.regions == frozenset()
-    assert allow_list.allows(parse_address("client:alice"))
+    assert allows(allow_list, parse_address("client:alice"))
 
 
 def test_the_agent_is_held_against_the_list_at_start():

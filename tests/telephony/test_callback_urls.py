@@ -17,12 +17,8 @@ from conferral.telephony.callback_urls import (
     DialKind,
     Gate,
     Wait,
-    parse_announcement,
     parse_call,
-    parse_dial_action,
-    parse_gate,
     parse_session,
-    parse_wait,
 )
 from tests.support.each import each
 
@@ -48,21 +44,21 @@ def actions(draw):
 
 @given(actions())
 def test_a_dial_action_is_read_back_as_it_was_built(action):
-    url = URLS.dial_action(action)
+    url = URLS.of(action)
 
-    assert parse_dial_action(urlsplit(url).query) == action
-    assert URLS.parse_dial_action_url(url) == action
+    assert DialAction.parse(urlsplit(url).query) == action
+    assert URLS.parse(url, DialAction) == action
 
 
 @given(IDS, IDS, st.just("") | IDS, st.integers(0, 99))
 def test_a_call_callback_is_read_back_as_it_was_built(session_id, party, dial, agent_number):
     callback = CallCallback(session_id, party, dial, agent_number)
 
-    assert parse_call(urlsplit(URLS.call(callback)).query) == callback
+    assert parse_call(urlsplit(URLS.of(callback)).query) == callback
 
 
 def test_a_call_that_was_not_placed_by_rest_names_no_dial():
-    url = URLS.call(CallCallback("CA1", "agent"))
+    url = URLS.of(CallCallback("CA1", "agent"))
 
     assert url.startswith("https://example.com/conferral/callbacks/call?session=CA1&party=agent#")
 
@@ -77,17 +73,17 @@ def gates(draw):
 
 @given(gates())
 def test_a_gate_is_read_back_as_it_was_built(gate):
-    url = URLS.gate(gate)
+    url = URLS.of(gate)
 
-    assert parse_gate(urlsplit(url).query) == gate
-    assert URLS.parse_gate_url(url) == gate
+    assert Gate.parse(urlsplit(url).query) == gate
+    assert URLS.parse(url, Gate) == gate
 
 
 @given(IDS, IDS, st.sampled_from([WaitAudio.RINGBACK, WaitAudio.MUSIC]), st.booleans())
 def test_a_wait_is_read_back_as_it_was_built(session_id, party, wait_audio, greets):
     wait = Wait(session_id, party, wait_audio, greets)
 
-    assert parse_wait(urlsplit(URLS.wait(wait)).query) == wait
+    assert Wait.parse(urlsplit(URLS.of(wait)).query) == wait
     assert wait.after_greeting() == Wait(session_id, party, wait_audio)
 
 
@@ -95,7 +91,7 @@ def test_a_wait_is_read_back_as_it_was_built(session_id, party, wait_audio, gree
 def test_an_announcement_is_read_back_as_it_was_built(session_id, command_id):
     announcement = Announcement(session_id, command_id)
 
-    assert parse_announcement(urlsplit(URLS.announcement(announcement)).query) == announcement
+    assert Announcement.parse(urlsplit(URLS.of(announcement)).query) == announcement
 
 
 def test_repeated_dial_action_counts_requests_and_remembers_the_status():
@@ -133,7 +129,7 @@ def test_callbacks_of_conferences_and_recordings_are_read_back_as_they_were_buil
 
 @given(st.text() | st.text(alphabet="&=%+session party dial attempt request 123 bridge question key music command"))
 @pytest.mark.parametrize("parse", [
-    parse_dial_action, parse_call, parse_session, parse_gate, parse_wait, parse_announcement,
+    DialAction.parse, parse_call, parse_session, Gate.parse, Wait.parse, Announcement.parse,
 ])  # fmt: skip
 def test_no_query_raises_anything_but_our_error(parse, query):
     with suppress(CallbackUrlError):
@@ -163,7 +159,7 @@ def test_no_query_raises_anything_but_our_error(parse, query):
 )
 def test_a_query_that_was_not_built_here_names_its_field(query, field):
     with pytest.raises(CallbackUrlError) as caught:
-        parse_dial_action(query)
+        DialAction.parse(query)
 
     assert caught.value.field == field
 
@@ -174,26 +170,26 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
         (parse_call, "session=a&party=agent&dial=", "dial"),
         (parse_call, "session=a&party=agent&dial={d}", "dial"),
         (parse_call, "session=a&party=agent&agent=x", "agent"),
-        (parse_gate, "dial=d", "session"),
-        (parse_gate, "session=a", "dial"),
-        (parse_gate, "session=a&dial=d%0A", "dial"),
-        (parse_gate, "session=a&dial=d&question=0", "question"),
-        (parse_gate, "session=a&dial=d&question=4", "question"),
-        (parse_gate, "session=a&dial=d&request=0", "request"),
-        (parse_gate, "session=a&dial=d&request=10", "request"),
-        (parse_gate, "session=a&dial=d&key=*", "key"),
-        (parse_gate, "session=a&dial=d&key=12", "key"),
-        (parse_gate, "session=a&dial=d&briefed=0", "briefed"),
-        (parse_gate, "session=a&dial=d&briefed=", "briefed"),
-        (parse_wait, "party=customer&audio=music", "session"),
-        (parse_wait, "session=a&audio=music", "party"),
-        (parse_wait, "session=a&party=customer", "audio"),
-        (parse_wait, "session=a&party=customer&audio=", "audio"),
-        (parse_wait, "session=a&party=customer&audio=jazz", "audio"),
-        (parse_wait, "session=a&party=customer&audio=music&greeting=0", "greeting"),
-        (parse_announcement, "command=c", "session"),
-        (parse_announcement, "session=a", "command"),
-        (parse_announcement, "session=a&command=hello%20all", "command"),
+        (Gate.parse, "dial=d", "session"),
+        (Gate.parse, "session=a", "dial"),
+        (Gate.parse, "session=a&dial=d%0A", "dial"),
+        (Gate.parse, "session=a&dial=d&question=0", "question"),
+        (Gate.parse, "session=a&dial=d&question=4", "question"),
+        (Gate.parse, "session=a&dial=d&request=0", "request"),
+        (Gate.parse, "session=a&dial=d&request=10", "request"),
+        (Gate.parse, "session=a&dial=d&key=*", "key"),
+        (Gate.parse, "session=a&dial=d&key=12", "key"),
+        (Gate.parse, "session=a&dial=d&briefed=0", "briefed"),
+        (Gate.parse, "session=a&dial=d&briefed=", "briefed"),
+        (Wait.parse, "party=customer&audio=music", "session"),
+        (Wait.parse, "session=a&audio=music", "party"),
+        (Wait.parse, "session=a&party=customer", "audio"),
+        (Wait.parse, "session=a&party=customer&audio=", "audio"),
+        (Wait.parse, "session=a&party=customer&audio=jazz", "audio"),
+        (Wait.parse, "session=a&party=customer&audio=music&greeting=0", "greeting"),
+        (Announcement.parse, "command=c", "session"),
+        (Announcement.parse, "session=a", "command"),
+        (Announcement.parse, "session=a&command=hello%20all", "command"),
         (parse_session, "", "session"),
         (parse_session, "session={a}", "session"),
     ],
@@ -209,7 +205,7 @@ def test_each_kind_of_url_names_the_field_at_fault(parse, query, field):
     "url",
     [
         "",
-        URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE)),
+        URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE)),
         "https://example.com/voice/gate?session=a&dial=d",
         "https://evil.example/conferral/voice/gate?session=a&dial=d",
         "https://example.com/conferral/voice/gate",
@@ -217,7 +213,7 @@ def test_each_kind_of_url_names_the_field_at_fault(parse, query, field):
     ],
 )
 def test_other_urls_are_no_gate_of_ours(url):
-    assert URLS.parse_gate_url(url) is None
+    assert URLS.parse(url, Gate) is None
 
 
 @each(
@@ -232,7 +228,7 @@ def test_other_urls_are_no_gate_of_ours(url):
     ],
 )
 def test_other_urls_are_no_dial_action_of_ours(url):
-    assert URLS.parse_dial_action_url(url) is None
+    assert URLS.parse(url, DialAction) is None
 
 
 def overrides(url):
@@ -242,13 +238,13 @@ def overrides(url):
 @each(
     "url",
     [
-        URLS.dial_action(DialAction("s", "customer", DialKind.BRIDGE)),
-        URLS.call(CallCallback("s", "agent")),
+        URLS.of(DialAction("s", "customer", DialKind.BRIDGE)),
+        URLS.of(CallCallback("s", "agent")),
         URLS.conference("s"),
-        URLS.gate(Gate("s", "d")),
-        URLS.wait(Wait("s", "customer", WaitAudio.MUSIC)),
-        URLS.wait(Wait("s", "customer", WaitAudio.MUSIC, with_greeting=True)),
-        URLS.announcement(Announcement("s", "c")),
+        URLS.of(Gate("s", "d")),
+        URLS.of(Wait("s", "customer", WaitAudio.MUSIC)),
+        URLS.of(Wait("s", "customer", WaitAudio.MUSIC, with_greeting=True)),
+        URLS.of(Announcement("s", "c")),
         URLS.recording("s"),
         URLS.fallback(),
     ],
@@ -262,14 +258,12 @@ def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
 
 
 def test_first_request_url_has_no_request_number():
-    assert "request=" not in URLS.gate(Gate("CA1", "d1"))
-    url = URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
+    assert "request=" not in URLS.of(Gate("CA1", "d1"))
+    url = URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE))
 
-    assert url.startswith(
-        "https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge&attempt=1#"
-    )
+    assert url.startswith("https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge#")
 
 
 def test_the_first_agents_urls_name_no_number():
-    assert "agent=" not in URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
-    assert "agent=" not in URLS.call(CallCallback("CA1", "customer"))
+    assert "agent=" not in URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE))
+    assert "agent=" not in URLS.of(CallCallback("CA1", "customer"))

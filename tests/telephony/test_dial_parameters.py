@@ -33,7 +33,6 @@ from conferral.telephony.callback_urls import (
     Gate,
     Wait,
     parse_call,
-    parse_gate,
 )
 from conferral.telephony.errors import from_status
 from conferral.telephony.parameters.dial import CallSetup, PlacedCall
@@ -74,7 +73,7 @@ async def test_party_is_dialed_directly_into_the_conference() -> None:
         (TO_PARTICIPANTS, {
             "From": OWN, "To": TARGET, "Label": "target-3", "Timeout": 25, "EarlyMedia": "true", "Beep": "false",
             "StartConferenceOnEnter": "true", "EndConferenceOnExit": "false", "WaitUrl": "",
-            "StatusCallback": URLS.call(CallCallback("S1", "target", "d1")), "StatusCallbackMethod": "POST",
+            "StatusCallback": URLS.of(CallCallback("S1", "target", "d1")), "StatusCallbackMethod": "POST",
             "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
             "ConferenceStatusCallback": URLS.conference("S1"),
             "ConferenceStatusCallbackMethod": "POST",
@@ -141,9 +140,9 @@ async def test_party_is_dialed_to_the_gate() -> None:
     assert http.requests == [
         (TO_CALLS, {
             "From": OWN, "To": "client:alice", "Timeout": 30, "SendDigits": "ww12#",
-            "Url": URLS.gate(Gate("S1", "d2")), "Method": "POST",
+            "Url": URLS.of(Gate("S1", "d2")), "Method": "POST",
             "FallbackUrl": URLS.fallback(), "FallbackMethod": "POST",
-            "StatusCallback": URLS.call(CallCallback("S1", "agent", "d2")), "StatusCallbackMethod": "POST",
+            "StatusCallback": URLS.of(CallCallback("S1", "agent", "d2")), "StatusCallbackMethod": "POST",
             "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
         }),
     ]  # fmt: skip
@@ -155,7 +154,7 @@ async def test_gate_and_callbacks_of_a_dial_carry_its_id() -> None:
     await calls.perform(CALL)
 
     ((_, sent),) = http.requests
-    assert parse_gate(urlsplit(str(sent["Url"])).query).dial == "d2"
+    assert Gate.parse(urlsplit(str(sent["Url"])).query).dial == "d2"
     assert parse_call(urlsplit(str(sent["StatusCallback"])).query).dial == "d2"
 
 
@@ -342,10 +341,10 @@ async def test_ended_calls_that_may_belong_to_a_dial_are_listed() -> None:
 
 @pytest.mark.parametrize("changes, sent", [
     ({"hold": True, "wait_audio": "ringback"}, {
-        "Hold": "true", "HoldUrl": URLS.wait(Wait("S1", "customer", WaitAudio.RINGBACK)), "HoldMethod": "POST",
+        "Hold": "true", "HoldUrl": URLS.of(Wait("S1", "customer", WaitAudio.RINGBACK)), "HoldMethod": "POST",
     }),
     ({"hold": True, "wait_audio": "of-a-newer-version"}, {
-        "Hold": "true", "HoldUrl": URLS.wait(Wait("S1", "customer", WaitAudio.MUSIC)), "HoldMethod": "POST",
+        "Hold": "true", "HoldUrl": URLS.of(Wait("S1", "customer", WaitAudio.MUSIC)), "HoldMethod": "POST",
     }),
     ({"hold": True}, {"Hold": "true"}),
     ({"hold": False}, {"Hold": "false"}),

@@ -411,7 +411,7 @@ async def test_body_of_8_mib_is_read(more: int, is_read: bool) -> None:
 
     response: Any = SimpleNamespace(content=SimpleNamespace(iter_any=chunks))
     with nullcontext() if is_read else pytest.raises(aiohttp.ClientPayloadError):
-        await client_module._body(response)
+        await client_module._read_body(response)
 
 
 async def test_cancelled_request_is_cancelled_and_frees_its_slot(twilio: ScriptedTwilio, metrics: Metrics) -> None:

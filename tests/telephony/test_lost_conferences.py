@@ -38,7 +38,9 @@ def finder(**changes: Any) -> tuple[LostConferences, ScriptedHttp]:
 
 
 async def test_conference_is_shown_with_addresses() -> None:
-    found = await finder()[0].by_sid(CONFERENCE_SID)
+    conferences, http = finder()
+    found = await conferences.by_sid(CONFERENCE_SID)
+    assert http.labels == {"lost_session"}
     assert found is not None
     assert (found.conference_sid, found.name, found.has_started) == (CONFERENCE_SID, NAME, True)
     assert found.participants == (

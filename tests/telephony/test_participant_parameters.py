@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.callback_urls import Announcement, CallbackUrls, parse_announcement
+from conferral.telephony.callback_urls import Announcement, CallbackUrls
 from conferral.telephony.errors import from_status
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twiml import TwimlBuilder
@@ -86,8 +86,8 @@ async def test_a_sentence_is_announced_by_a_document_of_ours(effect: PlayAnnounc
 
     ((asked, sent),) = http.requests
     assert asked == name
-    assert sent == {"AnnounceUrl": URLS.announcement(Announcement("S1", "c1")), "AnnounceMethod": "POST"}
-    assert parse_announcement(urlsplit(str(sent["AnnounceUrl"])).query) == Announcement("S1", "c1")
+    assert sent == {"AnnounceUrl": URLS.of(Announcement("S1", "c1")), "AnnounceMethod": "POST"}
+    assert Announcement.parse(urlsplit(str(sent["AnnounceUrl"])).query) == Announcement("S1", "c1")
 
 
 @pytest.mark.parametrize("effect, name", [

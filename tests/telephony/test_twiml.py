@@ -18,10 +18,7 @@ from conferral.telephony.callback_urls import (
     Gate,
     Wait,
     parse_call,
-    parse_dial_action,
-    parse_gate,
     parse_session,
-    parse_wait,
 )
 from conferral.telephony.phrases import GATE_REJECTIONS, SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
@@ -65,7 +62,7 @@ def test_the_caller_hears_real_ringing_and_can_be_moved_later():
     assert dial.attrib | {"action": ""} == {
         "action": "", "method": "POST", "answerOnBridge": "true", "timeout": "30", "callerId": "+14155550199",
     }  # fmt: skip
-    assert parse_dial_action(query_of(dial.get("action"))) == DialAction(SESSION, "customer", DialKind.BRIDGE)
+    assert DialAction.parse(query_of(dial.get("action"))) == DialAction(SESSION, "customer", DialKind.BRIDGE)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +91,7 @@ def test_next_agent_is_identified_in_the_action_and_the_call_callbacks():
     dial = bridge(agent="client:carol", agent_number=2).find("Dial")
 
     expected = DialAction(SESSION, "customer", DialKind.BRIDGE, agent_number=2)
-    assert parse_dial_action(query_of(dial.get("action"))) == expected
+    assert DialAction.parse(query_of(dial.get("action"))) == expected
     assert parse_call(query_of(dial[0].get("statusCallback"))) == CallCallback(SESSION, "agent", agent_number=2)
 
 
@@ -103,7 +100,7 @@ def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
 
     dial = document.find("Dial")
     (conference,) = dial
-    assert parse_dial_action(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.CONFERENCE, 2)
+    assert DialAction.parse(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.CONFERENCE, 2)
     assert conference.text == "CF1"
     assert conference.attrib | {"statusCallback": ""} == {
         "participantLabel": "agent-1", "beep": "false", "startConferenceOnEnter": "true",
@@ -119,7 +116,7 @@ def test_waiting_party_hears_audio_and_does_not_start_the_conference(wait_audio)
 
     conference = ET.fromstring(join).find("Dial/Conference")
     assert (conference.get("startConferenceOnEnter"), conference.get("waitMethod")) == ("false", "POST")
-    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "customer", WaitAudio(wait_audio))
+    assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(SESSION, "customer", WaitAudio(wait_audio))
 
 
 @pytest.mark.parametrize("default_music, wait_url", [(True, None), (False, "")])
@@ -133,14 +130,14 @@ def test_without_wait_audio_there_is_silence_or_twilios_own_music(default_music,
 def test_wait_audio_that_only_a_newer_version_knows_is_music():
     _, conference = join("customer", label="customer-1", conference=SESSION, wait_audio="jazz")
 
-    assert parse_wait(query_of(conference.get("waitUrl"))).wait_audio is WaitAudio.MUSIC
+    assert Wait.parse(query_of(conference.get("waitUrl"))).wait_audio is WaitAudio.MUSIC
 
 
 def test_browser_caller_starts_the_conference_and_hears_ringback_until_someone_joins():
     _, conference = join("agent", label="agent-1", conference=SESSION, start_on_enter=True, wait_audio="ringback")
 
     assert conference.get("startConferenceOnEnter") == "true"
-    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "agent", WaitAudio.RINGBACK)
+    assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(SESSION, "agent", WaitAudio.RINGBACK)
 
 
 def test_agent_admitted_by_the_gate_may_also_wait_with_ringback():
@@ -166,7 +163,7 @@ def test_waiting_party_is_greeted_first_in_a_conference():
     _, conference = join(conference=SESSION, wait_audio="music", with_greeting=True)
 
     assert conference.get("startConferenceOnEnter") == "false"
-    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(
+    assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(
         SESSION, "customer", WaitAudio.MUSIC, with_greeting=True
     )
 
@@ -315,7 +312,7 @@ def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
     assert dial.attrib | {"action": ""} == {
         "action": "", "method": "POST", "timeout": "25", "callerId": "+14155550100",
     }  # fmt: skip
-    assert parse_dial_action(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.BRIDGE)
+    assert DialAction.parse(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.BRIDGE)
     (noun,) = dial
     assert (noun.tag, noun.text) == (tag, text)
     assert noun.get("statusCallbackEvent") == "initiated ringing answered completed"
@@ -368,7 +365,7 @@ def test_gate_takes_one_key_and_is_also_notified_of_none():
     (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE))
 
     assert gather.attrib | {"action": ""} == {
-        "action": "", "method": "POST", "numDigits": "1", "timeout": "4", "finishOnKey": "",
+        "action": "", "method": "POST", "numDigits": "1", "timeout": "3", "finishOnKey": "",
         "actionOnEmptyResult": "true",
     }  # fmt: skip
 
@@ -377,24 +374,24 @@ def test_gate_takes_one_key_and_is_also_notified_of_none():
 def test_each_question_of_the_gate_leads_to_the_next(asked):
     (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(Gate(SESSION, "d1", asked)))
 
-    assert parse_gate(query_of(gather.get("action"))) == Gate(SESSION, "d1", asked + 1)
+    assert Gate.parse(query_of(gather.get("action"))) == Gate(SESSION, "d1", asked + 1)
 
 
 def test_brief_redirects_to_the_gate_once_heard():
     redirect = ET.fromstring(DOCUMENTS.gate_brief(GATE, brief="About an invoice")).find("Redirect")
 
     assert redirect.get("method") == "POST"
-    assert parse_gate(query_of(redirect.text)) == Gate(SESSION, "d1", briefed=True)
+    assert Gate.parse(query_of(redirect.text)) == Gate(SESSION, "d1", briefed=True)
 
 
 def test_a_gate_that_waits_puts_the_same_request_again():
     gate = Gate(SESSION, "d1", 2).next_request("1")
 
-    pause, redirect = ET.fromstring(DOCUMENTS.retry_gate(gate))
+    pause, redirect = ET.fromstring(DOCUMENTS.retry(gate))
 
     assert pause.attrib == {"length": "1"}
     assert redirect.get("method") == "POST"
-    assert parse_gate(query_of(redirect.text)) == gate
+    assert Gate.parse(query_of(redirect.text)) == gate
 
 
 def test_words_that_no_document_could_hold_do_not_break_it():
@@ -410,7 +407,7 @@ def test_wait_audio_is_played_once_then_requested_again():
 
     assert (play.tag, play.text, play.attrib) == ("Play", "https://example.com/a.wav?x=1&y=2", {})
     assert (redirect.tag, redirect.get("method")) == ("Redirect", "POST")
-    assert parse_wait(query_of(redirect.text)) == wait
+    assert Wait.parse(query_of(redirect.text)) == wait
 
 
 def test_greeting_is_said_once_before_wait_audio_is_requested():
@@ -421,7 +418,7 @@ def test_greeting_is_said_once_before_wait_audio_is_requested():
 
     assert (say.text, say.attrib) == ("Smith & <Sons> ", {"language": "de-DE", "voice": "Polly.Vicki"})
     assert redirect.get("method") == "POST"
-    assert parse_wait(query_of(redirect.text)) == Wait(SESSION, "customer", WaitAudio.MUSIC)
+    assert Wait.parse(query_of(redirect.text)) == Wait(SESSION, "customer", WaitAudio.MUSIC)
 
 
 def test_wait_audio_is_requested_at_once_without_a_greeting():
@@ -429,7 +426,7 @@ def test_wait_audio_is_requested_at_once_without_a_greeting():
 
     (redirect,) = ET.fromstring(DOCUMENTS.greeting(wait, ""))
 
-    assert parse_wait(query_of(redirect.text)) == wait.after_greeting()
+    assert Wait.parse(query_of(redirect.text)) == wait.after_greeting()
 
 
 def test_an_announcement_is_said_and_nothing_else():
@@ -460,11 +457,11 @@ def test_silence_is_a_pause_that_ends():
 def test_waiting_is_a_pause_and_the_same_question_again():
     action = DialAction(SESSION, "customer", DialKind.BRIDGE).next_request("completed")
 
-    pause, redirect = ET.fromstring(DOCUMENTS.retry_dial_action(action))
+    pause, redirect = ET.fromstring(DOCUMENTS.retry(action))
 
     assert pause.attrib == {"length": "1"}
     assert redirect.get("method") == "POST"
-    assert parse_dial_action(query_of(redirect.text)) == action
+    assert DialAction.parse(query_of(redirect.text)) == action
 
 
 def test_hanging_up_says_nothing():

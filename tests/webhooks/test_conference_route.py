@@ -9,7 +9,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import SessionMode
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import parse_dial_action, parse_wait
+from conferral.telephony.callback_urls import DialAction, Wait
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks import responses
 from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, facts, fields, post, settings
@@ -80,14 +80,14 @@ async def test_the_caller_waits_in_a_conference_named_after_the_session(client, 
         "participantLabel": "customer-1", "startConferenceOnEnter": "false", "endConferenceOnExit": "false",
         "beep": "false", "record": None,
     }  # fmt: skip
-    wait = parse_wait(urlsplit(conference.get("waitUrl")).query)
+    wait = Wait.parse(urlsplit(conference.get("waitUrl")).query)
     assert (wait.session_id, wait.party, wait.wait_audio.value, wait.with_greeting) == (
         CALLER,
         "customer",
         "music",
         False,
     )
-    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    action = DialAction.parse(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert (action.party, action.dial.value, action.attempt) == ("customer", "conference", 1)
     assert ingest.events == [
         CallReceived(
@@ -131,7 +131,7 @@ async def test_without_redis_the_caller_is_bridged_to_the_first_agent(
     status, document = await post(client, "/voice/conference", fields("call_arrives"))
 
     assert (status, rung(document)) == (200, ("Client", "alice"))
-    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    action = DialAction.parse(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert action.dial.value == "bridge"
     assert metrics.webhook_store_errors.labels("/voice/conference")._value.get() == 1
     warnings = {line["event"] for line in lines if line["log_level"] == "warning"}
@@ -185,7 +185,7 @@ async def test_conference_attributes_are_set_on_the_join(open_client, write_dire
         "onEnter", "small", "10", "record-from-start",
     ]  # fmt: skip
     assert f"/callbacks/recording?session={CALLER}" in conference.get("recordingStatusCallback")
-    assert parse_wait(urlsplit(conference.get("waitUrl")).query).with_greeting
+    assert Wait.parse(urlsplit(conference.get("waitUrl")).query).with_greeting
 
 
 @pytest.mark.parametrize("record", ["true", "customer", "false"])

@@ -1,6 +1,7 @@
 import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.events import DialEnded
 from conferral.statemachine.states import Opening, Phase, State, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
@@ -36,9 +37,10 @@ BUSY, SILENT, UNREACHABLE = DialActionAnswer.SAY_BUSY, DialActionAnswer.SAY_NO_A
 def outcome(
     dial=BRIDGE, status="completed", *, call="in-progress", attempt=1, asked=1, sid=CALLER, party="customer", more=False
 ):
-    return DialOutcome(
-        party, sid, dial, status, call, attempt, asked, failed_with_callers_number=False, has_next_agent=more
+    event = DialEnded(
+        session_id=CALLER, party=party, call_sid=sid, dial=dial, dial_call_status=status, call_status=call
     )
+    return DialOutcome(event, attempt, asked, has_next_agent=more)
 
 
 def customer(**known):

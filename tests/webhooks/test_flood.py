@@ -20,9 +20,9 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
-from tests.webhooks.test_server import free_port
 from tests.webhooks.webhook_helpers import ENVIRON, fields, signed
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(240)]

@@ -9,7 +9,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import GateDecided, GateReached
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import parse_dial_action, parse_gate
+from conferral.telephony.callback_urls import DialAction, Gate
 from conferral.webhooks import responses
 from tests.webhooks.gate_helpers import (
     GATE,
@@ -37,7 +37,7 @@ async def test_target_that_need_not_confirm_joins_the_conference_at_once(client,
     assert (conference_of.text, conference_of.get("participantLabel"), conference_of.get("startConferenceOnEnter")) == (
         CONFERENCE, "target-3", "true",
     )  # fmt: skip
-    action = parse_dial_action(next_url(document, "Dial", "action").partition("?")[2])
+    action = DialAction.parse(next_url(document, "Dial", "action").partition("?")[2])
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "target", "conference")
     assert ingest.events == [
         GateReached(session_id=CALLER, token=f"gate_reached:{DIAL}:{TARGET}", dial=DIAL, call_sid=TARGET),
@@ -198,7 +198,7 @@ async def test_the_agent_of_a_call_is_connected_to_the_customer(client, ingest):
     assert (dial.find("Number").text, dial.get("callerId"), dial.get("timeout")) == (
         "+14155550199", "+14155550100", "30",
     )  # fmt: skip
-    action = parse_dial_action(next_url(document, "Dial", "action").partition("?")[2])
+    action = DialAction.parse(next_url(document, "Dial", "action").partition("?")[2])
     assert (action.party, action.dial.value) == ("agent", "bridge")
     assert events_of(ingest) == ["gate_reached", "accepted"]
 
@@ -281,7 +281,7 @@ async def test_added_party_joins_with_the_attributes_of_the_conference(client, i
     dial = ET.fromstring(document).find("Dial")
     assert dial.find("Conference").get("beep") == "onEnter"
     assert dial.get("timeLimit") is None, "the customer's alone"
-    assert parse_dial_action(next_url(document, "Dial", "action").partition("?")[2]).party == "expert"
+    assert DialAction.parse(next_url(document, "Dial", "action").partition("?")[2]).party == "expert"
 
 
 # ---- without Redis -----------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ async def test_a_redis_that_hangs_costs_no_more_than_the_deadline(client, ingest
     _, document = await post(client, GATE, answered())
 
     assert verbs(document) == ["Pause", "Redirect"]
-    assert parse_gate(next_url(document, "Redirect").partition("?")[2]).request_number == 2
+    assert Gate.parse(next_url(document, "Redirect").partition("?")[2]).request_number == 2
 
 
 # ---- when our own URL fails, or is someone else's ---------------------------------------------------------------

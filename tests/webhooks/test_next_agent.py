@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import parse_call, parse_dial_action
+from conferral.telephony.callback_urls import DialAction, parse_call
 from conferral.webhooks import responses
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
 
@@ -45,7 +45,7 @@ async def test_the_next_agent_rings_and_its_callbacks_say_which_it_is(client, in
     dial = ET.fromstring(document).find("Dial")
     assert (rung(document), dial.get("callerId"), dial.get("timeout")) == ("bob", "+14155550199", "30")
     assert dial.get("answerOnBridge") == "true"
-    action = parse_dial_action(urlsplit(own_action(document)).query)
+    action = DialAction.parse(urlsplit(own_action(document)).query)
     assert (action.session_id, action.party, action.dial.value, action.agent_number) == (
         CALLER, "customer", "bridge", 1,
     )  # fmt: skip
@@ -130,7 +130,7 @@ async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
     _, document = await post(client, action_of(0), unanswered())
 
     assert rung(document) == "bob"
-    assert parse_dial_action(urlsplit(own_action(document)).query).agent_number == 2
+    assert DialAction.parse(urlsplit(own_action(document)).query).agent_number == 2
     (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert refused not in str(line)
 

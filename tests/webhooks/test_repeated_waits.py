@@ -8,7 +8,7 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import parse_dial_action
+from conferral.telephony.callback_urls import DialAction
 from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, facts, fields, post
 
 #: Of the two who may wait first: whose call it is, and the direction of the session.
@@ -50,7 +50,7 @@ async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, in
     # Without a wait URL, Twilio plays its own music.
     assert (conference.get("waitUrl"), conference.get("maxParticipants")) == (None, "7")
     assert conference.get("startConferenceOnEnter") == ("true" if party == "agent" else "false")
-    assert parse_dial_action(urlsplit(own_action(document)).query).attempt == 2
+    assert DialAction.parse(urlsplit(own_action(document)).query).attempt == 2
     assert [event.dial for event in ingest.events] == ["conference"]
 
 

@@ -18,13 +18,10 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.keys import Keys
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory.model import DirectoryFile
-from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks import app, server
 from conferral.webhooks.api.handlers import Handlers
 from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
-from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.errors import RejectedError
@@ -80,13 +77,12 @@ def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
 
     def dependencies(silent: Any) -> Dependencies:
         given = settings()
-        documents, routing = TwimlBuilder.of(given), CallRouting(given, DirectoryFile(given))
-        return Dependencies(given, documents, routing, silent, silent, ConferenceNames.of(given), Metrics())
+        return Dependencies.of(given, silent, silent, Metrics(), DirectoryFile(given))
 
     async def story(loop: VirtualLoop) -> None:
         silent, unknown = dependencies(Silent(answers_reads=False)), dependencies(Silent(answers_reads=True))
         answers = [
-            (HealthRoutes(silent.ingest, Metrics(), SchemaVersion())._check(), 2.0, NO_ANSWER),
+            (HealthRoutes(silent.ingest, Metrics(), SchemaVersion())._read_redis_error(), 2.0, NO_ANSWER),
             (DialActionRoutes(silent)._child_status(CALLER), 1.5, None),
             (WaitRoutes(silent)._load_view(CALLER, form, opens=False), 0.5, None),
             # Five reads of a session that may not be decided yet, then what is published.

@@ -15,17 +15,12 @@ from conferral.webhooks import authentication
 from conferral.webhooks import server as server_module
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
+from tests.support.ports import free_port
 from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
 
 BOTH_WAYS = True
 #: How long a server may take to listen on a busy machine, seconds.
 DEADLINE_S = 15.0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def connect(port):

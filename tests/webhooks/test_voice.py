@@ -9,7 +9,7 @@ from conferral.runtime.errors import ProviderUnreachableError, SettingsError
 from conferral.statemachine.events import CallReceived, DialEnded
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import parse_dial_action
+from conferral.telephony.callback_urls import DialAction
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import (
@@ -157,7 +157,7 @@ async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(
 
     assert conference_of(document).text == CALLER
     assert conference_of(document).get("participantLabel") == "agent-1"
-    assert parse_dial_action(second.query).attempt == 2
+    assert DialAction.parse(second.query).attempt == 2
     assert verbs(last) == ["Hangup"]
     assert len({event.token for event in ingest.events}) == 2
 
@@ -176,7 +176,7 @@ async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, i
     assert joined.get("startConferenceOnEnter") == "false"
     assert f"/voice/wait?session={CALLER}&party=customer&audio={wait_audio.value}" in joined.get("waitUrl")
     action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-    assert parse_dial_action(action.query).attempt == 1
+    assert DialAction.parse(action.query).attempt == 1
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_mu
         url = f"{again.path}?{again.query}"
 
     assert verbs(document) == ["Hangup"]
-    assert parse_dial_action(again.query).attempt == 3
+    assert DialAction.parse(again.query).attempt == 3
     another, last = joined
     for conference in joined:
         assert (conference.text, conference.get("participantLabel")) == (CALLER, "customer-2")
@@ -317,7 +317,7 @@ async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis
     _, document = await post(client, f"/voice/dial-action?{query}", fields("dial_ends_answered", CallSid=AGENT))
 
     assert conference_of(document).text == "order-7-00ff"
-    again = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    again = DialAction.parse(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert (again.session_id, again.conference) == ("order-7", "order-7-00ff")
 
 

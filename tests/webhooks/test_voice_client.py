@@ -9,7 +9,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ClientCallReceived
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import parse_call, parse_dial_action, parse_wait
+from conferral.telephony.callback_urls import DialAction, Wait, parse_call
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, facts, fields, post
@@ -42,9 +42,9 @@ async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest)
     assert (status, conference.text) == (200, CALLER)
     assert (conference.get("participantLabel"), conference.get("startConferenceOnEnter")) == ("agent-1", "true")
     assert conference.get("endConferenceOnExit") == "false"
-    wait = parse_wait(urlsplit(conference.get("waitUrl")).query)
+    wait = Wait.parse(urlsplit(conference.get("waitUrl")).query)
     assert (wait.party, wait.wait_audio.value, wait.with_greeting) == ("agent", "ringback", False)
-    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    action = DialAction.parse(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "conference")
     assert ingest.events == [
         ClientCallReceived(
@@ -247,7 +247,7 @@ async def test_a_new_session_id_is_honoured(client, ingest):
     _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
 
     name = conference_of(document).text
-    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    action = DialAction.parse(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert name != NAMED
     assert (action.session_id, action.conference, ingest.events[0].conference_name) == (NAMED, name, name)
     assert f"session={NAMED}&" in conference_of(document).get("waitUrl")
@@ -323,7 +323,7 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(
     dial = ET.fromstring(document).find("Dial")
     assert (status, dial.find("Number").text, dial.get("callerId")) == (200, NUMBER, "+14155550100")
     # No one knows whether a session of the other name exists, so nothing about it is revealed.
-    action = parse_dial_action(urlsplit(dial.get("action")).query)
+    action = DialAction.parse(urlsplit(dial.get("action")).query)
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
     params = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
     assert (params.session_id, params.party) == (CALLER, "customer")

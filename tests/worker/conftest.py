@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer
-from tests.worker.executor_harness import ExecutorHarness
+from tests.worker.executor_harness import ExecutorHarness, in_flight, waiting
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -24,4 +24,4 @@ async def system() -> AsyncIterator[ExecutorHarness]:
     """An executor that has nothing left to do at the end of the test."""
     system = ExecutorHarness()
     yield system
-    assert (system.executor.in_flight, system.executor.waiting, system.executor._out_of_band) == (0, 0, {})
+    assert (in_flight(system.executor), waiting(system.executor), system.executor._out_of_band) == (0, 0, {})

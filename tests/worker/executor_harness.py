@@ -31,7 +31,7 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events import CallsRead, EffectSucceeded
+from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters.dial import PlacedCall
@@ -261,6 +261,8 @@ class FakeRecords:
         #: What was written, in order.
         self.written: list[str] = []
         self.asked_status: list[str] = []
+        #: Jobs that followed from an outcome (count).
+        self.follow_ups = 0
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
         assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
@@ -270,6 +272,7 @@ class FakeRecords:
         self.written.append(f"outcome {effect.effect_id}")
         if effect.effect_id not in self.gone or not isinstance(outcome, EffectSucceeded) or not outcome.call_sid:
             return None
+        self.follow_ups += 1
         return replace(hang_up(f"stray {outcome.call_sid}", effect.session_id), call_sid=outcome.call_sid)
 
     async def mark_sent(self, effect: Effect) -> bool:
@@ -287,6 +290,23 @@ class FakeRecords:
     async def dial_status(self, effect: Dial) -> DialStatus:
         self.asked_status.append(effect.effect_id)
         return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
+
+
+def in_flight(executor: Executor) -> int:
+    """Jobs in execution (count)."""
+    return len(executor._executions)
+
+
+def waiting(executor: Executor) -> int:
+    """Jobs behind another one of their session, dials without a permit, and unsent reads (count)."""
+    queued = [executor._dials._waiting, *executor._read_queue._waiting.values()]
+    return sum(map(len, queued)) + sum(len(queue.waiting) for queue in executor._queues.values())
+
+
+def retries(metrics: Metrics) -> int:
+    """Requests beyond a job's first (count)."""
+    samples = (sample for metric in metrics.effect_retries.collect() for sample in metric.samples)
+    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
 
 
 class ExecutorHarness:
@@ -316,6 +336,13 @@ class ExecutorHarness:
             | more
         )
         self.executor = Executor(context, acquire_dial_permit)
+        #: Jobs that the executor was given (count).
+        self.submitted = 0
+        self._submit_job, self.executor.submit = self.executor.submit, self._count_job  # type: ignore[method-assign]
+
+    def _count_job(self, job: Job) -> None:
+        self.submitted += 1
+        self._submit_job(job)
 
     async def may_send(self, partition: int) -> bool:
         self.permissions += 1
@@ -351,9 +378,15 @@ class ExecutorHarness:
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
-        """Performed, retried, given up, dropped."""
-        executor = self.executor
-        return executor.counts.performed, executor.counts.retried, executor.counts.given_up, executor.counts.dropped
+        """Performed, or its target is gone; retried; given up; dropped."""
+        given_up = sum(isinstance(one, EffectUnknown) or getattr(one, "gone", None) is False for one in self.outcomes)
+        return len(self.outcomes) - given_up, retries(self.metrics), given_up, self.dropped
+
+    @property
+    def dropped(self) -> int:
+        """Jobs left without an outcome (count)."""
+        left = in_flight(self.executor) + waiting(self.executor)
+        return self.submitted + self.records.follow_ups - len(self.outcomes) - left
 
 
 class Turns:

@@ -3,16 +3,14 @@
 import asyncio
 import random
 
-import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor import adaptive_limit as limits
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit, BreakerReason, refuses_credentials
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit, BreakerReason, RequestSlots, refuses_credentials
 from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.priority_limiter import PriorityLimiter
-from conferral.worker.executor.request_shares import Share
 from tests.support.each import each
 from tests.worker.executor_harness import ExecutorHarness, FakeTime, find, hang_up, redirect, straight, update
 
@@ -23,7 +21,7 @@ class Bounds:
     def __init__(self) -> None:
         self.time = FakeTime()
         self.metrics = Metrics()
-        self.share = Share(24, 8)
+        self.share = RequestSlots(24, 8)
         self.allowance = AdaptiveLimit(
             share=lambda: self.share, clock=self.time, metrics=self.metrics, rng=random.Random(7)
         )
@@ -50,15 +48,10 @@ class Bounds:
 def test_slots_are_the_share_of_this_worker():
     bounds = Bounds()
     assert bounds.slots == (32, 24)
-    bounds.share = Share(3, 1)
+    bounds.share = RequestSlots(3, 1)
     assert bounds.slots == (4, 3)
-    bounds.share = Share(0, 0)
+    bounds.share = RequestSlots(0, 0)
     assert bounds.slots == (0, 0)
-
-
-def test_endings_can_not_have_all_slots():
-    with pytest.raises(ValueError):
-        ExecutorPolicy(requests_max=2, reserved_for_endings=2)
 
 
 # ---- 429 ---------------------------------------------------------------------------------------------------------

@@ -167,10 +167,12 @@ def test_worker_taking_over_after_redis_changed_verifies_before_sending(other_re
             team.server.restart()
         team.kill(second)
         await team.until_fair(TAKE_OVER_S)
-        careful = {number for number, held in first.keeper.consumers.items() if held._dispatcher._must_verify}
+        careful = {
+            number for number, held in first.keeper.consumers.items() if held._dispatcher._is_soon_after_rollback
+        }
         assert careful == (set(first.keeper.consumers) - kept if other_redis else set())
         await team.passes(VERIFY_AFTER_FAILOVER_S)
-        assert not any(held._dispatcher._must_verify for held in first.keeper.consumers.values())
+        assert not any(held._dispatcher._is_soon_after_rollback for held in first.keeper.consumers.values())
 
     of_team(story)
 
@@ -186,7 +188,7 @@ def test_worker_that_follows_one_that_missed_no_commit_after_a_restart_need_not_
         await team.until_fair(TAKE_OVER_S)
         taken = [held for held in first.keeper.consumers.values() if held.lease.has_all_commits]
         assert len(taken) >= 8
-        assert not any(held._dispatcher._must_verify for held in first.keeper.consumers.values())
+        assert not any(held._dispatcher._is_soon_after_rollback for held in first.keeper.consumers.values())
 
     of_team(story)
 
@@ -222,19 +224,19 @@ def test_worker_started_after_a_redis_rollback_verifies_before_sending():
         await team.passes(2 * VERIFY_AFTER_FAILOVER_S)  # a replica that takes over has run for long, too
         second = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert all(held._dispatcher._must_verify for held in second.keeper.consumers.values())
+        assert all(held._dispatcher._is_soon_after_rollback for held in second.keeper.consumers.values())
         await team.passes(VERIFY_AFTER_FAILOVER_S / 2)
         team.kill(second)
         third = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert all(held._dispatcher._must_verify for held in third.keeper.consumers.values()), (
+        assert all(held._dispatcher._is_soon_after_rollback for held in third.keeper.consumers.values()), (
             "the care of the one before was not over"
         )
         await team.passes(VERIFY_AFTER_FAILOVER_S + 2 * RENEW_EVERY_S)
         team.kill(third)
         fourth = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert not any(held._dispatcher._must_verify for held in fourth.keeper.consumers.values())
+        assert not any(held._dispatcher._is_soon_after_rollback for held in fourth.keeper.consumers.values())
 
     of_team(story)
 
@@ -250,12 +252,12 @@ def test_lease_that_was_given_back_before_the_rollback_is_taken_with_care():
         copy = team.server.snapshot()
         second = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert not any(held._dispatcher._must_verify for held in second.keeper.consumers.values())
+        assert not any(held._dispatcher._is_soon_after_rollback for held in second.keeper.consumers.values())
         team.server.db.roll_back(copy)
         team.server.restart()
         await team.passes(2 * RENEW_EVERY_S)
         await team.until_fair(TAKE_OVER_S)
-        assert all(held._dispatcher._must_verify for held in second.keeper.consumers.values())
+        assert all(held._dispatcher._is_soon_after_rollback for held in second.keeper.consumers.values())
 
     of_team(story)
 

@@ -39,7 +39,7 @@ def decided(count: int) -> list[batch.Decision]:
 
 def test_commits_of_much_weight_are_split_in_order():
     decisions = decided(80)
-    parts = list(batch.split(decisions))
+    parts = list(batch.split_into_commits(decisions))
     assert len(parts) > 1
     assert list(itertools.chain.from_iterable(parts)) == decisions
     assert all(sum(one.weight for one in part) <= batch.WEIGHT_MAX for part in parts)
@@ -47,7 +47,7 @@ def test_commits_of_much_weight_are_split_in_order():
 
 def test_decision_of_too_much_weight_is_committed_alone(monkeypatch):
     monkeypatch.setattr(batch, "WEIGHT_MAX", 1)
-    assert [len(part) for part in batch.split(decided(3))] == [1, 1, 1]
+    assert [len(part) for part in batch.split_into_commits(decided(3))] == [1, 1, 1]
 
 
 def test_weight_is_about_what_a_commit_stores():
@@ -63,7 +63,7 @@ def test_commit_is_filled_up_to_its_weight(monkeypatch):
     one, *_ = decisions = decided(5)
     for most, parts in ((2 * one.weight - 1, [1] * 5), (2 * one.weight, [2, 2, 1]), (5 * one.weight, [5])):
         monkeypatch.setattr(batch, "WEIGHT_MAX", most)
-        assert [len(part) for part in batch.split(decisions)] == parts
+        assert [len(part) for part in batch.split_into_commits(decisions)] == parts
 
 
 def test_end_of_a_session_weighs_more_and_each_effect_counts_twice():

@@ -71,7 +71,7 @@ def test_no_lease_changes_hands(by_s: float):
             team.set_clock(by_s)
             await team.passes(11.3)
             assert await team.epochs() == epochs
-            assert all(member.keeper.workers_alive == 3 for member in team.alive.values())
+            assert all(member.keeper.membership.count == 3 for member in team.alive.values())
 
     of_team(story)
 

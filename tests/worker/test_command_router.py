@@ -16,13 +16,13 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.routing_queue import RoutingQueue
+from conferral.worker.router.routing_queue import CommandRules, RoutingQueue
 from tests.support.redis_clients import AnyServer, client_of
+from tests.worker.cores import core_of
 
 pytestmark = pytest.mark.redis
 CALL_SID = "CA" + "1" * 32
@@ -45,11 +45,12 @@ class Routing:
 
     async def run(self, until) -> None:
         """Routes until the condition holds."""
-        router = CommandRouter(
-            self.client, BlockingReads(self.blocking, pipelining=False), self.keys, "router", SystemClock(),
-            self.metrics, schema=SchemaVersion(), is_dead=lambda _name: False, allowed=self.allowed,
-            names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids,
-        )  # fmt: skip
+        core = core_of(self.client, self.keys, SystemClock(), "router", metrics=self.metrics)
+        rules = CommandRules(
+            allowed=self.allowed, names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids
+        )
+        reads = BlockingReads(self.blocking, pipelining=False)
+        router = CommandRouter(core, reads, rules, is_dead=lambda _name: False)
         stop = asyncio.Event()
         running = asyncio.create_task(router.run(stop))
         async with asyncio.timeout(60):

@@ -378,7 +378,7 @@ async def test_lease_that_is_lost_over_the_mark_keeps_the_dial_from_being_sent()
     await system.settle()
 
     assert system.calls.asked == []
-    assert system.executor.counts.dropped == 1
+    assert system.dropped == 1
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------

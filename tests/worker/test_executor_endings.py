@@ -280,4 +280,4 @@ async def test_outcome_that_finds_the_lease_gone_is_dropped() -> None:
     await system.settle()
 
     assert system.calls.asked == ["a", "b"]
-    assert system.executor.counts.dropped == 2
+    assert system.dropped == 2

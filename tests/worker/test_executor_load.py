@@ -24,11 +24,13 @@ from tests.worker.executor_harness import (
     find,
     gated,
     hang_up,
+    in_flight,
     read,
     redirect,
     straight,
     succeeded,
     update,
+    waiting,
 )
 
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
@@ -57,7 +59,7 @@ def review(system: ExecutorHarness, *sessions: Session) -> None:
 async def paced() -> AsyncIterator[Paced]:
     system = Paced()
     yield system
-    assert (system.executor.in_flight, system.executor.waiting, system.executor._out_of_band) == (0, 0, {})
+    assert (in_flight(system.executor), waiting(system.executor), system.executor._out_of_band) == (0, 0, {})
     assert system.limiter.waiting == {}
 
 
@@ -76,7 +78,7 @@ async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(
         system.submit(effect)
     await system.settle()
     assert sorted(system.finished) == ["r", "t"]
-    assert (system.executor.in_flight, system.executor.waiting) == (2, 1)
+    assert (in_flight(system.executor), waiting(system.executor)) == (2, 1)
 
     answer.set()
     await system.settle()
@@ -219,7 +221,7 @@ async def test_unwanted_dial_fails_without_waiting_for_its_turn(paced: Paced, di
     assert (paced.limiter.given_up, list(paced.limiter.waiting)) == (["d"], ["other"])
     assert (paced.calls.asked, paced.finished) == ([], ["d"])
     assert isinstance(paced.outcomes[0], EffectFailed)
-    assert paced.executor.counts.dropped == 0
+    assert paced.dropped == 0
     paced.limiter.waiting["other"].set()
     await paced.settle()
     assert paced.calls.asked == ["other"]
@@ -299,7 +301,7 @@ async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: 
     paced.executor.cancel_session("S1")
     await paced.settle()
 
-    assert (paced.calls.asked, paced.finished, paced.executor.counts.dropped) == ([], [], 1)
+    assert (paced.calls.asked, paced.finished, paced.dropped) == ([], [], 1)
 
 
 # ---- dials of a worker who died while they waited --------------------------------------------------------------------
@@ -327,7 +329,7 @@ async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> Non
     system.submit(gated("d"), may_have_been_sent=True)
     await system.settle()
 
-    assert (shown, system.calls.asked, system.executor.counts.dropped, system.executor.waiting) == ([], [], 1, 0)
+    assert (shown, system.calls.asked, system.dropped, waiting(system.executor)) == ([], [], 1, 0)
 
 
 # ---- Redis keeps someone waiting ------------------------------------------------------------------------------------
@@ -378,7 +380,7 @@ async def test_reads_that_wait_for_a_node_delay_only_reads_of_that_node() -> Non
     system.submit(read("goes", "S9"), partition=4)
     await system.settle()
     assert system.finished == ["goes"]
-    assert (system.executor.in_flight, system.executor.waiting) == (4, 2), "the others of that node keep their order"
+    assert (in_flight(system.executor), waiting(system.executor)) == (4, 2), "the others of that node keep their order"
 
     is_back.set()
     await system.settle()

@@ -17,10 +17,12 @@ from tests.worker.executor_harness import (
     Paced,
     gated,
     hang_up,
+    in_flight,
     read,
     straight,
     succeeded,
     update,
+    waiting,
 )
 
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
@@ -30,7 +32,7 @@ both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lam
 async def paced() -> AsyncIterator[Paced]:
     system = Paced()
     yield system
-    assert (system.executor.in_flight, system.executor.waiting, system.limiter.waiting) == (0, 0, {})
+    assert (in_flight(system.executor), waiting(system.executor), system.limiter.waiting) == (0, 0, {})
 
 
 @both_ways
@@ -41,7 +43,7 @@ async def test_dial_waits_for_its_turn_while_everything_else_continues(paced: Pa
     paced.submit(read("r", "S3"))
     await paced.settle()
     assert sorted(paced.finished) == ["h", "r", "u"]
-    assert (paced.executor.in_flight, paced.executor.waiting, paced.executor.busy_partitions) == (0, 1, set())
+    assert (in_flight(paced.executor), waiting(paced.executor), paced.executor.busy_partitions) == (0, 1, set())
 
     paced.limiter.waiting["d"].set()
     await paced.settle()
@@ -87,7 +89,7 @@ async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -
 
     paced.submit(hang_up("h"))
     await paced.settle()
-    assert (paced.limiter.given_up, paced.executor.counts.dropped) == (["d"], 1)
+    assert (paced.limiter.given_up, paced.dropped) == (["d"], 1)
 
     paced.limiter.waiting["other"].set()
     await paced.settle()
@@ -105,7 +107,7 @@ async def test_session_ending_just_as_its_turn_comes_dials_no_one(paced: Paced) 
     await paced.settle()
 
     assert paced.calls.asked == []
-    assert paced.executor.counts.dropped == 1
+    assert paced.dropped == 1
 
 
 async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: Paced) -> None:
@@ -138,7 +140,7 @@ async def test_worker_that_stops_leaves_dials_whose_turn_has_not_come_to_the_suc
 
     await paced.executor.drain(5)
 
-    assert (paced.calls.asked, paced.outcomes, paced.executor.counts.dropped) == ([], [], 1)
+    assert (paced.calls.asked, paced.outcomes, paced.dropped) == ([], [], 1)
 
 
 async def test_gated_dial_that_was_marked_takes_no_turn(paced: Paced) -> None:

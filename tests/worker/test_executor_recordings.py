@@ -223,7 +223,7 @@ async def test_lease_that_is_lost_over_the_mark_keeps_the_announcement_from_bein
     await system.settle()
 
     assert system.calls.asked == []
-    assert system.executor.counts.dropped == 1
+    assert system.dropped == 1
 
 
 async def test_announcements_to_several_are_played_in_their_order(system: ExecutorHarness) -> None:

@@ -47,7 +47,7 @@ from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
 from tests.support.fair_time import LoopSandbox
-from tests.worker.executor_harness import FakeRecords
+from tests.worker.executor_harness import FakeRecords, retries
 
 NUMBER, CALLER = "+15550100000", "+15550100001"
 TARGET = "client:bob"
@@ -215,7 +215,7 @@ async def test_one_redirect_brings_both_into_the_conference_whatever_happens_to_
         labels = {seen.label for seen in read.participants}
     assert read.status_of(scene.agent.sid) == read.status_of(scene.caller.sid) == "in-progress"
     never_arrived = fault.get("cut") == "before" or fault.get("status") == 429 or fault.get("moment") == "before"
-    assert scene.executor.counts.retried == (1 if never_arrived else 0)
+    assert retries(scene.executor._context.metrics) == (1 if never_arrived else 0)
 
 
 async def test_redirect_of_a_call_that_is_over_fails_as_gone(scene: Scene) -> None:

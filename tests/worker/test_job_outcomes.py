@@ -9,7 +9,7 @@ from conferral.runtime.errors import ProviderGoneError, ProviderRefusedError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import HangUpCall
 from conferral.worker.executor.job import Job, JobOutcome, failed, succeeded, unknown
-from conferral.worker.executor.job_outcomes import JobCounts, _report
+from conferral.worker.executor.job_outcomes import _log_outcome
 from tests.support.each import each
 
 EFFECT = HangUpCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA1")
@@ -26,31 +26,29 @@ def test_failure_has_twilios_last_answer() -> None:
 
 
 @each(
-    "outcome, event, result, status, code, counts",
+    "outcome, event, result, status, code",
     [
-        (succeeded(EFFECT), "effect_performed", "succeeded", 0, 0, JobCounts(performed=1)),
-        (failed(EFFECT, ProviderGoneError(http_status=404, code=20404)), "effect_performed", "failed", 404, 20404,
-         JobCounts(performed=1)),
-        (failed(EFFECT, ProviderRefusedError(http_status=400, code=21211)), "effect_given_up", "failed", 400, 21211,
-         JobCounts(given_up=1)),
-        (failed(EFFECT, None), "effect_given_up", "failed", 0, 0, JobCounts(given_up=1)),
-        (unknown(EFFECT), "effect_given_up", "unknown", 0, 0, JobCounts(given_up=1)),
+        (succeeded(EFFECT), "effect_performed", "succeeded", 0, 0),
+        (failed(EFFECT, ProviderGoneError(http_status=404, code=20404)), "effect_performed", "failed", 404, 20404),
+        (failed(EFFECT, ProviderRefusedError(http_status=400, code=21211)), "effect_given_up", "failed", 400, 21211),
+        (failed(EFFECT, None), "effect_given_up", "failed", 0, 0),
+        (unknown(EFFECT), "effect_given_up", "unknown", 0, 0),
     ],
 )  # fmt: skip
 def test_outcome_is_counted_and_logged_once(
-    outcome: JobOutcome, event: str, result: str, status: int, code: int, counts: JobCounts
+    outcome: JobOutcome, event: str, result: str, status: int, code: int
 ) -> None:
     for committed_at_ms, took_ms in ((750, 250), (1_000, 0), (1_001, 0)):
-        found, metrics = JobCounts(), Metrics()
+        metrics = Metrics()
         execution: Any = SimpleNamespace(
             job=Job(effect=EFFECT, partition=2, committed_at_ms=committed_at_ms), attempts=3, internal_error="",
             context=SimpleNamespace(metrics=metrics, now_ms=lambda _partition: 1_000),
         )  # fmt: skip
         with capture_logs() as lines:
-            _report(execution, outcome, found)
+            _log_outcome(execution, outcome)
         (line,) = lines
         assert (line["event"], line["outcome"], line["status"], line["code"]) == (event, result, status, code)
-        assert (line["attempt"], line["duration_ms"], found) == (3, took_ms, counts)
+        assert (line["attempt"], line["duration_ms"]) == (3, took_ms)
         assert "reason" not in line
         labels = {"kind": EFFECT.kind, "outcome": result}
         assert metrics.registry.get_sample_value("conferral_effects_total", labels) == 1
@@ -62,5 +60,5 @@ def test_internal_error_is_logged_as_the_reason() -> None:
         context=SimpleNamespace(metrics=Metrics(), now_ms=lambda _partition: 1_000),
     )  # fmt: skip
     with capture_logs() as lines:
-        _report(execution, unknown(EFFECT), JobCounts())
+        _log_outcome(execution, unknown(EFFECT))
     assert [(line["event"], line["reason"]) for line in lines] == [("effect_given_up", "KeyError")]

@@ -65,7 +65,7 @@ def test_lease_lost_while_being_released_is_dropped_and_left_alone() -> None:
         keeper, held = member.keeper, member.keeper.consumers[0]
         team.server.stop()
         with capture_logs() as lines:
-            releasing = loop.create_task(keeper._release_one(held))
+            releasing = loop.create_task(keeper._release_partition(held))
             await team.passes(0.3)
             held.mark_lost()
             await team.passes(0.3)
@@ -100,7 +100,7 @@ def test_partition_is_handed_over_when_its_request_is_answered_and_the_rest_is_l
         assert f"a{given}" in system.finished
         assert f"b{given}" not in system.calls.asked
         assert {f"a{kept}", f"b{kept}"} <= {*system.finished}
-        assert system.executor.counts.dropped == 1
+        assert system.dropped == 1
         await team.leave(second)
         team.kill(first)
 
@@ -112,12 +112,12 @@ def test_handover_tries_five_times_to_release_the_lease(monkeypatch: pytest.Monk
     release, tried, tried_at_s = leases.release, list[str](), list[float]()
 
     async def story(loop: VirtualLoop) -> None:
-        async def fail_at_first(client: Client, lease: leases.Lease, own_now_ms: int) -> bool:
+        async def fail_at_first(client: Client, lease: leases.Lease, partition_now_ms: int) -> bool:
             tried.append(lease.key)
             tried_at_s.append(loop.time())
             if len(tried) <= failures:
                 raise StoreUnreachableError("away")
-            return await release(client, lease, own_now_ms)
+            return await release(client, lease, partition_now_ms)
 
         monkeypatch.setattr(leases, "release", fail_at_first)
         team = WorkerCluster(loop, partitions=2)

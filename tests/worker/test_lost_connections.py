@@ -65,7 +65,7 @@ def test_killed_worker_is_followed_before_its_leases_expire(after_s: float, set_
         acquired = second.metrics.leases_acquired
         assert acquired.labels("disconnected")._value.get() == 8
         assert acquired.labels("expired")._value.get() == 0
-        assert second.keeper.workers_alive == 1
+        assert second.keeper.membership.count == 1
         assert not any(held.lease.was_released for held in second.keeper.consumers.values() if held.lease.expired_at_ms)
 
     lines = of_two(story)

@@ -1,16 +1,14 @@
 """Who counts as alive, and how long handovers pause, to the moment: by clocks that are set by hand."""
 
-from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 
-from conferral.runtime.clock import StoreClock
 from conferral.storage import scripts
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment.handover import HandoverBackoff
 from conferral.worker.assignment.membership import Membership
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import FakeTime
 
 
@@ -20,10 +18,7 @@ class Members:
     def __init__(self, lease_ms: int = 5_000) -> None:
         self.time = FakeTime()
         self.changes = 0
-        nothing: Any = None
-        self.known = Membership(
-            nothing, Keys("test", 4), "me", self.time, StoreClock(self.time), self._note, SchemaVersion(), lease_ms
-        )
+        self.known = Membership(core_of(None, Keys("test", 4), self.time, lease_ms=lease_ms), self._note)
 
     def _note(self) -> None:
         self.changes += 1

@@ -10,6 +10,7 @@ from conferral.statemachine.events import Convert
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec, session_hash
 from conferral.storage.connection.client import make_client
+from conferral.worker.consumer.session_cache import SessionCache
 from tests.support.local_system import LocalSystem
 from tests.support.tcp_relay import Relay
 
@@ -85,7 +86,7 @@ async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
     for held in system.workers[0].assigner.consumers.values():
-        held._batches._cache.clear()
+        held._batches._cache = SessionCache()
     valid = await system.client.hget(system.keys.session(broken.sid), name)
     await system.client.hset(system.keys.session(broken.sid), name, damaged)
     await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
@@ -151,7 +152,7 @@ async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_ser
 
     async def forget(_point: str, partition: int) -> None:
         if chance.random() < 0.5:
-            system.workers[0].assigner.consumers[partition]._batches._cache.clear()
+            system.workers[0].assigner.consumers[partition]._batches._cache = SessionCache()
 
     system.worker_options = {"checkpoint": forget, "sessions_max": 4}
     async with system:

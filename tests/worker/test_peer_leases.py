@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LeaseInfo
 from conferral.worker.assignment.rebalance import PeerLeases
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime
 
 #: Another worker's lease, for five seconds from the first read.
@@ -29,7 +29,7 @@ class Leases:
         #: Which connections Redis no longer has, and of which it was asked.
         self.closed: set[str] = set()
         self.asked: list[set[str]] = []
-        self.seen = PeerLeases(None, Keys("test", 4), name, self.time, StoreClock(self.time), 5_000)
+        self.seen = PeerLeases(core_of(None, Keys("test", 4), self.time, name))
 
         async def read_leases(_client: object, keys: Sequence[str]) -> list[Any]:
             return self.infos[: len(keys)]
@@ -72,9 +72,9 @@ async def test_partition_is_free_since_it_was_first_seen_so_without_a_gap(held: 
     held.infos[0] = LeaseInfo("1:other", 0)
     assert await held.read(1.0) == [0, 1, 2, 3]
     assert (held.seen.unclaimed_s(0), held.seen.unclaimed_s(1)) == (0.0, 2.0)
-    assert not held.seen.is_overdue(0), "it was released"
-    assert not held.seen.is_overdue(1), "it was never held"
-    held.seen.reset(1)
+    assert not held.seen.holder_probably_died(0), "it was released"
+    assert not held.seen.holder_probably_died(1), "it was never held"
+    held.seen.forget(1)
     await held.read(1.0)
     assert held.seen.unclaimed_s(1) == 0.0
 
@@ -97,8 +97,8 @@ async def test_lease_that_is_not_renewed_expires_by_our_clock(held: Leases) -> N
     for passed_s in (0.0, 2.0, 2.0, 0.875):
         assert await held.read(passed_s) == []
     assert await held.read(0.125) == [0, 1, 2, 3]
-    assert held.seen.is_overdue(0)
-    assert held.seen.end_of(0) == "expired"
+    assert held.seen.holder_probably_died(0)
+    assert held.seen.how_lease_ended(0) == "expired"
     assert (held.asked[0], held.asked[-1]) == (set(), {"run:1"}), "its connection is open"
 
 
@@ -106,7 +106,7 @@ async def test_holder_gets_as_long_as_the_gap_to_renew_after_one(held: Leases) -
     held.infos = [HELD] * 4
     await held.read()
     assert await held.read(60.0) == []
-    assert held.seen.until_suspect_s() == 1.0
+    assert held.seen.until_overdue_s() == 1.0
     assert await held.read(2.875) == []
     assert await held.read(0.125) == [0, 1, 2, 3]
 
@@ -114,18 +114,18 @@ async def test_holder_gets_as_long_as_the_gap_to_renew_after_one(held: Leases) -
 async def test_dead_workers_lease_expires_a_second_after_its_renewal(held: Leases) -> None:
     held.infos = [HELD, HELD, None, LeaseInfo("1:silent", START_MS + 5_000)]
     held.closed = {"run:1"}
-    assert held.seen.until_suspect_s() == math.inf
+    assert held.seen.until_overdue_s() == math.inf
     assert await held.read() == [2]
-    assert held.seen.until_suspect_s() == 1.0
+    assert held.seen.until_overdue_s() == 1.0
     assert await held.read(0.875) == [2]
-    assert (held.seen.until_suspect_s(), held.seen.dead_workers) == (0.125, frozenset())
+    assert (held.seen.until_overdue_s(), held.seen.dead_workers) == (0.125, frozenset())
     with capture_logs() as lines:
         assert await held.read(0.125) == [0, 1, 2]
         assert await held.read() == [0, 1, 2]
     assert [(line["event"], line["holder"], line["count"]) for line in lines] == [("worker_disconnected", "other", 2)]
-    assert (held.seen.until_suspect_s(), held.seen.dead_workers) == (math.inf, {"other"})
-    assert (held.seen.end_of(0), held.seen.end_of(3)) == ("disconnected", "expired")
+    assert (held.seen.until_overdue_s(), held.seen.dead_workers) == (math.inf, {"other"})
+    assert (held.seen.how_lease_ended(0), held.seen.how_lease_ended(3)) == ("disconnected", "expired")
     assert held.asked == [set(), set(), {"run:1"}, {"run:1"}]
     held.infos[0] = LeaseInfo("1:other", START_MS + 9_000, "run:2")
     assert await held.read(0.5) == [1, 2], "it lives, over another connection"
-    assert held.seen.end_of(0) == "expired"
+    assert held.seen.how_lease_ended(0) == "expired"

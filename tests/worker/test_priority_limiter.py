@@ -6,16 +6,15 @@ import random
 import pytest
 
 from conferral.runtime.metrics import Metrics
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
 from conferral.worker.executor.priority_limiter import PriorityLimiter
-from conferral.worker.executor.request_shares import Share
 from tests.worker.executor_harness import FakeTime
 
 
 def limiter_of(*, slots: int, reserved_for_endings: int) -> PriorityLimiter:
     time = FakeTime()
     allowance = AdaptiveLimit(
-        share=lambda: Share(slots - reserved_for_endings, reserved_for_endings),
+        share=lambda: RequestSlots(slots - reserved_for_endings, reserved_for_endings),
         clock=time,
         metrics=Metrics(),
         rng=random.Random(7),

@@ -13,7 +13,7 @@ from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.retry import RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, run
-from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, read
+from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, in_flight, read, waiting
 
 #: How long Twilio takes for one read, seconds.
 LATENCY_S = 0.3
@@ -73,7 +73,7 @@ def world_of(loop: VirtualLoop, calls: SlowCalls) -> ExecutorHarness:
 
 
 async def served(system: ExecutorHarness) -> None:
-    while system.executor.in_flight or system.executor.waiting:
+    while in_flight(system.executor) or waiting(system.executor):
         await asyncio.sleep(0.1)  # a delay: in virtual time
 
 
@@ -191,5 +191,5 @@ async def test_waiting_reads_of_a_session_that_ends_and_of_a_lost_partition_are_
     await system.settle()
 
     assert sorted(system.calls.asked) == ["r0", "r2"]
-    assert (system.executor.waiting, system.executor.in_flight) == (0, 0)
+    assert (waiting(system.executor), in_flight(system.executor)) == (0, 0)
     assert system.counts == (2, 0, 0, 4)

@@ -11,12 +11,11 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit
-from conferral.worker.executor.request_shares import Share
-from conferral.worker.readiness import PartitionCoverage, Readiness
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
+from conferral.worker.readiness import PartitionCoverage, find_problems
 from tests.support.redis_server import RedisServer
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import FakeTime
 
 pytestmark = pytest.mark.redis
@@ -37,7 +36,7 @@ async def test_unassigned_partition_is_counted_at_once_and_reported_when_it_pers
         return metrics.registry.get_sample_value("conferral_partitions_unassigned")
 
     held = [await take(number) for number in range(3)]
-    holders = PartitionCoverage(client, keys, time, store_clock, metrics, LEASE_MS)
+    holders = PartitionCoverage(core_of(client, keys, time, store_clock=store_clock, metrics=metrics))
     await holders.refresh()
     assert (counted(), holders.unassigned) == (0, [])
 
@@ -73,21 +72,25 @@ async def test_lease_that_can_not_be_read_hides_no_other(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(leases, "read_leases", read_leases)
     time, metrics = FakeTime(), Metrics()
-    coverage = PartitionCoverage(None, Keys("test", 2), time, StoreClock(time), metrics, LEASE_MS)
+    coverage = PartitionCoverage(core_of(None, Keys("test", 2), time, metrics=metrics))
     await coverage.refresh()
     assert metrics.registry.get_sample_value("conferral_partitions_unassigned") == 1
 
 
 async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
     client, keys, time, metrics = make_client(redis_server.url), Keys("test", 2), FakeTime(), Metrics()
-    holders = PartitionCoverage(client, keys, time, StoreClock(time), metrics, LEASE_MS)
-    allowance = AdaptiveLimit(share=lambda: Share(24, 8), clock=time, metrics=metrics, rng=random.Random(7))
+    core = core_of(client, keys, time, metrics=metrics)
+    holders = PartitionCoverage(core)
+    allowance = AdaptiveLimit(share=lambda: RequestSlots(24, 8), clock=time, metrics=metrics, rng=random.Random(7))
     lease = leases.Lease(
         key="k", holder="1:me", commit=0, valid_until_s=60.0, expired_at_ms=0, acquired_at_ms=0, requested_at_s=0.0
     )
     held = {1: SimpleNamespace(lease=lease)}
-    readiness = Readiness(client, keys, held, holders, allowance, SchemaVersion(), time)  # type: ignore[arg-type]
-    assert await readiness.problems() == []
+
+    async def problems() -> list[str]:
+        return await find_problems(core, held, holders, allowance)  # type: ignore[arg-type]
+
+    assert await problems() == []
 
     await leases.acquire(client, keys.lease(0), "me", time, LEASE_MS)
     await holders.refresh()
@@ -95,7 +98,7 @@ async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
     await holders.refresh()
     time.s += 6
     allowance.observe(RequestResult(401, 20003, 0.0, time.s))
-    assert await readiness.problems() == [
+    assert await problems() == [
         "leases not renewed in time: [1]",
         "partitions unassigned: [0, 1]",
         "twilio: credentials refused (20003)",
@@ -103,7 +106,7 @@ async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
     with redis_server.client() as redis:
         redis.config_set("maxmemory", "100kb")
         try:
-            assert await readiness.problems() == ["redis: full (OOM)", "twilio: credentials refused (20003)"]
+            assert await problems() == ["redis: full (OOM)", "twilio: credentials refused (20003)"]
         finally:
             redis.config_set("maxmemory", 0)
     await client.aclose()

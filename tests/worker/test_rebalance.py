@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment.assignment import PartitionAssigner
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import FakeTime
 
 NOTHING: Any = None
@@ -30,7 +28,7 @@ async def decided(
     """
     time = FakeTime()
     keys = Keys("test", held + sum(others.values()) + free)
-    assigner = PartitionAssigner(NOTHING, keys, "me", time, StoreClock(time), Metrics(), SchemaVersion())
+    assigner = PartitionAssigner(core_of(NOTHING, keys, time))
     taken, handed_over = list[int](), list[object]()
 
     async def read(_numbers: object, max_gap_s: float) -> None:
@@ -51,14 +49,14 @@ async def decided(
         counts=others,
         free=list(range(held, held + free)),
         unclaimed_s=lambda _number: seen.get("free_s", 0.0),
-        is_overdue=lambda _number: seen.get("is_overdue", False),
+        holder_probably_died=lambda _number: seen.get("holder_probably_died", False),
     )
     assigner._peer_leases = peers
     assigner.consumers = dict.fromkeys(range(held), NOTHING)
     assigner.membership.names = frozenset({"me", *others})
     assigner.membership.is_alive = lambda name: name in alive  # type: ignore[method-assign]
     assigner._acquire = acquire  # type: ignore[method-assign]
-    assigner._hand_over_one = hand_over  # type: ignore[method-assign]
+    assigner._hand_over_partition = hand_over  # type: ignore[method-assign]
     await assigner._rebalance(NOTHING, NOTHING)
     await asyncio.sleep(0)
     return len(taken), bool(handed_over)
@@ -74,8 +72,8 @@ async def decided(
         (2, {"b": 0}, {"free": 2, "free_s": 1.9}, 0, False),
         (2, {"b": 0}, {"free": 2, "free_s": 2.0}, 1, False),
         (3, {"b": 0}, {"free": 3, "free_s": 2.0}, 2, False),
-        (2, {"b": 0}, {"free": 2, "free_s": 0.3, "is_overdue": True}, 0, False),
-        (2, {"b": 0}, {"free": 2, "free_s": 0.4, "is_overdue": True}, 1, False),
+        (2, {"b": 0}, {"free": 2, "free_s": 0.3, "holder_probably_died": True}, 0, False),
+        (2, {"b": 0}, {"free": 2, "free_s": 0.4, "holder_probably_died": True}, 1, False),
         # A surplus is for workers that are there to take it.
         (4, {"b": 0}, {}, 0, True),
         (4, {"b": 0}, {"alive": ""}, 0, False),

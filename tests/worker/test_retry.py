@@ -14,7 +14,7 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
-from conferral.worker.executor.request_shares import Share
+from conferral.worker.executor.adaptive_limit import RequestSlots
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy, backoff_s
 from conferral.worker.executor.verification import AT_MOST_ONCE
 from tests.support.each import each
@@ -85,11 +85,6 @@ def test_refusal_is_repeated_only_where_credentials_may_be_changing(
     assert (backoff_s(1, error, policy, random.Random(1)) is not None) is is_repeated
 
 
-def test_attempts_count_from_one() -> None:
-    with pytest.raises(ValueError, match="0"):
-        backoff_s(0, ProviderBusyError(), POLICY, random.Random(1))
-
-
 @each(
     "effect, deadline_s, request_s",
     [
@@ -119,11 +114,8 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
 
 
 def test_eight_of_forty_eight_requests_are_for_endings() -> None:
-    assert ExecutorPolicy().budget == Share(40, 8)
-    assert ExecutorPolicy(requests_max=1, reserved_for_endings=0).budget == Share(1, 0)
-    for reserved in (-1, 1):
-        with pytest.raises(ValueError, match=str(reserved)):
-            ExecutorPolicy(requests_max=1, reserved_for_endings=reserved)
+    assert ExecutorPolicy().budget == RequestSlots(40, 8)
+    assert ExecutorPolicy(requests_max=1, reserved_for_endings=0).budget == RequestSlots(1, 0)
 
 
 @each("effect", EFFECTS)

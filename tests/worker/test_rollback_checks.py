@@ -60,7 +60,9 @@ class Holder:
 
 
 def holder(access: Access, number: int = 0, sessions_max: int = 1_000) -> PartitionConsumer:
-    lease = Lease("key", "7:worker", 0, 0.0, 0, 0, 0.0, redis="server", rolled_back_at_ms=1_000, is_unchecked=True)
+    lease = Lease(
+        "key", "7:worker", 0, 0.0, 0, 0, 0.0, redis="server", rolled_back_at_ms=1_000, has_unchecked_sessions=True
+    )
     return cast("PartitionConsumer", Holder(number, lease, access.asked, sessions_max))
 
 
@@ -115,7 +117,7 @@ def test_partitions_without_sessions_take_no_time() -> None:
         for one in held:
             checks.add(one, access)
         await asyncio.sleep(0.5)  # a delay: virtual time
-        assert not any(one.lease.is_unchecked for one in held)
+        assert not any(one.lease.has_unchecked_sessions for one in held)
 
     run(main)
 
@@ -130,7 +132,7 @@ def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None
             await asyncio.sleep(30.0)  # a delay: virtual time
         assert Counter(name[0] for _, name in access.asked) == {"0": 10, "1": 23}
         assert [(line["event"], line["partition"]) for line in lines] == [("rollback_checked", 1)]
-        assert (cut_short.lease.is_unchecked, whole.lease.is_unchecked) == (True, False)
+        assert (cut_short.lease.has_unchecked_sessions, whole.lease.has_unchecked_sessions) == (True, False)
 
     story(scenario)
 

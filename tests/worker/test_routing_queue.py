@@ -20,14 +20,16 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.core import WorkerCore
 from conferral.worker.router import command_router as router_module
 from conferral.worker.router import routing_queue as routing_module
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.routing_queue import RoutingQueue
+from conferral.worker.router.routing_queue import CommandRules, RoutingQueue
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
+from tests.worker.cores import core_of
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
 
 KEYS = Keys("test", 2)
@@ -52,20 +54,20 @@ class Cluster:
         self.metrics, self.schema = Metrics(), SchemaVersion()
         self.stop = asyncio.Event()
         self.caller_ids = CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock())
+        self.rules = CommandRules(
+            allowed=ALLOWED, names=dict, conference_names=CONFERENCE_NAMES, caller_ids=self.caller_ids
+        )
 
     def router(self, name: str = "one") -> CommandRouter:
-        return CommandRouter(
-            self.client, BlockingReads(self.blocking), KEYS, name, ClusterClock(self.loop, 1_000.0), self.metrics,
-            schema=self.schema, is_dead=lambda _name: False, names=dict,
-            allowed=ALLOWED, conference_names=CONFERENCE_NAMES, caller_ids=self.caller_ids,
-        )  # fmt: skip
+        return CommandRouter(self._core(name), BlockingReads(self.blocking), self.rules, is_dead=lambda _name: False)
 
     def queue(self) -> RoutingQueue:
         """A separate queue, next to the router's."""
-        return RoutingQueue(
-            self.client, KEYS, self.metrics, self.stop, allowed=ALLOWED, names=dict, conference_names=CONFERENCE_NAMES,
-            caller_ids=self.caller_ids,
-        )  # fmt: skip
+        return RoutingQueue(self._core("queue"), self.stop, self.rules)
+
+    def _core(self, name: str) -> WorkerCore:
+        clock = ClusterClock(self.loop, 1_000.0)
+        return core_of(self.client, KEYS, clock, name, metrics=self.metrics, schema=self.schema)
 
     async def give(self, command_id: str, session: str = WELL, type: str = "end", **fields: str) -> None:  # noqa: A002
         await self.client.xadd(KEYS.commands, {"type": type, "session": session, "id": command_id, **fields})
@@ -172,10 +174,10 @@ def test_command_waits_for_the_newest_one_of_its_session() -> None:
             routed.append(entry.entry_id)
 
         queue._route = route  # type: ignore[method-assign]
-        first, _, third = (queue._start(Entry(f"{number}-0", {}), ["session s"]) for number in (1, 2, 3))
+        first, _, third = (queue._start(Entry(f"{number}-0", {}), ["session s"], at_once=False) for number in (1, 2, 3))
         gates["1-0"].set()
         await first
-        fourth = queue._start(Entry("4-0", {}), ["session s"])
+        fourth = queue._start(Entry("4-0", {}), ["session s"], at_once=False)
         gates["3-0"].set()
         gates["4-0"].set()
         await asyncio.sleep(1)  # a delay: virtual time passes

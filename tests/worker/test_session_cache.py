@@ -27,8 +27,19 @@ def test_session_used_least_recently_leaves_the_cache_first() -> None:
     assert len(cache) == 2
     cache.drop(["c", "unknown"])
     assert (cache.get("c"), len(cache)) == (None, 1)
-    cache.clear()
-    assert (cache.get("a"), len(cache)) == (None, 0)
+
+
+def test_ended_sessions_are_evicted_long_before_live_ones() -> None:
+    """Only the last of them are still of use: a call's last callbacks come after its end."""
+    cache = SessionCache(20)
+    sessions = [Session("live", version=1)]
+    sessions += [Session(f"ended-{number}", version=2, state=State.ENDED) for number in range(3)]
+    for session in (*sessions, sessions[2]):  # the second to end has another event
+        cache.put(session, session_hash.pack(session))
+
+    assert [cache.get(session.id) is not None for session in sessions] == [True, False, True, True]
+    cache.put(sessions[1], session_hash.pack(sessions[1]))
+    assert [cache.get(session.id) is not None for session in sessions] == [True, True, True, False]
 
 
 class Sessions:

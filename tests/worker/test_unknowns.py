@@ -8,7 +8,6 @@ from unittest.mock import AsyncMock
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.storage.keys import Keys
 from conferral.worker.assignment import renewal
@@ -20,7 +19,9 @@ from conferral.worker.router.routing_queue import RoutingQueue
 from conferral.worker.sweep import store as sweep_store
 from conferral.worker.sweep.store import SweepStore
 from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, ExecutorHarness, update
+from tests.worker.worker_cluster import ClusterClock
 
 KEYS = Keys("test", 4)
 NOTHING: Any = None
@@ -42,10 +43,7 @@ def test_outage_of_the_router_is_logged_once_a_minute(monkeypatch: pytest.Monkey
 
     async def story(loop: VirtualLoop) -> None:
         monkeypatch.setattr(routing_queue, "log_unreachable", lambda *_given, **_named: logged.append(loop.time()))
-        queue = RoutingQueue(
-            NOTHING, KEYS, Metrics(), asyncio.Event(), allowed=NOTHING, names=NOTHING, conference_names=NOTHING,
-            caller_ids=NOTHING,
-        )  # fmt: skip
+        queue = RoutingQueue(core_of(NOTHING, KEYS, ClusterClock(loop, 0.0)), asyncio.Event(), NOTHING)
         queue._log_unreachable(routing_queue._AbandonedError("the process stops"))
         for passed_s in (0.0, 0.25, 59.5, 0.25, 0.25):
             await asyncio.sleep(passed_s)  # a delay: virtual time
@@ -66,7 +64,7 @@ async def test_worker_that_can_not_learn_its_connection_has_none(monkeypatch: py
         (("run:2", False), ""),
     ):
         answer = {"side_effect": found} if isinstance(found, Exception) else {"return_value": found}
-        monkeypatch.setattr(renewal, "own_name", AsyncMock(**answer))
+        monkeypatch.setattr(renewal, "own_connection_name", AsyncMock(**answer))
         await renewer.connect()
         assert renewer.connection == connection
 
@@ -86,9 +84,9 @@ async def test_owners_are_asked_for_on_the_nodes_that_answer(monkeypatch: pytest
 
     reader: Any = SimpleNamespace(sessions_of_calls=sessions_of_calls)
     store._reader = reader
-    assert await store.find_owners(["CA1", "CA2", "CA3"]) == {"CA3": "s"}
+    assert await store.session_ids_of_calls(["CA1", "CA2", "CA3"]) == {"CA3": "s"}
     assert asked == ["CA2", "CA3"]
     assert store._silent_nodes == {"1", "2"}
     monkeypatch.setattr(sweep_store, "node_of", lambda _client, _key: "")
     with pytest.raises(StoreUnreachableError):
-        await store.find_owners(["CA2"])
+        await store.session_ids_of_calls(["CA2"])

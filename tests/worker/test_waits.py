@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.errors import LeaseLostError, OutcomeUnknownError, StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import EffectUnknown
@@ -18,19 +17,20 @@ from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, Renewal
-from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment import rebalance
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.assignment.rebalance import ConnectionWatch
 from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
+from conferral.worker.executor.adaptive_limit import RequestSlots
 from conferral.worker.executor.execution import Execution, ExecutionState
 from conferral.worker.executor.job import Job
-from conferral.worker.executor.request_shares import RequestShares, Share
+from conferral.worker.executor.request_shares import RequestShares
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.sweep.sweep_lease import SweepLease
 from tests.simulation.virtual_loop import VirtualLoop, run
-from tests.worker.executor_harness import BUSY, START_MS, ExecutorHarness, FakeTime, redirect, update
+from tests.worker.cores import core_of
+from tests.worker.executor_harness import BUSY, START_MS, ExecutorHarness, FakeTime, in_flight, redirect, update
 from tests.worker.worker_cluster import ClusterClock
 
 
@@ -55,12 +55,12 @@ def test_loop_waits_for_the_next_timer_of_an_idle_partition_and_at_most_five_sec
             held = {one.number: one for one in consumers}
             assigner: Any = SimpleNamespace(consumers=held, timers_changed=asyncio.Event())
             began_s = loop.time()
-            await timers._wait(assigner, firing)
+            await timers._wait_until_due(assigner, firing)
             assert loop.time() - began_s == pytest.approx(waits_s)
         loop.call_later(0.5, assigner.timers_changed.set)
         assigner.consumers.clear()
         began_s = loop.time()
-        await timers._wait(assigner, [])
+        await timers._wait_until_due(assigner, [])
         assert loop.time() - began_s == pytest.approx(0.5), "a new timer ends the wait"
 
     run(story)
@@ -84,7 +84,7 @@ def test_partition_whose_timers_fail_pauses(error: Exception | None, pause_s: fl
         lost: list[bool] = []
         held: Any = SimpleNamespace(number=3, timers=SimpleNamespace(fire=fire), mark_lost=lambda: lost.append(True))
         began_s = loop.time()
-        await timers._fire(held, Metrics())
+        await timers._fire_due(held, Metrics())
         assert (loop.time() - began_s, bool(lost)) == (pytest.approx(pause_s), is_lost)
 
     run(story)
@@ -132,7 +132,7 @@ def test_request_is_sent_with_a_fifth_of_the_lease_left(
     async def story(loop: VirtualLoop) -> None:
         clock = ClusterClock(loop, 100.0)
         nothing: Any = None
-        assigner = PartitionAssigner(nothing, Keys("test", 4), "me", clock, StoreClock(clock), Metrics(), nothing)
+        assigner = PartitionAssigner(core_of(nothing, Keys("test", 4), clock))
         lease = Lease("key", "1:me", 0, clock.monotonic_s() + left_s, 0, 0, 0.0)
         if connected_s is not None:
             lease.connection, lease.disconnected_until_s = "run:1", clock.monotonic_s() + connected_s
@@ -159,14 +159,14 @@ async def test_refused_list_of_connections_is_asked_for_again_after_a_minute(mon
     asked: list[float] = []
     answers: list[Any] = [StoreUnreachableError("away"), StoreError("NOPERM"), {"a": False, "b": True}]
 
-    async def list_open(_client: object, _suspects: object) -> Mapping[str, bool]:
+    async def which_are_open(_client: object, _suspects: object) -> Mapping[str, bool]:
         asked.append(time.s)
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(rebalance, "list_open", list_open)
+    monkeypatch.setattr(rebalance, "which_are_open", which_are_open)
     time = FakeTime()
     watch = ConnectionWatch(None, time)
     assert await watch.find_closed(frozenset()) == set()
@@ -181,11 +181,7 @@ async def test_refused_list_of_connections_is_asked_for_again_after_a_minute(mon
 
 def router(time: FakeTime) -> CommandRouter:
     nothing: Any = None
-    return CommandRouter(
-        nothing, nothing, Keys("test", 4), "me", time, Metrics(),
-        schema=SchemaVersion(), is_dead=nothing, allowed=nothing, names=nothing, conference_names=nothing,
-        caller_ids=nothing,
-    )  # fmt: skip
+    return CommandRouter(core_of(nothing, Keys("test", 4), time), nothing, nothing, nothing)
 
 
 def test_router_asks_twice_a_second_whether_it_may_route() -> None:
@@ -233,17 +229,17 @@ async def test_router_renews_its_lease_when_less_than_three_seconds_are_left(mon
 
     async def renew(_client: object, lease: Lease, *_given: object) -> tuple[Renewal, int]:
         renewed_at_s.append(time.s)
-        lease.note_request(time.s, 5_000)
+        lease.extend(time.s, 5_000)
         return results.pop(0), 0
 
     monkeypatch.setattr(leases, "renew", renew)
     routing = router(time)
-    routing._lease = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
+    routing._lease.held = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
     for now_s, is_held in ((0.0, True), (2.0, True), (2.125, True), (4.125, True), (4.25, False)):
         time.s = now_s
         assert await routing._ensure_lease() is is_held
     assert renewed_at_s == [2.125, 4.25]
-    assert routing._lease is None
+    assert routing._lease.held is None
 
 
 # ---- the sweep, and shares of requests -------------------------------------------------------------------------------
@@ -256,17 +252,15 @@ def test_lease_of_the_sweep_is_asked_for_twice_a_second_and_renewed_in_time(
     async def story(loop: VirtualLoop) -> None:
         nothing: Any = None
         stop, at_s = asyncio.Event(), list[float]()
-        lease = SweepLease(
-            nothing, Keys("test", 4), "me", clock=ClusterClock(loop, 0.0), metrics=Metrics(), lease_ms=lease_ms,
-            schema=nothing, on_acquired=nothing, is_dead=nothing,
-        )  # fmt: skip
+        core = core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0), lease_ms=lease_ms)
+        lease = SweepLease(core, nothing, nothing)
 
         async def acquire_or_renew() -> None:
             at_s.append(round(loop.time(), 3))
             if len(at_s) == 2:
                 raise StoreUnreachableError("away")
             if len(at_s) == 5:
-                lease._lease = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
+                lease.held = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
 
         lease._acquire_or_renew = acquire_or_renew  # type: ignore[method-assign]
         loop.call_later(renewed_at_s[-1] + 0.01, stop.set)
@@ -280,8 +274,10 @@ def test_share_is_asked_for_again_as_soon_as_the_answer_says_or_redis_may_be_bac
     async def story(loop: VirtualLoop) -> None:
         nothing: Any = None
         stop, at_s, waits_s = asyncio.Event(), list[float](), [0.5, 0.1, None, None, 0.5]
-        shares = RequestShares(nothing, "key", "me", ClusterClock(loop, 0.0), Share(40, 8), usage=nothing)
-        assert (shares.workers, shares.current) == (1, Share(0, 0))
+        shares = RequestShares(
+            core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0)), RequestSlots(40, 8), limiter=nothing
+        )
+        assert (shares.workers, shares.current) == (1, RequestSlots(0, 0))
 
         async def refresh() -> float:
             at_s.append(round(loop.time(), 3))
@@ -316,7 +312,7 @@ def test_executor_waits_for_requests_as_long_as_it_may(of_partition: bool) -> No
         await (system.executor.drain_partition(0, 1.5) if of_partition else system.executor.drain(1.5))
         assert loop.time() - began_s == pytest.approx(1.5)
         assert system.finished == ["r0"]
-        assert system.executor.in_flight == 0
+        assert in_flight(system.executor) == 0
 
     run(story)
 
@@ -343,6 +339,6 @@ def test_job_that_waits_for_its_next_attempt_does_not_delay_a_handover() -> None
         began_s = loop.time()
         await system.executor.drain_partition(0, 2.0)
         assert 0.3 <= loop.time() - began_s <= 0.351
-        assert (system.finished, system.executor.in_flight) == ([], 0)
+        assert (system.finished, in_flight(system.executor)) == ([], 0)
 
     run(story)

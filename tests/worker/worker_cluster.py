@@ -6,14 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
-from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.consumer.worker_context import WorkerContext
@@ -21,6 +19,7 @@ from conferral.worker.executor.executor import no_checkpoint
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
+from tests.worker.cores import core_of
 
 #: The world's Unix time at its beginning, milliseconds.
 EPOCH_MS = 1_800_000_000_000
@@ -130,7 +129,7 @@ class WorkerCluster:
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         if own is not None:
             process.when_dead(own.kill)
-        keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics, SchemaVersion(), own=own)
+        keeper = PartitionAssigner(core_of(client, self.keys, clock, name, metrics=metrics), own)
         around = WorkerContext(
             partition_store=PartitionStore(client, BlockingReads(blocking, pipelining=False), self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),

@@ -81,7 +81,7 @@ async def take_up(store):
     for entry_id, entry in await store.xrange(KEYS.commands):
         fields = {name.decode(): text.decode() for name, text in entry.items()}
         command_id = command_stream.command_id_of(fields, entry_id.decode())
-        digest, by = command_stream.digest_of(fields), command_stream.giver_of(fields)
+        digest, by = command_stream.digest_of(fields), command_stream.sender_of(fields)
         arguments = [entry_id, fields.get("session", ""), digest, COMMAND_TTL_S, by]
         owner, _ = await scripts.claim_command(store, [KEYS.command(command_id)], arguments)
         if int(owner) == 1:

@@ -244,7 +244,7 @@ def test_an_entry_of_a_log_is_what_its_schema_says():
 
     for event in (received, failed):
         made = step(before, event, 1_000)
-        entry = log_entry(event, made, before, 1_000, session_codec.changes(made.session, before).public)
+        entry = log_entry(event, made, before, 1_000, session_codec.changes(made.session, before).logged)
 
         judge.validate(entry)
         assert entry.keys() - described.keys() == set()

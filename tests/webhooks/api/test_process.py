@@ -6,7 +6,8 @@ import signal
 import aiohttp
 import pytest
 
-from tests.conferral.cli_helpers import SERVICE, free_port, start
+from tests.conferral.cli_helpers import SERVICE, start
+from tests.support.ports import free_port
 from tests.webhooks.api.api_helpers import BEARER, CALLER, TOKEN, put, session, take_up
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]

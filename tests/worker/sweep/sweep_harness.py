@@ -15,11 +15,11 @@ from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec, session_hash
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 from tests.support.redis_clients import AnyServer, client_of
+from tests.worker.cores import core_of
 
 PARTITIONS = 4
 NAMES = ConferenceNames(["secret"], "test")
@@ -97,13 +97,14 @@ class SweepHarness:
     def ended(self, name: str, *calls: str, ago_ms: int = LONG_AGO_MS, **more: Any) -> Session:
         return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
 
-    def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
+    def sweeper(self, name: str = "one", lease_ms: int = 5_000, **more: Any) -> Sweeper:
         alive: dict[str, Any] = {"is_dead": lambda _name: False}
-        options = alive | {"account_lists": self.account, "times": TIMES, "lease_ms": 5_000, "names": NAMES} | more
-        return Sweeper(
-            self.client, self.keys, name, clock=self.clock, store_clock=self.store_clock, metrics=self.metrics,
-            schema=SchemaVersion(), **options,
+        options = alive | {"account_lists": self.account, "times": TIMES, "names": NAMES} | more
+        core = core_of(
+            self.client, self.keys, self.clock, name,
+            store_clock=self.store_clock, metrics=self.metrics, lease_ms=lease_ms,
         )  # fmt: skip
+        return Sweeper(core, **options)
 
     def times(self, **changes: float) -> SweepTimes:
         return replace(TIMES, **changes)

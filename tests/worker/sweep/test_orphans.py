@@ -65,10 +65,12 @@ async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: SweepHa
     """If sweepers die early, none would ever see it unknown for long enough."""
     sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
-    once = sea.times(interval_s=86_400, quiet_s=0.0)
+    once = sea.times(interval_s=86_400, quiet_s=0.001)  # longer than no time, which a sweep can take
     await sea.sweep(name="one", times=once)
     await sea.client.hdel(sea.keys.sweep_lease, "swept")
     assert await adopted(sea) == []
+    saved_ms = sea.store_clock.now_ms()
+    await sea.until(lambda: sea.store_clock.now_ms() > saved_ms + 1)
     await sea.sweep(2, name="two", times=once)
     assert [found.conference_sid for found in await adopted(sea)] == ["CF1"]
 

@@ -22,11 +22,13 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
+from conferral.storage.keys import Keys
 from conferral.telephony.lost_conferences import LostConference
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.each import each
+from tests.worker.cores import core_of
 
 SETTLE_S, PAUSE_S, RETRY_AFTER_S, ATTEMPTS_MAX, WAITING_MAX = 2.0, 0.2, 3.0, 4, 1_000
 LOST, AGENT_CALL, CONFERENCE = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
@@ -62,8 +64,8 @@ class World:
         self.can_publish = True
         self.metrics = Metrics()
         self.lost = SessionRecovery(
-            finder=self, store=self, session_of={"shop-4a": "shop"}.get, clock=Clock(self.loop),  # type: ignore[arg-type]
-            metrics=self.metrics,
+            core_of(None, Keys("test", 4), Clock(self.loop), metrics=self.metrics),
+            finder=self, store=self, session_of={"shop-4a": "shop"}.get,  # type: ignore[arg-type]
         )  # fmt: skip
 
     async def by_sid(self, conference_sid: str) -> LostConference | None:

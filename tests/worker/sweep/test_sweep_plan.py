@@ -4,20 +4,17 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
-from conferral.runtime.clock import StoreClock
-from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import Keys
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 from tests.support.each import each
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime
 
 
 def sweeper_of(time: FakeTime, times: SweepTimes) -> Sweeper:
     nothing: Any = None
-    return Sweeper(
-        nothing, Keys("test", 4), "me", account_lists=nothing, names=nothing, clock=time, store_clock=StoreClock(time),
-        metrics=Metrics(), times=times, is_dead=nothing, schema=nothing,
-    )  # fmt: skip
+    core = core_of(nothing, Keys("test", 4), time)
+    return Sweeper(core, account_lists=nothing, names=nothing, times=times, is_dead=nothing)
 
 
 @each(
@@ -32,13 +29,14 @@ async def test_new_holder_sweeps_when_the_previous_one_would_have(
     time.s = 500.0
     sweeper = sweeper_of(time, SweepTimes(30.0, first_after_s, quiet_s=3.0, settle_s=2.0))
     swept_ms = None if swept_s_ago is None else START_MS - round(swept_s_ago * 1000)
+    now_ms = sweeper._core.store_clock.now_ms()
     store: Any = SimpleNamespace(
-        last_sweep_ms=AsyncMock(return_value=swept_ms), unknown_since_ms=AsyncMock(return_value={"CF1": START_MS + 5})
+        last_sweep_ms=AsyncMock(return_value=swept_ms), unknown_since_ms=AsyncMock(return_value={"CF1": now_ms + 5})
     )
     sweeper._store = store
     await sweeper._plan_first_sweep(START_MS)
     assert sweeper._next_sweep_s == 500.0 + due_after_s
-    assert sweeper._orphans.since_ms == {"CF1": START_MS}
+    assert sweeper._orphans.since_ms == {"CF1": now_ms}
 
 
 def test_incomplete_sweep_is_repeated_soon_and_never_later_than_it_was_due() -> None:

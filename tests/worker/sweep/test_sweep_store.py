@@ -37,12 +37,22 @@ async def test_partition_is_compared_while_it_is_held_and_less_than_a_second_beh
 async def test_next_holder_knows_five_hundred_unknown_conferences() -> None:
     client = client_of(MemoryServer(lambda: NOW_MS))
     store = SweepStore(client, KEYS)
-    assert (await store.unknown_since_ms(), await store.last_sweep_ms()) == ({}, None)
+    assert (await store.unknown_since_ms(0), await store.last_sweep_ms()) == ({}, None)
     since_ms = {f"CF{number}": NOW_MS + number for number in range(501)}
-    await store.save_unknown(since_ms)
+    await store.save_unknown(since_ms, offset_ms=0)
     await store.save_last_sweep(NOW_MS)
-    assert await store.unknown_since_ms() == dict(list(since_ms.items())[:500])
+    assert await store.unknown_since_ms(0) == dict(list(since_ms.items())[:500])
     assert await store.last_sweep_ms() == NOW_MS
     await client.hset(KEYS.sweep_lease, mapping={"swept": "soon", "unknown": "CF1:7 CF2 CF3:1:2 CF4:soon CF5:8"})
-    assert (await store.unknown_since_ms(), await store.last_sweep_ms()) == ({"CF1": 7, "CF5": 8}, None)
+    assert (await store.unknown_since_ms(0), await store.last_sweep_ms()) == ({"CF1": 7, "CF5": 8}, None)
+    await client.aclose()
+
+
+async def test_next_holder_reads_these_times_in_its_own_time() -> None:
+    """After Redis's clock was set back an hour: only workers that ran before keep their time."""
+    client = client_of(MemoryServer(lambda: NOW_MS))
+    store = SweepStore(client, KEYS)
+    await store.save_unknown({"CF1": NOW_MS + 3_600_000}, offset_ms=3_600_000)
+    assert await store.unknown_since_ms(0) == {"CF1": NOW_MS}
+    assert await store.unknown_since_ms(3_600_000) == {"CF1": NOW_MS + 3_600_000}
     await client.aclose()

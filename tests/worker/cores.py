@@ -1,0 +1,14 @@
+"""A worker's core, with what a test gives it."""
+
+from typing import Any
+
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage.keys import Keys
+from conferral.storage.schema import SchemaVersion
+from conferral.worker.core import WorkerCore
+
+
+def core_of(client: Any, keys: Keys, clock: Clock, name: str = "me", **more: Any) -> WorkerCore:
+    given = {"store_clock": StoreClock(clock), "metrics": Metrics(), "schema": SchemaVersion()} | more
+    return WorkerCore(client, keys, name, clock, **given)
