@@ -9,8 +9,9 @@ from typing import Any
 from benchmarks.support import backlog, load
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
+from benchmarks.support.machine import free_port
 from benchmarks.support.redis_load import pinned_client
-from benchmarks.webhooks import CONNECTIONS, free_port, requests
+from benchmarks.webhooks import CONNECTIONS, requests
 from conferral.statemachine import dispatch, machine
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event

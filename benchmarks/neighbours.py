@@ -11,6 +11,7 @@ from benchmarks import webhooks
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures, percentile
+from benchmarks.support.machine import free_port
 from benchmarks.support.redis_load import pinned_client
 from benchmarks.support.settings import ACCOUNT_SID, KEYS
 from conferral.statemachine.events import ConferenceEventIgnored
@@ -125,7 +126,7 @@ async def _sample(client: Client, requests: "asyncio.Queue[bytes]", number: int,
 async def _round(kind: str, redis_url: str, client: Client, size: Size, figures: Figures) -> None:
     await client.flushall()
     numbers = backlog.of_one_partition(size.neighbours + 1)
-    port = webhooks.free_port()
+    port = free_port()
     async with (
         Child("worker", redis_url=redis_url, api_url=backlog.NO_API) as worker,
         Child("webhooks", port=port, redis_url=redis_url),

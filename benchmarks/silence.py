@@ -5,16 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 
+from benchmarks.support import backlog
+from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import pinned_redis
-from benchmarks.support.settings import AGENT, CUSTOMER, NUMBER
+from benchmarks.support.machine import free_port
+from benchmarks.support.redis_load import pinned_client
+from benchmarks.support.settings import AGENT, CUSTOMER, KEYS, NUMBER
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.service import Sandbox
-from tests.support.local_system import LocalSystem
+from conferral.storage.commands import command_stream
+from conferral.storage.connection.client import Client
 
 
 @dataclass(frozen=True)
@@ -99,29 +104,62 @@ async def _static_conversion(static: Static) -> tuple[float, float]:
     return silences
 
 
-async def _our_conversion(world: LocalSystem) -> tuple[float, float]:
-    customer, agent = await world.talking()
-    since_s = world.sandbox.now_s
-    outcome = await world.command("convert", customer.sid)
-    assert outcome.status == "done", outcome
-    await world.sandbox.wait_until(lambda: _hear_each_other(customer, agent))
-    silences = customer.silence_s(since_s), agent.silence_s(since_s)
-    await world.command("end", customer.sid)
-    await world.settled()
-    return silences
+class System:
+    """Webhooks and a worker as processes of their own, as in production; their local Twilio shares the load's core."""
+
+    def __init__(self, redis_url: str, client: Client) -> None:
+        self.sandbox = Sandbox()
+        self._redis_url = redis_url
+        self._client = client
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["System"]:
+        """Start webhooks and a worker, with a number and an agent's phone."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        async with self.sandbox:
+            settings = {
+                "TWILIO_ACCOUNT_SID": self.sandbox.account_sid,
+                "TWILIO_AUTH_TOKEN": self.sandbox.auth_token,
+                "CONFERRAL_PUBLIC_URL": url,
+            }
+            order: dict[str, Any] = {"redis_url": self._redis_url, "api_url": self.sandbox.url, "settings": settings}
+            async with Child("webhooks", port=port, **order), Child("worker", **order):
+                self.sandbox.add_number(NUMBER, voice_url=f"{url}/voice/inbound", status_callback=f"{url}/voice/status")
+                self.sandbox.phone(AGENT).script(answer_after_s=0.02)
+                yield self
+
+    async def conversion(self) -> tuple[float, float]:
+        """Convert a new call; return the silences of customer and agent, seconds."""
+        sandbox = self.sandbox
+        customer = await sandbox.call_in(CUSTOMER, NUMBER)
+        while await self._client.hget(KEYS.session(customer.sid), "phase") != b"connected":
+            await backlog.pause()
+        agent = sandbox.calls_of(AGENT)[-1]
+        since_s = sandbox.now_s
+        await command_stream.publish(self._client, KEYS, {"type": "convert", "session": customer.sid})
+        await sandbox.wait_until(lambda: agent.record.activity == "conference" and _hear_each_other(customer, agent))
+        silences = customer.silence_s(since_s), agent.silence_s(since_s)
+        await command_stream.publish(self._client, KEYS, {"type": "end", "session": customer.sid})
+        await sandbox.wait_until(lambda: not sandbox.live_calls())
+        await sandbox.wait_until_idle()
+        return silences
 
 
 async def measure(size: Size, _chance: Random) -> Figures:
-    """Alternate between prebuilt documents and the whole system, both in this process."""
+    """Alternate between prebuilt documents and the whole system."""
     figures = Figures()
-    with pinned_redis() as redis:
-        async with Static().running() as static, LocalSystem(redis.url) as world:
-            for _ in range(size.rounds):
-                for kind in ("prepared", "system"):
-                    pairs = [
-                        await (_static_conversion(static) if kind == "prepared" else _our_conversion(world))
-                        for _ in range(size.conversions)
-                    ]
-                    for party, silences_s in zip(("customer", "agent"), zip(*pairs, strict=True), strict=True):
-                        figures.add_percentiles(f"{kind}.{party}", silences_s)
+    async with (
+        pinned_client() as (redis_url, client),
+        Static().running() as static,
+        System(redis_url, client).running() as system,
+    ):
+        for _ in range(size.rounds):
+            for kind in ("prepared", "system"):
+                pairs = [
+                    await (_static_conversion(static) if kind == "prepared" else system.conversion())
+                    for _ in range(size.conversions)
+                ]
+                for party, silences_s in zip(("customer", "agent"), zip(*pairs, strict=True), strict=True):
+                    figures.add_percentiles(f"{kind}.{party}", silences_s)
     return figures

@@ -1,6 +1,5 @@
 """How much CPU time and how long does a webhook process take for a callback, compared with bare aiohttp?"""
 
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -11,6 +10,7 @@ from twilio.request_validator import RequestValidator
 from benchmarks.support import load
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures, percentile
+from benchmarks.support.machine import free_port
 from benchmarks.support.redis_load import RedisMeter, pinned_client
 from benchmarks.support.settings import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, PUBLIC_URL
 from conferral.storage.connection.client import Client
@@ -69,12 +69,6 @@ def signed_post(target: str, form: dict[str, str]) -> bytes:
         f"I-Twilio-Idempotency-Token: {form['CallSid']}-{form['SequenceNumber']}\r\n\r\n"
     )
     return head.encode() + body
-
-
-def free_port() -> int:
-    """Return a port of loopback that no one listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 async def _round(kind: str, port: int, child: Child, client: Client, requests: Sequence[bytes], size: Size,

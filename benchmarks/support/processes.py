@@ -64,7 +64,8 @@ class NobodyAsks:
 
 async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
     """Run the webhooks as in production, with Redis."""
-    settings, clock, metrics = load(ServiceSettings, ENVIRON), SystemClock(), Metrics()
+    settings = load(ServiceSettings, ENVIRON | order.get("settings", {}))
+    clock, metrics = SystemClock(), Metrics()
     client = make_client(order["redis_url"])
     publisher = BatchingIngest(client, KEYS, clock, metrics=metrics)
     # As if Redis had been up for more than a minute; before that, every callback rewrites the call index.

@@ -72,7 +72,8 @@ class Results:
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+    # Counts and seeds stay exact.
+    return value if value == int(value) else float(f"{value:.{_DIGITS}g}")
 
 
 def _json(value: Any, indent: str = "") -> str:
