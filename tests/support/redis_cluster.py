@@ -22,6 +22,10 @@ from tests.support.ports import HOST, is_free
 NODE_TIMEOUT_MS = 1_000
 #: How long a cluster may take to agree on anything, seconds.
 PATIENCE_S = 40.0
+#: The node timeout while a cluster is made, milliseconds. A node forgets another that has not answered its handshake
+#: within the timeout, redis-cli asks only once, and then waits for ever: a busy machine needs more than a second.
+#: Source: `clusterCron` in Redis's source.
+JOIN_TIMEOUT_MS = 30_000
 #: After this time, seconds, Redis gives up a manual failover; its OK is no promise, and a new request starts another.
 #: Source: Redis docs, "CLUSTER FAILOVER", and `CLUSTER_MF_TIMEOUT` in its source.
 FAILOVER_TIMEOUT_S = 5.0
@@ -33,12 +37,12 @@ _BUS_OFFSET = 10_000
 class Node:
     """One server of a cluster; `kill` and `start` keep its folder, so that its append-only file survives."""
 
-    def __init__(self, program: Path, folder: Path, port: int, node_timeout_ms: int) -> None:
+    def __init__(self, program: Path, folder: Path, port: int, timeout_ms: int) -> None:
         self.program = program
         self.folder = folder / str(port)
         self.folder.mkdir()
         self.port = port
-        self._node_timeout_ms = node_timeout_ms
+        self.timeout_ms = timeout_ms
         self.process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -53,7 +57,7 @@ class Node:
             "--port", self.port, "--bind", HOST, "--dir", self.folder, "--save", "", "--appendonly", "yes",
             # `everysec` keeps writes in memory, which kill -9 loses, while a slow disk takes the ones before.
             "--appendfsync", "no",
-            "--cluster-enabled", "yes", "--cluster-node-timeout", self._node_timeout_ms,
+            "--cluster-enabled", "yes", "--cluster-node-timeout", self.timeout_ms,
             "--cluster-config-file", "nodes.conf", "--cluster-require-full-coverage", "no",
             # A replica that was cut off for longer may be promoted too: there is only one for each primary.
             "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", "--loglevel", "notice",
@@ -73,6 +77,10 @@ class Node:
         """One command to this node alone."""
         with self.client() as client:
             return client.execute_command(*command)
+
+    def set_timeout(self, timeout_ms: int) -> None:
+        """Changes how long this node waits for another, until it starts again."""
+        self.ask("CONFIG", "SET", "cluster-node-timeout", str(timeout_ms))
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -121,10 +129,13 @@ class ClusterServers:
     def start(self) -> None:
         for node in self.nodes:
             node.start()
+            node.set_timeout(JOIN_TIMEOUT_MS)
         addresses = [f"{HOST}:{node.port}" for node in self.nodes]
         command = [_command_line(self.program), "--cluster", "create", *addresses, "--cluster-replicas", "1"]
         made = subprocess.run([*map(str, command), "--cluster-yes"], capture_output=True, timeout=60, check=False)
         assert made.returncode == 0, made.stdout.decode() + made.stderr.decode()
+        for node in self.nodes:
+            node.set_timeout(node.timeout_ms)
         self.wait_until_whole()
 
     def wait_until_whole(self) -> None:
