@@ -14,8 +14,16 @@ HOST = "127.0.0.1"
 _PORTS = range(11_000, 20_000)
 _PROCESSES = 32
 _process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_own = list(_PORTS[_process % _PROCESSES :: _PROCESSES])
-random.SystemRandom().shuffle(_own)
+
+
+def own_ports(ports: range) -> list[int]:
+    """Those of a range that only this process of pytest uses, in random order; some may not be free."""
+    own = list(ports[_process % _PROCESSES :: _PROCESSES])
+    random.SystemRandom().shuffle(own)
+    return own
+
+
+_own = own_ports(_PORTS)
 _next = itertools.cycle(_own)
 
 

@@ -2,13 +2,12 @@
 
 import math
 import os
-import random
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,7 @@ from typing import Any, Self
 import redis
 
 from tests.support.fair_time import forget_process, watch_process
-from tests.support.ports import HOST, is_free
+from tests.support.ports import HOST, is_free, own_ports
 
 #: After how long without an answer a node counts as dead, milliseconds.
 NODE_TIMEOUT_MS = 1_000
@@ -240,14 +239,9 @@ def _primary_port(node: Node) -> int:
     return int(role[2]) if role[0] == "slave" else 0
 
 
-def _free_ports(count: int) -> Iterable[int]:
-    chance = random.SystemRandom()
-    found: list[int] = []
-    while len(found) < count:
-        port = chance.choice(_PORTS)
-        if port not in found and all(map(is_free, (port, port + _BUS_OFFSET))):
-            found.append(port)
-    return found
+def _free_ports(count: int) -> list[int]:
+    free = [port for port in own_ports(_PORTS) if is_free(port) and is_free(port + _BUS_OFFSET)]
+    return free[:count]
 
 
 def _until(holds: Callable[[], bool], what: str) -> None:
