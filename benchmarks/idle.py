@@ -46,12 +46,11 @@ async def measure(size: Size, _chance: Random) -> Figures:
             child = Child("worker", peer="" if name == "worker" else name, redis_url=redis.url, api_url=twilio.url)
             children[name] = await stack.enter_async_context(child)
         await asyncio.sleep(size.warm_up_s)
-        peers = {name: child for name, child in children.items() if name in PEERS}
         for _ in range(size.rounds):
             for name in children:
                 async with AsyncExitStack() as stopped:
-                    for other in peers.keys() - {name}:
-                        await stopped.enter_async_context(peers[other].paused())
+                    for other in set(PEERS) - {name}:
+                        await stopped.enter_async_context(children[other].paused())
                     await asyncio.sleep(size.settle_s)  # one that was stopped catches up
                     figures.add(f"{name}.percent", await _percent(children[name], size.round_s))
     return figures

@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.support import backlog, load
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
-from benchmarks.support.machine import free_port
 from benchmarks.support.redis_load import pinned_client
 from benchmarks.webhooks import CONNECTIONS, requests
 from conferral.statemachine import dispatch, machine
@@ -18,6 +17,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
 from conferral.storage.connection.client import make_client, run_all
 from conferral.storage.connection.pipelining_client import over_one_connection
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)

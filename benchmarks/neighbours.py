@@ -11,12 +11,12 @@ from benchmarks import webhooks
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures, percentile
-from benchmarks.support.machine import free_port
 from benchmarks.support.redis_load import pinned_client
 from benchmarks.support.settings import ACCOUNT_SID, KEYS
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import Client
+from tests.support.ports import free_port
 
 #: Timeout for an answer, in seconds.
 PATIENCE_S = 10.0

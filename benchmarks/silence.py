@@ -13,13 +13,13 @@ from aiohttp import web
 from benchmarks.support import backlog
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures
-from benchmarks.support.machine import free_port
 from benchmarks.support.redis_load import pinned_client
 from benchmarks.support.settings import AGENT, CUSTOMER, KEYS, NUMBER
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.service import Sandbox
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,15 @@ def _hear_each_other(customer: CallHandle, agent: CallHandle) -> bool:
     return heard[0] is not None and heard[1] is not None and all(one.parties for one in heard if one is not None)
 
 
+def _talk_in_conference(customer: CallHandle, agent: CallHandle) -> bool:
+    in_conference = all(party.record.activity == "conference" for party in (customer, agent))
+    return in_conference and _hear_each_other(customer, agent)
+
+
+def _silences(customer: CallHandle, agent: CallHandle, since_s: float) -> tuple[float, float]:
+    return customer.silence_s(since_s), agent.silence_s(since_s)
+
+
 async def _static_conversion(static: Static) -> tuple[float, float]:
     sandbox = static.sandbox
     customer = await sandbox.call_in(CUSTOMER, NUMBER)
@@ -96,8 +105,8 @@ async def _static_conversion(static: Static) -> tuple[float, float]:
     agent = sandbox.calls_of(AGENT)[-1]
     since_s = sandbox.now_s
     await static.convert(agent)
-    await sandbox.wait_until(lambda: customer.record.activity == "conference" and _hear_each_other(customer, agent))
-    silences = customer.silence_s(since_s), agent.silence_s(since_s)
+    await sandbox.wait_until(lambda: _talk_in_conference(customer, agent))
+    silences = _silences(customer, agent, since_s)
     customer.hang_up()
     agent.hang_up()
     await sandbox.wait_until_idle()
@@ -138,8 +147,8 @@ class System:
         agent = sandbox.calls_of(AGENT)[-1]
         since_s = sandbox.now_s
         await command_stream.publish(self._client, KEYS, {"type": "convert", "session": customer.sid})
-        await sandbox.wait_until(lambda: agent.record.activity == "conference" and _hear_each_other(customer, agent))
-        silences = customer.silence_s(since_s), agent.silence_s(since_s)
+        await sandbox.wait_until(lambda: _talk_in_conference(customer, agent))
+        silences = _silences(customer, agent, since_s)
         await command_stream.publish(self._client, KEYS, {"type": "end", "session": customer.sid})
         await sandbox.wait_until(lambda: not sandbox.live_calls())
         await sandbox.wait_until_idle()

@@ -10,10 +10,10 @@ from twilio.request_validator import RequestValidator
 from benchmarks.support import load
 from benchmarks.support.children import Child
 from benchmarks.support.figures import Figures, percentile
-from benchmarks.support.machine import free_port
 from benchmarks.support.redis_load import RedisMeter, pinned_client
 from benchmarks.support.settings import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, PUBLIC_URL
 from conferral.storage.connection.client import Client
+from tests.support.ports import free_port
 
 CONNECTIONS = 32
 #: The load for latencies, as a share of each server's own highest rate.

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import platform
-import socket
 import subprocess
 import sys
 from collections.abc import Coroutine
@@ -46,12 +45,6 @@ def allow_cores(cores: frozenset[int]) -> None:
     """Let this process, which inherited its parent's pin, use these cores; do nothing without any."""
     if cores:
         os.sched_setaffinity(0, cores)
-
-
-def free_port() -> int:
-    """Return a port of loopback that no one listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def describe() -> dict[str, dict[str, str]]:

@@ -5,7 +5,6 @@ import math
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -17,10 +16,11 @@ from benchmarks.__main__ import LONG, NAMES, main
 from benchmarks.support import machine
 from benchmarks.support.figures import Figures, percentile
 from benchmarks.support.results import Results
+from tests.conferral.cli_helpers import until
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 #: The benchmark that starts no processes besides Redis; `make soak` runs the others.
-SHORT = "silence"
+SHORT = "calls"
 WITH_PEERS = {"worker", "latency", "idle"}
 
 
@@ -56,9 +56,8 @@ def test_terminated_run_leaves_no_process():
     process = subprocess.Popen(["sh", "-c", run], cwd=machine.REPOSITORY, stdout=subprocess.DEVNULL)
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     try:
-        while len(children := listed.read_text().split()) < 2:
-            assert process.poll() is None
-            time.sleep(0.02)
+        until(lambda: len(listed.read_text().split()) >= 2, "the run has two children", process)
+        children = listed.read_text().split()
         process.terminate()
         process.wait(60)
     finally:
