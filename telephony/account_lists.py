@@ -25,7 +25,6 @@ from conferral.statemachine.events import ParticipantFound
 from conferral.statemachine.states import CallStatus
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import label_requests
 from conferral.telephony.parameters.participant import parse_participant
 from conferral.telephony.rest_requests import text_of
 
@@ -108,7 +107,7 @@ class AccountListReader:
         self._rng = rng
 
     async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
-        """Read the lists of live calls and live conferences.
+        """Read the lists of live calls and live conferences. The caller labels the requests.
 
         Args:
             check: Called before every request; what it raises aborts the read.
@@ -135,15 +134,14 @@ class AccountListReader:
             if is_conference_name(name := text_of(record.friendly_name)):
                 conferences[text_of(record.sid)] = name
 
-        with label_requests("sweep"):
-            call_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
-            for status in LIVE_CALL_STATUSES:
-                first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
-                await call_lists.read_list(first, partial(add_call, status))
-            conference_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
-            for status in LIVE_CONFERENCE_STATUSES:
-                first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
-                await conference_lists.read_list(first, add_conference)
+        call_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
+        for status in LIVE_CALL_STATUSES:
+            first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
+            await call_lists.read_list(first, partial(add_call, status))
+        conference_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
+        for status in LIVE_CONFERENCE_STATUSES:
+            first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
+            await conference_lists.read_list(first, add_conference)
         return AccountSnapshot(
             calls=frozenset(calls),
             answered=frozenset(answered),

@@ -36,7 +36,7 @@ def digits_duration_s(digits: str) -> float:
 
 
 def begin(transaction: Transaction, call: Call, source: Source) -> None:
-    """Start new TwiML on a call that isn't bridged or in a conference, in place of any that runs."""
+    """Start new TwiML on a call that is neither bridged nor in a conference. It replaces any TwiML that is running."""
     call.generation += 1
     call.program = None
     call.gather = None

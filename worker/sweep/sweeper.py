@@ -143,7 +143,7 @@ class Sweeper:
             started_s = self._clock.monotonic_s()
             self._next_sweep_s = started_s + self._times.interval_s
             try:
-                with self._boundary() as boundary:
+                with self._boundary() as boundary, label_requests("sweep"):
                     await self._sweep(stop, started_s)
             except StoppingError:
                 return
@@ -337,7 +337,7 @@ class Sweeper:
                 participants=(),
                 conference_name=diff.unmatched_conferences[conference_sid],
             )
-            with self._boundary(), label_requests("sweep"):
+            with self._boundary():
                 await self._recover(found, account, stop)
 
     async def _recover(self, found: ConferenceFound, account: AccountSnapshot, stop: asyncio.Event) -> None:

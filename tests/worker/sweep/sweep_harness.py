@@ -15,6 +15,7 @@ from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec, session_hash
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
+from conferral.telephony import http_client
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
@@ -38,9 +39,12 @@ class ScriptedAccount:
         self.participants: dict[str, list[ParticipantFound] | ProviderError] = {}
         #: Conferences whose participants were asked for.
         self.asked: list[str] = []
+        #: Labels of all requests.
+        self.labels: set[str] = set()
 
     async def read(self, check: Callable[[], None]) -> AccountSnapshot:
         self.readings += 1
+        self.labels.add(http_client._label.get())
         if self.waits is not None:
             await self.waits.wait()
         check()
@@ -50,6 +54,7 @@ class ScriptedAccount:
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
         self.asked.append(conference_sid)
+        self.labels.add(http_client._label.get())
         found = self.participants[conference_sid]
         if isinstance(found, ProviderError):
             raise found

@@ -39,6 +39,7 @@ async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough
 
     found = (await adopted(sea))[0]
     assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
+    assert sea.account.labels == {"sweep"}
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
 
 
