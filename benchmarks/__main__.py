@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     run = _describe(given)
-    pinned = machine.pin(0, machine.OTHER_CORE)
+    pinned = machine.pin_load()
     print("measured process on one core, load and Redis on another" if pinned else "processes run on any core")
     failed = []
     with Path(os.devnull).open("w") as nowhere:
