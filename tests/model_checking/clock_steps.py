@@ -91,7 +91,11 @@ def difference(
     account = system.exchanges.accounts[place.exchange]
     comparison = AccountDiff(account, quiet_before_ms, missed)
     if session.state is not State.ENDED:
-        calls = tuple(party.call_sid for party in session.parties.values() if party.call_sid and not party.is_gone)
+        calls = {
+            party.call_sid: party.dialed_at_ms or session.created_at_ms
+            for party in session.parties.values()
+            if party.call_sid and not party.is_gone
+        }
         comparison.compare_live(LiveSession(session.id, session.updated_at_ms, session.conference_sid, calls))
         return comparison.findings
     conferences = frozenset((session.conference_sid, *session.former_conferences)) - {""}

@@ -1,9 +1,11 @@
 """Diff between the account's lists and the sessions. Pure: reads and publishes nothing.
 
-Lists may lag, and so may callbacks. So a difference counts only if the session was quiet for a while before the lists
-were read, or if earlier lists showed it, too. Even then it is a suspicion, and a read from Twilio decides.
+Lists may lag, and so may callbacks. So a call is missing only if it was known for a while before the lists were read.
+Any other difference counts only if the session was quiet for that while, or if earlier lists showed it, too. Even then
+it is a suspicion, and a read from Twilio decides.
 """
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,8 +60,9 @@ class LiveSession:
     updated_at_ms: int
     #: Empty without a conference.
     conference_sid: str
-    #: SIDs of its known calls that are not over.
-    call_sids: tuple[str, ...]
+    #: Its known calls that are not over: the earliest time each can have begun, by SID, Unix milliseconds of Redis's
+    #: clock.
+    calls: Mapping[str, int]
     #: SIDs of those calls that have not been answered, as far as is known.
     ringing_sids: tuple[str, ...] = ()
 
@@ -79,7 +82,7 @@ class AccountDiff:
     Attributes:
         sessions: Live sessions compared (count).
         findings: The differences.
-        unconfirmed: SIDs missing for sessions that changed recently.
+        unconfirmed: SIDs of differences other than missing calls, in sessions that changed recently.
         unmatched_calls: SIDs of listed calls that belong to no session so far.
         unmatched_conferences: Names of listed conferences that belong to no session so far, by SID.
     """
@@ -93,7 +96,7 @@ class AccountDiff:
         self.unmatched_calls = set(account.calls)
         self.unmatched_conferences = dict(account.conferences)
         self._account = account
-        #: Sessions changed after this time are skipped, Unix milliseconds.
+        #: The lists may lack what happened after this time, Unix milliseconds.
         self._quiet_before_ms = quiet_before_ms
         #: SIDs that were already unconfirmed at this time. They count even if the session has changed since: with
         #: speaker events, a session is never quiet.
@@ -102,28 +105,41 @@ class AccountDiff:
     def compare_live(self, session: LiveSession) -> None:
         """Compare a live session with the account; add its first difference to the findings if it is old enough."""
         self.sessions += 1
-        self.unmatched_calls.difference_update(session.call_sids)
+        self.unmatched_calls.difference_update(session.calls)
         self.unmatched_conferences.pop(session.conference_sid, None)
-        missing = self._find_missing(session)
-        if missing is None:
-            return
-        if session.updated_at_ms > self._quiet_before_ms:
-            self.unconfirmed.add(missing.sid)
-            if missing.sid not in self._unconfirmed_before:
-                return
-        self.findings.append(missing)
+        finding = self._find_missing_call(session) or self._find_other(session)
+        if finding is not None:
+            self.findings.append(finding)
 
-    def _find_missing(self, session: LiveSession) -> Finding | None:
-        """Return the first difference; one is enough, because the read that follows covers the whole session."""
+    def _find_missing_call(self, session: LiveSession) -> Finding | None:
+        """Return the first missing call that had begun before the lists were read; one leads to a read of them all.
+
+        The session may have changed since: someone who was left alone may be pressing keys, or an app may be trying
+        to reach the other party.
+        """
         account = self._account
         if account.has_all_calls:
-            for call_sid in session.call_sids:
-                if call_sid not in account.calls:
+            for call_sid, since_ms in session.calls.items():
+                if call_sid not in account.calls and since_ms <= self._quiet_before_ms:
                     return Finding(Difference.CALL_MISSING, session.session_id, call_sid)
+        return None
+
+    def _find_other(self, session: LiveSession) -> Finding | None:
+        """Return the first other difference, if the session was quiet or if earlier lists showed it, too."""
+        finding = self._find_answered(session) or self._find_missing_conference(session)
+        if finding is None or session.updated_at_ms <= self._quiet_before_ms:
+            return finding
+        self.unconfirmed.add(finding.sid)
+        return finding if finding.sid in self._unconfirmed_before else None
+
+    def _find_answered(self, session: LiveSession) -> Finding | None:
         for call_sid in session.ringing_sids:
-            if call_sid in account.answered:
+            if call_sid in self._account.answered:
                 return Finding(Difference.CALL_ANSWERED, session.session_id, call_sid)
-        conference_sid = session.conference_sid
+        return None
+
+    def _find_missing_conference(self, session: LiveSession) -> Finding | None:
+        account, conference_sid = self._account, session.conference_sid
         if conference_sid and account.has_all_conferences and conference_sid not in account.conferences:
             return Finding(Difference.CONFERENCE_MISSING, session.session_id, conference_sid)
         return None

@@ -215,6 +215,7 @@ def _live_session(session_id: str, session: SessionView, offset_ms: int) -> Live
         session_id,
         session.updated_at_ms - offset_ms,
         session.conference_sid,
-        tuple(party.call_sid for party in parties),
+        # A call that came in, or that TwiML dialed, may have begun with the session.
+        {party.call_sid: (party.dialed_at_ms or session.created_at_ms) - offset_ms for party in parties},
         tuple(party.call_sid for party in ringing),
     )

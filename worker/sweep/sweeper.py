@@ -26,6 +26,7 @@ from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding
+from conferral.worker.sweep.due_findings import DueFindings
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
 from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import SweepStore, chunks
@@ -38,13 +39,8 @@ TICK_S = 0.5
 HELD_TICK_S = 2.0
 #: Sessions, calls, and findings processed between two lease checks, count.
 CHUNK = 200
-#: Findings published per sweep, count. Each leads to a read from Twilio, and a wrong list must not lead to thousands.
-#: The rest follow in the next sweep.
-FINDINGS_MAX = 500
 #: Conferences without a session checked per sweep, one request each, count.
 ORPHANS_MAX = 200
-#: Maximum interval between reports of something that outlives its session, as a power of two of sweeps.
-REPORT_DOUBLINGS_MAX = 6
 #: Errors that every part of a sweep passes on: they end the sweep.
 _CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
 
@@ -56,25 +52,29 @@ class SweepTimes:
     #: Between the starts of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
     interval_s: float
     #: From acquiring the lease to the first sweep, if none is due earlier: the previous holder may have died, and its
-    #: sessions are being taken over. Also the delay after an incomplete sweep.
+    #: sessions are being taken over.
     first_after_s: float
-    #: How long a session must have been quiet before the lists are read: they may not show recent changes yet.
+    #: Before the lists are read: how old a call must be, and how long a session must have been quiet. The lists may not
+    #: show recent changes yet.
     quiet_s: float
     #: Between reading the lists and reading the sessions: the callback of a call that just ended may still be on its
     #: way.
     settle_s: float
     #: Between the starts of two sweeps after the first has found lost callbacks.
     after_loss_s: float = math.inf
+    #: From a sweep that failed, or skipped something, to the next.
+    retry_after_s: float = 4.0
 
     @classmethod
     def for_interval(cls, interval_s: float) -> "SweepTimes":
         """Return the standard intervals, scaled down for a short sweep interval."""
         return cls(
             interval_s,
-            first_after_s=min(4.0, interval_s),
+            first_after_s=min(1.0, interval_s),
             quiet_s=min(3.0, interval_s / 2),
             settle_s=min(2.0, interval_s / 4),
             after_loss_s=min(5.0, interval_s),
+            retry_after_s=min(4.0, interval_s),
         )
 
 
@@ -100,9 +100,8 @@ class Sweeper:
         self._lease = SweepLease(core, is_dead, self._plan_first_sweep)
         #: When the next sweep starts, monotonic seconds; planned after each acquisition of the lease.
         self._next_sweep_s = math.inf
-        #: What outlives its session, by SID: number of reports, and the first sweep that reports it again.
-        self._reported: dict[str, tuple[int, int]] = {}
-        #: SIDs missing for recently changed sessions: since when, Unix milliseconds.
+        self._due_findings = DueFindings()
+        #: SIDs of `AccountDiff.unconfirmed`: since when, Unix milliseconds.
         self._unconfirmed: dict[str, int] = {}
         self._orphans = OrphanedConferences()
 
@@ -173,7 +172,7 @@ class Sweeper:
 
     def _sweep_again_soon(self) -> None:
         """Sweep the skipped sessions soon: the next interval is a long time for a caller who is alone."""
-        self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.first_after_s)
+        self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.retry_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
         """Compare Twilio's lists with the sessions, publish the findings, and plan the next sweep."""
@@ -189,17 +188,13 @@ class Sweeper:
         # Partitions whose sessions can't be compared now.
         behind = await self._compare(diff, interval_number, stop)
         self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
-        with self._boundary() as of_ended:
-            await self._find_ended(diff, behind, stop)
-        with self._boundary() as of_unknown:
-            await self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
-        skipped = sum(boundary.unexpected is not None for boundary in (of_ended, of_unknown))
-        findings = self._select_findings(diff.findings, interval_number)
+        skipped = await self._is_skipped(self._find_ended(diff, behind, stop))
+        orphans = self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
+        skipped |= await self._is_skipped(orphans)
+        findings = self._due_findings.select(diff.findings, interval_number)
         for batch in chunks(findings, CHUNK):
             self._lease.require(stop)
-            with self._boundary() as boundary:
-                await self._store.publish(batch, interval_number)
-            skipped += boundary.unexpected is not None
+            skipped |= await self._is_skipped(self._store.publish(batch, interval_number))
         if behind or skipped:
             self._sweep_again_soon()
         elif any(not finding.is_of_ended for finding in findings):
@@ -209,31 +204,22 @@ class Sweeper:
             await self._save(self._store.save_last_sweep(store_started_ms))
         self._log_sweep(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
+    async def _is_skipped(self, part: Awaitable[None]) -> bool:
+        """Run a part of a sweep; return whether it failed or got no answer from Redis. The other parts still count."""
+        try:
+            with self._boundary() as boundary:
+                await part
+        except StoreUnreachableError as error:
+            log_unreachable(error, task="sweep")
+            return True
+        return boundary.unexpected is not None
+
     async def _save(self, save: Awaitable[None]) -> None:
         """Save a value for the next holder. If that fails (a full Redis), the next holder does without."""
         try:
             await save
         except StoreError as error:
             log_unreachable(error, task="sweep")
-
-    def _select_findings(self, findings: list[Finding], interval_number: int) -> list[Finding]:
-        """Return the findings to publish in this sweep.
-
-        Live calls of ended sessions come first: they cost money, while a missing call is already over. They are
-        reported with exponential backoff: each hang-up is retried for an hour, and a customer who was redirected
-        elsewhere may be meant to be there.
-        """
-        before, self._reported = self._reported, {}
-        due: list[Finding] = []
-        for finding in sorted(findings, key=lambda finding: not finding.is_of_ended):
-            reports, next_number = before.get(finding.sid, (0, interval_number))
-            is_due = interval_number >= next_number and len(due) < FINDINGS_MAX
-            if is_due:
-                due.append(finding)
-            if finding.is_of_ended:
-                following = interval_number + 2 ** min(reports, REPORT_DOUBLINGS_MAX)
-                self._reported[finding.sid] = (reports + 1, following) if is_due else (reports, next_number)
-        return due
 
     async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
         """Read the account's live calls and conferences; raise StoppingError as soon as the process stops."""

@@ -8,7 +8,7 @@ from conferral.telephony.account_lists import AccountSnapshot
 from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding, LiveSession
 
 QUIET_MS = 100_000
-SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", call_sids=("CA1", "CA2"))
+SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", calls={"CA1": QUIET_MS, "CA2": QUIET_MS})
 IN_ORDER = AccountSnapshot(calls=frozenset({"CA1", "CA2"}), conferences={"CF1": "s1"})
 
 
@@ -28,7 +28,7 @@ def test_session_whose_calls_and_conference_are_listed_differs_in_nothing() -> N
 
 
 def test_session_without_a_conference_and_without_calls_misses_nothing() -> None:
-    assert compared(AccountSnapshot(), LiveSession("s1", QUIET_MS, "", ())).findings == []
+    assert compared(AccountSnapshot(), LiveSession("s1", QUIET_MS, "", {})).findings == []
 
 
 @pytest.mark.parametrize(
@@ -47,33 +47,57 @@ def test_session_missing_something_is_reported_once(account: AccountSnapshot, mi
 
 
 def test_answered_call_still_ringing_in_the_session_is_reported() -> None:
-    rings = LiveSession("s1", QUIET_MS, "", ("CA1", "CA2"), ringing_sids=("CA2",))
+    rings = replace(SESSION, conference_sid="", ringing_sids=("CA2",))
     both = frozenset({"CA1", "CA2"})
     assert compared(AccountSnapshot(both, answered=frozenset({"CA1"})), rings).findings == []
     found = compared(AccountSnapshot(both, answered=both), rings).findings
     assert found == [Finding(Difference.CALL_ANSWERED, "s1", "CA2")]
 
 
-def test_session_that_has_just_changed_is_left_alone_but_its_calls_are_known() -> None:
+def test_call_that_has_just_begun_is_not_missing_but_is_known() -> None:
     account = AccountSnapshot(calls=frozenset({"CA1", "CA9"}), conferences={"CF1": "s1"})
 
-    comparison = compared(account, replace(SESSION, updated_at_ms=QUIET_MS + 1))
+    comparison = compared(account, replace(SESSION, calls={"CA1": QUIET_MS, "CA2": QUIET_MS + 1}))
 
     assert comparison.findings == []
     assert (comparison.unmatched_calls, comparison.unmatched_conferences) == ({"CA9"}, {})
 
 
-@pytest.mark.parametrize("before, reported", [(set(), []), ({"CA9"}, []), ({"CA2"}, ["CA2"])])
-def test_missing_call_is_reported_only_if_it_was_missing_before(before: set[str], reported: list[str]) -> None:
-    comparison = AccountDiff(replace(IN_ORDER, calls=frozenset({"CA1"})), QUIET_MS, before)
+def test_new_call_does_not_hide_one_that_is_missing() -> None:
+    comparison = compared(AccountSnapshot(), replace(SESSION, calls={"CA1": QUIET_MS + 1, "CA2": QUIET_MS}))
+    assert comparison.findings == [Finding(Difference.CALL_MISSING, "s1", "CA2")]
+
+
+def test_missing_call_is_reported_although_the_session_has_just_changed() -> None:
+    account = replace(IN_ORDER, calls=frozenset({"CA1"}))
+    comparison = compared(account, replace(SESSION, updated_at_ms=QUIET_MS + 1))
+    assert comparison.findings == [Finding(Difference.CALL_MISSING, "s1", "CA2")]
+
+
+@pytest.mark.parametrize("before, reported", [(set(), []), ({"CF9"}, []), ({"CF1"}, ["CF1"])])
+def test_conference_of_a_changed_session_is_reported_only_if_it_was_missing_before(
+    before: set[str], reported: list[str]
+) -> None:
+    comparison = AccountDiff(replace(IN_ORDER, conferences={}), QUIET_MS, before)
 
     comparison.compare_live(replace(SESSION, updated_at_ms=QUIET_MS + 1))
 
     assert [finding.sid for finding in comparison.findings] == reported
-    assert comparison.unconfirmed == {"CA2"}
+    assert comparison.unconfirmed == {"CF1"}
 
 
-def test_calls_missing_from_a_quiet_session_are_not_unconfirmed() -> None:
+@pytest.mark.parametrize("before, reported", [(set(), []), ({"CA2"}, ["CA2"])])
+def test_answer_in_a_changed_session_is_reported_only_if_it_was_listed_before(
+    before: set[str], reported: list[str]
+) -> None:
+    comparison = AccountDiff(replace(IN_ORDER, answered=frozenset({"CA1", "CA2"})), QUIET_MS, before)
+
+    comparison.compare_live(replace(SESSION, updated_at_ms=QUIET_MS + 1, ringing_sids=("CA2",)))
+
+    assert [finding.sid for finding in comparison.findings] == reported
+
+
+def test_what_is_missing_from_a_quiet_session_is_not_unconfirmed() -> None:
     assert compared(AccountSnapshot(), SESSION).unconfirmed == set()
 
 

@@ -4,19 +4,20 @@ import asyncio
 import random
 from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
 from twilio.rest import Client
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceStarted
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
-from conferral.worker.sweep.diff import Difference, Finding
+from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.telephony.scripted_http import ACCOUNT
 from tests.telephony.test_account_lists import ListingHttp
@@ -90,20 +91,30 @@ async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -
     assert await sea.reported() == set()
 
 
-async def test_session_that_changed_a_moment_ago_is_left_alone(sea: SweepHarness) -> None:
+async def test_call_that_began_a_moment_ago_is_not_missing(sea: SweepHarness) -> None:
     quiet_s = 100_000  # so long that a thousandth of it is long, too
     quiet_ms = sea.store_clock.now_ms() - 1_000 * quiet_s
     await sea.store(
-        sea.session("new", "CA1", updated_at_ms=quiet_ms + 50_000),
-        sea.session("old", "CA2", updated_at_ms=quiet_ms - 50_000),
+        sea.session("new", "CA1", created_at_ms=quiet_ms + 50_000),
+        sea.session("old", "CA2", created_at_ms=quiet_ms - 50_000),
+        dialing(sea, "newly-dialed", "CA3", quiet_ms + 50_000),
+        dialing(sea, "dialed", "CA4", quiet_ms - 50_000),
     )
 
     await sea.sweep(times=sea.times(quiet_s=quiet_s))
 
-    assert await sea.reported() == {("call-missing", "old", "CA2", "")}
+    assert await sea.reported() == {("call-missing", "old", "CA2", ""), ("call-missing", "dialed", "CA4", "")}
 
 
-async def test_continuously_active_session_is_reported_after_missing_a_call_long_enough(sea: SweepHarness) -> None:
+def dialing(sea: SweepHarness, name: str, call_sid: str, dialed_at_ms: int) -> Session:
+    """A session as old as Redis, with a call that we dialed at that time."""
+    party = Party("target", "target-1", call_sid=call_sid, dial_id="d1", dialed_at_ms=dialed_at_ms)
+    return replace(sea.session(name), parties={"target": party})
+
+
+async def test_continuously_active_session_is_reported_after_missing_its_conference_long_enough(
+    sea: SweepHarness,
+) -> None:
     """With speaker events, something changes with every sentence."""
     sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
     stop = asyncio.Event()
@@ -112,7 +123,7 @@ async def test_continuously_active_session_is_reported_after_missing_a_call_long
 
     async def speaks_until(moment_s: float) -> None:
         while sea.clock.monotonic_s() < moment_s and not await sea.reported():
-            await sea.store(sea.session("s1", "CA1", "CA2", updated_at_ms=sea.store_clock.now_ms()))
+            await sea.store(sea.session("s1", "CA1", conference="CF1", updated_at_ms=sea.store_clock.now_ms()))
             await asyncio.sleep(0.01)
 
     began_s = sea.clock.monotonic_s()
@@ -120,7 +131,7 @@ async def test_continuously_active_session_is_reported_after_missing_a_call_long
     stop.set()
     await running
 
-    assert await sea.reported() == {("call-missing", "s1", "CA2", "")}
+    assert await sea.reported() == {("conference-missing", "s1", "", "CF1")}
     assert sea.clock.monotonic_s() - began_s >= 0.5
 
 
@@ -170,34 +181,10 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
     assert ("call-live", "over", "CAx", "") in reported
 
 
-async def test_calls_outliving_their_session_are_reported_less_and_less_often(sea: SweepHarness) -> None:
-    """Each time it is hung up again; and a customer who was sent on somewhere else stays as long as he likes."""
-    live = Finding(Difference.CALL_LIVE, "over", "CA1")
-    missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
-    sweeper = sea.sweeper()
-
-    reported = [number for number in range(300) if live in sweeper._select_findings([missing, live], number)]
-    assert reported == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
-    assert sweeper._select_findings([missing, live], 300) == [missing]
-
-    assert sweeper._select_findings([], 301) == []
-    assert sweeper._select_findings([live], 302) == [live]
-
-
-async def test_findings_over_the_limit_are_reported_in_the_next_sweep(
-    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
-    first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
-    sweeper = sea.sweeper()
-
-    assert [sweeper._select_findings([first, second], number) for number in (0, 1, 2)] == [[first], [first], [second]]
-
-
 async def test_every_partition_gets_its_turn_when_findings_exceed_the_limit(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
+    monkeypatch.setattr("conferral.worker.sweep.due_findings.FINDINGS_MAX", 1)
     # No one decides here, and yet no one is to be passed over for that.
     monkeypatch.setattr("conferral.worker.sweep.store.BEHIND_MS", 1_000_000)
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
@@ -314,7 +301,7 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     assert line["reason"] == "more is live than is read"
 
 
-DAILY = SweepTimes(interval_s=86_400, first_after_s=0.05, quiet_s=5.0, settle_s=0.0)
+DAILY = SweepTimes(interval_s=86_400, first_after_s=0.05, quiet_s=5.0, settle_s=0.0, retry_after_s=0.05)
 
 
 async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: SweepHarness) -> None:
@@ -325,6 +312,20 @@ async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: S
 
     assert (sea.sweeps("given-up"), sea.account.readings) == (1, 2)
     assert await sea.reported() == {("call-missing", "s1", "CA1", "")}
+
+
+@pytest.mark.parametrize("part, nothing", [("session_ids_of_calls", {}), ("find_unknown", set())])
+async def test_part_without_an_answer_of_redis_costs_the_sweep_nothing_else_and_is_repeated_soon(
+    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch, part: str, nothing: Any
+) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    sea.account.account = AccountSnapshot(frozenset({"CA9"}), conferences={"CF9": "CA" + "9" * 32})
+    monkeypatch.setattr(SweepStore, part, AsyncMock(side_effect=[StoreUnreachableError("connection lost"), nothing]))
+
+    await sea.sweep(2, times=DAILY)
+
+    assert (sea.sweeps("given-up"), sea.account.readings) == (0, 2)
+    assert [event.call_sid for event in await sea.published()] == ["CA1", "CA1"]
 
 
 async def test_refused_sweep_waits_for_its_interval(sea: SweepHarness) -> None:
