@@ -52,6 +52,11 @@ def dead(
     """
     if context.invoked_subcommand is None:
         list_letters(reason, limit, full=full, as_json=as_json)
+        return
+    # Otherwise `dead --reason TEXT drop --all` would delete all dead letters.
+    sources = filter(None, map(context.get_parameter_source, context.params))
+    if any(source.name != "DEFAULT" for source in sources):
+        raise typer.BadParameter(f"give options after {context.invoked_subcommand}: they belong to it")
 
 
 def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:

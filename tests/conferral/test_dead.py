@@ -152,6 +152,7 @@ def test_dead_letters_added_during_confirmation_cancel_the_drop(run, dead_letter
     [
         ("retry",), ("drop",), ("drop", "1-0", "--all"), ("retry", "1-0", "--reason", "x"), ("--limit", "0"),
         ("drop", "--all", "--reason", ""), ("--reason", ""), ("drop", "--all"), ("drop", "--all", "--reason", "odd"),
+        ("--reason", "even", "drop", "--all", "--yes"), ("--json", "drop", "--all", "--yes"), ("--limit", "3", "list"),
     ],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(run, redis, dead_letter, arguments):
