@@ -60,7 +60,7 @@ def conferral(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default the process's own arguments; return the exit code."""
-    _name_env_file()
+    _refuse_unreadable_lines()
     collect_rarely()  # at the default thresholds, it takes a fifth of the startup time and finds nothing
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
@@ -95,23 +95,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-class _EnvFileNotes(logging.Handler):
-    """Prints which lines of `.env` python-dotenv can't read; each once, without its content."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._noted: set[object] = set()
+class _EnvFileErrors(logging.Handler):
+    """Raises SettingsError for a line of `.env` that python-dotenv can't parse and would ignore, with its setting."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.args not in self._noted:
-            self._noted.add(record.args)
-            output.print_note(f".env: {record.getMessage().removeprefix('python-dotenv ')}; it is ignored")
+        numbers = ", ".join(map(str, record.args or ()))
+        raise SettingsError((f".env, line {numbers}: can't be read; it must be NAME=VALUE, with both quotes or none",))
 
 
-def _name_env_file() -> None:
-    """Name `.env` in python-dotenv's warnings, which name only the line."""
+def _refuse_unreadable_lines() -> None:
+    """Make a line of `.env` that can't be read an error; python-dotenv only logs a warning."""
     logger = logging.getLogger("dotenv.main")
-    logger.handlers, logger.propagate = [_EnvFileNotes()], False
+    logger.handlers, logger.propagate = [_EnvFileErrors()], False
 
 
 def _replace_closed_streams() -> None:

@@ -33,9 +33,26 @@ _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _NOT_IN_XML = frozenset("\ufffe\uffff")
 
 
+#: An http:// or https:// URL in printable ASCII, with a host; a port may still be out of range. Source: RFC 3986.
+_HTTP_URL = re.compile(
+    r"https?://(?:[^/?#@]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?"
+)
+_NOT_IN_BASE_URL = re.compile(r"""[?#{}<>"\\^`|]""")
+
+
+def is_http_url(value: str) -> bool:
+    """Whether a text is an http:// or https:// URL that a client can request."""
+    if not _HTTP_URL.fullmatch(value) or not re.fullmatch("[!-~]+", value):
+        return False
+    try:
+        return urlsplit(value).port != 0
+    except ValueError:  # no port, or no IPv6 address
+        return False
+
+
 def _valid_http_url(value: str) -> str:
-    # Reading the port raises ValueError if it is none.
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value) or urlsplit(value).port == 0:
+    # A path pattern of aiohttp begins with a brace; TwiML contains the URL.
+    if not is_http_url(value) or _NOT_IN_BASE_URL.search(value):
         raise ValueError("must be an http:// or https:// URL without query")
     return value.rstrip("/")
 
@@ -47,7 +64,7 @@ def _valid_redis_url(value: str) -> str:
 
 
 def _valid_audio_url(value: str) -> str:
-    if value != SILENCE and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s#]*)?", value):
+    if value != SILENCE and (not is_http_url(value) or "#" in value):
         raise ValueError(f"must be the http:// or https:// URL of audio, or {SILENCE}")
     return value
 
@@ -56,6 +73,20 @@ def sentence(value: str) -> str:
     """Return a text to be spoken; raise ValueError, which says what is valid, if TwiML can't hold it."""
     if len(value) > SENTENCE_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
         raise ValueError(f"must be at most {SENTENCE_MAX} characters, without control characters")
+    return value
+
+
+def spoken_greeting(value: str) -> str:
+    """Return a sentence to be spoken; raise ValueError, also if it has no words."""
+    if not value.strip():
+        raise ValueError("must say something")
+    return sentence(value)
+
+
+def _valid_secret(value: SecretStr) -> SecretStr:
+    # A file's line end, or a blank value, would become the key of all signatures.
+    if not re.fullmatch("[!-~]+", value.get_secret_value()):
+        raise ValueError("must not be empty, nor contain spaces or control characters")
     return value
 
 
@@ -88,6 +119,7 @@ def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
 
 
 HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
+Secret = Annotated[SecretStr, AfterValidator(_valid_secret)]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
 )
@@ -161,16 +193,16 @@ class ServiceSettings(CommandSettings):
     account_sid: str = setting(
         "TWILIO_ACCOUNT_SID", "the account: `AC` and 32 hexadecimal digits", pattern=r"^AC[0-9a-fA-F]{32}$"
     )
-    auth_token: Annotated[SecretStr, AfterValidator(_reject_placeholder)] = setting(
-        "TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures", min_length=1
+    auth_token: Annotated[Secret, AfterValidator(_reject_placeholder)] = setting(
+        "TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures"
     )
-    auth_token_secondary: SecretStr | None = setting(
+    auth_token_secondary: Secret | None = setting(
         "TWILIO_AUTH_TOKEN_SECONDARY", "a second token that is accepted in signatures while tokens are rotated", None
     )
     api_key: str | None = setting(
         "TWILIO_API_KEY", "an API key, used for REST instead of the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
     )
-    api_secret: SecretStr | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
+    api_secret: Secret | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
     twiml_app_sid: str | None = setting(
         "TWILIO_TWIML_APP_SID",
         "the TwiML app of browser agents: `AP` and 32 hexadecimal digits",
@@ -303,7 +335,7 @@ class ServiceSettings(CommandSettings):
         "built-in tone",
         None,
     )
-    greeting: Annotated[str, AfterValidator(sentence)] | None = setting(
+    greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
         "CONFERRAL_GREETING", "sentence that callers hear first when they wait in a conference", None
     )
     record: Literal["false", "true", "customer"] = setting(

@@ -35,7 +35,7 @@ _DIALABLE_USER = re.compile(r"\+|[^A-Za-z]+(?:[pPwW][^A-Za-z]*)*(?:$|[,/=&])")
 _PORT_MAX = 65535
 #: Ports of SIP, unless an entry of the list has another. Source: RFC 3261, section 19.1.2.
 _SIP_PORTS = frozenset({None, "5060", "5061"})
-_SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[1-9][0-9]{0,4})?)")
+_SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::([1-9][0-9]{0,4}))?)")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
 #: Numbers that cost extra or share the cost: never dialed, whatever the list allows.
@@ -207,7 +207,8 @@ class AllowList:
         """
         if text is None:
             own_region = region_of(own_number)
-            return cls(regions=frozenset({own_region} if own_region else ()), clients=True)
+            # Toll-free and satellite numbers of the world share a region, 001, which is none to allow.
+            return cls(regions=frozenset({own_region} if _REGION.fullmatch(own_region) else ()), clients=True)
         regions, prefixes, domains, clients = set(), [], set(), False
         for position, entry in enumerate((part.strip() for part in text.split(",")), start=1):
             if _REGION.fullmatch(entry) and entry in phonenumbers.SUPPORTED_REGIONS:
@@ -216,7 +217,7 @@ class AllowList:
                 prefixes.append(entry)
             elif entry == "client:":
                 clients = True
-            elif domain := _SIP_DOMAIN.fullmatch(entry):
+            elif (domain := _SIP_DOMAIN.fullmatch(entry)) and int(domain[2] or 0) <= _PORT_MAX:
                 domains.add(domain[1].lower())
             elif entry:
                 why = f"entry {position} is wrong"

@@ -129,9 +129,9 @@ def error_word(error: object) -> str:
         if isinstance(error, kind):
             return word
     if not isinstance(error, ResponseError):
-        # While connecting, redis-py may hide a refused login behind a connection error.
+        # While connecting, redis-py may hide what Redis answered behind a connection error.
         cause = error.__cause__ or error.__context__ if isinstance(error, ConnectionError) else None
-        return "WRONGPASS" if isinstance(cause, AuthenticationError) else ""
+        return error_word(cause) if isinstance(cause, ResponseError | AuthenticationError) else ""
     text = str(error)
     if text.startswith("Error running script"):
         return next((word for word in sorted(TRANSIENT_WORDS) if f"{word} " in text), "script")

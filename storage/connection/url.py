@@ -22,9 +22,11 @@ def split_cluster_option(url: str) -> tuple[str, bool]:
     Raises:
         RedisUrlError: The port, the database, or `cluster` is invalid, or an option has no value.
     """
-    with option_errors(url):
+    try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises ValueError unless it is a number
+    except ValueError:
+        raise RedisUrlError("the host or the port is not valid") from None
     query = parse_qsl(parts.query, keep_blank_values=True)
     named = {value.lower() for name, value in query if name == "cluster"}
     if named not in (set(), {"true"}, {"false"}):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
-from conferral.runtime.settings import sentence
+from conferral.runtime.settings import is_http_url, spoken_greeting
 from conferral.statemachine.events.field_values import join_words
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
 
@@ -26,8 +26,6 @@ REGIONS = ("us1", "ie1", "de1", "sg1", "br1", "au1", "jp1")
 
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
-#: May hold user, password, query, and fragment, all of which Twilio supports.
-_URL = re.compile(r"https?://[A-Za-z0-9._~%:@\[\]-]+(?:[/?#][!-~]*)?")
 _URL_LONGEST = 2_000
 #: Words with another meaning in settings that accept a name.
 _RESERVED = frozenset({"recall", "end"})
@@ -91,15 +89,10 @@ def _agent(text: str, info: ValidationInfo) -> str:
 
 
 def _valid_url(text: str) -> str:
-    if not _URL.fullmatch(text) or len(text) > _URL_LONGEST:
+    # May hold user, password, query, and fragment, all of which Twilio supports.
+    if not is_http_url(text) or len(text) > _URL_LONGEST:
         raise ValueError("must be an http:// or https:// URL")
     return text
-
-
-def _valid_greeting(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must say something; without the key CONFERRAL_GREETING is said")
-    return sentence(text)
 
 
 def _one_of(*words: str) -> BeforeValidator:
@@ -134,7 +127,7 @@ class DirectoryEntry(_Table):
     trim: Annotated[str, _one_of("trim-silence", "do-not-trim")] = ""
     wait_url: Annotated[str, AfterValidator(_valid_url)] = ""
     max_participants: int = Field(0, ge=2, le=250)
-    greeting: Annotated[str, AfterValidator(_valid_greeting)] = Field("", repr=False)
+    greeting: Annotated[str, AfterValidator(spoken_greeting)] = Field("", repr=False)
     after: Annotated[str, AfterValidator(_valid_url)] = ""
     #: Seconds. A call lasts at most a day.
     time_limit: int = Field(0, ge=1, le=86_400)
@@ -175,6 +168,8 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
         raise SettingsError((f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)) from None
+    except ValueError:
+        raise SettingsError(("CONFERRAL_DIRECTORY: no path contains a NUL character",)) from None
     try:
         return content.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:

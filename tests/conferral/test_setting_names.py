@@ -49,4 +49,6 @@ def test_a_line_of_the_env_file_that_cannot_be_read_is_named_without_its_content
 
     ran = run("convert", CALL, "--no-wait")
 
-    assert (ran.code, ran.err) == (0, ".env: could not parse statement starting at line 2; it is ignored\n")
+    assert (ran.code, ran.out) == (2, "")
+    assert ".env, line 2: can't be read; it must be NAME=VALUE" in ran.err
+    assert "hidden" not in ran.err

@@ -88,6 +88,20 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_SPEAKER_EVENTS", "sometimes"),
     ("CONFERRAL_GREETING", "a" * 501),
     ("CONFERRAL_GREETING", "one\ntwo"),
+    ("CONFERRAL_GREETING", "  "),
+    ("CONFERRAL_PUBLIC_URL", "https://a.example/{x"),
+    ("CONFERRAL_PUBLIC_URL", "https://@"),
+    ("CONFERRAL_PUBLIC_URL", "https://:80"),
+    ("CONFERRAL_PUBLIC_URL", "https://[::1]x"),
+    ("CONFERRAL_PUBLIC_URL", "https://a.example:99999"),
+    ("CONFERRAL_PUBLIC_URL", "https://a.example/\x01"),
+    ("TWILIO_API_URL", "https://a\\b"),
+    ("CONFERRAL_MUSIC", "https://[::1/a"),
+    ("CONFERRAL_RINGBACK", "https://a.example:99999/b"),
+    ("TWILIO_AUTH_TOKEN", " "),
+    ("TWILIO_AUTH_TOKEN", "token\n"),
+    ("TWILIO_AUTH_TOKEN_SECONDARY", " "),
+    ("TWILIO_API_SECRET", "two words"),
     ("CONFERRAL_API_TOKEN", "two words"),
     ("CONFERRAL_API_TOKEN", "a=b"),
     ("TWILIO_TWIML_APP_SID", "AP123"),
@@ -103,7 +117,8 @@ def test_wrong_setting_is_named_and_explained(name, value):
     assert re.fullmatch(r'[A-Z_]+: ("[^"]*"|the value \(hidden, \d+ characters?\)) is not valid; it must be .+', line)
     assert not re.search(r"pattern|\^|\\d|\{\d|String|Input|string should|input should", line)
     (example,) = re.findall(rf", for example {name}=(.+)$", line)
-    load(ServiceSettings, {**GOOD, "TWILIO_API_SECRET": "x" if name == "TWILIO_API_KEY" else "", name: example})
+    pair = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "x"} if name.startswith("TWILIO_API_") else {}
+    load(ServiceSettings, {**GOOD, **pair, name: example})
 
 
 @pytest.mark.parametrize("kind", [ServiceSettings, ConsoleSettings])

@@ -19,6 +19,7 @@ from conferral.storage.connection import client as connection_client
 from conferral.storage.connection.client import make_client, store_errors, to_store_error
 from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, note_node
 from tests.support.each import each
+from tests.support.redis_server import RedisServer
 
 
 def _caused_by(cause: BaseException) -> Exception:
@@ -155,3 +156,13 @@ async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(
         await client.aclose()
         server.close()
         await server.wait_closed()
+
+
+async def test_database_that_does_not_exist_is_named_over_a_socket_too(single: RedisServer) -> None:
+    """redis-py hides it behind a connection error there; retrying would never end."""
+    client = make_client(f"unix://{single.socket}?db=77")
+    try:
+        with pytest.raises(StoreError, match=r"^Redis has no database with the number in REDIS_URL$"), store_errors():
+            await client.get("key")
+    finally:
+        await client.aclose()

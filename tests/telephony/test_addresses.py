@@ -236,7 +236,9 @@ def test_a_refusal_names_no_address(text):
     assert "bob" not in str(caught.value)
 
 
-@each("setting", ["usa", "us", "XX", "US,4420", "US,client:alice", "US,sip:", "+0", "US,https://x"])
+@each(
+    "setting", ["usa", "us", "XX", "US,4420", "US,client:alice", "US,sip:", "+0", "US,https://x", "sip:x.example:70000"]
+)
 def test_an_entry_that_is_no_entry_is_named_by_its_position(setting):
     with pytest.raises(SettingsError) as caught:
         AllowList.from_setting(setting, OWN_NUMBER)
@@ -245,8 +247,10 @@ def test_an_entry_that_is_no_entry_is_named_by_its_position(setting):
     assert caught.value.problems[0].startswith(f"CONFERRAL_ALLOWED_DESTINATIONS: entry {position} ")
 
 
-def test_without_a_region_of_its_own_number_only_clients_are_allowed():
-    allow_list = AllowList.from_setting(None, "+15550100")
+@each("own_number", ["+15550100", "+80012345678"])
+def test_without_a_region_of_its_own_number_only_clients_are_allowed(own_number):
+    """Toll-free numbers of the whole world share a region with satellite phones."""
+    allow_list = AllowList.from_setting(None, own_number)
 
     assert allow_list.regions == frozenset()
     assert allows(allow_list, parse_address("client:alice"))

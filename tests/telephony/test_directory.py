@@ -262,7 +262,7 @@ agents = "client:x"
     ("time_limit", "86401", "must be at most 86400"),
     ("time_limit", '"5"', "must be a whole number"),
     ("hangup_on_star", '"true"', "must be true or false"),
-    ("greeting", '" "', "must say something; without the key CONFERRAL_GREETING is said"),
+    ("greeting", '" "', "must say something"),
     ("greeting", f'"{"a" * 501}"', "must be at most 500 characters, without control characters"),
     ("greeting", '"a\\nb"', "must be at most 500 characters, without control characters"),
     ("agents", str(["client:a"] * 11), "must have at most 10 entries"),
