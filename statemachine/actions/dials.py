@@ -38,7 +38,6 @@ def dial(
     early_media: bool = False,
     ring_group: str = "",
     recall_reason: str = "",
-    is_urgent: bool = True,
     supervises: str = "",
     is_attempt: bool = True,
 ) -> None:
@@ -67,7 +66,7 @@ def dial(
         caller_id=options.caller_id or _default_caller_id(draft),
         supervises=supervises,
     )
-    _place_dial(draft, party, is_urgent=is_urgent)
+    _place_dial(draft, party)
     transfer = draft.session.running_transfer
     if is_attempt and transfer is not None:
         placed = draft.session.parties[name]
@@ -126,16 +125,23 @@ def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
 def _redial(draft: Draft, party: Party, **changes: object) -> None:
     """Dial a party again with these fields changed. The transfer's attempt continues under the new dial's id."""
     draft.change_party(party, **changes)
-    _place_dial(draft, draft.session.parties[party.name], is_urgent=True)
+    _place_dial(draft, draft.session.parties[party.name])
     _change_attempt(draft, party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
-def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
+def _does_caller_wait(draft: Draft, party: Party) -> bool:
+    """Whether someone waits for this party: not for an added one, a supervisor, or the agent who is called first."""
+    if party.name == AGENT:
+        return bool(draft.session.customer.call_sid)
+    return party.name == CUSTOMER or party.is_target
+
+
+def _place_dial(draft: Draft, party: Party) -> None:
     """Emit the dial of a party, to the gate or into the conference. The effect's id becomes the dial's id."""
     token = draft.session.call_token if _uses_customer_number(draft, party) else ""
     dialed: dict[str, Any] = {
         "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
-        "call_token": token, "is_urgent": is_urgent,
+        "call_token": token, "is_urgent": _does_caller_wait(draft, party),
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.digits)

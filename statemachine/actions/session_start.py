@@ -77,7 +77,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         attributes=ConferenceAttributes(record=draft.policy.record),
         conference_name=event.conference_name,
     )
-    dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True, is_urgent=False)
+    dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True)
     draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
 
 

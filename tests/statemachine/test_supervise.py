@@ -55,6 +55,14 @@ def test_bridged_call_is_converted_first():
     story.expect_command("supervise-1", "accepted", "done")
 
 
+def test_dials_of_callers_who_wait_go_before_those_of_supervisors_and_added_parties():
+    supervisor, lawyer = dialed("whisper").last.effects[0], added().add("expert", "add-2").last.effects[0]
+    target = blind_from_bridge().last.effects[0]
+    assert (supervisor.party, supervisor.is_urgent) == ("supervisor", False)
+    assert (lawyer.party, lawyer.is_urgent) == ("expert", False)
+    assert (target.party, target.is_urgent) == ("target", True)
+
+
 @pytest.mark.parametrize("before, after", [("monitor", "whisper"), ("whisper", "barge"), ("barge", "whisper"),
                                            ("whisper", "monitor"), ("barge", "monitor")])  # fmt: skip
 def test_repeated_with_another_mode_it_switches(before, after):
