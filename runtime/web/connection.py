@@ -16,6 +16,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
 from conferral.runtime.web.complete_post import CompletePost, parse_complete_post
+from conferral.runtime.web.json_requests import RequestError
 
 #: How long a client may take to send a request's head, seconds: from connecting, or on a kept-alive connection from the
 #: head's first byte.
@@ -55,6 +56,21 @@ class Connection(web.RequestHandler):
         """Stop the deadline's timer."""
         self._stop_timer()
         super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not valid HTTP in JSON, as other refused requests; aiohttp's text would quote the request."""
+        answer = super().handle_error(request, status, exc, message)
+        if status != HTTPStatus.BAD_REQUEST:
+            return answer
+        refused = RequestError("malformed", "the request is not valid HTTP").response()
+        refused.force_close()
+        return refused
 
     @property
     def _awaits_head(self) -> bool:

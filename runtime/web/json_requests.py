@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from typing import Any
 
 import orjson
@@ -101,10 +102,27 @@ async def read_json_object(request: web.Request) -> dict[str, Any]:
         # orjson takes the last of two fields with the same name. A number may be too long for `int`.
         json.loads(body, object_pairs_hook=_refuse_repeated, parse_int=str)
     except (orjson.JSONDecodeError, RecursionError):
+        if _has_large_number(body):
+            raise RequestError("invalid", "a number in the body is too large") from None
         raise RequestError("malformed", "the body is not valid JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise RequestError("invalid", "the body must be a JSON object")
     return found
+
+
+def _has_large_number(body: bytes) -> bool:
+    """Whether a body has the form of JSON, and a number beyond the range of a double, which orjson refuses."""
+    is_large = False
+
+    def check(number: str) -> None:
+        nonlocal is_large
+        is_large = is_large or math.isinf(float(number))
+
+    try:
+        json.loads(body.decode(), parse_int=check, parse_float=check)
+    except (ValueError, RecursionError):
+        return False
+    return is_large
 
 
 def _refuse_repeated(fields: list[tuple[str, Any]]) -> None:

@@ -162,6 +162,13 @@ def _normalize_destinations(text: str) -> str:
     return ",".join(destinations)
 
 
+def _require_printable(text: str) -> str:
+    """Return the text; refuse one that a line of a log would not show as it is, such as a right-to-left override."""
+    if not text.isprintable():
+        raise ValueError(_AUTHOR_RULE)
+    return text
+
+
 def _choice_of(words: Sequence[StrEnum]) -> _Choice:
     """Return the kind of a field that accepts exactly these words."""
     texts = tuple(word.value for word in words)
@@ -177,7 +184,8 @@ _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NU
 SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
 NEW_ID = _NewId(ID_PATTERN.pattern, ID_RULE, metavar="ID")
 #: The sender of a command appears in a log line.
-AUTHOR = _Text(rf"[^{_NO_TEXT}]{{1,64}}", "must be 1 to 64 printable characters", 64)
+_AUTHOR_RULE = "must be 1 to 64 printable characters"
+AUTHOR = _Text(rf"[^{_NO_TEXT}]{{1,64}}", _AUTHOR_RULE, 64, _require_printable)
 DESTINATION = _Text(
     rf"{_ONE}+", "must be one destination", _DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )

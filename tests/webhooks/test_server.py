@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import socket
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode
@@ -254,3 +255,16 @@ async def test_a_port_that_is_taken_is_said_so(app, lines):
 async def test_a_host_that_can_not_be_encoded_is_said_so(app):
     with pytest.raises(SettingsError, match=r"^can't listen on ä\.\.b \(not a host name\)"):
         await serve(app, "ä..b", 0, asyncio.Event())
+
+
+@pytest.mark.parametrize("line", [b"GET /healthz\x00 HTTP/1.1", b"GET /" + b"a" * 9_000 + b" HTTP/1.1"])
+async def test_request_that_is_not_valid_http_is_refused_in_json_without_being_quoted(app, line):
+    async with serving(app) as (port, _, _):
+        reader, writer = await connect(port)
+        writer.write(line + b"\r\nHost: x\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+
+    assert b" 400 " in head.partition(b"\r\n")[0]
+    error = {"type": "malformed", "reason": "the request is not valid HTTP", "allowed": []}
+    assert json.loads(body) == {"error": error}

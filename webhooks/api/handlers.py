@@ -97,7 +97,11 @@ class Handlers:
         """Show one session's log, oldest first."""
         session_id = await self._session_id(request)
         log = self._reader.read_log(session_id, **request.query)
-        page = await self._limiter(log, self._reader.node_of_session(session_id))
+        node = self._reader.node_of_session(session_id)
+        page = await self._limiter(log, node)
+        # The index of calls outlives the session.
+        if not page.items and not await self._limiter(self._reader.exists(session_id), node):
+            raise _unknown_session(request)
         entries = [_log_entry(stored) for stored in page.items]
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 

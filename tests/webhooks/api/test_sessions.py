@@ -7,6 +7,7 @@ import pytest
 
 from conferral.statemachine.states import Phase, State
 from conferral.storage.codecs import session_codec
+from conferral.storage.queries.cursors import LogCursor
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import ALICE, CALLER, CUSTOMER_NUMBER, KEYS, put, refusal, session
 
@@ -85,6 +86,13 @@ async def test_unknown_session_is_not_found(api, path, named, shown):
 
     assert status == 404
     assert reported["error"] == refusal("unknown", f"no call {shown} found")
+
+
+async def test_log_of_an_expired_session_is_not_found_by_its_calls(api, store):
+    """The index of calls outlives the session."""
+    await store.set(KEYS.call(CALLER), CALLER)
+
+    assert (await get(api, f"/sessions/{CALLER}/log"))[0] == 404
 
 
 async def test_foreign_redis_key_is_not_a_session(api, store):
@@ -204,6 +212,11 @@ async def test_the_cursor_of_one_list_is_none_of_another(api, store):
     _, sessions = await get(api, "/sessions?limit=1")
     _, log = await get(api, f"/sessions/{CALLER}/log?limit=1")
 
-    for path in (f"/sessions?cursor={log['cursor']}", f"/sessions/{CALLER}/log?cursor={sessions['cursor']}"):
+    beyond = LogCursor(f"{2**64}-0").text
+    for path in (
+        f"/sessions?cursor={log['cursor']}",
+        f"/sessions/{CALLER}/log?cursor={sessions['cursor']}",
+        f"/sessions/{CALLER}/log?cursor={beyond}",
+    ):
         status, body = await get(api, path)
         assert (status, body["error"]["reason"]) == (422, "cursor must be that of the page before")
