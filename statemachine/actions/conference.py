@@ -96,6 +96,7 @@ def note_guest(draft: Draft, event: events.ParticipantJoined) -> None:
         status=PartyStatus.CONNECTED,
         in_conference=True,
         conference_sequence=event.sequence if event.sequence is not None else -1,
+        answered_at_ms=draft.now_ms,
     )
     draft.change(parties={**draft.session.parties, guest.name: guest})
     # With more than two in the conference, no party's leaving ends it.

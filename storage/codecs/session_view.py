@@ -53,6 +53,7 @@ class PartyView:
     pending_since_ms: int = 0
     held_since_ms: int = 0
     dialed_at_ms: int = 0
+    answered_at_ms: int = 0
     name: str = field(default="", compare=False)
 
     @property

@@ -2,7 +2,8 @@
 
 from conferral.statemachine.effects import FindCall
 from conferral.statemachine.events import AccountSwept
-from conferral.statemachine.states import State
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, State
 from conferral.worker.sweep.diff import AccountDiff, EndedSession, Finding, LiveSession
 from tests.model_checking.canonical_values import LONG_AGO_MS, NOW_MS, earlier
 from tests.model_checking.configuration import AloneParty, CallbackInTransit, ModelInputs, Place
@@ -81,6 +82,13 @@ def _letter_later(system: ModelInputs, letter: CallbackInTransit, by_ms: int) ->
 # ---- the sweep ---------------------------------------------------------------------------------------------------
 
 
+def since_ms(session: Session, party: Party) -> int:
+    """Since when a party's call is connected, as far as the sweep knows; while it rings, the session's last change."""
+    if party.status is not PartyStatus.CONNECTED:
+        return session.updated_at_ms
+    return party.answered_at_ms or session.created_at_ms
+
+
 def difference(
     system: ModelInputs, place: Place, quiet_before_ms: int, missed: frozenset[str] = frozenset()
 ) -> list[Finding]:
@@ -92,7 +100,7 @@ def difference(
     comparison = AccountDiff(account, quiet_before_ms, missed)
     if session.state is not State.ENDED:
         calls = {
-            party.call_sid: party.dialed_at_ms or session.created_at_ms
+            party.call_sid: since_ms(session, party)
             for party in session.parties.values()
             if party.call_sid and not party.is_gone
         }

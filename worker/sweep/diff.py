@@ -1,8 +1,8 @@
 """Diff between the account's lists and the sessions. Pure: reads and publishes nothing.
 
-Lists may lag, and so may callbacks. So a call is missing only if it was known for a while before the lists were read.
-Any other difference counts only if the session was quiet for that while, or if earlier lists showed it, too. Even then
-it is a suspicion, and a read from Twilio decides.
+Lists may lag, and so may callbacks. So a call counts as missing only if it had been connected for a while before the
+lists were read. Any other difference counts only if the session was quiet for that while, or if earlier lists showed
+it, too. Even then it is a suspicion, and a read from Twilio decides.
 """
 
 from collections.abc import Mapping
@@ -60,8 +60,8 @@ class LiveSession:
     updated_at_ms: int
     #: Empty without a conference.
     conference_sid: str
-    #: Its known calls that are not over: the earliest time each can have begun, by SID, Unix milliseconds of Redis's
-    #: clock.
+    #: Its known calls that are not over: since when each is connected, by SID, Unix milliseconds of Redis's clock. For
+    #: a phone that rings, and may have begun to just now, the session's last change; without a time, its beginning.
     calls: Mapping[str, int]
     #: SIDs of those calls that have not been answered, as far as is known.
     ringing_sids: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class AccountDiff:
             self.findings.append(finding)
 
     def _find_missing_call(self, session: LiveSession) -> Finding | None:
-        """Return the first missing call that had begun before the lists were read; one leads to a read of them all.
+        """Return the first missing call that is not too new for the lists; one leads to a read of them all.
 
         The session may have changed since: someone who was left alone may be pressing keys, or an app may be trying
         to reach the other party.

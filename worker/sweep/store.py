@@ -210,12 +210,14 @@ def _live_session(session_id: str, session: SessionView, offset_ms: int) -> Live
     parties = [party for party in session.present.values() if party.call_sid]
     # The calling party's phone does not ring.
     called = CUSTOMER if session.direction == OUTBOUND else AGENT
-    ringing = (party for party in parties if party.status in _UNANSWERED and (party.dial_id or party.name == called))
+    ringing = [party for party in parties if party.status in _UNANSWERED and (party.dial_id or party.name == called)]
+    # A phone that rings may have begun to at any time before the session's last change.
+    since_ms = {party.call_sid: party.answered_at_ms or session.created_at_ms for party in parties}
+    since_ms |= {party.call_sid: session.updated_at_ms for party in ringing}
     return LiveSession(
         session_id,
         session.updated_at_ms - offset_ms,
         session.conference_sid,
-        # A call that came in, or that TwiML dialed, may have begun with the session.
-        {party.call_sid: (party.dialed_at_ms or session.created_at_ms) - offset_ms for party in parties},
+        {call_sid: since - offset_ms for call_sid, since in since_ms.items()},
         tuple(party.call_sid for party in ringing),
     )

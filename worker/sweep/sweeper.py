@@ -63,7 +63,7 @@ class SweepTimes:
     #: Between the starts of two sweeps after the first has found lost callbacks.
     after_loss_s: float = math.inf
     #: From a sweep that failed, or skipped something, to the next.
-    retry_after_s: float = 4.0
+    again_after_s: float = 4.0
 
     @classmethod
     def for_interval(cls, interval_s: float) -> "SweepTimes":
@@ -74,7 +74,7 @@ class SweepTimes:
             quiet_s=min(3.0, interval_s / 2),
             settle_s=min(2.0, interval_s / 4),
             after_loss_s=min(5.0, interval_s),
-            retry_after_s=min(4.0, interval_s),
+            again_after_s=min(4.0, interval_s),
         )
 
 
@@ -172,7 +172,7 @@ class Sweeper:
 
     def _sweep_again_soon(self) -> None:
         """Sweep the skipped sessions soon: the next interval is a long time for a caller who is alone."""
-        self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.retry_after_s)
+        self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.again_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
         """Compare Twilio's lists with the sessions, publish the findings, and plan the next sweep."""
@@ -188,13 +188,16 @@ class Sweeper:
         # Partitions whose sessions can't be compared now.
         behind = await self._compare(diff, interval_number, stop)
         self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
-        skipped = await self._is_skipped(self._find_ended(diff, behind, stop))
+        has_ended = await self._run_part(self._find_ended(diff, behind, stop))
         orphans = self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
-        skipped |= await self._is_skipped(orphans)
-        findings = self._due_findings.select(diff.findings, interval_number)
+        has_orphans = await self._run_part(orphans)
+        findings, skipped = self._due_findings.select(diff.findings, interval_number), not (has_ended and has_orphans)
         for batch in chunks(findings, CHUNK):
             self._lease.require(stop)
-            skipped |= await self._is_skipped(self._store.publish(batch, interval_number))
+            with self._boundary() as boundary:
+                await self._store.publish(batch, interval_number)
+            skipped |= boundary.unexpected is not None
+        self._due_findings.note_published()
         if behind or skipped:
             self._sweep_again_soon()
         elif any(not finding.is_of_ended for finding in findings):
@@ -204,15 +207,15 @@ class Sweeper:
             await self._save(self._store.save_last_sweep(store_started_ms))
         self._log_sweep(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
-    async def _is_skipped(self, part: Awaitable[None]) -> bool:
-        """Run a part of a sweep; return whether it failed or got no answer from Redis. The other parts still count."""
+    async def _run_part(self, part: Awaitable[None]) -> bool:
+        """Run a part of a sweep; return False if it failed or Redis did not answer. The other parts still count."""
         try:
             with self._boundary() as boundary:
                 await part
         except StoreUnreachableError as error:
             log_unreachable(error, task="sweep")
-            return True
-        return boundary.unexpected is not None
+            return False
+        return boundary.unexpected is None
 
     async def _save(self, save: Awaitable[None]) -> None:
         """Save a value for the next holder. If that fails (a full Redis), the next holder does without."""

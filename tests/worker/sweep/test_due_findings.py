@@ -7,17 +7,22 @@ from conferral.worker.sweep.due_findings import DueFindings
 
 
 def test_calls_outliving_their_session_are_reported_less_and_less_often() -> None:
-    """Each time it is hung up again; and a customer who was sent on somewhere else stays as long as he likes."""
+    """Each time it is hung up again; and a customer who was sent elsewhere stays as long as they like."""
     live = Finding(Difference.CALL_LIVE, "over", "CA1")
     missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
     findings = DueFindings()
 
-    reported = [number for number in range(300) if live in findings.select([missing, live], number)]
-    assert reported == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
-    assert findings.select([missing, live], 300) == [missing]
+    def selected(*found: Finding, number: int) -> list[Finding]:
+        due = findings.select(found, number)
+        findings.note_published()
+        return due
 
-    assert findings.select([], 301) == []
-    assert findings.select([live], 302) == [live]
+    reported = [number for number in range(300) if live in selected(missing, live, number=number)]
+    assert reported == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
+    assert selected(missing, live, number=300) == [missing]
+
+    assert selected(number=301) == []
+    assert selected(live, number=302) == [live]
 
 
 def test_findings_over_the_limit_are_reported_in_the_next_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,4 +30,17 @@ def test_findings_over_the_limit_are_reported_in_the_next_sweep(monkeypatch: pyt
     first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
     findings = DueFindings()
 
-    assert [findings.select([first, second], number) for number in (0, 1, 2)] == [[first], [first], [second]]
+    def selected(number: int) -> list[Finding]:
+        due = findings.select([first, second], number)
+        findings.note_published()
+        return due
+
+    assert [selected(number) for number in (0, 1, 2)] == [[first], [first], [second]]
+
+
+def test_finding_that_could_not_be_published_is_selected_again() -> None:
+    live, findings = Finding(Difference.CALL_LIVE, "over", "CA1"), DueFindings()
+    assert findings.select([live], 100) == [live]
+    assert findings.select([live], 100) == [live]
+    findings.note_published()
+    assert findings.select([live], 100) == []

@@ -41,7 +41,7 @@ async def test_new_holder_sweeps_when_the_previous_one_would_have(
 
 def test_incomplete_sweep_is_repeated_soon_and_never_later_than_it_was_due() -> None:
     time = FakeTime()
-    sweeper = sweeper_of(time, SweepTimes(30.0, first_after_s=4.0, quiet_s=3.0, settle_s=2.0))
+    sweeper = sweeper_of(time, SweepTimes(30.0, first_after_s=1.0, quiet_s=3.0, settle_s=2.0))
     for due_s, again_s in ((30.0, 4.0), (2.0, 2.0)):
         sweeper._next_sweep_s = due_s
         sweeper._sweep_again_soon()

@@ -244,10 +244,10 @@ async def test_lease_of_a_dead_sweeper_need_not_expire(sea: SweepHarness) -> Non
 
 def test_times_are_shorter_where_the_interval_is_short() -> None:
     assert SweepTimes.for_interval(30) == SweepTimes(
-        30, first_after_s=1, quiet_s=3, settle_s=2, after_loss_s=5, retry_after_s=4
+        30, first_after_s=1, quiet_s=3, settle_s=2, after_loss_s=5, again_after_s=4
     )
     assert SweepTimes.for_interval(1) == SweepTimes(
-        1, first_after_s=1, quiet_s=0.5, settle_s=0.25, after_loss_s=1, retry_after_s=1
+        1, first_after_s=1, quiet_s=0.5, settle_s=0.25, after_loss_s=1, again_after_s=1
     )
 
 

@@ -97,19 +97,29 @@ async def test_call_that_began_a_moment_ago_is_not_missing(sea: SweepHarness) ->
     await sea.store(
         sea.session("new", "CA1", created_at_ms=quiet_ms + 50_000),
         sea.session("old", "CA2", created_at_ms=quiet_ms - 50_000),
-        dialing(sea, "newly-dialed", "CA3", quiet_ms + 50_000),
-        dialing(sea, "dialed", "CA4", quiet_ms - 50_000),
+        answered(sea, "new-target", "CA3", quiet_ms + 50_000),
+        answered(sea, "old-target", "CA4", quiet_ms - 50_000),
+        # An outbound call's customer, or a next agent, may have begun to ring long after the session.
+        ringing(sea, "rings", "CA5", updated_at_ms=quiet_ms + 50_000),
+        ringing(sea, "rang", "CA6", updated_at_ms=quiet_ms - 50_000),
     )
 
     await sea.sweep(times=sea.times(quiet_s=quiet_s))
 
-    assert await sea.reported() == {("call-missing", "old", "CA2", ""), ("call-missing", "dialed", "CA4", "")}
+    expected = {("old", "CA2"), ("old-target", "CA4"), ("rang", "CA6")}
+    assert await sea.reported() == {("call-missing", name, sid, "") for name, sid in expected}
 
 
-def dialing(sea: SweepHarness, name: str, call_sid: str, dialed_at_ms: int) -> Session:
-    """A session as old as Redis, with a call that we dialed at that time."""
-    party = Party("target", "target-1", call_sid=call_sid, dial_id="d1", dialed_at_ms=dialed_at_ms)
-    return replace(sea.session(name), parties={"target": party})
+def answered(sea: SweepHarness, name: str, call_sid: str, answered_at_ms: int) -> Session:
+    """A session as old as Redis that has just changed, with a target or guest who answered at that time."""
+    party = Party("target", "target-1", call_sid=call_sid, status=PartyStatus.CONNECTED, answered_at_ms=answered_at_ms)
+    return replace(sea.session(name, updated_at_ms=sea.store_clock.now_ms()), parties={"target": party})
+
+
+def ringing(sea: SweepHarness, name: str, call_sid: str, updated_at_ms: int) -> Session:
+    """A session as old as Redis, last changed at that time, with a phone that rings."""
+    party = Party("agent", "agent-1", call_sid=call_sid, status=PartyStatus.RINGING)
+    return replace(sea.session(name, updated_at_ms=updated_at_ms), parties={"agent": party})
 
 
 async def test_continuously_active_session_is_reported_after_missing_its_conference_long_enough(
@@ -301,7 +311,7 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     assert line["reason"] == "more is live than is read"
 
 
-DAILY = SweepTimes(interval_s=86_400, first_after_s=0.05, quiet_s=5.0, settle_s=0.0, retry_after_s=0.05)
+DAILY = SweepTimes(interval_s=86_400, first_after_s=0.05, quiet_s=5.0, settle_s=0.0, again_after_s=0.05)
 
 
 async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: SweepHarness) -> None:
