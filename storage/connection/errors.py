@@ -129,9 +129,12 @@ def error_word(error: object) -> str:
         if isinstance(error, kind):
             return word
     if not isinstance(error, ResponseError):
-        # While connecting, redis-py may hide what Redis answered behind a connection error.
-        cause = error.__cause__ or error.__context__ if isinstance(error, ConnectionError) else None
-        return error_word(cause) if isinstance(cause, ResponseError | AuthenticationError) else ""
+        # While connecting, redis-py may hide what Redis answered behind a connection error. Another answer may only be
+        # the error's context: a script that Redis did not know, sent again over a connection that then broke.
+        if not isinstance(error, ConnectionError):
+            return ""
+        login_refused = isinstance(error.__cause__ or error.__context__, AuthenticationError)
+        return "WRONGPASS" if login_refused else error_word(error.__cause__)
     text = str(error)
     if text.startswith("Error running script"):
         return next((word for word in sorted(TRANSIENT_WORDS) if f"{word} " in text), "script")

@@ -26,7 +26,9 @@ def split_cluster_option(url: str) -> tuple[str, bool]:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises ValueError unless it is a number
     except ValueError:
-        raise RedisUrlError("the host or the port is not valid") from None
+        raise RedisUrlError(
+            "the host or the port is not valid, or the password has a character to encode, such as / as %2F"
+        ) from None
     query = parse_qsl(parts.query, keep_blank_values=True)
     named = {value.lower() for name, value in query if name == "cluster"}
     if named not in (set(), {"true"}, {"false"}):

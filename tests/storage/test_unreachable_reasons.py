@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from redis.exceptions import AuthenticationError, MaxConnectionsError, MovedError, ResponseError
+from redis.exceptions import AuthenticationError, MaxConnectionsError, MovedError, NoScriptError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -113,6 +113,13 @@ def test_refused_login_is_found_behind_a_connection_error(link: str) -> None:
     error = RedisConnectionError("secret text")
     setattr(error, link, AuthenticationError("secret text"))
     assert error_word(error) == "WRONGPASS"
+
+
+def test_connection_that_broke_after_an_answer_is_not_taken_for_a_refusal() -> None:
+    """The script may have run: a command that counts as refused would be submitted again."""
+    error = RedisConnectionError("secret text")
+    error.__context__ = NoScriptError("NOSCRIPT No matching script.")
+    assert (error_word(error), to_store_error(error).state) == ("", "no answer")
 
 
 def test_redirection_names_the_missing_setting() -> None:
