@@ -100,7 +100,9 @@ class _EnvFileErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         numbers = ", ".join(map(str, record.args or ()))
-        raise SettingsError((f".env, line {numbers}: can't be read; it must be NAME=VALUE, with both quotes or none",))
+        raise SettingsError(
+            (f".env, line {numbers}: can't be parsed; write NAME=VALUE, and quote the whole value or nothing",)
+        )
 
 
 def _refuse_unreadable_lines() -> None:

@@ -9,17 +9,20 @@ from conferral.runtime.redaction import EXAMPLE, mask_numbers
 
 _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
-_URL = "an http:// or https:// URL without a query"
-_AUDIO = "the http:// or https:// URL of an audio file, or none for silence"
+_URL = "an http:// or https:// URL in ASCII, with a host, without braces and query"
+_AUDIO = "the http:// or https:// URL of an audio file, in ASCII (percent-encoded), or none for silence"
 #: By setting: what is valid, and an example. Numbers and enumerations need no entry.
 _VALID = {
     "REDIS_URL": ("a URL that begins with redis://, rediss://, or unix://", "redis://localhost:6379/0"),
     "CONFERRAL_PREFIX": ("1 to 64 letters, digits, and -_.:", "conferral"),
     "TWILIO_ACCOUNT_SID": (f"AC {_SID}", f"AC{_HEX}"),
-    "TWILIO_AUTH_TOKEN": ("the Auth Token from Twilio's Console", _HEX),
-    "TWILIO_AUTH_TOKEN_SECONDARY": ("the secondary Auth Token from Twilio's Console", _HEX),
+    "TWILIO_AUTH_TOKEN": ("the Auth Token from Twilio's Console, without spaces or a line end", _HEX),
+    "TWILIO_AUTH_TOKEN_SECONDARY": (
+        "the secondary Auth Token from Twilio's Console, without spaces or a line end",
+        _HEX,
+    ),
     "TWILIO_API_KEY": (f"SK {_SID}", f"SK{_HEX}"),
-    "TWILIO_API_SECRET": ("the secret of TWILIO_API_KEY", _HEX),
+    "TWILIO_API_SECRET": ("the secret of TWILIO_API_KEY, without spaces or a line end", _HEX),
     "TWILIO_TWIML_APP_SID": (f"AP {_SID}", f"AP{_HEX}"),
     "TWILIO_API_URL": (_URL, "https://api.twilio.com"),
     "TWILIO_NUMBER": ("+, country code, and number: 7 to 15 digits without spaces", EXAMPLE),
@@ -34,7 +37,10 @@ _VALID = {
     "CONFERRAL_DIRECTORY": ("the path of a TOML file", "directory.toml"),
     "CONFERRAL_MUSIC": (_AUDIO, "https://example.com/music.mp3"),
     "CONFERRAL_RINGBACK": (_AUDIO, "none"),
-    "CONFERRAL_GREETING": ("a sentence of at most 500 characters, no control characters", "Thank you for calling."),
+    "CONFERRAL_GREETING": (
+        "a sentence of 1 to 500 characters, not only spaces, no control characters",
+        "Thank you for calling.",
+    ),
     "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
     "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),
 }

@@ -33,9 +33,9 @@ _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _NOT_IN_XML = frozenset("\ufffe\uffff")
 
 
-#: An http:// or https:// URL in printable ASCII, with a host; a port may still be out of range. Source: RFC 3986.
+#: The form of a URL with a host; `is_http_url` checks the rest. Source: RFC 3986.
 _HTTP_URL = re.compile(
-    r"https?://(?:[^/?#@]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?"
+    r"https?://(?:[^/?#]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?"
 )
 _NOT_IN_BASE_URL = re.compile(r"""[?#{}<>"\\^`|]""")
 
@@ -51,7 +51,7 @@ def is_http_url(value: str) -> bool:
 
 
 def _valid_http_url(value: str) -> str:
-    # A path pattern of aiohttp begins with a brace; TwiML contains the URL.
+    # aiohttp reads a brace in a route as the start of a pattern.
     if not is_http_url(value) or _NOT_IN_BASE_URL.search(value):
         raise ValueError("must be an http:// or https:// URL without query")
     return value.rstrip("/")
@@ -84,7 +84,7 @@ def spoken_greeting(value: str) -> str:
 
 
 def _valid_secret(value: SecretStr) -> SecretStr:
-    # A file's line end, or a blank value, would become the key of all signatures.
+    # A trailing newline, or a blank value, would become the key of signatures.
     if not re.fullmatch("[!-~]+", value.get_secret_value()):
         raise ValueError("must not be empty, nor contain spaces or control characters")
     return value

@@ -207,7 +207,7 @@ class AllowList:
         """
         if text is None:
             own_region = region_of(own_number)
-            # Toll-free and satellite numbers of the world share a region, 001, which is none to allow.
+            # Toll-free and satellite numbers of the world share 001, which is not a region.
             return cls(regions=frozenset({own_region} if _REGION.fullmatch(own_region) else ()), clients=True)
         regions, prefixes, domains, clients = set(), [], set(), False
         for position, entry in enumerate((part.strip() for part in text.split(",")), start=1):

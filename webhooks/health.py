@@ -1,6 +1,6 @@
 """Health checks and metrics of the webhooks: `/healthz`, `/readyz`, `/metrics`."""
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
@@ -36,9 +36,7 @@ class HealthRoutes:
         missing = [f"redis: {redis_error}"] if redis_error else []
         if self._schema.problem:
             missing.append(self._schema.problem)
-        headers = {hdrs.RETRY_AFTER: "1"} if missing else {}
-        body = {"ready": not missing, "missing": missing}
-        return web.json_response(body, status=503 if missing else 200, headers=headers)
+        return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Return the metrics in Prometheus's format."""

@@ -1,4 +1,4 @@
-"""The machine: its description, and on which core, and before whom, processes run."""
+"""The machine: its description, and the cores and the scheduling of processes."""
 
 import asyncio
 import os

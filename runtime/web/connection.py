@@ -64,11 +64,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not valid HTTP in JSON, as other refused requests; aiohttp's text would quote the request."""
+        """Answer a malformed request in JSON, like other refusals; aiohttp's text would quote the request."""
         answer = super().handle_error(request, status, exc, message)
         if status != HTTPStatus.BAD_REQUEST:
             return answer
-        refused = RequestError("malformed", "the request is not valid HTTP").response()
+        refused = RequestError(
+            "malformed", "the request is malformed, or its first line or a header is too long"
+        ).response()
         refused.force_close()
         return refused
 

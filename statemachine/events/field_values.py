@@ -27,6 +27,9 @@ _URL_MAX = 2_000
 #: Excluded from text: control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl,
 #: Zp.
 _NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
+#: Characters that show nothing, or turn the direction of what follows, so that two authors look the same. Source:
+#: Unicode, UAX #9.
+_INVISIBLE = "\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff"
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
 _NOT_IN_XML = "\\ufffe\\uffff"
 #: Surrogates: they can't be encoded, and JSON Schema patterns can't name them.
@@ -162,13 +165,6 @@ def _normalize_destinations(text: str) -> str:
     return ",".join(destinations)
 
 
-def _require_printable(text: str) -> str:
-    """Return the text; refuse one that a line of a log would not show as it is, such as a right-to-left override."""
-    if not text.isprintable():
-        raise ValueError(_AUTHOR_RULE)
-    return text
-
-
 def _choice_of(words: Sequence[StrEnum]) -> _Choice:
     """Return the kind of a field that accepts exactly these words."""
     texts = tuple(word.value for word in words)
@@ -184,8 +180,7 @@ _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NU
 SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
 NEW_ID = _NewId(ID_PATTERN.pattern, ID_RULE, metavar="ID")
 #: The sender of a command appears in a log line.
-_AUTHOR_RULE = "must be 1 to 64 printable characters"
-AUTHOR = _Text(rf"[^{_NO_TEXT}]{{1,64}}", _AUTHOR_RULE, 64, _require_printable)
+AUTHOR = _Text(rf"[^{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters", 64)
 DESTINATION = _Text(
     rf"{_ONE}+", "must be one destination", _DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )

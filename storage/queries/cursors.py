@@ -14,7 +14,7 @@ _CURSOR_MAX = 256
 _SCORE_MAX = 2**53
 
 _IdOrEmpty = Annotated[str, Meta(pattern=rf"^(?:{NAME_PATTERN.pattern})?\Z")]
-#: Redis refuses an id of more than 64 bits; one of 20 digits has not been assigned in the age of the universe.
+#: Ids are times of 13 digits; Redis refuses more than 64 bits, and 19 digits always fit.
 _EntryId = Annotated[str, Meta(pattern=r"^[0-9]{1,19}-[0-9]{1,19}\Z")]
 
 

@@ -169,7 +169,7 @@ def _text_of(path: Path) -> str:
         why = (error.strerror or type(error).__name__).lower()
         raise SettingsError((f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)) from None
     except ValueError:
-        raise SettingsError(("CONFERRAL_DIRECTORY: no path contains a NUL character",)) from None
+        raise SettingsError(("CONFERRAL_DIRECTORY: contains a NUL character; remove it",)) from None
     try:
         return content.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:

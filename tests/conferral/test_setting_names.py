@@ -50,5 +50,5 @@ def test_a_line_of_the_env_file_that_cannot_be_read_is_named_without_its_content
     ran = run("convert", CALL, "--no-wait")
 
     assert (ran.code, ran.out) == (2, "")
-    assert ".env, line 2: can't be read; it must be NAME=VALUE" in ran.err
+    assert ".env, line 2: can't be parsed; write NAME=VALUE" in ran.err
     assert "hidden" not in ran.err

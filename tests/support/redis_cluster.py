@@ -22,7 +22,7 @@ NODE_TIMEOUT_MS = 1_000
 #: How long a cluster may take to agree on anything, seconds.
 PATIENCE_S = 40.0
 #: The node timeout while a cluster is made, milliseconds. A node forgets another that has not answered its handshake
-#: within the timeout, redis-cli asks only once, and then waits for ever: a busy machine needs more than a second.
+#: within the timeout, redis-cli asks only once, and then waits forever: a busy machine needs more than a second.
 #: Source: `clusterCron` in Redis's source.
 JOIN_TIMEOUT_MS = 30_000
 #: After this time, seconds, Redis gives up a manual failover; its OK is no promise, and a new request starts another.
@@ -241,6 +241,7 @@ def _primary_port(node: Node) -> int:
 
 def _free_ports(count: int) -> list[int]:
     free = [port for port in own_ports(_PORTS) if is_free(port) and is_free(port + _BUS_OFFSET)]
+    assert len(free) >= count, f"of {len(free)} free ports, {count} are needed"
     return free[:count]
 
 

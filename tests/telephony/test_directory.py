@@ -323,6 +323,11 @@ def test_a_file_that_is_not_there(tmp_path, settings):
         assert wrong.value.problems == (f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)
 
 
+def test_path_that_cannot_exist_is_refused(settings):
+    with pytest.raises(SettingsError, match=r"^CONFERRAL_DIRECTORY: contains a NUL character; remove it$"):
+        DirectoryFile(settings(CONFERRAL_DIRECTORY="a\0b"))
+
+
 def test_invalid_allow_list_is_reported_under_its_setting(path, settings):
     path.write_text(WHOLE, "utf-8")
     with pytest.raises(SettingsError, match=r"^CONFERRAL_ALLOWED_DESTINATIONS: entry 1 "):

@@ -92,7 +92,7 @@ async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest
     schema.written = 2
     ready = await health.HealthRoutes(ingest, Metrics(), schema).ready(make_mocked_request("GET", "/readyz"))
 
-    assert (ready.status, ready.headers["Retry-After"]) == (503, "1")
+    assert ready.status == 503
     assert json.loads(ready.text) == {
         "ready": False,
         "missing": ["schema: Redis has version 2, this release supports 1: update it"],

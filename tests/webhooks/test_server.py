@@ -258,7 +258,7 @@ async def test_a_host_that_can_not_be_encoded_is_said_so(app):
 
 
 @pytest.mark.parametrize("line", [b"GET /healthz\x00 HTTP/1.1", b"GET /" + b"a" * 9_000 + b" HTTP/1.1"])
-async def test_request_that_is_not_valid_http_is_refused_in_json_without_being_quoted(app, line):
+async def test_request_that_is_malformed_or_too_long_is_refused_in_json_without_being_quoted(app, line):
     async with serving(app) as (port, _, _):
         reader, writer = await connect(port)
         writer.write(line + b"\r\nHost: x\r\n\r\n")
@@ -266,5 +266,9 @@ async def test_request_that_is_not_valid_http_is_refused_in_json_without_being_q
         writer.close()
 
     assert b" 400 " in head.partition(b"\r\n")[0]
-    error = {"type": "malformed", "reason": "the request is not valid HTTP", "allowed": []}
+    error = {
+        "type": "malformed",
+        "reason": "the request is malformed, or its first line or a header is too long",
+        "allowed": [],
+    }
     assert json.loads(body) == {"error": error}
