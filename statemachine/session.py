@@ -87,6 +87,8 @@ class Party(BaseRecord, frozen=True):
     is_gated: bool = False
     #: Whether the participants hear it ring (`EarlyMedia`): then a join does not prove an answer.
     early_media: bool = False
+    #: The gate has accepted the call, which has been briefed and joins at once.
+    has_passed_gate: bool = False
     #: Said in the gate; empty for nothing.
     brief: str = ""
     #: Recalled agents only: why they are called back; the gate says it.
@@ -172,6 +174,11 @@ class Party(BaseRecord, frozen=True):
     def takes_part(self) -> bool:
         """Whether a dialed party answered and is in the conference."""
         return self.answered and self.in_conference and not self.is_gone
+
+    @property
+    def joins_at_once(self) -> bool:
+        """Whether a dialed party answered, and no gate is between it and the conference."""
+        return self.answered and (self.has_passed_gate or not self.is_gated)
 
     @property
     def is_target(self) -> bool:

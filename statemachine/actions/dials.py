@@ -316,6 +316,7 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     note_answered(draft, party.name)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
+    draft.change_party(draft.session.parties[party.name], has_passed_gate=not briefing_ms)
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
     waiting = party_held_for(draft, party.name)
     # Most briefings take two thirds of their longest time. A party that joins then hears no one until the hold ends.
@@ -349,8 +350,8 @@ def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
 def update_transfer_status(draft: Draft) -> None:
     """Set `transfer.status` to the most advanced status of the dialed parties."""
     transfer = draft.session.transfer
-    if transfer is None or transfer.stage is not TransferStage.DIALING:
-        return
+    if transfer is None or transfer.stage is not TransferStage.DIALING or transfer.status is TransferStatus.FAILED:
+        return  # a failed transfer stays failed, and reported as such, while its fallback is dialed
     # A retrieving party becomes the agent. A recalled agent shows only in the party's own status.
     retrieves = draft.session.phase is Phase.RETRIEVE
     dialed = (draft.session.agent,) if retrieves else draft.session.targets

@@ -1,18 +1,21 @@
 """Departure of a party: its reason, which party left first, its name afterwards, and the events that change nothing."""
 
 from collections.abc import Collection
+from itertools import islice
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallProgressed, Event, ParticipantLeft
+from conferral.statemachine.events import CallProgressed, Event, ParticipantLeft, Remove
 from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.guards.waiting_party import iterate_present, someone_is_being_dialed
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_of_another_app, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, State, WaitAudio
 from conferral.statemachine.step import Outcome
 
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
 _REMOVED_BY_END = "moderator_ended_conference"
+_RINGBACK = WaitAudio.RINGBACK
 
 
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
@@ -32,12 +35,25 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     draft.change_party(
         party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False, left_reason=reason
     )
+    if name == AGENT:
+        _unhold_parties_left_by_agent(draft)
     # Dialed parties that never answered, and released ones, don't count as leaving first, because the call went on; nor
     # do parties other than these two.
     rang_only = bool(party.dial_id) and not party.answered and draft.state is not State.BRIDGED
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
         was_put_out = not party.in_conference and party.left_reason == _REMOVED_BY_END
         _note_first_to_leave(draft, name, _REMOVED_BY_END if was_put_out else reason)
+
+
+def _unhold_parties_left_by_agent(draft: Draft) -> None:
+    """Take the others off hold: the agent who put them there can't come back to them, and they could not talk."""
+    session = draft.session
+    if draft.state is not State.CONFERENCED or session.phase is not Phase.NONE or session.opening is not Opening.OVER:
+        return
+    held = [party for party in iterate_present(session) if party.desired_hold and party.wait_audio is not _RINGBACK]
+    if someone_is_being_dialed(session) or len(tuple(islice(iterate_present(session), 2))) > 1:
+        for party in held:
+            draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
 
 
 def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
@@ -106,7 +122,13 @@ def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = (
         return
     rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
     numbered_name = next_name(draft.session, name, also_taken)
-    draft.change(parties={**rest, numbered_name: replace(former, name=numbered_name)})
+    # What removes the former party is done, and does not wait for the next one of that name.
+    pending_commands = tuple(
+        replace(command, party=numbered_name) if command.name == Remove.name and command.party == name else command
+        for command in draft.session.pending_commands
+    )
+    parties = {**rest, numbered_name: replace(former, name=numbered_name)}
+    draft.change(parties=parties, pending_commands=pending_commands)
 
 
 def retire_targets(draft: Draft) -> None:

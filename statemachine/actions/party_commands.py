@@ -168,7 +168,9 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
     accept_command(draft, event, party=party.name, due_ms=due_ms)
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
-    draft.change_party(party, is_removed=True)
+    # Twilio may have refused an earlier hangup, of which nothing is to be expected any more.
+    is_requested = party.hang_up_requested and bool(party.hang_up_effect_id)
+    draft.change_party(party, is_removed=True, hang_up_requested=is_requested)
     hang_up_party(draft, draft.session.parties[party.name])
 
 

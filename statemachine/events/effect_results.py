@@ -65,9 +65,11 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
 
     @property
     def reason_text(self) -> str:
-        """Reason for the command's outcome: Conferral's own error, or Twilio's refusal with its status and code."""
+        """Reason for the command's outcome: Conferral's own error, no response, or Twilio's refusal with its status."""
         if self.reason:
             return f"an error in Conferral ({self.reason})"
+        if not self.http_status:
+            return "Twilio could not be reached in time"
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
 
 

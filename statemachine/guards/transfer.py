@@ -4,6 +4,8 @@ Those of the first part are used by automatic rows, which are tried after every 
 it no longer holds afterwards.
 """
 
+from collections.abc import Iterator
+
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
@@ -18,7 +20,7 @@ from conferral.statemachine.guards.waiting_party import (
     present_parties,
     ringback_is_over,
 )
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party, Session
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus
 
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
@@ -49,11 +51,16 @@ def no_target_remains(draft: Draft, _event: Event) -> bool:
 
 def others_are_present(draft: Draft) -> bool:
     """Whether the customer is with added parties that the transfer does not depend on and who can stay."""
-    session = draft.session
-    others = (
-        one for one in present_parties(session) if one.name not in (CUSTOMER, AGENT) and one not in session.targets
-    )
-    return session.is_group and any(not one.is_leaving and (one.answered or not one.dial_id) for one in others)
+    return any(True for _ in _others(draft.session))
+
+
+def _others(session: Session) -> Iterator[Party]:
+    if session.is_group:
+        for one in present_parties(session):
+            if one.name in (CUSTOMER, AGENT) or one in session.targets or one.is_leaving:
+                continue
+            if one.answered or not one.dial_id:
+                yield one
 
 
 def party_is_kept_from_others(draft: Draft, _event: Event) -> bool:
@@ -65,7 +72,9 @@ def kept_party(draft: Draft) -> Party | None:
     """Return who is on hold for someone who is dialed, although another party could talk to them; None if no one is."""
     if draft.session.phase in WITHOUT_AGENT:
         waits = draft.transfer.stage in _WAITS_FOR_ANSWER and draft.session.customer.desired_hold
-        return draft.session.customer if waits and others_are_present(draft) else None
+        # With someone on hold, the customer would hear no one.
+        can_talk = waits and any(not one.desired_hold for one in _others(draft.session))
+        return draft.session.customer if can_talk else None
     waiting = party_on_ringback(draft)
     return waiting if waiting is not None and ringback_is_over(draft.session, waiting) else None
 

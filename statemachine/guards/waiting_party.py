@@ -75,14 +75,14 @@ def silent_party(draft: Draft) -> Party | None:
     """Return who waits alone in a conference that has started, which never plays wait music again; None if no one does.
 
     It is the customer, for whom someone is or will be dialed, or the last party in a conference while the phone of an
-    added party rings. A party that has answered will end the silence by joining.
+    added party rings, or is in the gate. A party that joins at once will end the silence.
     """
     session = draft.session
     present = tuple(islice(iterate_present(session), 2))
     if len(present) != 1 or present[0].waits_for_start or present[0].desired_hold:
         return None
     dialed = [party for party in session.parties.values() if _is_being_dialed(party)]
-    if any(party.answered for party in dialed):
+    if any(party.joins_at_once for party in dialed):
         return None
     (party,) = present
     if session.phase in _WAITING:
@@ -115,7 +115,7 @@ def party_on_ringback(draft: Draft) -> Party | None:
 
 def ringback_is_over(session: Session, waiting: Party) -> bool:
     """Whether another party has joined, or has answered and joins at once, or a supervisor talks to the one waiting."""
-    someone_joins = any(_is_being_dialed(one) and one.answered and not one.is_gated for one in session.parties.values())
+    someone_joins = any(_is_being_dialed(one) and one.joins_at_once for one in session.parties.values())
     return someone_joins or len(tuple(islice(iterate_present(session), 2))) > 1 or _hears_supervisor(session, waiting)
 
 

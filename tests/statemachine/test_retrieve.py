@@ -138,7 +138,7 @@ def test_retriever_who_is_removed_leaves_it_parked(begin, named):
     story = retrieving(begin).placed("agent").call("agent", "ringing")
     story.remove("agent" if named == "name" else story.legs["agent"].call_sid).expect("transferring", "hang up agent")
     story.call("agent", "canceled").expect("conferenced", phase="parked").expect_timers("park")
-    story.expect_command("remove-1", "accepted", "done").expect_command("retrieve-1", *FAILED, reason="failed")
+    story.expect_command("remove-1", "accepted", "done").expect_command("retrieve-1", *FAILED, reason="cancelled")
 
 
 def test_retriever_who_hangs_up_at_the_gate_leaves_it_parked():

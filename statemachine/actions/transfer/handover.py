@@ -245,6 +245,8 @@ def hold_lone_customer(draft: Draft) -> None:
 
 def unreached_reason(draft: Draft) -> str:
     """Return why no one was reached, by the last of the dialed parties."""
-    gone = [party.left_reason for party in dialed_parties(draft) if party.is_gone]
-    reasons = [reason for reason in gone if reason not in ("taken", "cancelled")]
-    return reported_reason(reasons[-1]) if reasons else "failed"
+    gone = [party for party in dialed_parties(draft) if party.is_gone]
+    reasons = [party.left_reason for party in gone if party.left_reason not in ("taken", "cancelled")]
+    if reasons:
+        return reported_reason(reasons[-1])
+    return "cancelled" if any(party.is_removed for party in gone) else "failed"

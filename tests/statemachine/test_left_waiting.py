@@ -1,0 +1,84 @@
+"""Stories in which someone would wait in silence, or a command without end: parties on hold, in the gate, removed."""
+
+import pytest
+
+from conferral.statemachine.events import EffectFailed
+from conferral.statemachine.policy import Policy
+from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.conference_scenarios import as_conference
+from tests.statemachine.scenario import BOB, CAROL
+from tests.statemachine.transfer_scenarios import conferenced, dialing
+
+
+@pytest.mark.parametrize("held", ["customer", "lawyer"])
+def test_agent_who_leaves_takes_the_others_off_hold(held):
+    """No one who is left could do it."""
+    story = added().hold(held).confirms(held).leaves("agent").expect("conferenced", f"unhold {held}")
+    story.confirms(held).expect_timers()
+
+
+def test_hold_of_one_of_two_without_an_agent_stays():
+    story = added().leaves("agent").hold("customer", "later").confirms("customer")
+    story.expect_command("later", "accepted", "done").expect_no_orders()
+    assert story.session.parties["customer"].held
+
+
+def test_all_who_remain_on_hold_are_taken_off():
+    story = added().hold("agent").confirms("agent").hold("lawyer", "hold-2").confirms("lawyer").leaves("customer")
+    story.expect("conferenced", "unhold agent", "unhold lawyer")
+
+
+def test_customer_of_a_blind_transfer_is_not_left_with_someone_on_hold():
+    story = added().hold("lawyer").confirms("lawyer").transfer("blind", BOB).confirms("customer")
+    assert "unhold customer" not in story.words()
+    assert story.session.parties["customer"].held
+
+
+def gated(options: dict[str, object]) -> Orders:
+    story = ordering(conferenced).add(**options).confirms("customer", "agent").placed("lawyer")
+    return story.call("lawyer", "ringing").gate("lawyer")
+
+
+def test_one_who_is_left_while_the_other_is_in_the_gate_hears_ringing():
+    story = gated({"confirm": True}).leaves("agent").expect("conferenced", "hold customer").confirms("customer")
+    story.gate("lawyer", "accepted").expect("conferenced", "unhold customer").joins("lawyer").expect_no_orders()
+
+
+def test_one_who_is_left_after_the_gate_has_accepted_is_not_held():
+    gated({"confirm": True}).gate("lawyer", "accepted").leaves("agent").expect("conferenced")
+
+
+def test_remove_of_a_target_with_a_fallback_is_done():
+    story = as_conference(dialing("blind", BOB, policy=Policy(fallback="client:desk"))).leaves("agent")
+    story.placed("target").call("target", "ringing").remove("target").call("target", "canceled")
+    story.expect_command("remove-1", "accepted", "done")
+
+
+def test_outcome_of_a_failed_transfer_names_both_reasons_while_the_fallback_rings():
+    story = dialing("blind", BOB, policy=Policy(fallback="client:desk")).leaves("agent")
+    story.placed("target").call("target", "busy", sip=486).placed("target").call("target", "ringing").end()
+    transfer = next(one for one in story.outcome_records if one.kind == "transfer")
+    assert (transfer.result, transfer.reason) == ("failed", "busy, command")
+
+
+def test_ring_group_that_is_removed_has_been_cancelled():
+    story = as_conference(dialing("warm", BOB, CAROL)).placed("target-1").placed("target-2")
+    story.remove("target-1", "a").remove("target-2", "b").call("target-1", "canceled").call("target-2", "canceled")
+    story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")
+
+
+def test_refused_hangup_is_requested_again_by_the_next_remove():
+    story = as_conference(conferenced()).remove("agent", "first")
+    refused = story.last.effects[0]
+    story.fails("hang_up_call", "agent", status=404, effect_id=refused.effect_id).later(60_000)
+    story.remove("agent", "second").expect("conferenced", "hang up agent")
+
+
+@pytest.mark.parametrize(
+    "status, text", [(0, "Twilio could not be reached in time"), (404, "Twilio refused (HTTP 404, code 20404)")]
+)
+def test_reason_says_refused_only_if_twilio_answered(status, text):
+    failed = EffectFailed(
+        session_id="s1", effect_id="e1", kind="hang_up_call", http_status=status, code=20404 if status else 0
+    )
+    assert failed.reason_text == text
