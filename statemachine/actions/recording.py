@@ -21,6 +21,8 @@ _DESIRED_STATUS = {
     RecordAction.STOP: RecordingStatus.STOPPED,
 }
 _STATUSES = frozenset(RecordingStatus)
+#: Consecutive failures after which a recording stays paused, count. Each may last as long as a request may take.
+_RESUMES_MAX = 5
 
 
 def _change_recording(draft: Draft, **changes: Any) -> None:
@@ -133,6 +135,7 @@ def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
             status=recording.desired_status,
             pending_update="",
             update_effect_id="",
+            failures=0,
         )
     _finish_record_command(draft, event, CommandStatus.DONE, "")
 
@@ -155,6 +158,9 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         elif pending_update == RecordAction.PAUSE and recording.is_paused_for_consult:
             _change_recording(draft, is_paused_for_consult=False)
             _request_change(draft, RecordAction.STOP)
+        elif pending_update == RecordAction.RESUME and not _is_requested_by_command(draft, event):
+            # Otherwise the rest of the call would not be recorded, and no one would know.
+            _change_recording(draft, is_paused_for_consult=recording.failures + 1 < _RESUMES_MAX)
     _finish_record_command(draft, event, CommandStatus.FAILED, event.reason_text)
 
 
@@ -162,6 +168,10 @@ def _finish_record_command(draft: Draft, event: events.EffectOutcome, status: Co
     for command in draft.session.pending_commands:
         if event.effect_id in command.effects:
             finish_command(draft, command, status, reason)
+
+
+def _is_requested_by_command(draft: Draft, event: events.EffectOutcome) -> bool:
+    return any(event.effect_id in command.effects for command in draft.session.pending_commands)
 
 
 def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.statemachine.events import EffectFailed
 from conferral.statemachine.policy import Policy
-from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.command_scenarios import Orders, added, consulting_recorded, ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CAROL
 from tests.statemachine.transfer_scenarios import conferenced, dialing
@@ -82,3 +82,24 @@ def test_reason_says_refused_only_if_twilio_answered(status, text):
         session_id="s1", effect_id="e1", kind="hang_up_call", http_status=status, code=20404 if status else 0
     )
     assert failed.reason_text == text
+
+
+def after_consult() -> Orders:
+    """The recording, paused for the consult, is being resumed."""
+    story = consulting_recorded().cancel().call("target", "completed").confirms("customer")
+    return story.expect("conferenced", "in-progress recording", "flag customer", "flag agent")
+
+
+def test_recording_resumes_after_a_consult_although_twilio_was_away_for_a_while():
+    """No command would say that the rest is not recorded."""
+    story = after_consult()
+    for _ in range(4):
+        story.not_known_to_be_recorded().expect("conferenced", "in-progress recording")
+    story.recorded().expect("conferenced").expect_recording("in-progress")
+
+
+def test_recording_that_twilio_never_resumes_stays_paused():
+    story = after_consult()
+    for _ in range(4):
+        story.not_recorded().expect("conferenced", "in-progress recording")
+    story.not_recorded().expect("conferenced").expect_recording("paused")
