@@ -6,7 +6,7 @@ from itertools import islice
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, Event, ParticipantLeft, Remove
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.waiting_party import iterate_present, someone_is_being_dialed
+from conferral.statemachine.guards.waiting_party import iterate_present
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_of_another_app, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
@@ -46,14 +46,17 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:
-    """Take the others off hold: the agent who put them there can't come back to them, and they could not talk."""
+    """Take the others off hold: the agent who put them there can't come back to them, and they could not talk.
+
+    A party that remains alone stays on hold, as if by Conferral's own hold, which ends once another answers or joins.
+    """
     session = draft.session
     if draft.state is not State.CONFERENCED or session.phase is not Phase.NONE or session.opening is not Opening.OVER:
         return
     held = [party for party in iterate_present(session) if party.desired_hold and party.wait_audio is not _RINGBACK]
-    if someone_is_being_dialed(session) or len(tuple(islice(iterate_present(session), 2))) > 1:
-        for party in held:
-            draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
+    is_alone = len(tuple(islice(iterate_present(session), 2))) < 2
+    for party in held:
+        draft.change_party(party, desired_hold=is_alone, wait_audio=_RINGBACK if is_alone else WaitAudio.NONE)
 
 
 def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
@@ -91,7 +94,8 @@ def mark_released(draft: Draft, party: Party) -> None:
 
 def _leave_reason(party: Party, reason: str) -> str:
     """Return why a dialed party is gone, in the words of outcome records."""
-    if party.is_leaving and party.is_target and reason in FINAL_CALL_STATUSES:
+    was_removed = party.is_removed and party.status is not PartyStatus.CONNECTED  # while it rang, or in the gate
+    if party.is_leaving and (party.is_target or was_removed) and reason in FINAL_CALL_STATUSES:
         return "cancelled"
     if party.answered or reason not in FINAL_CALL_STATUSES:
         return reason

@@ -376,9 +376,12 @@ def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
     party = named_party(draft, event)
     if party is None or party.name == CUSTOMER:
         return False
+    # After a hangup that Twilio refused, the party can be removed again.
+    was_refused = party.is_removed and party.hang_up_requested and not party.hang_up_effect_id
+    is_expected = was_refused or not party.is_leaving
     if party.name == TARGET:
-        return draft.session.phase is Phase.BLIND and not party.is_leaving
-    return party.name != AGENT or (draft.session.phase in AGENT_RING_PHASES and not party.is_leaving)
+        return draft.session.phase is Phase.BLIND and is_expected
+    return party.name != AGENT or (draft.session.phase in AGENT_RING_PHASES and is_expected)
 
 
 def completes_awaited_transfer(draft: Draft, event: events.Complete | events.Remove) -> bool:

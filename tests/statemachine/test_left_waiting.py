@@ -17,6 +17,17 @@ def test_agent_who_leaves_takes_the_others_off_hold(held):
     story.confirms(held).expect_timers()
 
 
+def test_one_who_remains_alone_on_hold_is_taken_off_once_someone_joins():
+    story = added().leaves("lawyer").hold("customer").confirms("customer").leaves("agent").expect("conferenced")
+    story.joins("guest").expect("conferenced", "unhold customer")
+
+
+def test_one_who_remains_on_hold_while_a_phone_rings_stays_there_until_the_answer():
+    story = ordering(conferenced).add().confirms("customer", "agent").placed("lawyer").call("lawyer", "ringing")
+    story.hold("customer").confirms("customer").leaves("agent").expect("conferenced")
+    story.call("lawyer", "in-progress").expect("conferenced", "unhold customer")
+
+
 def test_hold_of_one_of_two_without_an_agent_stays():
     story = added().leaves("agent").hold("customer", "later").confirms("customer")
     story.expect_command("later", "accepted", "done").expect_no_orders()
@@ -72,6 +83,19 @@ def test_refused_hangup_is_requested_again_by_the_next_remove():
     refused = story.last.effects[0]
     story.fails("hang_up_call", "agent", status=404, effect_id=refused.effect_id).later(60_000)
     story.remove("agent", "second").expect("conferenced", "hang up agent")
+
+
+def test_refused_hangup_of_a_ringing_target_is_requested_again_by_the_next_remove():
+    story = as_conference(dialing("blind", BOB, policy=Policy(fallback="client:desk"))).leaves("agent")
+    story.placed("target").call("target", "ringing").remove("target", "first")
+    story.fails("hang_up_call", "target", status=403, effect_id=story.last.effects[0].effect_id).later(3_000)
+    story.remove("target", "second").expect("transferring", "hang up target")
+
+
+def test_added_party_that_is_removed_in_the_gate_has_been_cancelled():
+    gated({"confirm": True}).remove("lawyer").call("lawyer", "completed").expect_command(
+        "add-1", "accepted", "failed", reason="cancelled"
+    )
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,8 @@ class Sweeper:
             with self._boundary() as boundary:
                 await self._store.publish(batch, interval_number)
             skipped |= boundary.unexpected is not None
-        self._due_findings.note_published()
+        if not skipped:
+            self._due_findings.note_published()
         if behind or skipped:
             self._sweep_again_soon()
         elif any(not finding.is_of_ended for finding in findings):
