@@ -56,7 +56,7 @@ class VoiceRoutes(Routes):
         return await self._receive(form, SessionMode.CONFERENCE, CONFERENCE_START_PATH)
 
     async def fallback(self, form: Form, _query: str) -> web.Response:
-        """Answer in place of one of our URLs that failed: hang up a leg that we dialed, or bridge a caller."""
+        """Answer instead of our URL that failed. Legs that we dialed are hung up; callers are bridged."""
         error_url = error_url_of(form)
         if action := self._urls.parse(error_url, DialAction):
             return await self._actions.answer(form, action, FALLBACK_PATH)

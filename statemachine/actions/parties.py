@@ -1,21 +1,20 @@
 """Departure of a party: its reason, which party left first, its name afterwards, and the events that change nothing."""
 
 from collections.abc import Collection
-from itertools import islice
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, Event, ParticipantLeft, Remove
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.waiting_party import iterate_present
+from conferral.statemachine.guards.pending_commands import is_held_by_command
+from conferral.statemachine.guards.waiting_party import is_settled, present_parties
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_of_another_app, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, State, WaitAudio
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State, WaitAudio
 from conferral.statemachine.step import Outcome
 
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
 _REMOVED_BY_END = "moderator_ended_conference"
-_RINGBACK = WaitAudio.RINGBACK
 
 
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
@@ -50,13 +49,13 @@ def _unhold_parties_left_by_agent(draft: Draft) -> None:
 
     A party that remains alone stays on hold, as if by Conferral's own hold, which ends once another answers or joins.
     """
-    session = draft.session
-    if draft.state is not State.CONFERENCED or session.phase is not Phase.NONE or session.opening is not Opening.OVER:
+    if not is_settled(draft):
         return
-    held = [party for party in iterate_present(session) if party.desired_hold and party.wait_audio is not _RINGBACK]
-    is_alone = len(tuple(islice(iterate_present(session), 2))) < 2
-    for party in held:
-        draft.change_party(party, desired_hold=is_alone, wait_audio=_RINGBACK if is_alone else WaitAudio.NONE)
+    present = present_parties(draft.session)
+    is_alone = len(present) < 2
+    for party in filter(is_held_by_command, present):
+        audio = WaitAudio.RINGBACK if is_alone else WaitAudio.NONE
+        draft.change_party(party, desired_hold=is_alone, wait_audio=audio)
 
 
 def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:

@@ -8,7 +8,7 @@ from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.recording import consult_is_unrecorded, is_of_our_recording, is_recorded
-from conferral.statemachine.pending_command import Recording
+from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
@@ -158,20 +158,20 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         elif pending_update == RecordAction.PAUSE and recording.is_paused_for_consult:
             _change_recording(draft, is_paused_for_consult=False)
             _request_change(draft, RecordAction.STOP)
-        elif pending_update == RecordAction.RESUME and not _is_requested_by_command(draft, event):
+        elif pending_update == RecordAction.RESUME and not _commands_of(draft, event):
             # Otherwise the rest of the call would not be recorded, and no one would know.
             _change_recording(draft, is_paused_for_consult=recording.failures + 1 < _RESUMES_MAX)
     _finish_record_command(draft, event, CommandStatus.FAILED, event.reason_text)
 
 
 def _finish_record_command(draft: Draft, event: events.EffectOutcome, status: CommandStatus, reason: str) -> None:
-    for command in draft.session.pending_commands:
-        if event.effect_id in command.effects:
-            finish_command(draft, command, status, reason)
+    for command in _commands_of(draft, event):
+        finish_command(draft, command, status, reason)
 
 
-def _is_requested_by_command(draft: Draft, event: events.EffectOutcome) -> bool:
-    return any(event.effect_id in command.effects for command in draft.session.pending_commands)
+def _commands_of(draft: Draft, event: events.EffectOutcome) -> list[PendingCommand]:
+    """Return the commands that requested the effect."""
+    return [command for command in draft.session.pending_commands if event.effect_id in command.effects]
 
 
 def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None:

@@ -71,10 +71,10 @@ def is_last_unheld(draft: Draft, event: Hold) -> bool:
 
 def is_only_unheld(session: Session, party: Party) -> bool:
     """Whether all other present parties are held by a command, or are about to be, and this one is not."""
-    return not _is_held_by_command(party) and sum(not _is_held_by_command(one) for one in present_parties(session)) <= 1
+    return not is_held_by_command(party) and sum(not is_held_by_command(one) for one in present_parties(session)) <= 1
 
 
-def _is_held_by_command(party: Party) -> bool:
+def is_held_by_command(party: Party) -> bool:
     """Whether a command holds the party. A hold with ringing is Conferral's own, and ends when another answers."""
     return party.desired_hold and party.wait_audio is not WaitAudio.RINGBACK
 

@@ -4,8 +4,6 @@ Those of the first part are used by automatic rows, which are tried after every 
 it no longer holds afterwards.
 """
 
-from collections.abc import Iterator
-
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
@@ -51,16 +49,15 @@ def no_target_remains(draft: Draft, _event: Event) -> bool:
 
 def others_are_present(draft: Draft) -> bool:
     """Whether the customer is with added parties that the transfer does not depend on and who can stay."""
-    return any(True for _ in _others(draft.session))
+    return bool(_others(draft.session))
 
 
-def _others(session: Session) -> Iterator[Party]:
-    if session.is_group:
-        for one in present_parties(session):
-            if one.name in (CUSTOMER, AGENT) or one in session.targets or one.is_leaving:
-                continue
-            if one.answered or not one.dial_id:
-                yield one
+def _others(session: Session) -> list[Party]:
+    if not session.is_group:
+        return []
+    own = {CUSTOMER, AGENT, *(target.name for target in session.targets)}
+    others = (one for one in present_parties(session) if one.name not in own and not one.is_leaving)
+    return [one for one in others if one.answered or not one.dial_id]
 
 
 def party_is_kept_from_others(draft: Draft, _event: Event) -> bool:

@@ -92,7 +92,7 @@ def silent_party(draft: Draft) -> Party | None:
         command.party == party.name or command.name == events.Announce.name for command in session.pending_commands
     )
     is_changing = party.pending_update or party.end_on_exit or has_command
-    waits = dialed and _is_settled(draft) and not (is_changing or _hears_supervisor(session, party))
+    waits = dialed and is_settled(draft) and not (is_changing or _hears_supervisor(session, party))
     return party if waits else None
 
 
@@ -107,7 +107,7 @@ def _hears_supervisor(session: Session, party: Party) -> bool:
 
 def party_on_ringback(draft: Draft) -> Party | None:
     """Return who was left alone, and hears ringing on hold while an added party is dialed; None if no one was."""
-    if not _is_settled(draft):
+    if not is_settled(draft):
         return None
     held = (party for party in draft.session.parties.values() if party.desired_hold and party.wait_audio is _RINGBACK)
     return next((party for party in held if party.in_conference), None)
@@ -119,7 +119,7 @@ def ringback_is_over(session: Session, waiting: Party) -> bool:
     return someone_joins or len(tuple(islice(iterate_present(session), 2))) > 1 or _hears_supervisor(session, waiting)
 
 
-def _is_settled(draft: Draft) -> bool:
+def is_settled(draft: Draft) -> bool:
     """Whether the session is in a conference without a transfer, an opening, or a parked call."""
     session = draft.session
     return draft.state is State.CONFERENCED and session.phase is _NONE and session.opening is _OVER

@@ -11,7 +11,7 @@ from conferral.statemachine.events import AccountSwept, ConferenceFound
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.codecs.session_hash import DAMAGED
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.node_limits import grouped_by_node, node_of
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
@@ -210,14 +210,19 @@ def _live_session(session_id: str, session: SessionView, offset_ms: int) -> Live
     parties = [party for party in session.present.values() if party.call_sid]
     # The calling party's phone does not ring.
     called = CUSTOMER if session.direction == OUTBOUND else AGENT
-    ringing = [party for party in parties if party.status in _UNANSWERED and (party.dial_id or party.name == called)]
-    # A phone that rings may have begun to at any time before the session's last change.
-    since_ms = {party.call_sid: party.answered_at_ms or session.created_at_ms for party in parties}
-    since_ms |= {party.call_sid: session.updated_at_ms for party in ringing}
+    ringing = tuple(
+        party.call_sid for party in parties if party.status in _UNANSWERED and (party.dial_id or party.name == called)
+    )
+
+    def since_ms(party: PartyView) -> int:
+        # A phone that rings may have begun to at any time before the session's last change.
+        rings = party.call_sid in ringing
+        return session.updated_at_ms if rings else party.answered_at_ms or session.created_at_ms
+
     return LiveSession(
         session_id,
         session.updated_at_ms - offset_ms,
         session.conference_sid,
-        {call_sid: since - offset_ms for call_sid, since in since_ms.items()},
-        tuple(party.call_sid for party in ringing),
+        {party.call_sid: since_ms(party) - offset_ms for party in parties},
+        ringing,
     )

@@ -188,18 +188,18 @@ class Sweeper:
         # Partitions whose sessions can't be compared now.
         behind = await self._compare(diff, interval_number, stop)
         self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
-        has_ended = await self._run_part(self._find_ended(diff, behind, stop))
+        is_complete = await self._run_part(self._find_ended(diff, behind, stop))
         orphans = self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
-        has_orphans = await self._run_part(orphans)
-        findings, skipped = self._due_findings.select(diff.findings, interval_number), not (has_ended and has_orphans)
+        is_complete &= await self._run_part(orphans)
+        findings = self._due_findings.select(diff.findings, interval_number)
         for batch in chunks(findings, CHUNK):
             self._lease.require(stop)
             with self._boundary() as boundary:
                 await self._store.publish(batch, interval_number)
-            skipped |= boundary.unexpected is not None
-        if not skipped:
+            is_complete &= boundary.unexpected is None
+        if is_complete:
             self._due_findings.note_published()
-        if behind or skipped:
+        if behind or not is_complete:
             self._sweep_again_soon()
         elif any(not finding.is_of_ended for finding in findings):
             # Callbacks are being lost. Someone may be alone because of the next one, and a list shows all of them.

@@ -6,23 +6,24 @@ from conferral.worker.sweep.diff import Difference, Finding
 from conferral.worker.sweep.due_findings import DueFindings
 
 
+def published(findings: DueFindings, found: list[Finding], number: int) -> list[Finding]:
+    due = findings.select(found, number)
+    findings.note_published()
+    return due
+
+
 def test_calls_outliving_their_session_are_reported_less_and_less_often() -> None:
     """Each time it is hung up again; and a customer who was sent elsewhere stays as long as they like."""
     live = Finding(Difference.CALL_LIVE, "over", "CA1")
     missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
     findings = DueFindings()
 
-    def selected(*found: Finding, number: int) -> list[Finding]:
-        due = findings.select(found, number)
-        findings.note_published()
-        return due
-
-    reported = [number for number in range(300) if live in selected(missing, live, number=number)]
+    reported = [number for number in range(300) if live in published(findings, [missing, live], number)]
     assert reported == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
-    assert selected(missing, live, number=300) == [missing]
+    assert published(findings, [missing, live], 300) == [missing]
 
-    assert selected(number=301) == []
-    assert selected(live, number=302) == [live]
+    assert published(findings, [], 301) == []
+    assert published(findings, [live], 302) == [live]
 
 
 def test_findings_over_the_limit_are_reported_in_the_next_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,12 +31,8 @@ def test_findings_over_the_limit_are_reported_in_the_next_sweep(monkeypatch: pyt
     first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
     findings = DueFindings()
 
-    def selected(number: int) -> list[Finding]:
-        due = findings.select([first, second], number)
-        findings.note_published()
-        return due
-
-    assert [selected(number) for number in (0, 1, 2)] == [[first], [first], [second]]
+    selected = [published(findings, [first, second], number) for number in (0, 1, 2)]
+    assert selected == [[first], [first], [second]]
 
 
 def test_finding_that_could_not_be_published_is_selected_again() -> None:
