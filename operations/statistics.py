@@ -50,18 +50,20 @@ class TransferStats:
 def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> SessionCounts:
     """Count live sessions; each comes with its problem, None without one. Others are ignored."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
-    troubled = lone = 0
+    live = troubled = lone = 0
     held: list[str] = []
     for session, trouble in judged:
-        if session.state not in by_state:
-            continue  # it has ended, or isn't a Conferral session
-        by_state[session.state] += 1
+        if not session.is_live:
+            continue
+        live += 1
+        if session.state in by_state:  # otherwise, the record is damaged, and needs attention
+            by_state[session.state] += 1
         troubled += trouble is not None and trouble.needs_attention
         lone += is_lone(session)
         if call := held_call(session):
             held.append(call.since)
     longest = min(filter(None, held), default="")
-    return SessionCounts(by_state.total(), troubled, lone, dict(by_state), len(held), longest)
+    return SessionCounts(live, troubled, lone, dict(by_state), len(held), longest)
 
 
 async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:

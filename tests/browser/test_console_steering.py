@@ -91,6 +91,18 @@ def current_state(page: Page) -> Locator:
 
 
 @pytest.mark.soak
+async def test_a_damaged_session_offers_no_commands_and_says_why(redis_server, console, windows):
+    with redis_server.client() as redis:
+        put_all(redis, [conferenced(session_id(1))])
+        redis.hset(KEYS.session(session_id(1)), "version", "garbage")
+        page = await browser_actions.signed_in(windows, console)
+        await browser_actions.open_session(page, session_id(1))
+        await expect(page.get_by_text("No commands available: the call's stored state is damaged")).to_be_visible()
+        end = page.get_by_role("button", name="End", exact=True)
+        await expect(end).to_have_accessible_description("the call's stored state is damaged")
+
+
+@pytest.mark.soak
 async def test_a_press_after_no_answer_is_the_same_command(redis_server, console, windows):
     """The first press of each arrives, and its answer does not: a button's, a form's, the form's with other words."""
     lost = []

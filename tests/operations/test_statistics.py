@@ -40,6 +40,12 @@ def test_live_sessions_are_counted_by_state_and_need_for_attention():
     assert statistics.count_sessions(judged) == SessionCounts(live=4, troubled=2, lone=1, by_state=by_state)
 
 
+def test_live_session_with_a_damaged_state_counts_and_needs_attention():
+    view = view_of(session("garbage"))
+    counts = statistics.count_sessions([(view, attention_of(view, NOW_MS))])
+    assert (counts.live, counts.troubled, sum(counts.by_state.values())) == (1, 1, 0)
+
+
 def test_hour_without_transfers_shows_no_percentage():
     assert statistics.transfer_stats_of([outcome("ended", kind="session")]) == TransferStats(0, 0, None, None)
 

@@ -79,12 +79,13 @@ function whyNot(button, isPast) {
   if (isPast) {
     return "you are viewing an earlier state";
   }
-  return button ? (button.allowed ? "" : button.reason) : "not loaded yet";
+  // The server sends the buttons with the call, unless it can't decode the stored state.
+  return button ? (button.allowed ? "" : button.reason) : "the call's stored state is damaged";
 }
 
 /** Returns the common reason if all buttons are disabled for the same one; empty otherwise. */
 function commonWhy(buttons, isPast) {
-  const reasons = new Set(buttons.map((button) => whyNot(button, isPast)));
+  const reasons = new Set((buttons.length ? buttons : [undefined]).map((button) => whyNot(button, isPast)));
   return reasons.size === 1 ? [...reasons][0] : "";
 }
 
