@@ -14,6 +14,8 @@ const ANSWER_MS = 15_000;
 export const pressed = signal(new Set());
 /** Why the last action was rejected; empty for none. Shown until the user closes it. */
 export const refused = signal("");
+/** Ids of the commands that the server hasn't answered yet, by their fields as JSON. */
+const unanswered = new Map();
 
 /** A rejected request; `message` is the reason, in the server's words if it gave one. */
 export class RefusedError extends Error {
@@ -57,7 +59,7 @@ export function press(name) {
  * Generates idempotency keys, for one opened form or one press of a button.
  *
  * Submitting the same fields again reuses the id, so that the command runs once; other fields get another id. Fields of
- * an earlier command whose outcome is unknown get that command's id.
+ * an earlier command that is not answered yet, or whose outcome is unknown, get that command's id.
  *
  * @returns {(fields: Record<string, string>) => string} The id for a command with these fields.
  */
@@ -67,7 +69,7 @@ export function intendedCommand() {
     const asked = JSON.stringify(fields);
     if (!ids.has(asked)) {
       const before = commands.value.find((one) => one.status === UNANSWERED && JSON.stringify(one.fields) === asked);
-      ids.set(asked, before?.command ?? newCommandId());
+      ids.set(asked, unanswered.get(asked) ?? before?.command ?? newCommandId());
     }
     return ids.get(asked);
   };
@@ -88,6 +90,8 @@ function newCommandId() {
  */
 export async function giveCommand(fields, id) {
   const given = { command: id, type: fields.type, session: fields.session, reason: "", fields };
+  const asked = JSON.stringify(fields);
+  unanswered.set(asked, id);
   try {
     await post("./commands", { ...fields, id });
     applyCommand({ ...given, status: "sent" });
@@ -98,6 +102,8 @@ export async function giveCommand(fields, id) {
       follow(id, fields.type);
     }
     throw error;
+  } finally {
+    unanswered.delete(asked);
   }
 }
 

@@ -1,5 +1,6 @@
 """What the console does under someone's hand: rows that wait, a session as it was, dead letters that are dropped."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -143,6 +144,27 @@ async def test_a_press_after_no_answer_is_the_same_command(redis_server, console
         ("park", None), ("park", None), ("announce", "One."), ("announce", "Two."), ("announce", "One."),
     ]  # fmt: skip
     assert len(set(given)) == 3  # what is the same has the same id, by which it is done once
+
+
+@pytest.mark.soak
+async def test_a_press_before_the_answer_is_the_same_command(redis_server, console, windows):
+    pressed_again = asyncio.Event()
+
+    async def answer_late(route):
+        await pressed_again.wait()
+        await route.continue_()
+
+    with redis_server.client() as redis:
+        put_all(redis, [conferenced(session_id(1))])
+        page = await browser_actions.signed_in(windows, console)
+        await browser_actions.open_session(page, session_id(1))
+        await page.route("**/commands", answer_late)
+        await browser_actions.give(page, "Park")
+        await browser_actions.give(page, "Park")  # once the button is enabled again
+        pressed_again.set()
+        await expect(browser_actions.given(page, "park")).to_contain_text("sent")
+        await expect(browser_actions.given(page, "park")).to_have_count(1)
+        assert len({entry["id"] for _, entry in redis.xrange(KEYS.commands)}) == 1
 
 
 async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown(redis_server, console, windows):
