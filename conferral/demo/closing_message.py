@@ -30,7 +30,7 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         "Two workers share the calls. Kill one: the other takes over within seconds,",
         f"and a new one starts:  kill -9 {pids[0]}  (or {others})",
         "",
-        "Other stories:  conferral demo --story NAME",
+        f"Other stories:  {programs.called_as() or programs.own_command()} demo --story NAME",
         *textwrap.wrap(
             ", ".join(calls.STORIES), WIDTH_MIN, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         ),

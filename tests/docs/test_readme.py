@@ -1,8 +1,11 @@
 """The README shows what the demo prints, and the pages lead to where the demo listens."""
 
+import sys
 from pathlib import Path
 
-from conferral.demo import characters, closing_message, environment, ports
+import pytest
+
+from conferral.demo import characters, closing_message, environment, ports, programs
 from conferral.demo.scenarios import calls
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import make_client
@@ -38,6 +41,14 @@ def test_the_readme_shows_where_everything_is_as_the_demo_prints_it() -> None:
 
 def test_the_demos_last_screen_fits_80_columns() -> None:
     assert [line for line in printed() if len(line) > 80] == []
+
+
+def test_the_demo_offers_other_stories_by_a_command_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "conferral" / "__main__.py")])
+
+    assert f"Other stories:  {programs.own_command()} demo --story NAME" in printed()
+    monkeypatch.setenv(programs.CALLED_AS, "conferral")
+    assert "Other stories:  conferral demo --story NAME" in printed()
 
 
 def test_the_quickstart_leads_to_the_pages_that_the_demo_prints() -> None:
