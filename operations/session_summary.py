@@ -80,7 +80,10 @@ def _activity_note(session: SessionView, party: PartyView) -> str:
         return "is leaving"
     if party.held:
         return "is on hold"
-    return "is waiting" if party.waits_for_start else ""
+    if party.waits_for_start:
+        return "is waiting"
+    is_moving = not party.in_conference and any(other.in_conference for other in session.present.values())
+    return "is joining the conference" if is_moving else ""
 
 
 def connected_address(session: SessionView, name: str, *, full: bool = False) -> str:

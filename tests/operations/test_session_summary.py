@@ -90,6 +90,11 @@ def parties(**statuses):
             parties(customer="connected", agent="connected") | {"party.agent.muted": "true"},
             "customer and agent are talking; agent is muted",
         ),
+        # In a conversion, the two hear each other once both are in the conference.
+        (
+            parties(customer="connected", agent="connected") | {"party.agent.in_conference": "true"},
+            "agent is waiting; customer is joining the conference",
+        ),
     ],
 )
 def test_participants_are_described_by_who_talks_to_whom(fields, shown):
