@@ -8,17 +8,19 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from redis.exceptions import RedisError
+
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallReceived, ClientCallReceived, Event
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, is_transient, store_errors
 from conferral.storage.connection.node_limits import NodeLimits
-from conferral.storage.ingest.command_batcher import DEADLINE_S, CommandBatcher
+from conferral.storage.ingest.command_batcher import DEADLINE_S, RETRY_AFTER_S, CommandBatcher
 from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 from conferral.storage.ingest.server_watch import ServerWatch
@@ -137,14 +139,23 @@ class BatchingIngest:
         await self._batcher.close()
 
     async def _run_script(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> int:
-        """Run a script with one key. Not in a pipeline: a cluster's pipeline takes no scripts."""
-        try:
-            with store_errors():
-                async with asyncio.timeout(self._deadline_s), self._script_limits.permit(key):
-                    return int(await script(self._client, [key], arguments))
-        except StoreUnreachableError:
-            self._server.mark_unknown()
-            raise
+        """Run a script with one key; retry it within the deadline, which changes nothing twice.
+
+        Not in a pipeline: a cluster's pipeline takes no scripts.
+        """
+        deadline_s = asyncio.get_running_loop().time() + self._deadline_s
+        with store_errors():
+            while True:
+                try:
+                    async with asyncio.timeout_at(deadline_s), self._script_limits.permit(key):
+                        return int(await script(self._client, [key], arguments))
+                except (RedisError, OSError) as error:
+                    if not is_transient(error):
+                        raise
+                    self._server.mark_unknown()
+                    if asyncio.get_running_loop().time() + RETRY_AFTER_S >= deadline_s:
+                        raise
+                await asyncio.sleep(RETRY_AFTER_S)
 
     def _identity_key(self, identity: str) -> str:
         # An identity may contain a phone number or a name, which must not appear in a key.

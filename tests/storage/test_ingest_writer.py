@@ -14,9 +14,10 @@ from conferral.storage.codecs.session_view import PartyView, SessionView, Transf
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.ingest.command_batcher import _make_settler, _Operation
-from conferral.storage.ingest.port import ReplayedCallError
+from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 from conferral.storage.ingest.writer import BatchingIngest
 from tests.support.entries import event_in
+from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -229,6 +230,20 @@ async def test_event_is_stored_though_the_connection_broke_in_between(single, pu
     await publisher.publish(event(1))
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     assert {event_in(fields).sequence for _, fields in entries} == {0, 1}
+
+
+async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single, keys, clock):
+    """A browser's call gets its session although Redis fails over meanwhile, as any other call does."""
+    async with Relay(single.socket) as relay:
+        client = make_client(relay.url)
+        publisher = BatchingIngest(client, keys, clock)
+        relay.cut_reply(b"EVAL", every=2)
+        assert await publisher.claim_gate(SESSION, "d1", "CA2") is GateClaim.OURS
+        assert not await publisher.exceeds_call_limit("client:alice", "CA2", 1)
+        assert relay.cut_off >= 2
+        assert publisher.restarted_recently()
+        await publisher.close()
+        await client.aclose()
 
 
 async def test_restart_of_redis_is_noticed(single, keys, clock):
