@@ -343,7 +343,9 @@ def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate turned the call away; its document plays a sentence and hangs up."""
     party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
-    note_gone(draft, party.name, event.decision)
+    # One that was removed before it answered comes too late, but that is not why it is not on the call.
+    was_removed = party.is_removed and event.decision == events.GateDecision.TOO_LATE
+    note_gone(draft, party.name, "cancelled" if was_removed else event.decision)
     set_dial_timer(draft)
 
 

@@ -98,6 +98,13 @@ def test_added_party_that_is_removed_in_the_gate_has_been_cancelled():
     )
 
 
+def test_added_party_that_is_removed_and_answers_meanwhile_has_been_cancelled():
+    """The gate finds that no one waits for the call."""
+    story = ordering(conferenced).add(confirm=True).confirms("customer", "agent").placed("lawyer")
+    story.call("lawyer", "ringing").remove("lawyer").gate("lawyer", "too-late")
+    story.expect_command("add-1", "accepted", "failed", reason="cancelled")
+
+
 @pytest.mark.parametrize(
     "status, text", [(0, "Twilio could not be reached in time"), (404, "Twilio refused (HTTP 404, code 20404)")]
 )
