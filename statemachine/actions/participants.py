@@ -40,10 +40,11 @@ def request_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
 
 def hold_silent_party(draft: Draft, _event: Event) -> None:
     """Hold the party who waits alone in silence, to play ringing or music: the conference no longer does."""
-    party = not_none(silent_party(draft))
-    # Without a phase, the party may still have the audio of an earlier hold.
-    audio = WaitAudio.RINGBACK if draft.session.phase is Phase.NONE else party.wait_audio
+    party, phase = not_none(silent_party(draft)), draft.session.phase
+    # In these phases, the party may still have the audio of an earlier hold.
+    audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     request_hold(draft, party.name, audio)
+    draft.change_party(draft.session.parties[party.name], held_for_park=phase is Phase.PARKED)
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
@@ -53,7 +54,7 @@ def unhold_kept_party(draft: Draft, _event: Event) -> None:
 
 def request_unhold(draft: Draft, name: str) -> None:
     """Request that a party is taken off hold, with no more wait audio."""
-    draft.change_party(draft.session.parties[name], desired_hold=False, wait_audio=WaitAudio.NONE)
+    draft.change_party(draft.session.parties[name], desired_hold=False, held_for_park=False, wait_audio=WaitAudio.NONE)
 
 
 def unhold_all(draft: Draft, _event: Event) -> None:

@@ -153,14 +153,13 @@ def has_no_agent_to_coach(draft: Draft, event: Supervise) -> bool:
 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
-    """Whether the agent is on hold or about to be: Twilio then refuses coaching (16027)."""
+    """Whether the agent is on hold or about to be: Twilio then refuses coaching (16027).
+
+    An agent who hears ringing on hold is taken off hold for the supervisor.
+    """
     agent = draft.session.parties.get(AGENT)
-    return event.mode == SuperviseMode.WHISPER and agent is not None and (agent.held or agent.desired_hold)
-
-
-def someone_supervises(session: Session) -> bool:
-    """Whether a supervisor is present, being dialed, or about to be."""
-    return session.present_party(SUPERVISOR) is not None or bool(_pending_supervisor(session))
+    is_held = agent is not None and (agent.held or agent.desired_hold) and agent.wait_audio is not WaitAudio.RINGBACK
+    return event.mode == SuperviseMode.WHISPER and is_held
 
 
 def is_announcing(draft: Draft, _event: Announce) -> bool:

@@ -13,6 +13,7 @@ from conferral.statemachine.guards.conversion import park_awaits_conversion, tra
 from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import (
     WITHOUT_AGENT,
+    consult_ringing_is_over,
     park_timeout_ends_session,
     party_on_ringback,
     present_parties,
@@ -72,6 +73,8 @@ def kept_party(draft: Draft) -> Party | None:
         # With someone on hold, the customer would hear no one.
         can_talk = waits and any(not one.desired_hold for one in _others(draft.session))
         return draft.session.customer if can_talk else None
+    if draft.session.phase is Phase.CONSULT:
+        return draft.session.agent if consult_ringing_is_over(draft.session) else None
     waiting = party_on_ringback(draft)
     return waiting if waiting is not None and ringback_is_over(draft.session, waiting) else None
 

@@ -19,6 +19,7 @@ _WAITING = WITHOUT_AGENT | {Phase.PARKED}
 _LONE = "lone"
 # Looked up once: every event asks several times who waits, and a look-up in an enumeration takes longer than the rest.
 _PARKED, _NONE, _OVER, _LEFT = Phase.PARKED, Phase.NONE, Opening.OVER, PartyStatus.LEFT
+_CONSULT = Phase.CONSULT
 _RINGBACK = WaitAudio.RINGBACK
 #: Reads of the presence to wait for before relying on what is known (count): half a minute in all. Otherwise, a lone
 #: party would be billed for as long as reads fail.
@@ -75,18 +76,24 @@ def silent_party(draft: Draft) -> Party | None:
     """Return who waits alone in a conference that has started, which never plays wait music again; None if no one does.
 
     It is the customer, for whom someone is or will be dialed, or the last party in a conference while the phone of an
-    added party rings, or is in the gate. A party that joins at once will end the silence.
+    added party rings, or is in the gate. Next to a customer on hold, it is the only one off hold: an added party of a
+    parked call, or the agent of a consult who hears no phone ring. A party that joins at once will end the silence.
     """
     session = draft.session
     present = tuple(islice(iterate_present(session), 2))
+    if session.phase in (_PARKED, _CONSULT):
+        present = tuple(party for party in iterate_present(session) if not party.desired_hold)
     if len(present) != 1 or present[0].waits_for_start or present[0].desired_hold:
         return None
     dialed = [party for party in session.parties.values() if _is_being_dialed(party)]
     if any(party.joins_at_once for party in dialed):
         return None
     (party,) = present
-    if session.phase in _WAITING:
-        return party if party.name == CUSTOMER and party.wait_audio else None
+    if session.phase in _WAITING and party.name == CUSTOMER:
+        return party if party.wait_audio else None
+    if session.phase in (_PARKED, _CONSULT):
+        hears_no_one = session.phase is _PARKED or (party.name == AGENT and party.wait_audio is _RINGBACK)
+        return party if hears_no_one and not _hears_supervisor(session, party) else None
     # Twilio ignores changes of a held party's flag. An open command decides itself who is on hold, or plays something.
     has_command = any(
         command.party == party.name or command.name == events.Announce.name for command in session.pending_commands
@@ -117,6 +124,14 @@ def ringback_is_over(session: Session, waiting: Party) -> bool:
     """Whether another party has joined, or has answered and joins at once, or a supervisor talks to the one waiting."""
     someone_joins = any(_is_being_dialed(one) and one.joins_at_once for one in session.parties.values())
     return someone_joins or len(tuple(islice(iterate_present(session), 2))) > 1 or _hears_supervisor(session, waiting)
+
+
+def consult_ringing_is_over(session: Session) -> bool:
+    """Whether the agent of a consult, who hears ringing on hold, has a supervisor or an added party to listen to."""
+    agent = session.agent
+    if not agent.desired_hold or agent.wait_audio is not _RINGBACK:
+        return False
+    return _hears_supervisor(session, agent) or any(not one.desired_hold for one in iterate_present(session))
 
 
 def is_settled(draft: Draft) -> bool:

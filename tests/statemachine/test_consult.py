@@ -72,11 +72,11 @@ def test_agent_and_customer_talk_again_when_the_target_is_turned_away_at_the_gat
     story.expect("conferenced", "flag agent").expect_held().expect_transfer("failed", decision)
 
 
-def test_agent_whom_a_supervisor_hears_is_not_held():
+@pytest.mark.parametrize("mode, held", [("monitor", ["hold agent"]), ("whisper", []), ("barge", [])])
+def test_agent_hears_ringing_unless_a_supervisor_talks_to_them(mode, held):
     """No one can whisper to a party on hold."""
-    story = supervised().transfer("consult", confirm=True)
-    story.expect("transferring", "hold customer").confirms("customer")
-    story.expect("transferring", "dial target to the gate")
+    story = supervised(mode).transfer("consult", confirm=True).expect("transferring", "hold customer", *held)
+    story.confirms("customer").expect("transferring", "dial target to the gate")
 
 
 def test_customer_is_off_hold_when_the_target_leaves_the_gate():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import EffectFailed
+from conferral.statemachine.events import EffectFailed, Park, ParkOverdue, Retrieve
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added, consulting_recorded, ordering
 from tests.statemachine.conference_scenarios import as_conference
@@ -57,6 +57,63 @@ def test_one_who_is_left_while_the_other_is_in_the_gate_hears_ringing():
 
 def test_one_who_is_left_after_the_gate_has_accepted_is_not_held():
     gated({"confirm": True}).gate("lawyer", "accepted").leaves("agent").expect("conferenced")
+
+
+def parked_with_lawyer(*held: str, policy: Policy | None = None) -> Orders:
+    story = added(policy)
+    for name in held:
+        story.hold(name).confirms(name)
+    story.command(Park, "park-1").confirms("customer").leaves("agent").expect_command("park-1", "accepted", "done")
+    return story
+
+
+def test_added_party_of_a_parked_call_hears_music_until_someone_takes_it():
+    story = parked_with_lawyer().expect("conferenced", "hold lawyer", phase="parked")
+    assert story.last.effects[-1].wait_audio == "music"
+    story.confirms("lawyer").expect_timers("park").command(Retrieve, "retrieve-1", to=CAROL)
+    story.expect("transferring", "dial agent to the gate").takes_part("agent")
+    story.expect("transferring", "unhold lawyer").confirms("customer", "lawyer").expect_held()
+    story.expect("conferenced", phase="").expect_command("retrieve-1", "accepted", "done").expect_timers()
+
+
+def test_added_party_of_a_parked_call_talks_to_an_agent_who_is_called_back():
+    story = parked_with_lawyer().confirms("lawyer").fires(ParkOverdue).expect("transferring", "dial agent to the gate")
+    story.takes_part("agent").confirms("customer", "lawyer").expect("conferenced", phase="").expect_held()
+
+
+def test_added_party_of_a_parked_call_hears_music_after_a_retrieve_in_vain():
+    story = parked_with_lawyer().confirms("lawyer").command(Retrieve, "retrieve-1", to=CAROL)
+    story.placed("agent").call("agent", "busy").expect("conferenced", phase="parked").expect_held("customer", "lawyer")
+
+
+def test_party_held_by_command_stays_on_hold_when_a_parked_call_is_taken():
+    story = parked_with_lawyer("lawyer").expect("conferenced", phase="parked").command(Retrieve, "retrieve-1", to=CAROL)
+    story.takes_part("agent").confirms("customer").expect("conferenced", phase="").expect_held("lawyer")
+
+
+def test_added_party_who_answers_after_the_park_hears_music():
+    story = ordering(conferenced).add().confirms("customer", "agent").placed("lawyer").command(Park, "park-1")
+    story.confirms("customer").leaves("agent").expect("conferenced", phase="parked").call("lawyer", "in-progress")
+    story.joins("lawyer").expect("conferenced", "hold lawyer")
+
+
+def test_two_added_parties_talk_while_the_call_is_parked():
+    story = added().add("expert", "add-2", to=CAROL).takes_part("expert").command(Park, "park-1").confirms("customer")
+    story.leaves("agent").expect("conferenced", phase="parked").leaves("expert").expect("conferenced", "hold lawyer")
+
+
+def test_agent_of_a_consult_does_not_leave_an_added_party_in_silence():
+    story = added().transfer("consult", BOB, confirm=True).expect("transferring", "hold customer").confirms("customer")
+    story.expect("transferring", "dial target to the gate").leaves("lawyer").expect("transferring", "hold agent")
+    assert story.last.effects[-1].wait_audio == "ringback"
+    story.confirms("agent").takes_part("target").confirms("agent").expect_held("customer")
+
+
+def test_added_party_who_answers_during_a_consult_talks_to_the_agent_until_the_target_comes():
+    story = ordering(conferenced).add().confirms("customer", "agent").placed("lawyer")
+    story.transfer("consult", BOB, confirm=True).expect("transferring", "hold customer", "hold agent")
+    story.confirms("customer", "agent").call("lawyer", "in-progress").joins("lawyer")
+    story.expect("transferring", "unhold agent")
 
 
 def test_remove_of_a_target_with_a_fallback_is_done():

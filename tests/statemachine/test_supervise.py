@@ -364,10 +364,27 @@ def test_no_one_whispers_to_an_agent_on_hold(confirmed):
     story.supervise("monitor", "listens").expect_command("listens", "accepted")
 
 
-def test_agent_who_is_about_to_be_coached_is_not_held_to_hear_ringing():
-    story = ordering().supervise("whisper").transfer("consult", confirm=True).confirms("agent")
-    story.expect("transferring", "hold customer").confirms("customer")
-    story.expect("transferring", "dial target to the gate", "dial supervisor")
+def consulting(mode: str) -> Orders:
+    """The agent hears ringing on hold while the target and a supervisor are dialed."""
+    story = ordering().supervise(mode).transfer("consult", confirm=True).confirms("agent")
+    story.expect("transferring", "hold customer", "hold agent").confirms("customer")
+    return story.expect("transferring", "dial target to the gate", "dial supervisor").confirms("agent")
+
+
+@pytest.mark.parametrize("mode", ["whisper", "barge"])
+def test_agent_of_a_consult_hears_ringing_until_the_supervisor_talks_to_them(mode):
+    """The unhold comes first: Twilio refuses to coach a party on hold (16027)."""
+    story = consulting(mode).takes_part("supervisor").expect("transferring", "unhold agent", f"{mode} supervisor")
+    story.confirms("agent", "supervisor").expect_command("supervise-1", "accepted", "done")
+    story.leaves("supervisor").expect("transferring", "hold agent")
+    assert story.last.effects[-1].wait_audio == "ringback"
+
+
+def test_agent_of_a_consult_hears_ringing_while_a_supervisor_listens():
+    story = consulting("monitor").takes_part("supervisor").expect("transferring").supervise("whisper", "second")
+    story.expect("transferring", "unhold agent", "whisper supervisor").confirms("agent", "supervisor")
+    story.expect_command("second", "accepted", "done").takes_part("target").expect_transfer("consulting")
+    story.expect_held("customer")
 
 
 def test_one_supervisor_at_a_time():

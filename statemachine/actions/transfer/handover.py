@@ -45,7 +45,9 @@ def hand_over(draft: Draft, event: Event) -> None:
         report_transfer(draft, CommandStatus.DONE)
         draft.change_transfer(stage=TransferStage.TALKING)
     else:
-        request_unhold(draft, CUSTOMER)
+        for party in tuple(draft.session.parties.values()):
+            if party.name == CUSTOMER or party.held_for_park:
+                request_unhold(draft, party.name)
         if draft.session.phase is Phase.BLIND:
             release_agent(draft, event)
         # Until the agent who handed over is confirmed gone, Twilio is read.

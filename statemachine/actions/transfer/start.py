@@ -23,7 +23,6 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged
-from conferral.statemachine.guards.pending_commands import someone_supervises
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.guards.waiting_party import is_alone
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
@@ -123,8 +122,8 @@ def hold_customer(draft: Draft) -> None:
     """Hold the customer, who hears music during a consult, or ringing while the target is dialed."""
     needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
     request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
-    if draft.session.phase is Phase.CONSULT and _dials_at_gate(draft) and not someone_supervises(draft.session):
-        # The agent does not hear a phone ring that is dialed to the gate. No one can whisper to a party on hold.
+    if draft.session.phase is Phase.CONSULT and _dials_at_gate(draft):
+        # The agent does not hear a phone ring that is dialed to the gate.
         request_hold(draft, AGENT, WaitAudio.RINGBACK)
     draft.change_transfer(stage=TransferStage.HOLDING_CUSTOMER)
 
