@@ -178,7 +178,7 @@ def _region(parsed: PhoneNumber) -> str:
 
 def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
     """Whether a number is an emergency number, even behind an area code: +49 30 112 is Berlin's fire department."""
-    national = str(parsed.national_number)
+    national = phonenumbers.national_significant_number(parsed)  # keeps Italy's leading zeros
     subscriber = national[phonenumbers.length_of_geographical_area_code(parsed) :]
     return bool(region) and any(phonenumbers.is_emergency_number(digits, region) for digits in (national, subscriber))
 

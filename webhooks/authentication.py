@@ -14,6 +14,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.json_requests import content_length
 from conferral.telephony import probe
 from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.errors import RejectedError, Rejection
@@ -199,7 +200,7 @@ def _check_head(head: Head, bytes_max: int) -> None:
     if head.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
     _required_signature(head)
-    if int(head.headers.get("content-length", "0")) > bytes_max:  # the parser accepts only digits
+    if content_length(head.headers) > bytes_max:
         raise RejectedError(413, Rejection.TOO_LARGE)
     if "content-encoding" in head.headers:  # Twilio sends none, and a small body may decompress into a huge one
         raise RejectedError(403, Rejection.CONTENT_ENCODING)

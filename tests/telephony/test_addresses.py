@@ -214,7 +214,9 @@ def test_a_premium_or_shared_cost_number_that_lacks_digits_is_dialed_only_if_it_
     assert set(dialed(shorter)) <= ordinary
 
 
-@pytest.mark.parametrize("number", ["+4990012345670", "+19001550143", "+49112123456", "+4930112", "+4911833"])
+@pytest.mark.parametrize(
+    "number", ["+4990012345670", "+19001550143", "+49112123456", "+4930112", "+39010112", "+4911833"]
+)
 def test_a_number_with_a_premium_or_emergency_prefix_is_not_dialed(number):
     assert dialed([number]) == []
 

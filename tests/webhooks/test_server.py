@@ -119,6 +119,15 @@ async def test_a_length_above_the_limit_gets_413_before_any_body(app):
         assert await ask(port, head(headers)) == 413
 
 
+async def test_a_length_with_thousands_of_zeros_is_read_like_any_other(app, lines):
+    headers = [*FORGED, ("Content-Length", f"{'0' * 5000}1")]
+
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(headers), b"a") == 403
+
+    assert not [line for line in lines if line["event"] == "unexpected_error"]
+
+
 async def test_a_small_body_that_would_unpack_into_a_huge_one_is_refused(app, ingest):
     packed = gzip.compress(b"x" * 50_000_000)
     headers = [*FORGED, ("Content-Encoding", "gzip"), ("Content-Length", str(len(packed)))]
