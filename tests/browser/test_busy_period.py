@@ -54,6 +54,7 @@ async def test_agents_are_listed_with_their_calls(redis_server, console, windows
     ]
     await expect(alice.get_by_role("link")).to_have_count(len(talking))
     await expect(alice.get_by_role("heading")).to_contain_text(f"{len(talking)} call")
+    await expect(alice).not_to_have_css("padding-left", "0px")  # the text does not touch the panel's edge
 
 
 async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis_server, console, windows):

@@ -104,6 +104,14 @@ async def test_a_damaged_session_offers_no_commands_and_says_why(redis_server, c
 
 
 @pytest.mark.soak
+async def test_an_address_without_a_possible_id_opens_no_call(console, windows):
+    page = await browser_actions.signed_in(windows, console)
+    await page.evaluate("location.hash = '#session/+…23'")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("No such call")
+    await expect(page.get_by_role("main")).to_contain_text("Redis has no call +…23.")
+
+
+@pytest.mark.soak
 async def test_a_press_after_no_answer_is_the_same_command(redis_server, console, windows):
     """The first press of each arrives, and its answer does not: a button's, a form's, the form's with other words."""
     lost = []

@@ -27,16 +27,19 @@ const PARTS = [
   ["log-title", "Timeline"],
 ];
 
+/** Ids and SIDs; the server finds no call by anything else. */
+const ID = /^[\w-]{1,64}$/;
+
 /** The view. */
 export function Session() {
   const { id, choices } = route.value;
   useKeys({ Escape: () => (choices.get("at") ? look(null) : go("sessions")) }, [choices.get("at")]);
   const found = session.value;
   const isMine = found !== null && (found.id === id || found.asked === id);
-  if (!isMine) {
+  if (!isMine && ID.test(id)) {
     return html`<${Back} /><h1><${Text} value=${id} class="mono" /></h1><p class="muted">Loading…</p>`;
   }
-  if (!found.known) {
+  if (!isMine || !found.known) {
     return html`<${Back} />
       <h1>No such call</h1>
       <p>
