@@ -79,7 +79,7 @@ class ControlRoutes:
             "status_callback_method", "application_sid", "name",
         )  # fmt: skip
         body = await read_json_object(request, ("number", "voice_url"), optional)
-        number = self._sandbox.add_number(body.pop("number"), **{name: str(value) for name, value in body.items()})
+        number = self._sandbox.add_number(str(body.pop("number")), **{name: str(value) for name, value in body.items()})
         return json_response(asdict(number), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
@@ -90,11 +90,16 @@ class ControlRoutes:
         body = await read_json_object(request, ("address",), allowed)
         address = str(body.pop("address"))
         phone_fields = {name: body.pop(name) for name in of_phone if name in body}
-        wrong = [name for name in durations if not isinstance(body.get(name), int | float | None)]
+        given = {name: body[name] for name in (*durations, "times") if body.get(name) is not None}
+        wrong = [name for name in durations if not _is_count_or_duration(given.get(name, 0), int | float)]
         if wrong:
-            raise ControlError(422, f"not a number of seconds: {', '.join(wrong)}")
-        if body.get("outcome") not in {None, "answer", "busy", "no-answer", "reject", "fail"}:
+            raise ControlError(422, f"not a number of seconds, 0 or more: {', '.join(wrong)}")
+        if body.get("outcome") not in (None, "answer", "busy", "no-answer", "reject", "fail"):
             raise ControlError(422, "outcome must be answer, busy, no-answer, reject or fail")
+        if not isinstance(body.get("digits"), str | None):
+            raise ControlError(422, "digits must be a text")
+        if not _is_count_or_duration(given.get("times", 0), int):
+            raise ControlError(422, "times must be a whole number, 0 or more")
         if not isinstance(body.get("keys", []), list) or not all(isinstance(it, str) for it in body.get("keys", [])):
             raise ControlError(422, "keys must be a list of texts, one for each Gather")
         name, is_manual = phone_fields.get("name", ""), phone_fields.get("by_hand", False)
@@ -259,14 +264,17 @@ class ControlRoutes:
             self._sandbox.faults.clear()
         if (number := body.pop("forget", None)) is not None and not self._sandbox.faults.cancel(number):
             raise ControlError(404, f"no fault {number} is to come")
-        for one_shot in body.pop("once", []):
-            self._add_one_shot(dict(one_shot))
+        one_shots = body.pop("once", [])
+        if not isinstance(one_shots, list) or not all(isinstance(it, dict) for it in one_shots):
+            raise ControlError(422, "once must be a list of objects")
+        for one_shot in one_shots:
+            self._add_one_shot(one_shot)
         for name, value in body.items():
-            rate = tuple(value) if isinstance(value, list) else value
             wants_pair = isinstance(getattr(self._sandbox.faults, name), tuple)
-            if isinstance(rate, tuple) != wants_pair or not isinstance(value, list | int | float):
-                raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number'}")
-            setattr(self._sandbox.faults, name, rate)
+            numbers = tuple(value) if wants_pair and isinstance(value, list) else (value,)
+            if len(numbers) != 1 + wants_pair or not all(_is_count_or_duration(it, int | float) for it in numbers):
+                raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number, 0 or more'}")
+            setattr(self._sandbox.faults, name, numbers if wants_pair else value)
         self._sandbox.notify()
         return json_response({name: getattr(self._sandbox.faults, name) for name in names})
 
