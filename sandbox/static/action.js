@@ -52,7 +52,8 @@ export async function ask(path, body = {}, done = "") {
 }
 
 /**
- * A button that never moves; if it is disabled, it says why.
+ * A button that never moves; if it is disabled, it says why. The second click of a double click does nothing: the page
+ * does not show the first one's result yet.
  *
  * @param {{ label: string, about?: string, cannot?: string, class?: string, onAct: () => void }} props
  *   `about`: the target, for screen readers; `cannot`: why it is disabled, empty if it isn't.
@@ -66,7 +67,7 @@ export function Act({ label, about = "", cannot = "", class: name = "", onAct })
       aria-label=${about ? `${label}: ${hide(about)}` : null}
       aria-disabled=${cannot ? "true" : null}
       aria-describedby=${id}
-      onClick=${() => cannot || onAct()}
+      onClick=${(event) => cannot || event.detail > 1 || onAct()}
     >
       ${label}
     </button>

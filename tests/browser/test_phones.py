@@ -21,8 +21,9 @@ async def test_a_call_is_played_in_three_windows(stage, windows):
         await windows.open(f"{stage.phones_url}#phone={quote(address)}", context=context)
         for address in (CUSTOMER, AGENT)
     ]
-    await browser_actions.press(browser_actions.phone(customer, "customer"), "Call")
+    await browser_actions.key(browser_actions.phone(customer, "customer"), "Call").dblclick()
     await expect(alice).to_have_title("☎ ring ring! alice")
+    await expect(browser_actions.phone(alice, "alice").get_by_role("group", name="Its calls")).to_have_count(0)
     await expect(browser_actions.phone(everyone, "alice")).to_contain_text("ring ring!")
     await browser_actions.press(browser_actions.phone(alice, "alice"), "Answer")
     await expect(browser_actions.phone(customer, "customer")).to_contain_text("you hear alice")
