@@ -253,6 +253,27 @@ async def test_flapping_redis_makes_no_poison(system, monkeypatch):
     await ends_well(system, customer)
 
 
+async def test_key_of_another_type_makes_no_poison(system):
+    """Redis refuses every commit of the partition, which is given up each time: no worker has died of the entry."""
+    customer, _ = await system.talking()
+    partition = system.keys.partition_of(customer.sid)
+    live, lease = system.keys.live(partition), system.keys.lease(partition)
+    await system.client.delete(live)
+    await system.client.set(live, "of another program")
+    first = int((await system.client.hget(lease, "holder")).partition(b":")[0])
+    await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
+
+    async def was_often_given_up() -> bool:
+        return int((await system.client.hget(lease, "holder")).partition(b":")[0]) >= first + 5
+
+    await system.eventually(was_often_given_up, "the partition has had five holders")
+    await system.client.delete(live)
+    await system.client.sadd(live, customer.sid)
+    assert (await wait_for_outcome(system.client, system.keys, "c1", 5)).status == "done"
+    assert await dead_reasons(system) == []
+    await ends_well(system, customer)
+
+
 async def test_rolled_back_history_is_verified_before_anything_is_sent_again(system):
     """Redis is set back to before the conversion: the same effect is decided again, and found to have been done."""
     customer, agent = await system.talking()
