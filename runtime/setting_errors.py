@@ -24,7 +24,10 @@ _VALID = {
     "TWILIO_API_KEY": (f"SK {_SID}", f"SK{_HEX}"),
     "TWILIO_API_SECRET": ("the secret of TWILIO_API_KEY, without spaces or a line end", _HEX),
     "TWILIO_TWIML_APP_SID": (f"AP {_SID}", f"AP{_HEX}"),
-    "TWILIO_API_URL": (_URL, "https://api.twilio.com"),
+    "TWILIO_API_URL": (
+        "an http:// or https:// URL in ASCII, with a host, without user, password, braces, and query",
+        "https://api.twilio.com",
+    ),
     "TWILIO_NUMBER": ("+, country code, and number: 7 to 15 digits without spaces", EXAMPLE),
     "CONFERRAL_PUBLIC_URL": (_URL, "https://voice.example.com"),
     "CONFERRAL_AGENT": ("+ and a number, client:NAME, sip:URI, or a name from the directory", "client:alice"),

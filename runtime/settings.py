@@ -57,6 +57,13 @@ def _valid_http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _without_login(value: str) -> str:
+    # It would need the header that carries the account's credentials.
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("must be without user and password")
+    return value
+
+
 def _valid_redis_url(value: str) -> str:
     if not re.match(r"(redis|rediss|unix)://", value):
         raise ValueError("must start with redis://, rediss://, or unix://")
@@ -119,6 +126,7 @@ def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
 
 
 HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
+ApiUrl = Annotated[HttpUrl, AfterValidator(_without_login)]
 Secret = Annotated[SecretStr, AfterValidator(_valid_secret)]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
@@ -180,7 +188,7 @@ class ConsoleSettings(StoreSettings):
         "the `http(s)://` URL of the control API, shown in the `curl` commands that the page offers",
         None,
     )
-    api_url: HttpUrl = setting(
+    api_url: ApiUrl = setting(
         "TWILIO_API_URL",
         "unless it is Twilio's own, the page does not link to the Twilio Console",
         "https://api.twilio.com",
@@ -209,7 +217,7 @@ class ServiceSettings(CommandSettings):
         None,
         pattern=r"^AP[0-9a-fA-F]{32}$",
     )
-    api_url: HttpUrl = setting(
+    api_url: ApiUrl = setting(
         "TWILIO_API_URL",
         "base URL of the REST API: the sandbox, a proxy, a compatible provider",
         "https://api.twilio.com",

@@ -61,6 +61,7 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("TWILIO_NUMBER", "+1\uff14155550100"),
     ("TWILIO_API_KEY", "SK1"),
     ("TWILIO_API_URL", "ftp://x"),
+    ("TWILIO_API_URL", "https://me:secret@api.example"),
     ("CONFERRAL_PUBLIC_URL", "voice.example.com"),
     ("CONFERRAL_PUBLIC_URL", "https://x.example/?a=1"),
     ("CONFERRAL_PUBLIC_URL", "https://x.example:https"),
