@@ -4,6 +4,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.states import Phase
 
 LAST_UNHELD = "the last party that is not on hold can't be put on hold"
+NO_AGENT_TO_COACH = "there is no agent to whisper to"
 MODE_DECIDES = "not for a supervisor: use the modes of supervise"
 RECORDING_CANT_RESTART = "the conference's recording was stopped and can't be restarted"
 

@@ -21,12 +21,13 @@ from conferral.statemachine.guards.pending_commands import (
     audience,
     awaits_supervisor_mode,
     command_result,
+    has_no_agent_to_coach,
     is_only_unheld,
     named_party,
 )
 from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.refusals import LAST_UNHELD
+from conferral.statemachine.refusals import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -270,4 +271,6 @@ def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
         return "hold-failed"
     if command.name == events.Supervise.name and party is not None and party.supervises == command.mode:
         draft.change_party(party, supervises=SuperviseMode.MONITOR.value, refused_updates=0)
+        if has_no_agent_to_coach(draft, command):
+            return NO_AGENT_TO_COACH
     return "unknown: Twilio did not confirm it"

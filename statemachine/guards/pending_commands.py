@@ -146,10 +146,10 @@ def _pending_supervisor(session: Session) -> str:
     return next((command.to for command in waiting if command.awaits_end_on_exit or command.is_queued), "")
 
 
-def has_no_agent_to_coach(draft: Draft, event: Supervise) -> bool:
+def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> bool:
     """Whether there is no agent to whisper to."""
     agent = draft.session.present_party(AGENT)
-    return event.mode == SuperviseMode.WHISPER and (agent is None or agent.is_leaving)
+    return command.mode == SuperviseMode.WHISPER and (agent is None or agent.is_leaving)
 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:

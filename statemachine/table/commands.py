@@ -85,7 +85,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      (on.Swap, on.Merge),                 when.is_not_consult,               "no consult is in progress: all parties are talking"),
     Refuse(V|C|T,                  on.Supervise,                        when.has_another_supervisor,       "another supervisor is already on the call"),
     Refuse(V|C|T,                  on.Supervise,                        when.supervisor_is_pending,        "the supervisor is still being dialed"),
-    Refuse(C,                      on.Supervise,                        when.has_no_agent_to_coach,        "there is no agent to whisper to"),
+    Refuse(C,                      on.Supervise,                        when.has_no_agent_to_coach,        refusals.NO_AGENT_TO_COACH),
     Refuse(C|T,                    on.Supervise,                        when.agent_to_coach_is_held,       "the agent is on hold"),
     Row(   T,                      on.Remove,                           when.names_target,                 S.CANCELLING,           do.cancel_transfer),
     Refuse(S.COMPLETING,           (on.Complete, on.Remove),            None,                              refusals.step_is_under_way),

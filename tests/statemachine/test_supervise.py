@@ -246,6 +246,13 @@ def test_supervisor_is_muted_at_once_when_agent_leaves():
     refused_because(story.supervise("whisper", "late"), "late", "there is no agent to whisper to")
 
 
+def test_whisper_to_an_agent_who_left_while_the_phone_rang_says_so():
+    """No one asked Twilio for anything that it could confirm."""
+    story = added().supervise("whisper").placed("supervisor").call("supervisor", "ringing").leaves("agent")
+    story.call("supervisor", "in-progress").joins("supervisor").expect("conferenced").fires(PendingCommandOverdue)
+    story.expect_command("supervise-1", "accepted", "failed", reason="there is no agent to whisper to")
+
+
 def test_supervisor_starting_to_whisper_is_muted_at_once_when_agent_leaves():
     """What is under way would let everyone hear him."""
     story = added().supervise("whisper").takes_part("supervisor").leaves("agent")
