@@ -122,9 +122,8 @@ def customer_is_alone(draft: Draft, event: Event) -> bool:
     """Whether agent and target are both gone, and no one is being dialed."""
     stage = draft.transfer.stage
     if stage is TransferStage.UNHOLDING_CUSTOMER:
-        return answering_party(draft) is None and all(
-            party.is_gone or party.is_leaving for party in dialed_parties(draft)
-        )
+        # Only one that is gone leaves its name to the next that is dialed.
+        return all(party.is_gone for party in dialed_parties(draft))
     both_are_gone = draft.session.agent.is_gone and no_target_remains(draft, event)
     return stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
 

@@ -122,6 +122,15 @@ def test_remove_of_a_target_with_a_fallback_is_done():
     story.expect_command("remove-1", "accepted", "done")
 
 
+def test_remove_of_a_target_who_has_just_joined_is_done_before_the_fallback_is_dialed():
+    """The next target takes the name, and with it what waits for the first one to leave."""
+    story = as_conference(dialing("blind", BOB, policy=Policy(fallback="client:desk"))).leaves("agent")
+    story.takes_part("target").expect("transferring", "unhold customer").remove("target")
+    story.expect("transferring", "hang up target").call("target", "completed")
+    story.expect_command("remove-1", "accepted", "done")
+    story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")
+
+
 def test_outcome_of_a_failed_transfer_names_both_reasons_while_the_fallback_rings():
     story = dialing("blind", BOB, policy=Policy(fallback="client:desk")).leaves("agent")
     story.placed("target").call("target", "busy", sip=486).placed("target").call("target", "ringing").end()
