@@ -461,7 +461,7 @@ class _RenewalRequest:
             lease.valid_until_s = -math.inf
             return Renewal.LOST
         commit, next_due_ms, lease.waiting = found
-        lease.next_due_ms = int(float(next_due_ms)) if next_due_ms else None
+        lease.next_due_ms = parse_due_ms(next_due_ms)
         # A server that was replaced may still have accepted a commit since the request.
         lease.note_redis(redis, self._clock.monotonic_s(), now_ms, has_all_commits=int(commit) >= lease.commit)
         if int(commit) < commits_before:
@@ -469,6 +469,12 @@ class _RenewalRequest:
             return Renewal.ROLLED_BACK
         lease.extend(self._requested_at_s, self._duration_ms)
         return Renewal.RENEWED
+
+
+def parse_due_ms(score: bytes) -> int | None:
+    """Return when the timer with this score is due, Unix milliseconds; None without a timer, or if never (infinity)."""
+    due_ms = float(score or "inf")
+    return None if due_ms == math.inf else int(max(due_ms, 0))
 
 
 def _server_to_store(lease: Lease, now_s: float) -> str:

@@ -17,7 +17,7 @@ from conferral.storage.connection.client import Client, is_cluster, run_all, sto
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
-from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.lease import Lease, parse_due_ms
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
@@ -152,7 +152,7 @@ class PartitionStore:
             answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX, now_ms])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
-        return int(answer[1]), (int(float(answer[2])) if answer[2] else None)
+        return int(answer[1]), parse_due_ms(answer[2])
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
         """Return the encoded unfinished effects and post-commit writes, by id."""

@@ -181,3 +181,12 @@ async def test_renewal_reads_foreign_types_as_empty(client, keys, clock):
     await client.set(keys.events(0), "foreign")
     await client.zadd(keys.timers(1), {"lone|s1": 300})
     assert await renewed(client, held, clock) == ([leases.Renewal.RENEWED] * 2, [(None, 0), (300, 0)])
+
+
+async def test_timers_at_infinity_are_due_at_once_or_never(access, client, keys, clock):
+    held = [await acquire(client, keys, clock, number) for number in (0, 1)]
+    await client.zadd(keys.timers(0), {"by hand": "-inf", "lone|s1": 300})
+    await client.zadd(keys.timers(1), {"by hand": "inf"})
+    assert await renewed(client, held, clock) == ([leases.Renewal.RENEWED] * 2, [(0, 0), (None, 0)])
+    assert await access.fire_timers(0, held[0], 200) == (1, 300)
+    assert await access.fire_timers(1, held[1], 200) == (0, None)
