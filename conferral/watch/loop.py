@@ -79,5 +79,15 @@ async def _follow(
             pause_s = POLL_INTERVAL_S
             if until_ended and any(change.is_end for change in changes):
                 return
+            if until_ended and not changes and await _is_over(follower):
+                # It ended after the poll, or its log has no end: it was erased, or has expired.
+                await view.show_changes(await follower.poll(clock.wall_ms()))
+                return
         took_s = clock.monotonic_s() - started_s
         await pause(stop, max(pause_s, min(BACK_OFF_MAX_S, took_s / BUSY_MAX - took_s)))
+
+
+async def _is_over(follower: ChangeFeed) -> bool:
+    """Whether the session that is followed has ended or no longer exists."""
+    session = await follower.reader.view(follower.session_id)
+    return session.is_ended or not session.fields

@@ -151,6 +151,29 @@ def test_one_session_is_shown_from_start_to_end(run, redis):
     assert last.endswith("one party was left alone for too long  -> ended (agent-left)")
 
 
+def test_watch_until_the_end_stops_for_a_session_whose_log_has_no_end(run, redis):
+    put(redis, ended(), log=[log_entry("call_received")])
+
+    ran = run("watch", CALL, "--until", "ended")
+
+    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+
+
+def test_watch_until_the_end_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
+    put(redis, make_session(), log=[log_entry("call_received")])
+    show_changes = loop.LineView.show_changes
+
+    async def erase_when_shown(view, changes):
+        await show_changes(view, changes)
+        redis.delete(KEYS.session(CALL), KEYS.log(CALL))
+
+    monkeypatch.setattr(loop.LineView, "show_changes", erase_when_shown)
+
+    ran = run("watch", CALL, "--until", "ended")
+
+    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+
+
 def test_json_is_one_object_a_line(run, redis):
     effects = '[{"id":"1","kind":"end_conference","party":"","target":"CF1"}]'
     put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END | {"effects": effects})])
