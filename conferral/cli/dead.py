@@ -77,7 +77,8 @@ def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, a
         output.print_table(("id", "at (UTC)", "from", "type", "session", "reason", "details"), rows, entries=entries)
     count = sum(groups.values())
     reasons = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
-    output.print_note(f"{_count_text(count)}: {reasons}" if count else "no dead letters")
+    unmatched = "none with this reason; " if reason and not letters and count else ""
+    output.print_note(f"{unmatched}{_count_text(count)}: {reasons}" if count else "no dead letters")
 
 
 def show_letter(

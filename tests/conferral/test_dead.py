@@ -117,6 +117,11 @@ def test_all_option_in_a_script_skips_confirmation(run, dead_letter):
     assert (ran.code, ran.json) == (0, {"done": 1, "refused": {}, "left": 0})
 
 
+def test_reason_of_no_dead_letter_is_said_to_match_none(run, dead_letter):
+    dead_letter(1)
+    assert run("dead", "--reason", "nothing").err == "none with this reason; 1 dead letter: 1 processing failed\n"
+
+
 def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_letter, asked):
     questions, answers = asked
     for number in (1, 2, 3):
