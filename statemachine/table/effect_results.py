@@ -61,10 +61,9 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
 
     Row(V|C|T,             on.EffectUnknown,   when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
-    Row(V|C|T,             NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
+    Row(LIVE,              NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
     Row(C|T,               NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                        STAY, do.note_announcement_failed),
     Row(B|C|T,             NOT_DONE,           when.is_result_of(effects.ReadCalls),                               STAY, do.read_again),
-    Row(B,                 NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
     Row(LIVE,              NOT_DONE,           None,                                                               STAY, do.log_only),
 )
 # fmt: on

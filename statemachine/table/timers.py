@@ -23,7 +23,7 @@ TIMERS: tuple[Row, ...] = (
     Row(V,    on.RepairOverdue,                  None,                            E,                 do.end(EndReason.CONVERT_FAILED)),
 
     # Callbacks may be lost: a read comes before anyone is hung up.
-    Row(C,    on.LoneOverdue,                    when.presence_is_uncertain,      STAY,              do.read_presence),
+    Row(C,    (on.LoneOverdue, on.ParkOverdue),  when.presence_is_uncertain,      STAY,              do.read_presence),
     Row(C,    on.LoneOverdue,                    when.has_after_url,              E,                 do.redirect_to_after_url),
     Row(C,    on.LoneOverdue,                    None,                            E,                 do.end_lone_party),
 
@@ -39,7 +39,6 @@ TIMERS: tuple[Row, ...] = (
     # Before that, the rows of `stages`.
     Row(T,    on.StageOverdue,                   None,                            STAY,              do.read_at_stage_timeout),
 
-    Row(C,    on.ParkOverdue,                    when.presence_is_uncertain,      STAY,              do.read_presence),
     Row(C,    on.ParkOverdue,                    when.park_timed_out_with_others, STAY,              do.unpark),
     Row(C,    on.ParkOverdue,                    when.park_timeout_ends_session,  E,                 do.end_park_timeout),
     Row(C,    on.ParkOverdue,                    None,                            S.DIALING,         do.recall_parked),
