@@ -9,13 +9,15 @@ from typing import NamedTuple
 from conferral.statemachine import actions as do
 from conferral.statemachine import guards as when
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Automatic, Event, StageOverdue
+from conferral.statemachine.events import Automatic, EffectFailed, Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.states import Opening, Phase
 from conferral.statemachine.table.row import STAY, Action, Actions, C, Guard, Row, S, Source, Stages
 
-#: Name of a timeout in `Policy`; empty for no limit.
+#: Name of a timeout in `Policy`.
 TimeoutName = str
+#: Returns a timeout, milliseconds; None for no limit.
+FindTimeout = Callable[[Draft], int | None]
 
 
 class Until(NamedTuple):
@@ -31,24 +33,32 @@ class Limit(NamedTuple):
     """How long a stage may last, and what follows then."""
 
     stage: S
-    timeout: TimeoutName | Callable[[Draft], TimeoutName]
+    timeout: TimeoutName | FindTimeout
     target: Source | None
     actions: Actions
 
 
-def hold_or_ringback_timeout(draft: Draft) -> TimeoutName:
+def hold_or_ringback_timeout(draft: Draft) -> int:
     """`hold_timeout_ms` if a party could overhear another without the hold, else `ringback_timeout_ms`."""
-    return "hold_timeout_ms" if draft.session.phase in (Phase.CONSULT, Phase.PARK) else "ringback_timeout_ms"
+    policy = draft.policy
+    return policy.hold_timeout_ms if draft.session.phase in (Phase.CONSULT, Phase.PARK) else policy.ringback_timeout_ms
 
 
-def leave_or_arrive_timeout(draft: Draft) -> TimeoutName:
+def leave_or_arrive_timeout(draft: Draft) -> int:
     """`leave_timeout_ms` if the agent is being hung up, else `arrive_timeout_ms`."""
-    return "leave_timeout_ms" if agent_lingers(draft) else "arrive_timeout_ms"
+    return draft.policy.leave_timeout_ms if agent_lingers(draft) else draft.policy.arrive_timeout_ms
 
 
-def leave_timeout_if_missing(draft: Draft) -> TimeoutName:
+def leave_timeout_if_missing(draft: Draft) -> int | None:
     """`leave_timeout_ms` if a party has yet to leave or to join, else no limit."""
-    return "leave_timeout_ms" if a_party_is_missing(draft) else ""
+    return draft.policy.leave_timeout_ms if a_party_is_missing(draft) else None
+
+
+def recall_pause(draft: Draft) -> int:
+    """`recall_pause_ms`, or longer if Twilio refused the last recall and asked to wait longer."""
+    # The event being applied is what made the last recall fail. Twilio would refuse an earlier one as well.
+    asked_ms = draft.event.retry_after_ms if isinstance(draft.event, EffectFailed) else 0
+    return max(draft.policy.recall_pause_ms, asked_ms)
 
 
 #: Only customer and agent take part.
@@ -119,7 +129,7 @@ STAGES: tuple[Until | Limit, ...] = (
     Until(S.RETURNING_CUSTOMER,      when.customer_is_unheld,       C,                                            do.return_to_agent),
     Limit(S.RETURNING_CUSTOMER,      "hold_timeout_ms",             STAY,                                         do.read_at_stage_timeout),
 
-    Limit(S.WAITING_TO_RECALL,       "recall_pause_ms",             S.DIALING,                                    do.ring_agent),
+    Limit(S.WAITING_TO_RECALL,       recall_pause,                  S.DIALING,                                    do.ring_agent),
 )
 # fmt: on
 ENDS = tuple(Row(one.stages, Automatic, one.guard, one.target, one.actions) for one in STAGES if isinstance(one, Until))
@@ -142,11 +152,11 @@ def enter_stage(stages: Stages) -> Action:
             draft.change_transfer(stage=stages[0], overdue_reads=0)
         stage = draft.transfer.stage
         assert stage in stages, stage
-        timeout = LIMITS.get(stage, "")
-        timeout_name = timeout if isinstance(timeout, str) else timeout(draft)
-        if timeout_name:
-            draft.set_timer(StageOverdue, getattr(draft.policy, timeout_name))
-        else:
+        timeout = LIMITS.get(stage)
+        timeout_ms = getattr(draft.policy, timeout) if isinstance(timeout, str) else timeout(draft) if timeout else None
+        if timeout_ms is None:
             draft.cancel_timers(StageOverdue)
+        else:
+            draft.set_timer(StageOverdue, timeout_ms)
 
     return enter

@@ -290,11 +290,11 @@ class Scenario:
         )
         return self.take(event)
 
-    def refused(self, name: str, *, status: int = 400, code: int = 21211) -> "Scenario":
+    def refused(self, name: str, *, status: int = 400, code: int = 21211, **given: Any) -> "Scenario":
         """Twilio has refused the dial."""
         leg = self.legs[name]
         kind = "create_call" if leg.is_gated else "create_participant"
-        return self.fails(kind, leg.party, status=status, code=code, effect_id=leg.dial)
+        return self.fails(kind, leg.party, status=status, code=code, effect_id=leg.dial, **given)
 
     def unknown_outcome(self, name: str) -> "Scenario":
         """No one knows whether Twilio has taken the dial."""
@@ -362,12 +362,12 @@ class Scenario:
         *,
         gone: bool = False,
         status: int = 400,
-        code: int = 0,
         effect_id: str = "effect",
+        **given: Any,
     ) -> "Scenario":
         effect_id = self._of_read(kind, effect_id)
         event = EffectFailed(
-            **self._common(), effect_id=effect_id, kind=kind, party=party, gone=gone, http_status=status, code=code
+            **self._common(), effect_id=effect_id, kind=kind, party=party, gone=gone, http_status=status, **given
         )
         return self.take(event)
 

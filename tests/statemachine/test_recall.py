@@ -79,6 +79,19 @@ def test_agent_is_rung_twice_four_seconds_apart_and_then_it_is_the_end():
     story.expect_attempts((BOB, "busy"), (ALICE, "no-answer"), (ALICE, "busy"))
 
 
+def test_second_call_waits_as_long_as_twilio_asked_after_the_first():
+    """Sooner, Twilio would refuse it too, and the customer would be hung up."""
+    story = failed_from_bridge().refused("agent", status=429, code=20429, retry_after_ms=30_000)
+    story.expect("transferring", phase="recall").expect_timers("stage")
+    assert story.session.timers["stage"] - story.now_ms == 30_000
+    story.fires(StageOverdue).takes_part("agent").expect("conferenced", *FLAGS)
+
+
+def test_second_call_does_not_come_sooner_because_twilio_asked_for_less():
+    story = failed_from_bridge().refused("agent", status=429, code=20429, retry_after_ms=1_000)
+    assert story.session.timers["stage"] - story.now_ms == 4_000
+
+
 def test_agent_takes_the_second_call():
     story = failed_from_bridge().placed("agent").call("agent", "no-answer").fires(StageOverdue)
     story.takes_part("agent").expect("conferenced", *FLAGS)

@@ -50,7 +50,17 @@ async def test_retry_after_up_to_the_deadline_fails_at_once(system: ExecutorHarn
 
     assert isinstance(outcome, EffectFailed)
     assert (outcome.http_status, outcome.code, outcome.gone) == (429, 20429, False)
+    assert outcome.retry_after_ms == retry_after_s * 1000
     assert system.time.sleeps == []
+
+
+async def test_failure_caps_an_absurd_retry_after(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(ProviderBusyError(http_status=429, retry_after_s=1e9))
+
+    outcome = await system.run(redirect("a"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.retry_after_ms == 60_000
 
 
 @pytest.mark.parametrize("error", [BUSY, AWAY])

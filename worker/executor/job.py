@@ -7,6 +7,7 @@ from typing import Any
 from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.worker.executor.retry import RETRY_AFTER_MAX_S
 
 JobOutcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 
@@ -79,6 +80,7 @@ def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
         http_status=error.http_status if error else 0,
         code=error.code if error else 0,
         gone=isinstance(error, ProviderGoneError),
+        retry_after_ms=round(min(error.retry_after_s, RETRY_AFTER_MAX_S) * 1000) if error else 0,
     )
 
 
