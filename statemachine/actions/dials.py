@@ -318,11 +318,11 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
     draft.change_party(draft.session.parties[party.name], has_passed_gate=not briefing_ms)
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
-    waiting = party_held_for(draft, party.name)
-    # Most briefings take two thirds of their longest time. A party that joins then hears no one until the hold ends.
-    read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if waiting is not None and briefing_ms else 0
+    # Most briefings take two thirds of their longest time.
+    read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0
     draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
     set_dial_timer(draft)
+    waiting = party_held_for(draft, party.name)
     if waiting is not None and not briefing_ms:
         # They join at once, but its callback may take seconds: the party on hold would not hear them meanwhile.
         draft.change_party(waiting, desired_hold=False)
@@ -384,10 +384,13 @@ def set_dial_timer(draft: Draft) -> None:
 def early_read_at_ms(draft: Draft, party: Party) -> int:
     """Return when to read a dial that may still ring, or whose briefing is over; 0 for never.
 
-    In a bridge, other callbacks show its failure.
+    In a bridge, other callbacks show its failure. After a briefing, it matters only to one who is on hold for the
+    party: the two would not hear each other until the hold ends.
     """
     waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
-    return party.dial_read_at_ms if waits and party.call_sid else 0
+    if not (waits and party.call_sid) or (party.answered and party_held_for(draft, party.name) is None):
+        return 0
+    return party.dial_read_at_ms
 
 
 def find_dialed_call(draft: Draft, party: Party) -> None:

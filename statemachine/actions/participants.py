@@ -9,6 +9,7 @@ read shows that it did not happen.
 from typing import Any
 
 from conferral.statemachine import events
+from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import UpdateParticipant
@@ -45,6 +46,7 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     request_hold(draft, party.name, audio)
     draft.change_party(draft.session.parties[party.name], held_for_park=phase is Phase.PARKED)
+    set_dial_timer(draft)  # a join must now be seen soon
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from conferral.statemachine.events import EffectFailed, Park, ParkOverdue, Retrieve
+from conferral.statemachine.events import DialOverdue, EffectFailed, Park, ParkOverdue, Retrieve
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added, consulting_recorded, ordering
 from tests.statemachine.conference_scenarios import as_conference
-from tests.statemachine.scenario import BOB, CAROL
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE
 from tests.statemachine.transfer_scenarios import conferenced, dialing
 
 
@@ -114,6 +114,39 @@ def test_added_party_who_answers_during_a_consult_talks_to_the_agent_until_the_t
     story.transfer("consult", BOB, confirm=True).expect("transferring", "hold customer", "hold agent")
     story.confirms("customer", "agent").call("lawyer", "in-progress").joins("lawyer")
     story.expect("transferring", "unhold agent")
+
+
+BRIEF = "x" * 90
+
+
+def test_join_after_a_briefing_is_read_once_the_agents_leaving_makes_the_customer_wait():
+    """The briefing takes 6 to 9 s. Without the read, the customer would wait until 14 s after it began."""
+    story = gated({"brief": BRIEF}).gate("lawyer", "accepted").later(1_000).leaves("agent").confirms("customer")
+    assert story.session.timers["dial"] - story.now_ms == 5_000
+    story.fires(DialOverdue).expect("conferenced", "look")
+    story.reads(lawyer="in-progress", conference=CONFERENCE, inside=("customer",)).expect("conferenced")
+    assert story.session.timers["dial"] - story.now_ms == 3_000
+    story.fires(DialOverdue).reads(conference=CONFERENCE, inside=("customer", "lawyer"))
+    story.expect("conferenced", "unhold customer")
+
+
+def test_join_after_a_briefing_is_read_at_once_if_the_agent_leaves_late():
+    story = gated({"brief": BRIEF}).gate("lawyer", "accepted").later(8_000).leaves("agent").confirms("customer")
+    assert story.session.timers["dial"] <= story.now_ms
+
+
+def test_join_after_a_briefing_need_not_be_read_while_the_others_talk():
+    story = gated({"brief": BRIEF}).gate("lawyer", "accepted")
+    assert story.session.timers["dial"] - story.now_ms == 14_000
+
+
+def test_target_in_a_briefing_is_read_once_the_agents_leaving_makes_the_customer_wait():
+    story = as_conference(dialing("warm", BOB, brief=BRIEF)).placed("target").gate("target").gate("target", "accepted")
+    assert story.session.timers["dial"] - story.now_ms == 14_000
+    story.later(1_000).leaves("agent").confirms("customer")
+    assert story.session.timers["dial"] - story.now_ms == 5_000
+    story.fires(DialOverdue).reads(conference=CONFERENCE, inside=("customer", "target"))
+    story.expect("transferring", "unhold customer")
 
 
 def test_remove_of_a_target_with_a_fallback_is_done():

@@ -140,6 +140,7 @@ def dial_or_release_agent(draft: Draft, event: Event) -> None:
         draft.change_transfer(stage=TransferStage.PAUSING_RECORDING)
     elif draft.transfer.attempts:
         draft.change_transfer(stage=TransferStage.DIALING)  # the targets were dialed before the agent left
+        dials.set_dial_timer(draft)  # the customer is on hold for them now
     else:
         dial_targets(draft, event)
 
