@@ -2,12 +2,13 @@
 
 from collections.abc import Collection
 
+from conferral.statemachine.actions.pending_commands import fail_commands
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallProgressed, Event, ParticipantLeft, Remove
+from conferral.statemachine.events import CallProgressed, Event, Hold, ParticipantLeft, Remove
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.pending_commands import is_held_by_command
 from conferral.statemachine.guards.waiting_party import is_settled, present_parties
-from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, is_of_another_app, reported_reason
+from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, EndReason, is_of_another_app, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State, WaitAudio
@@ -56,6 +57,10 @@ def _unhold_parties_left_by_agent(draft: Draft) -> None:
     for party in filter(is_held_by_command, present):
         audio = WaitAudio.RINGBACK if is_alone else WaitAudio.NONE
         draft.change_party(party, desired_hold=is_alone, wait_audio=audio)
+        if not is_alone:
+            commands = draft.session.pending_commands
+            undone = [one for one in commands if one.name == Hold.name and one.party == party.name]
+            fail_commands(draft, EndReason.AGENT_LEFT, only=undone)
 
 
 def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:

@@ -34,6 +34,17 @@ def test_hold_of_one_of_two_without_an_agent_stays():
     assert story.session.parties["customer"].held
 
 
+def test_hold_that_the_agents_leaving_ends_says_so():
+    """No command superseded it."""
+    story = added().hold("customer").leaves("agent").expect("conferenced", "unhold customer")
+    story.expect_command("hold-1", "accepted", "failed", reason="agent-left").expect_no_orders()
+
+
+def test_hold_that_an_unhold_overtakes_after_the_agent_has_left_was_superseded():
+    story = added().leaves("agent").hold("customer").unhold("customer")
+    story.expect_command("hold-1", "accepted", "failed", reason="superseded by another command")
+
+
 def test_all_who_remain_on_hold_are_taken_off():
     story = added().hold("agent").confirms("agent").hold("lawyer", "hold-2").confirms("lawyer").leaves("customer")
     story.expect("conferenced", "unhold agent", "unhold lawyer")
