@@ -80,6 +80,13 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
         draft.change(first_to_leave=name)
 
 
+def keep_agent(draft: Draft, _event: Event) -> None:
+    """Keep the agent, whom Twilio refused to hang up: commands count on them again, and may hang them up again."""
+    draft.change_party(draft.session.agent, is_leaving=False, is_removed=False, hang_up_requested=False)
+    if draft.session.first_to_leave == AGENT:
+        draft.change(first_to_leave="")
+
+
 def mark_released(draft: Draft, party: Party) -> None:
     """Record that a party is released with the end of the session. A guest's call is not Conferral's to end."""
     _close_attempt(draft, party, "cancelled")

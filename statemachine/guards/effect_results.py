@@ -7,6 +7,7 @@ from conferral.statemachine.effects import (
     CreateCall,
     CreateParticipant,
     Effect,
+    HangUpCall,
     RedirectCall,
     RedirectToUrl,
     SayAndHangUp,
@@ -15,9 +16,12 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
 from conferral.statemachine.guards.calls import is_of_current_dial, party_of_dial
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged
-from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.states import Phase
 
 _DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
+#: Phases in which the customer talks to the agent, or will again.
+_WITH_AGENT = frozenset({Phase.NONE, Phase.WARM, Phase.CONSULT})
 #: Twilio did not accept the request; the executor retries it.
 _TOO_MANY_REQUESTS = 429
 
@@ -116,6 +120,19 @@ def sentence_failed(_draft: Draft, event: EffectOutcome) -> bool:
 def redirect_to_url_failed(draft: Draft, event: EffectOutcome) -> bool:
     """Whether the customer could not be redirected to the `after` URL."""
     return event.kind == RedirectToUrl.kind and bool(draft.session.conference_sid)
+
+
+def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
+    """Whether Twilio refused for good to hang up an agent who can stay.
+
+    A customer who waits for someone else is not given back: there, the agent is hung up again.
+    """
+    agent = draft.session.present_party(AGENT)
+    is_refused = event.kind == HangUpCall.kind and event.party == AGENT and not event.gone
+    if agent is None or not is_refused or draft.session.phase not in _WITH_AGENT:
+        return False
+    # A hangup requested since then has an outcome of its own.
+    return agent.is_leaving and agent.hang_up_requested and not agent.hang_up_effect_id
 
 
 def is_awaited_hang_up(draft: Draft, event: EffectOutcome) -> bool:

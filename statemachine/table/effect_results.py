@@ -56,6 +56,9 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(LIVE,              on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_done),
     Row(LIVE|E,            on.EffectSucceeded, None,                                                               STAY, do.log_only),
 
+    Row(S.RELEASING_AGENT, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING, (do.keep_agent, do.undo_complete)),
+    Row(C|T,               on.EffectFailed,    when.agent_hang_up_was_refused,                                     STAY, do.keep_agent),
+
     # No leg has moved: agent and customer still talk over the bridge.
     Row(S.MOVING_CUSTOMER, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,    do.return_to_bridge_unmoved),
     Row(C|T,               on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from conferral.statemachine.events import LoneOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
@@ -52,3 +53,60 @@ def test_outcome_of_a_hang_up_says_nothing_of_another_one():
     story.fails("hang_up_call", "lawyer", effect_id=first.effect_id)
     pending = {party.name for party in story.session.parties.values() if party.hang_up_effect_id}
     assert pending == {"agent"}
+
+
+def refuses_to_hang_up_agent(story: Scenario) -> Scenario:
+    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    return story.fails("hang_up_call", "agent", effect_id=hang_up.effect_id)
+
+
+@pytest.mark.parametrize("step", ["complete", "cancel"])
+def test_transfer_goes_on_as_usual_after_a_removal_of_the_agent_that_twilio_refused(step: str):
+    story = refuses_to_hang_up_agent(ordering(conferenced).remove("agent").expect("conferenced", "hang up agent"))
+    story.transfer("warm").confirms("agent").takes_part("target")
+    getattr(story, step)().expect_command(f"{step}-1", "accepted")
+
+
+def test_removal_of_the_agent_that_twilio_refuses_once_a_transfer_has_begun_leaves_it_as_usual():
+    story = ordering(conferenced).remove("agent")
+    hang_up = story.last.effects[0].effect_id
+    story.transfer("warm").fails("hang_up_call", "agent", effect_id=hang_up)
+    story.confirms("agent").takes_part("target").cancel().expect("transferring", "hang up target")
+
+
+def test_customer_who_hangs_up_after_a_refused_removal_of_the_agent_left_first():
+    story = refuses_to_hang_up_agent(added().remove("agent")).leaves("customer").leaves("lawyer")
+    story.fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+#: Whose leaving is to end the conference again: in a consult, the hold has cleared the customer's flag, too.
+FLAGGED = {"warm": ["flag agent"], "consult": ["flag customer", "flag agent"]}
+
+
+def completing(mode: str) -> Scenario:
+    story = talking(mode).complete()
+    if mode == "consult":
+        story.confirms("customer")
+    return story.expect("transferring", "hang up agent")
+
+
+@pytest.mark.parametrize("mode", FLAGGED)
+def test_complete_fails_if_twilio_refuses_to_hang_up_the_agent_and_all_three_talk(mode: str):
+    story = refuses_to_hang_up_agent(completing(mode)).expect("transferring").expect_transfer("merged").expect_held()
+    story.expect_command("complete-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
+    story.complete("complete-2").expect("transferring", "hang up agent").leaves("agent")
+    story.expect("conferenced", *FLAGGED[mode]).expect_command("complete-2", "accepted", "done")
+
+
+@pytest.mark.parametrize("mode", FLAGGED)
+def test_transfer_can_be_cancelled_after_a_complete_that_twilio_refused(mode: str):
+    story = refuses_to_hang_up_agent(completing(mode)).cancel().expect("transferring", "hang up target")
+    story.leaves("target").expect("conferenced", *FLAGGED[mode])
+    story.expect_command("cancel-1", "accepted", "done")
+
+
+def test_refusal_since_the_agent_has_gone_anyway_keeps_no_one():
+    story = completing("warm")
+    story.fails("hang_up_call", "agent", gone=True, effect_id=story.last.effects[0].effect_id)
+    story.expect_command("complete-1", "accepted").leaves("agent")
+    story.expect("conferenced", "flag agent").expect_command("complete-1", "accepted", "done")

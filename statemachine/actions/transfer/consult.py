@@ -3,7 +3,7 @@
 from conferral.statemachine.actions.participants import request_hold, request_unhold, unhold_all
 from conferral.statemachine.actions.reports import begin_step, report_step
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Complete, Event, Remove, StageOverdue, Swap
+from conferral.statemachine.events import Complete, EffectFailed, Event, Remove, StageOverdue, Swap
 from conferral.statemachine.session import CUSTOMER, TARGET
 from conferral.statemachine.states import TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -45,6 +45,12 @@ def complete_queued(draft: Draft, event: Complete | Remove) -> None:
     """Accept a `complete` that comes during the conversion: the agent is released as soon as that is done."""
     begin_step(draft, event)
     draft.change_transfer(releases_agent=True)
+
+
+def undo_complete(draft: Draft, event: EffectFailed) -> None:
+    """Undo `complete`, which has taken everyone off hold: Twilio refused to hang up the agent, so all three talk."""
+    report_step(draft, CommandStatus.FAILED, event.reason_text)
+    draft.change_transfer(status=TransferStatus.MERGED)
 
 
 def complete_after_agent_left(draft: Draft, event: Event) -> None:
