@@ -194,10 +194,10 @@ def version_of(entry: LogEntry) -> int:
 
 def is_failure(entry: LogEntry) -> bool:
     """Whether a command was refused or something went wrong."""
-    if entry["outcome"] == "stale":
-        return False
     if entry["outcome"] == "refused":
         return True
+    if entry["outcome"] == "stale" or entry["event"] == "end":  # what an `end` interrupts did not fail by itself
+        return False
     event, details = entry["event"], wording.details(entry)
     if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
         return True

@@ -22,6 +22,10 @@ def test_a_cancel_that_was_asked_for_is_no_failure() -> None:
         assert explained(play).first_failure is None
 
 
+def test_transfer_that_an_end_interrupts_did_not_fail_by_itself() -> None:
+    assert explained(lambda: blind_from_bridge().placed("target").end()).first_failure is None
+
+
 def test_removal_of_a_party_is_named_as_what_ended_the_call() -> None:
     def by_twilio() -> Scenario:
         return ordering().command(Remove, "remove-1", party="agent", by="cli").leaves("agent").conference_ends()

@@ -295,7 +295,10 @@ def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
     "wrong",
     [
         logged("hold", {"outcome": "refused", "reason": "no +14155550123 is there"}, party="sip:14155550123@pbx"),
-        {"event": "end", "reports": '[{"command": "c", "status": "failed", "reason": "not +14155550123"}]'},
+        {
+            "event": "conference_ended",
+            "reports": '[{"command": "c", "status": "failed", "reason": "not +14155550123"}]',
+        },
     ],
 )
 def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wrong: dict[str, str]) -> None:
