@@ -14,6 +14,11 @@ NOT_OURS = "not-ours"
 CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, "participant_updated_via_api"})
 #: Reasons reported as one: the party hung up.
 _HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
+#: Twilio's ReasonConferenceEnded, which is also why its parties are gone.
+_CONFERENCE_END_REASONS = frozenset({
+    "conference-ended-via-api", "last-participant-left", "last-participant-kicked",
+    "participant-with-end-conference-on-exit-left", "participant-with-end-conference-on-exit-kicked",
+})  # fmt: skip
 _GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
 
 
@@ -59,7 +64,9 @@ class EndReason(StrEnum):
 
 
 def reported_reason(reason: str) -> str:
-    """Return why a party is gone, with one word for all the ways of hanging up."""
+    """Return why a party is gone, with one word for all the ways of hanging up, or of leaving with a conference."""
+    if reason in _CONFERENCE_END_REASONS:
+        return "left"
     return "hung-up" if reason in _HANG_UP_REASONS else reason
 
 

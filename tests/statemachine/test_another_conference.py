@@ -146,3 +146,9 @@ def test_customer_whose_move_redis_has_lost_is_followed():
     story.later(60_000).leaves("customer", status="in-progress", reason="participant_updated_via_api")
     story.expect("transferring", phase="blind").joins("customer", conference=OTHER_CONFERENCE, starts=False)
     story.expect("transferring", "dial target")
+
+
+def test_mute_of_an_agent_who_leaves_with_the_conference_fails_because_they_left():
+    story = ordering().mute("agent").transfer("consult")
+    story.conference_ends(reason=BY_FLAG)
+    story.expect_command("mute-1", "accepted", "failed", reason="left")
