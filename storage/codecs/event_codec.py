@@ -29,11 +29,12 @@ class BadEntryError(StoreError):
 #: The field that holds the whole event as JSON.
 PACKED = "packed"
 _BY_NAME: dict[str, type[Event]] = {event.name: event for event in EVENTS}
-#: Texts may contain spaces, and the script that fires timers writes milliseconds.
+#: Texts may contain spaces, the script that fires timers writes milliseconds, and durations are no times.
 _OVERRIDES: dict[Any, tuple[Encode, Decode]] = {
     tuple[str, ...]: json_codec_of(tuple[str, ...]),
     "due_ms": (str, int),
     "queue_ms": (str, int),
+    "retry_after_ms": (str, int),
 }
 
 
