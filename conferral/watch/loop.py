@@ -67,6 +67,8 @@ async def _follow(
     while not stop.is_set():
         started_s = clock.monotonic_s()
         try:
+            # Before the poll, which then shows how it ended. A session that was erased or has expired has no end.
+            is_over = until_ended and await _is_over(follower)
             changes = await follower.poll(clock.wall_ms())
             await view.show_changes(changes)
         except StoreError as error:
@@ -77,11 +79,7 @@ async def _follow(
             if pause_s != POLL_INTERVAL_S:
                 view.show_notice("Redis is reachable again; no changes were missed")
             pause_s = POLL_INTERVAL_S
-            if until_ended and any(change.is_end for change in changes):
-                return
-            if until_ended and not changes and await _is_over(follower):
-                # It ended after the poll, or its log has no end: it was erased, or has expired.
-                await view.show_changes(await follower.poll(clock.wall_ms()))
+            if is_over or (until_ended and any(change.is_end for change in changes)):
                 return
         took_s = clock.monotonic_s() - started_s
         await pause(stop, max(pause_s, min(BACK_OFF_MAX_S, took_s / BUSY_MAX - took_s)))

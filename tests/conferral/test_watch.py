@@ -10,6 +10,7 @@ from rich.console import Console
 
 from conferral.operations.history.change_feed import Change, ChangeFeed
 from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
 from conferral.watch import loop
 from conferral.watch.render import draw
@@ -172,6 +173,24 @@ def test_watch_until_the_end_stops_for_a_session_that_is_erased(run, redis, monk
     ran = run("watch", CALL, "--until", "ended")
 
     assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+
+
+def test_watch_until_the_end_continues_after_redis_was_away(run, redis, monkeypatch):
+    put(redis, make_session(), log=[log_entry("call_received")])
+    view, answers = SessionQueries.view, iter(["away"])
+
+    async def view_or_error(reader, session_id):
+        if next(answers, ""):
+            raise StoreUnreachableError("connection lost")
+        put(redis, ended())
+        return await view(reader, session_id)
+
+    monkeypatch.setattr(SessionQueries, "view", view_or_error)
+
+    ran = run("watch", CALL, "--until", "ended")
+
+    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+    assert "connection lost" in ran.err
 
 
 def test_json_is_one_object_a_line(run, redis):
