@@ -103,7 +103,7 @@ export async function giveCommand(fields, id) {
     }
     throw error;
   } finally {
-    unanswered.delete(asked);
+    if (unanswered.get(asked) === id) unanswered.delete(asked);
   }
 }
 
