@@ -1,6 +1,7 @@
 """Control API of the sandbox under `/sandbox`, for people and other processes; unauthenticated."""
 
 from dataclasses import asdict
+from types import UnionType
 from typing import Any
 
 from aiohttp import web
@@ -62,7 +63,7 @@ def describe(call: CallHandle) -> dict[str, Any]:
     return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
 
 
-def _is_count_or_duration(value: object, kind: Any) -> bool:
+def _is_nonnegative(value: object, kind: type[int] | UnionType) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool) and value >= 0
 
 
@@ -79,7 +80,10 @@ class ControlRoutes:
             "status_callback_method", "application_sid", "name",
         )  # fmt: skip
         body = await read_json_object(request, ("number", "voice_url"), optional)
-        number = self._sandbox.add_number(str(body.pop("number")), **{name: str(value) for name, value in body.items()})
+        wrong = [name for name, value in body.items() if not isinstance(value, str)]
+        if wrong:
+            raise ControlError(422, f"not a text: {', '.join(wrong)}")
+        number = self._sandbox.add_number(body.pop("number"), **body)
         return json_response(asdict(number), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
@@ -91,14 +95,14 @@ class ControlRoutes:
         address = str(body.pop("address"))
         phone_fields = {name: body.pop(name) for name in of_phone if name in body}
         given = {name: body[name] for name in (*durations, "times") if body.get(name) is not None}
-        wrong = [name for name in durations if not _is_count_or_duration(given.get(name, 0), int | float)]
+        wrong = [name for name in durations if not _is_nonnegative(given.get(name, 0), int | float)]
         if wrong:
             raise ControlError(422, f"not a number of seconds, 0 or more: {', '.join(wrong)}")
         if body.get("outcome") not in (None, "answer", "busy", "no-answer", "reject", "fail"):
             raise ControlError(422, "outcome must be answer, busy, no-answer, reject or fail")
         if not isinstance(body.get("digits"), str | None):
             raise ControlError(422, "digits must be a text")
-        if not _is_count_or_duration(given.get("times", 0), int):
+        if not _is_nonnegative(given.get("times", 0), int):
             raise ControlError(422, "times must be a whole number, 0 or more")
         if not isinstance(body.get("keys", []), list) or not all(isinstance(it, str) for it in body.get("keys", [])):
             raise ControlError(422, "keys must be a list of texts, one for each Gather")
@@ -272,7 +276,7 @@ class ControlRoutes:
         for name, value in body.items():
             wants_pair = isinstance(getattr(self._sandbox.faults, name), tuple)
             numbers = tuple(value) if wants_pair and isinstance(value, list) else (value,)
-            if len(numbers) != 1 + wants_pair or not all(_is_count_or_duration(it, int | float) for it in numbers):
+            if len(numbers) != (2 if wants_pair else 1) or not all(_is_nonnegative(it, int | float) for it in numbers):
                 raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number, 0 or more'}")
             setattr(self._sandbox.faults, name, numbers if wants_pair else value)
         self._sandbox.notify()
@@ -288,7 +292,7 @@ class ControlRoutes:
         if what not in ONE_SHOT_FAULTS:
             raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")
         for names, kind, words in ((DURATION_FIELDS, int | float, "seconds"), (COUNT_FIELDS, int, "a whole number")):
-            wrong = [name for name in names & set(one_shot) if not _is_count_or_duration(one_shot[name], kind)]
+            wrong = [name for name in names & set(one_shot) if not _is_nonnegative(one_shot[name], kind)]
             if wrong:
                 raise ControlError(422, f"{', '.join(sorted(wrong))} must be {words}, 0 or more")
         try:

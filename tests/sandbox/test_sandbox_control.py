@@ -117,6 +117,7 @@ async def test_an_empty_notice_removes_the_last_one(sandbox: Sandbox, control: C
         ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour"),
         ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome"),
         ("/phones", {"address": "client:a", "answer_after_s": "soon"}, 422, "answer_after_s"),
+        ("/numbers", {"number": None, "voice_url": "http://127.0.0.1/"}, 422, "number"),
         ("/phones", {"address": "client:a", "answer_after_s": -1}, 422, "answer_after_s"),
         ("/phones", {"address": "client:a", "answer_after_s": 1, "digits": 1}, 422, "digits"),
         ("/phones", {"address": "client:a", "outcome": []}, 422, "outcome"),
