@@ -277,11 +277,18 @@ class PartitionStore:
             if above:
                 await self._client.hset(key, mapping=dict.fromkeys(above, max_deaths))
 
-    async def set_deaths(self, partition: int, name: str, deaths: int) -> None:
-        """Store the count of worker deaths of an effect or entry, by its id; 0 removes it."""
+    async def set_deaths(self, partition: int, effect_id: str, deaths: int) -> None:
+        """Store an effect's count of worker deaths; 0 removes it."""
         key = self._keys.suspects(partition)
         with store_errors():
-            await (self._client.hset(key, name, deaths) if deaths else self._client.hdel(key, name))
+            await (self._client.hset(key, effect_id, deaths) if deaths else self._client.hdel(key, effect_id))
+
+    async def clear_deaths(self, partition: int) -> None:
+        """Forget all worker deaths of a partition, for entries and effects."""
+        key = self._keys.suspects(partition)
+        with store_errors():
+            if names := await self._client.hkeys(key):
+                await self._client.hdel(key, *names)
 
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str

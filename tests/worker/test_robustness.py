@@ -254,12 +254,13 @@ async def test_flapping_redis_makes_no_poison(system, monkeypatch):
 
 
 async def test_key_of_another_type_makes_no_poison(system):
-    """Redis refuses every commit of the partition, which is given up each time: no worker has died of the entry."""
+    """Redis refuses every commit, and the partition is given up each time: no worker has died of what is open."""
     customer, _ = await system.talking()
     partition = system.keys.partition_of(customer.sid)
     live, lease = system.keys.live(partition), system.keys.lease(partition)
     await system.client.delete(live)
     await system.client.set(live, "of another program")
+    await system.client.hset(system.keys.suspects(partition), "effect", 4)
     first = int((await system.client.hget(lease, "holder")).partition(b":")[0])
     await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
 
@@ -271,6 +272,7 @@ async def test_key_of_another_type_makes_no_poison(system):
     await system.client.sadd(live, customer.sid)
     assert (await wait_for_outcome(system.client, system.keys, "c1", 5)).status == "done"
     assert await dead_reasons(system) == []
+    assert not await system.client.exists(system.keys.suspects(partition))
     await ends_well(system, customer)
 
 

@@ -71,7 +71,6 @@ class PartitionConsumer:
         self._suspects_left = 0
         #: Entries marked under this lease: a mark counts a death, not an attempt.
         self._marked_entry_ids: set[str] = set()
-        self._last_marked_id = ""
 
     @property
     def is_active(self) -> bool:
@@ -121,7 +120,9 @@ class PartitionConsumer:
             # Another program writes under our prefix, or Redis rolled back: discard what is in memory.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
             self.was_rolled_back = isinstance(error, CommitOutOfOrderError)
-            await self._clear_mark()
+            # No worker died of it.
+            with suppress(StoreError):
+                await self._context.partition_store.clear_deaths(self.number)
             raise LeaseLostError(str(error)) from error
 
     # ---- takeover ------------------------------------------------------------------------------------------------
@@ -169,17 +170,8 @@ class PartitionConsumer:
             return False
         deaths = await self._context.partition_store.mark_suspect(self.number, self.lease, entry.entry_id)
         self._marked_entry_ids.add(entry.entry_id)
-        self._last_marked_id = entry.entry_id
         # The takeover was unclean, so one worker had died before the first mark.
         if deaths < ENTRY_DEATHS_MAX:
             return False
         await self._batches.dead_letter([entry], "workers crashed processing it")
         return True
-
-    async def _clear_mark(self) -> None:
-        """Clear the suspicion against the entry in hand: Redis refused the commit, and no worker died."""
-        if self._last_marked_id:
-            try:
-                await self._context.partition_store.set_deaths(self.number, self._last_marked_id, 0)
-            except StoreError as error:
-                log_unreachable(error, partition=self.number)
