@@ -122,8 +122,9 @@ def customer_is_alone(draft: Draft, event: Event) -> bool:
     """Whether agent and target are both gone, and no one is being dialed."""
     stage = draft.transfer.stage
     if stage is TransferStage.UNHOLDING_CUSTOMER:
-        # Only one that is gone leaves its name to the next that is dialed.
-        return all(party.is_gone for party in dialed_parties(draft))
+        # The next that is dialed takes the name of the agent, or of the target that joined: these must be gone.
+        rings_agent = draft.session.phase in AGENT_RING_PHASES
+        return draft.session.agent.is_gone if rings_agent else no_target_remains(draft, event)
     both_are_gone = draft.session.agent.is_gone and no_target_remains(draft, event)
     return stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
 

@@ -175,6 +175,15 @@ def test_remove_of_a_target_who_has_just_joined_is_done_before_the_fallback_is_d
     story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")
 
 
+def test_customer_does_not_wait_alone_for_the_phone_of_one_who_lost_to_a_target_that_left_at_once():
+    """Only the target that joined has a name that the next one takes."""
+    story = as_conference(dialing("blind", BOB, CAROL, policy=Policy(fallback="client:desk"))).leaves("agent")
+    story.placed("target-1").call("target-1", "ringing").placed("target-2").call("target-2", "ringing")
+    story.gate("target-1").gate("target-1", "accepted").joins("target-1").expect("transferring", "hang up target-2")
+    story.leaves("target-1").expect("transferring", "dial target")
+    story.confirms("customer").expect("transferring", "hold customer")
+
+
 def test_outcome_of_a_failed_transfer_names_both_reasons_while_the_fallback_rings():
     story = dialing("blind", BOB, policy=Policy(fallback="client:desk")).leaves("agent")
     story.placed("target").call("target", "busy", sip=486).placed("target").call("target", "ringing").end()
