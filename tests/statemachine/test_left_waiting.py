@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import DialOverdue, EffectFailed, Park, ParkOverdue, Retrieve
+from conferral.statemachine.events import DialOverdue, EffectFailed, Park, ParkOverdue, Retrieve, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added, consulting_recorded, ordering
 from tests.statemachine.conference_scenarios import as_conference
@@ -182,6 +182,15 @@ def test_customer_does_not_wait_alone_for_the_phone_of_one_who_lost_to_a_target_
     story.gate("target-1").gate("target-1", "accepted").joins("target-1").expect("transferring", "hang up target-2")
     story.leaves("target-1").expect("transferring", "dial target")
     story.confirms("customer").expect("transferring", "hold customer")
+
+
+def test_removed_target_that_twilio_refused_to_hang_up_is_hung_up_again_after_the_handover():
+    """The customer is alone with them, and the fallback waits for their end."""
+    story = as_conference(dialing("blind", BOB, policy=Policy(fallback="client:desk"))).leaves("agent")
+    story.takes_part("target").remove("target").expect("transferring", "hang up target")
+    story.fails("hang_up_call", "target", effect_id=story.last.effects[0].effect_id).confirms("customer")
+    story.fires(StageOverdue).expect("transferring", "look", "hang up target").call("target", "completed")
+    story.expect("transferring", "dial target", "hold customer").expect_command("remove-1", "accepted", "done")
 
 
 def test_outcome_of_a_failed_transfer_names_both_reasons_while_the_fallback_rings():

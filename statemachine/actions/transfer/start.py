@@ -391,7 +391,12 @@ def _read_stage_again(draft: Draft, wait_ms: int) -> None:
 
 
 def read_and_hang_up_lingering_agent(draft: Draft, event: Event) -> None:
-    """Read Twilio, and hang up the agent once more if they should have left but no callback said so."""
+    """Read Twilio, and hang up the agent once more if they should have left but no callback said so.
+
+    After the handover, the same goes for a target that was removed: the customer waits for its end.
+    """
+    if draft.transfer.stage is TransferStage.UNHOLDING_CUSTOMER:
+        _hang_up_again(draft, *draft.session.targets)
     if draft.session.open_redirects or not agent_lingers(draft) or outbound_is_still_bridged(draft, event):
         read_at_stage_timeout(draft, event)
         return
