@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from conferral.statemachine.actions.pending_commands import fail_commands
+from conferral.statemachine.actions.pending_commands import fail_commands, finish_command
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallProgressed, Event, Hold, ParticipantLeft, Remove
+from conferral.statemachine.events import CallProgressed, EffectFailed, Event, Hold, ParticipantLeft, Remove
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.pending_commands import is_held_by_command
 from conferral.statemachine.guards.waiting_party import is_settled, present_parties
@@ -12,7 +12,7 @@ from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, EndReason, is_of_a
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State, WaitAudio
-from conferral.statemachine.step import Outcome
+from conferral.statemachine.step import CommandStatus, Outcome
 
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
 _REMOVED_BY_END = "moderator_ended_conference"
@@ -80,8 +80,11 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
         draft.change(first_to_leave=name)
 
 
-def keep_agent(draft: Draft, _event: Event) -> None:
+def keep_agent(draft: Draft, event: EffectFailed) -> None:
     """Keep the agent, whom Twilio refused to hang up: commands count on them again, and may hang them up again."""
+    for command in draft.session.pending_commands:
+        if command.name == Remove.name and command.party == AGENT:
+            finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
     draft.change_party(draft.session.agent, is_leaving=False, is_removed=False, hang_up_requested=False)
     if draft.session.first_to_leave == AGENT:
         draft.change(first_to_leave="")

@@ -127,6 +127,7 @@ def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
 
     A customer who waits for someone else is not given back: there, the agent is hung up again.
     """
+    # A former agent, `agent-N`, is gone, so the name is enough.
     agent = draft.session.present_party(AGENT)
     is_refused = event.kind == HangUpCall.kind and event.party == AGENT and not event.gone
     if agent is None or not is_refused or draft.session.phase not in _WITH_AGENT:

@@ -60,6 +60,18 @@ def refuses_to_hang_up_agent(story: Scenario) -> Scenario:
     return story.fails("hang_up_call", "agent", effect_id=hang_up.effect_id)
 
 
+def test_remove_of_an_agent_whom_twilio_refuses_to_hang_up_fails_with_the_reason():
+    """The agent may leave later, by themselves."""
+    story = refuses_to_hang_up_agent(ordering(conferenced).remove("agent")).expect("conferenced")
+    story.expect_command("remove-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
+    story.expect_no_orders()
+
+
+def test_refusal_to_hang_up_the_agent_fails_no_remove_of_someone_else():
+    story = refuses_to_hang_up_agent(added().remove("lawyer", "other").remove("agent")).leaves("lawyer")
+    story.expect_command("other", "accepted", "done").expect_no_orders()
+
+
 @pytest.mark.parametrize("step", ["complete", "cancel"])
 def test_transfer_goes_on_as_usual_after_a_removal_of_the_agent_that_twilio_refused(step: str):
     story = refuses_to_hang_up_agent(ordering(conferenced).remove("agent").expect("conferenced", "hang up agent"))
