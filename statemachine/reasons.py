@@ -14,8 +14,12 @@ NOT_OURS = "not-ours"
 CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, "participant_updated_via_api"})
 #: Reasons reported as one: the party hung up.
 _HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
-#: Twilio's ReasonConferenceEnded, which is also why its parties are gone.
+#: Twilio's ReasonParticipantLeft: removed by the end of the conference.
+REMOVED_BY_END = "moderator_ended_conference"
+#: Reasons reported as one: the party left with the conference. By ReasonParticipantLeft, or, if only the end of the
+#: conference was reported, by ReasonConferenceEnded.
 _CONFERENCE_END_REASONS = frozenset({
+    REMOVED_BY_END, "conference_ended_via_api",
     "conference-ended-via-api", "last-participant-left", "last-participant-kicked",
     "participant-with-end-conference-on-exit-left", "participant-with-end-conference-on-exit-kicked",
 })  # fmt: skip

@@ -8,14 +8,18 @@ from conferral.statemachine.events import CallProgressed, EffectFailed, Event, H
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.pending_commands import is_held_by_command
 from conferral.statemachine.guards.waiting_party import is_settled, present_parties
-from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, EndReason, is_of_another_app, reported_reason
+from conferral.statemachine.reasons import (
+    HUNG_UP,
+    NOT_OURS,
+    REMOVED_BY_END,
+    EndReason,
+    is_of_another_app,
+    reported_reason,
+)
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State, WaitAudio
 from conferral.statemachine.step import CommandStatus, Outcome
-
-#: Twilio's ReasonParticipantLeft: removed by the end of the conference.
-_REMOVED_BY_END = "moderator_ended_conference"
 
 
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
@@ -41,8 +45,8 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     # do parties other than these two.
     rang_only = bool(party.dial_id) and not party.answered and draft.state is not State.BRIDGED
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
-        was_put_out = not party.in_conference and party.left_reason == _REMOVED_BY_END
-        _note_first_to_leave(draft, name, _REMOVED_BY_END if was_put_out else reason)
+        was_put_out = not party.in_conference and party.left_reason == REMOVED_BY_END
+        _note_first_to_leave(draft, name, REMOVED_BY_END if was_put_out else reason)
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:
@@ -73,7 +77,7 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
     """
     first = draft.session.parties.get(draft.session.first_to_leave)
     if first is None:
-        if reason != _REMOVED_BY_END:
+        if reason != REMOVED_BY_END:
             draft.change(first_to_leave=name)
     elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP:
         # Had `first` left first, the conference would have ended, and this party would be removed, not hung up.

@@ -148,7 +148,12 @@ def test_customer_whose_move_redis_has_lost_is_followed():
     story.expect("transferring", "dial target")
 
 
-def test_mute_of_an_agent_who_leaves_with_the_conference_fails_because_they_left():
+@each("end", [
+    lambda story: story.conference_ends(reason=BY_FLAG),
+    lambda story: story.leaves("agent", reason="moderator_ended_conference"),
+    lambda story: story.leaves("agent", reason="conference_ended_via_api"),
+])  # fmt: skip
+def test_mute_of_an_agent_who_leaves_with_the_conference_fails_because_they_left(end):
     story = ordering().mute("agent").transfer("consult")
-    story.conference_ends(reason=BY_FLAG)
+    end(story)
     story.expect_command("mute-1", "accepted", "failed", reason="left")
