@@ -6,6 +6,7 @@ one update at a time. If an update is not confirmed in time, Twilio is read, and
 read shows that it did not happen.
 """
 
+from operator import attrgetter
 from typing import Any
 
 from conferral.statemachine import events
@@ -102,7 +103,8 @@ def clear_end_on_exit(draft: Draft) -> None:
 
 def reconcile(draft: Draft, _event: Event) -> None:
     """Request an update for each difference between desired and confirmed state."""
-    for party in tuple(draft.session.parties.values()):
+    # Supervisors, who alone have a mode, come last: Twilio refuses to coach an agent who is still on hold.
+    for party in sorted(draft.session.parties.values(), key=attrgetter("supervises")):
         update = next_update(draft.session, party)
         if update is not None:
             _request_update(draft, party, update)

@@ -387,6 +387,14 @@ def test_agent_of_a_consult_hears_ringing_until_the_supervisor_talks_to_them(mod
     assert story.last.effects[-1].wait_audio == "ringback"
 
 
+def test_agent_who_came_after_the_supervisor_is_taken_off_hold_before_being_coached():
+    story = supervised().transfer("warm").takes_part("target").complete().leaves("agent")
+    story.expect("conferenced").transfer("consult", command_id="second", confirm=True)
+    assert [*story.session.parties][-1] == "agent"
+    story.confirms("target", "customer").expect("transferring", "dial target to the gate")
+    story.supervise("whisper", "whisper").expect("transferring", "unhold agent", "whisper supervisor")
+
+
 def test_agent_of_a_consult_hears_ringing_while_a_supervisor_listens():
     story = consulting("monitor").takes_part("supervisor").expect("transferring").supervise("whisper", "second")
     story.expect("transferring", "unhold agent", "whisper supervisor").confirms("agent", "supervisor")
