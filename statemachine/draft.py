@@ -41,7 +41,12 @@ class Draft:
         self.session = replace(self.session, **changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
-        """Change fields of one party. If that begins or ends a hold, the time since which it is held follows."""
+        """Change fields of one party. If that begins or ends a hold, the time since which it is held follows.
+
+        A newly desired hold is not for a parked call unless the change says so.
+        """
+        if "desired_hold" in changes:
+            changes.setdefault("held_for_park", False)
         if changes.get("held", party.held) != party.held:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
         self.change(parties={**self.session.parties, party.name: replace(party, **changes)})

@@ -134,7 +134,7 @@ class Party(BaseRecord, frozen=True):
     waits_for_start: bool = False
     #: Desired hold; `held` is what Twilio has confirmed.
     desired_hold: bool = False
-    #: Held for a parked call, not by a command: taken off hold once someone takes the call.
+    #: Held for a parked call, not by a command: taken off hold once someone joins or takes the call.
     held_for_park: bool = False
     #: Desired `EndConferenceOnExit`; `end_on_exit` is what Twilio has confirmed.
     desired_end_on_exit: bool = False

@@ -46,7 +46,8 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     request_hold(draft, party.name, audio)
-    draft.change_party(draft.session.parties[party.name], held_for_park=phase is Phase.PARKED)
+    if phase is Phase.PARKED and party.name != CUSTOMER:
+        draft.change_party(draft.session.parties[party.name], held_for_park=True)
     set_dial_timer(draft)  # a join must now be seen soon
 
 
@@ -57,7 +58,7 @@ def unhold_kept_party(draft: Draft, _event: Event) -> None:
 
 def request_unhold(draft: Draft, name: str) -> None:
     """Request that a party is taken off hold, with no more wait audio."""
-    draft.change_party(draft.session.parties[name], desired_hold=False, held_for_park=False, wait_audio=WaitAudio.NONE)
+    draft.change_party(draft.session.parties[name], desired_hold=False, wait_audio=WaitAudio.NONE)
 
 
 def unhold_all(draft: Draft, _event: Event) -> None:

@@ -16,6 +16,7 @@ from conferral.statemachine.guards.waiting_party import (
     consult_ringing_is_over,
     park_timeout_ends_session,
     party_on_ringback,
+    party_with_company_while_parked,
     present_parties,
     ringback_is_over,
 )
@@ -62,17 +63,19 @@ def _others(session: Session) -> list[Party]:
 
 
 def party_is_kept_from_others(draft: Draft, _event: Event) -> bool:
-    """Whether a party is on hold for someone who is dialed, although another could talk to them, or is about to."""
+    """Whether a party is on hold for someone who is dialed or will be, although another can talk to them, or soon."""
     return kept_party(draft) is not None
 
 
 def kept_party(draft: Draft) -> Party | None:
-    """Return who is on hold for someone who is dialed, although another party could talk to them; None if no one is."""
+    """Return who is on hold for someone who is, or will be, dialed, but could talk to another; None if no one is."""
     if draft.session.phase in WITHOUT_AGENT:
         waits = draft.transfer.stage in _WAITS_FOR_ANSWER and draft.session.customer.desired_hold
         # With someone on hold, the customer would hear no one.
         can_talk = waits and any(not one.desired_hold for one in _others(draft.session))
         return draft.session.customer if can_talk else None
+    if draft.session.phase is Phase.PARKED:
+        return party_with_company_while_parked(draft.session)
     if draft.session.phase is Phase.CONSULT:
         return draft.session.agent if consult_ringing_is_over(draft.session) else None
     waiting = party_on_ringback(draft)

@@ -80,27 +80,50 @@ def silent_party(draft: Draft) -> Party | None:
     parked call, or the agent of a consult who hears no phone ring. A party that joins at once will end the silence.
     """
     session = draft.session
-    present = tuple(islice(iterate_present(session), 2))
-    if session.phase in (_PARKED, _CONSULT):
-        present = tuple(party for party in iterate_present(session) if not party.desired_hold)
-    if len(present) != 1 or present[0].waits_for_start or present[0].desired_hold:
+    party = _only_one_to_talk(session)
+    if party is None or party.waits_for_start or party.desired_hold:
         return None
-    dialed = [party for party in session.parties.values() if _is_being_dialed(party)]
-    if any(party.joins_at_once for party in dialed):
+    dialed = [one for one in session.parties.values() if _is_being_dialed(one)]
+    if any(one.joins_at_once for one in dialed):
         return None
-    (party,) = present
     if session.phase in _WAITING and party.name == CUSTOMER:
         return party if party.wait_audio else None
-    if session.phase in (_PARKED, _CONSULT):
-        hears_no_one = session.phase is _PARKED or (party.name == AGENT and party.wait_audio is _RINGBACK)
-        return party if hears_no_one and not _hears_supervisor(session, party) else None
-    # Twilio ignores changes of a held party's flag. An open command decides itself who is on hold, or plays something.
+    # An open command decides itself who is on hold, or plays something.
     has_command = any(
         command.party == party.name or command.name == events.Announce.name for command in session.pending_commands
     )
-    is_changing = party.pending_update or party.end_on_exit or has_command
-    waits = dialed and is_settled(draft) and not (is_changing or _hears_supervisor(session, party))
-    return party if waits else None
+    if has_command or _hears_supervisor(session, party):
+        return None
+    if session.phase is _PARKED:
+        return None if _held_for_park(session) else party  # the two will talk
+    if session.phase is _CONSULT:
+        return party if party.name == AGENT and party.wait_audio is _RINGBACK else None
+    # Twilio ignores changes of a held party's flag.
+    is_changing = party.pending_update or party.end_on_exit
+    return party if dialed and is_settled(draft) and not is_changing else None
+
+
+def _only_one_to_talk(session: Session) -> Party | None:
+    """Return the only present party, or the only one off hold next to a held customer; None for none or several."""
+    present = iterate_present(session)
+    if session.phase in (_PARKED, _CONSULT):
+        present = (party for party in present if not party.desired_hold)
+    found = tuple(islice(present, 2))
+    return found[0] if len(found) == 1 else None
+
+
+def _held_for_park(session: Session) -> Party | None:
+    """Return who is on hold because a parked call left them no one to talk to; None if no one is."""
+    return next((party for party in iterate_present(session) if party.held_for_park), None)
+
+
+def party_with_company_while_parked(session: Session) -> Party | None:
+    """Return who is held for a parked call, although someone is there to talk to by now; None if no one is."""
+    held = _held_for_park(session)
+    if held is None:
+        return None
+    others = any(party.name != CUSTOMER and not party.desired_hold for party in iterate_present(session))
+    return held if others or _hears_supervisor(session, held) else None
 
 
 def _hears_supervisor(session: Session, party: Party) -> bool:

@@ -113,6 +113,36 @@ def test_two_added_parties_talk_while_the_call_is_parked():
     story.leaves("agent").expect("conferenced", phase="parked").leaves("expert").expect("conferenced", "hold lawyer")
 
 
+def parked_while_expert_rings() -> Orders:
+    story = added().add("expert", "add-2", to=CAROL).placed("expert").call("expert", "ringing")
+    story.command(Park, "park-1").confirms("customer").leaves("agent")
+    return story.expect("conferenced", "hold lawyer", phase="parked").confirms("lawyer")
+
+
+def test_two_added_parties_talk_although_one_answers_after_the_park():
+    """Only the order of their joins differs."""
+    story = parked_while_expert_rings().call("expert", "in-progress").joins("expert")
+    story.expect("conferenced", "unhold lawyer").confirms("lawyer").expect_held("customer")
+    story.leaves("expert").expect("conferenced", "hold lawyer").confirms("lawyer")
+    story.command(Retrieve, "retrieve-1", to=CAROL).takes_part("agent").confirms("customer", "lawyer").expect_held()
+
+
+def test_hold_by_command_after_a_park_that_held_the_same_party_outlasts_the_next_park():
+    """The party held for the first park no longer is since another joined them."""
+    story = parked_while_expert_rings().call("expert", "in-progress").joins("expert").confirms("lawyer")
+    story.command(Retrieve, "retrieve-1", to=CAROL).takes_part("agent").confirms("customer").hold("lawyer")
+    story.confirms("lawyer").command(Park, "park-2").confirms("customer").leaves("agent")
+    story.expect("conferenced", "hold expert", phase="parked").confirms("expert")
+    story.command(Retrieve, "retrieve-2", to=CAROL).takes_part("agent").confirms("customer", "expert")
+    story.expect_held("lawyer")
+
+
+def test_hold_for_a_park_waits_for_the_end_of_an_announcement():
+    story = added().add("expert", "add-2", to=CAROL).takes_part("expert").command(Park, "park-1").confirms("customer")
+    story.leaves("agent").announce().leaves("expert").expect("conferenced").played("lawyer")
+    story.expect("conferenced", "hold lawyer").expect_command("announce-1", "accepted", "done")
+
+
 def test_agent_of_a_consult_does_not_leave_an_added_party_in_silence():
     story = added().transfer("consult", BOB, confirm=True).expect("transferring", "hold customer").confirms("customer")
     story.expect("transferring", "dial target to the gate").leaves("lawyer").expect("transferring", "hold agent")
