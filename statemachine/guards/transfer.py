@@ -292,6 +292,12 @@ def agent_lingers(draft: Draft) -> bool:
     return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
 
 
+def asked_pause_ms(draft: Draft) -> int:
+    """Return how long Twilio asked to wait, as it refuses a dial before that, milliseconds; 0 if it did not ask."""
+    # The event being applied is what made the dial fail.
+    return draft.event.retry_after_ms if isinstance(draft.event, events.EffectFailed) else 0
+
+
 def park_timed_out_with_others(draft: Draft, event: Event) -> bool:
     """Whether a parked call timed out with no one left to dial, while an added party is present."""
     return (

@@ -9,14 +9,14 @@ from typing import NamedTuple
 from conferral.statemachine import actions as do
 from conferral.statemachine import guards as when
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Automatic, EffectFailed, Event, StageOverdue
-from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
+from conferral.statemachine.events import Automatic, Event, StageOverdue
+from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
 from conferral.statemachine.states import Opening, Phase
 from conferral.statemachine.table.row import STAY, Action, Actions, C, Guard, Row, S, Source, Stages
 
 #: Name of a timeout in `Policy`.
 TimeoutName = str
-#: Returns a timeout, milliseconds; None for no limit.
+#: Function that returns a timeout in milliseconds, or None for no limit.
 FindTimeout = Callable[[Draft], int | None]
 
 
@@ -55,10 +55,8 @@ def leave_timeout_if_missing(draft: Draft) -> int | None:
 
 
 def recall_pause(draft: Draft) -> int:
-    """`recall_pause_ms`, or longer if Twilio refused the last recall and asked to wait longer."""
-    # The event being applied is what made the last recall fail. Twilio would refuse an earlier one as well.
-    asked_ms = draft.event.retry_after_ms if isinstance(draft.event, EffectFailed) else 0
-    return max(draft.policy.recall_pause_ms, asked_ms)
+    """`recall_pause_ms`, or longer if Twilio refused the last dial and asked to wait longer."""
+    return max(draft.policy.recall_pause_ms, asked_pause_ms(draft))
 
 
 #: Only customer and agent take part.
@@ -153,7 +151,9 @@ def enter_stage(stages: Stages) -> Action:
         stage = draft.transfer.stage
         assert stage in stages, stage
         timeout = LIMITS.get(stage)
-        timeout_ms = getattr(draft.policy, timeout) if isinstance(timeout, str) else timeout(draft) if timeout else None
+        timeout_ms = timeout(draft) if callable(timeout) else None
+        if isinstance(timeout, str):
+            timeout_ms = getattr(draft.policy, timeout)
         if timeout_ms is None:
             draft.cancel_timers(StageOverdue)
         else:

@@ -87,6 +87,20 @@ def test_second_call_waits_as_long_as_twilio_asked_after_the_first():
     story.fires(StageOverdue).takes_part("agent").expect("conferenced", *FLAGS)
 
 
+def test_first_call_waits_as_long_as_twilio_asked_when_it_refused_to_dial_the_target():
+    story = blind_from_bridge().refused("target", status=429, code=20429, retry_after_ms=30_000)
+    story.expect("transferring", phase="recall").expect_timers("stage")
+    assert story.session.timers["stage"] - story.now_ms == 30_000
+    story.fires(StageOverdue).expect("transferring", "dial agent to the gate").takes_part("agent")
+    story.expect("conferenced", *FLAGS)
+
+
+def test_fallback_destination_is_dialed_at_once_although_twilio_asked_to_wait():
+    """Only calls to the agent have a pause before them."""
+    story = blind_from_bridge(policy=FALLBACK).refused("target", status=429, code=20429, retry_after_ms=30_000)
+    story.expect("transferring", "dial target")
+
+
 def test_second_call_does_not_come_sooner_because_twilio_asked_for_less():
     story = failed_from_bridge().refused("agent", status=429, code=20429, retry_after_ms=1_000)
     assert story.session.timers["stage"] - story.now_ms == 4_000

@@ -16,7 +16,7 @@ from conferral.statemachine.actions.transfer.start import dial_or_release_agent,
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
+from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, asked_pause_ms, dialed_parties
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
@@ -184,6 +184,10 @@ def fall_back(draft: Draft, event: Event) -> None:
         draft.change_transfer(reason=reason, stage=TransferStage.WAITING_TO_RECALL)  # for a pause
         return
     fail_transfer(draft, reason)
+    if draft.policy.fallback == "recall" and asked_pause_ms(draft):
+        draft.change(phase=Phase.RECALL)
+        draft.change_transfer(stage=TransferStage.WAITING_TO_RECALL)
+        return
     begin_recall(draft, event)
     draft.change_transfer(stage=TransferStage.DIALING)
 
