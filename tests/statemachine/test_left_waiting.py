@@ -292,3 +292,11 @@ def test_recording_that_twilio_never_resumes_stays_paused():
     for _ in range(4):
         story.not_recorded().expect("conferenced", "in-progress recording")
     story.not_recorded().expect("conferenced").expect_recording("paused")
+
+
+def test_target_who_may_have_been_heard_is_read_soon_after_complete():
+    story = dialing("consult", policy=Policy()).placed("target").call("target", "ringing")
+    story.fires(DialOverdue).reads(target="ringing").fires(DialOverdue).reads(target="ringing")
+    assert story.session.timers["dial"] > story.session.updated_at_ms + 20_000
+    story.complete().expect("transferring", "hang up agent")
+    assert story.session.timers["dial"] == story.session.updated_at_ms + 3_000

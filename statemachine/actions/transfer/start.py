@@ -197,6 +197,12 @@ def dial_targets(draft: Draft, _event: Event) -> None:
 def continue_as_blind(draft: Draft, _event: Event) -> None:
     """Continue as a blind transfer without the agent; the customer hears ringing until the target answers."""
     draft.change(phase=Phase.BLIND)
+    # The agent may have heard the target answer, though no callback has reported it.
+    for target in draft.session.targets:
+        if target.dial_read_at_ms and not target.answered:
+            read_at_ms = min(target.dial_read_at_ms, draft.now_ms + draft.policy.dial_read_wait_ms)
+            draft.change_party(target, dial_read_at_ms=read_at_ms)
+    dials.set_dial_timer(draft)
     # Otherwise, the next stage takes the blind phase into account.
     if draft.transfer.stage is not TransferStage.CLEARING_END_ON_EXIT:
         hold_customer(draft)
