@@ -168,6 +168,11 @@ class Party(BaseRecord, frozen=True):
     hang_up_effect_id: str = ""
 
     @property
+    def hang_up_has_outcome(self) -> bool:
+        """Whether a requested hangup has its outcome: if the party stays, Twilio refused it."""
+        return self.hang_up_requested and not self.hang_up_effect_id
+
+    @property
     def is_gone(self) -> bool:
         """Whether the party's call is over."""
         return self.status is PartyStatus.LEFT

@@ -316,11 +316,15 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     note_answered(draft, party.name)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
-    draft.change_party(draft.session.parties[party.name], has_passed_gate=not briefing_ms)
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
     # Most briefings take two thirds of their longest time.
     read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0
-    draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
+    draft.change_party(
+        draft.session.parties[party.name],
+        has_passed_gate=not briefing_ms,
+        dial_check_at_ms=due_ms,
+        dial_read_at_ms=read_at_ms,
+    )
     set_dial_timer(draft)
     waiting = party_held_for(draft, party.name)
     if waiting is not None and not briefing_ms:

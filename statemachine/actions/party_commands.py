@@ -170,7 +170,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
     # Twilio may have refused an earlier hangup, of which nothing is to be expected any more.
-    is_requested = party.hang_up_requested and bool(party.hang_up_effect_id)
+    is_requested = party.hang_up_requested and not party.hang_up_has_outcome
     draft.change_party(party, is_removed=True, hang_up_requested=is_requested)
     hang_up_party(draft, draft.session.parties[party.name])
 

@@ -133,7 +133,7 @@ def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
     if agent is None or not is_refused or draft.session.phase not in _WITH_AGENT:
         return False
     # A hangup requested since then has an outcome of its own.
-    return agent.is_leaving and agent.hang_up_requested and not agent.hang_up_effect_id
+    return agent.is_leaving and agent.hang_up_has_outcome
 
 
 def is_awaited_hang_up(draft: Draft, event: EffectOutcome) -> bool:

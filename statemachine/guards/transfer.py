@@ -386,7 +386,7 @@ def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
     if party is None or party.name == CUSTOMER:
         return False
     # After a hangup that Twilio refused, the party can be removed again.
-    was_refused = party.is_removed and party.hang_up_requested and not party.hang_up_effect_id
+    was_refused = party.is_removed and party.hang_up_has_outcome
     is_expected = was_refused or not party.is_leaving
     if party.name == TARGET:
         return draft.session.phase is Phase.BLIND and is_expected

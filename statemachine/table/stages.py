@@ -90,14 +90,14 @@ STAGES: tuple[Until | Limit, ...] = (
 
     Until(S.MOVING_CUSTOMER,         when.customer_arrived_alone,   STAY,                                         do.move_customer_to_new_conference),
     Until(S.MOVING_CUSTOMER,         when.customer_has_arrived,     (S.HOLDING_CUSTOMER, S.PARKING, S.DIALING),   do.hold_or_dial_after_arrival),
-    Limit(S.MOVING_CUSTOMER,         leave_or_arrive_timeout,       STAY,                                         do.read_and_hang_up_lingering_agent),
+    Limit(S.MOVING_CUSTOMER,         leave_or_arrive_timeout,       STAY,                                         do.read_and_hang_up_lingering_party),
 
     Until(S.PARKING,                 when.customer_is_parked,       C,                                            do.note_parked),
-    Limit(S.PARKING,                 "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_agent),
+    Limit(S.PARKING,                 "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_party),
 
     Until(S.DIALING,                 when.target_joined,            (S.TALKING, S.UNHOLDING_CUSTOMER),            do.hand_over),
     Until(S.DIALING,                 when.no_target_was_reached,    S.RETURNING_CUSTOMER,                         do.note_no_target_reached),
-    Limit(S.DIALING,                 leave_timeout_if_missing,      STAY,                                         do.read_and_hang_up_lingering_agent),
+    Limit(S.DIALING,                 leave_timeout_if_missing,      STAY,                                         do.read_and_hang_up_lingering_party),
 
     # The agent's leaving counts as `complete`, the target's as `cancel`.
     Until(TOGETHER,                  when.agent_is_gone,            S.COMPLETING,                                 do.complete_after_agent_left),
@@ -115,12 +115,12 @@ STAGES: tuple[Until | Limit, ...] = (
     Limit(S.COMPLETING,              "hold_timeout_ms",             STAY,                                         do.read_at_stage_timeout),
     # An earlier row has checked the target.
     Until(S.RELEASING_AGENT,         when.agent_is_gone,            C,                                            do.complete_transfer),
-    Limit(S.RELEASING_AGENT,         "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_agent),
+    Limit(S.RELEASING_AGENT,         "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_party),
 
     Until(S.UNHOLDING_CUSTOMER,      when.is_retrieved,             C,                                            do.complete_retrieve),
     Until(S.UNHOLDING_CUSTOMER,      when.agent_has_returned,       C,                                            do.complete_recall),
     Until(S.UNHOLDING_CUSTOMER,      when.customer_was_taken_over,  C,                                            do.complete_transfer),
-    Limit(S.UNHOLDING_CUSTOMER,      "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_agent),
+    Limit(S.UNHOLDING_CUSTOMER,      "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_party),
 
     Until(S.CANCELLING,              when.targets_are_gone,         S.RETURNING_CUSTOMER,                         do.unhold_customer),
     Limit(S.CANCELLING,              "leave_timeout_ms",            STAY,                                         do.read_at_stage_timeout),

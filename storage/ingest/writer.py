@@ -8,11 +8,10 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from redis.exceptions import RedisError
-
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.retry import retry_unreachable
 from conferral.statemachine.events import CallReceived, ClientCallReceived, Event
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
@@ -139,23 +138,25 @@ class BatchingIngest:
         await self._batcher.close()
 
     async def _run_script(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> int:
-        """Run a script with one key; retry it within the deadline, which changes nothing twice.
+        """Run a script with one key; repeat it within the deadline, which changes nothing.
 
         Not in a pipeline: a cluster's pipeline takes no scripts.
         """
         deadline_s = asyncio.get_running_loop().time() + self._deadline_s
-        with store_errors():
-            while True:
-                try:
-                    async with asyncio.timeout_at(deadline_s), self._script_limits.permit(key):
-                        return int(await script(self._client, [key], arguments))
-                except (RedisError, OSError) as error:
-                    if not is_transient(error):
-                        raise
-                    self._server.mark_unknown()
-                    if asyncio.get_running_loop().time() + RETRY_AFTER_S >= deadline_s:
-                        raise
-                await asyncio.sleep(RETRY_AFTER_S)
+
+        async def run_once() -> int:
+            with store_errors():
+                async with asyncio.timeout_at(deadline_s), self._script_limits.permit(key):
+                    return int(await script(self._client, [key], arguments))
+
+        def note_failure(error: StoreError) -> None:
+            if not is_transient(error.__cause__):
+                raise error
+            self._server.mark_unknown()
+            if asyncio.get_running_loop().time() + RETRY_AFTER_S >= deadline_s:
+                raise error
+
+        return await retry_unreachable(run_once, RETRY_AFTER_S, on_error=note_failure)
 
     def _identity_key(self, identity: str) -> str:
         # An identity may contain a phone number or a name, which must not appear in a key.

@@ -287,6 +287,7 @@ class PartitionStore:
         """Forget all worker deaths of a partition, for entries and effects."""
         key = self._keys.suspects(partition)
         with store_errors():
+            # Field by field: a key of another type is another program's, and stays.
             if names := await self._client.hkeys(key):
                 await self._client.hdel(key, *names)
 

@@ -396,7 +396,7 @@ def _read_stage_again(draft: Draft, wait_ms: int) -> None:
     draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
 
 
-def read_and_hang_up_lingering_agent(draft: Draft, event: Event) -> None:
+def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
     """Read Twilio, and hang up the agent once more if they should have left but no callback said so.
 
     After the handover, the same goes for a target that was removed: the customer waits for its end.
