@@ -1,1 +1,1 @@
-"""Shared by every process: settings, logging, clocks, metrics, lifecycle. Knows nothing about calls."""
+"""Settings, logging, clocks, metrics, and lifecycle of every process."""

@@ -1,9 +1,8 @@
 """Containment: an unexpected error costs one item, never the process.
 
-An item is one effect, one timer, one page of the sweep, one decision, one answer to a webhook, or one run of a
-long-lived task. Code inside an item catches the errors it knows. Any other error is a bug, ours or a library's: the
-boundary logs it, counts it, and hands it to the caller as a value. The caller then decides what happens to the item. No
-other module catches errors that it does not name.
+An item is one effect, timer, sweep page, decision, webhook answer, or run of a task. Code inside an item catches the
+errors it knows. The boundary logs and counts any other error, and hands it to the caller as a value. No other module
+catches errors that it does not name.
 """
 
 import asyncio
@@ -39,24 +38,14 @@ class ItemKind(StrEnum):
 
 
 class contain(catch_unexpected):  # noqa: N801  # as above
-    """The boundary of one item: logs an unexpected error with its traceback, and counts it.
+    """The boundary of one item: logs and counts an unexpected error.
 
-    >>> from conferral.runtime.metrics import Metrics
-    >>> with contain(ItemKind.EFFECT, Metrics()) as boundary:
-    ...     outcome = "done"
-    >>> boundary.unexpected is None
-    True
+    The caller handles the errors in `passing`. `fields` are for the log line, under keys of `runtime.log.KEYS`.
     """
 
     def __init__(
         self, where: ItemKind, metrics: Metrics, *, passing: tuple[type[BaseException], ...] = (), **fields: Any
     ) -> None:
-        """Prepare the boundary.
-
-        Args:
-            passing: Errors that the caller handles itself.
-            fields: The item's details for the log line, under keys of `runtime.log.KEYS`.
-        """
         super().__init__(*passing)
         self._where = where
         self._metrics = metrics
@@ -74,7 +63,7 @@ class contain(catch_unexpected):  # noqa: N801  # as above
 
 
 def log_unexpected(where: ItemKind, metrics: Metrics, error: BaseException, **fields: Any) -> None:
-    """Log and count an unexpected error, for callers that have it as a value."""
+    """Log and count an unexpected error that the caller has as a value."""
     metrics.unexpected_errors.labels(where.value).inc()
     log.error("unexpected_error", where=where.value, error_type=type(error).__name__, exc_info=error, **fields)
 
@@ -87,11 +76,9 @@ async def run_with_restarts(
     *,
     passing: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """Run a long-lived task; after an unexpected error, restart it with backoff until the process stops.
+    """Run a long-lived task; restart it with backoff after unexpected errors.
 
-    Args:
-        work: Starts the task; must be able to restart after a failure at any point.
-        passing: Errors that end the task.
+    It must be able to restart after a failure at any point. Errors in `passing` end it.
     """
     loop = asyncio.get_running_loop()
     wait_s = RESTART_FIRST_S

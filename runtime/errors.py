@@ -1,36 +1,30 @@
-"""Error classes shared by all packages: the base class, and families that say what the catcher should do."""
+"""Error classes of all packages, in families for the catcher."""
 
 
 class ConferralError(Exception):
-    """Base class of everything raised on purpose. Messages are static; variable parts are attributes."""
+    """Base of all errors raised on purpose; its message is static."""
 
 
 class SettingsError(ConferralError):
-    """A setting is invalid or missing. The process stops with exit code 2; the operator must fix it.
-
-    Attributes:
-        problems: One line per setting, which names it and says what is valid.
-    """
+    """A setting is invalid or missing: the process stops with exit code 2."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
+        #: One line per setting: its name, and what is valid.
         self.problems = problems
 
 
 class StoreError(ConferralError):
-    """An error of Redis.
+    """An error of Redis."""
 
-    Attributes:
-        state: The state of Redis, in the words of `storage.connection.errors`; empty if unrelated.
-        node: The cluster node that failed, `host:port`; empty for a single server, or if unknown.
-    """
-
+    #: State of Redis, in the words of `storage.connection.errors`; empty if unrelated.
     state: str = ""
+    #: The cluster node that failed, `host:port`; empty for a single server, or if unknown.
     node: str = ""
 
 
 class StoreUnreachableError(StoreError):
-    """Redis did not answer within its deadline, or refused temporarily: wait and retry."""
+    """Redis did not answer in time, or refused temporarily: wait and retry."""
 
     state = "no answer"
 
@@ -40,17 +34,11 @@ class StoreUnaskedError(StoreError):
 
 
 class LeaseLostError(StoreError):
-    """Another worker owns the partition: discard its state and stop working on it."""
+    """Another worker owns the partition: discard its state and stop."""
 
 
 class ProviderError(ConferralError):
-    """An error of Twilio's REST API.
-
-    Attributes:
-        http_status: Status of the answer; 0 without one.
-        code: Twilio's error code; 0 without one.
-        retry_after_s: Seconds that Twilio asks to wait; 0.0 if it did not say.
-    """
+    """An error of Twilio's REST API; 0 stands for what it did not send."""
 
     def __init__(self, *, http_status: int = 0, code: int = 0, retry_after_s: float = 0.0) -> None:
         super().__init__(f"{type(self).__name__}(http_status={http_status}, code={code})")
@@ -60,11 +48,11 @@ class ProviderError(ConferralError):
 
 
 class ProviderRefusedError(ProviderError):
-    """Twilio refused (4xx other than 429): the request had no effect, and a retry is useless."""
+    """Twilio refused (4xx except 429): no effect, and a retry is useless."""
 
 
 class ProviderGoneError(ProviderRefusedError):
-    """The call, conference, or participant does not exist or is over (20404, 21220)."""
+    """The call, conference, or participant is over or unknown (20404, 21220)."""
 
 
 class ProviderBusyError(ProviderError):
@@ -72,8 +60,8 @@ class ProviderBusyError(ProviderError):
 
 
 class OutcomeUnknownError(ProviderError):
-    """5xx, timeout, or broken connection: the request may have taken effect. Verify before a retry."""
+    """5xx, timeout, or broken connection: verify the effect before a retry."""
 
 
 class ProviderUnreachableError(ProviderError):
-    """The request was never sent (no connection): it had no effect; retry later."""
+    """No connection, so the request had no effect; retry later."""

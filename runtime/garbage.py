@@ -1,8 +1,8 @@
-"""Garbage collection: less often than Python's default. Loads nothing else, for the command line's start."""
+"""Garbage collection; imports nothing else, for a fast start of the CLI."""
 
 import gc
 
 
 def collect_rarely() -> None:
-    """Let the collector run less often: reference counting frees what requests and decisions leave behind."""
+    """Collect rarely: reference counting frees what requests leave behind."""
     gc.set_threshold(20_000, 20, 20)

@@ -1,4 +1,4 @@
-"""Process lifecycle: shutdown on SIGTERM, reload on SIGHUP, and detection of tasks that end too early."""
+"""Process lifecycle: SIGTERM, SIGHUP, and tasks that end too early."""
 
 import asyncio
 import gc
@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -26,15 +27,10 @@ def process_name() -> str:
 def run(
     main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, on_hangup: Callable[[], None] | None = None
 ) -> int:
-    """Run a process until it ends by itself or gets SIGTERM or SIGINT; return its exit code.
+    """Run a process until it ends or gets SIGTERM or SIGINT; return its code.
 
-    Uses uvloop if installed. A signal only sets the event passed to `main`; nothing is canceled, so a running commit or
-    REST call is finished.
-
-    Args:
-        main: The process; gets the stop event.
-        on_hangup: Called on SIGHUP, for example to reload a file; in a thread, so that disk access delays no one.
-            Without it, SIGHUP ends the process as usual.
+    Uses uvloop if installed. A signal only sets the event that `main` gets, so a running commit or REST call finishes.
+    `on_hangup` runs in a thread on SIGHUP, so that disk access delays no one; without it, SIGHUP ends the process.
     """
     # Objects loaded so far live forever, so the collector can skip them.
     gc.freeze()
@@ -44,7 +40,6 @@ def run(
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what creates uvloop's event loop; None for the standard loop."""
     try:
         import uvloop
     except ImportError:  # not available on every platform; the standard loop works as well
@@ -55,16 +50,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _run_with_signals(
     main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], on_hangup: Callable[[], None] | None
 ) -> int:
-    """Run a process with handlers for signals and for errors of the loop; return its exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     fatal_errors: list[BaseException] = []
 
     def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log an error of a task that no one awaits, or of a callback; out of memory, end the process.
-
-        Anything that must continue has its own boundary (`runtime.containment`), so nothing else stops here.
-        """
+        """Log an error that no one awaits; stop for fatal ones (MemoryError)."""
         error = context.get("exception")
         if error is None or isinstance(error, OSError):  # a peer disconnected during a send
             log.warning("event_loop_error", reason=str(context.get("message")), error_type=type(error).__name__)
@@ -94,7 +85,7 @@ async def _run_with_signals(
 
 
 def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
-    """Run a function in a thread; the loop's handler logs an error in it. `running` keeps a reference to the task."""
+    """Run a function in a thread; `running` keeps a reference to its task."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(asyncio.to_thread(function))
     running.add(task)
@@ -108,10 +99,10 @@ def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]
 
 
 def call_after_requests(function: Callable[..., object], *arguments: object, iterations: int = 2) -> None:
-    """Call a function once the requests started just before it are sent, because a caller may be waiting for one.
+    """Call a function once the requests started just before it are sent.
 
     A request's task starts one iteration of the event loop later, aiohttp writes the body in the next one, and uvloop
-    sends what was written at the end of an iteration.
+    sends it at the end of an iteration.
     """
     loop = asyncio.get_running_loop()
     if iterations:
@@ -122,24 +113,16 @@ def call_after_requests(function: Callable[..., object], *arguments: object, ite
 
 async def pause(stop: asyncio.Event, wait_s: float) -> None:
     """Wait for these seconds, or until the process is to stop."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await stop.wait()
-    except TimeoutError:
-        return
 
 
 async def run_until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:
-    """Run tasks that must not end before the stop, then wait for them.
+    """Run tasks until the stop; return 1 if one failed or ended early, else 0.
 
-    Each task must end by itself once `stop` is set. A task that ends earlier, even without an error, stops the process:
-    a dead timer task next to a live reader is the worst state of all.
-
-    Returns:
-        0 after a requested stop, 1 if a task ended by itself or failed.
-
-    Raises:
-        SettingsError: A task found an invalid setting, such as a port that is taken. Nothing else is logged then.
+    Each task must end once `stop` is set. One that ends earlier, even without an error, stops the process: a dead timer
+    task next to a live reader is the worst state of all. A task's SettingsError is raised, and nothing else is logged.
     """
     running = {asyncio.ensure_future(task): name for name, task in tasks.items()}
     waiter = asyncio.ensure_future(stop.wait())

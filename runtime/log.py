@@ -1,8 +1,7 @@
-"""Logging: structlog with static event names, a closed list of keys, and redaction.
+"""Logging: structlog with static event names, known keys, and redaction.
 
-Event names are snake_case, a noun and a past participle, and contain nothing variable. Variable data goes under a key
-of `KEYS`. Phone numbers and other addresses may only appear under a key of `REDACTED_KEYS`; they are cut to their last
-two digits. Secrets have no key at all.
+Event names are a noun and a past participle in snake_case. Variable data goes under a key of `KEYS`, phone numbers and
+other addresses under one of `REDACTED_KEYS`, which shows their last two digits. Secrets have no key at all.
 """
 
 import json
@@ -36,12 +35,9 @@ KEYS = REDACTED_KEYS | frozenset(
         "conferences", "pages", "findings", "behind", "destinations", "numbers", "where", "library",
     }
 )  # fmt: skip
-
-#: Those, and structlog's own.
 _KNOWN_KEYS = KEYS | {"event", "level", "timestamp", "exception", "exc_info", "stack_info"}
 
 Event = MutableMapping[str, Any]
-
 
 # Almost half of a worker's events are logged, so these steps first check, in C, whether there is anything to do.
 
@@ -62,7 +58,7 @@ def _drop_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
-    """Mask numbers in foreign errors' texts, which may quote a number or a URL with one."""
+    """Mask numbers that foreign errors' texts may quote, even in a URL."""
     for key in ("exception", "reason"):
         value = line.get(key)
         if value and isinstance(value, str):
@@ -79,15 +75,12 @@ def _render_json(_logger: Any, _method: str, line: Event) -> str:
 
 
 def _format_exception(exc_info: Any) -> str:
-    """Format an error for the log, starting at the root cause.
-
-    Only our own errors show their texts, which are static. Others may quote what was sent: a number or a secret.
-    """
+    """Format an error; only our own errors' texts are safe to show."""
     return "\n".join(_traceback_lines(exc_info[1], CAUSES_MAX))
 
 
 def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
-    """Return an error's traceback after those of its nearest causes, and before those of a group's errors."""
+    """Return the tracebacks of an error's causes, its own, then its group's."""
     lines: list[str] = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and causes_left:
@@ -103,7 +96,7 @@ def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
 
 
 class LogRateLimit:
-    """Limits a flood of log lines to one line of a kind per interval, with the count since the line before."""
+    """A rate limit: one line of a kind per interval, with the count."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -112,7 +105,7 @@ class LogRateLimit:
         self._logged_at_s: dict[Hashable, float] = {}
 
     def count(self, kind: Hashable, every_s: float) -> int:
-        """Count an occurrence; return the count to log now, 0 if the last line is less than `every_s` seconds ago."""
+        """Count an occurrence; return the count to log, 0 within `every_s`."""
         self._unlogged[kind] += 1
         now_s = self._clock.monotonic_s()
         if now_s - self._logged_at_s.get(kind, -math.inf) < every_s:
@@ -122,29 +115,24 @@ class LogRateLimit:
 
 
 class _TolerantStream:
-    """A stream that may lose lines: a full disk or a closed reader must not stop the service."""
+    """A stream that may lose lines: a full disk must not stop the service."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, and ignore errors."""
         try:
             return self._stream.write(text)
         except OSError:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, and ignore errors."""
         with suppress(OSError):
             self._stream.flush()
 
 
 class _LibraryHandler(logging.Handler):
-    """Logs that a library has logged something: which one, where in its code, and the error without its text.
-
-    The text stays out of the log: libraries quote what they fail on, which may be a request with a token or a number.
-    """
+    """Logs where a library logged; its text may quote a token or a number."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -164,9 +152,8 @@ def configure(
 
     Args:
         log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
-        stream: Where lines go; standard error by default, so that standard output carries only results.
-        level: The lowest level that is logged.
-        cache_loggers: Whether loggers keep the configuration of their first line; not where it may change later.
+        stream: By default standard error, so that standard output carries only results.
+        cache_loggers: False if the configuration may change later.
     """
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())

@@ -1,4 +1,4 @@
-"""Outage log: one line when Redis becomes unreachable, one per minute, and one when it is back.
+"""Outage log: one line at its start, one per minute, and one at its end.
 
 Everything that uses Redis hits the same outage, often a hundred times a second. A counter counts every failure.
 """
@@ -41,19 +41,15 @@ _outages: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outage] = WeakKeyDiction
 
 def count_outages(metrics: Metrics) -> None:
     """Count the failed Redis requests of the running event loop in these metrics."""
-    _outage_of(asyncio.get_running_loop()).metrics.append(metrics)
+    _outages.setdefault(asyncio.get_running_loop(), _Outage()).metrics.append(metrics)
 
 
 def log_unreachable(error: Exception, **fields: Any) -> None:
-    """Count a failed Redis request; log it if it starts an outage, or if the last line is a minute old.
-
-    Args:
-        fields: The task that failed, under keys of `runtime.log.KEYS`.
-    """
+    """Count a failed Redis request; log it at most once a minute."""
     if isinstance(error, StoreUnaskedError):
         return
     loop = asyncio.get_running_loop()
-    outage, now_s = _outage_of(loop), loop.time()
+    outage, now_s = _outages.setdefault(loop, _Outage()), loop.time()
     for metrics in outage.metrics:
         metrics.store_failures.inc()
     outage.failed_s = now_s
@@ -68,12 +64,8 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
     outage.logged_s, outage.unlogged = now_s, 0
 
 
-def _outage_of(loop: asyncio.AbstractEventLoop) -> _Outage:
-    return _outages.setdefault(loop, _Outage())
-
-
 def _check_recovered(loop: asyncio.AbstractEventLoop, outage: _Outage) -> None:
-    """Log the end of an outage once no request has failed for `QUIET_S`; until then, check again later."""
+    """Log the outage's end after `QUIET_S` without a failure, or check later."""
     left_s = outage.failed_s + QUIET_S - loop.time()
     if left_s > 0:
         loop.call_later(left_s, _check_recovered, loop, outage)

@@ -1,10 +1,9 @@
-"""Redaction of phone numbers, shown outside of Redis and trusted pages only by their last two digits."""
+"""Redaction of phone numbers, except for their last two digits."""
 
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-#: The example number in our messages: reserved for fiction, so it belongs to no one and may be shown. Source: North
-#: American Numbering Plan, 555-0100 to 555-0199.
+#: The example number in our messages; it belongs to no one. Source: North American Numbering Plan, 555-0100 to 0199.
 EXAMPLE = "+12025550145"
 #: Separators between a number's digits: spaces, brackets, dots, slashes, any dash, and the same in URL encoding.
 _SEPARATOR = r"(?:[\s().\-/+·•\u2010-\u2015\u2212]|%(?:09|20|28|29|2[BDEFbdef]|C2%A0|c2%a0))"
@@ -16,12 +15,10 @@ _HOST = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?=/|$)", re.ASCII)
 
 
 def redact(address: str) -> str:
-    """Redact an address: show a number's last two digits, or the kind of any other address.
+    """Show only a number's last two digits, or the kind of another address.
 
-    >>> redact("+14155550123"), redact("14155550123")
-    ('+…23', '…23')
-    >>> redact("client:alice")
-    'client:…'
+    >>> redact("+14155550123"), redact("14155550123"), redact("client:alice")
+    ('+…23', '…23', 'client:…')
     """
     has_digits = any(letter.isdigit() for letter in address)
     if address.startswith("+") or (has_digits and not re.search(r"[A-Za-z]", address)):
@@ -31,7 +28,7 @@ def redact(address: str) -> str:
 
 
 def _cut(number: str) -> str:
-    """Cut a number to its last two digits. A plus sign is shown only if it was there: a message may be about that."""
+    """Cut a number to its last two digits; keep its plus sign."""
     digits = [letter for letter in number if letter.isdigit()]
     return "+" * number.startswith("+") + "…" + "".join(digits[-2:] if len(digits) > 2 else ())
 
@@ -47,7 +44,7 @@ def without_login(url: str) -> str:
 
 
 def mask_numbers(text: str) -> str:
-    """Mask everything in a text that may be a phone number, except for its last two digits.
+    """Mask what may be a phone number in a text, except for its last digits.
 
     >>> mask_numbers("no route to +1 415 555 0123 or 4155550124 from 10.0.0.1")
     'no route to +…23 or …24 from 10.0.0.1'
@@ -56,11 +53,10 @@ def mask_numbers(text: str) -> str:
 
 
 def _mask(found: re.Match[str]) -> str:
-    """Return a number cut to its last two digits; the example number and a leading IPv4 address stay as they are."""
+    """Cut a number; keep the example number and a leading IPv4 address."""
     text = found.group()
     if text == EXAMPLE:
         return text
-    host = _HOST.match(text)
-    if host is not None:
+    if host := _HOST.match(text):
         return host.group() + mask_numbers(text[host.end() :])
     return _cut(text)

@@ -21,11 +21,7 @@ async def retry_unreachable(
 ) -> _T:
     """Run a request until it succeeds, or fails otherwise than with `errors`.
 
-    Args:
-        pause_s: The first pause, seconds.
-        pause_max_s: Up to which each pause doubles, seconds.
-        deadline_s: When to give up, seconds of the loop's clock.
-        on_error: Called before each pause; may raise, to give up.
+    Each pause doubles, up to `pause_max_s`. It gives up at `deadline_s`, by the loop's clock, and if `on_error` raises.
     """
     while True:
         try:

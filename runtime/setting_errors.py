@@ -1,4 +1,4 @@
-"""Messages for invalid settings: the name, what was given, what is valid, and a valid example."""
+"""Messages for invalid settings: what was given, and what is valid."""
 
 import re
 from typing import Any, get_args
@@ -62,18 +62,14 @@ def is_placeholder(value: object) -> bool:
 
 def describe_missing(name: str, field: Any) -> str:
     """Return the line about a required setting that is missing."""
-    about = field.description or ""
-    return f"{name}: missing; {about}" + (
-        "" if is_secret(field) else f"; for example {name}={valid_values(name, field)[1]}"
-    )
+    example = "" if is_secret(field) else f"; for example {name}={valid_values(name, field)[1]}"
+    return f"{name}: missing; {field.description or ''}{example}"
 
 
 def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> str:
     """Return the line about a setting with an invalid value.
 
-    Args:
-        field: Its field in the settings class; None if only the name is known.
-        reason: The specific problem, if known.
+    `field` is None if only the name is known; `reason` is the specific problem, if known.
     """
     words, example = valid_values(name, field)
     value = show_value(given, masked=is_secret(field))
@@ -85,7 +81,7 @@ def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> 
 
 
 def valid_values(name: str, field: Any) -> tuple[str, str]:
-    """Return what is valid for a setting, in words, and an example; `field` is its field in the settings class."""
+    """Return what is valid for a setting, in words, and an example."""
     if name in _VALID:
         return _VALID[name]
     words = [str(word) for kind in (field.annotation, *get_args(field.annotation)) for word in get_args(kind)]
@@ -94,16 +90,15 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
         words = ["true", "false"]
     if words:
         return (", or " if words[2:] else " or ").join(filter(None, (", ".join(words[:-1]), words[-1]))), words[0]
-    limits = {name: value for rule in field.metadata for name in ("ge", "gt", "le") if (value := _limit(rule, name))}
+    limits = {
+        name: f"{word} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name, word in (("ge", "from"), ("gt", "above"), ("le", "up to"))
+        if hasattr(rule, name)
+    }
     least, most = limits.get("ge") or limits.get("gt", ""), limits.get("le", "")
     kind = "a whole number" if field.annotation is int else "a number"
     return " ".join(filter(None, (kind, least, most))), str(field.default or 1)
-
-
-def _limit(rule: object, name: str) -> str:
-    """Return a constraint's limit of this kind (`ge`, `gt`, `le`) in words; empty if it has none."""
-    words = {"ge": "from", "gt": "above", "le": "up to"}[name]
-    return f"{words} {getattr(rule, name)}" if hasattr(rule, name) else ""
 
 
 def is_secret(field: Any) -> bool:
@@ -112,7 +107,7 @@ def is_secret(field: Any) -> bool:
 
 
 def show_value(given: object, *, masked: bool = False) -> str:
-    r"""Return a value as a message may show it: no secret, no phone number, no password in a URL.
+    """Return a value without secrets, phone numbers, and URL passwords.
 
     >>> show_value("redis://me:sec/ret@cache:port/0"), show_value("+1 415 555 0123"), show_value("x", masked=True)
     ('"redis://***@cache:port/0"', '"+…23"', 'the value (hidden, 1 character)')

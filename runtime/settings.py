@@ -1,7 +1,6 @@
 """Settings of every process: the only module that reads the environment.
 
-Names, meanings, and defaults are public; `docs/reference/settings.md` is generated from these classes. Attribute names
-carry the unit that the environment variable's name lacks. All problems are reported at once.
+Attribute names carry the unit that the environment variable's name lacks. `docs/reference/settings.md` is generated.
 """
 
 import re
@@ -25,14 +24,12 @@ SILENCE = "none"
 SENTENCE_MAX = 500
 #: Minimum length of an API token without a warning (characters).
 API_TOKEN_LENGTH_MIN = 20
-#: Minimum number of distinct characters without a warning: 20 random hexadecimal digits have fewer once in millions.
+#: Minimum distinct characters without a warning: 20 random hexadecimal digits have fewer once in millions.
 API_TOKEN_CHARACTERS_MIN = 6
 #: Excluded from text: control characters, surrogates, line and paragraph separators.
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
 _NOT_IN_XML = frozenset("\ufffe\uffff")
-
-
 #: The form of a URL with a host; `is_http_url` checks the rest. Source: RFC 3986.
 _HTTP_URL = re.compile(
     r"https?://(?:[^/?#]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?"
@@ -77,14 +74,14 @@ def _valid_audio_url(value: str) -> str:
 
 
 def sentence(value: str) -> str:
-    """Return a text to be spoken; raise ValueError, which says what is valid, if TwiML can't hold it."""
+    """Return a text to be spoken; raise ValueError if TwiML can't hold it."""
     if len(value) > SENTENCE_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
         raise ValueError(f"must be at most {SENTENCE_MAX} characters, without control characters")
     return value
 
 
 def spoken_greeting(value: str) -> str:
-    """Return a sentence to be spoken; raise ValueError, also if it has no words."""
+    """Return a text to be spoken; raise ValueError, also if it is blank."""
     if not value.strip():
         raise ValueError("must say something")
     return sentence(value)
@@ -121,7 +118,7 @@ def _reject_placeholder(value: AnyText) -> AnyText:
 
 
 def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
-    """Return the field of one environment variable; it is required if it has no default."""
+    """Return the field of one variable, which is required without a default."""
     return Field(default, validation_alias=name, description=meaning, **limits)
 
 
@@ -141,7 +138,7 @@ class StoreSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _without_placeholders(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Drop placeholders in `.env` for settings that the process does not require."""
+        """Drop placeholders for settings that the process does not require."""
         optional = {field.validation_alias for field in cls.model_fields.values() if not field.is_required()}
         return {
             name: value
@@ -374,14 +371,9 @@ AnySettings = TypeVar("AnySettings", bound=StoreSettings)
 def load(
     kind: type[AnySettings], environ: Mapping[str, str] | None = None, env_file: Path | None = None
 ) -> AnySettings:
-    """Load a process's settings from the environment and from `.env` in the working directory.
+    """Load settings from the environment and `.env`, or from `environ` alone.
 
-    Args:
-        environ: Read only these, for tests and for processes that set everything themselves.
-        env_file: Read this file instead of `.env`.
-
-    Raises:
-        SettingsError: Settings are invalid or missing; names all of them.
+    `env_file` replaces `.env`. A SettingsError names all settings that are invalid or missing.
     """
     arguments: dict[str, Any] = {}
     if environ is not None:
@@ -405,7 +397,7 @@ def load(
 
 @cache
 def _without_sources(kind: type[StoreSettings]) -> type[StoreSettings]:
-    """Return a settings class that ignores the environment and `.env`. Creating such a class takes 8 ms."""
+    """Return a class that reads no sources; creating one takes 8 ms."""
 
     def only_given(
         _cls: type[BaseSettings], _kind: type[BaseSettings], /, init_settings: Any, **_others: Any
@@ -422,7 +414,7 @@ def _check_api_key_is_complete(settings: StoreSettings) -> None:
 
 
 def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
-    """Return the line about one of pydantic's errors (`ErrorDetails`) in settings of this class."""
+    """Return the line about one of pydantic's errors (`ErrorDetails`)."""
     name = str(problem["loc"][0])
     field = next(field for field in kind.model_fields.values() if field.validation_alias == name)
     if problem["type"] == "missing":
@@ -431,10 +423,7 @@ def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
 
 
 def read_sources() -> tuple[dict[str, str], dict[str, str]]:
-    """Return all non-empty values in the environment and in `.env`, by upper-case name.
-
-    For reporting where a setting comes from; the values may be secrets.
-    """
+    """Return the values, also secret ones, in the environment and in `.env`."""
     sources = (EnvSettingsSource(ServiceSettings), DotEnvSettingsSource(ServiceSettings))
     environment, file = (
         {name.upper(): value for name, value in source.env_vars.items() if value} for source in sources

@@ -1,4 +1,4 @@
-"""Bearer authentication with the settings' API token; wrong tokens are rate-limited per address."""
+"""Bearer authentication with the API token; rate limit of wrong tokens."""
 
 import hmac
 import math
@@ -29,11 +29,7 @@ class WrongTokenLimiter:
         self._sent_s: OrderedDict[str, deque[float]] = OrderedDict()
 
     def record(self, address: str) -> float:
-        """Count a wrong token; return how long its sender must wait, seconds: 0 below the limit.
-
-        Tokens above the limit do not count, so that waiting helps. An address is logged at its first wrong token, and
-        when it reaches the limit.
-        """
+        """Count a wrong token; return seconds to wait, 0 below the limit."""
         now_s = self._clock.monotonic_s()
         sent_s = self._sent_s.pop(address, None) or deque()
         self._sent_s[address] = sent_s
@@ -42,7 +38,7 @@ class WrongTokenLimiter:
         while sent_s and now_s - sent_s[0] >= WRONG_WITHIN_S:
             sent_s.popleft()
         if len(sent_s) >= WRONG_MAX:
-            return sent_s[0] + WRONG_WITHIN_S - now_s
+            return sent_s[0] + WRONG_WITHIN_S - now_s  # not counted, so that waiting helps
         sent_s.append(now_s)
         if len(sent_s) == 1:
             log.warning("api_token_refused", host=address)
@@ -54,8 +50,7 @@ class WrongTokenLimiter:
 class BearerAuthenticator:
     """Compares tokens with the configured one.
 
-    The right token is never rate-limited; otherwise, anyone could lock everyone out. Its length protects it from
-    guessing.
+    The right token is never rate-limited: anyone could lock everyone out. Its length protects it from guessing.
     """
 
     def __init__(self, token: SecretStr, clock: Clock) -> None:
@@ -63,11 +58,7 @@ class BearerAuthenticator:
         self._limiter = WrongTokenLimiter(clock)
 
     def is_valid(self, token: str, request: web.Request) -> bool:
-        """Whether this is the token; a missing one does not count as wrong.
-
-        Raises:
-            RequestError: It is wrong, and the request's address has sent too many wrong ones recently.
-        """
+        """Whether this is the token; raise RequestError after too many wrong ones."""
         # Headers may hold any byte. The constant-time comparison does not reveal where the two differ.
         if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
             return True
@@ -76,11 +67,8 @@ class BearerAuthenticator:
         return False
 
     def has_valid_token(self, request: web.Request) -> bool:
-        """Whether a request has the token as a bearer token. Source: RFC 6750, section 2.1.
-
-        Raises:
-            RequestError: It has a wrong one, and its address has sent too many wrong ones recently.
-        """
+        """Whether a request has the bearer token; see `is_valid`."""
+        # Source: RFC 6750, section 2.1.
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
         return self.is_valid(token.strip(" ") if scheme.lower() == "bearer" else "", request)

@@ -1,7 +1,7 @@
-"""Parses a usual POST that has arrived whole in one read: a third of the time of a full HTTP parser.
+"""Parser of usual POSTs that arrive whole, in a third of aiohttp's time.
 
-It accepts only requests that can be read in one way, a small part of what RFC 9112 allows. The caller gives all others
-to aiohttp. A test compares both parsers.
+It accepts only what can be read in one way, a small part of RFC 9112; the caller gives aiohttp the rest. A test
+compares both parsers.
 """
 
 import re
@@ -33,7 +33,7 @@ class CompletePost(NamedTuple):
 
 
 def parse_complete_post(data: bytes) -> CompletePost | None:
-    """Return the request that these bytes are; None if they are more, less, or anything but a usual POST."""
+    """Return these bytes as a request; None unless they are one usual POST."""
     head, _, body = data.partition(b"\r\n\r\n")
     if len(head) > HEAD_BYTES_MAX or len(body) > BODY_BYTES_MAX or not head.isascii():
         return None

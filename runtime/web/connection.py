@@ -1,8 +1,7 @@
-"""HTTP connections: a deadline for request heads, and direct answers without aiohttp's task, request, and response.
+"""HTTP connections: a deadline for request heads, and direct answers.
 
-Most of what aiohttp spends on a callback is two tasks, five turns of the event loop, and a dozen objects. A direct
-answer needs none of them: the connection runs the handler's coroutine itself. aiohttp answers all requests that are not
-the usual ones. `make bench` measures the gain.
+aiohttp spends two tasks, five turns of the event loop, and a dozen objects on a callback. A direct answer needs none:
+the connection runs the handler's coroutine itself. aiohttp answers all unusual requests. `make bench` measures it.
 """
 
 import asyncio
@@ -18,10 +17,8 @@ from aiohttp.http import SERVER_SOFTWARE
 from conferral.runtime.web.complete_post import CompletePost, parse_complete_post
 from conferral.runtime.web.json_requests import RequestError
 
-#: How long a client may take to send a request's head, seconds: from connecting, or on a kept-alive connection from the
-#: head's first byte.
+#: Time to send a request's head, seconds: from connecting, or on a kept-alive connection from its first byte.
 HEAD_DEADLINE_S = 10.0
-
 #: Answers a request with a status and no body. It runs outside of any task, so it may await futures, but not
 #: `asyncio.timeout`.
 DirectHandler = Callable[[CompletePost], Coroutine[Any, Any, int]]
@@ -64,7 +61,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a malformed request in JSON, like other refusals; aiohttp's text would quote the request."""
+        """Answer a malformed request in JSON; aiohttp's text would quote it."""
         answer = super().handle_error(request, status, exc, message)
         if status != HTTPStatus.BAD_REQUEST:
             return answer
@@ -91,21 +88,19 @@ class Connection(web.RequestHandler):
 
 
 class DirectConnection(Connection):
-    """A connection that answers some requests itself, while aiohttp has none to answer."""
+    """A connection that answers some requests itself while aiohttp has none."""
 
     __slots__ = ("_answering", "_early", "_finished_count", "_handlers", "_is_between_requests")
 
     def __init__(self, manager: web.Server, *, handlers: dict[str, DirectHandler], **options: Any) -> None:
         super().__init__(manager, **options)
         self._handlers = handlers
-        #: The running direct handler.
         self._answering: Coroutine[Any, Any, int] | None = None
         #: What arrived during the direct answer.
         self._early = b""
         #: Requests that aiohttp has answered; `_request_count` are those that it has parsed.
         self._finished_count = 0
-        #: Whether each read so far was one whole request. Otherwise, the next one may be part of another request, and
-        #: only aiohttp's parser knows: this connection stays with it.
+        #: Whether each read so far was one whole request; after one that was not, only aiohttp knows where one begins.
         self._is_between_requests = True
 
     def data_received(self, data: bytes) -> None:
@@ -132,7 +127,7 @@ class DirectConnection(Connection):
 
     @property
     def _is_idle(self) -> bool:
-        """Whether aiohttp has answered all that it was given, and the client reads the answers."""
+        """Whether aiohttp has answered all requests, and the client reads."""
         return self._finished_count == self._request_count and not (self._paused or self._close or self._force_close)
 
     @property
@@ -146,13 +141,13 @@ class DirectConnection(Connection):
             self._finished_count += 1  # aiohttp's part is done, even if the handler failed
 
     def _process_keepalive(self) -> None:
-        """Let aiohttp close an idle connection, but not while this one answers itself."""
+        """Let aiohttp close an idle connection, except during a direct answer."""
         self._keepalive_handle = None
         if self._answering is None:
             super()._process_keepalive()
 
     def _begin(self, answering: Coroutine[Any, Any, int]) -> None:
-        """Run a direct handler, with the bookkeeping that aiohttp does for its own."""
+        """Run a direct handler, with aiohttp's bookkeeping."""
         self._stop_timer()
         assert self._manager is not None
         self._manager.requests_count += 1
@@ -161,7 +156,7 @@ class DirectConnection(Connection):
         self._step()
 
     def _step(self, _awaited: "asyncio.Future[Any] | None" = None) -> None:
-        """Run the handler until it awaits something that is not done yet, or returns."""
+        """Run the handler until it awaits something or returns."""
         answering = self._answering
         if answering is None:  # closed by the shutdown
             return
@@ -179,7 +174,7 @@ class DirectConnection(Connection):
             awaited.add_done_callback(self._step)
 
     def _end(self, status: int | None) -> None:
-        """Write the answer, then do what aiohttp does after one; without a status, close the connection."""
+        """Write the answer, then do what aiohttp does; without a status, close."""
         self._answering = None
         self._request_in_progress = False
         if self._handler_waiter is not None and not self._handler_waiter.done():
@@ -200,7 +195,6 @@ class DirectConnection(Connection):
 
 @lru_cache(maxsize=16)  # the same for a second
 def _encode(status: int, date: str) -> bytes:
-    """Return an HTTP response without a body, as aiohttp writes it."""
     length = "" if status == HTTPStatus.NO_CONTENT else "Content-Length: 0\r\n"
     phrase = HTTPStatus(status).phrase
     return f"HTTP/1.1 {status} {phrase}\r\n{length}Date: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""JSON requests to the control API and the console: the body, the response, and why a request is refused."""
+"""JSON requests to the control API and the console, and refusals."""
 
 import asyncio
 import json
@@ -47,12 +47,8 @@ _RETRY_AFTER_S = {"too-many": 60, "not-set-up": 60, "full": 5, "store": 1}
 class RequestError(ConferralError):
     """A refused request; sent as JSON.
 
-    Attributes:
-        type: One of `STATUS`.
-        reason: The problem, in words for the client; never includes a number or name that was sent.
-        allowed: What would be accepted instead: a session's commands, a path's methods.
-        retry_after_s: When a retry may succeed, seconds; 0 if that does not depend on time.
-        more: Further fields of the response.
+    `type` is one of `STATUS`, `allowed` what would be accepted instead. `reason` never includes a number or name that
+    was sent. A retry may succeed after `retry_after_s`; 0 if that does not depend on time.
     """
 
     def __init__(
@@ -71,7 +67,7 @@ class RequestError(ConferralError):
         return STATUS[self.type]
 
     def response(self, **more: object) -> web.Response:
-        """Return the refusal as a JSON response; `more` are further fields of its error object."""
+        """Return the refusal as JSON; `more` are further fields of its error."""
         fields = {"type": self.type, "reason": self.reason, "allowed": list(self.allowed), **self.more, **more}
         response = json_response({"error": fields}, self.status)
         if self.type == "unauthorized":
@@ -86,13 +82,13 @@ class RequestError(ConferralError):
 
 
 def json_response(body: object, status: int = 200) -> web.Response:
-    """Return a JSON response that no cache may store; bytes are sent as they are."""
+    """Return a JSON response that no cache may store; bytes are sent as is."""
     encoded = body if isinstance(body, bytes) else orjson.dumps(body)
     return web.Response(body=encoded, status=status, content_type=_JSON, headers=NO_STORE)
 
 
 async def read_json_object(request: web.Request) -> dict[str, Any]:
-    """Return a request's body; raise RequestError if it is no JSON object, too large, or does not arrive in time."""
+    """Return the body; raise RequestError if it is no JSON object, or late."""
     if hdrs.CONTENT_ENCODING in request.headers:  # a small body may decompress into a huge one
         raise RequestError("malformed", "the body must not be compressed")
     if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:
@@ -112,26 +108,19 @@ async def read_json_object(request: web.Request) -> dict[str, Any]:
 
 
 def content_length(headers: Mapping[str, str]) -> int:
-    """Return the Content-Length of a request that aiohttp has parsed, in bytes; 0 without one.
-
-    aiohttp accepts digits below 2**64 after any number of zeros, but `int` refuses more than 4,300 digits.
-    """
+    """Return a parsed request's Content-Length in bytes; 0 without one."""
+    # aiohttp accepts digits below 2**64 after any number of zeros, but `int` refuses more than 4,300 digits.
     return int(headers.get("content-length", "0")[-20:])
 
 
 def _has_large_number(body: bytes) -> bool:
-    """Whether a body has the form of JSON, and a number beyond the range of a double, which orjson refuses."""
-    is_large = False
-
-    def check(number: str) -> None:
-        nonlocal is_large
-        is_large = is_large or math.isinf(float(number))
-
+    """Whether a body is JSON except for a number beyond a double's range."""
+    numbers: list[str] = []
     try:
-        json.loads(body.decode(), parse_int=check, parse_float=check)
+        json.loads(body.decode(), parse_int=numbers.append, parse_float=numbers.append)
     except (ValueError, RecursionError):
         return False
-    return is_large
+    return any(math.isinf(float(number)) for number in numbers)
 
 
 def _refuse_repeated(fields: list[tuple[str, Any]]) -> None:

@@ -1,8 +1,7 @@
-"""A listener that accepts every pending connection per event loop iteration (uvloop accepts one).
+"""A listener that accepts all pending connections at once.
 
-Under load, an iteration serves hundreds of open connections and takes a tenth of a second, so a new connection would
-wait for longer than Twilio does. (Since 1.45, libuv accepts one connection each time that a listening socket is
-readable.)
+uvloop accepts one per iteration (since libuv 1.45). Under load, an iteration takes a tenth of a second, so a new
+connection would wait for longer than Twilio does.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ class Listener:
 
     @classmethod
     async def open(cls, protocol: Callable[[], asyncio.Protocol], host: str, port: int) -> Self:
-        """Listen on every address of a host; raise OSError if an address is not available."""
+        """Listen on every address of a host; raise OSError if one is unavailable."""
         listener = cls(protocol)
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -76,7 +75,7 @@ class Listener:
         asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        """Accept the pending connections; without free file descriptors, accept none for a moment."""
+        """Accept pending connections; pause without free file descriptors."""
         loop = asyncio.get_running_loop()
         for _ in range(ACCEPTS_MAX):
             try:

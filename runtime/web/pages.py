@@ -1,4 +1,4 @@
-"""Serves web pages: the document, its files, and the headers that restrict the browser to them."""
+"""Web pages: documents, their files, and headers that restrict browsers."""
 
 import base64
 import hashlib
@@ -72,10 +72,7 @@ _PAGE = """<!doctype html>
 
 
 def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
-    """Return a page's document; scripts render everything else into its element `page`.
-
-    Styles and modules are paths below `static/`; the title is shown until the page sets its own.
-    """
+    """Return a page's document; styles and modules are below `static/`."""
     return _PAGE.format(
         title=html.escape(title),
         styles="\n".join(f'<link rel="stylesheet" href="./static/{name}">' for name in styles),
@@ -85,7 +82,7 @@ def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
 
 
 def static_routes(folder: Path) -> list[web.RouteDef]:
-    """Return the routes to a page's files, and under `static/shared/` to those of all pages."""
+    """Return the routes to a page's files, and to those that pages share."""
     files = {f"shared/{name}": path for name, path in _servable_files(SHARED_FOLDER).items()} | _servable_files(folder)
 
     async def static(request: web.Request) -> web.StreamResponse:
@@ -100,7 +97,7 @@ def static_routes(folder: Path) -> list[web.RouteDef]:
 
 
 def _servable_files(folder: Path) -> dict[str, Path]:
-    """Return the files that may be served: those that exist now, of a known type."""
+    """Return the files that exist now and are of a known type."""
     return {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
@@ -109,16 +106,15 @@ def _servable_files(folder: Path) -> dict[str, Path]:
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Add the headers to every answer; a signal handler (`on_response_prepare`)."""
+    """Add the headers to an answer (for `on_response_prepare`)."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
 
 
 def is_same_origin(request: web.Request) -> bool:
-    """Whether a request comes from a page of this server, or not from a browser.
+    """Whether a request comes from a page of this server, or no browser.
 
-    For every request that changes something, and every WebSocket, a browser names the page that made it. A foreign page
-    must not use the rights of a person who has ours open. Source: RFC 6454, section 7.
+    A foreign page must not use the rights of a person who has ours open. Source: RFC 6454, section 7.
     """
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is None:
@@ -153,7 +149,7 @@ def host_name(host: str) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a `Host` header can only mean this machine.
 
-    A foreign name may also resolve to this machine (DNS rebinding); a browser would then treat a foreign page as ours.
+    A foreign name may resolve to this machine, too (DNS rebinding); a browser would treat a foreign page as ours.
 
     >>> is_loopback("127.0.0.1:8081"), is_loopback("phones.example:8081")
     (True, False)

@@ -1,7 +1,6 @@
-"""The HTTP server of every process: client timeouts, and what is logged about requests.
+"""HTTP server of every process: client timeouts, and request logging.
 
-Twilio's requests, operators' pages, and API calls carry tokens, cookies, and phone numbers. aiohttp's own logger quotes
-each line that it can't parse, so this module replaces it with one that counts.
+aiohttp's own logger quotes lines that it can't parse, with tokens or phone numbers. Ours only counts them.
 """
 
 import asyncio
@@ -28,17 +27,13 @@ log = structlog.get_logger()
 KEEPALIVE_S = 75.0
 #: Minimum interval between two log lines about malformed requests, seconds; each line has their count.
 MALFORMED_LOG_EVERY_S = 60.0
-
-
 #: What listening raises: the last two for a host name that can't be encoded, such as `a..b`.
 LISTEN_ERRORS = (OSError, UnicodeError, TypeError)
 
 
 def port_unavailable(host: str, port: int, error: Exception) -> SettingsError:
-    """Return the error about a port that is taken or needs privileges, or about a host that isn't this machine's."""
-    reason = "not a host name"
-    if isinstance(error, OSError):
-        reason = (error.strerror or type(error).__name__).lower()
+    """Return the error for a host or port that a server can't listen on."""
+    reason = (error.strerror or type(error).__name__).lower() if isinstance(error, OSError) else "not a host name"
     if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         problem = f"can't listen on {host or 'an empty host'} ({reason}); choose one of this machine's addresses"
         return SettingsError((f"{problem} with --host, for example 127.0.0.1",))
@@ -49,17 +44,10 @@ def port_unavailable(host: str, port: int, error: Exception) -> SettingsError:
 async def run_server(
     app: web.Application, host: str, port: int, *, shutdown_s: float, metrics: Metrics | None = None, **options: Any
 ) -> AsyncIterator[int]:
-    """Serve an application inside the block; yield the port.
+    """Serve an application inside the block; yield the port (any if 0).
 
-    Leaving the block closes the port first, then idle connections; open requests are answered.
-
-    Args:
-        port: Port to listen on; 0 for any.
-        shutdown_s: How long open requests may take: aiohttp waits for this time twice.
-        metrics: Counts malformed requests and unexpected errors.
-
-    Raises:
-        SettingsError: The port is taken, or needs privileges.
+    Leaving the block closes the port, then idle connections. aiohttp waits for open requests twice for `shutdown_s`.
+    Raises SettingsError if the port is taken, or needs privileges.
     """
     # A handler outlives its client: an event that was read is stored even if no one waits for the answer.
     runner = web.AppRunner(app, shutdown_timeout=shutdown_s, handler_cancellation=False)
@@ -98,8 +86,7 @@ async def close_in_time(
 ) -> None:
     """Close a socket; after the timeout, close its connection.
 
-    A peer that no longer reads, such as a suspended laptop, leaves no room in the connection's buffer for the closing
-    message, and aiohttp would wait for it without limit.
+    aiohttp would wait without limit for a peer that no longer reads, such as a suspended laptop.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -110,7 +97,7 @@ async def close_in_time(
 
 
 class _ServerLog(logging.Logger):
-    """Receives aiohttp's server log: its texts and errors quote requests, so neither is shown."""
+    """Receives aiohttp's log, and shows no texts: they quote requests."""
 
     def __init__(self, metrics: Metrics) -> None:
         super().__init__("aiohttp.server", logging.DEBUG)  # some malformed requests are logged at this level
@@ -119,7 +106,6 @@ class _ServerLog(logging.Logger):
         self._logged_at_s: float | None = None
 
     def handle(self, record: logging.LogRecord) -> None:
-        """Count a malformed request; log an unexpected error without its text."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             self._count_malformed()

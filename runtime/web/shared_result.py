@@ -1,4 +1,4 @@
-"""Shares one result among concurrent requests: health checks and metrics are open to anyone."""
+"""Shared results: anyone may request health checks and metrics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ TTL_S = 1.0
 
 
 class SharedResult(Generic[T]):
-    """Loads a result once for everyone who waits, and again only after a second."""
+    """Loads a result once for all who wait, and again after a second."""
 
     def __init__(self, load: Callable[[], Awaitable[T]]) -> None:
         self._load = load
@@ -19,7 +19,7 @@ class SharedResult(Generic[T]):
         self._loaded_at_s = 0.0
 
     async def __call__(self) -> T:
-        """Return the running load's result or error, or one that is at most a second old."""
+        """Return the running load's result, or one at most a second old."""
         loop = asyncio.get_running_loop()
         task = self._task
         if task is None or (task.done() and loop.time() - self._loaded_at_s >= TTL_S):
