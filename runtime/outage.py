@@ -23,8 +23,6 @@ QUIET_S = 5.0
 
 @dataclass(slots=True)
 class _Outage:
-    """The state of Redis, as seen by everything in one event loop."""
-
     #: When the outage began, was last logged, and last caused a failure, seconds of the loop's clock.
     since_s: float | None = None
     logged_s: float = 0.0
@@ -40,7 +38,7 @@ _outages: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outage] = WeakKeyDiction
 
 
 def count_outages(metrics: Metrics) -> None:
-    """Count the failed Redis requests of the running event loop in these metrics."""
+    """Count the running loop's failed Redis requests in these metrics."""
     _outages.setdefault(asyncio.get_running_loop(), _Outage()).metrics.append(metrics)
 
 

@@ -1,4 +1,4 @@
-"""Account-wide lists of live calls and conferences for the sweep: 1,000 records per page, whatever app placed them."""
+"""Account-wide lists of live calls and conferences, for the sweep."""
 
 import asyncio
 import random
@@ -26,29 +26,25 @@ from conferral.statemachine.states import CallStatus
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.parameters.participant import parse_participant
-from conferral.telephony.rest_requests import text_of
+from conferral.telephony.rest_requests import send, text_of
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
-#: Most pages read of all calls, and of all conferences (count). With more than 100,000 live calls the lists are
-#: truncated, and calls not listed are not reported missing.
+#: Most pages read of all calls, and of all conferences. Beyond 100,000 live calls, none is reported missing.
 PAGES_MAX = 100
 #: Pause between two pages, seconds: the account's calls need its rate limit.
 PAGE_PAUSE_S = 0.1
 #: Consecutive 429 responses to wait out (count).
 REFUSALS_MAX = 4
-#: Retries of a page that failed (count). Reading is safe to repeat, and an aborted sweep delays what it would have
-#: found.
+#: Retries of a page that failed (count): an aborted sweep delays what it would have found.
 FAILURES_MAX = 2
 #: Longest first wait after a 429 without Retry-After, seconds; doubles each time.
 REFUSED_WAIT_S = 1.0
 #: A longer Retry-After is not waited out, because the next sweep comes anyway.
 REFUSED_WAIT_MAX_S = 15.0
-#: In the order of a call's life, so that a call that advances during the read is in one of the lists.
-#: Source: Twilio docs, Call resource, status values.
+#: In the order of a call's life, so that one list has a call that advances. Source: Twilio docs, Call resource.
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
-#: In the same order. An `init` conference has not started: a party waits in it. Source: Twilio docs, Conference
-#: resource.
+#: In the same order; in an `init` conference, a party waits. Source: Twilio docs, Conference resource.
 LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
 #: Most records read of one page (count), in case a page never ends.
 RECORDS_MAX = 10 * PAGE_SIZE
@@ -62,32 +58,28 @@ class OwnCall:
 
     #: Address of the other end, as Twilio names it.
     address: str = field(repr=False)
-    #: Whether the call is inbound.
     came_in: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """Snapshot of the account's lists."""
+    """What the account's lists show."""
 
-    #: SIDs of the live calls.
+    #: SIDs of the live calls, and of the answered ones.
     calls: frozenset[str] = frozenset()
-    #: SIDs of the answered ones.
     answered: frozenset[str] = frozenset()
     #: Names of live conferences by SID; only names in Conferral's format.
     conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: Live calls to or from Conferral's numbers, by SID.
     own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
-    #: Whether all calls, and all conferences, were read.
     has_all_calls: bool = True
     has_all_conferences: bool = True
-    #: Pages read (count).
     call_pages: int = 0
     conference_pages: int = 0
 
 
 class AccountListReader:
-    """Reads the account's lists."""
+    """Reads the account's lists; callers label the requests."""
 
     def __init__(
         self,
@@ -107,11 +99,7 @@ class AccountListReader:
         self._rng = rng
 
     async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
-        """Read the lists of live calls and live conferences. The caller labels the requests.
-
-        Args:
-            check: Called before every request; what it raises aborts the read.
-        """
+        """Read the lists; `check` runs before every request and may abort it."""
         calls: set[str] = set()
         conferences: dict[str, str] = {}
         answered: set[str] = set()
@@ -154,15 +142,9 @@ class AccountListReader:
         )
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
-        """Return the participants of a conference to recover, including those that are ringing; empty if it is over.
+        """Return the participants of a conference; empty if it is over.
 
-        The caller labels the request.
-
-        Args:
-            own_calls: Known calls of Conferral's numbers, by SID: Twilio's list of participants has no addresses. The
-                participants of other calls have none.
-
-        Source: Twilio docs, Participants subresource.
+        Twilio's list has no addresses: `own_calls` has those of known calls, by SID. Source: Participants subresource.
         """
         inside = self._client.conferences(conference_sid).participants
         try:
@@ -192,7 +174,7 @@ class _PagedRead:
     is_complete: bool = True
 
     async def read_list(self, first: Callable[[], Awaitable[Page]], add: Callable[[Any], None]) -> None:
-        """Read one list from its first page, up to the shared limit of pages; call `add` with each record."""
+        """Call `add` with each record of a list, up to the limit of pages."""
         request: Callable[[], Awaitable[Page | None]] = first
         while True:
             if self.pages >= self.pages_max:
@@ -210,7 +192,7 @@ class _PagedRead:
             await self.sleep(PAGE_PAUSE_S)
 
     async def _add_records(self, page: Page, add: Callable[[Any], None]) -> None:
-        """Call `add` with a page's records. Unreadable ones are skipped, and the list then counts as incomplete."""
+        """Call `add` with a page's records; skip unreadable ones."""
         records, failure = iter(page), None
         for number in range(1, RECORDS_MAX + 1):
             with catch_unexpected() as reading:
@@ -226,25 +208,18 @@ class _PagedRead:
             self.is_complete = False
         if failure is not None:
             self.is_complete = False
-        if failure is not None and not isinstance(failure.error, ProviderError):
-            log_unexpected(ItemKind.SWEEP, self.metrics, failure.error, task="sweep")
+            if not isinstance(failure.error, ProviderError):
+                log_unexpected(ItemKind.SWEEP, self.metrics, failure.error, task="sweep")
 
     async def _with_retries(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
-        """Return one page, after backoff for 429 responses and retries of failures; None ends the list.
-
-        An unexpected error of the library also ends the list, which then counts as incomplete.
-        """
+        """Return one page, with backoff and retries; None ends the list."""
         refusals = failures = 0
         while True:
             self.check()
             page: Page | None = None
             try:
-                expected = (ConferralError,)
-                with (
-                    contain(ItemKind.SWEEP, self.metrics, passing=expected, task="sweep") as boundary,
-                    translate_errors(),
-                ):
-                    page = await request()
+                with contain(ItemKind.SWEEP, self.metrics, passing=(ConferralError,), task="sweep") as boundary:
+                    page = await send(request())
             except ProviderBusyError as error:
                 refusals += 1
                 if refusals > REFUSALS_MAX or error.retry_after_s > REFUSED_WAIT_MAX_S:
@@ -261,6 +236,6 @@ class _PagedRead:
                 return page
 
     def _wait_s(self, times: int) -> float:
-        """Return how long to wait after a number of failures, seconds: random, and doubled with each failure."""
+        """Return the backoff in seconds: random, and doubled each time."""
         doubled_s = REFUSED_WAIT_S * 2.0 ** (times - 1)
         return self.rng.uniform(doubled_s / 2, doubled_s)

@@ -1,7 +1,4 @@
-"""Addresses that may be dialed: the three kinds of address, and the allow-list.
-
-Every dialed address is parsed here first. Errors say what is wrong and never quote a number.
-"""
+"""Addresses to dial, and the allow-list; errors never quote a number."""
 
 import re
 from dataclasses import dataclass
@@ -19,8 +16,7 @@ from conferral.runtime.redaction import EXAMPLE
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 #: Fewest digits of a complete number (count): fewer are meant as a short or emergency number.
 _COMPLETE_DIGITS_MIN = 7
-#: Source: Twilio docs, TwiML `<Client>` and access tokens: identities have no delimiters, spaces, or control
-#: characters.
+#: No delimiters, spaces, and control characters. Source: Twilio docs, TwiML `<Client>` and access tokens.
 _CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,128})")
 #: Source: RFC 3261, section 19.1.1, restricted: no passwords, no headers, one known parameter.
 _SIP = re.compile(
@@ -39,21 +35,14 @@ _SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::([1-9][0-9]{0
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
 #: Numbers that cost extra or share the cost: never dialed, whatever the list allows.
-_FORBIDDEN_TYPES = {
-    PhoneNumberType.PREMIUM_RATE: "premium-rate",
-    PhoneNumberType.SHARED_COST: "shared-cost",
-}
+_FORBIDDEN_TYPES = {PhoneNumberType.PREMIUM_RATE: "premium-rate", PhoneNumberType.SHARED_COST: "shared-cost"}
 #: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
 #: Source: Twilio support, "Why am I getting calls from these strange numbers?".
 _WITHHELD = frozenset({"+266696687", "+86282452253", "+2562533", "+8656696", "+7378742833"})
 
 
 class AddressError(ConferralError):
-    """An address is invalid or not allowed; the person who gave it must fix it.
-
-    Attributes:
-        reason: What is wrong, in words, without the address.
-    """
+    """An address is invalid or not allowed; `reason` says why, without it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -78,7 +67,7 @@ class Address:
 
     @property
     def noun(self) -> str:
-        """The text inside the TwiML noun: only the name for a client, the full address otherwise."""
+        """The text inside the TwiML noun; of a client, only the name."""
         return self.text.removeprefix("client:") if self.kind is AddressKind.CLIENT else self.text
 
     def __repr__(self) -> str:
@@ -86,14 +75,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Parse an address.
-
-    Args:
-        text: `+E.164`, `client:NAME`, or `sip:URI`, exactly; nothing is trimmed or completed.
-
-    Raises:
-        AddressError: it is none of the three.
-    """
+    """Parse `+E.164`, `client:NAME`, or `sip:URI`; else raise AddressError."""
     if _E164.fullmatch(text):
         return Address(AddressKind.NUMBER, text)
     if _CLIENT.fullmatch(text):
@@ -110,7 +92,7 @@ def parse_address(text: str) -> Address:
 
 
 def _check_sip_parts(*, user: str, port: str | None) -> None:
-    """Raise AddressError for what the pattern can't check: escapes in the user part, and the size of the port."""
+    """Raise AddressError for an escape in the user part, or a high port."""
     if not _SIP_USER.fullmatch(unquote(user)):
         raise AddressError("the part before the @ of a sip: address has an escape that changes its meaning")
     if port is not None and int(port) > _PORT_MAX:
@@ -118,18 +100,15 @@ def _check_sip_parts(*, user: str, port: str | None) -> None:
 
 
 def is_caller_id(text: str) -> bool:
-    """Whether a caller's address can be shown to others: a valid number, not the placeholder of a withheld one.
-
-    Source: Twilio docs, Errors, 13214: networks reject calls that show an invalid number.
-    """
+    """Whether a caller's address is a valid number that may be shown."""
+    # Source: Twilio docs, Errors, 13214: networks reject calls that show an invalid number.
     return text not in _WITHHELD and _parse_valid(text) is not None
 
 
 def region_of(number: str) -> str:
-    """Return the region of an E.164 number's numbering plan, such as `US`; empty if there is none.
+    """Return an E.164 number's region, such as `US`; empty if there is none.
 
-    The plan decides, not the country code: +1 876 is Jamaica. Possible but unassigned numbers, such as those reserved
-    for fiction, count as their area's.
+    The numbering plan decides: +1 876 is Jamaica. Unassigned numbers, such as fictional ones, count as their area's.
     """
     parsed = _parse_e164(number)
     return _region(parsed) if parsed is not None and _is_possible(parsed) else ""
@@ -152,32 +131,29 @@ def _parse_e164(number: str) -> PhoneNumber | None:
 
 
 def _parse_valid(number: str) -> PhoneNumber | None:
-    """Return the parsed number, None if its country's numbering plan does not contain it.
+    """Return the parsed number, None if its numbering plan does not have it.
 
-    A merely possible number is not enough. Networks connect a call as soon as the digits are complete, so a
-    premium-rate number with one extra digit still reaches the premium-rate number.
+    A possible number is not enough: networks connect once the digits are complete, so a premium-rate number with one
+    extra digit still reaches the premium-rate number.
     """
     parsed = _parse_e164(number)
     return parsed if parsed is not None and phonenumbers.is_valid_number(parsed) else None
 
 
 def _region(parsed: PhoneNumber) -> str:
-    """Return the region of a number's numbering plan; of an unassigned number, its area's; empty if unknown."""
-    region = phonenumbers.region_code_for_number(parsed)
-    if region:
+    """Return a number's region, or its area's if unassigned; empty if unknown."""
+    if region := phonenumbers.region_code_for_number(parsed):
         return str(region)
     if parsed.country_code is not None and parsed.country_code != 1:
         # Not assigned in any region of this country code: use the main one.
         return str(phonenumbers.region_code_for_country_code(parsed.country_code))
     # Many countries share +1, by area code: check an assignable number of the same area.
-    area = str(parsed.national_number)[:3]
-    return str(
-        phonenumbers.region_code_for_number(PhoneNumber(country_code=1, national_number=int(f"{area}2345678"))) or ""
-    )
+    assignable = PhoneNumber(country_code=1, national_number=int(f"{str(parsed.national_number)[:3]}2345678"))
+    return str(phonenumbers.region_code_for_number(assignable) or "")
 
 
 def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
-    """Whether a number is an emergency number, even behind an area code: +49 30 112 is Berlin's fire department."""
+    """Whether it is an emergency number, even after an area code (+49 30 112)."""
     national = phonenumbers.national_significant_number(parsed)  # keeps Italy's leading zeros
     subscriber = national[phonenumbers.length_of_geographical_area_code(parsed) :]
     return bool(region) and any(phonenumbers.is_emergency_number(digits, region) for digits in (national, subscriber))
@@ -185,7 +161,7 @@ def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Allow-list of destinations. Empty allows nothing; premium-rate and emergency numbers are never allowed."""
+    """Allow-list; never has premium-rate and emergency numbers."""
 
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
@@ -194,16 +170,9 @@ class AllowList:
 
     @classmethod
     def from_setting(cls, text: str | None, own_number: str) -> "AllowList":
-        """Return the list that `CONFERRAL_ALLOWED_DESTINATIONS` describes.
+        """Return the list that a setting describes; raise SettingsError.
 
-        Args:
-            text: Comma-separated regions (`US`), number prefixes (`+4420`), `client:`, and SIP domains
-                (`sip:example.com` for exactly that host on SIP's own ports; `sip:example.com:5080` for another port);
-                None for the region of `own_number` and `client:`.
-            own_number: `TWILIO_NUMBER`, E.164.
-
-        Raises:
-            SettingsError: an entry is none of these.
+        None allows the region of `own_number`, and `client:`. A SIP domain without a port allows only SIP's own ports.
         """
         if text is None:
             own_region = region_of(own_number)
@@ -221,13 +190,12 @@ class AllowList:
                 domains.add(domain[1].lower())
             elif entry:
                 why = f"entry {position} is wrong"
-                raise SettingsError(
-                    (setting_errors.describe_invalid("CONFERRAL_ALLOWED_DESTINATIONS", entry, None, why),)
-                )
+                problem = setting_errors.describe_invalid("CONFERRAL_ALLOWED_DESTINATIONS", entry, None, why)
+                raise SettingsError((problem,))
         return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains))
 
     def check(self, address: Address) -> None:
-        """Check that the address is allowed; raise AddressError, whose reason omits the address, if it is not."""
+        """Raise AddressError unless the address is allowed."""
         if address.kind is AddressKind.NUMBER:
             self._check_number(address.text)
         elif address.kind is AddressKind.CLIENT:
@@ -237,7 +205,7 @@ class AllowList:
             self._check_sip(address.text)
 
     def _check_sip(self, uri: str) -> None:
-        """Check the domain of a SIP address, and its user part if a gateway may dial it as a phone number."""
+        """Check the domain, and a user part that a gateway may dial."""
         sip = _SIP.fullmatch(uri)
         host = sip[2].lower() if sip is not None else ""
         if sip is None or not (
@@ -255,13 +223,12 @@ class AllowList:
         self._check_number(user)
 
     def _check_number(self, number: str) -> None:
-        """Check a phone number's kind and region; the rules against costly and emergency numbers come first."""
+        """Check the kind first (costly, emergency), then the region."""
         parsed = _parse_e164(number)
         is_valid = _parse_valid(number) is not None
         if parsed is None or not (is_valid or _is_possible(parsed)):
             raise AddressError("is not a complete phone number; short and emergency numbers are never dialed")
-        forbidden = _FORBIDDEN_TYPES.get(phonenumbers.number_type(parsed))
-        if forbidden:
+        if forbidden := _FORBIDDEN_TYPES.get(phonenumbers.number_type(parsed)):
             raise AddressError(f"{forbidden} numbers are never dialed")
         region = _region(parsed)
         if _is_emergency(parsed, region):

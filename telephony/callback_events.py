@@ -1,8 +1,7 @@
-"""Callback events: parses Twilio's form fields into events. All Twilio field names that Conferral reads are here.
+"""Callback events: parses Twilio's form fields, all of which are here.
 
-Unknown fields decide nothing; those of conferences and recordings are kept for the log. Words that Twilio may extend
-are kept as they are; ids, counts, and everything that becomes part of a response are validated. Every function
-may raise `MalformedCallbackError`, which names the field that is missing or malformed.
+Words that Twilio may extend are kept; ids, counts, and all that becomes part of a response are validated. Unknown
+fields of conferences and recordings are only logged. Every function may raise `MalformedCallbackError`.
 """
 
 import re
@@ -60,19 +59,16 @@ from conferral.telephony.unknown_parameters import summarize_unknown
 _ADDRESS_LENGTH_MAX = 256
 #: Longest URL of an announcement (characters), as for commands.
 _ANNOUNCE_URL_MAX = 2_000
-#: Percent-encoded JSON of 1 or 2 KiB. A longer one would bloat the stream, and a call without it only loses the
-#: caller's number. Source: Twilio docs, Call resource, `CallToken`.
+#: Percent-encoded JSON of 1 or 2 KiB; without it, a call only loses the caller's number. Source: Twilio docs, Call.
 _CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
-#: Conference events about a participant.
-#: Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (join, leave, mute, hold, modify).
+#: Events about a participant. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
 _OF_PARTICIPANT = frozenset(
     {
         "participant-join", "participant-leave", "participant-hold", "participant-unhold", "participant-mute",
         "participant-unmute", "participant-modify",
     }
 )  # fmt: skip
-#: Whether an announcement failed, by event. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`
-#: (announcement).
+#: Whether an announcement failed, by event. Source: as above.
 _ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
 #: `RecordingSource` values of conference recordings. Source: Twilio docs, Recordings resource, `source`.
 _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
@@ -94,8 +90,7 @@ FIELDS_READ = frozenset(
 VOICE_FIELDS_READ = frozenset(
     {"AccountSid", "CallSid", "CallStatus", "CallToken", "Direction", "ErrorUrl", "From", "SessionID", "To"}
 )
-#: Known parameters of conferences and recordings, including those that repeat known facts.
-#: Source: Twilio docs, TwiML `<Conference>` and Recordings resource, callback parameters.
+#: With those that repeat known facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource, callbacks.
 _KNOWN_FIELDS = FIELDS_READ | {
     "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
     "RecordingStartTime", "RecordingTrack",
@@ -113,32 +108,32 @@ def conference_sid_of(fields: Fields) -> str:
 
 
 def is_outbound_leg(fields: Fields) -> bool:
-    """Whether Conferral placed the call, by REST or `<Dial>`. Source: Twilio docs, Call resource, `Direction`."""
+    """Whether Conferral placed the call, by REST or `<Dial>`."""
     return fields.get("Direction", "inbound") != "inbound"
 
 
 def error_url_of(fields: Fields) -> str:
-    """Return the URL whose failure triggered the fallback; empty if Twilio does not send it."""
+    """Return the URL whose failure triggered the fallback; empty if not sent."""
     return fields.get("ErrorUrl", "")
 
 
 def parent_call_sid_of(fields: Fields) -> str:
-    """Return the SID of the call whose `<Dial>` made this one; empty if none did."""
+    """Return the SID of the call whose `<Dial>` made this one; empty if none."""
     return fields.get("ParentCallSid", "")
 
 
 def caller_of(fields: Fields) -> str:
-    """Return the caller as Twilio names it: E.164, `client:`, `sip:`, or a word for a withheld number."""
+    """Return the caller: E.164, `client:`, `sip:`, or a word if withheld."""
     return fields.get("From", "")[:_ADDRESS_LENGTH_MAX]
 
 
 def callee_of(fields: Fields) -> str:
-    """Return the called number, or what a browser or app wrote there, which proves nothing."""
+    """Return the called number, or what an app wrote, which proves nothing."""
     return fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
 
 
 def session_id_of(fields: Fields) -> str:
-    """Return the id of the session that a browser or app opens: its `SessionID`, else the CallSid."""
+    """Return the id of an app's session: its `SessionID`, else the CallSid."""
     given = fields.get("SessionID", "")
     if not given:
         return call_sid_of(fields)
@@ -156,12 +151,9 @@ def call_received(
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     called_number: str = "",
 ) -> CallReceived:
-    """Parse an inbound call's request. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
+    """Parse an inbound call's request (Twilio docs, request parameters).
 
-    Args:
-        mode: `conference` if the caller waits in a conference and no `<Dial>` rings the agent.
-        other_agents: The agents to ring next, in order, if that one fails.
-        called_number: The called number, if it is not `TWILIO_NUMBER`.
+    If it fails, `other_agents` ring next, in order. `called_number` is empty for `TWILIO_NUMBER`.
     """
     call_sid, caller = call_sid_of(fields), caller_of(fields)
     return CallReceived(
@@ -189,10 +181,7 @@ def client_call_received(
 ) -> ClientCallReceived:
     """Parse the request of a browser or app that calls someone.
 
-    Args:
-        session_id: The result of `session_id_of`.
-        customer_address: Address to call, already checked against the allow-list.
-        conference_name: The conference's name; empty if it equals the session's id.
+    `customer_address` was checked against the allow-list. An empty `conference_name` equals the session's id.
     """
     call_sid = call_sid_of(fields)
     return ClientCallReceived(
@@ -207,18 +196,15 @@ def client_call_received(
 
 
 def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -> CallProgressed:
-    """Parse a call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
+    """Parse a call's status callback (Twilio docs, `StatusCallback`).
 
-    Args:
-        own_numbers: Conferral's numbers: a leg to the agent shows one of them if the caller has none to show.
+    A leg to the agent shows one of `own_numbers` if the caller has none to show.
     """
-    call_sid = call_sid_of(fields)
-    status = word(fields, "CallStatus")
+    call_sid, status = call_sid_of(fields), word(fields, "CallStatus")
     sequence = number(fields, "SequenceNumber")
-    caller = caller_of(fields)
+    caller, callee = caller_of(fields), callee_of(fields)
     # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
     is_outbound = is_outbound_leg(fields)
-    callee = callee_of(fields)
     return CallProgressed(
         session_id=callback.session_id,
         token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",
@@ -237,28 +223,21 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
 
 
 def _customer_address(party: str, caller: str, callee: str, is_outbound: bool, own_numbers: Collection[str]) -> str:
-    """Return the customer's address if a party's call shows it: as its own end, or as the caller ID; else empty."""
+    """Return the customer's address if a party's call shows it; else empty."""
     if party == CUSTOMER:
         return callee if is_outbound else caller
     return caller if is_outbound and caller not in own_numbers else ""
 
 
 def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
-    """Return the callback for the status callback of a number or TwiML app, whose URL has no fields.
-
-    Args:
-        session_id: Id of the session that the call belongs to; None if the call is its own session.
-    """
+    """Return the fields for a number's or app's callback, whose URL has none."""
     return CallCallback(session_id=session_id or call_sid_of(fields), party=CUSTOMER)
 
 
 def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
-    """Parse the action request of a `<Dial>`. Source: Twilio docs, TwiML `<Dial>`, `action` parameters.
-
-    Requests that follow a `<Redirect>` carry the same token: they report the same end.
-    """
-    call_sid = call_sid_of(fields)
-    call_status = word(fields, "CallStatus")
+    """Parse a `<Dial>`'s action request (Twilio docs, TwiML `<Dial>`)."""
+    # Requests that follow a `<Redirect>` carry the same token: they report the same end.
+    call_sid, call_status = call_sid_of(fields), word(fields, "CallStatus")
     agent = f":{action.agent_number}" if action.agent_number else ""
     return DialEnded(
         session_id=action.session_id,
@@ -273,11 +252,8 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
 
 
 def digits_of(fields: Fields, gate: Gate) -> str:
-    """Return the key pressed at a gate, empty for none. Source: Twilio docs, TwiML `<Gather>`, `action` parameters.
-
-    A request that follows a `<Redirect>` has no Digits, but its URL has `Gate.key`.
-    """
-    return fields.get("Digits", "") or gate.key
+    """Return the key pressed at a gate, empty for none."""
+    return fields.get("Digits", "") or gate.key  # a request that follows a `<Redirect>` has no Digits
 
 
 def gate_reached(fields: Fields, gate: Gate) -> GateReached:
@@ -304,7 +280,7 @@ def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDeci
 
 
 def participant_waits(fields: Fields, session_id: str, label: str) -> ParticipantJoined:
-    """Return the event for a request of wait audio: the call is in a conference that has not started."""
+    """Return the event for a wait request: the conference has not started."""
     conference_sid, call_sid = conference_sid_of(fields), call_sid_of(fields)
     return ParticipantJoined(
         session_id=session_id,
@@ -317,7 +293,7 @@ def participant_waits(fields: Fields, session_id: str, label: str) -> Participan
 
 
 def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
-    """Parse a conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters."""
+    """Parse a conference callback (Twilio docs, TwiML `<Conference>`)."""
     conference_sid = conference_sid_of(fields)
     kind = word(fields, "StatusCallbackEvent")
     sequence = number(fields, "SequenceNumber")
@@ -370,7 +346,7 @@ def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
 
 
 def _announcement_source(fields: Fields) -> dict[str, Any]:
-    """Return what was played: the id of the command whose text Conferral's document said, or the command's own URL."""
+    """Return what was played: the `announce` command's id, or its own URL."""
     url, query = fields.get("AnnounceUrl", "").partition("#")[0], ""
     if ANNOUNCEMENT_PATH in url:
         url, _, query = url.partition("?")
@@ -381,10 +357,7 @@ def _announcement_source(fields: Fields) -> dict[str, Any]:
 
 
 def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
-    """Parse a recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`.
-
-    It has no SequenceNumber. Twilio reports each status once, so recording and status identify the event.
-    """
+    """Parse a recording's callback (Twilio docs, `RecordingStatusCallback`)."""
     recording_sid, status = word(fields, "RecordingSid", RECORDING_SID), word(fields, "RecordingStatus")
     call_sid = optional_word(fields, "CallSid", CALL_SID)
     conference_sid = conference_sid_of(fields) if fields.get("ConferenceSid") else ""
@@ -392,7 +365,7 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
     duration = fields.get("RecordingDuration", "")
     return RecordingChanged(
         session_id=session_id,
-        token=f"{RecordingChanged.name}:{recording_sid}:{status}",
+        token=f"{RecordingChanged.name}:{recording_sid}:{status}",  # Twilio reports each status once
         recording_sid=recording_sid,
         status=status,
         of_conference=source in _CONFERENCE_SOURCES if source else bool(conference_sid and not call_sid),
@@ -406,6 +379,6 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
 
 
 def _call_token(fields: Fields) -> str:
-    """Return Twilio's CallToken, which permits dialing with the caller's number; empty if missing or malformed."""
+    """Return the token that permits the caller's number; empty if malformed."""
     value = fields.get("CallToken", "")
     return value if _CALL_TOKEN.fullmatch(value) else ""

@@ -1,4 +1,4 @@
-"""Form fields of Twilio's requests: SIDs, words, numbers, and times, each validated."""
+"""Validated form fields of Twilio's requests: SIDs, words, numbers, times."""
 
 import re
 from collections.abc import Mapping
@@ -21,22 +21,17 @@ _TEXT_LENGTH_MAX = 200
 
 
 class MalformedCallbackError(ConferralError):
-    """A field is missing or malformed. The sender is at fault: nothing is published, and the response is 400.
-
-    Attributes:
-        field: Twilio's name of the field; its value is never kept.
-    """
+    """A field is missing or malformed: publish nothing, and answer 400."""
 
     def __init__(self, field: str) -> None:
         super().__init__("malformed field")
+        #: Twilio's name of the field; its value is never kept.
         self.field = field
 
 
 def word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
-    """Return one of Twilio's words, known or new, or a SID; raise MalformedCallbackError unless it fully matches.
-
-    Twilio signs names and values without separators, so a forged value could include the next field.
-    """
+    """Return a word or a SID; raise MalformedCallbackError unless it matches."""
+    # Twilio signs names and values without separators, so a forged value could include the next field.
     value = fields.get(name, "")
     if not pattern.fullmatch(value):
         raise MalformedCallbackError(name)
@@ -44,12 +39,12 @@ def word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
 
 
 def optional_word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
-    """Return a value like `word`, empty if missing or empty; raise MalformedCallbackError if malformed."""
+    """Return a value like `word`; empty if it is missing or empty."""
     return word(fields, name, pattern) if fields.get(name) else ""
 
 
 def text(fields: Fields, name: str) -> str:
-    """Return a free text from Twilio, without phone numbers, URLs, and control characters."""
+    """Return a text without phone numbers, URLs, and control characters."""
     # Truncate last: a number without its first digits could not be recognized.
     return _UNSAFE.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
 
@@ -66,7 +61,7 @@ def is_number(value: str) -> bool:
 
 
 def number(fields: Fields, name: str) -> int | None:
-    """Return a count, None if the field is absent; raise MalformedCallbackError if it is malformed."""
+    """Return a count, None if absent; raise MalformedCallbackError otherwise."""
     value = fields.get(name)
     if not value:
         return None
@@ -77,7 +72,7 @@ def number(fields: Fields, name: str) -> int | None:
 
 @lru_cache(maxsize=1024)  # whole seconds: under load, the same text repeats
 def moment_ms(timestamp: str) -> int:
-    """Return an RFC 2822 date as Unix milliseconds; 0 if invalid: the time is only shown, so the event still counts."""
+    """Return an RFC 2822 date as Unix ms; 0 if invalid, as it is only shown."""
     try:
         when = parsedate_to_datetime(timestamp)
         return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * 1000

@@ -1,7 +1,4 @@
-"""Callback URLs: the only place that builds the URLs given to Twilio, and parses them again.
-
-Every parser raises `CallbackUrlError` if a field is missing, repeated, or malformed.
-"""
+"""Callback URLs: the only place that builds and parses them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -30,24 +27,19 @@ _REMEMBERED = 1024
 _CONFERENCE_NAME = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _KEY = re.compile(r"[0-9]?|other")
 
-#: Connection overrides for TwiML URLs: three attempts of 1 s to connect and 4 s to read fill Twilio's limit of 15 s.
-#: The slowest answer (Redis unreachable, then a read of Twilio) takes 3.7 s.
-#: Source: Twilio docs, "Webhooks connection overrides".
+#: Overrides for TwiML URLs: three attempts of 1 s to connect and 4 s to read fill Twilio's limit of 15 s. The slowest
+#: answer (Redis unreachable, then a read of Twilio) takes 3.7 s. Source: Twilio docs, "Webhooks connection overrides".
 _TWIML_OVERRIDES = "#rc=2&rp=5xx,ct,rt&ct=1000&rt=4000"
-#: Connection overrides for status callbacks, which may be slow but must not be lost: four attempts within the same 15
-#: s.
+#: Overrides for status callbacks, which may be slow but must not be lost: four attempts within the same 15 s.
 _STATUS_OVERRIDES = "#rc=3&rp=5xx,ct,rt&ct=1000&rt=2700"
 
 
 class CallbackUrlError(ConferralError):
-    """A request's URL was not built here; the request is refused.
-
-    Attributes:
-        field: Name of the invalid query field; a fixed word, never request data.
-    """
+    """A field of a request's URL is missing, repeated, or malformed."""
 
     def __init__(self, field: str) -> None:
         super().__init__("not a callback URL of ours")
+        #: Name of the query field; a fixed word, never request data.
         self.field = field
 
 
@@ -61,7 +53,7 @@ class DialKind(StrEnum):
 
 
 def _query(name: str, pattern: re.Pattern[str] | str, read: Callable[[str], Any] = str) -> Mapping[str, Any]:
-    """Return the metadata of a field: its name in the query, its format, and its type."""
+    """Return a field's metadata: its name in the query, format, and type."""
     return {"name": name, "pattern": re.compile(pattern), "read": read}
 
 
@@ -73,13 +65,13 @@ _AGENT = _query("agent", "[0-9]{1,2}", int)
 
 @dataclass(frozen=True, slots=True)
 class UrlFields:
-    """Fields of a callback URL. The query omits those that have their default values."""
+    """Fields of a callback URL; the query omits default values."""
 
     path: ClassVar[str]
     overrides: ClassVar[str] = _TWIML_OVERRIDES
 
     def query(self) -> str:
-        """Return the query, without the question mark: the fields that differ from their defaults."""
+        """Return the query, without the question mark."""
         values = ((one, getattr(self, one.name)) for one in fields(self))
         given = {one.metadata["name"]: value for one, value in values if value != one.default}
         return urlencode({name: 1 if value is True else value for name, value in given.items()})
@@ -113,8 +105,7 @@ class DialAction(UrlFields):
     attempt: int = field(default=1, metadata=_query("attempt", "[1-9]", int))
     #: Bridge only: index of the agent that it rings, from 0 to 99.
     agent_number: int = field(default=0, metadata=_AGENT)
-    #: Bridge only: index of the first agent to whom Conferral's own number is shown, because the dial before failed
-    #: with the caller's number and is repeated; 0 for none.
+    #: Bridge only: index of the first agent who sees our number, because the caller's made a dial fail; 0 for none.
     own_number_from_agent: int = field(default=0, metadata=_query("own", "[0-9]{1,2}", int))
     #: Name of the session's conference, for when Redis is unavailable; empty if it equals the session's id.
     conference_name: str = field(default="", metadata=_query("conference", _CONFERENCE_NAME))
@@ -129,7 +120,7 @@ class DialAction(UrlFields):
         return self.conference_name or self.session_id
 
     def next_request(self, dial_call_status: str) -> "DialAction":
-        """Return the fields for requesting the same document again, after Redis did not answer."""
+        """Return the fields to request the same document again."""
         return replace(self, request_number=self.request_number + 1, dial_call_status=dial_call_status)
 
 
@@ -149,19 +140,17 @@ class CallCallback(UrlFields):
 
 @dataclass(frozen=True, slots=True)
 class Gate(UrlFields):
-    """Fields of the URL at which a call placed by REST fetches its document (call screening)."""
+    """Fields of the gate's URL, where a call placed by REST gets its document."""
 
     path = GATE_PATH
 
     session_id: str = field(metadata=_SESSION)
-    #: Id of the dial.
     dial: str = field(metadata=_DIAL)
     #: 1: the call was just answered; 2 and 3: the first and the second `<Gather>` have ended.
     question: int = field(default=1, metadata=_query("question", "[1-3]", int))
     #: Requests for this document so far, from 1 to 9; counts up while Redis is unavailable.
     request_number: int = field(default=1, metadata=_REQUEST)
-    #: The key in the first of those requests, because later ones, after a `<Redirect>`, lack it: a digit, `other` for
-    #: any other key, empty for none.
+    #: The key in the first of those requests (later ones lack it): a digit, `other`, or empty for none.
     key: str = field(default="", metadata=_query("key", _KEY))
     #: Whether a previous document has already played the briefing.
     briefed: bool = field(default=False, metadata=_query("briefed", "1", bool))
@@ -175,17 +164,13 @@ class Gate(UrlFields):
         return Gate(self.session_id, self.dial, self.question, briefed=True)
 
     def next_request(self, key: str) -> "Gate":
-        """Return the fields for requesting the same document again, after Redis did not answer.
-
-        Args:
-            key: The pressed key, as `callback_events.digits_of` returns it; empty for none.
-        """
+        """Return the fields to request the same document again, after this key."""
         return replace(self, request_number=self.request_number + 1, key=key if _KEY.fullmatch(key) else "other")
 
 
 @dataclass(frozen=True, slots=True)
 class Wait(UrlFields):
-    """Fields of the wait URL, which serves the audio of waiting and held parties."""
+    """Fields of the wait URL: audio of waiting and held parties."""
 
     path = WAIT_PATH
 
@@ -193,7 +178,6 @@ class Wait(UrlFields):
     party: str = field(metadata=_PARTY)
     #: The audio when the URL was issued; it may have changed since. Never `WaitAudio.NONE`.
     wait_audio: WaitAudio = field(metadata=_query("audio", "ringback|music", WaitAudio))
-    #: Whether to say the greeting first.
     with_greeting: bool = field(default=False, metadata=_query("greeting", "1", bool))
     #: Whether it is the caller waiting for the first agent, who reopens the session if it is unknown.
     opens_session: bool = field(default=False, metadata=_query("opens", "1", bool))
@@ -218,10 +202,7 @@ _Fields = TypeVar("_Fields", bound=UrlFields)
 
 
 class CallbackUrls:
-    """Builds callback URLs under the public URL.
-
-    Each ends in a fragment with connection overrides, which Twilio neither sends nor signs.
-    """
+    """Builds callback URLs; Twilio neither sends nor signs their fragments."""
 
     def __init__(self, public_url: str) -> None:
         self._base = public_url.rstrip("/")
@@ -243,7 +224,7 @@ class CallbackUrls:
         return f"{self._base}{FALLBACK_PATH}{_TWIML_OVERRIDES}"
 
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
-        """Return the fields of a full URL, as in Twilio's ErrorUrl; None if it is not of this kind."""
+        """Return the fields of a full URL (ErrorUrl); None if of another kind."""
         base, _, query = url.partition("#")[0].partition("?")
         try:
             return kind.parse(query) if query and base == self._base + kind.path else None
@@ -259,7 +240,7 @@ def parse_call(query: str) -> CallCallback:
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_session(query: str) -> str:
-    """Return the session's id in the query of a conference's or a recording's status callback URL."""
+    """Return the session's id in a conference's or a recording's query."""
     session_id = _split_query(query).get("session", "")
     if not is_id(session_id):
         raise CallbackUrlError("session")
@@ -267,7 +248,7 @@ def parse_session(query: str) -> str:
 
 
 def wait_audio_named(name: str) -> WaitAudio:
-    """Return the wait audio of that name; music for a name from a newer version."""
+    """Return the wait audio of that name; music for a newer version's name."""
     return WaitAudio(name) if name in tuple(WaitAudio) else WaitAudio.MUSIC
 
 

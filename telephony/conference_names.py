@@ -1,9 +1,7 @@
 """Conference names of sessions whose ids your app chose.
 
-Anyone may name a conference anything, so a chosen id could be the name of another app's live conference. Joining by
-that name would put the caller among strangers. Such a session's conference therefore gets a name with the id and a
+A chosen id could be the name of another app's live conference, and the caller would join strangers. So the name gets a
 digest made with the auth token: no one else can guess it, and the sweep can verify it.
-
 Source: Twilio docs, Conference resource, `FriendlyName` (at most 128 characters).
 """
 
@@ -27,21 +25,16 @@ class ConferenceNames:
         self._installation = installation
 
     def __repr__(self) -> str:
-        """Show no secrets."""
-        return "<ConferenceNames>"
+        return "<ConferenceNames>"  # no secrets
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Self:
-        """Return the names of the installation that the settings describe; both auth tokens verify."""
+        """Return the names of an installation; both auth tokens verify."""
         tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
         return cls(tokens, f"{settings.prefix} {settings.public_url}")
 
     def make(self, session_id: str, opener: str) -> str:
-        """Return the conference name of a session with a chosen id; the same for the same opener.
-
-        Args:
-            opener: SID of the call or id of the command that opens the session.
-        """
+        """Return a session's name; `opener` is the call or command that opens it."""
         opening = hashlib.sha256(opener.encode()).hexdigest()[:8]
         return f"{session_id}-{opening}{self._digest(self._tokens[0], session_id, opening)}"
 
@@ -55,6 +48,6 @@ class ConferenceNames:
         return session_id if any(ours) else ""
 
     def _digest(self, token: str, session_id: str, opening: str) -> str:
-        """Return a digest that only the auth token's owner can make, for a session and one opening of it."""
+        """Return a digest that only the auth token's owner can make."""
         text = f"conference\n{self._installation}\n{session_id}\n{opening}"
         return hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()[:24]

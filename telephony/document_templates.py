@@ -1,7 +1,6 @@
-"""Templates of documents: the same document for other sessions differs only in a few names.
+"""Templates of documents, which differ only in a few names.
 
-Building a document with twilio-python takes twenty times as long as writing names into one. Callers hear silence
-meanwhile, so joins, which are sent while a call is moved, come from templates.
+twilio-python takes twenty times as long to build one. Callers hear silence while a call is moved, so joins use them.
 """
 
 import re
@@ -22,12 +21,9 @@ class DocumentTemplates:
         self._kept: dict[Hashable, str] = {}
 
     def fill(self, kind: Hashable, names: Sequence[str], build: Callable[[Sequence[str]], str]) -> str:
-        """Return a document with these names, from a template if one was built before.
+        """Return a document with up to 8 names, from a template if there is one.
 
-        Args:
-            kind: Everything else that distinguishes the document.
-            names: The document's names, at most 8. If one needs escaping, no template is used.
-            build: Builds the document with given names; it must only write them.
+        `kind` is everything else that distinguishes the document. `build` must only write the names.
         """
         if not all(map(_PLAIN.fullmatch, names)):
             return build(names)

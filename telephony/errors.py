@@ -1,7 +1,4 @@
-"""Error translation: Twilio's responses as Conferral's errors, by status and by the codes that matter.
-
-Only status, code, and Retry-After are kept. Twilio's messages are dropped because they quote phone numbers.
-"""
+"""Error translation; Twilio's messages are dropped, as they quote numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,15 +33,9 @@ _BY_CODE: dict[int, type[ProviderError]] = {
 
 
 def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> ProviderError:
-    """Return the error for a response other than 2xx; its class says what to do next.
+    """Return the error for a response other than 2xx.
 
-    A 404 without Twilio's own code does not prove that a call is gone: a wrong base URL or a proxy also answers 404,
-    and a hangup would then count as done.
-
-    Args:
-        code: Twilio's error code, 0 if the body has none.
-        retry_after_s: Seconds that Twilio asks to wait, 0.0 if it does not say.
-
+    A 404 without Twilio's own code may come from a wrong base URL or a proxy, so it does not prove that a call is gone.
     Source: Twilio docs, "Twilio API responses" (status codes) and "Error and Warning Dictionary".
     """
     if http_status >= 500 or http_status == 408:  # 408: Twilio's own timeout, for instance of a recording (16114)
@@ -57,18 +48,13 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
 
 
 def is_gone_error(http_status: int, code: int) -> bool:
-    """Whether a response says that the call, conference, or participant is over or does not exist."""
+    """Whether a response says that the resource is over or does not exist."""
     return isinstance(from_status(http_status, code), ProviderGoneError)
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Translate the library's exceptions.
-
-    Raises:
-        OutcomeUnknownError: a body of another shape than documented (a text instead of an object, a missing list). Our
-            HTTP client has already raised the error of any response other than 2xx.
-    """
+    """Raise OutcomeUnknownError for a body of an undocumented shape."""
     try:
         yield
     except (TwilioException, ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
@@ -77,13 +63,15 @@ def translate_errors() -> Iterator[None]:
 
 
 def code_of(body: bytes) -> int:
-    """Return Twilio's error code in a body, 0 if there is none or the body is not JSON, for instance HTML."""
-    content = parse_json_object(body)
-    return _code_number(content.get("code")) if content is not None else 0
+    """Return Twilio's error code in a body, 0 if there is none."""
+    value = (parse_json_object(body) or {}).get("code")
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
+        return int(value)
+    return int(value) if isinstance(value, int) else 0
 
 
 def parse_json_object(body: bytes) -> dict[str, object] | None:
-    """Return a body as a JSON object; None if it is truncated, HTML, a list, or not UTF-8."""
+    """Return a body as a JSON object, None if it is anything else."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -92,10 +80,8 @@ def parse_json_object(body: bytes) -> dict[str, object] | None:
 
 
 def retry_after_s(header: str | None, now_ms: int) -> float:
-    """Return the seconds that a Retry-After header (seconds or an HTTP date) asks to wait; 0.0 if absent or invalid.
-
-    Source: RFC 9110, section 10.2.3.
-    """
+    """Return a Retry-After header's seconds; 0.0 if absent or invalid."""
+    # Source: RFC 9110, section 10.2.3: seconds, or an HTTP date.
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:_RETRY_AFTER_DIGITS_MAX])
@@ -105,11 +91,3 @@ def retry_after_s(header: str | None, now_ms: int) -> float:
         return max(0.0, moment.timestamp() - now_ms / 1000)
     except (ValueError, TypeError, IndexError, OverflowError):  # all seen for invalid dates
         return 0.0
-
-
-def _code_number(value: object) -> int:
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
-        return int(value)
-    return 0

@@ -1,7 +1,6 @@
-"""HTTP client for Twilio's REST API: one pooled session under twilio-python, with timeouts and error translation.
+"""HTTP client for Twilio's REST API: one pooled session, with timeouts.
 
-The library's own async client has no timeout and retries POST requests if retries are on, so this one replaces it. This
-client never retries; only the worker's executor decides on retries.
+It replaces the library's, which has no timeout and may retry a POST. Only the worker's executor decides on retries.
 """
 
 import asyncio
@@ -37,8 +36,7 @@ TOTAL_TIMEOUT_S = 10.0
 #: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
 #: executor's limits stay below this one (its reads send up to two requests at once), so no request waits here.
 REQUESTS_MAX = 96
-#: Idle connections close before a load balancer may close them: the outcome of a POST on a closing connection is
-#: unknown.
+#: Close idle connections before a load balancer does: the outcome of a POST on a closing connection is unknown.
 KEEPALIVE_TIMEOUT_S = 15.0
 #: A page of 1,000 calls is smaller than 2 MiB.
 BODY_MAX_BYTES = 8 * 1024 * 1024
@@ -57,7 +55,6 @@ _expected_codes: ContextVar[frozenset[int] | None] = ContextVar("expected_codes"
 
 @contextmanager
 def _set(variable: ContextVar[_T], value: _T) -> Iterator[None]:
-    """Set a variable inside the block."""
     before = variable.get()
     variable.set(value)
     try:
@@ -68,20 +65,19 @@ def _set(variable: ContextVar[_T], value: _T) -> Iterator[None]:
 
 
 def send_guard(holds: Callable[[], bool]) -> AbstractContextManager[None]:
-    """Send requests made inside only if `holds()` is true at that moment; otherwise raise `ProviderUnreachableError`.
+    """Send requests only while `holds()`; else raise ProviderUnreachableError.
 
-    Connecting takes time, and the process may be paused meanwhile: the permission to send (the lease) may be gone by
-    then.
+    Connecting takes time, and the process may be paused meanwhile, so the permission to send (the lease) may be gone.
     """
     return _set(_send_allowed, holds)
 
 
 class _SendCancelledError(ProviderUnreachableError):
-    """The request was not sent because it is no longer allowed; this says nothing about Twilio."""
+    """The request is no longer allowed; this says nothing about Twilio."""
 
 
 def check_send_allowed() -> None:
-    """Raise ProviderUnreachableError unless the request, about to be sent, is still allowed."""
+    """Raise ProviderUnreachableError unless the request is still allowed."""
     if not _send_allowed.get()():
         raise _SendCancelledError
 
@@ -95,41 +91,31 @@ class _GuardedRequest(aiohttp.ClientRequest):
 
 
 def label_requests(kind: str) -> AbstractContextManager[None]:
-    """Label the requests made inside, for metrics and the log: the kind of the effect, or another word."""
+    """Label the requests made inside, for metrics and the log."""
     return _set(_label, kind)
 
 
 def ignore_not_found(*, also: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
-    """Don't count "not found" responses to requests made inside as failures.
+    """Don't count "not found" and codes in `also` as failures; raise them.
 
-    For a request that ends something, it is the desired state; for a read, it is the answer. `ProviderGoneError` is
-    raised as usual.
-
-    Args:
-        also: Other expected codes; their errors are raised as usual.
+    For a request that ends something, it is the desired state; for a read, the answer.
     """
     return _set(_expected_codes, also)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """Result of a request, for observers."""
+    """Result of a request, for observers; 0 for what Twilio did not send."""
 
-    #: HTTP status, 0 without a response.
     status: int
-    #: Twilio's error code, 0 if it gave none.
     code: int
-    #: Seconds that Twilio asks to wait, 0.0 if it does not say.
     retry_after_s: float
     #: When the request started, monotonic seconds.
     sent_at_s: float
 
 
 class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library has no type information
-    """The HTTP client for twilio-python.
-
-    It opens its session at the first request, inside the running loop, and uses it until `close`.
-    """
+    """HTTP client for twilio-python; opens its session at the first request."""
 
     def __init__(
         self,
@@ -153,14 +139,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._slots = asyncio.Semaphore(requests_max)
         self._session: aiohttp.ClientSession | None = None
         self._observer: Callable[[RequestResult], None] | None = None
-        #: Failure labels used so far.
         self._failures: set[str] = set()
 
     def observe(self, observer: Callable[[RequestResult], None]) -> None:
-        """Call an observer for every request sent, once it was answered or failed.
-
-        A request that was abandoned counts as failed if it was still allowed: it took too long.
-        """
+        """Call an observer once a sent request was answered, failed, or timed out."""
         self._observer = observer
 
     async def request(
@@ -173,19 +155,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         auth: tuple[str, str] | None = None,
         **_options: object,
     ) -> Response:
-        """Send one request, without retries.
+        """Send one request, without retries; return a 2xx response.
 
-        The library's timeout and redirect options are ignored: the session has the timeouts, and redirects are never
-        followed.
-
-        Returns:
-            A 2xx response whose body is a JSON object, or empty.
-
-        Raises:
-            ProviderUnreachableError: no connection could be made; the request did not happen.
-            OutcomeUnknownError: a timeout, a broken connection, a 5xx, or an unreadable body.
-            ProviderBusyError: 429.
-            ProviderRefusedError: any other response, including redirects.
+        Its body is a JSON object, or empty. All else, also a redirect, raises a ProviderError. The library's timeout
+        and redirect options are ignored.
         """
         target = self._rewrite(uri)
         async with self._slots:
@@ -221,15 +194,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             await self._session.close()
 
     def _rewrite(self, uri: str) -> str:
-        """Return the URI under the configured base; path and query stay.
-
-        Raises:
-            OutcomeUnknownError: the library was sent to another host, for instance by a paging link; credentials must
-                not go there.
-        """
+        """Return the URI under the configured base; path and query stay."""
         parts = urlsplit(uri)
         if parts.hostname != _API_HOST:
-            raise OutcomeUnknownError
+            raise OutcomeUnknownError  # a paging link, for instance; credentials must not go there
         return f"{self._api_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
     async def _send(
@@ -240,7 +208,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         data: Mapping[str, object] | None,
         headers: dict[str, str],
     ) -> "HttpAnswer":
-        """Send one request and read the response; raise the error that says whether it may have reached Twilio."""
+        """Send a request; an error says whether it may have reached Twilio."""
         try:
             async with self._open_session().request(
                 method.upper(),
@@ -269,7 +237,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         return self._session
 
     def _record(self, method: str, status: int, code: int, request_id: str, duration_s: float) -> None:
-        """Count and log a request; status 0 means no response, and expected codes do not count as failures."""
+        """Count and log a request; status 0 means no response."""
         kind = _label.get()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
         expected_codes = _expected_codes.get()
@@ -287,7 +255,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         )
 
     def _failure_of(self, status: int, code: int) -> str:
-        """Return the label of a failure. The number of labels is bounded, because a server could invent codes."""
+        """Return a failure's label; bounded, because a server could invent codes."""
         label = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
         if label not in self._failures and len(self._failures) >= FAILURES_MAX:
             return "other"
@@ -305,7 +273,7 @@ class HttpAnswer:
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    """Read a response's body; raise ClientPayloadError beyond `BODY_MAX_BYTES`, to protect memory."""
+    """Read a response's body; raise ClientPayloadError if it is too long."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -315,7 +283,7 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _with_auth(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) -> dict[str, str]:
-    """Return the headers with basic authentication, made here because aiohttp's own helper is deprecated."""
+    """Return headers with basic authentication; aiohttp's is deprecated."""
     result = dict(headers or {})
     if auth is not None:
         result["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
@@ -328,11 +296,9 @@ def http_client(settings: ServiceSettings, *, clock: Clock, metrics: Metrics) ->
 
 
 def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: bool = False) -> Client:
-    """Return Twilio's client over the pooled HTTP client, with the API key if set, else with the auth token.
+    """Return Twilio's client, with the API key if set, else the auth token.
 
-    Args:
-        http: Closed by the caller.
-        by_token: Always use the auth token, for requests that API keys may not make.
+    With `by_token`, always use the auth token, for requests that API keys may not make.
     """
     if settings.api_key and settings.api_secret and not by_token:
         username, password = settings.api_key, settings.api_secret.get_secret_value()
@@ -343,7 +309,6 @@ def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: 
         password=password,
         account_sid=settings.account_sid,
         http_client=http,
-        # With an empty mapping, the library would read the process's environment: TWILIO_EDGE and TWILIO_REGION would
-        # silently change the host.
+        # With an empty mapping, the library would read TWILIO_EDGE and TWILIO_REGION, which change the host.
         environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
     )

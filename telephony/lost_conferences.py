@@ -1,4 +1,4 @@
-"""Recovery of a lost session: its live conference and participants, as Twilio shows them."""
+"""Recovery of a lost session: its live conference and participants."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -19,7 +19,6 @@ class LostConference:
     """A conference, as Twilio shows it."""
 
     conference_sid: str
-    #: Its friendly name.
     name: str
     #: Whether it has started; otherwise a party waits in it.
     has_started: bool
@@ -29,7 +28,7 @@ class LostConference:
 
 
 class LostConferences:
-    """Finds the conference of one session; all methods raise only `ProviderError`."""
+    """Finds a session's conference; its methods raise only `ProviderError`."""
 
     def __init__(self, client: Client, reader: AccountListReader, own_numbers: Callable[[], Collection[str]]) -> None:
         self._client = client
@@ -37,19 +36,13 @@ class LostConferences:
         self._own_numbers = own_numbers
 
     async def by_sid(self, conference_sid: str) -> LostConference | None:
-        """Return a conference by its SID; None if it is over.
-
-        Source: Twilio docs, Conference resource, "Fetch a Conference resource".
-        """
+        """Return a conference by its SID; None if it is over."""
         with label_requests("lost_session"):
             record = await if_found(send(self._client.conferences(conference_sid).fetch_async()))
             return await self._read(record)
 
     async def by_name(self, name: str) -> LostConference | None:
-        """Return the newest live conference of a name; None if there is none.
-
-        Source: Twilio docs, Conference resource, "Read multiple Conference resources" (`FriendlyName`).
-        """
+        """Return the newest live conference of a name; None if there is none."""
         with label_requests("lost_session"):
             with translate_errors():
                 page = await self._client.conferences.page_async(friendly_name=name, page_size=CONFERENCES_MAX)
@@ -57,7 +50,7 @@ class LostConferences:
             return await self._read(next((one for one in records if one.status in LIVE_CONFERENCE_STATUSES), None))
 
     async def _read(self, record: Any) -> LostConference | None:
-        """Read a conference's participants, and the addresses of their calls; None without a live conference."""
+        """Read participants and their addresses; None if it is not live."""
         if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
             return None
         found = await self._reader.participants_of(text_of(record.sid), {})
@@ -74,9 +67,7 @@ class LostConferences:
             if {caller, called} & set(self._own_numbers()):
                 own.add(participant.call_sid)
         participants = [
-            replace(one, address=calls[one.call_sid].address, came_in=calls[one.call_sid].came_in)
-            if one.call_sid in calls
-            else one
+            replace(one, address=call.address, came_in=call.came_in) if (call := calls.get(one.call_sid)) else one
             for one in found
         ]
         has_started = record.status == "in-progress"

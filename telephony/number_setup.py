@@ -24,7 +24,6 @@ class AccountStatus:
     status: str
     #: `Trial` or `Full`.
     type: str
-    #: Creation time; None if Twilio does not send it.
     created_at: datetime | None = None
 
 
@@ -43,7 +42,7 @@ class NumberSetup:
 
 
 async def read_account(client: Client, account_sid: str) -> AccountStatus:
-    """Return the account's status. Standard API keys are not allowed to read it."""
+    """Return the account's status, which standard API keys may not read."""
     with label_requests("check"), translate_errors():
         account = await client.api.v2010.accounts(account_sid).fetch_async()
     if not isinstance(account.status, str):

@@ -12,9 +12,7 @@ class Phrase(StrEnum):
 
     #: The agent is busy or has refused; Twilio reports both as busy.
     BUSY = "busy"
-    #: The agent did not answer in time.
     NO_ANSWER = "no-answer"
-    #: The agent could not be reached.
     UNREACHABLE = "unreachable"
     #: No agent is configured.
     NO_ONE_AVAILABLE = "nobody-here"
@@ -24,9 +22,7 @@ class Phrase(StrEnum):
     NO_ONE_REACHED = "nobody-reached"
     #: To a party that wants to call: this call is not placed.
     NOT_PLACED = "not-placed"
-    #: To the same party, after too many calls within a minute.
     TOO_MANY_CALLS = "too-many-calls"
-    #: How to accept the call.
     PRESS_ONE = "press-one"
     #: The party pressed a key other than 1.
     DECLINED = "declined"
@@ -34,7 +30,6 @@ class Phrase(StrEnum):
     NO_KEY = "no-key"
     #: Another party of the ring group has taken the call.
     TAKEN = "taken"
-    #: The caller hung up.
     CALLER_HUNG_UP = "caller-hung-up"
     #: No one is waiting for this call anymore, for any other reason.
     TOO_LATE = "too-late"
@@ -44,7 +39,6 @@ class Phrase(StrEnum):
     RECALL_REJECTED = "recall-rejected"
     RECALL_NO_CONFIRMATION = "recall-no-confirmation"
     RECALL_FAILED = "recall-failed"
-    #: To a recalled agent who parked the call.
     RECALL_PARKED = "recall-parked"
 
 
@@ -169,14 +163,10 @@ _RECALLS: Mapping[str, Phrase] = {
 
 
 def recall_phrase(reason: str) -> Phrase:
-    """Return the phrase for a recalled agent; the reason is the failed dial's result, such as `busy`."""
+    """Return the phrase for a recalled agent, by the failed dial's result."""
     return _RECALLS.get(reason, Phrase.RECALL_FAILED)
 
 
 def sentence_in(phrase: Phrase, language: str) -> str:
-    """Return a phrase in a language, or in English if the language is not supported.
-
-    Args:
-        language: In the form of `CONFERRAL_LANGUAGE`, such as `en-US`; the part before the hyphen decides.
-    """
+    """Return a phrase in a language such as `en-US`, or else in English."""
     return _SENTENCES.get(language.partition("-")[0].lower(), _SENTENCES["en"])[phrase]

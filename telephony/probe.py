@@ -1,7 +1,7 @@
-"""Probe header: marks the two requests with which `conferral check` tests the webhooks, so they raise no alarm.
+"""Probe header of `conferral check`, whose requests raise no alarm.
 
-The mark proves that the sender has the auth token, and is valid for one harmless request only: the announcement of a
-session that does not exist. An attacker can't forge it, and by replaying it could only hide that same request.
+It proves that the sender has the auth token, and is valid only for the announcement of a session that does not exist.
+By replaying it, an attacker could only hide that same request.
 """
 
 import hmac
@@ -24,7 +24,7 @@ def make_probe(token: str, at_s: int) -> str:
 
 
 def is_probe(value: str, tokens: Sequence[str], now_s: float) -> bool:
-    """Whether a header's value was made by `make_probe` with one of the tokens, within `CLOCK_SKEW_MAX_S` of now."""
+    """Whether `make_probe` made this recently, with one of the tokens."""
     text = value.partition(".")[0]
     if not (text.isascii() and text.isdigit() and len(text) <= 12) or abs(now_s - int(text)) > CLOCK_SKEW_MAX_S:
         return False

@@ -1,4 +1,4 @@
-"""REST requests through twilio-python: error translation, one retry for reads, concurrency, and types of fields."""
+"""REST requests through twilio-python: errors, retries, and concurrency."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -20,8 +20,7 @@ async def send(request: Awaitable[_T]) -> _T:
 async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
     """Run a GET; retry once, immediately, if it fails.
 
-    A GET is safe to retry. Without the retry, all parts of the read would be repeated later, while a party may be
-    waiting in silence for its result.
+    Without that, all parts of a read would be repeated later, while a party may be waiting in silence.
     """
     try:
         return await send(fetch())
@@ -32,7 +31,7 @@ async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
 
 
 async def list_page(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
-    """Return the records of one page. The library's own lists follow paging links without a limit."""
+    """Return one page's records; the library's lists follow links endlessly."""
 
     async def records() -> list[Any]:
         return list(await page())
@@ -50,21 +49,16 @@ async def if_found(read: Awaitable[_T]) -> _T | None:
 
 
 def text_of(value: object) -> str:
-    """Return the text in a field of a record; empty if the field is absent.
-
-    Raises:
-        OutcomeUnknownError: The field is not text: the body is not of this resource. An error's body, for instance, has
-            a number as `status`.
-    """
+    """Return a field's text, empty if absent; else raise OutcomeUnknownError."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise OutcomeUnknownError
+        raise OutcomeUnknownError  # another body: an error's has a number as `status`
     return value
 
 
 async def gather(*reads: Coroutine[Any, Any, Any]) -> list[Any]:
-    """Return the results of independent reads. The first error cancels the others and is raised without a group."""
+    """Return the results of reads; the first error cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(read) for read in reads]

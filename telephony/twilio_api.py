@@ -1,4 +1,4 @@
-"""Twilio REST API: executes effects, one small method per kind, over twilio-python's async resources."""
+"""Twilio REST API: executes effects, with one method per kind."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -52,7 +52,10 @@ _Result = CallsRead | PlacedCall | StartedRecording | bool | None
 
 
 class TwilioApi(TwilioQueries):
-    """Executes effects. Every method raises only `ProviderError`."""
+    """Executes effects. Every method raises only `ProviderError`.
+
+    Source: Twilio docs, Call, Conference, Participants, and Recordings resources.
+    """
 
     def __init__(self, client: Client, setup: CallSetup) -> None:
         super().__init__(client, setup.own_number)
@@ -61,9 +64,8 @@ class TwilioApi(TwilioQueries):
     async def perform(self, effect: Effect) -> _Result:
         """Execute an effect with one attempt.
 
-        Returns:
-            The result of a read, the call that was placed or found, the recording that started, or whether the response
-            shows a participant as requested; None for all other effects, which then have happened.
+        Return the result of a read, the call placed or found, the recording started, or whether the response shows an
+        updated participant as requested; None for all other effects, which then have happened.
         """
         method = self._METHODS.get(type(effect))
         if method is None:
@@ -74,14 +76,11 @@ class TwilioApi(TwilioQueries):
     # ---- one method per kind --------------------------------------------------------------------------------------
 
     async def _redirect(self, effect: RedirectCall) -> None:
-        """Move a call into its session's conference. Source: Twilio docs, "Update a Call" (`Twiml`)."""
+        """Move a call into its session's conference."""
         await self._update_call(effect.call_sid, twiml=self._setup.twiml.join_redirected(effect))
 
     async def _hang_up(self, effect: HangUpCall) -> None:
-        """Hang up a call with `completed`; `canceled` would spare a call that was answered meanwhile.
-
-        Source: Twilio docs, Call resource, "Update a Call" (`Status`).
-        """
+        """Hang up with `completed`: `canceled` would spare a call just answered."""
         await self._complete(effect.call_sid)
 
     async def _complete(self, call_sid: str) -> None:
@@ -90,71 +89,58 @@ class TwilioApi(TwilioQueries):
             await send(self._client.calls(call_sid).update_async(status="completed"))
 
     async def _update_call(self, call_sid: str, **new_twiml: str) -> None:
-        """Redirect a call, with the fallback URL for failures of the new TwiML; calls placed by REST have no other.
-
-        Source: Twilio docs, Call resource, "Update a Call" (`FallbackUrl`).
-        """
+        """Redirect a call; calls placed by REST have no other fallback URL."""
         fallback = {"fallback_url": self._setup.urls.fallback(), "fallback_method": "POST"}
         await send(self._client.calls(call_sid).update_async(**new_twiml, **fallback))
 
     async def _end_conference(self, effect: EndConference) -> None:
-        """End a conference, or the calls that wait in it if it has not started.
-
-        Source: Twilio docs, Conference resource, "Update a Conference" (`Status`); Errors, 16001 and 16099.
-        """
+        """End a conference, or the calls that wait in it (16001, 16099)."""
         try:
             with _ignore_ended(also=NOT_STARTED):
                 await send(self._client.conferences(effect.conference_sid).update_async(status="completed"))
         except ProviderRefusedError as error:
             if error.code not in NOT_STARTED:
                 raise
-            # Twilio can't end a conference that has not started, so hang up everyone who waits in it. Guests have no
-            # label of ours, and their calls are not ours to end.
+            # It has not started, so hang up who waits in it. Guests' calls have no label, and are not ours to end.
             for seen in await self.participants_in(effect.conference_sid):
                 if is_label(seen.label):
                     await self._complete(seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
-        """Say a sentence on a call, and end it. Source: Twilio docs, "Update a Call" (`Twiml`)."""
-        document = self._setup.twiml.say_and_hang_up_inline(effect.sentence)
         with _ignore_ended():  # over already, so no one would hear it
-            await self._update_call(effect.call_sid, twiml=document)
+            await self._update_call(effect.call_sid, twiml=self._setup.twiml.say_and_hang_up_inline(effect.sentence))
 
     async def _create_participant(self, effect: CreateParticipant) -> PlacedCall:
-        """Dial a party straight into the conference. Source: Twilio docs, "Create a Participant"."""
-        setup = self._setup
-        check_dial_allowed(effect, setup)
+        """Dial a party straight into the conference."""
+        check_dial_allowed(effect, self._setup)
         inside = self._client.conferences(effect.conference).participants
-        created = await send(inside.create_async(**participant_parameters(effect, setup)))
+        created = await send(inside.create_async(**participant_parameters(effect, self._setup)))
         return _placed_call(created.call_sid, created.queue_time)
 
     async def _create_call(self, effect: CreateCall) -> PlacedCall:
-        """Dial a party to the gate (call screening). Source: Twilio docs, Call resource, "Create a Call"."""
-        setup = self._setup
-        check_dial_allowed(effect, setup)
-        created = await send(self._client.calls.create_async(**call_parameters(effect, setup)))
+        """Dial a party to the gate (call screening)."""
+        check_dial_allowed(effect, self._setup)
+        created = await send(self._client.calls.create_async(**call_parameters(effect, self._setup)))
         return _placed_call(created.sid, created.queue_time)
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
-        """Return Conferral's only call to the address since the dial; none if several could be that of the dial."""
+        """Return the only call to the address since the dial; none of several."""
         found = await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
         return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
 
     async def _update_participant(self, effect: UpdateParticipant) -> bool:
-        """Hold, mute, or change a participant; return whether the response confirms it, see `shows_update`."""
+        """Change a participant; return whether the response shows it."""
         changes = update_parameters(effect, self._setup.urls)
         inside = self._client.conferences(effect.conference_sid).participants
         return shows_update(effect, await send(inside(effect.call_sid).update_async(**changes)))
 
     async def _play_announcement(self, effect: PlayAnnouncement) -> None:
-        """Play an announcement to one participant or to all. Source: Twilio docs, Conference, `AnnounceUrl`."""
-        announcement = announcement_parameters(effect, self._setup.urls)
+        """Play an announcement to one participant or to all."""
         conference = self._client.conferences(effect.conference_sid)
         heard_by = conference.participants(effect.call_sid) if effect.call_sid else conference
-        await send(heard_by.update_async(**announcement))
+        await send(heard_by.update_async(**announcement_parameters(effect, self._setup.urls)))
 
     async def _start_recording(self, effect: StartRecording) -> StartedRecording:
-        """Start recording a call. Source: Twilio docs, Recordings resource, "Create a Recording"."""
         start = recording.start_parameters(effect, self._setup.urls)
         inside = self._client.calls(effect.call_sid).recordings
         try:
@@ -164,7 +150,7 @@ class TwilioApi(TwilioQueries):
         return recording.parse_started(created.sid)
 
     async def _change_recording(self, effect: ChangeRecording) -> None:
-        """Pause, resume, or stop a call's or conference's recording. Source: Twilio docs, "Update a Recording"."""
+        """Pause, resume, or stop a call's or conference's recording."""
         client, sid = self._client, effect.recording_sid or recording.CURRENT
         owner = client.conferences(effect.conference_sid) if effect.conference_sid else client.calls(effect.call_sid)
         try:
@@ -174,7 +160,7 @@ class TwilioApi(TwilioQueries):
                 raise
 
     async def _redirect_to_url(self, effect: RedirectToUrl) -> None:
-        """Hand a call over to your app's TwiML. Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
+        """Hand a call over to your app's TwiML."""
         with _ignore_ended():  # over already, so there is nothing to redirect
             await self._update_call(effect.call_sid, url=effect.url, method="POST")
 
@@ -197,13 +183,13 @@ class TwilioApi(TwilioQueries):
 
 @contextmanager
 def _ignore_ended(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
-    """Treat requests as done if their call or conference is over; `also` are codes not counted as failures."""
+    """Treat requests as done if their call or conference is over."""
     with suppress(ProviderGoneError), ignore_not_found(also=also):
         yield
 
 
 def _placed_call(call_sid: object, queue_time: object) -> PlacedCall:
-    """Return the call in Twilio's response; raise OutcomeUnknownError if it has no SID."""
+    """Return the call in a response; raise OutcomeUnknownError without a SID."""
     if not isinstance(call_sid, str) or not is_id(call_sid):
         raise OutcomeUnknownError
     # Twilio sends milliseconds as text; if absent, the queue time is unknown.

@@ -1,4 +1,4 @@
-"""Twilio REST API, reads: of calls, conferences, and recordings, and what verifies an effect before a retry."""
+"""Twilio REST API: reads, and verification of effects before a retry."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,10 @@ class RedirectSeen:
 
 
 class TwilioQueries:
-    """Reads from Twilio. Every method raises only `ProviderError`."""
+    """Reads from Twilio. Every method raises only `ProviderError`.
+
+    Source: Twilio docs, Call, Conference, Participants, and Recordings resources.
+    """
 
     def __init__(self, client: Client, own_number: str) -> None:
         """Bind Twilio's client, and the caller ID of dials that name none."""
@@ -54,7 +57,7 @@ class TwilioQueries:
         self._own_number = own_number
 
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
-        """Verify a redirect: look for its label and its call in every live conference of the session.
+        """Verify a redirect by its label and call in the session's conferences.
 
         A leg redirected to wait does not start its conference. A leg that started it, or that is in the conference that
         the redirect takes it out of, has not been redirected yet.
@@ -71,43 +74,32 @@ class TwilioQueries:
         return RedirectSeen(call_status=call.status, in_conference=in_conference)
 
     async def find_dial(self, effect: CreateParticipant) -> str:
-        """Verify a dial into the conference: return the SID of the call with its label, empty for none.
-
-        The list includes participants that are still ringing.
-        """
+        """Return the SID of a dial's call, by its label; empty for none."""
         with label_requests("verify"):
             inside = await self.participants_in(effect.conference)
         return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
 
     async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """Return SIDs, newest first, of ended calls that a dial may have placed; no conference shows them anymore.
-
-        Twilio's call list has no labels, so another app may have placed them.
-
-        Args:
-            since_ms: When it could first have been sent, Unix milliseconds.
-        """
+        """Return SIDs, newest first, of ended calls that a dial may have placed."""
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
+        # Twilio's call list has no labels, so another app may have placed them.
         return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
 
     async def has_dialed_since(self, effect: CreateCall, since_ms: int) -> bool:
-        """Return whether Twilio lists calls that a gated dial may have placed; the list does not name their dials."""
+        """Return whether Twilio lists calls that a gated dial may have placed."""
         with label_requests("verify"):
             return bool(await self.calls_placed_since(effect.to, effect.caller_id, since_ms))
 
     async def find_recording(self, effect: StartRecording) -> str:
-        """Verify a recording start: return the SID of the call's running recording, empty for none.
-
-        Source: Twilio docs, Recordings resource, "Read multiple Recording resources" of a call.
-        """
+        """Return the SID of the call's running recording; empty for none."""
         inside = self._client.calls(effect.call_sid).recordings
         page = partial(inside.page_async, page_size=recording.RECORDINGS_MAX)
         with label_requests("verify"):
             return recording.find_running(await if_found(list_page(page)) or ())
 
     async def child_status(self, parent_call_sid: str) -> str | None:
-        """Return the status of the newest child of the parent's `<Dial>`, in Twilio's words; None if there is none."""
+        """Return the status of a `<Dial>`'s newest child; None if there is none."""
         with label_requests("child_status"):
             children = await self._children_of(parent_call_sid)
         # Twilio lists the newest first, and `max` keeps the first of equal elements.
@@ -115,10 +107,7 @@ class TwilioQueries:
         return text_of(newest.status) if newest is not None else None
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
-        """Whether this call is the only one in a conference, counting those that are ringing.
-
-        Source: Twilio docs, Participants subresource: its list includes ringing participants.
-        """
+        """Whether this call is alone in a conference; ringing ones count."""
         with label_requests("is_alone"):
             inside = await self.participants_in(conference_sid)
         return [seen.call_sid for seen in inside] == [call_sid]
@@ -126,13 +115,11 @@ class TwilioQueries:
     async def read_calls(self, effect: ReadCalls) -> CallsRead:
         """Read a session's calls, and its conference if the effect asks for it.
 
-        Twilio lists only live participants, so calls that the list lacks are read singly, up to a limit.
-        Source: Twilio docs, Participants subresource.
+        Twilio lists only live participants. The calls that its list lacks are read singly, up to a limit.
         """
         parent_call_sid = effect.parent_call_sid
         if effect.with_conference and effect.conference_sid and not parent_call_sid:
-            # The search by name would be half of the requests of most reads. A second conference is rare: a live call
-            # is missing then.
+            # A search by name would double most reads' requests. In a rare second conference, a live call is missing.
             participants = await self.participants_in(effect.conference_sid)
             known = (effect.conference_sid, participants)
             missing = _missing_calls(effect, known, [])
@@ -154,16 +141,12 @@ class TwilioQueries:
     # ---- parts of these --------------------------------------------------------------------------------------------
 
     async def calls_placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
-        """Return calls placed by REST to an address since a time in Unix milliseconds, newest first.
-
-        Source: Twilio docs, Call resource, "Read multiple Call resources" (`To`, `From`).
-        """
-        shown_number = caller_id or self._own_number
+        """Return REST calls to an address since a time (Unix ms), newest first."""
         earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
-        page = partial(self._client.calls.page_async, to=to, from_=shown_number, page_size=SEARCH_RESULTS_MAX)
-        return [
-            call for call in await list_page(page) if call.direction == "outbound-api" and _created_at(call) >= earliest
-        ]
+        shown = caller_id or self._own_number
+        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
+        placed = [call for call in await list_page(page) if call.direction == "outbound-api"]
+        return [call for call in placed if _created_at(call) >= earliest]
 
     async def _read_call(self, call_sid: str) -> CallSeen:
         """Return one call; `completed` if Twilio no longer knows it."""
@@ -178,17 +161,14 @@ class TwilioQueries:
         )
 
     async def _read_each(self, call_sids: list[str]) -> list[CallSeen]:
-        """Return several calls in order, a few at a time: a session with many targets must not delay others."""
+        """Return calls in order, a few at a time, to delay no other session."""
         seen: list[CallSeen] = []
         for first in range(0, len(call_sids), CONCURRENT_READS_MAX):
             seen += await gather(*(self._read_call(sid) for sid in call_sids[first : first + CONCURRENT_READS_MAX]))
         return seen
 
     async def _children_of(self, call_sid: str) -> list[CallInstance]:
-        """Return the calls that a call's `<Dial>` made; empty if there is no such call.
-
-        Source: Twilio docs, Call resource, "Read multiple Call resources" (`ParentCallSid`).
-        """
+        """Return the calls that a call's `<Dial>` made; empty if there is none."""
         if not call_sid:
             return []
         return await list_page(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=CHILDREN_MAX))
@@ -197,19 +177,17 @@ class TwilioQueries:
         """Return SIDs of the live conferences of that name, started ones first."""
         page = partial(self._client.conferences.page_async, friendly_name=name, page_size=CONFERENCES_MAX)
         live = [conference for conference in await list_page(page) if conference.status in LIVE_CONFERENCE_STATUSES]
-        return [
-            text_of(conference.sid)
-            for conference in sorted(live, key=lambda conference: conference.status != "in-progress")
-        ]
+        live.sort(key=lambda conference: conference.status != "in-progress")
+        return [text_of(conference.sid) for conference in live]
 
     async def participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:
-        """Return a conference's participants; empty if it is over. Source: Twilio docs, Participants subresource."""
+        """Return a conference's participants, also ringing; empty if it is over."""
         inside_of = self._client.conferences(conference_sid).participants
         page = partial(inside_of.page_async, page_size=PARTICIPANTS_MAX)
         return tuple(parse_participant(seen) for seen in await if_found(list_page(page)) or ())
 
     async def _conferences_of(self, effect: ReadCalls, *known: _Conference) -> list[_Conference]:
-        """Return the live conferences of the session's name, with their participants; `known` ones are not read."""
+        """Return live conferences of the session's name; `known` is not read."""
         if not effect.with_conference:
             return []
         before = dict(known)
@@ -219,7 +197,7 @@ class TwilioQueries:
         return [(conference, before[conference]) for conference in conferences]
 
     async def _conferences_after(self, effect: RedirectCall) -> list[_Conference]:
-        """Return all conferences that the redirect could have led to, with their participants."""
+        """Return all conferences that the redirect could have led to."""
         name = effect.conference_name or effect.session_id
         conferences = await self._live_conferences(name)
         if effect.conference not in (name, *conferences):
@@ -229,10 +207,9 @@ class TwilioQueries:
 
 
 def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sids: set[str]) -> _Conference:
-    """Return the session's conference and its participants; of several the largest, because a late leg is alone.
+    """Return the session's conference; of several the largest.
 
-    A name proves nothing: a conference of unknown SID belongs to the session only if one of the session's legs is in
-    it.
+    A late leg is alone. A conference of unknown SID counts only with a leg of the session: a name proves nothing.
     """
     own = [
         (conference_sid, inside)
@@ -244,13 +221,13 @@ def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sid
 
 
 def _missing_calls(effect: ReadCalls, conference: _Conference, calls: list[CallSeen]) -> list[str]:
-    """Return the SIDs of calls that neither the conference nor other calls already read show."""
+    """Return SIDs of calls that neither the conference nor `calls` show."""
     shown = {seen.call_sid for seen in conference[1]} - set(effect.unproven_sids) | {seen.call_sid for seen in calls}
     return [sid for sid in dict.fromkeys(effect.call_sids) if sid not in shown]
 
 
 def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen], unread: list[str]) -> CallsRead:
-    """Return the event for what was read; `unread` are SIDs beyond the limit, which the next read fetches."""
+    """Return the event for what was read; the next read fetches `unread`."""
     conference_sid, participants = conference
     return CallsRead(
         session_id=effect.session_id,
@@ -271,9 +248,6 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
 
 
 def _created_at(call: CallInstance) -> datetime:
-    """Return when a call was created; the minimum datetime if Twilio's date is unreadable.
-
-    The library returns an unreadable date as None or as text.
-    """
+    """Return when a call was created, or the minimum if Twilio's date is bad."""
     created = call.date_created
     return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)

@@ -1,7 +1,6 @@
-"""TwiML documents: everything Conferral answers or sends, built and escaped by twilio-python.
+"""TwiML documents that Conferral answers or sends.
 
-Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Client>`, `<Sip>`, `<Conference>`,
-`<Gather>`, `<Say>`, `<Play>`, `<Pause>`, `<Redirect>`, `<Hangup>`.
+Source: Twilio docs, TwiML for Programmable Voice: `<Dial>` and its nouns, and the other verbs.
 """
 
 import re
@@ -30,15 +29,12 @@ from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase,
 
 #: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
-
 #: Longest id or label, and longest conference name (characters).
 _ID_LENGTH_MAX, _CONFERENCE_LENGTH_MAX = 64, 128
-
 #: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
-#: Characters that are invalid in XML even if escaped: one of them in an operator's text would make the document
-#: unreadable. Source: W3C, XML 1.0, section 2.2.
+#: Invalid in XML even if escaped; an operator's text may have them. Source: W3C, XML 1.0, section 2.2.
 _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: How long the gate waits for a key after its prompt, seconds: time to reach the keypad, and a short silence.
 _KEY_TIMEOUT_S = 3
@@ -53,14 +49,12 @@ class JoinOptions(TypedDict, total=False):
 
     #: Attempt to join this leg, from 1 to 9.
     attempt: int
-    #: Whether the leg starts the conference. If not, it waits until another leg starts it. By default, a leg that hears
-    #: wait audio does not, and every other one does.
+    #: Whether the leg starts the conference; by default, unless it hears wait audio.
     start_on_enter: bool | None
     #: What the leg hears while it is alone, `ringback` or `music`. Empty, by default, for silence.
     wait_audio: str
     #: Whether it hears Twilio's own music instead.
     default_music: bool
-    #: Whether the greeting precedes the wait audio.
     with_greeting: bool
     #: Whether it is the caller waiting for the first agent.
     opens_session: bool
@@ -70,7 +64,11 @@ class JoinOptions(TypedDict, total=False):
 
 
 class PromptBuilder:
-    """Builds documents that speak, play, ask for a key, or wait, with phrases in the configured language."""
+    """Builds documents that speak, play, ask for a key, or wait.
+
+    `brief` is the operator's text; `recall_reason`, such as `busy`, says why an agent is recalled. Both may be empty.
+    `gate` and `wait` are the request that a document answers; its last verb makes the next one.
+    """
 
     def __init__(
         self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
@@ -93,28 +91,16 @@ class PromptBuilder:
         )
 
     def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing at the gate; only afterwards, a `<Redirect>` requests admission.
-
-        Args:
-            gate: The request that this answers; the `<Redirect>` makes the next one.
-            brief: The operator's text; empty for none.
-            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
-        """
+        """Play the briefing; only then, a `<Redirect>` requests admission."""
         response = VoiceResponse()
         self._brief(response, brief, recall_reason)
         response.redirect(self._urls.of(gate.after_brief()), method="POST")
         return str(response)
 
     def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing at the gate and prompt for a key (DTMF), which voicemail does not press.
+        """Play the briefing and ask for a key (DTMF); voicemail presses none.
 
-        The key may be pressed at any time. Every key counts, including `#`; without a key, the action is requested as
-        well.
-
-        Args:
-            gate: The request that this answers; its `<Gather>` makes the next one.
-            brief: The operator's text; empty for none.
-            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
+        Every key counts, including `#`, at any time; without a key, the action is requested as well.
         """
         response = VoiceResponse()
         gather = response.gather(
@@ -130,22 +116,16 @@ class PromptBuilder:
         return str(response)
 
     def retry(self, next_request: DialAction | Gate) -> str:
-        """Pause, then request the same document again, by the URL fields that `next_request()` returned."""
+        """Pause, then request the same document again."""
         response = VoiceResponse()
         response.pause(length=_RETRY_AFTER_S)
         response.redirect(self._urls.of(next_request), method="POST")
         return str(response)
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
-        """Play audio to a waiting or held party, for `waitUrl` and HoldUrl.
+        """Play audio once to a waiting or held party; None for silence.
 
-        The audio plays once; then a `<Redirect>` requests the document again, because Twilio does not loop audio on
-        hold. So the party hears different audio as soon as it changes.
-
-        Args:
-            wait: The request that this answers, with the audio to play.
-            audio_url: URL of the audio; None for silence.
-
+        A `<Redirect>` requests the document again: Twilio does not loop audio on hold, and the audio may have changed.
         Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>`, and `<Redirect>` are allowed here.
         """
         response = VoiceResponse()
@@ -157,14 +137,7 @@ class PromptBuilder:
         return str(response)
 
     def greeting(self, wait: Wait, text: str) -> str:
-        """Say the greeting to a party that joins a conference and waits; the wait audio follows.
-
-        Args:
-            wait: The request that this answers; its `<Redirect>` requests the wait audio.
-            text: The greeting; empty for none.
-
-        Source: Twilio docs, TwiML `<Conference>`, `waitUrl`.
-        """
+        """Say the greeting, if any, to a party that waits; wait audio follows."""
         response = VoiceResponse()
         if text:
             self._say(response, _INVALID_XML.sub(" ", text))
@@ -172,13 +145,7 @@ class PromptBuilder:
         return str(response)
 
     def announcement(self, text: str) -> str:
-        """Say an announcement to a conference or to one participant.
-
-        Args:
-            text: The operator's text; if empty, one second of silence, because Twilio rejects an empty document.
-
-        Source: Twilio docs, Conference resource, `AnnounceUrl`: `<Play>`, `<Say>`, `<Pause>`, and `<Redirect>` only.
-        """
+        """Say an announcement; if empty, pause: Twilio rejects empty documents."""
         response = VoiceResponse()
         if text:
             self._say(response, _INVALID_XML.sub(" ", text))
@@ -187,7 +154,7 @@ class PromptBuilder:
         return str(response)
 
     def redirect(self, url: str) -> str:
-        """Continue the call with your app's TwiML, requested by POST, as in a REST redirect."""
+        """Continue the call with your app's TwiML, requested by POST."""
         response = VoiceResponse()
         response.redirect(url, method="POST")
         return str(response)
@@ -200,7 +167,7 @@ class PromptBuilder:
         return str(response)
 
     def say_and_hang_up_inline(self, sentence: str) -> str:
-        """Say a `statemachine.effects.Sentence`, then hang up; short enough to be sent inline in a REST update."""
+        """Say a `Sentence`, then hang up; short enough for a REST update."""
         return self.say_and_hang_up(SENTENCE_PHRASES[Sentence(sentence)])
 
     def hang_up(self) -> str:
@@ -208,7 +175,7 @@ class PromptBuilder:
         return _HANG_UP
 
     def _brief(self, verbs: VoiceResponse | Gather, brief: str, recall_reason: str) -> None:
-        """Say why a recalled agent is called, and the operator's briefing; each may be empty."""
+        """Say why a recalled agent is called, and the operator's briefing."""
         if recall_reason:
             self._say(verbs, sentence_in(recall_phrase(recall_reason), self._language))
         if brief:
@@ -219,7 +186,7 @@ class PromptBuilder:
 
 
 class TwimlBuilder(PromptBuilder):
-    """Builds those documents, and the ones that connect calls; all with callback URLs."""
+    """Builds those documents, and the ones that connect calls."""
 
     def bridge_to_agent(
         self,
@@ -234,14 +201,12 @@ class TwimlBuilder(PromptBuilder):
     ) -> str:
         """Connect an inbound caller to the agent with a plain `<Dial>`.
 
-        The caller hears real ringing and is not billed for it, because the call is answered when the agent answers. The
-        action must be there from the start: without one, a bridged call can't be moved without losing the caller.
+        The caller hears real ringing and is not billed for it: the call is answered when the agent answers. Without an
+        action from the start, a bridged call can't be moved without losing the caller.
 
         Args:
-            session_id: The session's id, which is the caller's CallSid.
             caller: The caller as Twilio names it; shown to the agent if it is a number.
             own_number: Shown otherwise, E.164.
-            agent_number: Index of the agent, from 0: action and callbacks carry it.
             own_number_from_agent: Index of the first agent to whom only `own_number` is shown; 0 for none.
         """
         response = VoiceResponse()
@@ -272,25 +237,15 @@ class TwimlBuilder(PromptBuilder):
         brief: str = "",
         conference_name: str = "",
     ) -> str:
-        """Connect the agent of a `call`, admitted by the gate, to the customer with a plain `<Dial>`.
+        """Connect the agent of a `call` to the customer with a plain `<Dial>`.
 
-        The agent hears real ringing; the agent's own call is already answered.
-
-        Args:
-            customer: The address to ring, already checked against the allow-list.
-            own_number: Shown to the customer, E.164.
-            brief: Said to the agent first; empty for nothing.
-            conference_name: Name of the session's conference; empty if it equals the session's id.
+        The agent hears real ringing. The customer, who was checked against the allow-list, sees `own_number`. An empty
+        `conference_name` equals the session's id.
         """
         response = VoiceResponse()
         self._brief(response, brief, "")
         action = DialAction(session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name)
-        dial = response.dial(
-            action=self._urls.of(action),
-            method="POST",
-            timeout=ring_timeout_s,
-            caller_id=own_number,
-        )
+        dial = response.dial(action=self._urls.of(action), method="POST", timeout=ring_timeout_s, caller_id=own_number)
         self._add_callee(dial, customer, CallCallback(session_id, CUSTOMER))
         return str(response)
 
@@ -306,17 +261,14 @@ class TwimlBuilder(PromptBuilder):
         recall_reason: str = "",
         **options: Unpack[JoinOptions],
     ) -> str:
-        """Join a leg to the session's conference, after the briefing if there is one.
+        """Join a leg to the session's conference, after the briefing if any.
 
-        There is no beep unless the session's attributes set one. No party's leaving ends the conference: updates set
-        `EndConferenceOnExit` later. Every join names the same callbacks, because only the first participant's count.
+        No party's leaving ends the conference: updates set `EndConferenceOnExit` later. Every join names the same
+        callbacks, because only the first participant's count.
 
         Args:
             conference: Conference SID if known, so that a late leg can't open a second one; else the conference name.
             conference_name: The conference's name; empty if it equals the session's id.
-            brief: The operator's text; empty for none, and once it was said.
-            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others, and once it was said.
-            options: All else.
         """
         other_name = [] if conference_name in ("", session_id) else [conference_name]
         names = [session_id, label, conference, *other_name]
@@ -332,7 +284,7 @@ class TwimlBuilder(PromptBuilder):
         return self._templates.fill((party, len(names), *sorted(options.items())), names, build)
 
     def _join(self, response: VoiceResponse, party: str, names: Sequence[str], options: JoinOptions) -> None:
-        """Add the `<Dial>` into the conference; `names` are the texts that its template leaves open."""
+        """Add the `<Dial>` into the conference; `names` vary in a template."""
         session_id, label, conference, *other_name = names
         attributes, wait_audio = options.get("attributes", DEFAULT_ATTRIBUTES), options.get("wait_audio", "")
         supervises, starts = options.get("supervises", False), options.get("start_on_enter")
@@ -359,7 +311,7 @@ class TwimlBuilder(PromptBuilder):
         )
 
     def join_redirected(self, effect: RedirectCall) -> str:
-        """Join a redirected call to the session's conference; sent inline in the REST update."""
+        """Join a redirected call; sent inline in the REST update."""
         return self.join_conference(
             effect.session_id,
             effect.party,
@@ -372,7 +324,7 @@ class TwimlBuilder(PromptBuilder):
         )
 
     def longest_inline_join(self, attributes: ConferenceAttributes) -> str:
-        """Return the longest TwiML that is ever sent inline for a session with these attributes: a join."""
+        """Return the longest TwiML ever sent inline with these attributes."""
         longest, conference = "x" * _ID_LENGTH_MAX, "x" * _CONFERENCE_LENGTH_MAX
         return self.join_conference(
             longest,
@@ -386,7 +338,7 @@ class TwimlBuilder(PromptBuilder):
         )
 
     def _add_callee(self, dial: Dial, address: Address, callback: CallCallback) -> None:
-        """Add whom the `<Dial>` calls (`<Number>`, `<Client>`, or `<Sip>`), with the callbacks of that call."""
+        """Add whom the `<Dial>` calls, with the callbacks of that call."""
         _NOUNS[address.kind](
             dial,
             address.noun,
@@ -397,7 +349,7 @@ class TwimlBuilder(PromptBuilder):
 
 
 def _time_limits(party: str, attributes: ConferenceAttributes) -> dict[str, Any]:
-    """Return the limits of the customer's time in the conference; empty for all other parties."""
+    """Return limits of the customer's time; empty for all others."""
     if party != CUSTOMER:
         return {}
     limit = {"time_limit": attributes.time_limit_s} if attributes.time_limit_s else {}

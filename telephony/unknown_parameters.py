@@ -1,4 +1,4 @@
-"""Unknown callback parameters: kept for the session's log, never acted upon."""
+"""Unknown callback parameters: kept for the log, never acted upon."""
 
 import re
 from collections.abc import Mapping
@@ -21,13 +21,9 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
 
 def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str:
-    """Return JSON of the unknown parameters by name; empty if there are none.
+    """Return JSON of the unknown parameters, masked; empty if there are none.
 
-    Phone numbers are masked to their last two digits, as in the logs. Parameters beyond the limit are counted under the
-    name `…`.
-
-    Args:
-        known: Names that Conferral reads, or documented ones that it does not need.
+    Parameters beyond the limit are counted under the name `…`.
     """
     if known >= fields.keys():
         return ""
@@ -43,18 +39,13 @@ def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str
 
 
 def without_urls(text: str) -> str:
-    """Return a text without its URLs, which may hold secrets.
-
-    Works word by word: a single pattern for URLs would rescan a long word from each of its characters.
-
-    >>> without_urls("see https://user:secret@example.com/a?token=b now")
-    'see … now'
-    """
+    """Return a text without its URLs, which may hold secrets."""
+    # A single pattern for URLs would rescan a long word from each of its characters.
     return _WORD.sub(lambda word: "…" if "://" in word[0] else word[0], text)
 
 
 def _sanitize(text: str) -> str:
-    """Return a name or value without numbers, URLs, and unsafe characters, truncated; a SID as it is."""
+    """Return a text without numbers, URLs, and unsafe characters, or a SID."""
     if _SID.fullmatch(text):
         return text
     # Truncate last: a number without its first digits could not be recognized.

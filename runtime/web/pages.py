@@ -129,7 +129,7 @@ def is_same_origin(request: web.Request) -> bool:
 
 
 def is_https(request: web.Request) -> bool:
-    """Whether the browser uses TLS, with us or with the proxy in front of us."""
+    """Whether the browser uses TLS, with us or with a proxy."""
     forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
     return (forwarded or request.scheme) == "https"
 

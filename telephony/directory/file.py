@@ -1,7 +1,4 @@
-"""Directory file: schema, validation, and error messages.
-
-Errors name the file and the key, never an address or a number.
-"""
+"""Directory file: schema, validation, and errors that quote no address."""
 
 import re
 import tomllib
@@ -20,8 +17,7 @@ from conferral.telephony.addresses import AddressError, AllowList, parse_address
 
 #: Most agents per number (count).
 AGENTS_MAX = 10
-#: Source: Twilio docs, TwiML `<Conference>`, `region`. `Region` of a Participant also accepts us2, but callers and
-#: moved legs join by TwiML.
+#: Not us2: callers and moved legs join by TwiML. Source: Twilio docs, TwiML `<Conference>`, `region`.
 REGIONS = ("us1", "ie1", "de1", "sg1", "br1", "au1", "jp1")
 
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
@@ -32,7 +28,7 @@ _RESERVED = frozenset({"recall", "end"})
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is a valid directory name: it needs a letter, to differ from a mistyped number.
+    """Whether a text is a directory name: it needs a letter, unlike a number.
 
     >>> is_name("second-line_2"), is_name("911"), is_name("client:anna")
     (True, False, False)
@@ -69,7 +65,7 @@ def _valid_number(text: str) -> str:
 
 
 def _allowed_address(text: str, info: ValidationInfo) -> str:
-    """Return the address unchanged; raise ValueError if it is none, or not on the allow-list."""
+    """Return the address; raise ValueError if it is invalid or not allowed."""
     try:
         address = parse_address(text)
         _context(info).allowed.check(address)
@@ -79,7 +75,7 @@ def _allowed_address(text: str, info: ValidationInfo) -> str:
 
 
 def _agent(text: str, info: ValidationInfo) -> str:
-    """Return the address of an agent, who is given by address or by a name of `[destinations]`."""
+    """Return an agent's address, given as such or by a name."""
     names = _context(info).names
     if text in names:
         return names[text]  # errors in this address are reported where it is defined
@@ -112,12 +108,9 @@ class _Table(BaseModel):
 
 
 class DirectoryEntry(_Table):
-    """Entry of one number; empty values leave the choice to the settings, or to Twilio.
+    """Entry of one number; empty values leave the choice to the settings."""
 
-    Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes most of these are.
-    """
-
-    #: Addresses.
+    # Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes most of these are.
     agents: list[Annotated[str, AfterValidator(_agent)]] = Field([], min_length=1, max_length=AGENTS_MAX, repr=False)
     mode: Annotated[str, _one_of("bridge", "conference")] = ""
     record: Annotated[str, _one_of("true", "false", "customer")] = ""
@@ -143,7 +136,7 @@ class _File(_Table):
 
 
 def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
-    """Return addresses by name, and entries by number; raise SettingsError with one message per error."""
+    """Return addresses by name, and entries by number; raise SettingsError."""
     text = _text_of(path)
     try:
         content = tomllib.loads(text)
@@ -197,7 +190,7 @@ _MESSAGES = {
 
 
 def _syntax_error(path: Path, text: str, message: str) -> str:
-    """Return our message for a message of the TOML parser, without quoting keys or values, which may be numbers."""
+    """Return our message for the parser's, without keys and values."""
     words, _, place = message.removesuffix(")").rpartition(" (at ")
     if found := re.match(r"line (\d+), column (\d+)", place):
         where = f"line {found[1]}, column {found[2]}: "
@@ -211,7 +204,7 @@ def _syntax_error(path: Path, text: str, message: str) -> str:
 
 
 def _message(problem: Any) -> str:
-    """Return our message, with the key, for one of pydantic's validation errors."""
+    """Return our message for one of pydantic's errors, with the key."""
     path = tuple(part for part in problem["loc"] if part != "[key]")
     kind = problem["type"]
     if kind == "extra_forbidden":
@@ -225,22 +218,17 @@ def _message(problem: Any) -> str:
 
 
 def _display_path(path: tuple[str | int, ...]) -> str:
-    """Return a key as the file writes it, without anything that may be a number or identify a person.
+    """Return a key as the file writes it, without numbers.
 
     >>> _display_path(("inbound", "+15550123", "agents", 1))
     'inbound."+…23".agents, entry 2'
     """
-    shown = ""
-    for part in path:
-        if isinstance(part, int):
-            shown += f", entry {part + 1}"
-        else:
-            shown += "." * bool(shown) + _display_part(part)
-    return shown
+    shown = (f", entry {part + 1}" if isinstance(part, int) else f".{_display_part(part)}" for part in path)
+    return "".join(shown).removeprefix(".")
 
 
 def _display_part(part: str) -> str:
-    """Return one part of a key; of a number, or of a word that may hold one, only the end."""
+    """Return a part of a key; only its end if it may hold a number."""
     if part.startswith("+"):
         return f'"{redact(part)}"'
     if is_name(part) and sum(letter.isdigit() for letter in part) < 4:

@@ -1,7 +1,7 @@
-"""Directory: names for destinations, and the routing of each called number.
+"""Directory: names for destinations, and routes of called numbers.
 
-A TOML file of the operator's (`CONFERRAL_DIRECTORY`), read at start and again on SIGHUP. The allow-list applies to its
-addresses, too. Without a file, the settings apply to every called number.
+The operator's TOML file (`CONFERRAL_DIRECTORY`) is read at start and on SIGHUP; the allow-list applies to it. Without
+a file, the settings apply to every called number.
 """
 
 import math
@@ -66,24 +66,17 @@ class Directory:
 
 
 class DirectoryFile:
-    """The directory of a process.
-
-    Attributes:
-        current: The directory as last read without errors. Read the attribute each time; it changes on reload.
-    """
+    """The directory of a process; `current` changes on reload."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        """Read the file; raise SettingsError if it is invalid or names someone who may not be dialed."""
+        """Read the file; raise SettingsError if it is invalid."""
         self._settings = settings
         # Two concurrent reloads could finish in the wrong order.
         self._lock = threading.Lock()
         self.current = load_directory(settings)
 
     def reload(self) -> None:
-        """Read the file again (on SIGHUP); if it has errors, nothing changes, and the log gives file, line, and key.
-
-        May be called in a thread.
-        """
+        """Read the file again, also in a thread; if it has errors, log them."""
         if self._settings.directory is None:
             log.info("directory_absent", setting="CONFERRAL_DIRECTORY")
             return
@@ -98,12 +91,7 @@ class DirectoryFile:
 
 
 def load_directory(settings: ServiceSettings) -> Directory:
-    """Return the directory that the settings name, with the settings that may refer to its names.
-
-    Raises:
-        SettingsError: the file can't be read or is invalid, with one message per error; `CONFERRAL_AGENT` or
-            `CONFERRAL_TRANSFER_FALLBACK` is unknown or not allowed; or the allow-list is invalid.
-    """
+    """Return the directory that the settings name; raise SettingsError."""
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     names, entries = read_file(settings.directory, allowed) if settings.directory else ({}, {})
     problems: list[str] = []
@@ -125,7 +113,7 @@ def load_directory(settings: ServiceSettings) -> Directory:
 
 
 def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:
-    """Return the route of a number's entry; what the entry leaves out comes from the default route."""
+    """Return an entry's route; the default route completes it."""
     attributes = ConferenceAttributes(
         record=entry.record or default.attributes.record,
         time_limit_s=entry.time_limit,
@@ -137,7 +125,7 @@ def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute
 
 
 def _check_inline_length(settings: ServiceSettings, all_attributes: Iterable[ConferenceAttributes]) -> None:
-    """Raise SettingsError if the public URL, which occurs several times in inline documents, is too long."""
+    """Raise SettingsError if the public URL is too long for inline TwiML."""
     documents = TwimlBuilder.of(settings)
     longest = max((documents.longest_inline_join(attributes) for attributes in all_attributes), key=len)
     if len(longest) > INLINE_LENGTH_MAX:
@@ -150,11 +138,8 @@ def _check_inline_length(settings: ServiceSettings, all_attributes: Iterable[Con
         raise SettingsError((problem,))
 
 
-# ---- names instead of addresses ----------------------------------------------------------------------------------
-
-
 def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:
-    """Return the address for an address or a name; raise AddressError, which quotes no number, if it has none."""
+    """Return the address for an address or a name; else raise AddressError."""
     if is_name(text) and text not in names:
         # A name with digits may be a mistyped phone number.
         has_no_digits = re.fullmatch("[A-Za-z_-]+", text)
@@ -167,11 +152,7 @@ def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> 
 
 
 def resolve_agent(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAMES) -> Address | None:
-    """Return `CONFERRAL_AGENT`, checked against the allow-list; None if it is not set.
-
-    Raises:
-        SettingsError: it is neither an address nor a name, or not allowed; or the allow-list is invalid.
-    """
+    """Return `CONFERRAL_AGENT`, None if unset; raise SettingsError if invalid."""
     if settings.agent is None:
         AllowList.from_setting(settings.allowed_destinations, settings.number)  # an invalid list is an error anyhow
         return None
@@ -179,18 +160,13 @@ def resolve_agent(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAME
 
 
 def resolve_fallback(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAMES) -> str:
-    """Return `CONFERRAL_TRANSFER_FALLBACK`, checked against the allow-list: `recall`, `end`, or an address.
-
-    Raises:
-        SettingsError: it is none of these and no name, or not allowed; or the allow-list is invalid.
-    """
+    """Return `recall`, `end`, or an address; raise SettingsError if invalid."""
     if settings.transfer_fallback in FALLBACK_WORDS:
         return settings.transfer_fallback
     return _resolve_setting(settings, "CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, names).text
 
 
 def _resolve_setting(settings: ServiceSettings, name: str, given: str, names: Mapping[str, str]) -> Address:
-    """Return the address that a setting's value names; raise SettingsError like `resolve_address`."""
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     try:
         return resolve_address(given, names, allowed)

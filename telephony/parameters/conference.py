@@ -1,8 +1,6 @@
 """Conference attributes as TwiML and as REST parameters.
 
-Every leg sends the same attributes: the first participant's determine callbacks, region, and recording, and any leg may
-be the first.
-
+Every leg sends the same: only the first participant's count, and any leg may be the first.
 Source: Twilio docs, TwiML `<Conference>`; Participants subresource, "Create a Participant".
 """
 
@@ -19,7 +17,7 @@ RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
 def conference_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
-    """Return attributes of `<Conference>` by the library's names, without Twilio's defaults except for beeps."""
+    """Return attributes of `<Conference>` by the library's names."""
     return _attributes(attributes, recording_url, "", "record-from-start", " ".join(RECORDING_EVENTS))
 
 
@@ -32,7 +30,7 @@ def participant_attributes(attributes: ConferenceAttributes, *, recording_url: s
 def _attributes(
     attributes: ConferenceAttributes, recording_url: str, prefix: str, record: str, events: str | list[str]
 ) -> dict[str, Any]:
-    """Return attributes by the library's names; `prefix` precedes those of the recording, which `record` starts."""
+    """Return attributes; `prefix` and `record` are for the recording."""
     named = {
         "beep": attributes.beep or "false",
         "jitter_buffer_size": attributes.jitter_buffer_size,

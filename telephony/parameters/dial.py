@@ -26,7 +26,6 @@ class CallSetup:
     twiml: TwimlBuilder
     #: Default caller ID, E.164 (`TWILIO_NUMBER`).
     own_number: str = field(repr=False)
-    #: Allowed destinations: none by default.
     allowed: AllowList = field(default_factory=AllowList, repr=False)
 
 
@@ -41,12 +40,7 @@ class PlacedCall:
 
 
 def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
-    """Check the allow-list right before a dial, whatever was checked before.
-
-    Raises:
-        ProviderRefusedError: it is not an address, or not on the allow-list. Status and code are 0: no request was
-            sent.
-    """
+    """Raise ProviderRefusedError if the allow-list does not permit a dial."""
     try:
         setup.allowed.check(parse_address(effect.to))
     except AddressError as error:
@@ -64,9 +58,7 @@ def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
 def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[str, Any]:
     """Return the parameters of a dial straight into the conference.
 
-    No wait music, and the party's leaving ends nothing, as for legs that join by TwiML. Beep, callbacks, and the other
-    conference attributes match theirs, because only the first participant's count. A supervisor joins muted and does
-    not start the conference.
+    Callbacks and attributes match those of legs that join by TwiML, because only the first participant's count.
     """
     urls, session_id = setup.urls, effect.session_id
     return {
@@ -85,29 +77,25 @@ def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[
 
 
 def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
-    """Return the parameters of a dial to the gate; if the gate fails, Twilio requests the fallback URL."""
-    digits = {"send_digits": effect.digits} if effect.digits else {}
+    """Return the parameters of a dial to the gate, with the fallback URL."""
     return {
         **_common_parameters(effect, setup),
         "url": setup.urls.of(Gate(effect.session_id, effect.effect_id)),
         "method": "POST",
         "fallback_url": setup.urls.fallback(),
         "fallback_method": "POST",
-        **digits,
+        **({"send_digits": effect.digits} if effect.digits else {}),
     }
 
 
 def _common_parameters(effect: Dial, setup: CallSetup) -> dict[str, Any]:
-    """Return the parameters of every dial: addresses, ring timeout, status callback, and call token."""
-    callback = CallCallback(effect.session_id, effect.party, effect.effect_id)
-    token = {"call_token": effect.call_token} if effect.call_token else {}
     return {
         "to": effect.to,
         "from_": effect.caller_id or setup.own_number,
         "timeout": effect.timeout_s,
-        "status_callback": setup.urls.of(callback),
+        "status_callback": setup.urls.of(CallCallback(effect.session_id, effect.party, effect.effect_id)),
         "status_callback_method": "POST",
         # One field per event: Twilio silently drops a list in one field (21626).
         "status_callback_event": list(CALL_EVENTS),
-        **token,
+        **({"call_token": effect.call_token} if effect.call_token else {}),
     }

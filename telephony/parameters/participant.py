@@ -1,4 +1,4 @@
-"""Participant updates as REST parameters: hold, mute, flags, coaching, and announcements.
+"""Participant updates and announcements as REST parameters.
 
 Source: Twilio docs, Participants subresource, "Update a Participant"; Conference resource, "Update a Conference".
 """
@@ -15,7 +15,6 @@ from conferral.telephony.rest_requests import text_of
 
 #: Statuses of a participant who is joining. Source: Twilio docs, Participants subresource, `status`.
 _RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
-
 #: Longer labels are not Conferral's; with 250 participants they would fill an entry.
 LABEL_MAX = 64
 
@@ -26,11 +25,7 @@ def is_label(text: str) -> bool:
 
 
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
-    """Return the parameters of an update; Twilio leaves unnamed attributes unchanged.
-
-    Raises:
-        ProviderRefusedError: a whisper without a call to coach, or a mode from a newer version. Status and code are 0.
-    """
+    """Return an update's parameters; raise ProviderRefusedError if invalid."""
     changes: dict[str, Any] = {}
     if effect.hold is not None:
         changes["hold"] = effect.hold
@@ -51,10 +46,9 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
 
 
 def shows_update(effect: UpdateParticipant, answer: Any) -> bool:
-    """Whether the response to a hold, a mute, or their opposites shows the participant as requested.
+    """Whether the response confirms a hold, a mute, or their opposites.
 
-    It shows an `EndConferenceOnExit` even if that had no effect, so it confirms neither flags nor coaching.
-    Source: twilio/twilio-go, issue 259.
+    It shows an `EndConferenceOnExit` even if that had no effect. Source: twilio/twilio-go, issue 259.
     """
     if effect.supervises or effect.end_on_exit is not None:
         return False
@@ -62,10 +56,7 @@ def shows_update(effect: UpdateParticipant, answer: Any) -> bool:
 
 
 def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
-    """Return the parameters of a supervise mode; `coaches` is the SID of the call that hears a whisper.
-
-    One request sets muting and coaching, so that no one hears what is meant for another party in between.
-    """
+    """Set muting and coaching in one request, so that no one overhears."""
     if mode is SuperviseMode.WHISPER:
         if not coaches:
             raise ProviderRefusedError
@@ -74,18 +65,15 @@ def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
 
 
 def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dict[str, Any]:
-    """Return the parameters of an announcement: the command's URL, or Conferral's document with the command's text.
-
-    Conferral's document is fetched by POST like all others; your URL may be a static file, so it is fetched by GET.
-    """
+    """Return the parameters of an announcement: your URL, or our document."""
     if effect.url:
-        return {"announce_url": effect.url, "announce_method": "GET"}
+        return {"announce_url": effect.url, "announce_method": "GET"}  # it may be a static file
     announcement = Announcement(effect.session_id, effect.command_id)
     return {"announce_url": urls.of(announcement), "announce_method": "POST"}
 
 
 def parse_participant(seen: Any) -> ParticipantSeen:
-    """Return a participant from its record in Twilio's list; absent fields have Twilio's defaults."""
+    """Return a participant from Twilio's list; absent fields have defaults."""
     label = text_of(seen.label)
     return ParticipantSeen(
         call_sid=text_of(seen.call_sid),

@@ -1,4 +1,4 @@
-"""Recordings as REST parameters: of a call in two channels, and of a conference that is recorded from its start.
+"""Recordings of calls and conferences as REST parameters.
 
 Source: Twilio docs, Recordings resource; Conference Recordings subresource.
 """
@@ -18,8 +18,7 @@ from conferral.telephony.parameters.conference import RECORDING_EVENTS
 CURRENT = "Twilio.CURRENT"
 #: Recordings of one call that a verification reads, newest first.
 RECORDINGS_MAX = 50
-#: `source` of recordings started by REST; a call may be recorded for other reasons, too.
-#: Source: Twilio docs, Recordings resource, `source`.
+#: A call may be recorded for other reasons, too. Source: Twilio docs, Recordings resource, `source`.
 _STARTED_BY_API = "StartCallRecordingAPI"
 _LIVE = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
 
@@ -32,7 +31,7 @@ class StartedRecording:
 
 
 def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, Any]:
-    """Return the parameters to record a call in two channels, with status callbacks."""
+    """Return the parameters to record a call in two channels."""
     return {
         "recording_channels": "dual",
         "recording_status_callback": urls.recording(effect.session_id),
@@ -42,41 +41,33 @@ def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, An
 
 
 def change_parameters(effect: ChangeRecording) -> dict[str, Any]:
-    """Return the parameters to pause, resume, or stop a recording. Paused time is skipped, not filled with silence."""
+    """Return the parameters to change a recording; paused time is skipped."""
     pause = {"pause_behavior": "skip"} if effect.status == RecordingStatus.PAUSED else {}
     return {"status": effect.status} | pause
 
 
 def parse_started(sid: object) -> StartedRecording:
-    """Return the started recording; raise OutcomeUnknownError if the response has no SID."""
+    """Return the recording; raise OutcomeUnknownError without a SID."""
     if not isinstance(sid, str) or not is_id(sid):
         raise OutcomeUnknownError
     return StartedRecording(sid)
 
 
 def translate_start_error(error: ProviderGoneError) -> ProviderGoneError | ProviderRefusedError:
-    """Return the error for a call that can't be recorded.
-
-    Twilio reports a call that is still ringing, or in a plain `<Dial>`, like one that is over, so the call may be live.
-    """
+    """Return the error for a call that can't be recorded."""
+    # Twilio reports a call that is ringing, or in a plain `<Dial>`, like one that is over, so the call may be live.
     if error.code != NOT_IN_PROGRESS:
         return error
     return ProviderRefusedError(http_status=error.http_status, code=error.code, retry_after_s=error.retry_after_s)
 
 
 def counts_as_stopped(effect: ChangeRecording) -> bool:
-    """Whether a missing recording fulfills the request.
-
-    A conference's recording starts with the conference: if it is missing, it may not have started yet, and still could.
-    """
+    """Whether a missing recording fulfills the request."""
+    # A conference's recording may be missing because the conference has not started yet.
     return effect.status == RecordingStatus.STOPPED and bool(effect.recording_sid or not effect.conference_sid)
 
 
 def find_running(recordings: Iterable[Any]) -> str:
-    """Return the SID of the newest running or paused recording that a request started; empty for none.
-
-    Args:
-        recordings: Recordings of one call, newest first, as Twilio lists them.
-    """
+    """Return the SID of the first live one started by REST; empty for none."""
     sids = (seen.sid for seen in recordings if seen.status in _LIVE and seen.source in (None, _STARTED_BY_API))
     return next((sid for sid in sids if isinstance(sid, str) and is_id(sid)), "")
