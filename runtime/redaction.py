@@ -34,11 +34,7 @@ def _cut(number: str) -> str:
 
 
 def without_login(url: str) -> str:
-    """Return a URL without user and password.
-
-    >>> without_login("https://twilio:secret@calls.example/base")
-    'https://calls.example/base'
-    """
+    """Return a URL without user and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 

@@ -42,7 +42,7 @@ FAILURES_MAX = 2
 REFUSED_WAIT_S = 1.0
 #: A longer Retry-After is not waited out, because the next sweep comes anyway.
 REFUSED_WAIT_MAX_S = 15.0
-#: In the order of a call's life, so that one list has a call that advances. Source: Twilio docs, Call resource.
+#: In the order of a call's life: a call that advances meanwhile is in one list. Source: Twilio docs, Call resource.
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
 #: In the same order; in an `init` conference, a party waits. Source: Twilio docs, Conference resource.
 LIVE_CONFERENCE_STATUSES = ("init", "in-progress")

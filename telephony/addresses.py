@@ -170,7 +170,7 @@ class AllowList:
 
     @classmethod
     def from_setting(cls, text: str | None, own_number: str) -> "AllowList":
-        """Return the list that a setting describes; raise SettingsError.
+        """Return the list that the setting describes; else raise SettingsError.
 
         None allows the region of `own_number`, and `client:`. A SIP domain without a port allows only SIP's own ports.
         """

@@ -90,7 +90,7 @@ FIELDS_READ = frozenset(
 VOICE_FIELDS_READ = frozenset(
     {"AccountSid", "CallSid", "CallStatus", "CallToken", "Direction", "ErrorUrl", "From", "SessionID", "To"}
 )
-#: With those that repeat known facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource, callbacks.
+#: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.
 _KNOWN_FIELDS = FIELDS_READ | {
     "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
     "RecordingStartTime", "RecordingTrack",
@@ -108,7 +108,7 @@ def conference_sid_of(fields: Fields) -> str:
 
 
 def is_outbound_leg(fields: Fields) -> bool:
-    """Whether Conferral placed the call, by REST or `<Dial>`."""
+    """Whether Conferral placed the call (Twilio docs, Call, `Direction`)."""
     return fields.get("Direction", "inbound") != "inbound"
 
 
@@ -153,7 +153,7 @@ def call_received(
 ) -> CallReceived:
     """Parse an inbound call's request (Twilio docs, request parameters).
 
-    If it fails, `other_agents` ring next, in order. `called_number` is empty for `TWILIO_NUMBER`.
+    If the agent fails, `other_agents` ring next, in order. `called_number` is empty for `TWILIO_NUMBER`.
     """
     call_sid, caller = call_sid_of(fields), caller_of(fields)
     return CallReceived(
@@ -181,7 +181,7 @@ def client_call_received(
 ) -> ClientCallReceived:
     """Parse the request of a browser or app that calls someone.
 
-    `customer_address` was checked against the allow-list. An empty `conference_name` equals the session's id.
+    `customer_address` must be on the allow-list. `conference_name` is empty if it equals the session's id.
     """
     call_sid = call_sid_of(fields)
     return ClientCallReceived(

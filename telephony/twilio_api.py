@@ -101,7 +101,7 @@ class TwilioApi(TwilioQueries):
         except ProviderRefusedError as error:
             if error.code not in NOT_STARTED:
                 raise
-            # It has not started, so hang up who waits in it. Guests' calls have no label, and are not ours to end.
+            # It has not started, so hang up the parties that wait. Guests' calls (no label) are not ours to end.
             for seen in await self.participants_in(effect.conference_sid):
                 if is_label(seen.label):
                     await self._complete(seen.call_sid)
@@ -124,7 +124,7 @@ class TwilioApi(TwilioQueries):
         return _placed_call(created.sid, created.queue_time)
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
-        """Return the only call to the address since the dial; none of several."""
+        """Return the only call to the address since the dial, or none."""
         found = await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
         return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
 

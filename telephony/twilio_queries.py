@@ -119,7 +119,7 @@ class TwilioQueries:
         """
         parent_call_sid = effect.parent_call_sid
         if effect.with_conference and effect.conference_sid and not parent_call_sid:
-            # A search by name would double most reads' requests. In a rare second conference, a live call is missing.
+            # A search by name would double most reads' requests. With a second conference, a live call is missing.
             participants = await self.participants_in(effect.conference_sid)
             known = (effect.conference_sid, participants)
             missing = _missing_calls(effect, known, [])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Self, TypedDict, Unpack
 
-from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
+from twilio.twiml.voice_response import Dial, Gather, Hangup, VoiceResponse
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
@@ -98,17 +98,14 @@ class PromptBuilder:
         return str(response)
 
     def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing and ask for a key (DTMF); voicemail presses none.
-
-        Every key counts, including `#`, at any time; without a key, the action is requested as well.
-        """
+        """Play the briefing and ask for a key (DTMF); voicemail presses none."""
         response = VoiceResponse()
         gather = response.gather(
             action=self._urls.of(gate.next_question()),
             method="POST",
             num_digits=1,
             timeout=_KEY_TIMEOUT_S,
-            finish_on_key="",
+            finish_on_key="",  # every key counts, including `#`
             action_on_empty_result=True,
         )
         self._brief(gather, brief, recall_reason)
@@ -123,7 +120,7 @@ class PromptBuilder:
         return str(response)
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
-        """Play audio once to a waiting or held party; None for silence.
+        """Play `audio_url` once to a waiting or held party; None for silence.
 
         A `<Redirect>` requests the document again: Twilio does not loop audio on hold, and the audio may have changed.
         Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>`, and `<Redirect>` are allowed here.
@@ -202,12 +199,8 @@ class TwimlBuilder(PromptBuilder):
         """Connect an inbound caller to the agent with a plain `<Dial>`.
 
         The caller hears real ringing and is not billed for it: the call is answered when the agent answers. Without an
-        action from the start, a bridged call can't be moved without losing the caller.
-
-        Args:
-            caller: The caller as Twilio names it; shown to the agent if it is a number.
-            own_number: Shown otherwise, E.164.
-            own_number_from_agent: Index of the first agent to whom only `own_number` is shown; 0 for none.
+        action from the start, a bridged call can't be moved without losing the caller. The agent sees `own_number` if
+        `caller` is no valid number, or `own_number_from_agent` is not 0.
         """
         response = VoiceResponse()
         action = DialAction(
@@ -357,12 +350,4 @@ def _time_limits(party: str, attributes: ConferenceAttributes) -> dict[str, Any]
 
 
 _NOUNS = {AddressKind.NUMBER: Dial.number, AddressKind.CLIENT: Dial.client, AddressKind.SIP: Dial.sip}
-
-
-def _hang_up() -> str:
-    response = VoiceResponse()
-    response.hangup()
-    return str(response)
-
-
-_HANG_UP = _hang_up()
+_HANG_UP = str(VoiceResponse().append(Hangup()))

@@ -21,10 +21,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
 
 def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str:
-    """Return JSON of the unknown parameters, masked; empty if there are none.
-
-    Parameters beyond the limit are counted under the name `…`.
-    """
+    """Return JSON of the unknown parameters, masked; empty if there are none."""
     if known >= fields.keys():
         return ""
     names = sorted(fields.keys() - known)

@@ -33,8 +33,7 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
         wait = Wait(effect.session_id, effect.party, wait_audio_named(effect.wait_audio))
         changes |= {"hold_url": urls.of(wait), "hold_method": "POST"}
     if effect.end_on_exit is not None:
-        # Twilio may ignore the flag without Hold. The effect is emitted only for parties that are not on hold.
-        # Source: twilio/twilio-go, issue 259.
+        # Twilio may ignore the flag without Hold (twilio/twilio-go, issue 259). The party is not on hold.
         changes = {"hold": False} | changes | {"end_conference_on_exit": effect.end_on_exit}
     if effect.muted is not None:
         changes["muted"] = effect.muted
@@ -48,7 +47,7 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
 def shows_update(effect: UpdateParticipant, answer: Any) -> bool:
     """Whether the response confirms a hold, a mute, or their opposites.
 
-    It shows an `EndConferenceOnExit` even if that had no effect. Source: twilio/twilio-go, issue 259.
+    It shows an `EndConferenceOnExit` even if that had no effect (twilio/twilio-go, issue 259).
     """
     if effect.supervises or effect.end_on_exit is not None:
         return False
