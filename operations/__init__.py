@@ -1,1 +1,1 @@
-"""Session queries and command submission, shared by every surface: CLI, web console, API, client."""
+"""Session queries and command submission, shared by every surface."""

@@ -1,4 +1,4 @@
-"""Attempts: how many requests an effect took, and how the failed ones were answered, from a log entry."""
+"""Attempts: how many requests an effect took, and why some failed."""
 
 import re
 from collections.abc import Sequence
@@ -8,22 +8,21 @@ from conferral.storage.codecs.text_codec import parse_texts
 
 #: A count of an entry: of an hour's requests there are fewer than that.
 _SMALL = re.compile(r"[1-9][0-9]{0,5}")
-#: What requests came to: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+#: The results of requests: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
 _FAILED_ATTEMPT = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
 _UNANSWERED = "no-answer"
 _TIMES = {"1": "once", "2": "twice"}
 
 
 def effect_attempt_count(entry: LogEntry) -> int:
-    """Return how many requests to Twilio an effect took, from the entry of its outcome; 0 if that does not say."""
+    """Return how many requests an effect took; 0 if its entry does not say."""
     return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
 
 
 def describe_effect_attempts(entry: LogEntry) -> str:
-    """Describe an effect's requests, for instance `3 attempts: HTTP 503 twice`; empty if not recorded: most took one.
+    """Describe an effect's requests, such as `3 attempts: HTTP 503 twice`.
 
-    A request that a check found to have worked is not repeated: `1 attempt: HTTP 500 (20500), but a check showed that
-    it worked`.
+    Empty if not recorded, which usually means one. A request that a check found to have worked is not repeated.
     """
     count = effect_attempt_count(entry)
     if not count:
@@ -38,7 +37,7 @@ def describe_effect_attempts(entry: LogEntry) -> str:
 
 
 def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
-    """Whether no request succeeded, and a check after one with an unknown outcome found that it had worked."""
+    """Whether no request succeeded, but a check found that one had worked."""
     # A request answered with 429 had no effect.
     has_unknown_outcome = any(not answer.startswith("429") for answer, _ in failed_attempts)
     is_done = entry["event"] == "effect_succeeded"

@@ -8,8 +8,7 @@ from conferral.operations.history.timeline import BAD_ENDS
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
 from conferral.storage.codecs.session_view import SessionView
 
-#: Ranks, worst first. RECOVERED means that the failure is over and the caller is talking again: such a session is
-#: marked, but no one has to act.
+#: Ranks, worst first. RECOVERED: the caller is talking again, so the session is marked, but no one has to act.
 OVERDUE, LONE, FAILING, RECOVERED = 1, 2, 3, 4
 #: A timer counts as overdue this long after its due time, in milliseconds. Workers poll due timers every second.
 OVERDUE_AFTER_MS = 2_000
@@ -35,7 +34,7 @@ class Attention:
 
 
 def attention_of(session: SessionView, now_ms: int) -> Attention | None:
-    """Return a session's worst problem at a time of Redis's clock; None without one."""
+    """Return a session's worst problem, by Redis's clock; None without one."""
     if has_unknown_state(session):
         return Attention(OVERDUE, "damaged: the stored state can't be decoded")
     if session.is_ended:
@@ -45,21 +44,20 @@ def attention_of(session: SessionView, now_ms: int) -> Attention | None:
         return Attention(OVERDUE, overdue)
     if is_lone(session):
         return Attention(LONE, f"alone in the conference: {_participants(session)[0]}")
-    failure = _describe_failed_transfer(session, now_ms)
-    if not failure:
-        return None
-    return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
+    if failure := _describe_failed_transfer(session, now_ms):
+        return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
+    return None
 
 
 def sort_key(session: SessionView, now_ms: int) -> tuple[int, int, str]:
-    """Return a key that sorts sessions that need attention first, worst on top, then the newest."""
+    """Return a key that sorts the worst sessions first, then the newest."""
     trouble = attention_of(session, now_ms)
     rank = trouble.rank if trouble and trouble.needs_attention else RECOVERED
     return rank, -session.created_at_ms, session.id
 
 
 def is_lone(session: SessionView) -> bool:
-    """Whether one party is unexpectedly alone in a conference and no one is being dialed."""
+    """Whether one party is unexpectedly alone, and no one is being dialed."""
     if session.state not in (State.CONFERENCED, State.TRANSFERRING) or session.phase in _EXPECTED_LONE_PHASES:
         return False
     if any(party.status in wording.CONNECTING for party in session.parties.values()):
@@ -68,7 +66,7 @@ def is_lone(session: SessionView) -> bool:
 
 
 def _has_recovered(session: SessionView) -> bool:
-    """Whether the failure left no one waiting: the caller talks to someone, or the agent is being called back."""
+    """Whether the caller talks again, or the agent is being called back."""
     if session.phase == Phase.RECALL:
         return True
     if session.state not in (State.BRIDGED, State.CONFERENCED) or session.phase in _EXPECTED_LONE_PHASES:
@@ -77,12 +75,12 @@ def _has_recovered(session: SessionView) -> bool:
 
 
 def _participants(session: SessionView) -> list[str]:
-    """Return the names of the connected parties, without supervisors and parties that are leaving."""
+    """Return the connected parties, except supervisors and leaving ones."""
     return [name for name, party in session.connected.items() if not party.supervises and not party.is_leaving]
 
 
 def _describe_overdue(session: SessionView, now_ms: int) -> str:
-    """Describe the timer that should have fired, or that none is set, which a live session always has; else empty."""
+    """Describe an overdue timer, or that a live session has none; else empty."""
     timers = session.timers
     if not timers:
         return "overdue: nothing is pending, not even a timer"
@@ -93,7 +91,7 @@ def _describe_overdue(session: SessionView, now_ms: int) -> str:
 
 
 def _describe_failed_transfer(session: SessionView, now_ms: int) -> str:
-    """Describe the newest transfer's recent failure, or the recall after it; empty for neither."""
+    """Describe the newest transfer's recent failure, or its recall; or empty."""
     transfer = session.transfer
     why = f": {wording.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
     if session.phase == Phase.RECALL:

@@ -1,4 +1,4 @@
-"""Who hears whom, from the session's hash. It reflects only what Twilio has confirmed."""
+"""Who hears whom, as far as Twilio has confirmed it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import PartyStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 
-#: Names of wait audio for people.
 _AUDIO_NAMES = {WaitAudio.RINGBACK: "ringing", WaitAudio.MUSIC: "music", WaitAudio.NONE: "silence"}
 
 
@@ -18,14 +17,13 @@ class AudibleParties:
     """What one party hears."""
 
     party: str
-    #: Names of the parties that it hears.
     hears: tuple[str, ...]
     #: The same as a sentence, including ringing, music, or silence.
     text: str
 
 
 def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
-    """Return what each party that hasn't left hears; empty for an ended session."""
+    """Return what each present party hears; empty for an ended session."""
     if not session.is_live:
         return ()
     present = session.present
@@ -45,7 +43,6 @@ def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
 
 
 def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudibleParties:
-    """Return what a party hears; `present` are the parties that haven't left, by name."""
     name = party.name
     if not party.is_connected:
         return AudibleParties(name, (), f"{name} {wording.CONNECTING.get(party.status, 'hears silence')}")
@@ -65,7 +62,7 @@ def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudiblePa
 
 
 def _audible_in_bridge(name: str, present: Mapping[str, PartyView]) -> AudibleParties:
-    """Return what a party outside of the conference hears: in the bridge, or while being moved."""
+    """Return what a party hears in the bridge, or while being moved."""
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(name, "")
     partner = present.get(other)
     if partner is None:
@@ -80,7 +77,6 @@ def _audible_in_bridge(name: str, present: Mapping[str, PartyView]) -> AudiblePa
 
 
 def _is_audible(other: PartyView, listener: PartyView) -> bool:
-    """Whether one conference participant can be heard by another."""
     is_in = other.is_connected and other.in_conference and not other.waits_for_start
     if not is_in or other.held or other.muted:
         return False
@@ -89,7 +85,7 @@ def _is_audible(other: PartyView, listener: PartyView) -> bool:
 
 
 def _audience_note(party: PartyView, present: Mapping[str, PartyView]) -> str:
-    """Return who hears a participant, to be added to a sentence; empty if everyone does."""
+    """Note who hears a participant; empty if everyone does."""
     if party.muted:
         return f"; no one hears {party.name}"
     if not party.coaches:

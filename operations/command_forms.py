@@ -1,4 +1,4 @@
-"""Command forms for a session: each command's fields and choices, and why a command is unavailable."""
+"""Command forms: a command's fields and choices, or why it is unavailable."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,7 +28,6 @@ _ALREADY_IN_EFFECT = {
 class FormField:
     """One field of a command."""
 
-    #: Its name in the command.
     name: str
     kind: Form
     #: Choices, without values that would be rejected; empty for free text.
@@ -40,7 +39,6 @@ class FormField:
 class CommandForm:
     """One command."""
 
-    #: The command's name.
     type: str
     label: str
     allowed: bool
@@ -52,15 +50,13 @@ class CommandForm:
 
 
 def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
-    """Return the form of every command, always in the same order; none if the session's hash can't be decoded.
-
-    Each command is tried once per variant (its mode, action, or party), and is allowed if one variant is.
-    """
+    """Return every command's form; none if the session can't be decoded."""
     try:
         session = session_codec.decode(view.fields)
         tried = command_refusals(session)
     except StoreError:
         return ()
+    # Each command is tried once per variant (its mode, action, or party), and is allowed if one variant is.
     by_type: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for command, refusal in tried:
         variant = variant_field(type(command))
@@ -71,10 +67,10 @@ def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
 def _command_form(
     command: type[Command], trials: Sequence[tuple[str, str]], session: Session, view: SessionView
 ) -> CommandForm:
-    """Return a command's form; `trials` are its variants, each with why the session refuses it (empty: it doesn't)."""
+    """Return a command's form; `trials` are its variants and their refusals."""
     kind = command.name
     allowed = [choice for choice, refusal in trials if not refusal]
-    # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
+    # The reason of most trials is shown: usually, all are refused for the same one.
     refusals = [refusal for _, refusal in trials if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
     shown = tuple(_form_field(kind, one, allowed, view) for one in own_fields(command))
@@ -82,7 +78,7 @@ def _command_form(
 
 
 def _no_effect_reason(kind: str, session: Session) -> str:
-    """Return why an allowed command certainly has no effect; empty if it has one or might have one."""
+    """Return why an allowed command has no effect; empty if it might have one."""
     if kind == "convert" and session.state in _CONFERENCE_STATES:
         return "it is already a conference"
     there = [one for one in session.parties.values() if not one.is_gone and not one.is_supervisor]
@@ -96,7 +92,6 @@ def _no_effect_reason(kind: str, session: Session) -> str:
 
 
 def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view: SessionView) -> FormField:
-    """Return a field of the command `kind` with its choices; `allowed` are the variants that the session accepts."""
     value = described.value
     options: Sequence[str] = ()
     if value.words:
@@ -107,7 +102,7 @@ def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view
 
 
 def _suggested_parties(kind: str, parties: Sequence[str], view: SessionView) -> tuple[str, ...]:
-    """Return the parties in the usual order, without those already in the desired state, unless all are."""
+    """Return the parties not yet in the desired state; all if none is left."""
     ordered = [name for name in view.parties if name in parties]
     attribute, value = _ALREADY_IN_EFFECT.get(kind, ("name", ""))
     useful = [name for name in ordered if getattr(view.parties[name], attribute) != value]
@@ -119,8 +114,6 @@ def _hangup_warning(kind: str, view: SessionView) -> str:
         return "Disconnects this party. Removing the customer ends the call"
     if kind != "end":
         return ""
-    there = [f"the {name}" if name in _ROLES else name for name in view.present]
+    roles = ("customer", "agent", "target", "supervisor")
+    there = [f"the {name}" if name in roles else name for name in view.present]
     return f"Disconnects {wording.join_names(there) or 'everyone'}"
-
-
-_ROLES = frozenset({"customer", "agent", "target", "supervisor"})

@@ -1,4 +1,4 @@
-"""Submit commands and wait for their outcomes, for the CLI, client, console, and HTTP API."""
+"""Submits commands and waits for their outcomes, for every surface."""
 
 import asyncio
 import secrets
@@ -34,11 +34,10 @@ class SubmittedCommand:
     """A published command."""
 
     command_id: str
-    #: The command's name.
     kind: str
     #: The session as the command names it: its id or a call's SID; empty for a `call` without one.
     session: str
-    #: Digest of the command's fields, which detects a different command with the same id.
+    #: Digest of its fields, which detects a different command with the same id.
     digest: str
 
 
@@ -52,7 +51,6 @@ class CommandSubmitter:
         on_unreachable: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
         self._reader = reader
-        #: Runs a request, for instance with limited concurrency.
         self._run = run
         #: Called with each StoreUnreachableError that will be retried; not with the one that is raised.
         self._on_unreachable = on_unreachable
@@ -60,22 +58,18 @@ class CommandSubmitter:
     async def submit(
         self, fields: Mapping[str, str], command_id: str = "", *, check_session: bool = False, retry_for_s: float = 0.0
     ) -> SubmittedCommand:
-        """Publish a command, unless a command with the same id was already accepted.
+        """Publish a command, unless one with the same id was already accepted.
 
         Args:
             fields: Validated fields as in the stream; an id among them is ignored.
             command_id: The idempotency key; generated if empty.
-            check_session: Whether to look up the session before publishing. Otherwise, the worker's router does, and
-                rejects the command with the same reason.
-            retry_for_s: How long to retry while Redis is unreachable, in seconds; the id ensures that it runs once.
+            check_session: Whether to look up the session first. Otherwise, the router does, and rejects the command.
+            retry_for_s: How long to retry while Redis is unreachable; the id ensures that the command runs once.
 
         Raises:
-            CommandIdConflict: the id was used for a different command; nothing was published.
-            SessionExists: for a checked `call`: the session or call exists already; nothing was published.
-            UnknownSession: for other checked commands: there is no such session; nothing was published.
-            CommandStreamFull: too many commands wait to be routed; nothing was published.
+            CommandIdConflict, SessionExists, UnknownSession, CommandStreamFull: Nothing was published.
             StoreUnreachableError: Redis did not answer, or refused; nothing was published.
-            PublishUnconfirmedError: it is unknown whether the command was published.
+            PublishUnconfirmedError: It is unknown whether the command was published.
         """
         command = SubmittedCommand(
             command_id or f"c-{secrets.token_hex(10)}",
@@ -111,14 +105,14 @@ class CommandSubmitter:
         is_new: bool,
         check_session: bool,
     ) -> None:
-        """Publish a command, unless its id shows that it was; add an error to `unconfirmed` if it may have been."""
+        """Publish a new command; add an error to `unconfirmed` if it may be out."""
         client, keys = self._reader.client, self._reader.keys
         if not is_new:
             found = await self.find_outcome(command.command_id)
             _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
             if found.entry_id:
                 return
-            # A known id passed these checks before; meanwhile, the command itself may have opened or ended the session.
+            # A known id passed these checks before; the command itself may have opened or ended the session.
             check_session = check_session and not found.digest
             if not found.digest:  # before the id is reserved: it stays free if too many commands wait
                 await self._run(command_stream.require_capacity(client, keys), node_of(client, keys.commands))
@@ -140,7 +134,7 @@ class CommandSubmitter:
             raise
 
     async def _check_session(self, command: SubmittedCommand) -> None:
-        """Raise an error if a `call` names a session that exists, or another command one that doesn't."""
+        """Raise if a `call`'s session exists, or another command's doesn't."""
         is_there = bool(command.session and await self._reader.find_exact(command.session, self._run))
         opens_session = command.kind == Call.name
         if opens_session and is_there:
@@ -149,7 +143,7 @@ class CommandSubmitter:
             raise UnknownSession(command_stream.unknown_session(command.session))
 
     async def find_outcome(self, command_id: str) -> CommandOutcome:
-        """Return the outcome of the command with an id, whatever its fields; the status is empty for an unknown id."""
+        """Return a command's outcome; the status is empty for an unknown id."""
         client, keys = self._reader.client, self._reader.keys
         request = command_stream.read_outcome(client, keys, command_id)
         return await self._run(request, node_of(client, keys.command(command_id)))
@@ -157,11 +151,9 @@ class CommandSubmitter:
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
     ) -> CommandOutcome:
-        """Wait until an outcome is final, the timeout expires, or the client is gone; return the last one read.
+        """Wait until the outcome is final or time is up; return the last one read.
 
-        Raises:
-            CommandIdConflict: a different command with the same id was published first, at the same moment.
-            StoreUnreachableError: Redis was unreachable when the timeout expired.
+        Raise CommandIdConflict if another command took the id, and StoreUnreachableError if Redis is away at the end.
         """
         until_s = _now_s() + timeout_s
         pause_s = POLL_INITIAL_S
@@ -181,7 +173,7 @@ class CommandSubmitter:
             pause_s = min(POLL_MAX_S, pause_s * 1.2)
 
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
-        """Return the names of the commands that a session would accept now; none if it is unknown or can't be read."""
+        """Return the commands that a session accepts now; none if unreadable."""
         try:
             return allowed_commands_of(await self._reader.view_exact(session, self._run))
         except StoreError:
@@ -195,7 +187,7 @@ def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:
 
 
 def allowed_commands_of(session: SessionView) -> tuple[str, ...]:
-    """Return the names of the commands that the session would accept now; none if it can't be decoded."""
+    """Return the commands that the session accepts now; none if undecodable."""
     # Building the state machine is slow, and only a rejection needs it.
     from conferral.statemachine.machine import allowed_commands
 

@@ -1,4 +1,4 @@
-"""Detect damaged session hashes: edited by hand, or written by another program that shares the keys."""
+"""Damaged session hashes: edited by hand, or by another program."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,6 @@ from conferral.storage.codecs.session_codec import decode
 from conferral.storage.codecs.session_hash import DAMAGED, LOADED, WRONG_TYPE
 from conferral.storage.codecs.session_view import SessionView
 
-#: Repair instructions, the same on every surface.
 _REPAIR = (
     "a worker that has the session in memory may carry on and overwrite the field; otherwise, workers skip the session "
     "until the field is repaired (then: conferral dead retry --all) or the session is erased (conferral forget "
@@ -25,7 +24,7 @@ _ERASE = (
 
 
 def damaged_field(fields: Mapping[str, str]) -> str:
-    """Return the first of `session_hash.all_fields` that can't be decoded, or `WRONG_TYPE`; empty if all can."""
+    """Return the first undecodable field, or `WRONG_TYPE`; empty for none."""
     if DAMAGED in fields:
         return fields[DAMAGED]
     try:
@@ -41,12 +40,12 @@ def describe_damage(field: str) -> str:
 
 
 def repair_of(field: str) -> str:
-    """Return what a damaged field means for the session, and how it is repaired."""
+    """Return what a damaged field means for the session, and its repair."""
     if field == WRONG_TYPE:
         return _ERASE
     return _REPAIR if field in LOADED else _RESTORE
 
 
 def has_unknown_state(session: SessionView) -> bool:
-    """Whether the state field alone shows the damage. For lists, where decoding every session costs too much."""
+    """Whether the state alone shows damage; decoding all is slow for lists."""
     return bool(session.fields) and session.state not in tuple(State)

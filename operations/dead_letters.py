@@ -1,4 +1,4 @@
-"""Dead letters: list, retry, and drop them, one at a time or all with the same reason."""
+"""Dead letters: list, retry, and drop them, singly or by reason."""
 
 import re
 from collections import Counter
@@ -16,7 +16,6 @@ from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 from conferral.storage.queries.dead_letters import DeadLetterStore, is_letter_id, shorten_reason
 
-#: Fields whose values are never shown.
 _HIDDEN_FIELDS = frozenset({"call_token", event_codec.PACKED})
 #: Fields that hold a command's id, which never contains a phone number.
 _ID_FIELDS = frozenset({"id", "token"})
@@ -24,10 +23,10 @@ _ID_FIELDS = frozenset({"id", "token"})
 _ID_OR_TIME = re.compile(
     r"((?<![A-Za-z0-9])(?:[A-Z]{2}[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.]+Z|1\d{12}-\d{1,6})(?![A-Za-z0-9]))", re.ASCII
 )
-#: Maximum length of a field's value when shown (characters); stored values have no limit.
+#: Maximum length of a value when shown (characters).
 _VALUE_MAX = 500
 _NOT_FOUND = "no such dead letter"
-#: Maximum number of fields shown per dead letter.
+#: Fields shown per dead letter (count).
 _FIELDS_MAX = 100
 
 
@@ -38,11 +37,9 @@ class DeadLetter:
     id: str
     #: When it was dead-lettered, in Unix milliseconds.
     at_ms: int
-    #: Why.
     reason: str
     #: Its origin: `commands`, `partition 3`, or another stream's name.
     source: str
-    #: Its entry id there.
     entry_id: str
     #: The command's or event's name; empty without one.
     type: str
@@ -59,9 +56,7 @@ class ReasonGroup:
     """Dead letters with the same reason."""
 
     reason: str
-    #: How many (count).
     count: int
-    #: How many of them can be retried (count).
     retryable: int
 
 
@@ -69,7 +64,6 @@ class ReasonGroup:
 class BulkResult:
     """Result of retrying or dropping."""
 
-    #: How many succeeded (count).
     done: int
     #: Failed ones by id, with the reason.
     refused: dict[str, str]
@@ -78,11 +72,7 @@ class BulkResult:
 
 
 class CountChanged(ConferralError):  # noqa: N818  # not a failure: the user has to confirm again
-    """The number of dead letters differs from the confirmed number; nothing was done.
-
-    Attributes:
-        count: The current number.
-    """
+    """The number of dead letters has changed; nothing was done."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"the number has changed to {count}; nothing was done")
@@ -90,7 +80,7 @@ class CountChanged(ConferralError):  # noqa: N818  # not a failure: the user has
 
 
 class DeadLetters:
-    """Lists, retries, and drops dead letters. Every method may raise StoreError."""
+    """Lists, retries, and drops dead letters; methods may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._store = DeadLetterStore(client, keys)
@@ -101,12 +91,7 @@ class DeadLetters:
         return await self._store.count()
 
     async def newest(self, limit: int, reason: str = "", *, full: bool = False) -> tuple[DeadLetter, ...]:
-        """Return the newest dead letters, with phone numbers in full or masked.
-
-        Args:
-            limit: How many at most (count).
-            reason: Only letters with this reason; empty for all.
-        """
+        """Return the newest dead letters, with a reason (empty: any)."""
         reason = shorten_reason(reason)
         found: list[DeadLetter] = []
         async for letter in self._store.newest_first(CHUNK if reason else min(limit, CHUNK)):
@@ -122,7 +107,7 @@ class DeadLetters:
         return self._displayed(found[letter_id], full=full) if letter_id in found else None
 
     async def groups(self) -> list[ReasonGroup]:
-        """Return the reasons with their counts, most frequent first. Reads all dead letters."""
+        """Return all reasons with their counts, most frequent first."""
         counted: Counter[str] = Counter()
         retryable: Counter[str] = Counter()
         async for letter in self._store.newest_first():
@@ -132,12 +117,11 @@ class DeadLetters:
         return sorted(found, key=lambda group: (-group.count, group.reason))
 
     async def retry(self, ids: Sequence[str]) -> BulkResult:
-        """Return dead letters to their streams, oldest first; report those that can't be."""
+        """Return letters to their streams, oldest first; report the others."""
         refused = {one: _NOT_FOUND for one in ids if not is_letter_id(one)}
         done = 0
         for one in sorted({one for one in ids if one not in refused}, key=parse_entry_id):
-            # Read each one only now: another user may have retried or dropped it, and all of them may not fit into
-            # memory.
+            # Read only now: another user may have retried or dropped it, and memory may not hold all letters.
             letter = (await self._store.get([one])).get(one)
             if why_not := _NOT_FOUND if letter is None else await self._store.retry(letter):
                 refused[one] = why_not
@@ -159,21 +143,15 @@ class DeadLetters:
     async def retry_all(self, reason: str = "", count: int | None = None) -> BulkResult:
         """Retry all dead letters, or all with one reason.
 
-        Args:
-            reason: Empty for all.
-            count: The number that the user confirmed; None without confirmation.
-
-        Raises:
-            CountChanged: the number has changed since.
+        Raise CountChanged if there aren't `count`, the number that the user confirmed (None: no confirmation).
         """
         return await self.retry(await self._ids_with_reason(reason, count))
 
     async def drop_all(self, reason: str = "", count: int | None = None) -> BulkResult:
-        """Delete all dead letters, or all with one reason. Arguments and errors are those of `retry_all`."""
+        """Delete all dead letters, or all with one reason, as `retry_all`."""
         return await self.drop(await self._ids_with_reason(reason, count))
 
     async def _ids_with_reason(self, reason: str, count: int | None) -> list[str]:
-        """Return the ids of the letters with a reason (empty: all); raise CountChanged if there aren't `count`."""
         letters, reason = self._store.newest_first(), shorten_reason(reason)
         found = [letter.letter_id async for letter in letters if reason in ("", letter.reason)]
         if count is not None and count != len(found):
@@ -209,12 +187,12 @@ class DeadLetters:
 
 
 def _mask_unless_id(text: str, *, full: bool) -> str:
-    """Mask the phone numbers of what should be an id: a command may name a session by a number, or by an address."""
+    """Mask numbers, unless it is an id: an address may name a session."""
     return text if ID_PATTERN.fullmatch(text) else _mask_numbers(text, full=full)
 
 
 def _mask_numbers(text: str, *, full: bool) -> str:
-    """Mask phone numbers in any notation. A value that starts with + is nothing but a number."""
+    """Mask phone numbers; a value that starts with + is nothing but one."""
     if full or not text or text.startswith("+"):
         return wording.display_address(text, full=full)
     # `split` puts the matched SIDs, times, and ids at odd indexes.

@@ -1,20 +1,16 @@
-"""Errors of commands that aren't done, one class per status, and of session names that match none or several."""
+"""Errors of commands, one class per status, and of session names."""
 
 from conferral.runtime.errors import ConferralError, StoreUnreachableError
 
 
 class CommandError(ConferralError):
-    """A command that isn't done. No text of it holds a phone number or a person's name.
+    """A command that isn't done; no text of it holds a number or a name.
 
     Attributes:
-        kind: The command's name: `transfer`, `end`...
-        reason: Why; the same text on every surface.
         allowed: Commands that the session would accept now; empty if unknown.
         command_id: The id of the stored outcome; empty if the command was never published.
-        session: The session's id; empty without one.
     """
 
-    #: The status in words for people.
     outcome_word = "not done"
 
     def __init__(
@@ -29,7 +25,7 @@ class CommandError(ConferralError):
 
 
 class CommandRejected(CommandError):  # noqa: N818  # the status is the name
-    """Nothing happened: a field is invalid, or the session's state doesn't allow the command."""
+    """Nothing happened: a field is invalid, or the state doesn't allow it."""
 
     outcome_word = "rejected"
 
@@ -47,12 +43,7 @@ class CommandStreamFull(CommandRejected):
 
 
 class PublishUnconfirmedError(StoreUnreachableError):
-    """Redis stopped answering, so the command may have been published: repeat it with its id, and it runs once.
-
-    Attributes:
-        kind: The command's name.
-        command_id: The command's id, given or generated.
-    """
+    """The command may have been published; repeated with its id, it runs once."""
 
     def __init__(self, kind: str, command_id: str, error: StoreUnreachableError) -> None:
         super().__init__(str(error))
@@ -68,7 +59,7 @@ class CommandFailed(CommandError):  # noqa: N818
 
 
 class CommandPending(CommandError):  # noqa: N818
-    """The wait timed out; the command continues, and its outcome can be read later by its id."""
+    """The wait timed out; the outcome can be read later by the command's id."""
 
     outcome_word = "pending"
 
@@ -78,11 +69,7 @@ class UnknownSession(ConferralError):  # noqa: N818
 
 
 class AmbiguousSession(ConferralError):  # noqa: N818
-    """Several sessions match a name. The text lists some of them, without phone numbers.
-
-    Attributes:
-        session_ids: All of them.
-    """
+    """Several sessions match a name; the text lists some, without numbers."""
 
     def __init__(self, reason: str, session_ids: tuple[str, ...]) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Explain a session's state: what it waits for, what happens next, what failed first, and what would help."""
+"""Explains a session: waits, next steps, first failure, suggestions."""
 
 import re
 import shlex
@@ -17,14 +17,12 @@ from conferral.storage.codecs.session_hash import WRONG_TYPE
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import parse_rows
 
-#: Twilio's documentation of its error codes.
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Progress of a running transfer, in words.
 _TRANSFER_STATUSES = {status: f"the target {text}" for status, text in wording.CONNECTING.items()} | {
     "consulting": "agent and target are talking",
     "merged": "all three are talking",
 }
-#: States as a sentence begins with them.
 _STATES = {
     "bridged": "Bridged",
     "converting": "Converting",
@@ -43,9 +41,7 @@ _PLAIN_ADDRESS = re.compile(r"(client|sip):")
 class Failure:
     """The first thing that went wrong, or the last refused command."""
 
-    #: Id of the log entry.
     entry_id: str
-    #: Unix milliseconds.
     at_ms: int
     text: str
     #: The refusal, or why a command failed; empty if unknown, or if the text says so already.
@@ -66,7 +62,6 @@ class Failure:
 class Suggestion:
     """A command that would help."""
 
-    #: The command's name.
     command: str
     why: str
     #: The command line; words in capitals are placeholders.
@@ -77,13 +72,10 @@ class Suggestion:
 class Explanation:
     """A session's full explanation."""
 
-    #: Sentences.
     summary: tuple[str, ...]
-    #: Everything that it waits for.
     waits: tuple[Wait, ...]
     #: What happens automatically, and when, in sentences.
     upcoming: tuple[str, ...]
-    #: None without a failure.
     first_failure: Failure | None
     suggestions: tuple[Suggestion, ...]
 
@@ -97,12 +89,9 @@ def explain(
     full: bool = False,
     command_line: str = "conferral",
 ) -> Explanation:
-    """Explain a session.
+    """Explain a session at a time of Redis's clock; `log` is oldest first.
 
-    Args:
-        log: Oldest first.
-        now_ms: Unix milliseconds, by Redis's clock.
-        moments: The log's timeline, if already built with the same `full`.
+    `moments` is the log's timeline, if already built with the same `full`.
     """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
     waits = pending.list_waits(session, now_ms, timeline.unfinished_effects(moments), log)
@@ -116,11 +105,8 @@ def explain(
     )
 
 
-# ---- state -------------------------------------------------------------------------------------------------------
-
-
 def explain_damage(session: SessionView, *, command_line: str = "conferral") -> Explanation | None:
-    """Explain a session hash that can't be decoded; None if it can. No other field is reliable then."""
+    """Explain a hash that can't be decoded (no field is reliable), or None."""
     if not (field := damaged_field(session.fields)):
         return None
     repair = repair_of(field)
@@ -143,7 +129,6 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
 def _summary(
     session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], now_ms: int, *, full: bool
 ) -> list[str]:
-    """Return sentences about a session's state, parties, and last transfer; `moments` is the log as a timeline."""
     if session.is_ended:
         return _summary_of_ended(session, log, moments, full=full)
     since_ms = last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
@@ -181,7 +166,7 @@ def _summary_of_ended(
 
 
 def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: str) -> tuple[str, str]:
-    """Return the party whose removal by a command ended the session, and the command in words; empty for none."""
+    """Return the party whose removal ended it, and the command; or empty."""
     party = reason.removesuffix("-left")
     for entry, moment in zip(reversed(log), reversed(moments), strict=True):
         if wording.details(entry)["party"] != party:
@@ -194,7 +179,7 @@ def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: 
 
 
 def _ended_by(by: TimelineEntry, reason: str, removal: str) -> str:
-    """Describe what ended the session. When one party hangs up, Twilio may report the other party's hangup first."""
+    # When one party hangs up, Twilio may report the other party's hangup first.
     if removal:
         return f"Cause: {removal}. The state changed with: {by.text}"
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
@@ -207,11 +192,7 @@ def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-# ---- pending -----------------------------------------------------------------------------------------------------
-
-
 def _upcoming_line(wait: Wait, now_ms: int) -> str:
-    """Describe what happens automatically, in a sentence."""
     if wait.by == "sweep":
         return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
@@ -225,21 +206,15 @@ def _upcoming_line(wait: Wait, now_ms: int) -> str:
     return f"At {wording.format_clock(wait.comes_at_ms)} UTC, in {until}: {wait.for_}."
 
 
-# ---- failures ----------------------------------------------------------------------------------------------------
-
-
 def _first_failure(
     session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
 ) -> Failure | None:
-    """Return the newest transfer's first failure; without one, the first of the last transfer that had one.
-
-    A refused command changes nothing and causes nothing: only if nothing else failed, the last one is returned.
-    """
+    """Return the last failing transfer's first failure, or the last refusal."""
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
     begins = [timeline.version_of(entry) for entry in log if session.transfer.mode and _begins_transfer(entry)]
     # A truncated log may lack the newest transfer's failure; don't claim then that nothing has failed since.
     newest = 0 if session.transfer.status == TransferStatus.FAILED else max(begins, default=0)
-    for are_refused in (False, True):
+    for are_refused in (False, True):  # a refused command causes nothing: only if nothing else failed
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
             begin = max((version for version in begins if version <= some[-1][1].version), default=0)
             entry, moment = some[-1] if are_refused else next(pair for pair in some if pair[1].version >= begin)
@@ -254,7 +229,6 @@ def _begins_transfer(entry: LogEntry) -> bool:
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
-    """Return what a log entry says about a failure; `moment` is the same entry in the timeline."""
     reports = (one for one in parse_rows(entry["reports"]) if one.get("status") == "failed")
     reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     if not reason and timeline.is_transfer_failure(entry):
@@ -273,11 +247,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     )
 
 
-# ---- suggestions -------------------------------------------------------------------------------------------------
-
-
 def _suggestions(session: SessionView, now_ms: int, *, full: bool, command_line: str) -> tuple[Suggestion, ...]:
-    """Return the command lines that help: commands that the session accepts now, and programs for operators."""
     allowed = allowed_commands_of(session)
     found = [
         Suggestion(kind, why, " ".join(filter(None, (command_line, kind, session.id, more))))
@@ -296,14 +266,14 @@ def _suggestions(session: SessionView, now_ms: int, *, full: bool, command_line:
 
 
 def _shell_address(session: SessionView, name: str, *, full: bool) -> str:
-    """Return a party's address, quoted for a shell; a placeholder if the address is masked."""
+    """Return an address quoted for a shell; a placeholder if it is masked."""
     address = session.parties[name].address if name in session.parties else ""
     is_shown = full or (_PLAIN_ADDRESS.match(address) and wording.display_address(address) == address)
     return shlex.quote(address) if address and is_shown else "ADDRESS"
 
 
 def _useful_commands(session: SessionView) -> list[tuple[str, str, str]]:
-    """Return the commands that lead on from here, the likeliest first: name, reason, and options."""
+    """Return useful commands, likeliest first: name, reason, and options."""
     end = ("end", "ends the call for everyone", "")
     if session.phase == Phase.PARKED:
         return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]

@@ -1,4 +1,4 @@
-"""System health: lease holders, backlog per partition, running processes, and their counters."""
+"""System health: lease holders, backlogs, processes and their counters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +41,6 @@ class PartitionHealth:
     live: int
     #: Effects not yet performed (count).
     outbox: int
-    #: Timers that should have fired seconds ago (count).
     overdue_timers: int
 
 
@@ -65,13 +64,11 @@ class ProcessHealth:
 class Health:
     """A snapshot of the system's health."""
 
-    #: Unix milliseconds, by Redis's clock.
     at_ms: int
     partitions: tuple[PartitionHealth, ...]
     router: LeaseHolder
     sweep: LeaseHolder
     processes: tuple[ProcessHealth, ...]
-    #: Dead letters (count).
     dead: int
     #: Unrouted commands (count).
     commands: int
@@ -96,7 +93,7 @@ class Rates:
 
 
 async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
-    """Read the system's health at a time of Redis's clock, Unix milliseconds; 0 to read the clock."""
+    """Read the system's health at a time of Redis's clock; 0 for now."""
     client, keys = reader.client, reader.keys
     seen_at_ms, found = await process_registry.read_all(client, keys)
     now_ms = now_ms or seen_at_ms
@@ -150,7 +147,7 @@ def rates(before: Health, after: Health) -> Rates | None:
 
 
 def _unlisted_failures(stats: ProcessStats) -> int:
-    """Return an upper bound for the count of a code that isn't reported: only the most frequent ones are."""
+    """Return an upper bound for the count of a code that isn't reported."""
     return min(stats.failures.values()) if len(stats.failures) >= FAILURES_MAX else 0
 
 
@@ -159,7 +156,7 @@ _READS_PER_PARTITION = 5
 
 
 async def _read_partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[PartitionHealth]:
-    """Read these partitions' health in two rounds: the second one needs the offset of each partition's clock."""
+    """Read partitions in two rounds: the second needs each clock's offset."""
 
     def append_reads(pipe: Any, number: int) -> None:
         pipe.hmget(keys.lease(number), "holder", "until", "commit", "clock_offset")
@@ -196,7 +193,7 @@ async def _read_partitions(client: Client, keys: Keys, numbers: Sequence[int], n
 
 
 def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> LeaseHolder:
-    """Return who holds a lease now, from its fields in Redis: `epoch:name`, and when it expires (Unix milliseconds)."""
+    """Return a lease's holder from `epoch:name` and its expiry (Unix ms)."""
     epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
     left_ms = int_of(until) - now_ms
     # An expired lease has no holder.
@@ -204,7 +201,5 @@ def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> Leas
 
 
 def _lag_of_our_group(groups: list[dict[str, Any]]) -> int | None:
-    for group in groups:
-        if group.get("name") == GROUP.encode() and isinstance(lag := group.get("lag"), int):
-            return lag
-    return None
+    lags = (group.get("lag") for group in groups if group.get("name") == GROUP.encode())
+    return next((lag for lag in lags if isinstance(lag, int)), None)

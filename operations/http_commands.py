@@ -1,4 +1,4 @@
-"""Commands over HTTP: validates, publishes, and logs them, for the control API and the console."""
+"""Commands over HTTP: validates, publishes, and logs them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
 
 
 def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
-    """Return the command in a request's body, without its `by`; raise RequestError if a field is missing or invalid."""
+    """Return a body's command without its `by`, or raise RequestError."""
     try:
         return command_parser.parse({name: value for name, value in fields.items() if name != "by"})
     except BadCommandError as error:
@@ -26,13 +26,7 @@ def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
 
 
 async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand) -> SubmittedCommand:
-    """Publish a command; a repetition with the same id is not published again.
-
-    Raises:
-        RequestError: The id was used for another command, the session is unknown (for `call`: exists already), or too
-            many commands wait for a worker.
-        StoreError: The result is unknown.
-    """
+    """Publish a command once, or raise RequestError; StoreError: unknown."""
     fields = parsed.entry() | {"by": TOKEN_NAME}
     try:
         submitted = await submitter.submit(fields, parsed.id, check_session=True)

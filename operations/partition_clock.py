@@ -1,4 +1,4 @@
-"""A session's current time: its partition's clock, which stays monotonic when Redis's clock is stepped."""
+"""A session's time: its partition's clock, free of steps of Redis's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from conferral.storage.queries.session_reader import SessionReader
 
 @dataclass(frozen=True, slots=True)
 class PartitionClocks:
-    """Every partition's time at one moment. Session timestamps and timers use it."""
+    """Every partition's time at one moment, for timestamps and timers."""
 
     #: Redis's time, in Unix milliseconds.
     now_ms: int
@@ -20,11 +20,7 @@ class PartitionClocks:
     keys: Keys
 
     def now_of(self, session_id: str, now_ms: int = 0) -> int:
-        """Return the time for a session, in Unix milliseconds.
-
-        Args:
-            now_ms: Redis's current time; 0 for the time of this object.
-        """
+        """Return a session's time; `now_ms` is Redis's, 0 for this object's."""
         return (now_ms or self.now_ms) + self.clock_offsets_ms[self.keys.partition_of(session_id)]
 
 
@@ -39,7 +35,7 @@ async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:
 
 
 async def read_session_time_ms(reader: SessionReader, session_id: str) -> int:
-    """Return the time for one session, Unix milliseconds; asks only the node that has the session."""
+    """Return one session's time; ask only the node that has the session."""
     partition = reader.keys.partition_of(session_id)
     (offset_ms,) = await reader.clock_offsets_ms([partition])
     return await server_time_ms(reader.client, reader.keys.lease(partition)) + offset_ms

@@ -1,4 +1,4 @@
-"""What a session waits for: people, Twilio, its timers, and finally the sweep."""
+"""What a session waits for: people, Twilio, timers, finally the sweep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,12 +53,9 @@ class Wait:
 def list_waits(
     session: SessionView, now_ms: int, pending: Sequence[EffectRequest] = (), log: Sequence[LogEntry] = ()
 ) -> tuple[Wait, ...]:
-    """Return what a session waits for: first Twilio and people, then timers, the soonest first.
+    """Return what a session waits for: Twilio and people, then timers.
 
-    Args:
-        now_ms: Unix milliseconds, by Redis's clock.
-        pending: Requests to Twilio without an outcome.
-        log: Oldest first. It tells when waits began whose start the session does not store; empty leaves them unknown.
+    The log, oldest first, shows when waits began whose start the session does not store. `pending` has no outcome yet.
     """
     since_ms = last_changed_ms(log, "phase", "transfer.status")
     asked = [Wait(f"Twilio's answer: {one.text}", one.requested_at_ms or since_ms, 0, "twilio") for one in pending]
@@ -83,7 +80,7 @@ def timer_effect(timer: str, session: SessionView) -> str:
 
 
 def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
-    """Return what parties have to do and Twilio has to confirm; `since_ms` is when the phase began."""
+    """Return what parties have to do, and Twilio has to confirm."""
     found = []
     dialed_next = session_summary.next_dialed_party(session)
     # A leg dialed by TwiML has no dial time, so the session's start counts.
@@ -118,7 +115,7 @@ def _is_joining(session: SessionView, party: PartyView) -> bool:
 
 
 def _waits_for_commands(session: SessionView, log: Sequence[LogEntry]) -> list[Wait]:
-    """Return the pending commands that aren't transfers; only the log knows since when."""
+    """Return the pending commands; only the log knows since when."""
     found = [
         Wait(f"the command '{command}' to finish", _accepted_at_ms(command, log), 0, "twilio")
         for command in session_summary.pending_command_notes(session.pending_commands)
@@ -130,14 +127,14 @@ def _waits_for_commands(session: SessionView, log: Sequence[LogEntry]) -> list[W
 
 
 def changes_of(entry: LogEntry, *names: str) -> dict[str, str | None]:
-    """Return an entry's changes of these fields. Decodes few entries, because a log may have thousands."""
-    if not any(name in entry["changes"] for name in names):
+    """Return an entry's changes of these fields."""
+    if not any(name in entry["changes"] for name in names):  # decode few entries: a log may have thousands
         return {}
     return {name: value for name, value in decode_logged_changes(entry["changes"]).items() if name in names}
 
 
 def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
-    """Return when a pending command, such as `hold customer`, was accepted; 0 if the log does not say."""
+    """Return when a command, such as `hold customer`, was accepted; or 0."""
     at_ms, is_there = 0, False
     for entry in log:
         if changed := changes_of(entry, "pending_commands"):
@@ -149,7 +146,7 @@ def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
 
 
 def last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
-    """Return when one of these fields, or the state, last changed (Unix milliseconds); 0 if the log does not say."""
+    """Return when one of these fields, or the state, last changed; or 0."""
     for entry in reversed(log):
         if entry["from"] != entry["to"] or changes_of(entry, *names):
             return wording.parse_time_ms(entry["at"])
@@ -157,7 +154,7 @@ def last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
 
 
 def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
-    """Return when the timer with this due time was set (Unix milliseconds); 0 if the log does not say."""
+    """Return when the timer with this due time was set; 0 if unknown."""
     for entry in log:
         if f"={due_ms}" in entry["changes"]:
             timers = view_of({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
@@ -167,7 +164,7 @@ def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
 
 
 def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
-    """Return when a field last changed; 0 if unknown, or if the last change set another value than `to`."""
+    """Return when a field last changed (to `to`, if given); 0 if unknown."""
     for entry in reversed(log):
         if changed := changes_of(entry, name):
             return wording.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
@@ -175,7 +172,6 @@ def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
 
 
 def _waits_for_people(session: SessionView, log: Sequence[LogEntry], since_ms: int) -> list[Wait]:
-    """Return which person has to act next, if nothing else is pending."""
     if session.phase == Phase.PARKED:
         return [Wait("someone to retrieve the parked call", since_ms, 0, "person")]
     if session.state == State.TRANSFERRING:
@@ -191,7 +187,6 @@ def _waits_for_people(session: SessionView, log: Sequence[LogEntry], since_ms: i
     if held:
         held_ms = min(_changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
         found.append(Wait(f"someone to take {wording.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
-    # Count the talking parties without supervisors.
     talking = [
         name for name, party in session.connected.items() if name not in held and not (held and party.supervises)
     ]

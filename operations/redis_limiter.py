@@ -1,4 +1,4 @@
-"""Bounded concurrency of Redis requests, and waits that can be canceled reliably."""
+"""Limits concurrent Redis requests; a waiting caller can always cancel."""
 
 import asyncio
 from collections import defaultdict
@@ -15,29 +15,22 @@ class RequestRunner(Protocol):
     """A way to run a request."""
 
     async def __call__(self, request: Coroutine[Any, Any, T], node: str = "", /) -> T:
-        """Return the request's result.
-
-        Args:
-            node: The node that it asks; empty for several nodes, or a single server.
-        """
-        ...
+        """Return the result; `node` is empty for several nodes or one server."""
 
 
 async def cancellable(request: Coroutine[Any, Any, T], _node: str = "", /) -> T:
-    """Await a request so that canceling the caller always works.
-
-    On Python 3.11, the Redis client can swallow a cancellation, and the caller would keep waiting.
-    """
+    """Await a request so that canceling the caller always works."""
+    # On Python 3.11, the Redis client can swallow a cancellation, and the caller would keep waiting.
     return await _result_of(asyncio.ensure_future(request))
 
 
 async def _result_of(task: "asyncio.Task[T]", timeout_s: float | None = None) -> T:
-    """Await a task: a canceled caller cancels it; after a timeout, it runs on, and StoreUnreachableError is raised."""
+    """Await a task; raise StoreUnreachableError after a timeout: it runs on."""
     try:
         done, _ = await asyncio.wait({task}, timeout=timeout_s)
     except asyncio.CancelledError:
         task.cancel()
-        # This wait is short: a socket timeout ends every request.
+        # Short: a socket timeout ends every request.
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # mark as retrieved: otherwise, asyncio would log it
@@ -48,13 +41,10 @@ async def _result_of(task: "asyncio.Task[T]", timeout_s: float | None = None) ->
 
 
 class RedisLimiter:
-    """Runs requests with bounded concurrency, because the connection pool raises an error beyond its limit.
+    """Limits concurrent requests per node; the connection pool raises beyond.
 
-    The limit holds for each node of a cluster: requests to a silent one take no other node's turn.
-
-    Args:
-        limit: Concurrent requests to a node, and to several nodes (count); the client needs twice as many connections.
-        deadline_s: How long a caller waits for its turn and the answer together, seconds; None for no limit.
+    `limit` also applies to requests to several nodes, so the client needs twice as many connections. `deadline_s` is
+    for the turn and the answer together; None for no limit. A silent node takes no other node's turn.
     """
 
     def __init__(self, limit: int, deadline_s: float | None = None) -> None:
@@ -64,14 +54,7 @@ class RedisLimiter:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, request: Coroutine[Any, Any, T], node: str = "", /) -> T:
-        """Return the result of a request to one node; empty for several nodes, or a single server.
-
-        The request is not canceled at the deadline, which could leave a connection with an unread answer; its own
-        timeout ends it soon after.
-
-        Raises:
-            StoreUnreachableError: No answer in time.
-        """
+        """Return a request's result, or raise StoreUnreachableError if it is late."""
         now_s = asyncio.get_running_loop().time
         until_s = None if self._deadline_s is None else now_s() + self._deadline_s
         slots = self._slots[node]
@@ -87,6 +70,7 @@ class RedisLimiter:
         task = asyncio.ensure_future(request)
         self._running.add(task)
         task.add_done_callback(partial(self._release_slot, slots))
+        # At the deadline, the request runs on: canceling could leave an unread answer. Its own timeout ends it.
         return await _result_of(task, None if until_s is None else until_s - now_s())
 
     def _release_slot(self, slots: asyncio.Semaphore, task: "asyncio.Task[Any]") -> None:

@@ -20,12 +20,7 @@ class SessionQueries(SessionReader):
     """Read-only queries for operators and programs."""
 
     async def all_sessions(self, state: str | None, *, with_ended: bool) -> list[SessionView]:
-        """Return the sessions, oldest first: those in one state, or all.
-
-        Args:
-            state: None for all.
-            with_ended: Whether "all" includes ended sessions.
-        """
+        """Return the sessions in one state (None: all), oldest first."""
         names, with_ended = await self.live_ids(), with_ended or state == "ended"
         if with_ended:
             names += await self.ended_ids()
@@ -35,11 +30,7 @@ class SessionQueries(SessionReader):
         return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
     async def find_exact(self, named: str, run: RequestRunner = cancellable) -> str:
-        """Return the session with this id or with a call of this SID; empty if there is none.
-
-        Args:
-            run: Runs a request, for instance with limited concurrency.
-        """
+        """Return the session with this id, or this SID of a call; or empty."""
         if not NAME_PATTERN.fullmatch(named):
             return ""
         # The session first: its node may answer while that of the index of calls does not.
@@ -48,16 +39,14 @@ class SessionQueries(SessionReader):
         return await run(self.session_of_call(named), node_of(self.client, self.keys.call(named))) or ""
 
     async def view_exact(self, named: str, run: RequestRunner = cancellable) -> SessionView:
-        """Return the session that `find_exact` finds; an empty one if there is none."""
+        """Return the session that `find_exact` finds; an empty one for none."""
         session_id = await self.find_exact(named, run)
         return await run(self.view(session_id), self.node_of_session(session_id)) if session_id else SessionView()
 
     async def find(self, named: str) -> str:
-        """Return the session that `named` selects: its id, a call's SID, or what `search` finds.
+        """Return the session that `find_exact` or `search` finds.
 
-        Raises:
-            UnknownSession: nothing matches.
-            AmbiguousSession: several match.
+        Raise UnknownSession if none matches, AmbiguousSession if several do.
         """
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
@@ -67,24 +56,17 @@ class SessionQueries(SessionReader):
         return session_id
 
     async def is_short_prefix(self, named: str) -> bool:
-        """Whether a session's id starts with this, and it is too short to select one."""
+        """Whether a session's id starts with this, but it is too short."""
         if len(named) >= session_search.PREFIX_MIN:
             return False
         return any(one.startswith(named) for one in await self.live_ids() + await self.ended_ids())
 
     async def search(self, named: str, *, live_only: bool = False) -> str:
-        """Return the session that matches what people know about a call; empty if none does.
+        """Return the session that matches what people know; empty if none does.
 
         That is the start of its id, its conference's SID, the last digits of a party's number, or a party's name,
-        address, or label. Ended sessions match only if no live one does.
-
-        Args:
-            named: As typed.
-            live_only: Whether to reject ended sessions.
-
-        Raises:
-            AmbiguousSession: several match.
-            UnknownSession: only ended sessions match, and `live_only` is set.
+        address, or label. Ended sessions match only if no live one does. Raise AmbiguousSession if several match, and
+        UnknownSession if only ended ones do and `live_only` is set.
         """
         live = await self._sessions_matching(named, await self.live_ids())
         if len(live) > 1:
@@ -115,20 +97,19 @@ class SessionQueries(SessionReader):
         return (await self.logs({session_id: ""}))[session_id]
 
     async def last_outcome_id(self) -> str:
-        """Return the id of the newest outcome; an id before all others if there is none."""
+        """Return the newest outcome's id; one before all others without any."""
         with store_errors():
             entries = await self.client.xrevrange(self.keys.outcomes, count=1)
         return str(entries[0][0].decode()) if entries else "0-0"
 
     async def outcomes(self, after: str) -> list[tuple[str, Fields]]:
-        """Return the outcomes after an id, with their ids, oldest first, at most `CHUNK` per call."""
+        """Return at most `CHUNK` outcomes after an id, oldest first, with ids."""
         with store_errors():
             entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
         return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
 
 
 def _displayed(named: str) -> str:
-    """Return the typed name for an error message, without a full phone number."""
     if named.lstrip("+").isdigit() and len(named) > session_search.SHOWN_DIGITS_MAX:
         return redact(named) if named.startswith("+") else safe_id(named)
     return named

@@ -1,4 +1,4 @@
-"""Find a session by what people know about a call: part of its id, its conference, a number, a name, a label."""
+"""Session search: by id, conference, number, name, or label."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from conferral.storage.codecs.session_view import SessionView
 SHOWN_DIGITS_MAX = 4
 #: Shortest prefix of an id that selects a session (characters).
 PREFIX_MIN = 4
-#: Maximum number of matches listed when several sessions match.
+#: Matches listed in a message (count).
 LISTED_MAX = 5
 
 #: Last digits of a number, or all of it. Source: ITU-T E.164, at most 15 digits.
@@ -20,14 +20,7 @@ _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
 
 
 def matcher(named: str) -> Callable[[SessionView], bool]:
-    """Return a predicate that tests whether a session matches `named`.
-
-    A party that has left a live session doesn't count: they may be on another call by now.
-
-    Args:
-        named: At least 4 characters of the session's id, the conference's SID, the last digits of a party's number, a
-            party's name, address, or label.
-    """
+    """Return a predicate that tests whether a session matches `named`."""
     if _CONFERENCE.fullmatch(named):
         return lambda session: session.conference_sid == named
     wanted = named.lower()
@@ -37,6 +30,7 @@ def matcher(named: str) -> Callable[[SessionView], bool]:
     def matches(session: SessionView) -> bool:
         if len(named) >= PREFIX_MIN and session.id.startswith(named):
             return True
+        # A party that has left a live session may be on another call by now.
         parties = session.parties if session.is_ended else session.present
         return any(
             not texts.isdisjoint((party.address.lower(), party.label.lower()))
@@ -49,13 +43,13 @@ def matcher(named: str) -> Callable[[SessionView], bool]:
 
 
 def number_of(address: str) -> str:
-    """Return the digits of a phone number, also in a SIP address; empty for other addresses."""
+    """Return a phone number's digits, also in a SIP address; or empty."""
     number = _NUMBER.fullmatch(address)
     return number[1] if number else ""
 
 
 def describe_matches(sessions: Iterable[SessionView]) -> str:
-    """Describe several sessions in a sentence, with their states and last digits."""
+    """Describe sessions in a sentence, with their states and last digits."""
     descriptions = [_describe(session) for session in sorted(sessions, key=lambda one: one.created_at_ms, reverse=True)]
     more = len(descriptions) - LISTED_MAX
     return ", ".join(descriptions[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""A session's summary in words: who talks to whom, who waits, and the transfer's progress."""
+"""A session in words: who talks, who waits, and the transfer's progress."""
 
 import re
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retriev
 
 
 def state_label(session: SessionView) -> str:
-    """Return a session's state and phase as one label, such as `transferring (consult)`."""
+    """Return state and phase as one label, such as `transferring (consult)`."""
     return f"{session.state or '?'} ({session.phase})" if session.phase else session.state or "?"
 
 
 def next_dialed_party(session: SessionView) -> str:
-    """Return the party dialed after the agent answers: an outbound call's customer. Empty for none."""
+    """Return an outbound call's customer if dialed after the agent; or empty."""
     customer, agent = session.parties.get(CUSTOMER), session.parties.get(AGENT)
     if session.direction != OUTBOUND or session.phase != Phase.RINGING or not customer or not agent:
         return ""
@@ -35,7 +35,7 @@ def next_dialed_party(session: SessionView) -> str:
 
 
 def participants_line(session: SessionView, *, full: bool = False) -> str:
-    """Describe who talks to whom, and what the other parties do; empty if everyone has left."""
+    """Describe who talks to whom, and what others do; empty if all left."""
     together, apart, following = [], [], []
     dialed_next = next_dialed_party(session)
     for name, party in session.present.items():
@@ -56,20 +56,20 @@ def participants_line(session: SessionView, *, full: bool = False) -> str:
 
 
 def held_parties(session: SessionView) -> list[str]:
-    """Return the parties on confirmed hold, in a conference without a running transfer."""
+    """Return the parties on confirmed hold, outside of a transfer."""
     if session.state != State.CONFERENCED or session.phase:
         return []
     return [name for name, party in session.connected.items() if party.held]
 
 
 def is_ringing_caller(session: SessionView, party: PartyView) -> bool:
-    """Whether this is an inbound caller whose call still rings because no one has answered."""
+    """Whether this is an inbound caller whom no one has answered yet."""
     is_caller = party.name == CUSTOMER and session.direction == INBOUND
     return is_caller and party.status == PartyStatus.RINGING and not party.dial_id
 
 
 def _activity_note(session: SessionView, party: PartyView) -> str:
-    """Describe what a party does instead of talking, such as `is on hold`; empty for one that talks."""
+    """Describe what a party does, such as `is on hold`; empty if it talks."""
     if is_ringing_caller(session, party):
         return "is waiting for an answer"
     if not party.is_connected:
@@ -111,7 +111,7 @@ def party_notes(session: SessionView, party: PartyView) -> list[str]:
 
 
 def short_notes(session: SessionView) -> list[str]:
-    """Return brief notes on a session besides state, customer, agent, and transfer; few parties of a crowd."""
+    """Return brief notes besides state, customer, agent, and transfer."""
     found = []
     for name, party in session.present.items():
         is_usual = name in (CUSTOMER, AGENT) or name.partition("-")[0] == TARGET
@@ -124,7 +124,7 @@ def short_notes(session: SessionView) -> list[str]:
 
 
 def session_notes(session: SessionView) -> list[str]:
-    """Return notes on a session besides who talks to whom: parking, recording, pending commands."""
+    """Return notes on parking, agents, the recording, and pending commands."""
     found = []
     if session.parked_until_ms and not session.is_ended:
         found.append(f"parked until {wording.format_clock(session.parked_until_ms)} UTC")
@@ -138,18 +138,18 @@ def session_notes(session: SessionView) -> list[str]:
 
 
 def agent_attempts_note(session: SessionView) -> list[tuple[str, str]]:
-    """Return the agents dialed on an inbound call before the current one: position and address."""
+    """Return position and address of the agents dialed before this one."""
     tried = session.agents[: session.agent_number]
     return [(f"agent {number} of {len(session.agents)}", one) for number, one in enumerate(tried, start=1)]
 
 
 def pending_command_notes(commands: Sequence[PendingCommand]) -> list[str]:
-    """Return the pending commands that aren't transfers, each with its party."""
+    """Return the pending commands, each with its party."""
     return [f"{one.name} {one.party}".strip() for one in commands]
 
 
 def transfer_line(session: SessionView, *, full: bool = False) -> str:
-    """Describe the newest transfer: its mode, targets, progress, and reason for failing; empty without one."""
+    """Describe the newest transfer: mode, targets, progress, and failure."""
     transfer = session.transfer
     if not transfer.mode:
         return ""
@@ -161,14 +161,9 @@ def transfer_line(session: SessionView, *, full: bool = False) -> str:
 
 
 def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
-    """Return each dial attempt of the newest transfer, oldest first.
+    """Return the newest transfer's dial attempts, oldest first.
 
-    Args:
-        now_ms: Unix milliseconds; the end of a running attempt.
-        full: Whether to show full phone numbers.
-
-    Returns:
-        For each: party, address, result, time until answered or given up, and time connected.
+    Each has party, address, result, time until answered or given up, and time connected; a running one ends now.
     """
     # An open attempt lasts until the session's end, or until now.
     open_until_ms = session.ended_at_ms or now_ms
@@ -185,11 +180,7 @@ def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> l
 
 
 def _format_duration(from_ms: int, until_ms: int) -> str:
-    """Return a duration in seconds; empty if it hasn't started or ended.
-
-    >>> _format_duration(1_000, 13_340), _format_duration(1_000, 0)
-    ('12.3 s', '')
-    """
+    """Return a duration such as `12.3 s`; empty if it hasn't begun or ended."""
     return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
 
 
@@ -203,7 +194,7 @@ class HeldCall(NamedTuple):
 
 
 def held_call(session: SessionView) -> HeldCall | None:
-    """Return how the customer of a live session is kept waiting; None if they aren't."""
+    """Return how a live session's customer waits; None if they don't."""
     if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
         return HeldCall(kind, to_iso(session.state_since_ms))
     held_ms = [party.held_since_ms for party in session.parties.values() if party.held]

@@ -1,4 +1,4 @@
-"""Statistics for every surface: session counts and the last hour's transfers."""
+"""Statistics: session counts and the last hour's transfers."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,6 @@ from conferral.statemachine.states import State
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import parse_rows
 
-#: Length of the last hour, in milliseconds.
 HOUR_MS = 3_600_000
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
 FAILED = frozenset({"failed", "recalled"})
@@ -21,7 +20,6 @@ FAILED = frozenset({"failed", "recalled"})
 class SessionCounts:
     """Session counts."""
 
-    #: Sessions that haven't ended.
     live: int
     #: Live sessions that need attention, without recovered ones.
     troubled: int
@@ -48,7 +46,7 @@ class TransferStats:
 
 
 def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> SessionCounts:
-    """Count live sessions; each comes with its problem, None without one. Others are ignored."""
+    """Count live sessions, each given with its problem (None without one)."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     live = troubled = lone = 0
     held: list[str] = []
@@ -67,7 +65,7 @@ def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> Se
 
 
 async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
-    """Return statistics of the transfers that finished within the last hour, as far as the outcome stream goes back."""
+    """Return statistics of the last hour's transfers, if still stored."""
     records: dict[str, Fields] = {}
     after = f"{max(0, now_ms - HOUR_MS)}-0"
     while found := await reader.outcomes(after):
@@ -78,7 +76,7 @@ async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
 
 
 def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
-    """Return statistics of transfers, from entries of the outcome stream without duplicates."""
+    """Return statistics of transfers, from outcomes without duplicates."""
     transfers = [fields for fields in outcomes if fields.get("kind") == "transfer"]
     failed = sum(fields.get("result") in FAILED for fields in transfers)
     waited_s = sorted(one for fields in transfers for one in _answer_times_s(fields))
@@ -92,7 +90,7 @@ def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
 
 
 def _answer_times_s(fields: Fields) -> list[float]:
-    """Return the seconds from the dial request to the answer, for each answered attempt of a transfer."""
+    """Return the seconds from dial to answer, for each answered attempt."""
     attempts = parse_rows(fields.get("attempts", ""))
     try:
         return [float(one["waited_s"]) for one in attempts if one.get("answered_at")]

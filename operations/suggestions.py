@@ -1,4 +1,4 @@
-"""Suggestions after a command: its result in a word, and what to type next."""
+"""Suggestions after a command: its result, and what to type next."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -48,18 +48,13 @@ _FOLLOW_UPS = {
     "record pause": ("record", "--action resume"),
     "record resume": ("record", "--action stop"),
 }
-#: By state: allowed commands that change nothing, such as converting a conference, or that would only wait, such as a
-#: transfer before both parties have joined.
+#: By state: allowed commands that change nothing, or only wait, as a transfer before both parties have joined.
 _NOT_SUGGESTED = {"bridged": (), "conferenced": ("convert",)}
 _NOT_SUGGESTED_BY_DEFAULT = ("convert", "transfer", "park")
 
 
 def result_word(fields: Mapping[str, str]) -> str:
-    """Return a command's result in a word.
-
-    >>> result_word({"type": "record", "action": "start"}), result_word({"type": "hold", "party": "bob"})
-    ('recording', 'on hold')
-    """
+    """Return a command's result in a word, such as `recording` or `on hold`."""
     return _entry_for(_RESULT_WORDS, fields) or "done"
 
 
@@ -70,7 +65,7 @@ def suggest_next(
     fields: Mapping[str, str] | None = None,
     state: str = "bridged",
 ) -> str:
-    """Return what to type next: the likeliest command in full, the others by name.
+    """Return what to type next: the likeliest command, and others by name.
 
     >>> suggest_next(("complete", "cancel", "end"), "CA1", "conferral")
     'conferral complete CA1; also: cancel, end, watch'
@@ -83,12 +78,10 @@ def suggest_next(
         first, more = follows, needs.format_map(fields or {})
     others = [name for name in names if name != first and name not in _REQUIRED_OPTIONS]
     full_command = " ".join(filter(None, (command_line, first, session_id, more)))
-    if not others:
-        return full_command
-    return f"{full_command}; also: {', '.join(others)}"
+    return f"{full_command}; also: {', '.join(others)}" if others else full_command
 
 
 def _entry_for(table: Mapping[str, T], fields: Mapping[str, str]) -> T | None:
-    """Return a command's table entry: by name and mode or action, else by name."""
+    """Return a command's entry by name and mode or action, else by name."""
     kind = fields.get("type", "")
     return table.get(f"{kind} {fields.get('mode') or fields.get('action', '')}") or table.get(kind)

@@ -1,4 +1,4 @@
-"""Takeovers for display: notices dead workers, and which workers acquire their leases (`storage.partition.lease`)."""
+"""Takeovers for display: dead workers, and who acquires their leases."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -16,11 +16,9 @@ DISPLAY_MS = 60_000
 class LeaseSnapshot:
     """The lease holders at one moment."""
 
-    #: Unix milliseconds by Redis's clock.
     at_ms: int
     #: Each partition's worker; empty without a holder.
     holders: Mapping[int, str]
-    #: The running workers.
     running: Collection[str]
 
 
@@ -44,7 +42,6 @@ class Takeover:
 
     #: When it was detected, in Unix milliseconds by Redis's clock.
     at_ms: int
-    #: The dead workers.
     lost_workers: tuple[str, ...]
     #: The partitions that they held.
     partitions: tuple[int, ...]
@@ -62,11 +59,11 @@ class TakeoverDetector:
         self._newest: Takeover | None = None
 
     def observe(self, snapshot: LeaseSnapshot) -> Takeover | None:
-        """Return the takeover that is running or finished within the last minute."""
+        """Return the takeover that is running, or finished within a minute."""
         holders = snapshot.holders
         alive = {*holders.values(), *snapshot.running}
         lost = {number: name for number, name in self._last.items() if name and name not in alive}
-        # Remember the last holder of a partition without one: that worker may only be late to renew.
+        # A partition's last holder may only be late to renew.
         kept = {number: name for number, name in self._last.items() if number not in lost}
         self._last = {number: name or kept.get(number, "") for number, name in holders.items()}
         if lost:
@@ -74,7 +71,7 @@ class TakeoverDetector:
         return self._newest_updated(holders, snapshot.at_ms)
 
     def _newest_updated(self, holders: Mapping[int, str], now_ms: int) -> Takeover | None:
-        """Return the newest takeover with its partitions' holders now; None once it has been shown for long enough."""
+        """Return the newest takeover, updated; None once shown long enough."""
         newest = self._newest
         if newest is None:
             return None

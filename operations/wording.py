@@ -19,9 +19,8 @@ _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
-#: Names and notes in a sentence, at most (count): a conference has up to 250 parties.
+#: Names in a sentence, at most (count): a conference has up to 250 parties.
 LISTED_MAX = 10
-#: Why a party was not reached.
 _NOT_REACHED = {
     "busy": "{who} was busy",
     "no-answer": "{who} did not answer",
@@ -56,7 +55,6 @@ LEFT_REASONS = {
     "taken": "someone else took the call",
     "cancelled": "no longer needed",
 }
-#: Why a session ended.
 END_REASONS = {
     f"{who}-{word}": text.format(who=f"the {who}")
     for who in ("agent", "customer")
@@ -71,7 +69,6 @@ END_REASONS = {
     "command": "an operator ended it",
     "too-old": "it reached the limit of 24 h",
 }
-#: Why a transfer failed.
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REACHED.items()} | {
     "hung-up": "target hung up",
     "customer-left": END_REASONS["customer-left"],
@@ -93,10 +90,8 @@ _EVENTS = {
     "pending_command_overdue": "Twilio did not confirm the command in time",
     "park_overdue": "park timed out",
 }
-#: What an announcement plays.
 _AUDIO = {"text": "a sentence", "url": "a URL"}
 _FLAGS = {"held": "on hold", "muted": "muted"}
-#: Modes of a supervisor.
 SUPERVISION = {"monitor": "is monitoring", "whisper": "is whispering to the agent", "barge": "is heard by everyone"}
 #: Changes of a participant: the request, and the confirmed state.
 _UPDATES = {
@@ -110,7 +105,6 @@ _UPDATES = {
         "the conference keeps running when {party} leaves",
     ),
 } | {mode: (f"switch {{party}} to {mode}", f"{{party}} {text}") for mode, text in SUPERVISION.items()}
-#: Statuses of a recording.
 RECORDING = {
     "in-progress": "is in progress",
     "paused": "is paused",
@@ -159,16 +153,12 @@ _EFFECT_DETAILS = {("update_participant", name): request for name, (request, _) 
 _DIALS = frozenset({"create_participant", "create_call"})
 #: Effects of a transfer step's timeout that only check on parties without news.
 _READ_EFFECTS = frozenset({"read_calls", "hang_up_call"})
-#: Cut from a refusal: the command's own reply lists the allowed commands.
+#: The command's own reply lists these.
 _ALLOWED = re.compile(r"; allowed now: .*$")
 
 
 def display_address(value: str, *, full: bool = False) -> str:
-    """Return an address for a table, with numbers masked to their last two digits unless `full`.
-
-    >>> display_address("+14155550123"), display_address("client:alice")
-    ('+…23', 'client:alice')
-    """
+    """Return an address, with numbers such as `+…23` unless `full`."""
     if full or not value:
         return value
     if value.startswith("+"):
@@ -177,16 +167,12 @@ def display_address(value: str, *, full: bool = False) -> str:
 
 
 def mask_numbers(text: str, *, full: bool = False) -> str:
-    """Mask phone numbers within a text; other digits (times, SIDs) stay.
-
-    >>> mask_numbers("to sip:14155550123@pbx.example at 1800000000000")
-    'to sip:…23@pbx.example at 1800000000000'
-    """
+    """Mask phone numbers within a text; other digits (times, SIDs) stay."""
     return text if full else _NUMBER_IN_TEXT.sub(lambda found: redact(found[0]), text)
 
 
 def parse_time_ms(text: str) -> int:
-    """Parse a stored time into Unix milliseconds; 0 if it is missing or invalid."""
+    """Parse a stored time into Unix milliseconds; 0 if missing or invalid."""
     try:
         return from_iso(text)
     except ValueError:
@@ -194,11 +180,7 @@ def parse_time_ms(text: str) -> int:
 
 
 def format_age(since_ms: int, now_ms: int) -> str:
-    """Return a duration for people; empty without a start.
-
-    >>> format_age(0, 59_000), format_age(1_000, 3_661_000)
-    ('', '1 h 01 min')
-    """
+    """Return a duration such as `1 h 01 min`; empty without a start."""
     if not since_ms:
         return ""
     total_s = max(0, now_ms - since_ms) // 1000
@@ -212,11 +194,7 @@ def format_age(since_ms: int, now_ms: int) -> str:
 
 
 def format_clock(at_ms: int) -> str:
-    """Return a time of day, UTC.
-
-    >>> format_clock(1_800_000_061_000)
-    '08:01:01'
-    """
+    """Return a time of day, UTC, such as `08:01:01`."""
     return to_iso(at_ms)[11:19]
 
 
@@ -226,11 +204,7 @@ def entry_clock(entry: LogEntry) -> str:
 
 
 def format_gap(gap_ms: int) -> str:
-    """Return the time since an earlier log entry, as precise as people need it.
-
-    >>> format_gap(9_999), format_gap(217_455), format_gap(725_000)
-    ('+9999 ms', '+217 s', '+12:05 min')
-    """
+    """Return a gap such as `+9999 ms`, `+217 s`, or `+12:05 min`."""
     if gap_ms < 10_000:
         return f"+{gap_ms} ms"
     minutes, seconds = divmod(gap_ms // 1000, 60)
@@ -238,11 +212,7 @@ def format_gap(gap_ms: int) -> str:
 
 
 def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
-    """Join names in a sentence; of a crowd, only the first ones, and `also` in any case.
-
-    >>> join_names(["a", "b", "c"])
-    'a, b, and c'
-    """
+    """Join names as `a, b, and c`: the first of a crowd, and all of `also`."""
     shown = [*names, *also]
     if len(names) > LISTED_MAX + 1:
         shown = [*names[:LISTED_MAX], f"{len(names) - LISTED_MAX} more", *also]
@@ -252,16 +222,12 @@ def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
 
 
 def limit_notes(notes: Sequence[str], most: int = LISTED_MAX) -> list[str]:
-    """Return the first of many notes, and how many more there are.
-
-    >>> limit_notes(["a is muted", "b is muted", "c is muted"], most=1)
-    ['a is muted', 'and 2 more']
-    """
+    """Return the first of many notes, and the last as `and 2 more`."""
     return list(notes) if len(notes) <= most + 1 else [*notes[:most], f"and {len(notes) - most} more"]
 
 
 def describe_entry(entry: LogEntry) -> str:
-    """Describe a log entry in one line, without its state and reason, which `describe_change` covers."""
+    """Describe a log entry in one line, without its new state and reason."""
     event, of = entry["event"], details(entry)
     if event in _RENDERERS:
         text = _RENDERERS[event](of) + _submitted_by(entry)
@@ -280,29 +246,24 @@ def describe_entry(entry: LogEntry) -> str:
 
 
 def details(entry: LogEntry) -> defaultdict[str, str]:
-    """Return the event's own fields in a log entry, as text; a missing one is empty."""
+    """Return the event's own fields as text; a missing one is empty."""
     found = parse_object(entry["details"])
     return defaultdict(str, {name: str(value) for name, value in found.items() if isinstance(value, str | int)})
 
 
 def describe_refusal(entry: LogEntry) -> str:
-    """Describe a refused command, without the reason.
-
-    >>> describe_refusal(LogEntry("1-0", {"event": "hold", "details": '{"party": "customer"}', "by": "cli"}))
-    'hold customer was refused (by cli)'
-    """
+    """Describe a refusal, such as `hold customer was refused (by cli)`."""
     return f"{' '.join(filter(None, (entry['event'], details(entry)['party'])))} was refused{_submitted_by(entry)}"
 
 
 def _submitted_by(entry: LogEntry) -> str:
-    """Return who submitted a command, if known."""
     return f" (by {entry['by']})" if entry["by"] else ""
 
 
 def _timed_out_step(emitted: Sequence[tuple[str, str, str]]) -> str:
-    """Describe a transfer step's timeout by the effects that it emitted: kind, party, and variant."""
+    """Describe a step's timeout by its effects: kind, party, and variant."""
     if dialed := [who for kind, who, _ in emitted if kind in _DIALS]:
-        # The timeout was the scheduled time of the dial: nothing is late.
+        # The dial was scheduled for now: nothing is late.
         return f"due: {'call the agent back' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
     if all(kind in _READ_EFFECTS for kind, _, _ in emitted):
         return "due: check on the transfer"
@@ -310,7 +271,7 @@ def _timed_out_step(emitted: Sequence[tuple[str, str, str]]) -> str:
 
 
 def gave_up_dial(entry: LogEntry) -> bool:
-    """Whether an overdue dial was given up. Until then, its call is only read: the phone may still ring."""
+    """Whether an overdue dial was given up; until then, it may still ring."""
     return any(name.endswith(".left_reason") for name in decode_logged_changes(entry["changes"]))
 
 
@@ -320,7 +281,7 @@ def _with_notes(text: str, *notes: str) -> str:
 
 
 def agent_position(of: Details) -> str:
-    """Return which of several agents an entry is about; empty without several."""
+    """Return which of several agents an entry is about; or empty."""
     return f"agent {of['agent']} of {of['agents']}" if of["agents"] else ""
 
 
@@ -329,7 +290,6 @@ def _agent_number(of: Details) -> str:
 
 
 def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES) -> str:
-    """Return a sentence about a call's or gate's status, such as `bob did not answer`."""
     known = sentences.get(status)
     # A status that is none of Twilio's may hold braces.
     return known.format(who=who) if known else f"{who} {status}"
@@ -349,7 +309,6 @@ def _participant_left(of: Details) -> str:
 
 
 def _calls_read(entry: LogEntry) -> str:
-    """Describe what a read shows, for instance `customer is in the conference, agent's call ended`."""
     found = parse_object(entry["details"])
     calls, inside = (found[name] if isinstance(found.get(name), dict) else {} for name in ("calls", "participants"))
     parts: list[str] = []
@@ -380,7 +339,6 @@ def _announcement_ended(of: Details) -> str:
 
 
 def _participant_changed(of: Details) -> str:
-    """Describe what Twilio reports about a participant, such as `bob is on hold`."""
     party, kind = of["party"], of["kind"]
     if of["coaches"]:
         return f"{party} is heard only by {of['coaches']}"
@@ -403,7 +361,7 @@ def _effect_outcome(text: str, of: Details) -> str:
 
 
 def describe_change(entry: LogEntry) -> str:
-    """Describe the new state, its reason, and the effects; empty if there is nothing to say."""
+    """Describe the new state, its reason, and the effects; or empty."""
     parts = []
     if entry["from"] != entry["to"] or entry["version"] == "1":
         parts.append(f"-> {entry['to']}")
@@ -417,17 +375,17 @@ def describe_change(entry: LogEntry) -> str:
 
 
 def entry_reason(entry: LogEntry) -> str:
-    """Return why an entry was refused, ignored, or ended the session; empty for none."""
+    """Return why an entry was refused, ignored, or ended the session."""
     return _ALLOWED.sub("", entry["reason"])
 
 
 def describe_reports(entry: LogEntry) -> list[str]:
-    """Describe the outcomes of commands, except for a refusal that the entry itself states."""
+    """Describe command outcomes, except a refusal that the entry states."""
     results = [
         (str(one.get("type", "")), str(one.get("status", "")), one.get("reason"))
         for one in parse_rows(entry["reports"])
     ]
-    # A transfer in which the agent first talks to the target isn't over: "done" would promise too much.
+    # A consult isn't over: "done" would promise too much.
     goes_on = results and decode_logged_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [
         "transfer: target reached"
@@ -441,12 +399,12 @@ def describe_reports(entry: LogEntry) -> list[str]:
 
 
 def describe_update(update: str, party: str) -> str:
-    """Describe the state after a change of a participant; empty for an unknown one."""
+    """Describe a participant after a change; empty for an unknown one."""
     return _UPDATES[update][1].format(party=party) if update in _UPDATES else ""
 
 
 def describe_effect(kind: str, party: str, variant: str) -> str:
-    """Describe what an effect requests from Twilio, such as `hold customer` for the variant `hold`."""
+    """Describe an effect, such as `hold customer` for the variant `hold`."""
     default_party = "everyone" if kind == "play_announcement" else "a party"
     known = _EFFECT_DETAILS.get((kind, variant)) or _EFFECTS.get(kind)
     # Don't use an unknown kind as a format string: it may contain braces.
@@ -454,7 +412,7 @@ def describe_effect(kind: str, party: str, variant: str) -> str:
 
 
 def _emitted_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
-    """Return the effects that an entry emitted: kind, party, and variant."""
+    """Return an entry's effects: kind, party, and variant."""
     return [
         (str(one["kind"]), str(one.get("party", "")), str(one.get("detail", "")))
         for one in parse_rows(entry["effects"])

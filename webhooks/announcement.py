@@ -1,8 +1,4 @@
-"""Announcement URL: TwiML for an `announce` command, played to a whole conference or to one participant.
-
-The message is in the session, not in a URL. If it can't be read, the answer is an error, so that Twilio reports the
-announcement as failed instead of playing nothing.
-"""
+"""Announcement URL: TwiML that plays an `announce` command's message."""
 
 import structlog
 from aiohttp import web
@@ -22,12 +18,12 @@ class AnnouncementRoutes(Routes):
     """Answers AnnounceUrl."""
 
     async def announcement(self, _form: Form, query: str) -> web.Response:
-        """Return an `announce` command's message; 404 if it is no longer pending, 503 without Redis."""
+        """Return the pending message; 404 if there is none, 503 without Redis."""
         announcement = Announcement.parse(query)
         try:
             async with store_deadline():
                 view = await self._ingest.read(announcement.session_id)
-        except StoreError as error:
+        except StoreError as error:  # answered with an error, so that Twilio reports the announcement as failed
             self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()
             log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)

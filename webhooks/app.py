@@ -1,8 +1,4 @@
-"""The webhooks application: routes, error responses, and what all answers share.
-
-A handler is short: authenticate, parse, publish, answer. A rejected request gets a status without a body. Nothing is
-published. It is counted, and sometimes logged, without any request data.
-"""
+"""The webhooks application: routes, and answers to rejected requests."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -57,8 +53,7 @@ log = structlog.get_logger()
 
 #: Paths that also accept GET: Twilio's default for what is played on hold.
 _GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
-#: Minimum interval between two log lines about requests to one path that are rejected for one reason, seconds; each
-#: line has their count. Anyone can send any number of them.
+#: Interval of log lines about rejected requests, each with a count, by path and reason, seconds: anyone can send many.
 REJECTIONS_LOG_EVERY_S = 60.0
 #: Handler errors that have their own answer.
 _EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
@@ -76,16 +71,10 @@ def make_app(
     directory: DirectoryFile | None = None,
     schema: SchemaVersion | None = None,
 ) -> web.Application:
-    """Return the webhooks application, ready to be served.
+    """Return the application; the caller opens and closes its dependencies.
 
-    Args:
-        ingest: Where events go; opened and closed by the caller.
-        twilio: Reads the other side of a bridge from Twilio; opened and closed by the caller.
-        directory: Who answers which number; reloaded by the caller. By default it is loaded once, here.
-        schema: The schema version in force, for `/readyz`.
-
-    Raises:
-        SettingsError: The directory, the agent, the allow-list, or the public URL is invalid.
+    Load the directory once, here, unless the caller passes one and reloads it. Raise SettingsError if a setting or the
+    directory is invalid.
     """
     app = web.Application()
     dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
@@ -95,8 +84,7 @@ def make_app(
     shared = _Shared(dependencies, rescue, clock)
     direct: dict[str, DirectHandler] = {}
     audio = {path: AudioFile(path) for path in PATHS.values()}
-    # A proxy may strip the public URL's path or keep it. Both are served; the signature covers the URL as Twilio
-    # requested it. The router escapes paths by itself.
+    # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, action in signed.items():
             route = _SignedRoute(path, action, shared, prefix_was_kept=bool(prefix))
@@ -113,7 +101,7 @@ def make_app(
 
 
 def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
-    """Return the handlers of Twilio's requests by path, for requests that passed authentication."""
+    """Return the handlers of authenticated requests from Twilio, by path."""
     gate = GateRoutes(dependencies)
     actions = DialActionRoutes(dependencies)
     client = ClientRoutes(dependencies)
@@ -136,8 +124,6 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
 
 
 class _Shared:
-    """What all signed routes use."""
-
     def __init__(self, dependencies: Dependencies, rescue: Rescue, clock: Clock) -> None:
         self.authenticator = RequestAuthenticator(dependencies.settings)
         self.documents = dependencies.documents
@@ -145,25 +131,24 @@ class _Shared:
         self.rescue = rescue
         self.clock = clock
         self._log_limit = LogRateLimit(clock)
-        #: The histogram's children by route and status.
+        #: By route and status: finding a histogram's child is slow.
         self._durations: dict[tuple[str, int], Histogram] = {}
 
     def observe(self, route: str, status: int, duration_s: float) -> None:
-        """Record the duration of a request; the metric's series are kept, because finding one is slow."""
         child = self._durations.get((route, status))
         if child is None:
             child = self._durations[route, status] = self.metrics.webhook_requests.labels(route, str(status))
         child.observe(duration_s)
 
     def record_rejection(self, path: str, status: int, reason: Rejection) -> None:
-        """Count a rejected request, and log some."""
+        """Count a rejected request, and log some, without any request data."""
         self.metrics.webhook_rejections.labels(path, reason.value).inc()
         if count := self._log_limit.count((path, reason), REJECTIONS_LOG_EVERY_S):
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
 
 
 class _SignedRoute:
-    """One path of Twilio's: authenticates a request, runs its action, and returns the answer."""
+    """One path of Twilio's: authenticates a request and runs its action."""
 
     def __init__(self, path: str, action: Action, shared: _Shared, *, prefix_was_kept: bool) -> None:
         self._path = path
@@ -173,19 +158,17 @@ class _SignedRoute:
         self._rules = Rules(prefix_was_kept, path in _GET_PATHS, is_voice=is_voice, is_new_call=path in VOICE_URL_PATHS)
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer a request."""
         head = Head(request.method, request.raw_path, request.headers)
         return await self._answer(request, head, self._shared.authenticator.authenticate)
 
     async def handle_directly(self, post: CompletePost) -> int:
-        """Answer a callback that has arrived whole, outside of a task; return the status."""
+        """Answer a complete callback outside of a task; return the status."""
         head = Head("POST", post.target, post.headers)
         return (await self._answer(post.body, head, self._shared.authenticator.authenticate_complete)).status
 
     async def _answer(
         self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
     ) -> web.Response:
-        """Authenticate and answer a request; convert expected errors into answers, and observe the duration."""
         shared, path = self._shared, self._path
         started_s = shared.clock.monotonic_s()
         try:
@@ -214,7 +197,7 @@ class _SignedRoute:
     async def _run_contained(
         self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
     ) -> web.Response:
-        """Contain an unexpected error in one answer: the caller gets another answer, and the process continues."""
+        """Contain an unexpected error in one answer, and rescue the caller."""
         form, query = None, head.target.partition("?")[2]
         with contain(ItemKind.WEBHOOK, self._shared.metrics, passing=_EXPECTED_ERRORS, url_path=self._path):
             form = await authenticate(received, head, self._rules)
@@ -224,7 +207,7 @@ class _SignedRoute:
         return await self._shared.rescue.answer(self._path, form, query, _EXPECTED_ERRORS)
 
     def _answer_malformed(self, reason: Rejection) -> web.Response:
-        """Return the answer to a signed request that can't be parsed: a spoken message on a voice URL, else 400."""
+        """Speak a message on a voice URL; elsewhere answer 400."""
         if self._path not in VOICE_URL_PATHS:
             return self._reject(400, reason)
         self._shared.record_rejection(self._path, 200, reason)
@@ -232,12 +215,8 @@ class _SignedRoute:
 
     def _reject(self, status: int, reason: Rejection) -> web.Response:
         self._shared.record_rejection(self._path, status, reason)
-        return _empty_response(self._path, status)
-
-
-def _empty_response(path: str, status: int) -> web.Response:
-    allowed = "GET, POST" if path in _GET_PATHS else "POST"
-    response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
-    if status in (408, 413):
-        response.force_close()  # do not wait for the rest of the body
-    return response
+        allowed = "GET, POST" if self._path in _GET_PATHS else "POST"
+        response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
+        if status in (408, 413):
+            response.force_close()  # do not wait for the rest of the body
+        return response

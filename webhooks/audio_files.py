@@ -1,7 +1,4 @@
-"""Audio files for callers who wait. Public: Twilio does not sign these requests, and the files are not secret.
-
-scripts/make_media.py generates the files.
-"""
+"""Audio files for callers who wait, made by scripts/make_media.py."""
 
 import hashlib
 from importlib import resources
@@ -10,7 +7,7 @@ from aiohttp import hdrs, web
 
 from conferral.statemachine.states import WaitAudio
 
-#: Path of each audio file.
+#: Path of each file. Public: Twilio does not sign these requests, and the files are not secret.
 PATHS = {WaitAudio.RINGBACK: "/media/ringback.wav", WaitAudio.MUSIC: "/media/music.wav"}
 
 #: Source: Twilio docs, TwiML `<Play>`: Twilio refetches audio according to its caching headers.

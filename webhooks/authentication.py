@@ -1,8 +1,6 @@
-"""Request authentication: accepts requests signed by Twilio and rejects all others before anything is published.
+"""Request authentication: accepts only requests that Twilio has signed.
 
-Checks run from cheap to expensive: method, presence of a signature, size, body, signature, account, fields. An
-oversized body is never hashed. The body of an unsigned request is never read. Every other body is read as a form: the
-signature covers the fields, so a body that is something else has a wrong one.
+Checks run from cheap to expensive. The body of an unsigned request is never read, and an oversized one never hashed.
 """
 
 import asyncio
@@ -24,11 +22,11 @@ from conferral.webhooks.signature import SignatureCheck
 
 #: Maximum body, bytes. Twilio's forms stay below 10 KiB.
 BODY_BYTES_MAX = 64 * 1024
-#: Maximum fields, count. Twilio sends about 25. So many as fit into such a body take a twentieth of a second to parse.
+#: Maximum fields, count. Twilio sends about 25. So many take a twentieth of a second to parse.
 FIELDS_MAX = 512
 #: Maximum body of a voice request, bytes. Browsers and voice bots add fields of any number and size.
 VOICE_BODY_BYTES_MAX = 1024 * 1024
-#: Read timeout, seconds. Twilio gives up after 15 s in any case; a body that trickles in is not Twilio's.
+#: Read timeout, seconds. A body that trickles in is not Twilio's.
 _READ_DEADLINE_S = 5.0
 _SIGNATURE_HEADER = "x-twilio-signature"
 _PROBE_HEADER = probe.HEADER.lower()
@@ -40,12 +38,11 @@ class Rules:
 
     #: Whether its path still starts with the public URL's path.
     prefix_was_kept: bool
-    #: Whether it may be a GET. Its fields are then in the query, after our own.
+    #: Whether it may be a GET, whose fields are in the query, after our own.
     may_get: bool
     #: Whether a caller waits for the answer. Then the body may be large.
     is_voice: bool
-    #: Whether a browser app's parameters may be among the fields, under Twilio's names. For other voice requests, the
-    #: first value of a repeated field counts: refusing one would cost the call.
+    #: Whether a browser's parameters may have Twilio's names. Elsewhere, a repeated field's first value counts.
     is_new_call: bool
 
 
@@ -75,17 +72,18 @@ class RequestAuthenticator:
         self._large_bodies = LargeBodyLimiter()
 
     def is_probe(self, head: Head, now_s: float) -> bool:
-        """Whether `conferral check` sent an unsigned request, to verify that it is refused; `now_s` is Unix time."""
+        """Whether `conferral check` sent it, unsigned; `now_s` is Unix time."""
         proof = head.only(_PROBE_HEADER)
         if proof is None or not head.target.endswith(probe.TARGET):
             return False
         return probe.is_probe(proof, self._tokens, now_s)
 
     async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
-        """Return the fields of a request; raise RejectedError, with the status to answer, if it is not from Twilio."""
+        """Return a request's fields; raise RejectedError if it isn't Twilio's."""
         if rules.may_get and head.method == "GET":
             self._check_signature(head, Form(), rules)
-            return self._checked_form(_query_form(head), rules)
+            query = head.target.partition("?")[2].encode(errors="surrogateescape")
+            return self._checked_form(parse_form(query, errors="surrogateescape").readable(), rules)
         _check_head(head, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
         body = await _read_body(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
         if request.content.at_eof() and _is_small(body):
@@ -97,16 +95,14 @@ class RequestAuthenticator:
         return self._checked_form(form, rules)
 
     async def authenticate_complete(self, body: bytes, head: Head, rules: Rules) -> Form:
-        """Authenticate a request whose body has arrived, of at most `BODY_BYTES_MAX`; raises as `authenticate`."""
+        """Authenticate a request whose body has arrived, as `authenticate` does."""
         _check_head(head, BODY_BYTES_MAX)
         if not _is_small(body):
             raise _size_rejection(body)
         return self._checked_form(self._signed_form(head, body, rules), rules)
 
     def _checked_form(self, form: Form, rules: Rules) -> Form:
-        """Return a signed form; raise RejectedError if it is another account's, or a field we read is ambiguous."""
-        # The signature proves the account, but not every kind of request names it. A subaccount signs with its own
-        # token; another account under the same token is not served.
+        # A subaccount signs with its own token. Other accounts under our token are not served.
         # A browser may send a parameter of this name, too; both values are signed.
         accounts = form.repeated.get("AccountSid", ()) if rules.is_voice else ()
         if form.get("AccountSid") not in (self._account_sid, "", None) and self._account_sid not in accounts:
@@ -120,7 +116,7 @@ class RequestAuthenticator:
         return form
 
     async def _large_form(self, request: web.Request, head: Head, body: bytearray, rules: Rules) -> Form:
-        """Read the rest of a voice request's large body, of which `body` is the beginning; return its signed fields."""
+        """Read the rest of a large body that begins with `body`; return its form."""
         async with self._large_bodies.slot():
             await _read_body(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
             if len(body) > VOICE_BODY_BYTES_MAX:
@@ -129,7 +125,6 @@ class RequestAuthenticator:
                 return await asyncio.to_thread(self._signed_form, head, body, rules)
 
     def _signed_form(self, head: Head, body: bytes | bytearray, rules: Rules) -> Form:
-        """Return the body's fields; raise RejectedError if the signature, which covers them, is wrong."""
         try:
             form = parse_form(body)
         except UnicodeDecodeError:  # a browser or a phone network may send such a name
@@ -152,13 +147,12 @@ def _is_small(body: bytes | bytearray) -> bool:
 
 
 def _size_rejection(body: bytes | bytearray) -> RejectedError:
-    """Return the answer to a callback that is too large to be Twilio's, and is not even parsed."""
     is_long = len(body) > BODY_BYTES_MAX
     return RejectedError(413, Rejection.TOO_LARGE) if is_long else RejectedError(403, Rejection.TOO_MANY_FIELDS)
 
 
 def _keep_one_from(form: Form) -> None:
-    """Resolve a repeated `From`, which a browser app may send: Twilio also sends the true one as `Caller`."""
+    """Replace a repeated `From`, which a browser may send, by `Caller`."""
     if form.repeated.pop("From", None) and form.get("Caller") and "Caller" not in form.repeated:
         form["From"] = form["Caller"]
 
@@ -170,16 +164,10 @@ def _required_signature(head: Head) -> str:
     return signature
 
 
-def _query_form(head: Head) -> Form:
-    """Return the fields of a GET, which are in its query."""
-    query = head.target.partition("?")[2].encode(errors="surrogateescape")
-    return parse_form(query, errors="surrogateescape").readable()
-
-
 async def _read_body(
     request: web.Request, body: bytearray, bytes_max: int, deadline: AbstractAsyncContextManager[object]
 ) -> bytearray:
-    """Read the request into `body` until it is complete or exceeds `bytes_max`; return `body`."""
+    """Read until `body` is complete or exceeds `bytes_max`; return it."""
     content = request.content
     try:
         if content.is_eof():  # already complete, as is usual: no deadline needed
@@ -196,7 +184,6 @@ async def _read_body(
 
 
 def _check_head(head: Head, bytes_max: int) -> None:
-    """Raise RejectedError if the head alone shows that a request is not from Twilio, or too large."""
     if head.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
     _required_signature(head)

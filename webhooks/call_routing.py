@@ -1,4 +1,4 @@
-"""Call routing: what the directory says about the called number, and whom a browser or app calls."""
+"""Call routing: who answers a number, and whom a browser or app calls."""
 
 import re
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from conferral.telephony.directory.model import DirectoryFile, InboundRoute, res
 
 log = structlog.get_logger()
 
-#: Prefixes of a browser's or SIP phone's `From`. Source: Twilio docs, "TwiML for Programmable Voice", `From`.
+#: Prefixes of `From`. Source: Twilio docs, "TwiML for Programmable Voice", `From`.
 _CLIENT, _SIP = "client:", "sip:"
-#: Another browser's identity, without `client:`. It needs a letter; without one it could be a mistyped number.
+#: Another browser's identity, without `client:`. Without a letter, it could be a mistyped number.
 _BARE_CLIENT = re.compile(r"(?=[^@]*[A-Za-z])[A-Za-z0-9_.-]{1,128}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 #: The number that a SIP phone dialed: the part before the host. Source: RFC 3261, section 19.1.1.
@@ -27,10 +27,9 @@ _SIP_USER = re.compile(r"sip:([^@;?]{1,128})@")
 
 @dataclass(frozen=True, slots=True)
 class NextAgent:
-    """The next agent to try."""
+    """The next agent to try, and its index among the agents, from 0."""
 
     address: Address
-    #: Its index among the agents to try, from 0.
     number: int
 
 
@@ -48,42 +47,36 @@ class CallRouting:
         return frozenset((self._own_number, *self._directory.current.numbers))
 
     def inbound(self, form: Fields) -> InboundRoute:
-        """Return who answers an inbound call, how, and the attributes of its conference.
-
-        A browser chooses its own `To`, so it can't select another number's routing.
-        """
+        """Return who answers an inbound call, how, and in which conference."""
+        # A browser chooses its own `To`, so it can't select another number's routing.
         called = "" if caller_of(form).startswith(_CLIENT) else callee_of(form)
         is_another = called != self._own_number and _NUMBER.fullmatch(called) is not None
         return replace(self._directory.current.inbound(called), called_number=called if is_another else "")
 
     def outbound(self) -> InboundRoute:
-        """Return the route for a call that came in on no number, from the settings."""
+        """Return the settings' route, for a call that came in on no number."""
         return self._directory.current.inbound("")
 
     def callee(self, form: Fields) -> Address:
-        """Return whom a browser, app, or SIP phone calls, checked against the allow-list.
+        """Return whom a browser, app, or SIP phone calls.
 
-        A SIP phone sends an address at its own domain whatever it dials; if that is not a permitted destination, the
-        part before the host is what was dialed. A browser may omit `client:`, as Twilio's samples do.
-
-        Raises:
-            AddressError: The caller is none of these, or may not call the destination; the reason does not name it.
+        Raise AddressError for another caller, or a destination not on the allow-list; the reason names no address.
         """
         caller, callee, names = caller_of(form), callee_of(form), self._directory.current.destinations
         if not caller.startswith((_CLIENT, _SIP)):
             raise AddressError("who calls is no browser, app or SIP phone")
         if caller.startswith(_CLIENT) and callee not in names and _BARE_CLIENT.fullmatch(callee):
-            callee = _CLIENT + callee
+            callee = _CLIENT + callee  # Twilio's samples omit it
         try:
             return resolve_address(callee, names, self._allowed)
-        except AddressError:
+        except AddressError:  # a SIP phone sends an address at its own domain, whatever it dials
             dialed = _SIP_USER.match(callee) if caller.startswith(_SIP) else None
             if dialed is None:
                 raise
         return resolve_address(unquote(dialed[1]), names, self._allowed)
 
     def next_agent(self, session_id: str, agents: Sequence[str], number: int) -> NextAgent | None:
-        """Return the next agent after the one at `number`, from 0, who could not be reached; None if none is left."""
+        """Return the agent after the one at index `number`; None if none is left."""
         for following in range(number + 1, len(agents)):
             try:
                 address = parse_address(agents[following])
@@ -96,10 +89,7 @@ class CallRouting:
 
 
 def call_received_event(form: Fields, inbound: InboundRoute, mode: SessionMode) -> CallReceived:
-    """Return the event that opens an inbound call's session, from any request for the call; it needs an agent.
-
-    Raise MalformedCallbackError if a field is missing or malformed.
-    """
+    """Return the event that opens a session, or raise MalformedCallbackError."""
     return call_received(
         form,
         inbound.agents[0],

@@ -15,20 +15,16 @@ from conferral.webhooks.call_routing import CallRouting
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Dependencies of a route."""
+    """Dependencies of a route; the repr hides addresses and secrets."""
 
     settings: ServiceSettings
-    #: Builds TwiML.
     documents: TwimlBuilder
-    #: Who answers which number.
     routing: CallRouting
-    #: Publishes events and reads sessions.
     ingest: Ingest
     #: Reads the other side of a bridge from Twilio.
     twilio: TwilioQueries
     #: Names the conferences of sessions whose ids browsers choose.
     conferences: ConferenceNames
-    #: Counts answers without Redis.
     metrics: Metrics
 
     @classmethod
@@ -40,17 +36,16 @@ class Dependencies:
         metrics: Metrics,
         directory: DirectoryFile,
     ) -> Self:
-        """Return the dependencies that follow from the settings; raise SettingsError if one of those is invalid."""
+        """Build the dependencies; raise SettingsError if a setting is invalid."""
         documents, routing = TwimlBuilder.of(settings), CallRouting(settings, directory)
         return cls(settings, documents, routing, ingest, twilio, ConferenceNames.of(settings), metrics)
 
     def __repr__(self) -> str:
-        """Hide the contents: they include addresses and secrets."""
         return "<Dependencies>"
 
 
 class Routes:
-    """Base class of the routes, which gives them their dependencies."""
+    """Base class of the routes, with their dependencies."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._settings = dependencies.settings

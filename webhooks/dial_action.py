@@ -1,8 +1,7 @@
-"""The action URL of our `<Dial>` verbs: TwiML for the party whose `<Dial>` has ended.
+"""Dial action URL: TwiML for the party whose `<Dial>` has ended.
 
-If Redis is unreachable or refuses writes, the party waits while the action is repeated; then the answer depends on
-Twilio's state of the other side. The next agent is dialed without Redis, too: the URL names the agent tried, and the
-directory the next one.
+Without Redis, the party waits while the action is repeated; then the other side's state at Twilio decides. The next
+agent is dialed without Redis, too: the URL names the agent tried, and the directory the next one.
 """
 
 import asyncio
@@ -68,7 +67,7 @@ class DialActionRoutes(Routes):
         return await self.answer(form, DialAction.parse(query), DIAL_ACTION_PATH)
 
     async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
-        """Publish that a `<Dial>` has ended; return the TwiML that its party runs next. `route` is for metrics."""
+        """Publish that a `<Dial>` has ended; return its party's next TwiML."""
         event = dial_ended(form, action)
         event = replace(event, failed_with_callers_number=_failed_with_callers_number(form, action, event))
         may_be_old = self._ingest.restarted_recently()
@@ -76,8 +75,7 @@ class DialActionRoutes(Routes):
         to_publish = bool(event.dial_call_status) and may_be_old
         try:
             async with store_deadline(action.request_number):
-                # The fallback URL carries no dial status, so there is nothing to publish. If Redis may have lost data,
-                # publish only later, together with what Twilio reports.
+                # A fallback has no status to publish. If Redis may have lost data, publish later, after reading Twilio.
                 if event.dial_call_status and not may_be_old:
                     view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
                 else:
@@ -113,7 +111,6 @@ class DialActionRoutes(Routes):
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
     async def _publish(self, event: DialEnded, route: str) -> None:
-        """Publish an event after its answer was chosen from a read; if Redis fails, only record that."""
         try:
             async with store_timeout(SHORT_STORE_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
@@ -123,7 +120,7 @@ class DialActionRoutes(Routes):
     def _outcome(
         self, form: Form, action: DialAction, event: DialEnded, view: SessionView | None
     ) -> tuple[DialOutcome, NextAgent | None]:
-        """Return what to decide by; and the next agent to try if the customer's `<Dial>` to one was not answered."""
+        """Return what to decide by, and the next agent to try, if any."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone
@@ -134,16 +131,14 @@ class DialActionRoutes(Routes):
         return replace(outcome, has_next_agent=following is not None), following
 
     def _agents_to_try(self, form: Form, action: DialAction, view: SessionView | None) -> tuple[str, ...]:
-        """Return the addresses of the agents to try: the session's; the directory's if no worker has opened it yet.
-
-        An agent who was dialed again, with our own number, is in there twice, even before a worker has recorded it.
-        """
+        """Return the session's agents; the directory's if it is not open yet."""
+        # An agent dialed again with our own number is in there twice, even before a worker has recorded it.
         agents, redialed = view.agents if view else self._routing.inbound(form).agents, action.own_number_from_agent
         is_recorded = view is not None and view.agent_number >= redialed
         return agents if is_recorded or not redialed else (*agents[:redialed], *agents[redialed - 1 :])
 
     def _same_agent(self, form: Form, action: DialAction, view: SessionView | None) -> NextAgent | None:
-        """Return the agent of the ended `<Dial>` as the next agent, to be dialed again."""
+        """Return the agent of the ended `<Dial>`, to be dialed again."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         agents = (*agents[: number + 1], *agents[number:])
         return self._routing.next_agent(action.session_id, agents, number)
@@ -160,7 +155,6 @@ class DialActionRoutes(Routes):
         )
 
     def _attributes(self, form: Form, view: SessionView | None) -> ConferenceAttributes:
-        """Return the session's attributes; for an unknown session those of the directory, as at its start."""
         return view.attributes if view else self._routing.inbound(form).attributes
 
     def _document(
@@ -195,8 +189,8 @@ class DialActionRoutes(Routes):
         )
 
     async def _child_status(self, parent_call_sid: str) -> str | None:
-        """Return the other side's status at Twilio; None if Twilio does not tell it in time."""
-        # The caller waits for TwiML, so an unexpected answer from Twilio must not prevent one.
+        """Return the other side's status at Twilio; None without one in time."""
+        # Even an unexpected answer from Twilio must not cost the caller the TwiML.
         with contain(ItemKind.WEBHOOK, self._metrics, call_sid=parent_call_sid):
             try:
                 async with asyncio.timeout(_LOOKUP_DEADLINE_S):
@@ -207,22 +201,19 @@ class DialActionRoutes(Routes):
 
 
 def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded) -> bool:
-    """Whether the customer's `<Dial>` to an agent, whichever is tried, failed while it presented the caller's number.
-
-    A phone network may refuse that number, and Twilio then reports only `failed`. No phone has rung, so the dial may be
-    repeated. Source: Twilio docs, Errors, 13214.
-    """
+    """Whether a dial of an agent failed while it presented caller's number."""
+    # A network may refuse that number. Twilio then reports only `failed`; no phone rang. Twilio docs, Errors, 13214.
     is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
     presents_callers_number = not action.own_number_from_agent and is_caller_id(caller_of(form))
     return is_to_agent and presents_callers_number and event.dial_call_status == CallStatus.FAILED
 
 
 def _starts_alone(name: str, view: SessionView | None) -> bool:
-    """Whether a waiting party starts the conference: an agent or caller who waits for the callee does."""
+    """Whether a party starts the conference, as a callee's caller does."""
     return name == AGENT and (view is None or first_waiting_party(view) == AGENT)
 
 
 def _wait_audio(party: PartyView, view: SessionView | None) -> WaitAudio:
-    """Return the audio for a waiting party. One suddenly left alone has none yet; the target is then ringing."""
+    """Return a waiting party's audio; one just left alone has none set yet."""
     is_parked = view is not None and view.phase == Phase.PARKED
     return party.wait_audio or (WaitAudio.MUSIC if is_parked else WaitAudio.RINGBACK)

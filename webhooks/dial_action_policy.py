@@ -1,11 +1,10 @@
-"""Policy of the `<Dial>` action: decides the answer from the session's state and the party. Pure.
+"""Dial action policy: decides the answer from session and party. Pure.
 
 A parent's DialCallStatus is `completed` both when the other side hung up and when it was moved into the conference. So
-the state decides; if the state is unknown or may be stale, Twilio's status of the other side does.
+the state decides; if that is unknown or may be stale, Twilio's status of the other side does.
 
-A customer whose `<Dial>` ends during a transfer has lost the agent. The customer joins the conference and waits there
-for the target. A party that waits in a conference from the start, or while parked, and drops out of it, rejoins. An
-agent who is leaving is hung up in every state.
+A customer who loses the agent during a transfer waits in the conference for the target. A waiting party that drops out
+rejoins.
 """
 
 from dataclasses import dataclass
@@ -39,11 +38,9 @@ class DialActionAnswer(StrEnum):
     HANG_UP = "hang-up"
     #: Dial the same agent again, with our own number: the `<Dial>` failed with the caller's.
     REDIAL_AGENT = "redial-agent"
-    #: Dial the next agent, with another `<Dial>`.
     DIAL_NEXT_AGENT = "dial-next-agent"
     #: Continue with the TwiML that the directory names for a customer who was left alone.
     CONTINUE = "continue"
-    #: Say that the other side is busy, then hang up; likewise the next two.
     SAY_BUSY = "say-busy"
     SAY_NO_ANSWER = "say-no-answer"
     SAY_UNREACHABLE = "say-unreachable"
@@ -62,14 +59,13 @@ class DialOutcome:
     attempt: int
     #: How often the action was requested, from 1.
     request_number: int
-    #: Whether to dial the agent's phone again, since the dial failed while it presented the caller's number.
+    #: Whether to redial the agent's phone with our own number.
     may_redial: bool = False
-    #: Whether another agent can be tried.
     has_next_agent: bool = False
 
     @property
     def was_answered(self) -> bool:
-        """Whether the other side may have answered, so that it may have been moved."""
+        """Whether the other side may have answered, and may have been moved."""
         return self.event.dial_call_status not in _UNANSWERED_ANSWERS
 
 
@@ -81,16 +77,12 @@ _UNANSWERED_ANSWERS = {
 }
 
 
-#: How a customer keeps waiting after dropping out of the conference, by attempt.
-#:
-#: Twilio does not say why a `<Dial>` into a conference ended. Usually the conference is over because the agent's
-#: leaving ended it. In a new conference the customer must not sit in silence, so the second attempt plays the audio
-#: again. If the audio itself could not be fetched, that conference ends as well, and the third attempt asks for none:
-#: Twilio plays its own music, which can't fail, so no waiting customer is hung up because of it. Holding the customer
-#: with our audio would not help: Twilio does not hold participants before a conference starts. Source: Twilio docs,
-#: TwiML `<Conference>`, `waitUrl`; Errors, 16099.
+#: How a customer keeps waiting after dropping out of the conference, by attempt; Twilio does not say why. Usually the
+#: agent's leaving ended it, so the customer hears our audio in a new one. If our audio can't be fetched, that one ends,
+#: too, and the third plays Twilio's own music, which can't fail. A hold with our audio would not help: it does not work
+#: before a conference starts. Source: Twilio docs, TwiML `<Conference>`, `waitUrl`; Errors, 16099.
 _WAIT_FALLBACKS = {1: DialActionAnswer.WAIT_IN_NEW_CONFERENCE, 2: DialActionAnswer.WAIT_WITH_TWILIO_MUSIC}
-#: Statuses of a `<Dial>` to an agent after which the next one is dialed. `canceled` is not one: it was intended.
+#: Statuses after which the next agent is dialed. `canceled` is not one: it was intended.
 _NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
 #: Statuses of a `<Dial>` that was answered. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
 _ANSWERED_STATUSES = frozenset({"completed", "answered"})
@@ -99,11 +91,7 @@ _LEFT_ALONE_REASONS = frozenset({EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, 
 
 
 def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
-    """Return the party that has the call: by CallSid if the session knows it, else by the URL; empty for a stranger.
-
-    Names move to other calls in a transfer. So a name identifies a call only while the session knows no other call of
-    that party. For a party dialed by REST, it does so only before any transfer was possible.
-    """
+    """Return the call's party, by CallSid or the URL; empty for a stranger."""
     named = outcome.event.party
     if view is None:
         return named
@@ -112,17 +100,17 @@ def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
     party = view.parties.get(named)
     if party is None:  # a recovered session may not know all of its parties yet
         return named if named in (CUSTOMER, AGENT) else ""
+    # A transfer moves names to other calls: a name counts only while the session knows no other call of that party,
+    # and for a party dialed by REST, only before any transfer was possible.
     if party.call_sid or (party.dial_id and view.state != State.BRIDGED):
         return ""
     return named
 
 
 def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) -> DialActionAnswer:
-    """Decide with the state from Redis.
+    """Decide by the session in Redis; None if Redis does not know it.
 
-    Args:
-        view: The session in Redis; None if Redis does not know it.
-        may_be_old: Redis restarted recently and may have lost the last second.
+    `may_be_old`: Redis restarted recently and may have lost the last second.
     """
     name = party_of(outcome, view)
     if outcome.event.party_is_gone or not name:
@@ -161,14 +149,8 @@ def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
 def decide_by_child(
     child_status: str | None, outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
-    """Decide by the other side's status from Twilio; None if Twilio did not answer.
-
-    The `<Dial>` is over: if the other side is still live, it was moved, so this one follows.
-
-    Args:
-        attributes: The session's; for one that no worker has decided on yet, those that it starts with.
-    """
-    if child_status == CallStatus.IN_PROGRESS:
+    """Decide by the other side's status; None if Twilio did not answer."""
+    if child_status == CallStatus.IN_PROGRESS:  # the `<Dial>` is over: the other side was moved, so this one follows
         return DialActionAnswer.JOIN
     return decide_left_alone(outcome, view, attributes)
 
@@ -176,7 +158,7 @@ def decide_by_child(
 def decide_left_alone(
     outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
-    """Decide for a party that has no one left to talk to; see `decide_by_child`."""
+    """Decide for a party that has no one left to talk to."""
     if party_of(outcome, view) != CUSTOMER or not attributes.after_url:
         return DialActionAnswer.HANG_UP
     if view is not None and view.state == State.ENDED:
@@ -186,7 +168,7 @@ def decide_left_alone(
 
 
 def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
-    """Decide for the party of this name while Redis has no session: it may be new, or lost."""
+    """Decide while Redis has no session: it may be new, or lost."""
     if outcome.event.dial == DialKind.BRIDGE:
         return DialActionAnswer.READ_CHILD_CALL if outcome.was_answered else _decide_unanswered(outcome)
     # A party that waits in a conference from the start may drop out before a worker has decided on its session.
@@ -199,8 +181,8 @@ def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAn
 def _decide_after_conference(outcome: DialOutcome, view: SessionView, name: str) -> DialActionAnswer:
     """Decide for a leg that was in the conference, or was refused by it.
 
-    A refusal is caused by a label in use (16025), the SID of an ended conference (13236), or wait music that could not
-    be fetched. Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
+    Twilio refuses a label in use (16025), the SID of an ended conference (13236), or music that can't be fetched.
+    Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
     """
     if view.state == State.CONVERTING and outcome.attempt == 1:
         return DialActionAnswer.JOIN_BY_NAME
@@ -216,20 +198,19 @@ def _decide_after_conference(outcome: DialOutcome, view: SessionView, name: str)
 
 
 def is_waiting(view: SessionView, name: str) -> bool:
-    """Whether the party is the customer, who waits in a transfer for the target, or parked to be retrieved."""
+    """Whether the party is a customer who waits for a target, or is parked."""
     is_parked = view.state == State.CONFERENCED and view.phase == Phase.PARKED
     return name == CUSTOMER and (view.state == State.TRANSFERRING or is_parked)
 
 
 def first_waiting_party(view: SessionView) -> str:
-    """Return the party that waits in a conference from the start for the other one; empty once both talk."""
+    """Return who waits in a conference from the start; empty once both talk."""
     if view.opening == Opening.OVER:
         return ""
     return CUSTOMER if view.direction == INBOUND else AGENT
 
 
 def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
-    """Decide for the caller of a bridge's `<Dial>` that was not answered: dial again, or say why, and hang up."""
     if outcome.may_redial:
         return DialActionAnswer.REDIAL_AGENT
     if outcome.has_next_agent and outcome.event.dial_call_status in _NEXT_AGENT_AFTER:

@@ -25,12 +25,7 @@ class Rejection(StrEnum):
 
 
 class RejectedError(ConferralError):
-    """A request is not from Twilio, or malformed: the answer is a status, and nothing is published.
-
-    Attributes:
-        status: HTTP status of the answer.
-        reason: The reason, for the log.
-    """
+    """The answer to a request is this status, and nothing is published."""
 
     def __init__(self, status: int, reason: Rejection) -> None:
         super().__init__(reason.value)

@@ -1,7 +1,4 @@
-"""Form bodies, parsed so that the signed content and the parsed fields match.
-
-Bytes that are not UTF-8 are kept until the signature has been verified.
-"""
+"""Form bodies, parsed so that signed content and parsed fields match."""
 
 from urllib.parse import unquote
 
@@ -17,10 +14,8 @@ class Form(dict[str, str]):
         self.repeated: dict[str, list[str]] = {}
 
     def signed_text(self) -> str:
-        """Return names and values in Twilio's signing order: by name, then the distinct values of a name by value.
-
-        Source: Twilio docs, "Webhooks security"; twilio-python, `RequestValidator.compute_signature`.
-        """
+        """Return names and values in Twilio's signing order."""
+        # Source: Twilio docs, "Webhooks security"; twilio-python, `compute_signature`.
         if not self.repeated:
             return "".join([name + self[name] for name in sorted(self)])
         return "".join(
@@ -38,7 +33,7 @@ class Form(dict[str, str]):
 
 
 def _readable(text: str) -> str:
-    """Replace surrogate escapes, which stand for bytes that are not UTF-8, by U+FFFD."""
+    """Replace surrogate escapes (bytes that are not UTF-8) by U+FFFD."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -48,28 +43,19 @@ def _unescape(pair: tuple[str, str, str], errors: str) -> tuple[str, str, str]:
 
 
 def parse_form(body: bytes | bytearray, *, errors: str = "strict") -> Form:
-    """Parse an `application/x-www-form-urlencoded` body.
+    """Parse an `application/x-www-form-urlencoded` body, or a GET's query.
 
-    Blank values are kept, since they are signed, too.
-
-    Args:
-        body: The body, or the query of a GET.
-        errors: `surrogateescape` keeps bytes that are not UTF-8, as `os.fsdecode` does.
-
-    Raises:
-        UnicodeDecodeError: The body is not UTF-8, and `errors` is `strict`.
-
-    Source: WHATWG URL standard, section 5.1.
+    `errors="surrogateescape"` keeps bytes that are not UTF-8; `strict` raises UnicodeDecodeError. Blank values are
+    kept: they are signed, too. Source: WHATWG URL standard, section 5.1.
     """
     text = body.decode(errors=errors).replace("+", " ")
-    # These three are nearly all that Twilio escapes (numbers and dates). None of them separates fields or starts
-    # another escape, so they can be unescaped before splitting: this halves the time.
+    # These are nearly all that Twilio escapes (numbers, dates), and none separates fields or starts another escape.
+    # Unescaping them before splitting halves the time.
     text = text.replace("%2B", "+").replace("%3A", ":").replace("%2C", ",")
     pairs = [part.partition("=") for part in text.split("&") if part]
     if "%" in text:
         pairs = [_unescape(pair, errors) if "%" in pair[0] or "%" in pair[2] else pair for pair in pairs]
-    # Comprehensions, and repeated names only where there are any: this takes two thirds of the time of one loop. The
-    # order is reversed so that the first value of a name wins.
+    # Comprehensions take two thirds of the time of a loop. Reversed, so that the first value of a name wins.
     form = Form()
     form.update({name: value for name, _, value in reversed(pairs)})
     if len(form) < len(pairs):

@@ -1,12 +1,9 @@
-"""The gate (call screening): TwiML for an answered call that was placed by REST, before it joins.
+"""Gate (call screening): TwiML for an answered REST call, before it joins.
 
-A party may have to press 1, so that no voicemail takes the call.
-
-Redis decides before which call belongs to a dial, and afterwards which dial of a ring group wins. The decision is
-stored before the call hears it. Winning and joining happen in one request: a party in a ring group first hears the
-brief from a separate document and then requests the gate again, so that one who hangs up meanwhile has not won. If
-Redis is unreachable, the call waits and asks again. Then it is hung up with a message, since only Redis knows whether
-another party has taken the call.
+A party may have to press 1, so that no voicemail takes the call. Redis decides which call belongs to a dial, and which
+dial of a ring group wins, before the call hears it. Winning and joining happen in one request: a party in a ring group
+hears the brief, then requests the gate again, so one that hangs up meanwhile has not won. Without Redis, the call
+waits, then is hung up with a message: only Redis knows whether another party has taken the call.
 """
 
 import structlog
@@ -37,16 +34,15 @@ class GateRoutes(Routes):
     """Answers the gate."""
 
     def __init__(self, dependencies: Dependencies) -> None:
-        """Load the allow-list; raise SettingsError if it is invalid."""
         super().__init__(dependencies)
         self._allowed = AllowList.from_setting(self._settings.allowed_destinations, self._settings.number)
 
     async def gate(self, form: Form, query: str) -> web.Response:
-        """Answer a call that we placed, once it is answered, and after each prompt for a key."""
+        """Answer a call that we placed: once answered, and after each prompt."""
         return await self.answer(form, Gate.parse(query), GATE_PATH)
 
     async def answer(self, form: Form, gate: Gate, route: str) -> web.Response:
-        """Return the gate's TwiML; `route` is the path that Twilio requested, for metrics."""
+        """Return the gate's TwiML; `route` is the requested path, for metrics."""
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
         try:
             async with store_deadline(gate.request_number):
@@ -67,7 +63,7 @@ class GateRoutes(Routes):
         return twiml_response(document)
 
     async def _decide(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
-        """Decide about the call and publish the decision; return the answer as a word for the log, and as TwiML."""
+        """Return the answer as a word for the log and as TwiML; publish decisions."""
         claim = await self._ingest.claim_gate(gate.session_id, gate.dial, call_sid_of(form))
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
@@ -88,14 +84,14 @@ class GateRoutes(Routes):
         return decision.value, document
 
     async def _load_view(self, form: Form, gate: Gate) -> SessionView | None:
-        """Return the session; the first request also publishes that the call has arrived."""
+        """Return the session; the first request also publishes the arrival."""
         if gate.question > 1 or gate.briefed:
             return await self._ingest.read(gate.session_id)
         event = gate_reached(form, gate)
         return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
 
     async def _admit(self, form: Form, gate: Gate, view: SessionView | None) -> tuple[GateDecision, str]:
-        """Return the final decision and its TwiML: join the conference, connect to the customer, or refuse."""
+        """Return the final decision and its TwiML: join, connect, or refuse."""
         assert view is not None, "an unknown session admits no one"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:
@@ -107,8 +103,8 @@ class GateRoutes(Routes):
                 gate.session_id, gate.dial, call_sid_of(form), party.ring_group, released_dials(view, gate.dial)
             )
             if claim is not GateClaim.OURS:
-                decision = GateDecision.TAKEN
-                return decision, self._documents.say_and_hang_up(refusal_phrase(decision, view))
+                refused = self._documents.say_and_hang_up(refusal_phrase(GateDecision.TAKEN, view))
+                return GateDecision.TAKEN, refused
         briefing = _briefing(gate, view)
         return GateDecision.ACCEPTED, self._documents.join_conference(
             gate.session_id,
@@ -125,7 +121,7 @@ class GateRoutes(Routes):
         )
 
     def _connect_to_customer(self, gate: Gate, view: SessionView) -> tuple[GateDecision, str]:
-        """Connect the agent of a `call` to the customer, after another check against the allow-list."""
+        """Connect the agent of a `call` to the customer, if still allowed."""
         try:
             customer = parse_address(view.parties.get(CUSTOMER, PartyView()).address)
             self._allowed.check(customer)
@@ -142,24 +138,20 @@ class GateRoutes(Routes):
         )
 
     def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
-        """Return TwiML that repeats the request in a moment, after a word for the log."""
         return "waited", self._documents.retry(gate.next_request(pressed))
 
     def _dial_may_be_lost(self, view: SessionView | None) -> bool:
-        """Whether Redis may have lost the second in which the dial was committed; the worker will commit it again."""
+        """Whether Redis may have lost the dial; a worker then commits it again."""
         return self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
 
 
 def _dialed_party(gate: Gate, view: SessionView | None) -> PartyView:
-    """Return the party that the dial brings in; an empty one if it is unknown."""
+    """Return the party that the dial brings in; an empty one if unknown."""
     return (view.parties.get(view.dialed_by(gate.dial)) if view else None) or PartyView()
 
 
 def _briefing(gate: Gate, view: SessionView | None) -> dict[str, str]:
-    """Return what to say to the call right after it answers: the brief and the recall reason; empty texts for nothing.
-
-    It is said once: before the first prompt for a key, or, without prompts, before the call joins. `Gate.question`
-    above 1 means that a prompt has been played, `Gate.briefed` that a document without one has.
-    """
+    """Return the brief and the recall reason, unless the call has heard them."""
+    # A question above 1 means that a prompt has played them; `briefed`, that a document without one has.
     party = PartyView() if gate.question > 1 or gate.briefed else _dialed_party(gate, view)
     return {"brief": party.brief, "recall_reason": party.recall_reason}

@@ -1,7 +1,4 @@
-"""Gate policy: what an answered call hears, decided from the session and the pressed key. Pure.
-
-Redis decides before which call belongs to a dial, and afterwards which dial of a ring group wins.
-"""
+"""Gate policy: what an answered call hears, by session and key. Pure."""
 
 from enum import StrEnum
 
@@ -13,14 +10,12 @@ from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 
 #: Times that the gate decides, count: after the answer, and after each of the two prompts for a key.
 QUESTIONS_MAX = 3
-#: The key that accepts the call.
 _ACCEPT_DIGIT = "1"
 
 
 class GateRoute(StrEnum):
     """Where an accepted call goes."""
 
-    #: Into the session's conference.
     CONFERENCE = "conference"
     #: The agent of a `call` with mode `conference`: starts the conference, and waits there for the customer.
     EMPTY_CONFERENCE = "empty-conference"
@@ -31,7 +26,7 @@ class GateRoute(StrEnum):
 
 
 def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
-    """Return where to connect the party that answered this dial, in the session's current state."""
+    """Return where to connect the party that answered this dial."""
     name = view.dialed_by(dial_id) if view else ""
     if view is None or not name:
         return GateRoute.NOWHERE
@@ -48,26 +43,15 @@ def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
 
 
 def _joins_conference(view: SessionView, name: str) -> bool:
-    """Whether a dialed party joins a conference without a running transfer.
-
-    Supervisors, added parties, and those for whom a conference from the start waits do. A transfer's target is too
-    late.
-    """
+    """Whether a dialed party joins without a transfer; a target is too late."""
     if name in (CUSTOMER, AGENT):
         return view.opening != Opening.OVER
     return name != TARGET and not name.startswith(f"{TARGET}-")
 
 
 def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
-    """Decide by the session and the key alone; return None to prompt for a key.
-
-    A party that was prompted and declined gets the same answer however often the request is repeated, whatever has
-    happened to the session in between.
-
-    Args:
-        question: 1 after the answer, 2 and 3 after a prompt for a key.
-        pressed: The pressed key; empty without one.
-    """
+    """Decide by the session and the key; return None to prompt for a key."""
+    # A party that declined gets the same answer to a repeated request, whatever the session has done since.
     if question > 1 and pressed not in ("", _ACCEPT_DIGIT):
         return GateDecision.REJECTED
     if question >= QUESTIONS_MAX and not pressed:
@@ -75,16 +59,12 @@ def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: st
     if view is None or route_of(view, dial_id) is GateRoute.NOWHERE:
         return GateDecision.TAKEN if _was_answered_elsewhere(view, dial_id) else GateDecision.TOO_LATE
     must_press = question > 1 or view.parties[view.dialed_by(dial_id)].confirm
-    if not must_press or (question > 1 and pressed):
-        return GateDecision.ACCEPTED
-    return None
+    return GateDecision.ACCEPTED if not must_press or (question > 1 and pressed) else None
 
 
 def released_dials(view: SessionView, dial_id: str) -> tuple[str, ...]:
-    """Return the dials of the same ring group whose parties have left or are leaving.
-
-    A winner may hang up on the way into the conference. The call can then be taken by another party.
-    """
+    """Return the ring group's other dials whose parties have left."""
+    # A winner may hang up on the way into the conference. Another party can then take the call.
     ring_group = view.parties[view.dialed_by(dial_id)].ring_group
     targets = (party for party in view.parties.values() if party.ring_group == ring_group and party.dial_id != dial_id)
     return tuple(target.dial_id for target in targets if target.dial_id and _has_left(target))
@@ -95,7 +75,7 @@ def _has_left(party: PartyView) -> bool:
 
 
 def _was_answered_elsewhere(view: SessionView | None, dial_id: str) -> bool:
-    """Whether another party of the same ring group has taken the call, so that this one is merely late."""
+    """Whether another party of the ring group has taken the call."""
     name = view.dialed_by(dial_id) if view else ""
     if view is None or not name or not view.parties[name].ring_group:
         return False
@@ -108,7 +88,7 @@ def _was_answered_elsewhere(view: SessionView | None, dial_id: str) -> bool:
 
 
 def refusal_phrase(decision: GateDecision, view: SessionView | None) -> Phrase:
-    """Return what a party hears that the gate turns away."""
+    """Return what a refused party hears."""
     customer = view.parties.get(CUSTOMER) if view else None
     if (
         decision is GateDecision.TOO_LATE

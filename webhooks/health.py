@@ -1,4 +1,4 @@
-"""Health checks and metrics of the webhooks: `/healthz`, `/readyz`, `/metrics`."""
+"""Health and metrics of the webhooks: `/healthz`, `/readyz`, `/metrics`."""
 
 from aiohttp import web
 
@@ -27,7 +27,7 @@ class HealthRoutes:
         self._exposition = SharedResult(self._render)
 
     async def alive(self, _request: web.Request) -> web.Response:
-        """Answer that the process runs. Redis is not checked: a restart of this process would not fix it."""
+        """Answer that the process runs; a restart would not fix Redis."""
         return web.Response(text="ok\n")
 
     async def ready(self, _request: web.Request) -> web.Response:
@@ -43,7 +43,7 @@ class HealthRoutes:
         return web.Response(body=await self._exposition(), headers={"Content-Type": _EXPOSITION})
 
     async def _read_redis_error(self) -> str:
-        """Return why callbacks can't be stored now; empty if they can."""
+        """Return why callbacks can't be stored; empty if they can."""
         try:
             async with store_timeout(_READY_DEADLINE_S):
                 return await self._ingest.redis_error()

@@ -1,7 +1,7 @@
 """Bounds the cost of large bodies before their signature is verified.
 
-A body must be read and parsed completely before its signature can be verified. So junk costs as much as a call: up to 1
-MiB of memory, and most of a second of one core. This module bounds both, and gives real calls their turn.
+A body must be read and parsed before its signature can be verified. So junk costs as much as a call: up to 1 MiB of
+memory, and most of a second of one core.
 """
 
 import asyncio
@@ -30,14 +30,8 @@ class LargeBodyLimiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Hold a slot inside the block.
-
-        While all slots are taken, the body that has been read for the longest time must complete soon: Twilio sends a
-        body at once, so the slowest is the least likely to be Twilio's.
-
-        Raises:
-            RejectedError: No slot became free in time.
-        """
+        """Hold a slot inside the block; raise RejectedError if none becomes free."""
+        # Twilio sends a body at once, so the slowest is the least likely to be Twilio's: it must complete soon.
         if self._slots.locked() and self._reads:
             slowest = next(iter(self._reads))
             began_s = self._reads.pop(slowest)
@@ -55,7 +49,7 @@ class LargeBodyLimiter:
 
     @asynccontextmanager
     async def read_timeout(self, deadline_s: float) -> AsyncIterator[None]:
-        """Limit, by a TimeoutError, the time for reading a body in the block; it may end early, in favor of another."""
+        """Raise TimeoutError if a read takes too long, or another needs its slot."""
         async with asyncio.timeout(deadline_s) as deadline:
             self._reads[deadline] = asyncio.get_running_loop().time()
             try:

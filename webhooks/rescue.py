@@ -1,8 +1,8 @@
-"""Rescue: answers a voice request whose handler raised an unexpected error.
+"""Rescue: answers a voice request whose handler failed unexpectedly.
 
-The caller waits for TwiML, so the error must cost neither the call nor the answer. The same handler runs once more, as
-if Redis were unreachable: it publishes and reads nothing, and asks again where it can. If that fails, too, a new caller
-is bridged to the first agent, using only fields that every call has.
+The caller waits for TwiML. The same handler runs once more, as if Redis were unreachable: it publishes and reads
+nothing, and asks again where it can. If that fails, too, a new caller is bridged to the first agent, using only fields
+that every call has.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,8 +27,7 @@ Action = Callable[[Form, str], Awaitable[web.Response]]
 
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
 VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
-#: Paths whose caller waits for TwiML. All others only report something: Twilio repeats a request that gets a 500, or a
-#: sweep finds out.
+#: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
 _RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
 
@@ -59,7 +58,7 @@ class Rescue(Routes):
         self._handlers_without_redis = handlers_without_redis
 
     async def answer(self, path: str, form: Form, query: str, passing: tuple[type[Exception], ...]) -> web.Response:
-        """Return TwiML that keeps the caller connected; 500 if no caller waits. Raise errors of the types `passing`."""
+        """Return TwiML for a waiting caller, else 500. Raise errors of `passing`."""
         if path not in _RESCUED:
             return web.Response(status=500)
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):

@@ -1,4 +1,4 @@
-"""What several routes share: responses, failures of Redis, and reads of a session that is not decided yet."""
+"""Shared by routes: responses, Redis timeouts, reads of new sessions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,8 +18,7 @@ log = structlog.get_logger()
 
 #: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
 STORE_DEADLINE_S = 2.2
-#: Timeout of a repeated request, or of a second access in one request, seconds: three attempts, with the pauses
-#: between them, take about 6 s at most.
+#: Timeout of a repeated request or a second access, seconds: three attempts and their pauses take 6 s at most.
 SHORT_STORE_DEADLINE_S = 1.0
 #: How often a session that is not decided yet is read again.
 _READS_MAX = 5
@@ -31,7 +30,7 @@ def twiml_response(document: str) -> web.Response:
 
 
 def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception) -> None:
-    """Count an event that Redis did not store; log the outage only now and then, but each new call."""
+    """Count an event that Redis did not store; log each new call."""
     metrics.webhook_store_errors.labels(route).inc()
     if isinstance(event, CallReceived):
         log.warning("call_not_stored", url_path=route, session_id=event.session_id, reason=str(error))
@@ -40,7 +39,7 @@ def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception
 
 @asynccontextmanager
 async def store_timeout(timeout_s: float) -> AsyncIterator[None]:
-    """Limit reads and writes of Redis; raise StoreUnreachableError if they take longer."""
+    """Raise StoreUnreachableError if reads and writes of Redis take longer."""
     try:
         async with asyncio.timeout(timeout_s):
             yield
@@ -49,12 +48,12 @@ async def store_timeout(timeout_s: float) -> AsyncIterator[None]:
 
 
 def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]:
-    """Return the timeout for one request's reads and writes of Redis; `request_number` counts repetitions from 1."""
+    """Return the timeout for one request's use of Redis, numbered from 1."""
     return store_timeout(STORE_DEADLINE_S if request_number == 1 else SHORT_STORE_DEADLINE_S)
 
 
 async def read_undecided(ingest: Ingest, session_id: str, every_s: float) -> SessionView | None:
-    """Return a new call's session once a worker has decided its first event; None if that takes too long."""
+    """Return a session once a worker has opened it; None if that takes long."""
     for _ in range(_READS_MAX):
         await asyncio.sleep(every_s)
         if view := await ingest.read(session_id):

@@ -1,4 +1,4 @@
-"""The webhooks server: serves the application until it is asked to stop, then finishes open requests."""
+"""The webhooks server: serves until it is stopped, then ends requests."""
 
 import asyncio
 import gc
@@ -24,14 +24,7 @@ _COLLECT_EVERY_S = 1.0
 async def serve(
     app: web.Application, host: str, port: int, stop: asyncio.Event, metrics: Metrics | None = None
 ) -> None:
-    """Serve until `stop` is set.
-
-    The stop first closes the port, then idle connections; open requests are answered. The application's dependencies
-    (Redis, Twilio) stay open until this returns.
-
-    Raises:
-        SettingsError: The port is taken.
-    """
+    """Serve until `stop` is set; raise SettingsError if the port is taken."""
     async with run_server(
         app, host, port, metrics=metrics, shutdown_s=_SHUTDOWN_S, lingering_time=_LINGER_S, auto_decompress=False
     ):

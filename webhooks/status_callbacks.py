@@ -1,4 +1,4 @@
-"""Status callbacks of numbers, calls, conferences, and recordings: stored, then answered with 204.
+"""Status callbacks of numbers, calls, conferences, recordings: stored.
 
 If Redis is unreachable or refuses writes, the answer is 503; our callback URLs ask Twilio to retry it.
 """
@@ -32,15 +32,15 @@ _INDEXED_MAX = 10_000
 
 
 class CallbackRoutes(Routes):
-    """Answers `/voice/status` and the callbacks of calls, conferences, and recordings."""
+    """Answers `/voice/status` and the callbacks of our own URLs."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         super().__init__(dependencies)
-        #: Session ids by call SID, oldest first: writing the index with every callback would be a sixth of its cost.
+        #: Session ids by call SID, oldest first: writing the index with each callback would be a sixth of its cost.
         self._indexed: dict[str, str] = {}
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
-        """Answer the status callback of the number or the TwiML app: the caller's call has ended."""
+        """Answer the number's or TwiML app's callback: the caller's call ended."""
         event = call_progressed(form, caller_callback(form, None), *self._routing.own_numbers())
         if caller_of(form).startswith("+"):
             # Only a browser or SIP phone can have named its session, so no other callback waits for a lookup.
@@ -75,7 +75,7 @@ class CallbackRoutes(Routes):
         return await self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
-        """Publish an event, and index the call (if any) under its session unless that was done; return the answer."""
+        """Publish an event, and index its call (if any) once; return the answer."""
         if self._ingest.restarted_recently():  # Redis may have lost the index
             self._indexed.clear()
         is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id

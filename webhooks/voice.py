@@ -1,7 +1,7 @@
-"""Voice URLs of new calls: each answers with TwiML, whatever the state of Redis.
+"""Voice URLs of new calls: each answers with TwiML, even without Redis.
 
-If Redis is unreachable or refuses writes, the caller is bridged to the first agent, since without Redis no worker would
-dial an agent into a conference. The event is lost until a callback or a read from Twilio replaces it.
+Without Redis, no worker would dial an agent into a conference, so the caller is bridged to the first agent. The event
+is lost until a callback or a read from Twilio replaces it.
 """
 
 import structlog
@@ -48,15 +48,15 @@ class VoiceRoutes(Routes):
         self._client = client
 
     async def inbound(self, form: Form, _query: str) -> web.Response:
-        """Answer an inbound call: dial the agent, unless the directory puts the caller into a conference."""
+        """Answer an inbound call: dial the agent, or follow the directory."""
         return await self._receive(form, SessionMode.BRIDGE, INBOUND_PATH)
 
     async def conference(self, form: Form, _query: str) -> web.Response:
-        """Answer an inbound call: the caller waits in a conference, unless the directory says to dial the agent."""
+        """Answer an inbound call: wait in a conference, or follow the directory."""
         return await self._receive(form, SessionMode.CONFERENCE, CONFERENCE_START_PATH)
 
     async def fallback(self, form: Form, _query: str) -> web.Response:
-        """Answer instead of our URL that failed. Legs that we dialed are hung up; callers are bridged."""
+        """Answer for our URL that failed: hang up dialed legs, bridge callers."""
         error_url = error_url_of(form)
         if action := self._urls.parse(error_url, DialAction):
             return await self._actions.answer(form, action, FALLBACK_PATH)
@@ -69,7 +69,6 @@ class VoiceRoutes(Routes):
         return await self._fallback_document(form)
 
     async def _receive(self, form: Form, mode: SessionMode, route: str) -> web.Response:
-        """Open a new call's session and answer the call. The directory may set another mode for the called number."""
         inbound = self._routing.inbound(form)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
@@ -86,7 +85,7 @@ class VoiceRoutes(Routes):
         return twiml_response(self._bridge(event, inbound))
 
     async def _fallback_document(self, form: Form) -> web.Response:
-        """Answer after a new call's URL failed: bridge the caller, unless the session is known and has moved on."""
+        """Bridge the caller, unless the session is known and has moved on."""
         inbound = self._routing.inbound(form)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
@@ -99,26 +98,21 @@ class VoiceRoutes(Routes):
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
         if view is None or view.state == State.BRIDGED:
             return twiml_response(self._bridge(event, inbound))
-        if view.state == State.ENDED:
-            # The TwiML that followed the session has failed, and it is not ours.
+        if view.state == State.ENDED:  # what failed is the TwiML after the session, which is not ours
             return twiml_response(self._documents.hang_up())
-        if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:
-            # The caller did not get this TwiML.
+        if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:  # the caller did not get this TwiML
             return twiml_response(self._wait_for_agent(event.session_id, view.attributes))
         customer_left_conference = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
         return await self._actions.answer(form, customer_left_conference, FALLBACK_PATH)
 
     async def _store_and_read(self, event: CallReceived) -> SessionView | None:
-        """Return the session as opened by the first request of the call.
-
-        The failed URL may have published the event, for a conference, and only its answer was lost. So wait for the
-        decision: a caller who is bridged while the session waits in a conference can't be transferred.
-        """
+        # The failed URL may have published the event for a conference. Wait for the decision: a caller who is bridged
+        # while the session waits in a conference can't be transferred.
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
         return view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
 
     def _bridge(self, event: CallReceived, inbound: InboundRoute) -> str:
-        """Return TwiML that dials the first agent, whom the directory has checked against the allow-list."""
+        """Dial the first agent; the directory has checked the allow-list."""
         return self._documents.bridge_to_agent(
             event.session_id,
             parse_address(inbound.agents[0]),
@@ -128,7 +122,7 @@ class VoiceRoutes(Routes):
         )
 
     def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes) -> str:
-        """Return TwiML with which the caller waits in a new conference for an agent, whom a worker dials."""
+        """Put the caller into a new conference; a worker dials the agent."""
         return self._documents.join_conference(
             session_id,
             CUSTOMER,

@@ -1,11 +1,10 @@
-"""`/voice/client`: a browser or app user places a call. Both parties are in a conference from the start.
+"""`/voice/client`: a browser or app user calls, in a conference at once.
 
 A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (if a browser sends
-another one, `Caller` or the first `From` counts); `To`, which is checked against the allow-list; and `SessionID`, with
-which a browser names the session that it opens, once. A call of another session is no new id: commands that name the
-call reach that session. The conference gets a name of our own, since the id could be another conference's name.
+another one, `Caller` or the first `From` counts); `To`, checked against the allow-list; and `SessionID`, which names
+the session that it opens, once. The conference gets a name of our own, since the id could be another conference's name.
 
-If Redis is unreachable, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
+Without Redis, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
 """
 
 from contextlib import suppress
@@ -39,7 +38,7 @@ _CLAIM = "client"
 
 
 class _CallRefusedError(ConferralError):
-    """The call is not placed; the message is for the log, and the caller hears `phrase`."""
+    """The call is not placed; the message is for the log only."""
 
     def __init__(self, reason: str, phrase: Phrase = Phrase.NOT_PLACED) -> None:
         super().__init__(reason)
@@ -54,7 +53,7 @@ class ClientRoutes(Routes):
         return await self.answer(form, CLIENT_PATH)
 
     async def answer(self, form: Form, route: str) -> web.Response:
-        """Return the caller's TwiML; `route` is the path that Twilio requested, for metrics."""
+        """Return the caller's TwiML; `route` is the requested path, for metrics."""
         call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
         try:
             customer, session_id = self._callee(form), _session_id(form)
@@ -72,7 +71,6 @@ class ClientRoutes(Routes):
         return twiml_response(self._join(event) if is_stored else self._bridge(call_sid, customer))
 
     def _callee(self, form: Form) -> Address:
-        """Return whom the browser calls; raise _CallRefusedError if that is not permitted."""
         if is_outbound_leg(form):
             raise _CallRefusedError("the call did not come in")
         try:
@@ -81,15 +79,12 @@ class ClientRoutes(Routes):
             raise _CallRefusedError(error.reason) from None
 
     async def _store(self, event: ClientCallReceived, route: str) -> bool:
-        """Open the session; return whether it was stored in Redis.
-
-        Raises:
-            _CallRefusedError: The session exists already, or the caller has placed too many calls.
-            ReplayedCallError: The call is not new.
-        """
+        """Open the session; return whether Redis stored it."""
         try:
             async with store_deadline():
-                await self._check_limit(event)
+                calls_max = self._settings.dials_per_identity
+                if calls_max and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, calls_max):
+                    raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
                 try:
                     await self._open(event)
                 except (_CallRefusedError, ReplayedCallError):
@@ -101,28 +96,22 @@ class ClientRoutes(Routes):
             return False
         return True
 
-    async def _check_limit(self, event: ClientCallReceived) -> None:
-        calls_max = self._settings.dials_per_identity
-        if calls_max and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, calls_max):
-            raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
-
     async def _open(self, event: ClientCallReceived) -> None:
         if event.session_id != event.call_sid and not await self._is_new(event):
             raise _CallRefusedError("the session already exists")
         await self._ingest.publish(event, call_sid=event.call_sid)
 
     async def _is_new(self, event: ClientCallReceived) -> bool:
-        """Whether this call may open the session; of concurrent ones, the first may."""
+        """Whether this call may open the session; of several, the first may."""
         view = await self._ingest.read(event.session_id)
         if view is not None:
             return view.party_of(event.call_sid) == AGENT  # the same call opened it, and repeats its request
         if await self._ingest.session_of(event.session_id) is not None:
-            return False
-        claim = await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid)
-        return claim is GateClaim.OURS
+            return False  # a call's SID: commands that name the call reach its session
+        return await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid) is GateClaim.OURS
 
     def _join(self, event: ClientCallReceived) -> str:
-        """Return TwiML with which the caller starts a conference; a worker dials the callee into it."""
+        """Start a conference with the caller; a worker dials the callee into it."""
         return self._documents.join_conference(
             event.session_id,
             AGENT,
@@ -135,8 +124,7 @@ class ClientRoutes(Routes):
         )
 
     def _bridge(self, call_sid: str, customer: Address) -> str:
-        """Return TwiML that dials the callee by an ordinary `<Dial>`, while Redis is away."""
-        # No one can tell whether a session with the browser's id exists, so that id is not used.
+        # Without Redis, no one can tell whether a session with the browser's id exists, so that id is not used.
         return self._documents.bridge_to_customer(
             call_sid, customer, own_number=self._settings.number, ring_timeout_s=self._settings.ring_timeout_s
         )

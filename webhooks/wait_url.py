@@ -1,7 +1,7 @@
-"""Wait URL: what a waiting or held party hears; Twilio requests it again each time the audio ends.
+"""Wait URL: what a waiting or held party hears until the audio ends.
 
-The answer follows the session's current state, since a transfer may have moved on from ringing to music. A caller who
-waits in a conference hears the greeting first. Best effort: the party hears something, whatever the state of Redis.
+Twilio then requests it again, and the answer follows the session's current state. A caller who waits in a conference
+hears the greeting first. The party hears something, whatever the state of Redis.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class WaitRoutes(Routes):
         self._greeting = settings.greeting or ""
 
     async def wait(self, form: Form, query: str) -> web.Response:
-        """Return TwiML with what a waiting or held party hears next: the greeting, or audio for the current state."""
+        """Return the greeting, or audio for the session's current state."""
         params = Wait.parse(query)
         view = await self._load_view(params.session_id, form, opens=params.opens_session)
         if view is not None and view.opening == Opening.ARRIVING:
@@ -74,11 +74,7 @@ class WaitRoutes(Routes):
         return own_music or self._audio[audio]
 
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> SessionView | None:
-        """Return the session; None, after its recovery was started, if Redis does not know it; None without Redis.
-
-        Args:
-            opens: Whether this is a caller who waits for the first agent.
-        """
+        """Return the session; None without Redis, or once its recovery started."""
         try:
             async with store_timeout(_STORE_DEADLINE_S):
                 view = await self._ingest.read(session_id)
@@ -94,7 +90,7 @@ class WaitRoutes(Routes):
         return view
 
     async def _report_arrival(self, params: Wait, view: SessionView, form: Form) -> None:
-        """Publish that the party is in the conference: its callback may be lost, and no one is dialed before."""
+        """Publish that the party has joined: its callback may be lost."""
         party = view.parties.get(params.party)
         if party is None or party.in_conference or party.is_gone or party.call_sid != call_sid_of(form):
             return
@@ -107,7 +103,7 @@ class WaitRoutes(Routes):
             log_unreachable(error, url_path=WAIT_PATH, session_id=params.session_id)
 
     async def _report_unknown(self, session_id: str, form: Form) -> None:
-        """Publish that a party hears music in an unknown session; the workers then search for its conference."""
+        """Let the workers search for the conference of an unknown session."""
         try:
             conference = conference_sid_of(form)
             event = AccountSwept(
@@ -121,11 +117,7 @@ class WaitRoutes(Routes):
             log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
 
     async def _reopen(self, session_id: str, form: Form) -> None:
-        """Reopen a waiting caller's session that Redis has lost, if Twilio shows the caller alone in the conference.
-
-        If the opening event is only late, it opens the session, and this one changes nothing. If another party is with
-        the caller, or being dialed, no agent is dialed again: the workers search for that conference.
-        """
+        """Reopen a session that Redis lost, if Twilio shows the caller alone."""
         inbound = self._routing.inbound(form)
         try:
             conference = conference_sid_of(form)
@@ -138,9 +130,10 @@ class WaitRoutes(Routes):
         with contain(ItemKind.WEBHOOK, self._metrics, session_id=session_id):
             try:
                 async with asyncio.timeout(_OPENING_DEADLINE_S):
-                    if not await self._twilio.is_alone(conference, event.call_sid):
+                    if not await self._twilio.is_alone(conference, event.call_sid):  # so no agent is dialed again
                         await self._report_unknown(session_id, form)
                         return
+                    # If the opening event is only late, it opens the session, and this one changes nothing.
                     await self._ingest.publish(event, call_sid=event.call_sid)
             except (ProviderError, StoreError, TimeoutError, ReplayedCallError) as error:
                 log.warning("session_not_found", session_id=session_id, error_type=type(error).__name__)

@@ -1,7 +1,6 @@
-"""Change feed: poll session logs for new entries, and detect new and ended sessions.
+"""Change feed: polls session logs for entries, new and ended sessions.
 
-Each poll reads everything from Redis; the feed keeps only its position in each log. Two feeds see the same entries, and
-a restarted feed misses nothing that Redis still holds.
+The feed keeps only its position in each log, so a restarted one misses nothing that Redis still holds.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ class Change:
 
 @dataclass(slots=True)
 class ChangeFeed:
-    """Follows one session from its beginning, or all live sessions from now on."""
+    """Follows one session from its start, or all live sessions from now on."""
 
     reader: SessionQueries
     #: The session to follow; empty for all.
@@ -41,7 +40,7 @@ class ChangeFeed:
     _started: bool = False
 
     async def start(self, now_ms: int) -> list[SessionView]:
-        """Start at the current end of each log; return the existing sessions, oldest first."""
+        """Start at each log's end; return the existing sessions, oldest first."""
         self._started = True
         if self.session_id:
             self.positions = {self.session_id: ""}
@@ -59,10 +58,9 @@ class ChangeFeed:
             recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
             for name in (*await self.reader.live_ids(), *recent):
                 self.positions.setdefault(name, "")
-            # Drop the positions of sessions that ended long ago. Recently ended ones need theirs, or they would repeat.
-            finished = [name for name, place in self.positions.items() if place == "+" and name not in recent]
-            for name in finished:
-                del self.positions[name]
+            # Drop the positions of sessions that ended long ago. Recently ended ones would repeat without theirs.
+            kept = {name: place for name, place in self.positions.items() if place != "+" or name in recent}
+            self.positions = kept
         changes = []
         open_places = {name: place for name, place in self.positions.items() if place != "+"}
         for name, entries in (await self.reader.logs(open_places)).items():

@@ -1,8 +1,7 @@
-"""Replay: a session at any version or time, folded from its log; and histories saved as files.
+"""Replay: a session at any version, from its log; and history files.
 
-Each log entry's field `changes` holds what the event changed in the public fields. It contains no addresses. Replay
-takes those from the current hash by the participant's label, which is never reused for another party. A recalled agent
-has a new leg; the leg before the recall had the same address.
+Each log entry's `changes` holds what the event changed in the public fields, without addresses. Replay takes those from
+the current hash by the participant's label, which is never reused. A recalled agent's new leg has the same address.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,19 +43,12 @@ class SessionHistory:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the log reaches back to the start, and its version of Conferral logged the changes of each event."""
+        """Whether the log reaches back to the start, with each event's changes."""
         return bool(self.log) and version_of(self.log[0]) == 1 and bool(self.log[0]["changes"])
 
 
 def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fields:
-    """Return a session's public fields as of a version.
-
-    If the log doesn't reach back to the start, fields without later changes have their current value, and the others
-    are missing until their first logged change.
-
-    Args:
-        version: The version; nothing is known of versions before the log's first entry.
-    """
+    """Return a session's public fields as of a version; empty if unknown."""
     then: Fields = {}
     all_changes = _all_changes(log)
     for entry, found in _fold(log, all_changes, last_fields):
@@ -80,8 +72,9 @@ def _all_changes(log: Sequence[LogEntry]) -> list[_Changes]:
 def _fold(
     log: Sequence[LogEntry], all_changes: Sequence[_Changes], last_fields: Fields
 ) -> Iterator[tuple[LogEntry, Fields]]:
-    """Yield each entry with the fields after it, in one dictionary that is updated in place."""
+    """Yield each entry with the fields after it, in one dictionary."""
     found: Fields = {}
+    # Without the log's start, fields without later changes keep their value; others appear with their first change.
     if log and version_of(log[0]) > 1:
         later = {name for changed in all_changes for name in changed}
         found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
@@ -98,25 +91,25 @@ def _fold(
 
 
 def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
-    """Add to the fields of a version what the log lacks: constant fields, and the parties' addresses."""
+    """Add what the log lacks: constant fields, and the parties' addresses."""
     for_good = {name: now[name] for name in _CONSTANT_FIELDS if name in now}
     return then | for_good | _addresses(then, now, address_of_legs)
 
 
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
-    """Return the session's version at a time in Unix milliseconds; 0 before its first."""
+    """Return the version at a time in Unix milliseconds; 0 before the first."""
     return max((version_of(entry) for entry in log if wording.parse_time_ms(entry["at"]) <= at_ms), default=0)
 
 
 def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectRequest, ...]:
-    """Return the requests to Twilio that had no outcome yet at a version."""
+    """Return the requests to Twilio without an outcome at a version."""
     return timeline.unfinished_effects(
         timeline.build_timeline([entry for entry in log if version_of(entry) <= version])
     )
 
 
 def to_json(history: SessionHistory) -> bytes:
-    """Encode a history as JSON: the hash and the log entries with their ids, as stored in Redis."""
+    """Encode a history as JSON: the hash and the log, as stored in Redis."""
     log = [{"entry": entry.entry_id, **entry.fields} for entry in history.log]
     return orjson.dumps({"session": history.fields, "log": log}, option=orjson.OPT_INDENT_2)
 
@@ -149,7 +142,7 @@ def _is_object_of_texts(found: Any) -> bool:
 
 
 def _addresses(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
-    """Return the parties' addresses by their legs, even if a party's name has changed; and those of the transfer."""
+    """Return the parties' addresses by their legs, and the transfer's."""
     found = {
         f"{party}address": address_of_legs[label]
         for party, label in _labels(then).items()
@@ -161,7 +154,7 @@ def _addresses(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
 
 
 def _address_of_legs(all_changes: Sequence[_Changes], now: Fields) -> Fields:
-    """Return the addresses of legs by label: those in the current hash, and those of agents before their recall."""
+    """Return addresses by label: current legs, and agents before a recall."""
     found = {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
     for before, after in reversed(_recalls(all_changes)):
         if found.get(after):
@@ -170,7 +163,7 @@ def _address_of_legs(all_changes: Sequence[_Changes], now: Fields) -> Fields:
 
 
 def _recalls(all_changes: Sequence[_Changes]) -> list[tuple[str, str]]:
-    """Return the recalls: the agent's leg when the transfer began, and the leg that was dialed again."""
+    """Return the agent's leg before and after each recall."""
     found: list[tuple[str, str]] = []
     phase, leg, leg_at_start = "", "", ""
     for changed in all_changes:
@@ -186,7 +179,6 @@ def _recalls(all_changes: Sequence[_Changes]) -> list[tuple[str, str]]:
 
 
 def _labels(fields: Fields) -> Fields:
-    """Return the parties' labels by the prefix of their fields."""
     return {
         name.removesuffix("label"): label
         for name, label in fields.items()

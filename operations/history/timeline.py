@@ -1,4 +1,4 @@
-"""A session's log as a timeline: what happened and when, requests to Twilio, and their results."""
+"""A session's log as a timeline: events, requests to Twilio, results."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,6 @@ from conferral.statemachine.reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_rows
 
-#: An effect's result, by the event that reports it.
 _EFFECT_RESULTS = {
     "effect_succeeded": "succeeded",
     "effect_failed": "failed",
@@ -41,7 +40,6 @@ class EffectRequest:
     #: The party that it concerns; empty for none in particular.
     party: str
     text: str
-    #: When it was emitted, in Unix milliseconds.
     requested_at_ms: int
     #: `succeeded`, `failed`, `unknown` (the request may have taken effect); empty while pending.
     outcome: str = ""
@@ -51,7 +49,7 @@ class EffectRequest:
     twilio_code: int = 0
     #: How many requests it took; 0 if not recorded, which usually means one.
     attempts: int = 0
-    #: The same with the failed attempts' results, from `attempts.describe_effect_attempts`; empty if not recorded.
+    #: The same in words, with the failed attempts' results; empty if not recorded.
     attempts_note: str = ""
 
 
@@ -61,12 +59,10 @@ class TimelineEntry:
 
     entry_id: str
     version: int
-    #: Unix milliseconds.
     at_ms: int
     #: Time since the previous entry, in milliseconds; 0 for the first.
     gap_ms: int
     event: str
-    #: What happened.
     text: str
     #: The consequences in one line; empty for none.
     consequence: str
@@ -76,9 +72,7 @@ class TimelineEntry:
     state_after: str
     #: Why it was refused or ignored, or why the session ended.
     reason: str
-    #: Whether a command was refused or something went wrong.
     is_failure: bool
-    #: The requests to Twilio that followed, with their results.
     effects: tuple[EffectRequest, ...]
     #: For an effect's outcome: the entry that emitted the effect.
     requested_by: str = ""
@@ -92,7 +86,6 @@ class Timeline:
     """A timeline that is built incrementally as the log grows."""
 
     def __init__(self, *, full: bool = False) -> None:
-        #: Oldest first.
         self.entries: list[TimelineEntry] = []
         #: For each entry, the index of the log entry that last updated it: itself, or an effect's outcome.
         self.completed_by: list[int] = []
@@ -102,7 +95,7 @@ class Timeline:
         self._before_ms = 0
 
     def add(self, log: Iterable[LogEntry]) -> set[int]:
-        """Append the next log entries; return the indexes of new or updated timeline entries."""
+        """Append log entries; return the indexes of new or updated entries."""
         changed: set[int] = set()
         for entry in log:
             index, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])
@@ -132,7 +125,6 @@ def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[Time
 
 
 def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: str, *, full: bool) -> TimelineEntry:
-    """Return a log entry in words; `before_ms` is the time of the one before, `requested_by` the requesting entry."""
     return TimelineEntry(
         entry_id=entry.entry_id,
         version=version_of(entry),
@@ -159,14 +151,14 @@ def _failed_commands(entry: LogEntry) -> tuple[str, ...]:
 
 
 def effect_results(moment: TimelineEntry) -> str:
-    """Describe the results and durations of an entry's requests to Twilio; empty while none has a result."""
+    """Describe the results of an entry's requests; empty while none has one."""
     known = [one for one in moment.effects if one.took_ms is not None]
     named = len(moment.effects) > 1
     return "; ".join(f"{one.text}: {effect_result(one)}" if named else effect_result(one) for one in known)
 
 
 def effect_result(asked: EffectRequest) -> str:
-    """Describe the result and duration of one request to Twilio; empty while it has none."""
+    """Describe a request's result and duration; empty while it has none."""
     if asked.took_ms is None:
         return ""
     word = {"succeeded": "done", "failed": "refused", "unknown": "no response"}.get(asked.outcome, asked.outcome)
@@ -176,7 +168,7 @@ def effect_result(asked: EffectRequest) -> str:
 
 
 def unfinished_effects(moments: Sequence[TimelineEntry]) -> tuple[EffectRequest, ...]:
-    """Return the requests to Twilio without an outcome, according to the log. The session's end drops unsent ones."""
+    """Return requests without an outcome; a session's end drops unsent ones."""
     ended_at = next((place for place, one in enumerate(moments) if is_end(one)), 0)
     return tuple(asked for one in moments[ended_at:] for asked in one.effects if not asked.outcome)
 
@@ -187,7 +179,7 @@ def is_end(moment: TimelineEntry) -> bool:
 
 
 def version_of(entry: LogEntry) -> int:
-    """Return the version after an entry; 0 if it is malformed or too long, as it may be in a file."""
+    """Return the version after an entry; 0 if malformed, as a file may be."""
     text = entry["version"]
     return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MAX else 0
 
@@ -220,12 +212,12 @@ def is_failure(entry: LogEntry) -> bool:
 
 
 def _reports_failed_command(report: Mapping[str, object]) -> bool:
-    """Whether a report, of a command's outcome, says that it failed. A transfer that an operator canceled did not."""
+    """Whether a command failed; one that an operator canceled did not."""
     return report.get("status") == "failed" and report.get("reason") != wording.CANCELED
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
-    """Whether a transfer failed, even if no command failed with it: a consult's command was done before."""
+    """Whether a transfer failed; a consult's command was done before."""
     is_mentioned = "transfer.status" in entry["changes"]  # skip decoding most entries
     return is_mentioned and decode_logged_changes(entry["changes"]).get("transfer.status") == "failed"
 
@@ -251,7 +243,6 @@ def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
 
 
 def _with_outcome(asked: EffectRequest, entry: LogEntry, at_ms: int) -> EffectRequest:
-    """Return a request with the outcome that an entry holds."""
     return replace(
         asked,
         outcome=_EFFECT_RESULTS[entry["event"]],

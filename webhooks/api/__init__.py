@@ -1,1 +1,1 @@
-"""The control API over HTTP: reads sessions, publishes commands, decides nothing."""
+"""The control API over HTTP: reads sessions and publishes commands."""

@@ -15,11 +15,7 @@ TTL_S = 3600
 
 
 def issue_token(settings: ServiceSettings, clock: Clock, request: TokenRequest) -> IssuedToken:
-    """Issue a token for an identity: it receives calls as `client:IDENTITY`, and calls through our TwiML app.
-
-    Raises:
-        RequestError: The settings lack the signing key or the TwiML app.
-    """
+    """Issue a browser's token; raise RequestError if a setting is missing."""
     needed = {
         "TWILIO_API_KEY": settings.api_key,
         "TWILIO_API_SECRET": settings.api_secret,

@@ -1,4 +1,4 @@
-"""The control API inside the webhooks application: authorizes requests, dispatches them, and reports errors as JSON."""
+"""The control API in the webhooks application: authorization and errors."""
 
 import re
 from collections.abc import Awaitable, Callable, Collection
@@ -30,8 +30,7 @@ log = structlog.get_logger()
 _WITHOUT_TOKEN = frozenset({ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY})
 #: How long an API request waits for Redis (seconds).
 REDIS_DEADLINE_S = 2.0
-#: Concurrent requests to a node of Redis (count). The API has its own client with few connections, so that a client
-#: that lists a thousand sessions takes nothing from a caller who waits for an answer.
+#: Concurrent requests to a Redis node (count), over connections of the API's own: no caller waits behind a long list.
 CONCURRENT_MAX = 8
 
 
@@ -40,9 +39,7 @@ def add_api(
 ) -> None:
     """Mount the control API next to the application's other routes.
 
-    Args:
-        client: A Redis client of its own, not the callbacks', with at least twice `CONCURRENT_MAX` connections. Closed
-            by the caller, after the application.
+    `client` is its own, with at least twice `CONCURRENT_MAX` connections; the caller closes it after the application.
     """
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
     handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)
@@ -77,10 +74,9 @@ def _make_handler(
     metrics: Metrics,
     clock: Clock,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return the handler of a path, which dispatches to `answers` by method and reports errors as JSON."""
 
     def refuse(route: Route | None, template: str, error: RequestError) -> web.Response:
-        # Anyone can send any number of requests without a valid token: these are counted, but not logged individually.
+        # Anyone can send requests without a valid token: these are counted, but not logged individually.
         if bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN:
             log.info("api_refused", url_path=template, status=error.status, reason=error.type)
         return error.response(docs=f"{PAGE}#{error.type}")
@@ -111,7 +107,7 @@ def _make_handler(
 async def _answer_unmatched(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answer a request that matches no route in JSON. Anyone can send any number of these: they aren't logged."""
+    """Answer a request without a route in JSON, unlogged: anyone can send it."""
     unmatched = request.match_info.http_exception
     if unmatched is None:
         return await handler(request)
@@ -127,7 +123,7 @@ def _wrong_method(allowed: Collection[str]) -> RequestError:
 
 
 async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> ApiRequest:
-    """Authorize and parse a request; raise RequestError if it is not acceptable."""
+    """Authorize and parse a request, or raise RequestError."""
     if route.needs_token:
         _authorize(request, bearer)
     return ApiRequest(

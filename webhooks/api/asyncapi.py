@@ -1,4 +1,4 @@
-"""AsyncAPI description of the Redis streams that other programs write and read, generated from the models."""
+"""AsyncAPI description of the public Redis streams, from the models."""
 
 from functools import cache
 from typing import Any
@@ -14,10 +14,6 @@ from conferral.webhooks.api.openapi import VERSION, command_name
 
 _REF = "#/components/schemas/"
 _STREAM = "The fields of an entry of a Redis stream; all are text."
-
-
-# ---- entries of the streams that other programs read: all fields are text -------------------------------------------
-
 #: The fields of every log entry; the others are absent where they would be empty.
 _ALWAYS_STORED = ("at", "event", "from", "to", "outcome", "version", "reason", "effects")
 _TIME = "ISO 8601, UTC; empty if there is none"
@@ -47,11 +43,8 @@ class OutcomeRecord(BaseModel):
     ended_at: str = Field(description=_TIME)
 
 
-# ---- the description ---------------------------------------------------------------------------------------------
-
-
 def document(keys: Keys) -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document of the Redis streams. Source: AsyncAPI Specification 3.0.0."""
+    """Return the streams' document. Source: AsyncAPI Specification 3.0.0."""
     commands = {command_name(command): command for command in COMMANDS}
     return {
         "asyncapi": "3.0.0",
@@ -107,12 +100,10 @@ def document(keys: Keys) -> dict[str, Any]:
 
 
 def _partition_in(key: str) -> str:
-    """Return the partition in a key, with its braces."""
     return key[key.index("{") : key.index("}") + 1]
 
 
 def _log_address(keys: Keys) -> str:
-    """Return the key of a session's log, with partition and session as parameters."""
     key = keys.log("SESSION")
     return key.replace(_partition_in(key), "{partition}").replace("SESSION", "{session}")
 
@@ -145,7 +136,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def _as_stored(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a log entry's schema as in a stream: all text, lists and objects as JSON."""
+    """Return a log entry's schema as stored: text, or JSON as text."""
     fields = {name: field for name, field in schema["properties"].items() if name != "entry"}
     for name, field in fields.items():
         if field["type"] != "string":
@@ -157,7 +148,7 @@ def _as_stored(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a command's schema with all fields as text, as in a stream."""
+    """Return a command's schema as in a stream, where all fields are text."""
     fields: dict[str, dict[str, Any]] = {}
     for name, field in schema["properties"].items():
         forms = [form for form in field.get("anyOf", []) if form["type"] == "string"]

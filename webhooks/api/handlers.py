@@ -39,7 +39,6 @@ WAITERS_MAX = 500
 class ApiRequest:
     """A parsed request."""
 
-    #: Ids in the path, by kind.
     path: Mapping[str, str]
     #: The query's parameters by name, including defaults.
     query: Mapping[str, Any]
@@ -47,7 +46,6 @@ class ApiRequest:
     body: Mapping[str, Any]
     #: The command's id from the Idempotency-Key header; empty without one.
     key: str
-    #: Whether the client has disconnected.
     is_gone: Callable[[], bool]
 
     def __repr__(self) -> str:
@@ -58,7 +56,7 @@ Handler = Callable[[ApiRequest], Awaitable[web.Response]]
 
 
 class Handlers:
-    """Answers requests; each route of the API has the name of its method."""
+    """Answers requests; each route has the name of its method."""
 
     def __init__(
         self, settings: ServiceSettings, reader: SessionQueries, limiter: RedisLimiter, keys: Keys, clock: Clock
@@ -74,10 +72,8 @@ class Handlers:
         self._asyncapi = asyncapi.document(keys)
 
     def stop_waiting(self) -> None:
-        """Answer all requests that wait for an outcome now, or at their next poll."""
+        """Answer all requests that wait for an outcome by their next poll."""
         self._is_closing = True
-
-    # ---- sessions ------------------------------------------------------------------------------------------------
 
     async def list_sessions(self, request: ApiRequest) -> web.Response:
         """List sessions, optionally in one state."""
@@ -106,13 +102,11 @@ class Handlers:
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
-        """Return the id of the session that the path names by its id or by one of its calls."""
+        """Return the session that the path names by its id or a call's SID."""
         session_id = await self._reader.find_exact(request.path["session"], self._limiter)
         if not session_id:
             raise _unknown_session(request)
         return session_id
-
-    # ---- commands ------------------------------------------------------------------------------------------------
 
     async def call(self, request: ApiRequest) -> web.Response:
         """Submit a `call`, which opens a session."""
@@ -155,10 +149,7 @@ class Handlers:
     async def _wait_for_outcome(
         self, command: SubmittedCommand, wait_s: float, is_gone: Callable[[], bool]
     ) -> command_stream.CommandOutcome | None:
-        """Return a command's outcome once it is final or the time is up; None if Redis is unreachable.
-
-        Raise RequestError if the id belongs to another command.
-        """
+        """Return the final or last outcome; None if Redis is unreachable."""
         if self._waiting >= WAITERS_MAX:
             wait_s = 0
         self._waiting += 1
@@ -171,8 +162,6 @@ class Handlers:
             raise RequestError(ErrorType.ID_CONFLICT, error.reason) from None
         finally:
             self._waiting -= 1
-
-    # ---- other resources -----------------------------------------------------------------------------------------
 
     async def make_token(self, request: ApiRequest) -> web.Response:
         """Issue an access token for a browser agent."""
@@ -188,7 +177,6 @@ class Handlers:
 
 
 def _log_unreachable(error: StoreError) -> None:
-    """Log an outage; the command is published, only its outcome can't be read now."""
     log_unreachable(error, task="api")
 
 
@@ -201,7 +189,6 @@ def _unknown_session(request: ApiRequest) -> RequestError:
 
 
 def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
-    """Return a request's command, including fields that are not in its body."""
     fields = {**request.body, **more}
     if request.key:
         if fields.get("id", "") not in ("", request.key):
@@ -217,7 +204,7 @@ def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:
 
 
 def _log_entry(stored: LogEntry) -> models.LogEntry:
-    """Return the API's form of a stored entry, in which lists and objects are JSON text."""
+    """Return a stored entry as a model, its JSON texts decoded."""
     effects = [models.LogEffect.of(record) for record in parse_rows(stored["effects"])]
     reports = [models.LogReport.of(record) for record in parse_rows(stored["reports"])]
     objects = {"details": parse_object(stored["details"]), "changes": decode_logged_changes(stored["changes"])}

@@ -1,7 +1,6 @@
-"""Models of the control API, except for commands: those are in `statemachine/events/commands.py`.
+"""Models of the control API, except commands (`statemachine/events/`).
 
-The API descriptions are generated from these models, and every answer except a session's hash is built from one, so
-that descriptions and answers match.
+The API descriptions are generated from these, and every answer except a session's hash is built from one.
 """
 
 from collections.abc import Iterable
@@ -17,7 +16,6 @@ from conferral.webhooks.api.errors import ErrorType
 
 
 def _one_of(words: Iterable[str], *more: str) -> dict[str, Any]:
-    """Return the JSON Schema of one of these words."""
     return {"enum": [*more, *(str(word) for word in words)]}
 
 
@@ -61,7 +59,9 @@ class CommandOutcome(CommandAccepted):
 
 
 class Session(BaseModel):
-    """A session: the fields of its hash, all of them text. The fields that people read are listed here."""
+    """A session: the fields of its hash, all of them text.
+    The fields that people read are listed here.
+    """
 
     #: Sessions hold addresses, so error messages must not repeat the input.
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
@@ -102,7 +102,7 @@ class SessionPage(BaseModel):
 class _LogPart(BaseModel):
     @classmethod
     def of(cls, record: dict[str, Any]) -> Self:
-        """Return the model of an effect or report in a log entry; leave out invalid fields."""
+        """Return the model of a log entry's record, without invalid fields."""
         return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
 
 
@@ -180,7 +180,7 @@ class TokenRequest(BaseModel):
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> "TokenRequest":
-        """Validate a request's body; raise RequestError if the identity is invalid, or there are other fields."""
+        """Validate a request's body, or raise RequestError."""
         try:
             return cls.model_validate(body)
         except ValidationError as error:
@@ -193,7 +193,9 @@ class TokenRequest(BaseModel):
 
 
 class IssuedToken(BaseModel):
-    """An access token; anyone who has it can place and receive calls until it expires."""
+    """An access token; anyone who has it can place and receive calls until
+    it expires.
+    """
 
     token: str = Field(repr=False)
     identity: str = Field(repr=False)

@@ -1,4 +1,4 @@
-"""OpenAPI description of the control API, generated from its route table and models."""
+"""OpenAPI description of the control API, from its routes and models."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +17,6 @@ from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 #: Version of the API, not of the program: increases when clients would have to change.
 VERSION = "1"
 _REF = "#/components/schemas/"
-#: Description of each error status.
 _STATUS_DESCRIPTIONS = {
     400: "The body is not JSON",
     401: "The token is missing or wrong",
@@ -32,7 +31,7 @@ _STATUS_DESCRIPTIONS = {
 
 
 def document(public_url: str) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the control API. Source: OpenAPI Specification 3.1.0."""
+    """Return the API's document. Source: OpenAPI Specification 3.1.0."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -80,7 +79,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _body(route: Route) -> dict[str, Any]:
-    """Return the schema of a route's body: a token request, or a command; `type` tells which of several."""
+    """Return a body's schema; of several commands, `type` selects one."""
     if not isinstance(route.body, tuple):
         return {"$ref": _REF + models.TokenRequest.__name__}
     refs = {command.name: _REF + command_name(command) for command in route.body}
@@ -98,15 +97,14 @@ def command_name(command: type[Command]) -> str:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    """Return a route's responses by status: its answers, and its errors with the headers that come with them."""
     found = {str(status): _response(answer) for status, answer in route.answers.items()}
     for status in dict.fromkeys(STATUS[kind] for kind in route.error_types):
         found[str(status)] = _response(ResponseSpec(models.ErrorAnswer, _STATUS_DESCRIPTIONS[status]))
         if status == STATUS[ErrorType.UNAUTHORIZED]:
             found[str(status)]["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
         if status in (429, 503):
-            seconds = {"type": "integer", "minimum": 1}
-            found[str(status)]["headers"] = {"Retry-After": {"required": True, "schema": seconds}}
+            retry_after = {"required": True, "schema": {"type": "integer", "minimum": 1}}
+            found[str(status)]["headers"] = {"Retry-After": retry_after}
     return dict(sorted(found.items()))
 
 

@@ -27,9 +27,7 @@ class Parameter:
     description: str
     #: What is valid, to follow the name in a message.
     requirement: str
-    #: Parses and describes the value.
     type: TypeAdapter[Any]
-    #: The value if the parameter is absent.
     default: Any
 
     @property
@@ -41,14 +39,14 @@ class Parameter:
 
 
 def _check_count(text: str) -> str:
-    """Return a text of one to three digits; otherwise raise ValueError. Pydantic alone also accepts `+5` and `5.0`."""
+    """Return one to three digits. Pydantic alone also accepts `+5` and `5.0`."""
     if not re.fullmatch(r"[0-9]{1,3}", text):
         raise ValueError("not one to three digits")
     return text
 
 
 def _check_number(text: str) -> str:
-    """Return the text if it is a number as in JSON, or raise ValueError. Source: RFC 8259, section 6."""
+    """Return a number as in JSON. Source: RFC 8259, section 6."""
     if len(text) > 32 or not re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", text):
         raise ValueError("not a number in JSON")
     return text
@@ -85,7 +83,7 @@ WAIT = Parameter(
 
 
 def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """Return the query's values by name; raise RequestError if one is invalid, repeated, or unknown."""
+    """Return the query's values by name, or raise RequestError."""
     query = request.query
     by_name = {parameter.name: parameter for parameter in parameters}
     found = {parameter.name: parameter.default for parameter in parameters}
@@ -104,8 +102,7 @@ def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict
     return found
 
 
-#: The command's id as a header. Source: IETF, draft-ietf-httpapi-idempotency-key-header-06, section 2.1: in quotes, but
-#: many clients omit them.
+#: Many clients omit the quotes. Source: IETF, draft-ietf-httpapi-idempotency-key-header-06, section 2.1.
 KEY_HEADER = "Idempotency-Key"
 _KEY_RULE = "must be 1 to 64 letters, digits, _, or -, with or without quotes"
 KEY_DESCRIPTION = f"the command's id, instead of `id` in the body; {_KEY_RULE}"
@@ -113,7 +110,7 @@ KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN
 
 
 def idempotency_key_of(request: web.Request) -> str:
-    """Return the Idempotency-Key, empty without one; raise RequestError if it is invalid or repeated."""
+    """Return the Idempotency-Key, empty without one, or raise RequestError."""
     provided = request.headers.getall(KEY_HEADER, [])
     if len(provided) > 1:
         raise RequestError(ErrorType.INVALID, f"{KEY_HEADER} is given more than once")
@@ -135,5 +132,5 @@ ID_SCHEMA = {"type": "string", "pattern": f"^{NAME_PATTERN.pattern}$"}
 
 
 def is_id(text: str) -> bool:
-    """Whether a text may name a session or command; external input becomes part of a Redis key."""
+    """Whether a text may name a session or command in a Redis key."""
     return NAME_PATTERN.fullmatch(text) is not None

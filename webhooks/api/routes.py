@@ -1,4 +1,4 @@
-"""Route table of the control API: the router, the OpenAPI description, and the reference page derive from it."""
+"""Route table of the control API, from which its descriptions derive."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,6 @@ class Route:
     path: str
     #: Name of the operation and of its handler.
     name: str
-    #: Short and long description.
     summary: str
     description: str
     answers: Mapping[int, ResponseSpec]
@@ -51,7 +50,7 @@ class Route:
 
     @property
     def error_types(self) -> list[ErrorType]:
-        """The error types of the route, with those of every route of its kind; by status."""
+        """All error types of the route, sorted by status."""
         kinds = [*self.more_error_types]
         if self.body:
             kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE, ErrorType.INVALID)
