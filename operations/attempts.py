@@ -20,15 +20,13 @@ def effect_attempt_count(entry: LogEntry) -> int:
 
 
 def describe_effect_attempts(entry: LogEntry) -> str:
-    """Describe an effect's requests, such as `3 attempts: HTTP 503 twice`.
-
-    Empty if not recorded, which usually means one. A request that a check found to have worked is not repeated.
-    """
+    """Describe requests as `3 attempts: HTTP 503 twice`; empty if unrecorded."""
     count = effect_attempt_count(entry)
     if not count:
         return ""
     found = map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"]))
     known = [(one[1], one[2]) for one in found if one is not None]
+    # A request that a check found to have worked is not repeated.
     is_found_done = _was_found_done(entry, count, known)
     notes = [_failed_attempt_note(answer, "" if is_found_done and count == 1 else times) for answer, times in known]
     attempts = f"{count} attempt{'s' if count > 1 else ''}"
@@ -46,5 +44,5 @@ def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple
 
 def _failed_attempt_note(answer: str, times: str) -> str:
     status, _, code = answer.partition(" code ")
-    shown = "no answer" if status == _UNANSWERED else f"HTTP {status}{f' ({code})' if code else ''}"
+    shown = "no answer" if status == "no-answer" else f"HTTP {status}{f' ({code})' if code else ''}"
     return " ".join(filter(None, (shown, _TIMES.get(times, times and f"{times} times"))))

@@ -22,7 +22,6 @@ _EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrie
 class Attention:
     """A session's current or past problem."""
 
-    #: 1 is the worst.
     rank: int
     #: One short sentence, for instance `transfer failed: target was busy` or `alone in the conference: agent`.
     text: str
@@ -75,7 +74,6 @@ def _has_recovered(session: SessionView) -> bool:
 
 
 def _participants(session: SessionView) -> list[str]:
-    """Return the connected parties, except supervisors and leaving ones."""
     return [name for name, party in session.connected.items() if not party.supervises and not party.is_leaving]
 
 
@@ -91,7 +89,6 @@ def _describe_overdue(session: SessionView, now_ms: int) -> str:
 
 
 def _describe_failed_transfer(session: SessionView, now_ms: int) -> str:
-    """Describe the newest transfer's recent failure, or its recall; or empty."""
     transfer = session.transfer
     why = f": {wording.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
     if session.phase == Phase.RECALL:

@@ -67,7 +67,6 @@ def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
 def _command_form(
     command: type[Command], trials: Sequence[tuple[str, str]], session: Session, view: SessionView
 ) -> CommandForm:
-    """Return a command's form; `trials` are its variants and their refusals."""
     kind = command.name
     allowed = [choice for choice, refusal in trials if not refusal]
     # The reason of most trials is shown: usually, all are refused for the same one.

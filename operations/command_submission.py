@@ -151,10 +151,7 @@ class CommandSubmitter:
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
     ) -> CommandOutcome:
-        """Wait until the outcome is final or time is up; return the last one read.
-
-        Raise CommandIdConflict if another command took the id, and StoreUnreachableError if Redis is away at the end.
-        """
+        """Wait until an outcome is final or time is up; return the last one read."""
         until_s = _now_s() + timeout_s
         pause_s = POLL_INITIAL_S
         while True:

@@ -72,7 +72,7 @@ class BulkResult:
 
 
 class CountChanged(ConferralError):  # noqa: N818  # not a failure: the user has to confirm again
-    """The number of dead letters has changed; nothing was done."""
+    """The count differs from the confirmed one; nothing was done."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"the number has changed to {count}; nothing was done")
@@ -141,14 +141,11 @@ class DeadLetters:
         return BulkResult(done, refused, await self._store.count())
 
     async def retry_all(self, reason: str = "", count: int | None = None) -> BulkResult:
-        """Retry all dead letters, or all with one reason.
-
-        Raise CountChanged if there aren't `count`, the number that the user confirmed (None: no confirmation).
-        """
+        """Retry letters with a reason (empty: any), or raise CountChanged."""
         return await self.retry(await self._ids_with_reason(reason, count))
 
     async def drop_all(self, reason: str = "", count: int | None = None) -> BulkResult:
-        """Delete all dead letters, or all with one reason, as `retry_all`."""
+        """Delete letters with a reason (empty: any), or raise CountChanged."""
         return await self.drop(await self._ids_with_reason(reason, count))
 
     async def _ids_with_reason(self, reason: str, count: int | None) -> list[str]:

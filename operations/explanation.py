@@ -18,7 +18,6 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import parse_rows
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
-#: Progress of a running transfer, in words.
 _TRANSFER_STATUSES = {status: f"the target {text}" for status, text in wording.CONNECTING.items()} | {
     "consulting": "agent and target are talking",
     "merged": "all three are talking",
@@ -48,7 +47,6 @@ class Failure:
     guard: str
     #: 0 for none.
     twilio_code: int
-    #: Twilio's page about the error code; empty for none.
     link: str
     #: The reason as the command's outcome has it; empty if unknown.
     reason: str = ""
@@ -85,14 +83,11 @@ def explain(
     log: Sequence[LogEntry],
     now_ms: int,
     *,
-    moments: Sequence[TimelineEntry] | None = None,
+    moments: Sequence[TimelineEntry] | None = None,  # the log's timeline, if built already with the same `full`
     full: bool = False,
     command_line: str = "conferral",
 ) -> Explanation:
-    """Explain a session at a time of Redis's clock; `log` is oldest first.
-
-    `moments` is the log's timeline, if already built with the same `full`.
-    """
+    """Explain a session at a time of Redis's clock; `log` is oldest first."""
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
     waits = pending.list_waits(session, now_ms, timeline.unfinished_effects(moments), log)
     failure = _first_failure(session, log, moments, full=full)
@@ -109,15 +104,10 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
     """Explain a hash that can't be decoded (no field is reliable), or None."""
     if not (field := damaged_field(session.fields)):
         return None
-    repair = repair_of(field)
-    retry = Suggestion(
-        "dead",
-        "processes what has arrived in the meantime, once the field is repaired",
-        f"{command_line} dead retry --all",
-    )
-    forget = Suggestion(
-        "forget", "erases the session; its calls continue", f"{command_line} forget {session.id or 'SESSION'}"
-    )
+    repair, why = repair_of(field), "processes what has arrived in the meantime, once the field is repaired"
+    retry = Suggestion("dead", why, f"{command_line} dead retry --all")
+    line = f"{command_line} forget {session.id or 'SESSION'}"
+    forget = Suggestion("forget", "erases the session; its calls continue", line)
     return Explanation(
         summary=(f"The stored state of this session is damaged: {describe_damage(field)} is not what Conferral wrote.",
                   f"{repair[0].upper()}{repair[1:]}."),
@@ -223,7 +213,6 @@ def _first_failure(
 
 
 def _begins_transfer(entry: LogEntry) -> bool:
-    """Whether this entry began a transfer or completed one."""
     changed = changes_of(entry, "transfer.status", "transfer.number")
     return "transfer.number" in changed or changed.get("transfer.status") == TransferStatus.COMPLETED
 

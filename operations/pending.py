@@ -80,7 +80,6 @@ def timer_effect(timer: str, session: SessionView) -> str:
 
 
 def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
-    """Return what parties have to do, and Twilio has to confirm."""
     found = []
     dialed_next = session_summary.next_dialed_party(session)
     # A leg dialed by TwiML has no dial time, so the session's start counts.
@@ -107,7 +106,6 @@ def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
 
 
 def _is_joining(session: SessionView, party: PartyView) -> bool:
-    """Whether a party is moving from the bridge into the conference."""
     is_converting = session.state == State.CONVERTING
     moves = is_converting or session.transfer.stage == TransferStage.MOVING_CUSTOMER
     is_moved = party.name == CUSTOMER or (party.name == AGENT and is_converting)
@@ -115,8 +113,8 @@ def _is_joining(session: SessionView, party: PartyView) -> bool:
 
 
 def _waits_for_commands(session: SessionView, log: Sequence[LogEntry]) -> list[Wait]:
-    """Return the pending commands; only the log knows since when."""
     found = [
+        # Only the log knows since when.
         Wait(f"the command '{command}' to finish", _accepted_at_ms(command, log), 0, "twilio")
         for command in session_summary.pending_command_notes(session.pending_commands)
     ]

@@ -23,7 +23,6 @@ class SessionCounts:
     live: int
     #: Live sessions that need attention, without recovered ones.
     troubled: int
-    #: Live sessions with one party unexpectedly alone.
     lone: int
     #: Live sessions by state, including states without any.
     by_state: dict[str, int]

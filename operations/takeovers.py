@@ -60,18 +60,14 @@ class TakeoverDetector:
 
     def observe(self, snapshot: LeaseSnapshot) -> Takeover | None:
         """Return the takeover that is running, or finished within a minute."""
-        holders = snapshot.holders
+        holders, now_ms = snapshot.holders, snapshot.at_ms
         alive = {*holders.values(), *snapshot.running}
         lost = {number: name for number, name in self._last.items() if name and name not in alive}
-        # A partition's last holder may only be late to renew.
+        # Keep a partition's last holder: that worker may only be late to renew.
         kept = {number: name for number, name in self._last.items() if number not in lost}
         self._last = {number: name or kept.get(number, "") for number, name in holders.items()}
         if lost:
-            self._newest = Takeover(snapshot.at_ms, tuple(sorted(set(lost.values()))), tuple(sorted(lost)), (), ())
-        return self._newest_updated(holders, snapshot.at_ms)
-
-    def _newest_updated(self, holders: Mapping[int, str], now_ms: int) -> Takeover | None:
-        """Return the newest takeover, updated; None once shown long enough."""
+            self._newest = Takeover(now_ms, tuple(sorted(set(lost.values()))), tuple(sorted(lost)), (), ())
         newest = self._newest
         if newest is None:
             return None

@@ -207,7 +207,6 @@ class _SignedRoute:
         return await self._shared.rescue.answer(self._path, form, query, _EXPECTED_ERRORS)
 
     def _answer_malformed(self, reason: Rejection) -> web.Response:
-        """Speak a message on a voice URL; elsewhere answer 400."""
         if self._path not in VOICE_URL_PATHS:
             return self._reject(400, reason)
         self._shared.record_rejection(self._path, 200, reason)

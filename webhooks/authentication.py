@@ -102,7 +102,7 @@ class RequestAuthenticator:
         return self._checked_form(self._signed_form(head, body, rules), rules)
 
     def _checked_form(self, form: Form, rules: Rules) -> Form:
-        # A subaccount signs with its own token. Other accounts under our token are not served.
+        # Not every request names its account. Subaccounts sign with their own token; others under ours are not served.
         # A browser may send a parameter of this name, too; both values are signed.
         accounts = form.repeated.get("AccountSid", ()) if rules.is_voice else ()
         if form.get("AccountSid") not in (self._account_sid, "", None) and self._account_sid not in accounts:
@@ -142,7 +142,6 @@ class RequestAuthenticator:
 
 
 def _is_small(body: bytes | bytearray) -> bool:
-    """Whether a body is small enough to be parsed at once."""
     return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
 
 
@@ -167,7 +166,6 @@ def _required_signature(head: Head) -> str:
 async def _read_body(
     request: web.Request, body: bytearray, bytes_max: int, deadline: AbstractAsyncContextManager[object]
 ) -> bytearray:
-    """Read until `body` is complete or exceeds `bytes_max`; return it."""
     content = request.content
     try:
         if content.is_eof():  # already complete, as is usual: no deadline needed

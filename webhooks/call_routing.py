@@ -37,7 +37,6 @@ class CallRouting:
     """Routes calls by the directory as last loaded."""
 
     def __init__(self, settings: ServiceSettings, directory: DirectoryFile) -> None:
-        """Load the allow-list; raise SettingsError if it is invalid."""
         self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self._directory = directory
         self._own_number = settings.number

@@ -21,7 +21,6 @@ class Dependencies:
     documents: TwimlBuilder
     routing: CallRouting
     ingest: Ingest
-    #: Reads the other side of a bridge from Twilio.
     twilio: TwilioQueries
     #: Names the conferences of sessions whose ids browsers choose.
     conferences: ConferenceNames

@@ -161,7 +161,6 @@ class DialActionRoutes(Routes):
         self, chosen: DialActionAnswer, outcome: DialOutcome, action: DialAction,
         view: SessionView | None, attributes: ConferenceAttributes,
     ) -> str:  # fmt: skip
-        """Return the chosen answer's TwiML, except for one that dials an agent."""
         if chosen in _PHRASES:
             return self._documents.say_and_hang_up(_PHRASES[chosen])
         if chosen is DialActionAnswer.WAIT:
@@ -201,7 +200,7 @@ class DialActionRoutes(Routes):
 
 
 def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded) -> bool:
-    """Whether a dial of an agent failed while it presented caller's number."""
+    """Whether an agent's dial failed while it presented the caller's number."""
     # A network may refuse that number. Twilio then reports only `failed`; no phone rang. Twilio docs, Errors, 13214.
     is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
     presents_callers_number = not action.own_number_from_agent and is_caller_id(caller_of(form))

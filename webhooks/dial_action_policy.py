@@ -2,9 +2,6 @@
 
 A parent's DialCallStatus is `completed` both when the other side hung up and when it was moved into the conference. So
 the state decides; if that is unknown or may be stale, Twilio's status of the other side does.
-
-A customer who loses the agent during a transfer waits in the conference for the target. A waiting party that drops out
-rejoins.
 """
 
 from dataclasses import dataclass
@@ -108,10 +105,7 @@ def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
 
 
 def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) -> DialActionAnswer:
-    """Decide by the session in Redis; None if Redis does not know it.
-
-    `may_be_old`: Redis restarted recently and may have lost the last second.
-    """
+    """Decide by the session in Redis; None if Redis does not know it."""
     name = party_of(outcome, view)
     if outcome.event.party_is_gone or not name:
         return DialActionAnswer.HANG_UP
@@ -131,6 +125,7 @@ def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) 
         return DialActionAnswer.JOIN
     if not outcome.was_answered:
         return _decide_unanswered(outcome)
+    # If `may_be_old`, Redis restarted recently and may have lost the last second.
     return DialActionAnswer.READ_CHILD_CALL if may_be_old else decide_left_alone(outcome, view, view.attributes)
 
 
@@ -179,11 +174,9 @@ def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAn
 
 
 def _decide_after_conference(outcome: DialOutcome, view: SessionView, name: str) -> DialActionAnswer:
-    """Decide for a leg that was in the conference, or was refused by it.
-
-    Twilio refuses a label in use (16025), the SID of an ended conference (13236), or music that can't be fetched.
-    Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
-    """
+    """Decide for a leg that was in the conference, or was refused by it."""
+    # Twilio refuses a label in use (16025), the SID of an ended conference (13236), or music that can't be fetched.
+    # Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
     if view.state == State.CONVERTING and outcome.attempt == 1:
         return DialActionAnswer.JOIN_BY_NAME
     if is_waiting(view, name):

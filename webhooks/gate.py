@@ -84,14 +84,12 @@ class GateRoutes(Routes):
         return decision.value, document
 
     async def _load_view(self, form: Form, gate: Gate) -> SessionView | None:
-        """Return the session; the first request also publishes the arrival."""
         if gate.question > 1 or gate.briefed:
             return await self._ingest.read(gate.session_id)
         event = gate_reached(form, gate)
         return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
 
     async def _admit(self, form: Form, gate: Gate, view: SessionView | None) -> tuple[GateDecision, str]:
-        """Return the final decision and its TwiML: join, connect, or refuse."""
         assert view is not None, "an unknown session admits no one"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:

@@ -21,7 +21,6 @@ class GateRoute(StrEnum):
     EMPTY_CONFERENCE = "empty-conference"
     #: The agent of a `call`: to the customer, by an ordinary `<Dial>`.
     CUSTOMER = "customer"
-    #: No longer wanted.
     NOWHERE = "nowhere"
 
 

@@ -15,10 +15,7 @@ from conferral.webhooks.form import Form
 
 
 class SignatureCheck:
-    """Verifies signatures over one public URL.
-
-    The request's own host and scheme (Host, X-Forwarded-*) are ignored: a sender can put anything there.
-    """
+    """Verifies signatures over one public URL."""
 
     def __init__(self, public_url: str, tokens: Sequence[str]) -> None:
         """Take a URL without a trailing slash; two tokens during a rotation."""
@@ -32,11 +29,9 @@ class SignatureCheck:
         self._signers = tuple(_Signer(token.encode()) for token in tokens)
 
     def is_valid(self, target: str, form: Form, signature: str, *, prefix_was_kept: bool) -> bool:
-        """Whether the signature is valid for one of the tokens.
-
-        `target` is the path and query, undecoded. A proxy may have stripped the public URL's path from it.
-        """
-        # Sorted once, not for each token and URL: a third of the time. Twilio signs bytes, so restore those not UTF-8.
+        """Whether the signature is valid for one of the tokens."""
+        # The URL is the configured one: a sender can put anything into Host or X-Forwarded-*. A proxy may strip a path.
+        # Sort only once, for a third of the time. Twilio signs bytes, so restore those that are not UTF-8.
         text = (target if prefix_was_kept else self._prefix + target) + form.signed_text()
         signed = text.encode("utf-8", "surrogateescape")
         # Headers may hold any byte; comparing as text would fail for non-ASCII ones.

@@ -1,7 +1,4 @@
-"""Status callbacks of numbers, calls, conferences, recordings: stored.
-
-If Redis is unreachable or refuses writes, the answer is 503; our callback URLs ask Twilio to retry it.
-"""
+"""Status callbacks of numbers, calls, conferences, recordings: stored."""
 
 import structlog
 from aiohttp import web
@@ -83,7 +80,7 @@ class CallbackRoutes(Routes):
             await self._ingest.publish(event, call_sid=call_sid if is_new else "")
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
-            return web.Response(status=503)
+            return web.Response(status=503)  # our callback URLs ask Twilio to retry it
         if is_new:
             self._indexed[call_sid] = event.session_id
             if len(self._indexed) > _INDEXED_MAX:

@@ -122,7 +122,6 @@ class VoiceRoutes(Routes):
         )
 
     def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes) -> str:
-        """Put the caller into a new conference; a worker dials the agent."""
         return self._documents.join_conference(
             session_id,
             CUSTOMER,

@@ -3,7 +3,6 @@
 A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (if a browser sends
 another one, `Caller` or the first `From` counts); `To`, checked against the allow-list; and `SessionID`, which names
 the session that it opens, once. The conference gets a name of our own, since the id could be another conference's name.
-
 Without Redis, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
 """
 
@@ -111,7 +110,6 @@ class ClientRoutes(Routes):
         return await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid) is GateClaim.OURS
 
     def _join(self, event: ClientCallReceived) -> str:
-        """Start a conference with the caller; a worker dials the callee into it."""
         return self._documents.join_conference(
             event.session_id,
             AGENT,

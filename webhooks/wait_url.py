@@ -69,7 +69,6 @@ class WaitRoutes(Routes):
         return twiml_response(self._documents.wait(playing, audio_url=self._audio_url(playing.wait_audio, view)))
 
     def _audio_url(self, audio: WaitAudio, view: SessionView | None) -> str | None:
-        """Return the audio's URL; the called number may have its own music."""
         own_music = view.attributes.wait_url if view and audio is WaitAudio.MUSIC else ""
         return own_music or self._audio[audio]
 

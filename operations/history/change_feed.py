@@ -1,7 +1,4 @@
-"""Change feed: polls session logs for entries, new and ended sessions.
-
-The feed keeps only its position in each log, so a restarted one misses nothing that Redis still holds.
-"""
+"""Change feed: polls session logs for entries, new and ended sessions."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +6,6 @@ from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.partition.partition_store import parse_entry_id
 
-#: Poll interval, in seconds.
 POLL_INTERVAL_S = 0.2
 #: Polls find sessions that ended up to this long ago, in milliseconds, which allows for a delayed poll.
 ENDED_OVERLAP_MS = 10_000
@@ -35,7 +31,7 @@ class ChangeFeed:
     reader: SessionQueries
     #: The session to follow; empty for all.
     session_id: str = ""
-    #: The last entry seen, by session.
+    #: The last entry seen, by session; no more is kept, so a restarted feed misses nothing that Redis still holds.
     positions: dict[str, str] = field(default_factory=dict)
     _started: bool = False
 

@@ -91,9 +91,16 @@ def _fold(
 
 
 def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
-    """Add what the log lacks: constant fields, and the parties' addresses."""
-    for_good = {name: now[name] for name in _CONSTANT_FIELDS if name in now}
-    return then | for_good | _addresses(then, now, address_of_legs)
+    """Add what the log lacks: constant fields, and addresses by their legs."""
+    found = {name: now[name] for name in _CONSTANT_FIELDS if name in now}
+    found |= {
+        f"{party}address": address_of_legs[label]
+        for party, label in _labels(then).items()
+        if address_of_legs.get(label)
+    }
+    if then.get("transfer.mode") and then.get("transfer.number") == now.get("transfer.number"):
+        found |= {name: now.get(name, "") for name in ("transfer.to", "transfer.by")}
+    return then | found
 
 
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
@@ -103,9 +110,8 @@ def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
 
 def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectRequest, ...]:
     """Return the requests to Twilio without an outcome at a version."""
-    return timeline.unfinished_effects(
-        timeline.build_timeline([entry for entry in log if version_of(entry) <= version])
-    )
+    past = [entry for entry in log if version_of(entry) <= version]
+    return timeline.unfinished_effects(timeline.build_timeline(past))
 
 
 def to_json(history: SessionHistory) -> bytes:
@@ -122,11 +128,8 @@ def parse_history(body: bytes) -> SessionHistory:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BadHistoryError("not JSON") from None
-    if (
-        not isinstance(found, dict)
-        or not _is_object_of_texts(found.get("session"))
-        or not isinstance(found.get("log"), list)
-    ):
+    is_history = isinstance(found, dict) and _is_object_of_texts(found.get("session"))
+    if not is_history or not isinstance(found.get("log"), list):
         raise BadHistoryError('it needs "session", an object of texts, and "log", a list of them')
     if not all(_is_object_of_texts(entry) for entry in found["log"]):
         raise BadHistoryError('each entry of "log" is an object of texts')
@@ -139,18 +142,6 @@ def parse_history(body: bytes) -> SessionHistory:
 
 def _is_object_of_texts(found: Any) -> bool:
     return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
-
-
-def _addresses(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
-    """Return the parties' addresses by their legs, and the transfer's."""
-    found = {
-        f"{party}address": address_of_legs[label]
-        for party, label in _labels(then).items()
-        if address_of_legs.get(label)
-    }
-    if then.get("transfer.mode") and then.get("transfer.number") == now.get("transfer.number"):
-        found |= {name: now.get(name, "") for name in ("transfer.to", "transfer.by")}
-    return found
 
 
 def _address_of_legs(all_changes: Sequence[_Changes], now: Fields) -> Fields:

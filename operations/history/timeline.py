@@ -35,9 +35,7 @@ class EffectRequest:
     """A request to Twilio."""
 
     id: str
-    #: The effect's kind, such as `redirect_call`.
     kind: str
-    #: The party that it concerns; empty for none in particular.
     party: str
     text: str
     requested_at_ms: int
@@ -70,7 +68,6 @@ class TimelineEntry:
     outcome: str
     state_before: str
     state_after: str
-    #: Why it was refused or ignored, or why the session ended.
     reason: str
     is_failure: bool
     effects: tuple[EffectRequest, ...]

@@ -37,10 +37,8 @@ CONCURRENT_MAX = 8
 def add_api(
     app: web.Application, settings: ServiceSettings, client: Client, keys: Keys, metrics: Metrics, clock: Clock
 ) -> None:
-    """Mount the control API next to the application's other routes.
-
-    `client` is its own, with at least twice `CONCURRENT_MAX` connections; the caller closes it after the application.
-    """
+    """Mount the control API next to the application's other routes."""
+    # The caller closes the client after the application. It needs twice as many connections as the limit.
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
     handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)
     bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
@@ -74,7 +72,6 @@ def _make_handler(
     metrics: Metrics,
     clock: Clock,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-
     def refuse(route: Route | None, template: str, error: RequestError) -> web.Response:
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
         if bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN:
@@ -123,9 +120,12 @@ def _wrong_method(allowed: Collection[str]) -> RequestError:
 
 
 async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> ApiRequest:
-    """Authorize and parse a request, or raise RequestError."""
     if route.needs_token:
-        _authorize(request, bearer)
+        if bearer is None:
+            raise RequestError(ErrorType.NOT_SET_UP, "the control API is disabled: CONFERRAL_API_TOKEN is not set")
+        if not bearer.has_valid_token(request):
+            hint = "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN"
+            raise RequestError(ErrorType.UNAUTHORIZED, hint)
     return ApiRequest(
         path=request.match_info,
         query=parse_query(request, route.query),
@@ -133,12 +133,3 @@ async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthe
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
         is_gone=lambda: request.transport is None or request.transport.is_closing(),
     )
-
-
-def _authorize(request: web.Request, bearer: BearerAuthenticator | None) -> None:
-    if bearer is None:
-        raise RequestError(ErrorType.NOT_SET_UP, "the control API is disabled: CONFERRAL_API_TOKEN is not set")
-    if not bearer.has_valid_token(request):
-        raise RequestError(
-            ErrorType.UNAUTHORIZED, "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN"
-        )

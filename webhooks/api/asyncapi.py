@@ -148,7 +148,6 @@ def _as_stored(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a command's schema as in a stream, where all fields are text."""
     fields: dict[str, dict[str, Any]] = {}
     for name, field in schema["properties"].items():
         forms = [form for form in field.get("anyOf", []) if form["type"] == "string"]

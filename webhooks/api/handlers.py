@@ -102,7 +102,6 @@ class Handlers:
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
-        """Return the session that the path names by its id or a call's SID."""
         session_id = await self._reader.find_exact(request.path["session"], self._limiter)
         if not session_id:
             raise _unknown_session(request)
@@ -112,8 +111,7 @@ class Handlers:
         """Submit a `call`, which opens a session."""
         if request.body.get("type", "call") != "call":
             raise RequestError(ErrorType.INVALID, "type must be call: POST other commands to /sessions/ID/commands")
-        model = _parsed_command(request, type="call")
-        command = await http_commands.submit_command(self._submitter, model)
+        command = await http_commands.submit_command(self._submitter, _parsed_command(request, type="call"))
         session_id = command.session or command_stream.session_id_of(command.command_id)
         return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
@@ -124,11 +122,9 @@ class Handlers:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == "call":
             raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
-        model = _parsed_command(request, session=named)
-        command = await http_commands.submit_command(self._submitter, model)
-        if not request.query["wait"]:
-            return _response(202, models.CommandAccepted(command=command.command_id))
-        outcome = await self._wait_for_outcome(command, request.query["wait"], request.is_gone)
+        command = await http_commands.submit_command(self._submitter, _parsed_command(request, session=named))
+        wait_s = request.query["wait"]
+        outcome = await self._wait_for_outcome(command, wait_s, request.is_gone) if wait_s else None
         if outcome is None or not outcome.is_final:
             return _response(202, models.CommandAccepted(command=command.command_id))
         if outcome.status == CommandStatus.REJECTED:
@@ -204,7 +200,6 @@ def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:
 
 
 def _log_entry(stored: LogEntry) -> models.LogEntry:
-    """Return a stored entry as a model, its JSON texts decoded."""
     effects = [models.LogEffect.of(record) for record in parse_rows(stored["effects"])]
     reports = [models.LogReport.of(record) for record in parse_rows(stored["reports"])]
     objects = {"details": parse_object(stored["details"]), "changes": decode_logged_changes(stored["changes"])}

@@ -15,7 +15,6 @@ from conferral.webhooks.api.errors import ErrorType
 
 #: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.
 WAIT_S_MAX = 60
-#: Default page size (count).
 LIMIT_DEFAULT = 50
 
 
@@ -123,11 +122,7 @@ def idempotency_key_of(request: web.Request) -> str:
     return key
 
 
-#: Ids in paths, with their descriptions.
-PATH_PARAMETERS = {
-    "session": "a session's id or one of its call SIDs",
-    "command": "a command's id",
-}
+PATH_PARAMETERS = {"session": "a session's id or one of its call SIDs", "command": "a command's id"}
 ID_SCHEMA = {"type": "string", "pattern": f"^{NAME_PATTERN.pattern}$"}
 
 
