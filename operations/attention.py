@@ -14,7 +14,6 @@ OVERDUE, LONE, FAILING, RECOVERED = 1, 2, 3, 4
 OVERDUE_AFTER_MS = 2_000
 #: How long a failed transfer is reported, in milliseconds.
 RECENT_FAILURE_MS = 300_000
-#: Phases in which a customer is expected to be alone for a while.
 _EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall"})
 
 

@@ -62,7 +62,6 @@ def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudiblePa
 
 
 def _audible_in_bridge(name: str, present: Mapping[str, PartyView]) -> AudibleParties:
-    """Return what a party hears in the bridge, or while being moved."""
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(name, "")
     partner = present.get(other)
     if partner is None:
@@ -85,7 +84,6 @@ def _is_audible(other: PartyView, listener: PartyView) -> bool:
 
 
 def _audience_note(party: PartyView, present: Mapping[str, PartyView]) -> str:
-    """Note who hears a participant; empty if everyone does."""
     if party.muted:
         return f"; no one hears {party.name}"
     if not party.coaches:

@@ -69,7 +69,7 @@ def _command_form(
 ) -> CommandForm:
     kind = command.name
     allowed = [choice for choice, refusal in trials if not refusal]
-    # The reason of most trials is shown: usually, all are refused for the same one.
+    # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
     refusals = [refusal for _, refusal in trials if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
     shown = tuple(_form_field(kind, one, allowed, view) for one in own_fields(command))

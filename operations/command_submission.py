@@ -134,7 +134,6 @@ class CommandSubmitter:
             raise
 
     async def _check_session(self, command: SubmittedCommand) -> None:
-        """Raise if a `call`'s session exists, or another command's doesn't."""
         is_there = bool(command.session and await self._reader.find_exact(command.session, self._run))
         opens_session = command.kind == Call.name
         if opens_session and is_there:

@@ -4,12 +4,7 @@ from conferral.runtime.errors import ConferralError, StoreUnreachableError
 
 
 class CommandError(ConferralError):
-    """A command that isn't done; no text of it holds a number or a name.
-
-    Attributes:
-        allowed: Commands that the session would accept now; empty if unknown.
-        command_id: The id of the stored outcome; empty if the command was never published.
-    """
+    """A command that isn't done; no text of it holds a number or a name."""
 
     outcome_word = "not done"
 
@@ -19,8 +14,8 @@ class CommandError(ConferralError):
         super().__init__(f"{kind} {self.outcome_word}: {reason}")
         self.kind = kind
         self.reason = reason
-        self.allowed = allowed
-        self.command_id = command_id
+        self.allowed = allowed  # what the session would accept now; empty if unknown
+        self.command_id = command_id  # of the stored outcome; empty if the command was never published
         self.session = session
 
 

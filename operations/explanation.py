@@ -52,7 +52,6 @@ class Failure:
     reason: str = ""
     #: Whether it happened before the newest transfer began or succeeded, with no failure since.
     is_earlier: bool = False
-    #: Whether it is only a refused command, not a failure.
     is_refusal: bool = False
 
 
@@ -204,7 +203,7 @@ def _first_failure(
     begins = [timeline.version_of(entry) for entry in log if session.transfer.mode and _begins_transfer(entry)]
     # A truncated log may lack the newest transfer's failure; don't claim then that nothing has failed since.
     newest = 0 if session.transfer.status == TransferStatus.FAILED else max(begins, default=0)
-    for are_refused in (False, True):  # a refused command causes nothing: only if nothing else failed
+    for are_refused in (False, True):  # a refused command causes nothing, so it comes last
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
             begin = max((version for version in begins if version <= some[-1][1].version), default=0)
             entry, moment = some[-1] if are_refused else next(pair for pair in some if pair[1].version >= begin)

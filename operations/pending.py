@@ -15,7 +15,6 @@ from conferral.storage.codecs.session_view import PartyView, SessionView, view_o
 
 WaitSource = Literal["timer", "twilio", "person", "sweep"]
 
-#: What happens when a timer fires.
 _TIMER_EFFECTS = {
     "ring": "Conferral asks Twilio about the calls if no one has answered",
     "leave": "Conferral asks Twilio which of the two is still connected",

@@ -61,9 +61,9 @@ class SessionQueries(SessionReader):
     async def search(self, named: str, *, live_only: bool = False) -> str:
         """Return the session that matches what people know; empty if none does.
 
-        That is the start of its id, its conference's SID, the last digits of a party's number, or a party's name,
-        address, or label. Ended sessions match only if no live one does. Raise AmbiguousSession if several match, and
-        UnknownSession if only ended ones do and `live_only` is set.
+        That is an id's start, a conference's SID, a number's last digits, or a party's name, address, or label. Ended
+        sessions match only if no live one does. Raise AmbiguousSession if several match, UnknownSession if `live_only`
+        rejects the matches.
         """
         live = await self._sessions_matching(named, await self.live_ids())
         if len(live) > 1:
@@ -75,9 +75,8 @@ class SessionQueries(SessionReader):
         ended = await self._sessions_matching(named, await self.ended_ids())
         if ended and (live_only or len(ended) > 1):
             count = "1 ended call does" if len(ended) == 1 else f"{len(ended)} ended calls do"
-            reason = (
-                f"no live call matches {_displayed(named)}; {count}: {session_search.describe_matches(ended.values())}"
-            )
+            matches = session_search.describe_matches(ended.values())
+            reason = f"no live call matches {_displayed(named)}; {count}: {matches}"
             raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
         return next(iter(ended), "")
 

@@ -161,11 +161,8 @@ def transfer_line(session: SessionView, *, full: bool = False) -> str:
 
 
 def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
-    """Return the newest transfer's dial attempts, oldest first.
-
-    Each has party, address, result, time until answered or given up, and time connected; a running one ends now.
-    """
-    # An open attempt lasts until the session's end, or until now.
+    """Return each dial attempt of the newest transfer, oldest first."""
+    # An open attempt lasts until the session's end, or until now. The last two: until answered, and connected.
     open_until_ms = session.ended_at_ms or now_ms
     return [
         (
@@ -180,7 +177,6 @@ def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> l
 
 
 def _format_duration(from_ms: int, until_ms: int) -> str:
-    """Return a duration such as `12.3 s`; empty if it hasn't begun or ended."""
     return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
 
 

@@ -36,7 +36,6 @@ _RESULT_WORDS = {
 }
 #: Commands that lead on from a session's state, the likeliest first.
 _BY_LIKELIHOOD = ("retrieve", "transfer", "complete", "merge", "swap", "cancel", "convert", "park", "end")
-#: Required options besides the session.
 _REQUIRED_OPTIONS = {"retrieve": "--to ADDRESS", "transfer": "--to ADDRESS --mode consult"}
 #: The command that undoes or follows each command, with its options.
 _FOLLOW_UPS = {
@@ -65,11 +64,7 @@ def suggest_next(
     fields: Mapping[str, str] | None = None,
     state: str = "bridged",
 ) -> str:
-    """Return what to type next: the likeliest command, and others by name.
-
-    >>> suggest_next(("complete", "cancel", "end"), "CA1", "conferral")
-    'conferral complete CA1; also: cancel, end, watch'
-    """
+    """Return what to type next, as `conferral complete CA1; also: cancel`."""
     useful = [name for name in allowed if name not in _NOT_SUGGESTED.get(state, _NOT_SUGGESTED_BY_DEFAULT)]
     names = [*(name for name in _BY_LIKELIHOOD if name in useful), "watch"]
     first, more = names[0], _REQUIRED_OPTIONS.get(names[0], "")
@@ -82,6 +77,5 @@ def suggest_next(
 
 
 def _entry_for(table: Mapping[str, T], fields: Mapping[str, str]) -> T | None:
-    """Return a command's entry by name and mode or action, else by name."""
     kind = fields.get("type", "")
     return table.get(f"{kind} {fields.get('mode') or fields.get('action', '')}") or table.get(kind)

@@ -12,7 +12,6 @@ from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
-#: Details of an event, by name.
 Details = Mapping[str, str]
 
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
@@ -39,7 +38,6 @@ _STATUSES = _NOT_REACHED | {
 }
 #: For statuses read from Twilio, which are states rather than changes.
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
-#: Statuses of a party that is not connected yet.
 CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
 #: Reason of a command, such as a transfer, that an operator canceled.
 CANCELED = "cancelled"
@@ -420,7 +418,6 @@ def _emitted_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
     ]
 
 
-#: Renderers of events whose details matter most.
 _RENDERERS: dict[str, Callable[[Details], str]] = {
     "call_received": lambda of: _with_notes(
         "incoming call", of["mode"] if of["mode"] == "conference" else "", of["agents"] and f"{of['agents']} agents"

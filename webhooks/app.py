@@ -55,7 +55,6 @@ log = structlog.get_logger()
 _GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
 #: Interval of log lines about rejected requests, each with a count, by path and reason, seconds: anyone can send many.
 REJECTIONS_LOG_EVERY_S = 60.0
-#: Handler errors that have their own answer.
 _EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
 
 #: A request whose body is still to be read, or a complete body.
@@ -73,8 +72,7 @@ def make_app(
 ) -> web.Application:
     """Return the application; the caller opens and closes its dependencies.
 
-    Load the directory once, here, unless the caller passes one and reloads it. Raise SettingsError if a setting or the
-    directory is invalid.
+    Load the directory once, unless the caller reloads a given one. Raise SettingsError if that or a setting is invalid.
     """
     app = web.Application()
     dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))

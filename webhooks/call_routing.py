@@ -57,10 +57,7 @@ class CallRouting:
         return self._directory.current.inbound("")
 
     def callee(self, form: Fields) -> Address:
-        """Return whom a browser, app, or SIP phone calls.
-
-        Raise AddressError for another caller, or a destination not on the allow-list; the reason names no address.
-        """
+        """Return whom a browser, app, or SIP phone calls, or raise AddressError."""
         caller, callee, names = caller_of(form), callee_of(form), self._directory.current.destinations
         if not caller.startswith((_CLIENT, _SIP)):
             raise AddressError("who calls is no browser, app or SIP phone")

@@ -138,7 +138,6 @@ class DialActionRoutes(Routes):
         return agents if is_recorded or not redialed else (*agents[:redialed], *agents[redialed - 1 :])
 
     def _same_agent(self, form: Form, action: DialAction, view: SessionView | None) -> NextAgent | None:
-        """Return the agent of the ended `<Dial>`, to be dialed again."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         agents = (*agents[: number + 1], *agents[number:])
         return self._routing.next_agent(action.session_id, agents, number)

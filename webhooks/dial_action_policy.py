@@ -43,7 +43,6 @@ class DialActionAnswer(StrEnum):
     SAY_UNREACHABLE = "say-unreachable"
     #: Wait a second and ask again.
     WAIT = "wait"
-    #: Read the status of the other side from Twilio.
     READ_CHILD_CALL = "read-child-call"
 
 

@@ -144,7 +144,6 @@ class GateRoutes(Routes):
 
 
 def _dialed_party(gate: Gate, view: SessionView | None) -> PartyView:
-    """Return the party that the dial brings in; an empty one if unknown."""
     return (view.parties.get(view.dialed_by(gate.dial)) if view else None) or PartyView()
 
 

@@ -1,7 +1,6 @@
 """Bounds the cost of large bodies before their signature is verified.
 
-A body must be read and parsed before its signature can be verified. So junk costs as much as a call: up to 1 MiB of
-memory, and most of a second of one core.
+Junk must be read and parsed first, which costs as much as a call: up to 1 MiB, and most of a second of one core.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """Rescue: answers a voice request whose handler failed unexpectedly.
 
-The caller waits for TwiML. The same handler runs once more, as if Redis were unreachable: it publishes and reads
-nothing, and asks again where it can. If that fails, too, a new caller is bridged to the first agent, using only fields
-that every call has.
+The caller waits for TwiML. So the same handler runs once more without Redis, and asks again where it can. If that
+fails, too, a new caller is bridged to the first agent, using only fields that every call has.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -54,7 +53,6 @@ class Rescue(Routes):
 
     def __init__(self, dependencies: Dependencies, handlers_without_redis: Mapping[str, Action]) -> None:
         super().__init__(dependencies)
-        #: The same handlers by path, but with a `NoRedisIngest`.
         self._handlers_without_redis = handlers_without_redis
 
     async def answer(self, path: str, form: Form, query: str, passing: tuple[type[Exception], ...]) -> web.Response:

@@ -1,7 +1,4 @@
-"""Twilio request signatures: verified over the public URL and the form.
-
-Source: Twilio docs, "Webhooks security", X-Twilio-Signature.
-"""
+"""Twilio request signatures, verified over the public URL and the form."""
 
 import hashlib
 import hmac
@@ -15,7 +12,7 @@ from conferral.webhooks.form import Form
 
 
 class SignatureCheck:
-    """Verifies signatures over one public URL."""
+    """Verifies X-Twilio-Signature. Source: Twilio docs, "Webhooks security"."""
 
     def __init__(self, public_url: str, tokens: Sequence[str]) -> None:
         """Take a URL without a trailing slash; two tokens during a rotation."""

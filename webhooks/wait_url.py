@@ -1,7 +1,6 @@
 """Wait URL: what a waiting or held party hears until the audio ends.
 
-Twilio then requests it again, and the answer follows the session's current state. A caller who waits in a conference
-hears the greeting first. The party hears something, whatever the state of Redis.
+Twilio then requests it again. A caller in a conference hears the greeting first. Audio plays without Redis, too.
 """
 
 import asyncio

@@ -72,7 +72,7 @@ def _all_changes(log: Sequence[LogEntry]) -> list[_Changes]:
 def _fold(
     log: Sequence[LogEntry], all_changes: Sequence[_Changes], last_fields: Fields
 ) -> Iterator[tuple[LogEntry, Fields]]:
-    """Yield each entry with the fields after it, in one dictionary."""
+    """Yield each entry with the fields after it, in one changing dictionary."""
     found: Fields = {}
     # Without the log's start, fields without later changes keep their value; others appear with their first change.
     if log and version_of(log[0]) > 1:

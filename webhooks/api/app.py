@@ -72,10 +72,10 @@ def _make_handler(
     metrics: Metrics,
     clock: Clock,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    def refuse(route: Route | None, template: str, error: RequestError) -> web.Response:
+    def refuse(route: Route | None, error: RequestError) -> web.Response:
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
         if bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN:
-            log.info("api_refused", url_path=template, status=error.status, reason=error.type)
+            log.info("api_refused", url_path=route.template, status=error.status, reason=error.type)
         return error.response(docs=f"{PAGE}#{error.type}")
 
     async def handle(request: web.Request) -> web.Response:
@@ -88,12 +88,12 @@ def _make_handler(
                 raise _wrong_method(answers)
             response = await handler(await _parse_request(request, route, bearer))
         except RequestError as error:
-            response = refuse(route, template, error)
+            response = refuse(route, error)
         except BadCursorError as error:
-            response = refuse(route, template, RequestError(ErrorType.INVALID, str(error)))
+            response = refuse(route, RequestError(ErrorType.INVALID, str(error)))
         except StoreError as error:
             log_unreachable(error, task="api", url_path=template)
-            response = refuse(route, template, RequestError(ErrorType.STORE, str(error)))
+            response = refuse(route, RequestError(ErrorType.STORE, str(error)))
         metrics.api_requests.labels(template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response
 

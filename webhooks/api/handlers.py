@@ -40,7 +40,6 @@ class ApiRequest:
     """A parsed request."""
 
     path: Mapping[str, str]
-    #: The query's parameters by name, including defaults.
     query: Mapping[str, Any]
     #: Excluded from the repr, which ends up in tracebacks: it holds addresses.
     body: Mapping[str, Any]

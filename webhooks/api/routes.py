@@ -42,7 +42,6 @@ class Route:
     body: Body | None = None
     #: Command fields that the body lacks because the path determines them.
     body_without: tuple[str, ...] = ()
-    #: Error types in addition to those of every route of its kind.
     more_error_types: tuple[ErrorType, ...] = ()
     needs_token: bool = True
     #: Whether the API answers it; others are only described.
