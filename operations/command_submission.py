@@ -150,7 +150,7 @@ class CommandSubmitter:
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
     ) -> CommandOutcome:
-        """Wait until an outcome is final or time is up; return the last one read."""
+        """Wait until an outcome is final, time is up, or the client is gone."""
         until_s = _now_s() + timeout_s
         pause_s = POLL_INITIAL_S
         while True:

@@ -37,7 +37,6 @@ class PartitionHealth:
     lag: int | None
     #: Number of the last commit.
     commit: int
-    #: Live sessions (count).
     live: int
     #: Effects not yet performed (count).
     outbox: int

@@ -26,7 +26,7 @@ def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
 
 
 async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand) -> SubmittedCommand:
-    """Publish a command once, or raise RequestError; StoreError: unknown."""
+    """Publish a command, or raise RequestError; StoreError leaves it unknown."""
     fields = parsed.entry() | {"by": TOKEN_NAME}
     try:
         submitted = await submitter.submit(fields, parsed.id, check_session=True)

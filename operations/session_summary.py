@@ -16,7 +16,6 @@ SHORT_NOTES_MAX = 5
 _NEXT_NOTE = "will be dialed next"
 #: Final statuses of a recording: earlier pauses and stops no longer matter.
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
-#: Phases in which a customer has no one to talk to.
 _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting"}
 
 

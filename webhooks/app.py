@@ -146,8 +146,6 @@ class _Shared:
 
 
 class _SignedRoute:
-    """One path of Twilio's: authenticates a request and runs its action."""
-
     def __init__(self, path: str, action: Action, shared: _Shared, *, prefix_was_kept: bool) -> None:
         self._path = path
         self._action = action
@@ -212,8 +210,12 @@ class _SignedRoute:
 
     def _reject(self, status: int, reason: Rejection) -> web.Response:
         self._shared.record_rejection(self._path, status, reason)
-        allowed = "GET, POST" if self._path in _GET_PATHS else "POST"
-        response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
-        if status in (408, 413):
-            response.force_close()  # do not wait for the rest of the body
-        return response
+        return _empty_response(self._path, status)
+
+
+def _empty_response(path: str, status: int) -> web.Response:
+    allowed = "GET, POST" if path in _GET_PATHS else "POST"
+    response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
+    if status in (408, 413):
+        response.force_close()  # do not wait for the rest of the body
+    return response

@@ -207,7 +207,7 @@ def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded
 
 
 def _starts_alone(name: str, view: SessionView | None) -> bool:
-    """Whether a party starts the conference, as a callee's caller does."""
+    """Whether a waiting party starts the conference: a callee's caller does."""
     return name == AGENT and (view is None or first_waiting_party(view) == AGENT)
 
 

@@ -104,7 +104,7 @@ def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
 
 
 def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) -> DialActionAnswer:
-    """Decide by the session in Redis; None if Redis does not know it."""
+    """Decide by the session in Redis; `view` is None if there is none."""
     name = party_of(outcome, view)
     if outcome.event.party_is_gone or not name:
         return DialActionAnswer.HANG_UP

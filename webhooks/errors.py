@@ -25,7 +25,7 @@ class Rejection(StrEnum):
 
 
 class RejectedError(ConferralError):
-    """The answer to a request is this status, and nothing is published."""
+    """A rejected request: answered with the status, and not published."""
 
     def __init__(self, status: int, reason: Rejection) -> None:
         super().__init__(reason.value)

@@ -48,7 +48,7 @@ async def store_timeout(timeout_s: float) -> AsyncIterator[None]:
 
 
 def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]:
-    """Return the timeout for one request's use of Redis, numbered from 1."""
+    """Limit a request's use of Redis; `request_number` counts from 1."""
     return store_timeout(STORE_DEADLINE_S if request_number == 1 else SHORT_STORE_DEADLINE_S)
 
 

@@ -1,4 +1,4 @@
-"""The webhooks server: serves until it is stopped, then ends requests."""
+"""The webhooks server: serves until stopped, then finishes requests."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Status callbacks of numbers, calls, conferences, recordings: stored."""
+"""Status callbacks of numbers, calls, conferences, and recordings."""
 
 import structlog
 from aiohttp import web

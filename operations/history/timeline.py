@@ -75,7 +75,6 @@ class TimelineEntry:
     requested_by: str = ""
     #: Outcomes of commands that this entry reports, in words; a refused one has its reason instead.
     reports: tuple[str, ...] = ()
-    #: Ids of the commands that this entry refused or failed.
     failed_commands: tuple[str, ...] = ()
 
 
