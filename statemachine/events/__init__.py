@@ -1,7 +1,6 @@
-"""Events of a session: facts from Twilio, outcomes of effects, timers, and operators' commands.
+"""Events of a session: facts, outcomes of effects, timers, and commands.
 
-Every event was first an entry of the session's partition stream. Its wire name is the class attribute `name`. Facts are
-nouns with a past participle, commands are imperatives.
+Each was an entry of the partition's stream. Facts are nouns with a past participle, commands are imperatives.
 """
 
 from conferral.statemachine.events.base import *

@@ -10,16 +10,15 @@ class Event(BaseRecord, frozen=True, kw_only=True):
 
     #: The class's name in snake case. Redis holds it, so a class keeps its name.
     name: ClassVar[str] = ""
-    #: Why it never changes anything, so that it may be dropped under load; empty for events that may.
+    #: Why it never changes anything, so it may be dropped under load; empty for events that may.
     ignored_because: ClassVar[str] = ""
     #: Fields that the session's log keeps; none holds an address.
     logged: ClassVar[tuple[str, ...]] = ()
 
-    #: The session's id.
     session_id: str
-    #: Id of the stream entry that carried it, `MILLISECONDS-COUNT`; set by the stream's reader.
+    #: Id of the stream entry, `MILLISECONDS-COUNT`; set by the stream's reader.
     entry_id: str = ""
-    #: Identifies the event, so that a duplicate is recognized; empty if `sequence` does.
+    #: Identifies a duplicate of the event; empty if `sequence` does.
     token: str = ""
     #: SID of the call or conference that `sequence` counts for.
     source: str = ""
@@ -27,8 +26,7 @@ class Event(BaseRecord, frozen=True, kw_only=True):
     sequence: int | None = None
     #: When it happened according to Twilio, Unix milliseconds; 0 if unknown.
     occurred_at_ms: int = 0
-    #: Name of the conference, for an event that opens a session whose id your app chose; generated, so your app can't
-    #: set it.
+    #: Generated for an event that opens a session whose id your app chose; your app can't set it.
     conference_name: str = ""
 
     def __init_subclass__(cls) -> None:
@@ -36,7 +34,7 @@ class Event(BaseRecord, frozen=True, kw_only=True):
 
 
 class Automatic(Event, frozen=True):
-    """Event of automatic rows ("as soon as this holds"): tried after every applied event, never stored.
+    """Event of automatic rows: tried after every applied event, never stored.
 
     Source: W3C, State Chart XML, section 3.13 (eventless transitions).
     """

@@ -1,8 +1,7 @@
-"""Commands of operators: the only description of each command and its fields.
+"""Commands of operators: the only description of each and its fields.
 
-The checks of every way to submit a command, OpenAPI and AsyncAPI, the command line, the console's forms, and the sample
-commands of the state machine derive from it. The annotation of a field names its type, its valid values, and a
-description. A class's docstring describes the command; its first line is a summary.
+Checks, OpenAPI and AsyncAPI, command line, console forms, and sample commands derive from it. A field's annotation
+holds its type, valid values, and description; a class's docstring describes the command.
 """
 
 from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_origin
@@ -21,7 +20,6 @@ class Command(Event, frozen=True, kw_only=True):
     one_of: ClassVar[tuple[str, ...]] = ()
 
     session_id: Annotated[str, values.SESSION, "a session's id or a call SID"]
-    #: The id under which the outcome is stored.
     token: Annotated[str, values.NEW_ID, "the command's id; two commands with the same id run once"] = ""
     by: Annotated[str, values.AUTHOR, "who sent the command; it appears in the session's log"] = ""
     #: Why it was rejected before it reached the session, which only logs it; empty for all others.
@@ -234,9 +232,8 @@ COMMANDS_BY_NAME = {command.name: command for command in COMMANDS}
 class CommandField(NamedTuple):
     """One field of a command."""
 
-    #: Its name in commands.
+    #: Its name in commands, and the command class's attribute.
     name: str
-    #: Attribute of the command's class.
     attribute: str
     value: values.Value
     summary: str
@@ -259,7 +256,7 @@ _FIELD_NAMES = {"session_id": "session", "token": "id", "timeout_s": "timeout"}
 
 
 def _fields_of_class(command: type[Command]) -> tuple[CommandField, ...]:
-    """Return a command class's annotated fields: those of `Command`, then of its other bases, then its own."""
+    # Those of `Command` come first, then those of its other bases, then its own.
     bases = command.__mro__[: command.__mro__.index(Command)]
     names = dict.fromkeys(name for one in (Command, *bases) for name in one.__annotations__)
     attributes = {one.name: one for one in msgspec.structs.fields(command)}
@@ -272,13 +269,12 @@ def _fields_of_class(command: type[Command]) -> tuple[CommandField, ...]:
     return tuple(found)
 
 
-#: Fields that every command has.
 COMMON_FIELDS = _fields_of_class(Command)
 _FIELDS = {command.name: _fields_of_class(command) for command in COMMANDS}
 
 
 def fields_of(command: type[Command]) -> tuple[CommandField, ...]:
-    """Return a command's fields: session, id, and sender, those of the command, and the dial options."""
+    """Return a command's fields: common ones, its own, and the dial options."""
     return _FIELDS[command.name]
 
 
@@ -288,5 +284,5 @@ def own_fields(command: type[Command]) -> tuple[CommandField, ...]:
 
 
 def variant_field(command: type[Command]) -> CommandField | None:
-    """Return the field whose value may decide if a session accepts the command (mode, action, or party), if any."""
+    """Return the field whose value may decide if a session accepts it, if any."""
     return next((one for one in own_fields(command) if one.is_required and one.value.form in ("choice", "party")), None)

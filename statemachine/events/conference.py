@@ -8,7 +8,10 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 
 class ConferenceEvent(Event, frozen=True, kw_only=True):
-    """Base class of conference callbacks. Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent."""
+    """Base class of conference callbacks.
+
+    Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent.
+    """
 
     conference_sid: str
     #: JSON of the parameters that this version does not know, for the log.
@@ -24,7 +27,7 @@ class ConferenceEnded(ConferenceEvent, frozen=True, kw_only=True):
 
     logged: ClassVar[tuple[str, ...]] = ("conference_reason",)
 
-    #: ReasonConferenceEnded in Twilio's words.
+    #: ReasonConferenceEnded.
     conference_reason: str = ""
     #: SID of the call whose leaving ended it, if one did.
     call_sid_ending: str = ""
@@ -34,7 +37,7 @@ class ParticipantJoined(ConferenceEvent, frozen=True, kw_only=True):
     """A call joined the conference."""
 
     call_sid: str
-    #: Participant label; identifies the party while the call SID is unknown.
+    #: Identifies the party while the call SID is unknown.
     label: str = ""
     #: StartConferenceOnEnter: false for a party that waits.
     start_on_enter: bool = True
@@ -49,7 +52,7 @@ class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
     label: str = ""
     #: ParticipantCallStatus: `in-progress` if the call continued with other TwiML.
     call_status: str = ""
-    #: ReasonParticipantLeft in Twilio's words.
+    #: ReasonParticipantLeft.
     left_reason: str = ""
 
     @property
@@ -59,12 +62,12 @@ class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
 
     @property
     def call_continues(self) -> bool:
-        """Whether the call is in progress: its `<Dial>` action decides what happens next."""
+        """Whether the call is in progress: its `<Dial>` action decides the rest."""
         return self.call_status == CallStatus.IN_PROGRESS
 
 
 class ParticipantChanged(ConferenceEvent, frozen=True, kw_only=True):
-    """A participant was held, unheld, muted, unmuted, or modified; carries the current values."""
+    """A participant was held, muted, or modified; has the current values."""
 
     logged: ClassVar[tuple[str, ...]] = ("kind", "held", "muted", "end_on_exit")
 
@@ -74,7 +77,6 @@ class ParticipantChanged(ConferenceEvent, frozen=True, kw_only=True):
     kind: str = ""
     held: bool = False
     muted: bool = False
-    #: EndConferenceOnExit.
     end_on_exit: bool = False
     #: SID of the call that this one coaches; empty for none.
     coaches: str = ""
@@ -92,7 +94,7 @@ class AnnouncementEnded(ConferenceEvent, frozen=True, kw_only=True):
     #: URL of the audio; empty for a text, or if Twilio does not send it.
     url: Hidden[str] = ""
     failed: bool = False
-    #: ReasonAnnouncementFailed in Twilio's words.
+    #: ReasonAnnouncementFailed.
     reason: str = ""
 
 
@@ -108,21 +110,23 @@ class ConferenceEventIgnored(ConferenceEvent, frozen=True, kw_only=True):
 
 
 class RecordingChanged(Event, frozen=True, kw_only=True):
-    """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`."""
+    """A recording's status callback.
+
+    Source: Twilio docs, Recordings resource, `RecordingStatusCallback`.
+    """
 
     logged: ClassVar[tuple[str, ...]] = ("recording_sid", "status", "of_conference", "duration_s")
 
     recording_sid: str
     #: RecordingStatus in Twilio's words.
     status: str
-    #: Whether it is a conference recording (`RecordingSource` is `Conference`) rather than a call recording.
+    #: Whether `RecordingSource` is `Conference`.
     of_conference: bool = False
-    #: SID of the recorded call; empty for a conference.
+    #: Empty for a conference.
     call_sid: str = ""
     conference_sid: str = ""
-    #: URL of the recording at Twilio.
     url: str = ""
-    #: RecordingDuration, seconds; 0 before the end.
+    #: 0 before the end.
     duration_s: int = 0
     #: JSON of the parameters that this version does not know, for the log.
     other: str = ""

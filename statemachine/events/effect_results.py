@@ -1,4 +1,4 @@
-"""Effect outcomes (succeeded, failed, unknown), and what reads of Twilio show."""
+"""Effect outcomes (succeeded, failed, unknown) and reads of Twilio."""
 
 from typing import ClassVar
 
@@ -8,8 +8,7 @@ from conferral.statemachine.events.base import Event
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import CallStatus
 
-#: Twilio's error codes for requests that need a conference in progress; usually the conference has not started.
-#: Source: Twilio docs, Errors, 16001 and 16099.
+#: The conference is not in progress; usually it has not started. Source: Twilio docs, Errors, 16001 and 16099.
 NOT_STARTED = frozenset({16001, 16099})
 
 
@@ -19,7 +18,7 @@ class EffectOutcome(Event, frozen=True, kw_only=True):
     effect_id: str
     #: The effect's kind, such as `redirect_call`.
     kind: str
-    #: Name of the party concerned; empty if none is.
+    #: Empty if none is concerned.
     party: str = ""
     #: What was requested, if the kind does not say it: `hold`, `paused`. For the session's log.
     detail: str = ""
@@ -38,7 +37,6 @@ class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     call_sid: str = ""
     #: Dials: time spent in the rate limiter plus Twilio's expected queue time, milliseconds.
     queue_ms: int = 0
-    #: Recording starts: SID of the recording.
     recording_sid: str = ""
     #: Holds, mutes, and their opposites: the response shows the participant as requested.
     is_confirmed: bool = False
@@ -51,7 +49,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
 
     #: HTTP status; 0 without a response.
     http_status: int = 0
-    #: Twilio's error code; 0 if it gave none.
+    #: Twilio's; 0 if it gave none.
     code: int = 0
     #: Whether the call or conference is over or no longer exists (20404, 21220).
     gone: bool = False
@@ -67,7 +65,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
 
     @property
     def reason_text(self) -> str:
-        """Reason for the command's outcome: Conferral's own error, no response, or Twilio's refusal with its status."""
+        """The reason that the command's outcome states."""
         if self.reason:
             return f"an error in Conferral ({self.reason})"
         if not self.http_status:
@@ -76,7 +74,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
 
 
 class EffectUnknown(EffectOutcome, frozen=True):
-    """It is unknown whether the effect happened: its deadline passed, and verification showed nothing."""
+    """It is unknown whether the effect happened, even after verification."""
 
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail")
     reason_text: ClassVar[str] = "unknown: Twilio gave no answer"
@@ -86,11 +84,9 @@ class CallSeen(BaseRecord, frozen=True):
     """A call as a read shows it."""
 
     call_sid: str
-    #: Status in Twilio's words.
     status: str
-    #: SID of the call whose `<Dial>` made it; empty for the parent itself.
+    #: The call whose `<Dial>` made it; empty for the parent itself.
     parent_call_sid: str = ""
-    #: Destination of the call, as Twilio names it.
     to: Hidden[str] = ""
 
 
@@ -101,13 +97,11 @@ class ParticipantSeen(BaseRecord, frozen=True):
     label: str = ""
     held: bool = False
     muted: bool = False
-    #: EndConferenceOnExit.
     end_on_exit: bool = False
     #: SID of the call that this one coaches; empty for none.
     coaches: str = ""
-    #: Whether its phone still rings: it is joining, and hears no one yet.
+    #: Its phone still rings: it is joining, and hears no one yet.
     is_ringing: bool = False
-    #: StartConferenceOnEnter.
     start_on_enter: bool = True
 
 
@@ -117,13 +111,13 @@ class CallsRead(Event, frozen=True, kw_only=True):
     logged: ClassVar[tuple[str, ...]] = ("conference_sid",)
 
     effect_id: str
-    #: The session's version when the read was emitted: facts that changed since are newer than the read.
+    #: The session's version when the read was emitted: facts that changed since are newer.
     read_version: int
     calls: tuple[CallSeen, ...]
-    #: The session's live conference; empty if there is none or it was not read.
+    #: Empty if no conference is live, or it was not read.
     conference_sid: str = ""
     participants: tuple[ParticipantSeen, ...] = ()
-    #: SIDs requested but not read, because one read fetches a limited number of calls. Another read follows.
+    #: SIDs beyond the limit of one read; another follows.
     unread: tuple[str, ...] = ()
     #: As in `EffectOutcome`.
     attempts: int | None = None
@@ -132,38 +126,36 @@ class CallsRead(Event, frozen=True, kw_only=True):
     def status_of(self, call_sid: str) -> str:
         """Return a call's status, empty if the read does not show the call.
 
-        The call of a participant counts as in progress or ringing: it was not read itself.
+        A participant's call was not read itself: it counts as in progress, or ringing.
         """
         if status := next((call.status for call in self.calls if call.call_sid == call_sid), ""):
             return status
-        seen = next((seen for seen in self.participants if seen.call_sid == call_sid), None)
-        if seen is None:
-            return ""
-        return CallStatus.RINGING if seen.is_ringing else CallStatus.IN_PROGRESS
+        for seen in self.participants:
+            if seen.call_sid == call_sid:
+                return CallStatus.RINGING if seen.is_ringing else CallStatus.IN_PROGRESS
+        return ""
 
 
 class AccountSwept(Event, frozen=True, kw_only=True):
-    """The account's live calls and conferences may differ from this session: the sweep or a rollback says so.
+    """The account's live calls and conferences may differ from this session.
 
-    Only a suspicion, since Twilio's lists may lag: a read follows.
+    The sweep or a rollback suspects it. A read follows, since Twilio's lists may lag.
     """
 
     logged: ClassVar[tuple[str, ...]] = ("finding", "call_sid", "conference_sid")
 
-    #: A difference of the sweep, such as `call-missing` or, for an ended session, `call-live`; or `rolled-back`.
+    #: Such as `call-missing`; `call-live`, for an ended session; or `rolled-back`.
     finding: str
-    #: SID of the call concerned; empty for a conference.
+    #: Either the call or the conference concerned; the other is empty.
     call_sid: str = ""
-    #: SID of the conference concerned; empty for a call.
     conference_sid: str = ""
 
 
 class ParticipantFound(ParticipantSeen, frozen=True):
     """A participant of a recovered conference."""
 
-    #: Address of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
+    #: Of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
     address: Hidden[str] = ""
-    #: Whether the call is inbound.
     came_in: bool = False
 
     @classmethod
@@ -173,7 +165,7 @@ class ParticipantFound(ParticipantSeen, frozen=True):
 
 
 class ConferenceFound(Event, frozen=True, kw_only=True):
-    """A sweep found a live conference of Conferral's whose session Redis has lost. Its participants keep talking."""
+    """A sweep found a live conference whose session Redis has lost."""
 
     logged: ClassVar[tuple[str, ...]] = ("conference_sid",)
 

@@ -1,4 +1,4 @@
-"""Kinds of command fields: which values are valid, in words and as JSON Schema, and how people enter them."""
+"""Kinds of command fields: valid values, JSON Schema, and form inputs."""
 
 import re
 from abc import ABC, abstractmethod
@@ -12,23 +12,19 @@ from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
 from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.transfer import TARGETS_MAX
 
-#: Input elements of forms.
 Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 
-#: Maximum length of spoken text (characters): about half a minute of speech.
+#: In characters: about half a minute of speech.
 _SPOKEN_MAX = 500
-#: Minimum and maximum ring time, seconds. Source: Twilio docs, Call resource, `Timeout` (600 at most).
+#: Source: Twilio docs, Call resource, `Timeout` (600 at most).
 _RING_TIME_RANGE_S = (5, 600)
-#: Maximum length of a destination (characters); each kind of address has a lower limit of its own.
+#: In characters; each kind of address has a lower limit of its own.
 _DESTINATION_MAX = 512
-#: Maximum length of a URL (characters).
 _URL_MAX = 2_000
 
-#: Excluded from text: control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl,
-#: Zp.
+#: Control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl, Zp.
 _NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
-#: Characters that show nothing, or turn the direction of what follows, so that two authors look the same. Source:
-#: Unicode, UAX #9.
+#: Characters that show nothing or turn direction, so that two authors look the same. Source: Unicode, UAX #9.
 _INVISIBLE = "\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff"
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
 _NOT_IN_XML = "\\ufffe\\uffff"
@@ -69,7 +65,7 @@ class Value(ABC):
 
     @abstractmethod
     def parse(self, value: object) -> Any:
-        """Return the value as the event has it; raise ValueError, which says what is valid, to follow the name."""
+        """Return the value for the event; raise ValueError with what is valid."""
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
@@ -82,9 +78,8 @@ class _Text(Value):
 
     #: Alternatives must be in groups.
     pattern: str
-    #: What is valid.
     rule: str
-    #: Maximum length (characters); None if the pattern limits it.
+    #: In characters; None if the pattern limits it.
     max_length: int | None = None
     #: Checks what no pattern can express, and normalizes the text; raises ValueError with what is valid.
     normalize: Callable[[str], str] = str
@@ -158,7 +153,6 @@ class _Seconds(Value):
 
 
 def _normalize_destinations(text: str) -> str:
-    """Return comma-separated destinations without spaces around them; refuse one that appears twice."""
     destinations = [part.strip(" ") for part in text.split(",")]
     if len(set(destinations)) < len(destinations):
         raise ValueError("must not name a destination twice")
@@ -166,7 +160,6 @@ def _normalize_destinations(text: str) -> str:
 
 
 def _choice_of(words: Sequence[StrEnum]) -> _Choice:
-    """Return the kind of a field that accepts exactly these words."""
     texts = tuple(word.value for word in words)
     return _Choice(form="choice", words=texts, metavar="|".join(texts), format=join_words(texts, "or"))
 
@@ -207,8 +200,7 @@ CALLER_ID = _Text(
     r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number", metavar="NUMBER"
 )
 NEW_PARTY = _Text(
-    # Names appear in logs and in participants' labels, where phone numbers must not. A party named like a target counts
-    # as one: `cancel` would hang it up.
+    # Logs and labels show names, so no phone numbers. A party named like a target counts as one: `cancel` hangs it up.
     rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+|{TARGET}-.*)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})"
     r"[a-z][a-z0-9_-]{0,31}",
     "must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _, or -, and no phone number; "

@@ -1,4 +1,4 @@
-"""Facts from the gate (call screening between a dialed call's answer and the conference)."""
+"""Facts from the gate (call screening of a dialed call)."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -22,7 +22,7 @@ class GateDecision(StrEnum):
 
 
 class GateReached(Event, frozen=True, kw_only=True):
-    """A call placed by REST was answered and fetched its document from the gate."""
+    """A call placed by REST was answered and fetched the gate's document."""
 
     #: Id of the dial.
     dial: str

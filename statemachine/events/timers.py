@@ -6,7 +6,7 @@ from conferral.statemachine.events.base import Event
 
 
 class TimerExpired(Event, frozen=True, kw_only=True):
-    """Base class of expired timers. Each timer is an event class of its own, so that the table can name it."""
+    """Base class of expired timers. The table names each timer's own class."""
 
     #: The timer's name.
     timer: ClassVar[str] = ""
@@ -20,15 +20,15 @@ class TimerExpired(Event, frozen=True, kw_only=True):
 
 
 class RingOverdue(TimerExpired, frozen=True):
-    """The agent should have answered or failed by now, but no callback said so."""
+    """No callback says that the agent answered or failed, though it is time."""
 
 
 class LeaveOverdue(TimerExpired, frozen=True):
-    """One side of the bridge is over and the other side's callback is missing, or a read gave no result."""
+    """One side's end is not followed by the other's, or a read gave no result."""
 
 
 class ConvertOverdue(TimerExpired, frozen=True):
-    """The two parties are not both in the conference after `CONFERRAL_CONVERT_TIMEOUT`."""
+    """A party has not joined within `CONFERRAL_CONVERT_TIMEOUT`."""
 
 
 class RepairOverdue(TimerExpired, frozen=True):
@@ -44,7 +44,7 @@ class DialOverdue(TimerExpired, frozen=True):
 
 
 class ConfirmOverdue(TimerExpired, frozen=True):
-    """The callback of a participant update (hold, unhold, `EndConferenceOnExit`) is missing."""
+    """The callback of a participant update is missing."""
 
 
 class StageOverdue(TimerExpired, frozen=True):
@@ -52,7 +52,7 @@ class StageOverdue(TimerExpired, frozen=True):
 
 
 class OpeningOverdue(TimerExpired, frozen=True):
-    """The party that should wait in the conference from the start has not joined."""
+    """The party that should wait in the conference has not joined."""
 
 
 class PendingCommandOverdue(TimerExpired, frozen=True):
