@@ -57,7 +57,7 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
 
 
 def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
-    """Record the callback of a join that a read showed first; what was requested or confirmed since stays."""
+    """Record the callback of a join that a read showed first."""
     party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
     if event.sequence is not None:
         draft.change_party(party, conference_sequence=event.sequence)
@@ -66,14 +66,14 @@ def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
 
 
 def mark_conference_started(draft: Draft) -> None:
-    """Record that a participant who starts the conference has joined: no one hears wait music anymore."""
+    """Record that a party has started it: no one hears wait music now."""
     for party in tuple(draft.session.parties.values()):
         if party.waits_for_start:
             draft.change_party(party, waits_for_start=False)
 
 
 def hang_up_arrival(draft: Draft, event: events.ParticipantJoined) -> None:
-    """Hang up a party that joined although it is being removed, even if its hangup was already requested."""
+    """Hang up a party that joined although it is being removed."""
     if event.start_on_enter:
         mark_conference_started(draft)
     draft.emit(HangUpCall, call_sid=event.call_sid)
@@ -110,16 +110,13 @@ def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
 
 
 def _switch_conference(draft: Draft, conference_sid: str) -> None:
-    """Make this the session's conference. Each conference numbers its own events."""
     if conference_sid == draft.session.conference_sid:
         return
-    left = draft.session.conference_sid
-    former = draft.session.former_conferences
-    conferences = (*former, left) if left else former
+    left, former = draft.session.conference_sid, draft.session.former_conferences
     draft.change(
         conference_sid=conference_sid,
-        former_conferences=conferences,
-        verified_sequence=0,
+        former_conferences=(*former, left) if left else former,
+        verified_sequence=0,  # each conference numbers its own events
         awaits_conference_start=False,
     )
     recording = draft.session.recording
@@ -130,7 +127,7 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
 
 
 def leave_conference(draft: Draft, _event: Event) -> None:
-    """Record that no one is in a conference anymore. A leg that arrives later opens a new one."""
+    """Record that no one is in a conference; the next leg opens a new one."""
     _switch_conference(draft, "")
     for party in tuple(draft.session.parties.values()):
         draft.change_party(
@@ -166,7 +163,7 @@ def apply_conference(draft: Draft, event: events.CallsRead) -> None:
 
 
 def apply_presence(draft: Draft, event: events.CallsRead) -> None:
-    """Record the participants that a read shows. What it does not show, it does not disprove: the list may lag.
+    """Record the participants that a read shows; its list may lag.
 
     A former conference counts once a later read of the stage shows it, too: the customer may have come back to it
     before the agent's leaving ended it.
@@ -198,20 +195,19 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
 
 
 def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
-    """Record dialed parties that an outdated read shows in the conference for the first time.
+    """Record dialed parties that an outdated read shows for the first time.
 
-    No later fact contradicts it: the conference has reported nothing about them yet, neither a join nor a leave.
+    The conference has reported nothing about them yet, so no later fact contradicts the read.
     """
     if event.conference_sid != draft.session.conference_sid:
         return
-    arrived = [seen for seen in event.participants if not seen.is_ringing and _is_first_join(draft, seen)]
+    arrived = (seen for seen in event.participants if not seen.is_ringing and _is_first_join(draft, seen))
     shown = replace(event, participants=tuple(arrived))
     apply_presence(draft, shown)
     apply_participants(draft, shown)  # a supervisor joins muted
 
 
 def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
-    """Whether a participant is a dialed party about which the conference has reported nothing yet."""
     party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
     if party is None or party.in_conference or party.is_leaving:
         return False
@@ -219,9 +215,9 @@ def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
 
 
 def mark_started_if_shown(draft: Draft, call_sids_inside: Set[str]) -> None:
-    """Infer from a read that the conference has started: a party other than a customer or supervisor is in it.
+    """Infer from a read's participants that the conference has started.
 
-    Those two join without starting it. With two participants inside, Twilio also accepts updates again.
+    Customers and supervisors join without starting it. With two inside, Twilio also accepts updates again.
     """
     for party in draft.session.participants:
         if party.status is PartyStatus.CONNECTED and party.name != CUSTOMER and not party.is_supervisor:
@@ -230,10 +226,10 @@ def mark_started_if_shown(draft: Draft, call_sids_inside: Set[str]) -> None:
 
 
 def apply_absences(draft: Draft, event: events.CallsRead) -> None:
-    """Record as absent any party that a read does not show, unless a leg moved lately: it may not be listed yet."""
+    """Record as absent any party that a read does not show."""
     same = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
     if not same or draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms:
-        return
+        return  # a leg that moved lately may not be listed yet
     inside = {seen.call_sid for seen in event.participants}
     for party in draft.session.participants:
         if party.call_sid not in inside:
@@ -241,10 +237,10 @@ def apply_absences(draft: Draft, event: events.CallsRead) -> None:
 
 
 def note_verified(draft: Draft, event: events.CallsRead) -> None:
-    """Record that a read has made up for missing events of this conference, whose events are numbered."""
-    session = draft.session
-    if event.conference_sid == session.conference_sid:
-        draft.change(verified_sequence=session.seen.highest(session.conference_sid), presence_reads=0)
+    """Record that a read made up for missing events of this conference."""
+    sid = draft.session.conference_sid
+    if event.conference_sid == sid:
+        draft.change(verified_sequence=draft.session.seen.highest(sid), presence_reads=0)
 
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.CallProgressed | events.DialEnded) -> None:
@@ -281,18 +277,18 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.CallProgresse
 
 
 def _is_moved_by_us(draft: Draft, party: Party) -> bool:
-    """Whether Conferral is moving a party out of the conference and back in, or did so recently."""
+    """Whether Conferral moves a party out and back in, or did recently."""
     session = draft.session
     lately_ms = draft.now_ms - draft.policy.reread_interval_ms
     was_moved = party.repair_moved_at_ms > lately_ms or (session.repair_attempted and session.moved_at_ms > lately_ms)
-    # In this stage, Conferral moves the customer, and Redis may have lost that it has. If another app did, at the same
-    # moment, the customer is moved once more.
+    # In this stage, Conferral moves the customer, and Redis may have lost that it has. If another app did, the customer
+    # is moved once more.
     transfer = session.running_transfer
     is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER and party.name == CUSTOMER
     return was_moved or is_to_be_moved or bool(session.open_redirects)
 
 
 def _may_have_refused(party: Party, event: events.ParticipantLeft) -> bool:
-    """Whether a dialed party failed to join with `busy`, which Twilio also reports for a refusal."""
-    is_expected = bool(party.dial_id) and not (party.answered or party.is_leaving)
-    return is_expected and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY
+    # Twilio reports a refusal as `busy`, too.
+    failed_as_busy = event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY
+    return failed_as_busy and bool(party.dial_id) and not (party.answered or party.is_leaving)

@@ -1,4 +1,4 @@
-"""Conversion: moves both legs of a bridge into the conference, and repairs it once."""
+"""Conversion: moves both legs of a bridge into the conference."""
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.conference import apply_conference, note_verified
@@ -18,9 +18,9 @@ from conferral.statemachine.step import CommandStatus
 
 
 def begin_conversion(draft: Draft, _event: Event) -> None:
-    """Redirect the child's leg first: that ends the parent's `<Dial>`, whose action then joins the parent.
+    """Redirect the child's leg; the parent follows by its `<Dial>` action.
 
-    The other way round, Twilio would hang up the child. Source: Twilio docs, modifying calls in progress.
+    Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
     """
     draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0)
     redirect_leg(draft, draft.session.child)
@@ -34,19 +34,19 @@ def accept_convert(draft: Draft, event: events.Convert) -> None:
 
 
 def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
-    """Record that the child's move ended the parent's `<Dial>`: the parent is on the way into the conference."""
+    """Record that the child's move ended the parent's `<Dial>`."""
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
 
 
 def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Complete the conversion: a read shows both parties in the conference; their callbacks were lost."""
+    """Complete the conversion: a read shows both parties in the conference."""
     apply_conference(draft, event)
     draft.change_party(draft.session.agent, status=PartyStatus.CONNECTED)
     _finish_by_read(draft, event)
 
 
 def finish_conversion_with_guests(draft: Draft, event: events.CallsRead) -> None:
-    """Complete the conversion: the agent is gone, and the customer is with a guest that Redis lost."""
+    """Complete the conversion: the customer is with a guest, without an agent."""
     apply_conference(draft, event)
     note_gone(draft, AGENT, event.status_of(draft.session.agent.call_sid))
     _finish_by_read(draft, event)
@@ -54,7 +54,6 @@ def finish_conversion_with_guests(draft: Draft, event: events.CallsRead) -> None
 
 
 def _finish_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Complete the conversion with the customer, and with participants that only the read shows."""
     draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED)
     add_unknown_participants(draft, event)
     note_verified(draft, event)
@@ -64,8 +63,7 @@ def _finish_by_read(draft: Draft, event: events.CallsRead) -> None:
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
     draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
-    # A late repair may briefly take out a party that a dial action has joined. Other open redirects no longer
-    # matter: both parties are in.
+    # Only a repair's late redirect matters: it may briefly take out a party that a dial action has joined.
     session = draft.session
     draft.change(open_redirects=session.open_redirects if session.repair_attempted else (), repair_attempted=False)
     report_converts(draft, CommandStatus.DONE)
@@ -75,19 +73,18 @@ def finish_conversion(draft: Draft, _event: Event) -> None:
 
 
 def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
-    """Redirect the missing leg once: the child's if no one is in the conference, because the parent's follows it."""
+    """Redirect the missing leg once: the child's, unless it has joined."""
     apply_conference(draft, event)
-    inside = {participant.call_sid for participant in event.participants}
-    parent, child = draft.session.parent, draft.session.child
     draft.change(repair_attempted=True)
     draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
-    missing = parent if child.call_sid in inside else child
+    # The parent's `<Dial>` action follows the child's redirect.
+    missing = draft.session.parent if draft.session.child.in_conference else draft.session.child
     redirect_leg(draft, missing)
     draft.change_party(missing, repair_moved_at_ms=draft.now_ms)
 
 
 def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:
-    """Redirect a leg into the conference: to start it, or, with wait audio, to wait there for another party.
+    """Redirect a leg into the conference, to wait there if it gets wait audio.
 
     `left_conference` is the SID of the conference that the leg is to leave, if any.
     """
@@ -113,26 +110,27 @@ def note_redirected(draft: Draft, event: events.EffectOutcome) -> None:
 
 
 def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record that a redirect has its outcome. A party that it may have moved for a repair counts as moved now."""
+    """Record that a redirect has its outcome."""
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
+    # The outcome does not say when it moved a party for a repair: now, at the latest.
     for party in tuple(draft.session.parties.values()):
         if party.repair_moved_at_ms:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)
 
 
 def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
-    """Return to the bridge: Twilio refused to move the child's leg, so both parties keep talking."""
+    """Return to the bridge: Twilio refused to move the child's leg."""
     _return_to_bridge(draft, event.reason_text)
 
 
 def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
-    """Return to the bridge: no one was moved in time, so both parties keep talking; read Twilio once more."""
+    """Return to the bridge: no one was moved in time. Read Twilio once more."""
     _return_to_bridge(draft, "Twilio did not move the parties in time")
     draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
 
 def wait_for_redirect(draft: Draft, _event: events.RepairOverdue) -> None:
-    """Wait for an open redirect, which may still move a party; it has its own deadline and its outcome is an event."""
+    """Wait for an open redirect, which has its own deadline."""
     draft.set_timer(events.RepairOverdue, draft.policy.settle_ms)
 
 
@@ -142,13 +140,12 @@ def extend_convert_timer(draft: Draft, _event: Event) -> None:
 
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
-    """Continue as a conversion, which Redis lost in a rollback, or which another app began by moving a leg."""
+    """Continue a conversion that Redis lost or that another app began."""
     draft.cancel_timers(events.RingOverdue, events.LeaveOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
 def _return_to_bridge(draft: Draft, reason: str) -> None:
-    """Note that both parties still talk over the bridge; fail what waited for the conversion, for this reason."""
     if draft.session.running_transfer is not None:
         fail_transfer(draft, reason)
         conclude_transfer(draft, "failed")

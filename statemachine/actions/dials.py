@@ -1,4 +1,4 @@
-"""Dialing a party by REST, and what becomes of the dial until it joins or fails."""
+"""Dials of parties by REST, until each joins or fails."""
 
 import re
 from typing import Any
@@ -20,9 +20,9 @@ from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: Source: Twilio docs, "Format phone numbers" (E.164).
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-#: Speaking time per character, at most.
+#: Longest speaking time per character.
 _MS_PER_CHARACTER = 100
-#: Length of the sentence that a recalled agent hears, at most, in any language (characters).
+#: Length of the longest sentence that a recalled agent hears, in any language (characters).
 _RECALL_SENTENCE_MAX = 80
 _STATUSES_BY_PROGRESS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
 
@@ -41,11 +41,11 @@ def dial(
     supervises: str = "",
     is_attempt: bool = True,
 ) -> None:
-    """Dial a party under that name.
+    """Dial a party under that name, into the conference or to the gate.
 
-    The call goes straight into the conference, or to the gate if `gated`, where a recalled agent hears `recall_reason`.
-    With `early_media`, the participants hear the phone ring. The first of a `ring_group` to accept wins. `supervises`
-    is a supervisor's mode. With `is_attempt`, a running transfer records the dial as an attempt.
+    A recalled agent hears `recall_reason` in the gate. With `early_media`, the participants hear the phone ring. The
+    first of a `ring_group` to accept wins. `supervises` is a supervisor's mode. With `is_attempt`, a running transfer
+    records the dial as an attempt.
     """
     draft.change(dials=draft.session.dials + 1)
     former = draft.session.parties.get(name)
@@ -69,8 +69,7 @@ def dial(
     _place_dial(draft, party)
     transfer = draft.session.running_transfer
     if is_attempt and transfer is not None:
-        placed = draft.session.parties[name]
-        attempt = Attempt(name, to, placed.dial_id, draft.now_ms)
+        attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms)
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
 
 
@@ -80,7 +79,7 @@ def dial_options(event: events.DialCommand) -> DialOptions:
 
 
 def next_label(draft: Draft, name: str) -> str:
-    """Return a participant label for a party of that name, different from those of earlier legs."""
+    """Return a participant label that no earlier leg has had."""
     number = draft.session.dials + 1
     former = draft.session.parties.get(name)
     if former is not None and (former.call_sid or former.dial_id) and former.label == f"{name}-{number}":
@@ -89,12 +88,12 @@ def next_label(draft: Draft, name: str) -> str:
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
-    """Whether a party passes the gate before it joins: to hear a brief, press a key, or be reached by digits."""
+    """Whether a party must hear a brief, press a key, or get digits."""
     return bool(options.brief or options.confirm or options.digits) or must_confirm(draft, to)
 
 
 def must_confirm(draft: Draft, to: str) -> bool:
-    """Whether the destination must press 1: with `CONFERRAL_CONFIRM`, every phone number must."""
+    """Whether `CONFERRAL_CONFIRM` makes this destination press 1."""
     return draft.policy.confirm_phones and to.startswith("+")
 
 
@@ -104,7 +103,7 @@ def dialed_party(draft: Draft, event: events.GateReached | events.GateDecided | 
 
 
 def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> None:
-    """Dial again after Twilio refused the caller ID: show the called number, or else Conferral's own."""
+    """Dial again with the called number: Twilio refused the caller ID."""
     party = dialed_party(draft, event)
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
     if party.name == AGENT:
@@ -114,34 +113,30 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
 
 
 def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
-    """Dial again through the gate: Twilio adds no one to a conference that has not started.
+    """Dial again through the gate: the conference has not started.
 
     Source: Twilio docs, Errors, 16099.
     """
-    party = dialed_party(draft, event)
-    _redial(draft, party, is_gated=True, early_media=False)
+    _redial(draft, dialed_party(draft, event), is_gated=True, early_media=False)
 
 
 def _redial(draft: Draft, party: Party, **changes: object) -> None:
-    """Dial a party again with these fields changed. The transfer's attempt continues under the new dial's id."""
     draft.change_party(party, **changes)
     _place_dial(draft, draft.session.parties[party.name])
     _change_attempt(draft, party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
 def _does_caller_wait(draft: Draft, party: Party) -> bool:
-    """Whether someone waits for this party: not for an added one, a supervisor, or the agent who is called first."""
     if party.name == AGENT:
         return bool(draft.session.customer.call_sid)
     return party.name == CUSTOMER or party.is_target
 
 
 def _place_dial(draft: Draft, party: Party) -> None:
-    """Emit the dial of a party, to the gate or into the conference. The effect's id becomes the dial's id."""
-    token = draft.session.call_token if _uses_customer_number(draft, party) else ""
     dialed: dict[str, Any] = {
         "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
-        "call_token": token, "is_urgent": _does_caller_wait(draft, party),
+        "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
+        "is_urgent": _does_caller_wait(draft, party),
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.digits)
@@ -150,24 +145,18 @@ def _place_dial(draft: Draft, party: Party) -> None:
             CreateParticipant, **dialed, conference=draft.session.conference_to_join, label=party.label,
             early_media=party.early_media, supervises=party.is_supervisor, attributes=draft.session.attributes,
         )  # fmt: skip
-    # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; the request
-    # always gets an outcome.
+    # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome.
     draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
     set_dial_timer(draft)
 
 
 def _ring_due_ms(draft: Draft, party: Party) -> int:
-    """Return when a party that starts to ring now should have answered or failed.
-
-    If the conference has reported that the party could not be added, the end of its call is due, however late.
-    """
-    if party.left_reason:
+    if party.left_reason:  # the conference could not add it: the end of its call is due
         return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_check_ms
     return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
 
 
 def _default_caller_id(draft: Draft) -> str:
-    """Return the caller ID of a dial without one: the customer's number, if the settings show it, or the called one."""
     customer = draft.session.parties.get(CUSTOMER)
     shows = draft.policy.shows_customer_number and draft.session.direction == INBOUND and draft.session.call_token
     if shows and customer is not None and _E164.fullmatch(customer.address):
@@ -176,7 +165,6 @@ def _default_caller_id(draft: Draft) -> str:
 
 
 def _uses_customer_number(draft: Draft, party: Party) -> bool:
-    """Whether the dialed party sees the customer's number, which requires the call token."""
     customer = draft.session.parties.get(CUSTOMER)
     return bool(party.caller_id) and customer is not None and party.caller_id == customer.address
 
@@ -190,31 +178,26 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     if party is None or not event.call_sid:
         return
     party = _merge_guest(draft, party, event.call_sid)
-    due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
+    due_ms, read_at_ms = party.dial_check_at_ms, party.dial_read_at_ms
+    if not party.answered:
+        due_ms = _ring_due_ms(draft, party) + event.queue_ms
+        read_at_ms = draft.now_ms + event.queue_ms + draft.policy.ring_read_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
-    draft.change_party(
-        party,
-        call_sid=party.call_sid or event.call_sid,
-        dial_check="",
-        dial_check_at_ms=due_ms,
-        dial_read_at_ms=(
-            party.dial_read_at_ms if party.answered else draft.now_ms + event.queue_ms + draft.policy.ring_read_ms
-        ),
-    )
+    sid = party.call_sid or event.call_sid
+    draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
     set_dial_timer(draft)
 
 
 def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
-    """Merge the dialed party with a guest: a replayed dial found a call whose join came first."""
+    """Merge a guest that is the dialed party: its join came first."""
     guest = draft.session.find_party(call_sid=call_sid)
     if guest is None or guest.name == party.name or guest.is_gone or guest.name in (CUSTOMER, AGENT):
         return party
     rest = {one.name: one for one in draft.session.parties.values() if one.name != guest.name}
     found = replace(
         party, call_sid=call_sid, in_conference=guest.in_conference, held=guest.held, muted=guest.muted,
-        coaches=guest.coaches,
-        end_on_exit=guest.end_on_exit, conference_sequence=guest.conference_sequence,
+        coaches=guest.coaches, end_on_exit=guest.end_on_exit, conference_sequence=guest.conference_sequence,
     )  # fmt: skip
     draft.change(parties={**rest, party.name: found})
     if found.in_conference and not found.early_media:
@@ -232,7 +215,7 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
 
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
-    """Record a dial with an unknown outcome. It is never retried: a callback or the call list may show the call."""
+    """Record a dial with an unknown outcome. It is never retried."""
     party = dialed_party(draft, event)
     if party.call_sid:
         return  # a callback has already reported the call
@@ -242,14 +225,13 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         # The worker has already searched for a direct dial. If its call shows up later, it is hung up.
         note_gone(draft, party.name, "unknown")
     elif not party.is_leaving:
-        draft.change_party(
-            party, dial_check="unknown", dial_check_at_ms=draft.now_ms + draft.policy.dial_unknown_wait_ms
-        )
+        due_ms = draft.now_ms + draft.policy.dial_unknown_wait_ms
+        draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
     set_dial_timer(draft)
 
 
 def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
-    """Give up the dial: the call list does not show its call, or could not be read."""
+    """Give up the dial: the call list does not show its call."""
     party = not_none(searched_party(draft, event))
     draft.change_party(party, dial_check_at_ms=0)
     note_gone(draft, party.name, "unknown")
@@ -257,7 +239,7 @@ def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
 
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
-    """Record the progress or the end of a party's call, which also shows that the dial was placed."""
+    """Record the progress or the end of a party's call."""
     party = party_of_call(draft, event)
     if party is None:
         return
@@ -276,20 +258,19 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
 
 
 def note_answered(draft: Draft, name: str) -> None:
-    """Record that a dialed party answered; if it is in the conference too, it takes part."""
+    """Record that a dialed party answered."""
     party = draft.session.parties[name]
     if not party.answered:
         _change_attempt(draft, party.dial_id, answered_at_ms=draft.now_ms)
     status = PartyStatus.CONNECTED if party.in_conference else party.status
     if party.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
-    # A party in the gate may take as long as the gate does; all others join at once, and hear no one if the customer is
-    # on hold.
-    wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     if party.is_gated:
         # No one waits in a bridge: its customer is dialed after the agent's gate.
         gate_ms = draft.policy.gate_timeout_ms if draft.state is State.BRIDGED else draft.policy.gate_read_ms
         wait_ms = gate_ms + _briefing_ms(party)
+    else:  # joins at once, and hears no one if the customer is on hold
+        wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
         party,
         answered=True,
@@ -310,57 +291,53 @@ def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
 
 
 def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
-    """Record that the gate accepted the call, which takes part once it joins."""
+    """Record that the gate accepted the call, which joins next."""
     party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, dial_check="")
     note_answered(draft, party.name)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
-    due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
-    # Most briefings take two thirds of their longest time.
-    read_at_ms = draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0
     draft.change_party(
         draft.session.parties[party.name],
         has_passed_gate=not briefing_ms,
-        dial_check_at_ms=due_ms,
-        dial_read_at_ms=read_at_ms,
+        dial_check_at_ms=draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms,
+        # Most briefings take two thirds of their longest time.
+        dial_read_at_ms=draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0,
     )
     set_dial_timer(draft)
     waiting = party_held_for(draft, party.name)
     if waiting is not None and not briefing_ms:
-        # They join at once, but its callback may take seconds: the party on hold would not hear them meanwhile.
+        # The join's callback may take seconds, in which a party on hold would not hear them.
         draft.change_party(waiting, desired_hold=False)
 
 
 def may_still_join(draft: Draft, party: Party) -> bool:
-    """Whether a party answered so recently that it may be in the gate, or joining: then a read precedes giving up."""
+    """Whether a party answered so recently that it may be joining."""
     gate_ms = draft.policy.gate_timeout_ms + (_briefing_ms(party) if party.is_gated else 0)
     return party.answered and draft.now_ms - party.answered_at_ms < gate_ms
 
 
 def _briefing_ms(party: Party) -> int:
-    """Return how long the gate's briefing takes at most."""
     return _MS_PER_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
 
 
 def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
-    """Record that the gate turned the call away; its document plays a sentence and hangs up."""
+    """Record that the gate turned the call away and hangs up."""
     party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
-    # One that was removed before it answered comes too late, but that is not why it is not on the call.
+    # A party removed before it answered comes too late, but left because it was removed.
     was_removed = party.is_removed and event.decision == events.GateDecision.TOO_LATE
     note_gone(draft, party.name, "cancelled" if was_removed else event.decision)
     set_dial_timer(draft)
 
 
 def update_transfer_status(draft: Draft) -> None:
-    """Set `transfer.status` to the most advanced status of the dialed parties."""
+    """Set `transfer.status` to the dialed parties' most advanced status."""
     transfer = draft.session.transfer
     if transfer is None or transfer.stage is not TransferStage.DIALING or transfer.status is TransferStatus.FAILED:
         return  # a failed transfer stays failed, and reported as such, while its fallback is dialed
     # A retrieving party becomes the agent. A recalled agent shows only in the party's own status.
-    retrieves = draft.session.phase is Phase.RETRIEVE
-    dialed = (draft.session.agent,) if retrieves else draft.session.targets
+    dialed = (draft.session.agent,) if draft.session.phase is Phase.RETRIEVE else draft.session.targets
     waiting = [party.status for party in dialed if party.status in _STATUSES_BY_PROGRESS]
     if waiting:
         furthest = max(waiting, key=_STATUSES_BY_PROGRESS.index)
@@ -371,11 +348,11 @@ def update_transfer_status(draft: Draft) -> None:
 
 
 def set_dial_timer(draft: Draft) -> None:
-    """Set the timer to the earliest time at which the call of a dialed party must be checked or read."""
+    """Set the timer to when a dialed call must first be checked or read."""
     due = [
         due_ms
         for party in draft.session.parties.values()
-        if party.dial_id and not party.is_gone and not party.takes_part and not party.is_leaving
+        if party.dial_id and not (party.is_gone or party.takes_part or party.is_leaving)
         for due_ms in (party.dial_check_at_ms, early_read_at_ms(draft, party))
         if due_ms
     ]
@@ -386,10 +363,9 @@ def set_dial_timer(draft: Draft) -> None:
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:
-    """Return when to read a dial that may still ring, or whose briefing is over; 0 for never.
+    """Return when to read a dial early; 0 for never.
 
-    In a bridge, other callbacks show its failure. After a briefing, it matters only to one who is on hold for the
-    party: the two would not hear each other until the hold ends.
+    In a bridge, other callbacks show its failure. A briefing's end matters only to a party held until then.
     """
     waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
     if not (waits and party.call_sid) or (party.answered and party_held_for(draft, party.name) is None):
@@ -398,7 +374,7 @@ def early_read_at_ms(draft: Draft, party: Party) -> int:
 
 
 def find_dialed_call(draft: Draft, party: Party) -> None:
-    """Search Twilio's call list for the call of a dial: no callback shows whether it was placed."""
+    """Search Twilio's call list for the call of a dial."""
     draft.emit(
         FindCall,
         party=party.name,
@@ -412,7 +388,6 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
 
 
 def _change_attempt(draft: Draft, dial_id: str, /, **changes: object) -> None:
-    """Change the transfer's attempt with this dial id, if there is one."""
     transfer = draft.session.transfer
     if transfer is not None and dial_id:
         draft.change_transfer(attempts=transfer.with_attempt(dial_id, **changes))
@@ -440,9 +415,9 @@ def hang_up_placed_call(draft: Draft, event: events.EffectSucceeded) -> None:
 
 
 def mark_leaving(draft: Draft, party: Party, **changes: Any) -> None:
-    """Mark a party as being removed: it is hung up as soon as that is possible. Change other fields with it."""
+    """Mark a party as being removed; change other fields with it."""
     if not party.is_leaving:
-        # `may_hang_up` counts the reads that miss a supervisor's mute; those from before were for other updates.
+        # Earlier reads were for other updates than the supervisor's mute, for which `may_hang_up` counts them.
         draft.change(confirmation_reads=0)
     draft.change_party(party, is_leaving=True, **changes)
 
@@ -451,8 +426,7 @@ def hang_up_party(draft: Draft, party: Party) -> None:
     """Hang up a party as soon as its call is known."""
     mark_leaving(draft, party)
     if party.dial_check in ("unknown", "searched") and not party.call_sid:
-        # No call is known, so there is nothing to wait for; if one shows up or is found, it is hung up. The agent of a
-        # `call` is waited for: the search, or the end of the call, ends the session.
+        # If a call shows up or is found, it is hung up. Only for the agent of a `call`, the search decides.
         find_dialed_call(draft, draft.session.parties[party.name])
         if draft.state is not State.BRIDGED:
             note_gone(draft, party.name, "cancelled")
@@ -462,14 +436,14 @@ def hang_up_party(draft: Draft, party: Party) -> None:
 
 
 def mark_unknown_dials(draft: Draft) -> None:
-    """Mark dials without a known call after a Redis rollback: their calls are searched for when the session ends."""
+    """Mark dials whose calls Redis may have lost in a rollback."""
     for party in tuple(draft.session.parties.values()):
         if is_unknown_dial(party) and not party.is_gone and not party.dial_check:
             draft.change_party(party, dial_check="rolled-back")
 
 
 def hang_up_found_call(draft: Draft, event: events.EffectSucceeded) -> None:
-    """Hang up a call that a search found after the session ended; an `end` command waits for that too."""
+    """Hang up a call that a search found after the session ended."""
     hang_up_effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
     awaited = tuple(hang_up_effect_id if one == event.effect_id else one for one in draft.session.end_effect_ids)
     draft.change(end_effect_ids=awaited)
@@ -477,14 +451,14 @@ def hang_up_found_call(draft: Draft, event: events.EffectSucceeded) -> None:
 
 
 def find_unknown_calls(draft: Draft, _event: Event) -> None:
-    """Search the call list for calls that dials of an ended session may have placed."""
+    """Search for calls that dials of an ended session may have placed."""
     for party in tuple(draft.session.parties.values()):
         if is_unknown_dial(party):
             find_dialed_call(draft, party)
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:
-    """Hang up parties that are being removed, as soon as their calls are known."""
+    """Hang up parties that are being removed, once their calls are known."""
     for party in tuple(draft.session.parties.values()):
         if may_hang_up(draft.session, party):
             hang_up(draft, party)

@@ -1,10 +1,11 @@
-"""Guests: participants that a read shows in the session's conference but the session does not know.
+"""Guests: participants of the conference that the session does not know.
 
-They become parties, so a customer who talks to one that Redis lost is never released as alone.
+A read shows them. As parties, they keep a customer who talks to one from being released as alone.
 """
 
 from collections.abc import Collection, Iterable
 
+from conferral.statemachine import guards
 from conferral.statemachine.actions.conference import mark_started_if_shown
 from conferral.statemachine.actions.dials import hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
@@ -13,14 +14,7 @@ from conferral.statemachine.actions.recovery import party_from_participant
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, Event, ParticipantSeen
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.guests import (
-    is_muted_guest,
-    is_supervisor,
-    losing_targets,
-    lost_targets,
-    shows_lost_transfer,
-    unknown_participants,
-)
+from conferral.statemachine.guards.guests import is_supervisor
 from conferral.statemachine.guards.recovery import conference_found, label_number, name_from_label
 from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.record import replace
@@ -29,8 +23,8 @@ from conferral.statemachine.states import Phase, State
 
 
 def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
-    """Add every unknown participant as a party, under the name its label implies or as a guest."""
-    unknown = unknown_participants(draft.session, event)
+    """Add each unknown participant as its label implies, or as a guest."""
+    unknown = guards.unknown_participants(draft.session, event)
     if not unknown:
         return
     found = {one.call_sid: one for one in conference_found(draft, event).participants}
@@ -41,7 +35,7 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
             draft, name, found[seen.call_sid], waits_for_start=False, supervises=is_supervisor(seen)
         )
         # No command would ever end a hold that the session does not know of.
-        party = replace(party, desired_hold=False, is_muted_guest=is_muted_guest(seen))
+        party = replace(party, desired_hold=False, is_muted_guest=guards.is_muted_guest(seen))
         draft.change(parties={**draft.session.parties, name: party})
     # Labels are never reused, and no party's leaving may end the conference for the others.
     draft.change(dials=max(draft.session.dials, *map(label_number, unknown)))
@@ -58,13 +52,13 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
 
 
 def hang_up_losing_targets(draft: Draft, _event: Event) -> None:
-    """Hang up the other targets of a ring group that Redis lost: one of them has answered."""
-    for target in losing_targets(draft.session):
+    """Hang up the other targets of a ring group that Redis lost."""
+    for target in guards.losing_targets(draft.session):
         hang_up_party(draft, target)
 
 
 def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantSeen]) -> dict[str, ParticipantSeen]:
-    """Return the participants' new names; among several of one name, the newest gets it."""
+    """Return the participants' new names; the newest of a name gets it."""
     named: dict[str, ParticipantSeen] = {}
     targets: list[ParticipantSeen] = []
     others: list[ParticipantSeen] = []
@@ -79,8 +73,8 @@ def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantS
             named[name] = seen
         else:
             others.append(seen)
-    if targets and shows_lost_transfer(draft, event):
-        forgotten = lost_targets(draft.session, event)
+    if targets and guards.shows_lost_transfer(draft, event):
+        forgotten = guards.lost_targets(draft.session, event)
         for target in forgotten:
             # A ring group has numbered names; the target that answers becomes `target`.
             several = target.is_ringing and len(forgotten) > 1
@@ -97,7 +91,6 @@ def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantS
 
 
 def _is_free_name(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool:
-    """Whether neither a present nor a newly named party has the name. During a transfer, `agent` is always taken."""
     if name == AGENT and draft.state is State.TRANSFERRING:
         return False
     return name not in named and draft.session.present_party(name) is None
@@ -106,8 +99,7 @@ def _is_free_name(draft: Draft, named: dict[str, ParticipantSeen], name: str) ->
 def vacate_name(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:
     """Free a name for a new party.
 
-    A former agent, target, or supervisor is renamed (`agent-1`; not to a name in `also_taken`). Any other party is
-    dropped, and only its call SID is kept.
+    A former agent, target, or supervisor is renamed, to no name in `also_taken`. Of any other, the call SID is kept.
     """
     former = draft.session.parties.get(name)
     if former is None:

@@ -1,9 +1,8 @@
-"""Reconciliation of participants: requests updates from Twilio until the confirmed state matches the desired state.
+"""Reconciliation of participants' desired and confirmed states.
 
-A party has desired values (`desired_hold`, `desired_end_on_exit`) and confirmed values (`held`, `end_on_exit`). A
-callback or a read confirms any of them; Twilio's response also confirms a hold or a mute. Each difference is requested,
-one update at a time. If an update is not confirmed in time, Twilio is read, and the update is requested again if the
-read shows that it did not happen.
+Each difference between, say, `desired_hold` and `held` is requested, one update at a time. A callback or a read
+confirms it; Twilio's response also confirms a hold or a mute. If nothing does in time, Twilio is read, and the update
+is requested again if it did not happen.
 """
 
 from operator import attrgetter
@@ -36,12 +35,12 @@ _SUPERVISE_UPDATES = frozenset({ParticipantUpdate.MONITOR, ParticipantUpdate.WHI
 
 
 def request_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
-    """Request a hold with this audio; while held, the party's leaving does not end the conference."""
+    """Request a hold with this audio."""
     draft.change_party(draft.session.parties[name], desired_hold=True, wait_audio=wait_audio, desired_end_on_exit=False)
 
 
 def hold_silent_party(draft: Draft, _event: Event) -> None:
-    """Hold the party who waits alone in silence, to play ringing or music: the conference no longer does."""
+    """Hold the party who waits alone in silence, to play ringing or music."""
     party, phase = not_none(silent_party(draft)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
@@ -52,7 +51,7 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
-    """Request an unhold, since the party now has company; the wait audio stays, for when they are alone again."""
+    """Request an unhold, since the party has company; keep its wait audio."""
     draft.change_party(not_none(kept_party(draft)), desired_hold=False)
 
 
@@ -68,12 +67,9 @@ def unhold_all(draft: Draft, _event: Event) -> None:
 
 
 def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
-    """Request `EndConferenceOnExit` for customer and agent if they are alone in a settled conference.
+    """Request `EndConferenceOnExit` for customer and agent, if alone.
 
-    This is a safety net under the lone-participant rule.
-
-    Args:
-        agent: False if the agent must be able to leave without ending the conference.
+    It is a safety net under the lone-participant rule. `agent` is false if the agent must be able to leave.
     """
     pair = {CUSTOMER, AGENT}
     session = draft.session
@@ -103,7 +99,7 @@ def clear_end_on_exit(draft: Draft) -> None:
 
 
 def reconcile(draft: Draft, _event: Event) -> None:
-    """Request an update for each difference between desired and confirmed state."""
+    """Request an update for each difference between the two states."""
     # Supervisors, who alone have a mode, come last: Twilio refuses to coach an agent who is still on hold.
     for party in sorted(draft.session.parties.values(), key=attrgetter("supervises")):
         update = next_update(draft.session, party)
@@ -119,7 +115,6 @@ def reconcile(draft: Draft, _event: Event) -> None:
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
-    """Request one update of a participant; it is pending until Twilio confirms it."""
     if update is ParticipantUpdate.HOLD and (
         party.end_on_exit or party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
     ):
@@ -139,7 +134,6 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
 
 
 def _emit_update(draft: Draft, party: Party, **changes: Any) -> str:
-    """Emit an update of a participant's attributes; return the effect's id."""
     conference = draft.session.conference_sid
     return draft.emit(
         UpdateParticipant, party=party.name, call_sid=party.call_sid, conference_sid=conference, **changes
@@ -147,13 +141,13 @@ def _emit_update(draft: Draft, party: Party, **changes: Any) -> str:
 
 
 def finish_reconciliation(draft: Draft, _event: Event) -> None:
-    """Stop the confirmation timer: Twilio has confirmed the desired state."""
+    """Stop the confirmation timer: Twilio has confirmed all."""
     draft.cancel_timers(events.ConfirmOverdue)
     draft.change(confirmation_reads=0)
 
 
 def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
-    """Read Twilio because a callback is missing; repeat every two seconds until settled."""
+    """Read Twilio because a callback is missing, until settled."""
     reads = draft.session.confirmation_reads + 1
     draft.change(confirmation_reads=reads)
     if reads > _END_ON_EXIT_READS_MAX:
@@ -163,7 +157,6 @@ def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
 
 
 def _cancel_end_on_exit(draft: Draft) -> None:
-    """Give up each `EndConferenceOnExit` that Twilio has not set."""
     for party in tuple(draft.session.parties.values()):
         is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
@@ -174,7 +167,7 @@ def _cancel_end_on_exit(draft: Draft) -> None:
 
 
 def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record an update's outcome: the response confirms a hold or a mute; a callback or a read confirms the rest."""
+    """Record an update's outcome, which confirms a hold or a mute."""
     party = _party_of_update(draft, event)
     if party is None:
         return
@@ -185,7 +178,7 @@ def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
 
 
 def await_conference_start(draft: Draft, event: events.EffectFailed) -> None:
-    """Wait for the conference to start before requesting more updates: Twilio refuses them until then."""
+    """Wait for the conference to start: until then, Twilio refuses updates."""
     party = _party_of_update(draft, event)
     if party is not None:
         draft.change_party(party, pending_update="", update_effect_id="")
@@ -193,7 +186,7 @@ def await_conference_start(draft: Draft, event: events.EffectFailed) -> None:
 
 
 def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
-    """Return the party whose update has this outcome; None if a later update replaced it."""
+    """Return the update's party; None if a later update replaced it."""
     return next((party for party in draft.session.parties.values() if party.update_effect_id == event.effect_id), None)
 
 
@@ -221,7 +214,6 @@ def apply_participants(draft: Draft, event: events.CallsRead) -> None:
 def _record_shown_attributes(
     draft: Draft, party: Party, seen: events.ParticipantChanged | events.ParticipantSeen, sequence: int | None = None
 ) -> None:
-    """Record a participant's attributes as a callback or a read shows them; `sequence` is the callback's number."""
     draft.change_party(
         party,
         held=seen.held,
@@ -236,7 +228,7 @@ def _record_shown_attributes(
 def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:
     """Close a party's pending update if what Twilio just showed confirms it.
 
-    With `is_certain`, that is newer than the request: close the update anyway, so that it is requested again. With
+    With `is_certain`, it is newer than the request: close the update anyway, so that it is requested again. With
     `shows_undone`, it came with Twilio's own callback of an unhold or unmute.
     """
     party = draft.session.parties[name]

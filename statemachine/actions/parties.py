@@ -1,21 +1,15 @@
-"""Departure of a party: its reason, which party left first, its name afterwards, and the events that change nothing."""
+"""Departure of a party, and the events that change nothing."""
 
 from collections.abc import Collection
 
+from conferral.statemachine import reasons
 from conferral.statemachine.actions.pending_commands import fail_commands, finish_command
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, EffectFailed, Event, Hold, ParticipantLeft, Remove
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.pending_commands import is_held_by_command
 from conferral.statemachine.guards.waiting_party import is_settled, present_parties
-from conferral.statemachine.reasons import (
-    HUNG_UP,
-    NOT_OURS,
-    REMOVED_BY_END,
-    EndReason,
-    is_of_another_app,
-    reported_reason,
-)
+from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State, WaitAudio
@@ -41,8 +35,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     )
     if name == AGENT:
         _unhold_parties_left_by_agent(draft)
-    # Dialed parties that never answered, and released ones, don't count as leaving first, because the call went on; nor
-    # do parties other than these two.
+    # The call went on without a dialed party that never answered, or a released one: neither left first.
     rang_only = bool(party.dial_id) and not party.answered and draft.state is not State.BRIDGED
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
         was_put_out = not party.in_conference and party.left_reason == REMOVED_BY_END
@@ -50,31 +43,25 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:
-    """Take the others off hold: the agent who put them there can't come back to them, and they could not talk.
+    """Take the others off hold: the agent who held them is gone.
 
-    A party that remains alone stays on hold, as if by Conferral's own hold, which ends once another answers or joins.
+    A lone party stays held, as if by Conferral itself, until another answers or joins.
     """
     if not is_settled(draft):
         return
     present = present_parties(draft.session)
-    is_alone = len(present) < 2
     for party in filter(is_held_by_command, present):
-        audio = WaitAudio.RINGBACK if is_alone else WaitAudio.NONE
-        draft.change_party(party, desired_hold=is_alone, wait_audio=audio)
-        if not is_alone:
-            commands = draft.session.pending_commands
-            undone = [one for one in commands if one.name == Hold.name and one.party == party.name]
-            fail_commands(draft, EndReason.AGENT_LEFT, only=undone)
+        if len(present) < 2:
+            draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.RINGBACK)
+            continue
+        draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
+        commands = draft.session.pending_commands
+        undone = [one for one in commands if one.name == Hold.name and one.party == party.name]
+        fail_commands(draft, EndReason.AGENT_LEFT, only=undone)
 
 
 def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
-    """Record who left first, even if callbacks are out of order.
-
-    A party that the conference's end removed did not leave first.
-
-    Args:
-        reason: Twilio's reason for leaving, or a call status.
-    """
+    """Record who left first, even if callbacks are out of order."""
     first = draft.session.parties.get(draft.session.first_to_leave)
     if first is None:
         if reason != REMOVED_BY_END:
@@ -85,7 +72,7 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
 
 
 def keep_agent(draft: Draft, event: EffectFailed) -> None:
-    """Keep the agent, whom Twilio refused to hang up: commands count on them again, and may hang them up again."""
+    """Keep the agent, whom Twilio refused to hang up."""
     for command in draft.session.pending_commands:
         if command.name == Remove.name and command.party == AGENT:
             finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
@@ -95,9 +82,9 @@ def keep_agent(draft: Draft, event: EffectFailed) -> None:
 
 
 def mark_released(draft: Draft, party: Party) -> None:
-    """Record that a party is released with the end of the session. A guest's call is not Conferral's to end."""
+    """Record that a party is released with the end of the session."""
     _close_attempt(draft, party, "cancelled")
-    if is_of_another_app(draft.session, party):
+    if reasons.is_of_another_app(draft.session, party):
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=NOT_OURS)
         return
     draft.change_party(
@@ -111,21 +98,19 @@ def mark_released(draft: Draft, party: Party) -> None:
 
 
 def _leave_reason(party: Party, reason: str) -> str:
-    """Return why a dialed party is gone, in the words of outcome records."""
     was_removed = party.is_removed and party.status is not PartyStatus.CONNECTED  # while it rang, or in the gate
-    if party.is_leaving and (party.is_target or was_removed) and reason in FINAL_CALL_STATUSES:
-        return "cancelled"
-    if party.answered or reason not in FINAL_CALL_STATUSES:
+    if reason not in FINAL_CALL_STATUSES:
         return reason
-    if party.is_leaving:
+    if party.is_leaving and (party.is_target or was_removed or not party.answered):
         return "cancelled"
+    if party.answered:
+        return reason
     # A `completed` call was answered, even if no callback said so.
     known = (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.COMPLETED)
     return reason if reason in known else "failed"
 
 
 def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
-    """Record that a party's attempt in the running transfer is over; a result recorded before stays."""
     transfer = draft.session.running_transfer
     if transfer is None:
         return
@@ -134,34 +119,29 @@ def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
     draft.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result))
 
 
-# ---- names -------------------------------------------------------------------------------------------------------
-
-
 def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:
-    """Rename a party that has left, since another takes its name: `agent-1`, or the next not in `also_taken`."""
+    """Rename a former party, whose name another takes: `agent-1`, or next."""
     former = draft.session.parties.get(name)
     if former is None or not former.is_gone:
         return
     rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
     numbered_name = next_name(draft.session, name, also_taken)
-    # What removes the former party is done, and does not wait for the next one of that name.
+    # A pending `remove` follows the former party; it does not wait for the next one of that name.
     pending_commands = tuple(
         replace(command, party=numbered_name) if command.name == Remove.name and command.party == name else command
         for command in draft.session.pending_commands
     )
-    parties = {**rest, numbered_name: replace(former, name=numbered_name)}
-    draft.change(parties=parties, pending_commands=pending_commands)
+    draft.change(
+        parties={**rest, numbered_name: replace(former, name=numbered_name)}, pending_commands=pending_commands
+    )
 
 
 def retire_targets(draft: Draft) -> None:
-    """Set apart the targets that have left from those that are dialed next. They stay in the session."""
+    """Set former targets apart from those that are dialed next."""
     for target in draft.session.targets:
         if target.is_gone:
             draft.change_party(target, is_former_target=True)
     number_former_party(draft, TARGET)
-
-
-# ---- ignored events: logged, with no change to the session -------------------------------------------------------
 
 
 def ignore_late(draft: Draft, _event: Event) -> None:
@@ -184,7 +164,7 @@ def ignore_former_party(draft: Draft, event: Event) -> None:
 
 
 def _remember_ended_call(draft: Draft, event: Event) -> None:
-    """Remember the call of a participant who hung up: if a read still shows it, it doesn't count as a party."""
+    """Remember a call that hung up: a lagging read may still show it."""
     former = draft.session.former_calls
     if isinstance(event, ParticipantLeft) and event.hung_up and event.call_sid not in former:
         draft.change(former_calls=(*former, event.call_sid))

@@ -1,38 +1,24 @@
-"""Pending commands of parties: accepted, started once both parties are in the conference, and reported."""
+"""Pending commands of parties: accepted, started, and reported."""
 
 from typing import Any
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
+from conferral.statemachine.actions import pending_commands
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, needs_gate, next_label
 from conferral.statemachine.actions.guests import vacate_name
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.pending_commands import (
-    accept_command,
-    change_command,
-    finish_command,
-    set_command_timer,
-)
+from conferral.statemachine.actions.pending_commands import accept_command, change_command, finish_command
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.pending_commands import (
-    REFUSED_MAX,
-    audience,
-    awaits_supervisor_mode,
-    command_result,
-    has_no_agent_to_coach,
-    is_only_unheld,
-    named_party,
-)
+from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.refusals import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus
-
-# ---- accepting ---------------------------------------------------------------------------------------------------
 
 
 def queue_command(draft: Draft, event: events.Command) -> None:
@@ -53,7 +39,6 @@ def begin_queued_commands(draft: Draft, _event: Event) -> None:
 
 
 def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, Any]:
-    """Return what a pending command keeps of the operator's command."""
     if isinstance(event, events.PartyCommand):
         return {"party": not_none(named_party(draft, event)).name}
     if isinstance(event, events.Add):
@@ -65,24 +50,22 @@ def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, An
 
 
 def _start_command(draft: Draft, command: PendingCommand) -> None:
-    """Start a command: play its announcement, prepare its dial, or request its hold or mute."""
     if command.name == events.Announce.name:
         _play_announcement(draft, command)
     elif command.name in (events.Add.name, events.Supervise.name):
-        _clear_end_on_exit(draft, command)
+        # Before anyone is dialed, no party's leaving may end the conference.
+        draft.change(is_group=draft.session.is_group or command.name == events.Add.name)
+        clear_end_on_exit(draft)
+        change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
     else:
         _request_hold_or_mute(draft, command)
 
 
-# ---- hold and mute -----------------------------------------------------------------------------------------------
-
-
 def _request_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
-    """Set what a `hold`, `unhold`, `mute`, or `unmute` desires; Twilio must confirm it before the deadline."""
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return  # left during the conversion; finish_commands reports that
-    if command.name == events.Hold.name and is_only_unheld(draft.session, party):
+    if command.name == events.Hold.name and guards.is_only_unheld(draft.session, party):
         # An earlier command leaves no one else off hold.
         finish_command(draft, command, CommandStatus.FAILED, LAST_UNHELD)
         return
@@ -90,36 +73,24 @@ def _request_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
         draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.MUSIC)
     elif command.name == events.Unhold.name:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
-    elif command.name in (events.Mute.name, events.Unmute.name):
+    else:
         draft.change_party(party, desired_mute=command.name == events.Mute.name)
     change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
 
 
-# ---- adding a party ----------------------------------------------------------------------------------------------
-
-
-def _clear_end_on_exit(draft: Draft, command: PendingCommand) -> None:
-    """Clear `EndConferenceOnExit` for every party before anyone is dialed."""
-    if command.name == events.Add.name:
-        draft.change(is_group=True)
-    clear_end_on_exit(draft)
-    change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
-
-
 def dial_added_parties(draft: Draft, _event: Event) -> None:
-    """Dial the new parties: Twilio has confirmed that no party's leaving ends the conference."""
+    """Dial the new parties: no party's leaving ends the conference now."""
     for command in draft.session.pending_commands:
         if command.awaits_end_on_exit:
             change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
             vacate_name(draft, command.party)
-            options = command.options
             dial(
                 draft,
                 command.party,
                 command.to,
                 label=next_label(draft, command.party),
-                options=options,
-                gated=needs_gate(draft, command.to, options),
+                options=command.options,
+                gated=needs_gate(draft, command.to, command.options),
                 supervises=command.mode,
                 is_attempt=False,
             )
@@ -134,14 +105,14 @@ def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:
 
 
 def await_supervisor_mode(draft: Draft, _event: Event) -> None:
-    """Start the deadline for supervise modes that Twilio must confirm: the supervisor has joined."""
+    """Start the deadline for supervise modes: the supervisor has joined."""
     for command in draft.session.pending_commands:
-        if awaits_supervisor_mode(draft.session, command):
+        if guards.awaits_supervisor_mode(draft.session, command):
             change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
 
 
 def note_supervisor_left(draft: Draft, _event: Event) -> None:
-    """Record that the supervisor left. If two parties remain, either one's leaving ends the conference again."""
+    """Record that the supervisor left."""
     draft.change_party(draft.session.parties[SUPERVISOR], supervises="")
     is_settled = draft.state is State.CONFERENCED and draft.session.phase is Phase.NONE
     if is_settled and len(present_parties(draft.session)) > 1:
@@ -149,43 +120,35 @@ def note_supervisor_left(draft: Draft, _event: Event) -> None:
 
 
 def note_supervisor_refused(draft: Draft, event: events.EffectFailed) -> None:
-    """Record that Twilio refused a supervisor update, for instance because there is no agent to coach.
+    """Record that Twilio refused a supervisor update.
 
-    After repeated refusals, the supervisor only listens.
+    After repeated refusals, such as for want of an agent to coach, the supervisor only listens.
     """
     party = next(one for one in draft.session.parties.values() if one.update_effect_id == event.effect_id)
     refused = party.refused_updates + 1
-    mode = SuperviseMode.MONITOR.value if refused >= REFUSED_MAX else party.supervises
+    mode = SuperviseMode.MONITOR.value if refused >= guards.REFUSED_MAX else party.supervises
     draft.change_party(party, pending_update="", update_effect_id="", refused_updates=refused, supervises=mode)
-
-
-# ---- removing a party --------------------------------------------------------------------------------------------
 
 
 def remove_party(draft: Draft, event: events.Remove) -> None:
     """Hang up one party; the others stay."""
     party = not_none(named_party(draft, event))
-    due_ms = draft.now_ms + draft.policy.leave_timeout_ms
-    accept_command(draft, event, party=party.name, due_ms=due_ms)
+    accept_command(draft, event, party=party.name, due_ms=draft.now_ms + draft.policy.leave_timeout_ms)
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
-    # Twilio may have refused an earlier hangup, of which nothing is to be expected any more.
+    # Twilio may have refused an earlier hangup, which then is requested again.
     is_requested = party.hang_up_requested and not party.hang_up_has_outcome
     draft.change_party(party, is_removed=True, hang_up_requested=is_requested)
     hang_up_party(draft, draft.session.parties[party.name])
 
 
-# ---- announcements -----------------------------------------------------------------------------------------------
-
-
 def _play_announcement(draft: Draft, command: PendingCommand) -> None:
-    """Play the announcement to its `audience`: once to the conference if that is everyone in it, else to each party."""
-    hearers = audience(draft.session)
+    hearers = guards.audience(draft.session)
     participants = [party for party in draft.session.participants if not party.is_gone]
     if not hearers:
         finish_command(draft, command, CommandStatus.FAILED, "no one is there to hear it")
         return
-    plays_to_each = len(hearers) < len(participants)
+    plays_to_each = len(hearers) < len(participants)  # else, once to the conference
     effects = tuple(
         draft.emit(
             PlayAnnouncement,
@@ -207,7 +170,7 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
 
 
 def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> None:
-    """Record that the announcement ended or failed for the whole conference, or for one of the calls that hear it."""
+    """Record that an announcement ended or failed, for one call or for all."""
     command = next(one for one in draft.session.pending_commands if one.name == events.Announce.name)
     rest = tuple(call for call in command.playing_to if call != event.call_sid)
     if event.failed:
@@ -220,10 +183,10 @@ def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> No
 
 
 def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record that Twilio refused an announcement. One with an unknown outcome may still report its end."""
+    """Record that Twilio refused an announcement."""
     command = next((one for one in draft.session.pending_commands if event.effect_id in one.effects), None)
     if command is None or isinstance(event, events.EffectUnknown):
-        return
+        return  # one with an unknown outcome may still report its end
     assert isinstance(event, events.EffectFailed)
     there = draft.session.parties.get(event.party)
     rest = tuple(call for call in command.playing_to if there is not None and call != there.call_sid)
@@ -234,13 +197,10 @@ def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:
         finish_command(draft, command, CommandStatus.FAILED, reason)
 
 
-# ---- reporting ---------------------------------------------------------------------------------------------------
-
-
 def finish_commands(draft: Draft, _event: Event) -> None:
     """Report the commands that are done or can't succeed anymore."""
     for command in draft.session.pending_commands:
-        verdict = command_result(draft, command)
+        verdict = guards.command_result(draft, command)
         if verdict is not None:
             finish_command(draft, command, *verdict)
 
@@ -250,19 +210,18 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
     for command in draft.session.pending_commands:
         if not 0 < command.due_ms <= draft.now_ms:
             continue
-        if command.name == events.Remove.name and not command.calls_were_read:
-            # The read below may show that the party has left.
+        if command.name != events.Remove.name or command.calls_were_read:
+            finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command))
+        else:  # the read below may show that the party has left
             due_ms = draft.now_ms + draft.policy.command_timeout_ms
             change_command(draft, command, calls_were_read=True, due_ms=due_ms)
-        else:
-            finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command))
-    set_command_timer(draft)  # also if none is due yet, by this worker's clock
+    pending_commands.set_command_timer(draft)  # also if none is due yet, by this worker's clock
     # The callback of a departure may be lost: verify that no one is alone.
     read_calls(draft, event)
 
 
 def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
-    """Undo an overdue hold or supervise mode in the session; return the reason of the failure."""
+    """Undo an overdue hold or supervise mode; return the failure's reason."""
     if command.awaits_end_on_exit:
         return "end-flag-unconfirmed"
     party = draft.session.parties.get(command.party)
@@ -271,6 +230,6 @@ def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
         return "hold-failed"
     if command.name == events.Supervise.name and party is not None and party.supervises == command.mode:
         draft.change_party(party, supervises=SuperviseMode.MONITOR.value, refused_updates=0)
-        if has_no_agent_to_coach(draft, command):
+        if guards.has_no_agent_to_coach(draft, command):
             return NO_AGENT_TO_COACH
     return "unknown: Twilio did not confirm it"

@@ -32,7 +32,7 @@ def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus,
 
 
 def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
-    """Fail pending commands, or only these, that can't succeed anymore. A `remove` is done: its party is gone too."""
+    """Fail pending commands, or only these; a `remove` is done instead."""
     for command in tuple(draft.session.pending_commands) if only is None else tuple(only):
         done = command.name == Remove.name
         finish_command(draft, command, CommandStatus.DONE if done else CommandStatus.FAILED, "" if done else reason)

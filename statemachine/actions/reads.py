@@ -1,32 +1,25 @@
 """Reads of Twilio when something is overdue."""
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.dials import mark_unknown_dials
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import (
-    AccountSwept,
-    ConfirmOverdue,
-    ConvertOverdue,
-    EffectOutcome,
-    Event,
-    LeaveOverdue,
-    OpeningOverdue,
-    RepairOverdue,
-    RingOverdue,
-    StageOverdue,
-    TimerExpired,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.ended_session import concerns_whole_session
 from conferral.statemachine.states import Phase, State
 
-#: Timers that trigger a read on their own.
-_TIMERS_THAT_READ = frozenset(
-    timer.timer for timer in (LeaveOverdue, RingOverdue, OpeningOverdue, ConfirmOverdue, ConvertOverdue, RepairOverdue)
+_TIMERS_THAT_READ = (
+    events.LeaveOverdue,
+    events.RingOverdue,
+    events.OpeningOverdue,
+    events.ConfirmOverdue,
+    events.ConvertOverdue,
+    events.RepairOverdue,
 )
 
 
 def read_calls(draft: Draft, _event: Event) -> None:
-    """Read the session's calls and conference from Twilio; if a read is still open, read again after it."""
+    """Read the session's calls and conference, or read again after this."""
     session = draft.session
     if session.open_read_id and draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms:
         draft.change(reread_wanted=True)
@@ -36,9 +29,8 @@ def read_calls(draft: Draft, _event: Event) -> None:
     others = [
         party
         for party in session.parties.values()
-        if party.call_sid
+        if party.call_sid not in ("", parent)
         and not party.is_gone
-        and party.call_sid != parent
         and not (bridged and party == session.child)
         and (not session.unread_calls or party.call_sid in session.unread_calls)
     ]
@@ -58,14 +50,14 @@ def read_calls(draft: Draft, _event: Event) -> None:
     draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
 
 
-def check_session(draft: Draft, event: AccountSwept) -> None:
-    """Read Twilio, because the sweep found a difference or Redis was rolled back."""
+def check_session(draft: Draft, event: events.AccountSwept) -> None:
+    """Read Twilio: the sweep found a difference, or Redis was rolled back."""
     if concerns_whole_session(event):
         mark_unknown_dials(draft)
-        # The stage's event may have happened and been lost by Redis, so the read comes first.
-        due_ms = draft.session.timers.get(StageOverdue.timer)
+        # Redis may have lost the stage's event, so the read comes first.
+        due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
-            draft.set_timer(StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
+            draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
     if concerns_whole_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
         read_until_known(draft, event)
     else:
@@ -73,36 +65,37 @@ def check_session(draft: Draft, event: AccountSwept) -> None:
 
 
 def read_until_known(draft: Draft, event: Event) -> None:
-    """Read Twilio, repeatedly until a read is as new as the known facts."""
+    """Read Twilio until a read is as new as the known facts."""
     read_calls(draft, event)
-    draft.set_timer(LeaveOverdue, draft.policy.reread_interval_ms)
+    draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
 
-def read_presence(draft: Draft, event: TimerExpired) -> None:
-    """Read Twilio to verify who is present before acting on the timer, because conference events are missing."""
+def read_presence(draft: Draft, event: events.TimerExpired) -> None:
+    """Read who is present before the timer acts: callbacks are missing."""
     draft.change(presence_reads=draft.session.presence_reads + 1)
     read_calls(draft, event)
     draft.set_timer(type(event), draft.policy.confirm_interval_ms)
 
 
 def read_later(draft: Draft, _event: Event) -> None:
-    """Read again later: this read did not settle who answered or left. While both talk, no read is needed."""
+    """Read again later: this read did not settle who answered or left."""
     session = draft.session
-    timer = LeaveOverdue if session.child.is_gone or session.dial_call_status else RingOverdue
-    if session.phase is Phase.RINGING or timer is LeaveOverdue:
+    one_side_ended = session.child.is_gone or session.dial_call_status
+    if session.phase is Phase.RINGING or one_side_ended:
+        timer = events.LeaveOverdue if one_side_ended else events.RingOverdue
         draft.set_timer(timer, draft.policy.reread_interval_ms)
 
 
-def read_again(draft: Draft, event: EffectOutcome) -> None:
-    """Retry a read that gave no result, unless a timer that triggers a read is already set."""
+def read_again(draft: Draft, event: events.EffectOutcome) -> None:
+    """Retry a read without result, unless another timer triggers a read."""
     if draft.state is State.BRIDGED:
         read_later(draft, event)
-    if _TIMERS_THAT_READ.isdisjoint(draft.session.timers):
-        draft.set_timer(LeaveOverdue, draft.policy.reread_interval_ms)
+    if not any(timer.timer in draft.session.timers for timer in _TIMERS_THAT_READ):
+        draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
 
-def read_missing_leg(draft: Draft, event: ConvertOverdue) -> None:
-    """Read Twilio to find the missing leg of a conversion; the repair timeout starts now."""
+def read_missing_leg(draft: Draft, event: events.ConvertOverdue) -> None:
+    """Read Twilio to find a conversion's missing leg, and time its repair."""
     read_calls(draft, event)
-    if RepairOverdue.timer not in draft.session.timers:
-        draft.set_timer(RepairOverdue, draft.policy.repair_timeout_ms)
+    if events.RepairOverdue.timer not in draft.session.timers:
+        draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)

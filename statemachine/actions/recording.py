@@ -1,4 +1,4 @@
-"""Recording of a session: starts with the conversation or by command, and never contains a consult."""
+"""Recording of a session; it never contains a consult."""
 
 from typing import Any
 
@@ -21,16 +21,12 @@ _DESIRED_STATUS = {
     RecordAction.STOP: RecordingStatus.STOPPED,
 }
 _STATUSES = frozenset(RecordingStatus)
-#: Consecutive failures after which a recording stays paused, count. Each may last as long as a request may take.
+#: Consecutive failures after which a recording stays paused (count); each may take a request's longest time.
 _RESUMES_MAX = 5
 
 
 def _change_recording(draft: Draft, **changes: Any) -> None:
-    """Change fields of the newest recording, which must exist."""
     draft.change(recording=replace(not_none(draft.session.recording), **changes))
-
-
-# ---- requests ----------------------------------------------------------------------------------------------------
 
 
 def begin_recording_change(draft: Draft, event: events.Record) -> None:
@@ -41,7 +37,7 @@ def begin_recording_change(draft: Draft, event: events.Record) -> None:
 
 
 def keep_recording_paused(draft: Draft, event: events.Record) -> None:
-    """Keep the recording, which is paused for the consult, paused afterwards: a `pause` command requests it."""
+    """Keep the recording paused after the consult: a `pause` requests it."""
     _change_recording(draft, is_paused_for_consult=False)
     draft.report(event.command_id, CommandStatus.DONE)
 
@@ -52,28 +48,25 @@ def record_customer(draft: Draft, _event: Event) -> None:
 
 
 def _start_recording(draft: Draft) -> str:
-    """Start recording the customer's call; return the effect's id."""
-    customer = draft.session.customer
+    """Record the customer's call; return the effect's id."""
     before = draft.session.recording
-    # Twilio has not confirmed the former recording: this is another attempt to start it.
-    failures = before.failures if before is not None and not before.status else 0
-    effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=customer.call_sid)
+    effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
     draft.change(
         recording=Recording(
             desired_status=RecordingStatus.IN_PROGRESS.value,
             pending_update="start",
             update_effect_id=effect_id,
-            failures=failures,
+            # If Twilio has not confirmed the former recording, this is another attempt to start it.
+            failures=before.failures if before is not None and not before.status else 0,
         )
     )
     return effect_id
 
 
 def note_conference_recording(draft: Draft) -> None:
-    """Track the conference's own recording, which Twilio starts with the conference.
+    """Track the recording that Twilio starts with the conference.
 
-    If the customer's call is being recorded from the bridge, stop that recording: no command could stop it later. If it
-    is paused, pause the conference's too.
+    Stop one of the customer's call, which no command could stop later. If it was paused, pause the conference's, too.
     """
     recording = draft.session.recording
     if draft.session.attributes.record != "true" or (recording is not None and recording.of_conference):
@@ -89,7 +82,6 @@ def note_conference_recording(draft: Draft) -> None:
 
 
 def _request_change(draft: Draft, action: RecordAction) -> str:
-    """Pause, resume, or stop the recording; return the effect's id."""
     recording = not_none(draft.session.recording)
     desired_status = _DESIRED_STATUS[action].value
     effect_id = draft.emit(
@@ -104,7 +96,7 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
 
 
 def pause_for_consult(draft: Draft, event: Event) -> bool:
-    """Pause the conference's recording while agent and target talk; return whether Twilio must confirm it first."""
+    """Pause the recording for a consult; return if Twilio must confirm it."""
     if consult_is_unrecorded(draft, event):
         return False
     recording = not_none(draft.session.recording)  # it records the consult
@@ -120,9 +112,6 @@ def resume_after_consult(draft: Draft, _event: Event) -> None:
     _change_recording(draft, is_paused_for_consult=False)
     if is_recorded(draft.session):
         _request_change(draft, RecordAction.RESUME)
-
-
-# ---- results -----------------------------------------------------------------------------------------------------
 
 
 def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
@@ -141,26 +130,22 @@ def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
 
 
 def note_recording_failed(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
-    """Record that Twilio refused the change or did not answer; stop a recording it could not pause for a consult."""
+    """Record that Twilio did not change the recording."""
     recording = draft.session.recording
     if recording is not None and recording.update_effect_id == event.effect_id:
-        pending_update = recording.pending_update
+        update, failures = recording.pending_update, recording.failures + 1
         is_over = isinstance(event, events.EffectFailed) and event.gone
         _change_recording(
-            draft,
-            pending_update="",
-            update_effect_id="",
-            desired_status=recording.status,
-            failures=recording.failures + 1,
+            draft, pending_update="", update_effect_id="", desired_status=recording.status, failures=failures
         )
-        if is_over and pending_update != RecordAction.START:
+        if is_over and update != RecordAction.START:
             _change_recording(draft, status=RecordingStatus.COMPLETED.value)
-        elif pending_update == RecordAction.PAUSE and recording.is_paused_for_consult:
+        elif update == RecordAction.PAUSE and recording.is_paused_for_consult:
             _change_recording(draft, is_paused_for_consult=False)
-            _request_change(draft, RecordAction.STOP)
-        elif pending_update == RecordAction.RESUME and not _commands_of(draft, event):
+            _request_change(draft, RecordAction.STOP)  # rather than record the consult
+        elif update == RecordAction.RESUME and not _commands_of(draft, event):
             # Otherwise the rest of the call would not be recorded, and no one would know.
-            _change_recording(draft, is_paused_for_consult=recording.failures + 1 < _RESUMES_MAX)
+            _change_recording(draft, is_paused_for_consult=failures < _RESUMES_MAX)
     _finish_record_command(draft, event, CommandStatus.FAILED, event.reason_text)
 
 
@@ -170,7 +155,6 @@ def _finish_record_command(draft: Draft, event: events.EffectOutcome, status: Co
 
 
 def _commands_of(draft: Draft, event: events.EffectOutcome) -> list[PendingCommand]:
-    """Return the commands that requested the effect."""
     return [command for command in draft.session.pending_commands if event.effect_id in command.effects]
 
 
@@ -179,12 +163,11 @@ def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None
     if not is_of_our_recording(draft, event):
         draft.ignore(Outcome.STALE, "not the session's recording")
         return
-    recording = draft.session.recording or Recording(
-        of_conference=True, desired_status=RecordingStatus.IN_PROGRESS.value
-    )
+    running = RecordingStatus.IN_PROGRESS
+    recording = draft.session.recording or Recording(of_conference=True, desired_status=running.value)
     # The open request's own outcome decides; an earlier callback must not override it.
-    has_changed = recording.status not in ("", RecordingStatus.IN_PROGRESS)
-    is_late = event.status == RecordingStatus.IN_PROGRESS and (has_changed or bool(recording.pending_update))
+    has_changed = recording.status not in ("", running)
+    is_late = event.status == running and (has_changed or bool(recording.pending_update))
     # A status word from a newer API does not say whether it is still recording.
     is_current = not is_late and event.status in _STATUSES
     draft.change(

@@ -1,4 +1,4 @@
-"""Recovery of a conference or transfer that Redis lost in a rollback: its participants keep talking."""
+"""Recovery of a conference or transfer that Redis lost in a rollback."""
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.dials import hang_up_party, set_dial_timer
@@ -30,20 +30,20 @@ def open_found_session(draft: Draft, event: events.ConferenceFound) -> None:
 
 
 def leave_bridge(draft: Draft, _event: events.CallsRead) -> None:
-    """Leave the bridge: a read shows its parties in a conference, and Redis lost how they got there."""
+    """Leave the bridge: a read shows its parties in a conference."""
     report_call(draft, CommandStatus.DONE)
     draft.change(timers={}, dial_call_status="", repair_attempted=False)
 
 
 def rebuild_conference(draft: Draft, event: events.ConferenceFound | events.CallsRead) -> None:
-    """Rebuild the conference from what Twilio shows: participants, their labels, and holds.
+    """Rebuild the conference from the participants that Twilio shows.
 
-    What Twilio does not show is lost: pending commands, the directory's attributes, recordings, and calls in the gate.
+    Lost are pending commands, the directory's attributes, recordings, and calls in the gate.
     """
     found = conference_found(draft, event)
     by_name = assign_names(found)
     if TARGET in by_name:
-        # The target of a transfer that can't continue becomes a guest; the name is reserved for the next transfer.
+        # The transfer can't continue: its target becomes a guest, and the next transfer gets the name.
         guests = sum(name.startswith("guest-") for name in by_name)
         by_name[f"guest-{guests + 1}"] = by_name.pop(TARGET)
     _rebuild(draft, found, by_name)
@@ -51,7 +51,7 @@ def rebuild_conference(draft: Draft, event: events.ConferenceFound | events.Call
     there = [party for party in parties.values() if not (party.is_gone or party.is_supervisor)]
     draft.change(phase=Phase.NONE, is_group=len(there) > 2)
     # No command would ever end a hold that the session does not know of.
-    for party in tuple(parties.values()):
+    for party in parties.values():
         draft.change_party(party, desired_hold=False)
     set_dial_timer(draft)
     if all(parties[name].in_conference for name in (CUSTOMER, AGENT)):
@@ -59,33 +59,29 @@ def rebuild_conference(draft: Draft, event: events.ConferenceFound | events.Call
 
 
 def rebuild_transfer(draft: Draft, event: events.ConferenceFound | events.CallsRead) -> None:
-    """Rebuild a transfer of customer, agent, and target: the agent decides how to continue, and all holds stay."""
+    """Rebuild a transfer of customer, agent, and target; all holds stay."""
     found = conference_found(draft, event)
     _rebuild(draft, found, assign_names(found))
     _resume_transfer(draft)
 
 
 def resume_lost_transfer(draft: Draft, _event: events.CallsRead) -> None:
-    """Continue the transfer that a read shows: the agent decides how to continue, and all holds stay."""
+    """Continue the transfer that a read shows; all holds stay."""
     draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.LoneOverdue)
     clear_end_on_exit(draft)
     _resume_transfer(draft)
 
 
 def _resume_transfer(draft: Draft) -> None:
-    """Continue a transfer whose customer, agent, and targets are parties; holds stay as they are.
-
-    The transfer waits for the agent, or, if no target answered, for one of the ringing targets.
-    """
+    """Let the agent decide, or, if no target answered, let the targets ring."""
     retire_targets(draft)
     targets = draft.session.targets
     talking = next((target for target in targets if target.status is not PartyStatus.RINGING), None)
     main_target = talking or targets[0]
     is_apart = main_target.held or draft.session.customer.held
     if talking is not None:
-        draft.change_party(
-            talking, answered=True, dial_id=recovered_dial_id(talking.call_sid), dialed_at_ms=draft.now_ms
-        )
+        dial_id = recovered_dial_id(talking.call_sid)
+        draft.change_party(talking, answered=True, dial_id=dial_id, dialed_at_ms=draft.now_ms)
         for target in targets:
             if target.name != talking.name:
                 hang_up_party(draft, target)
@@ -116,7 +112,7 @@ def _resume_transfer(draft: Draft) -> None:
 
 
 def _rebuild(draft: Draft, event: events.ConferenceFound, by_name: dict[str, events.ParticipantFound]) -> None:
-    """Replace the parties with those that Twilio shows, by name; a customer or agent who is missing has left."""
+    """Replace the parties with those shown; a missing main party has left."""
     has_started = any(one.start_on_enter and not one.is_ringing for one in event.participants)
     parties = {
         name: party_from_participant(draft, name, one, waits_for_start=not has_started, supervises=name == SUPERVISOR)
@@ -134,12 +130,11 @@ def _rebuild(draft: Draft, event: events.ConferenceFound, by_name: dict[str, eve
         moved_at_ms=draft.now_ms,
         first_to_leave=next((name for name in (CUSTOMER, AGENT) if parties[name].is_gone), ""),
     )
-    age_ms = draft.now_ms - draft.session.created_at_ms
-    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms - age_ms)
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms - (draft.now_ms - draft.session.created_at_ms))
 
 
 def _direction(by_name: dict[str, events.ParticipantFound]) -> str:
-    """Return the session's direction by who called in; if that is unknown, inbound."""
+    """Return the direction by who called in; inbound if unknown."""
     customer, agent = by_name.get(CUSTOMER), by_name.get(AGENT)
     if customer is not None:
         return INBOUND if customer.came_in else OUTBOUND
@@ -149,7 +144,7 @@ def _direction(by_name: dict[str, events.ParticipantFound]) -> str:
 def party_from_participant(
     draft: Draft, name: str, participant: events.ParticipantFound, *, waits_for_start: bool, supervises: bool
 ) -> Party:
-    """Return a new party for a participant that Redis lost or the session never knew, from what Twilio shows.
+    """Return a new party from what Twilio shows of a participant.
 
     Its hold counts as desired. So does its mute, unless it supervises or still rings.
     """
@@ -169,11 +164,10 @@ def party_from_participant(
         waits_for_start=waits_for_start,
         wait_audio=WaitAudio.MUSIC if participant.held or waits_for_start else WaitAudio.NONE,
     )
+    dial_id = recovered_dial_id(participant.call_sid)
     if label_number(participant) and participant.label not in (first_label(CUSTOMER), first_label(AGENT)):
         # Its callbacks carry the dial id, which distinguishes them from those of abandoned calls.
-        party = replace(
-            party, dial_id=recovered_dial_id(participant.call_sid), dialed_at_ms=draft.now_ms, answered=True
-        )
+        party = replace(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, answered=True)
     if supervises:
         mode = SuperviseMode.MONITOR if participant.muted else SuperviseMode.BARGE
         party = replace(party, supervises=SuperviseMode.WHISPER if participant.coaches else mode)
@@ -183,7 +177,7 @@ def party_from_participant(
             status=PartyStatus.RINGING,
             answered=False,
             in_conference=False,
-            dial_id=recovered_dial_id(participant.call_sid),
+            dial_id=dial_id,
             dialed_at_ms=draft.now_ms,
             dial_check_at_ms=draft.now_ms + draft.policy.ring_timeout_ms + draft.policy.dial_slack_ms,
         )

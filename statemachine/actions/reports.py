@@ -1,4 +1,4 @@
-"""What others read: the status of commands, and outcome records of finished transfers and ended sessions."""
+"""Reports of commands' status, and outcome records."""
 
 from typing import Any
 
@@ -124,7 +124,6 @@ def conclude_session(draft: Draft, reason: str) -> None:
 
 
 def _add_record(draft: Draft, subject: str, **fields: Any) -> None:
-    """Add the outcome record of the session, or of one of its transfers (`transfer-1`)."""
     session = draft.session
     record_id = f"{session.id}:{session.created_at_ms}:{subject}"  # a later session may have the id of an expired one
     draft.outcome_records.append(OutcomeRecord(id=record_id, session_id=session.id, ended_at_ms=draft.now_ms, **fields))

@@ -1,4 +1,4 @@
-"""End of a session: its reason, the legs to hang up, and what remains to be done afterwards."""
+"""End of a session: its reason, the legs to hang up, and the cleanup."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"
 
 
 def end_reason_of(party: Party, status: str) -> EndReason:
-    """Return the end reason of a session whose called party is gone, by the final status of its call or `<Dial>`."""
+    """Return the end reason by the final status of the called party's call."""
     word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
     return EndReason(f"{party.name}-{word}")
 
@@ -46,28 +46,23 @@ def end(reason: EndReason) -> Callable[[Draft, Event], None]:
 
 
 def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: EndReason) -> None:
-    """Say a sentence to the only party, and end the session.
-
-    The sentence ends the call; ending the conference at the same time would cut the sentence off.
-    """
+    """Say a sentence to the only party, and end the session."""
     draft.emit(SayAndHangUp, party=party.name, call_sid=party.call_sid, sentence=sentence.value)
     draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
-    end_session(draft, reason, end_conference=False)
+    end_session(draft, reason, end_conference=False)  # which would cut the sentence off
 
 
 def end_parent_left(draft: Draft, event: events.CallProgressed | events.DialEnded) -> None:
-    """End the session: the parent hung up first or was never reached. Hang up the other party if still connected."""
+    """End the session: the parent hung up first or was never reached."""
     if draft.session.dial_call_status:
         end_by_child_reason(draft, event)  # the child was not reached, and the parent has heard a sentence
         return
-    parent = draft.session.parent
     if isinstance(event, events.CallProgressed):
-        note_call_ended(draft, parent, event)
+        note_call_ended(draft, draft.session.parent, event)
     _end_with_parent_reason(draft, event.status if isinstance(event, events.CallProgressed) else event.call_status)
 
 
 def _end_with_parent_reason(draft: Draft, status: str) -> None:
-    """End the session: the parent is gone. A parent that was dialed and never answered was not reached."""
     parent = draft.session.parent
     note_gone(draft, parent.name, status)
     was_reached = parent.answered or not parent.dial_id
@@ -76,41 +71,36 @@ def _end_with_parent_reason(draft: Draft, status: str) -> None:
 
 
 def end_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
-    """End the session: the gate turned away the agent of an outbound session; its document hangs up."""
+    """End the session: the gate turned away the agent."""
     note_gate_rejected(draft, event)
     end_session(draft, end_reason_of(draft.session.agent, "failed"))
 
 
 def end_agent_not_dialed(draft: Draft, event: events.EffectOutcome) -> None:
-    """End the session: the agent of an outbound session could not be dialed."""
+    """End the session: the agent of an outbound session was not dialed."""
     draft.change_party(draft.session.agent, dial_check_at_ms=0)
     note_gone(draft, AGENT, "failed" if isinstance(event, events.EffectFailed) else "unknown")
     end_session(draft, EndReason.AGENT_FAILED)
 
 
 def end_by_dial(draft: Draft, event: events.DialEnded) -> None:
-    """End the session: the `<Dial>` is over, and the action's document informs the parent and hangs up."""
+    """End the session: the `<Dial>` is over, and its action hangs up."""
     draft.change(dial_call_status=event.dial_call_status)
     end_by_child_reason(draft, event)
 
 
 def end_by_unreached_child(draft: Draft, event: events.CallProgressed) -> None:
-    """End the session: the child was not reached.
-
-    The `<Dial>` action came first, and the child's own callback tells a refusal from busy or no answer.
-    """
-    child = draft.session.child
-    note_call_ended(draft, child, event)
+    """End the session: the child's own callback says why it was not reached."""
+    note_call_ended(draft, draft.session.child, event)
     end_by_child_reason(draft, event)
 
 
 def end_by_child_reason(draft: Draft, _event: Event) -> None:
-    """End the session: the child was not reached or has left, as the `<Dial>` action reported."""
+    """End the session: the child was not reached or has left."""
     parent, child = draft.session.parent, draft.session.child
     child_status = draft.session.dial_call_status
     reason = end_reason_of(child, child_status)
-    if not child.is_gone:
-        note_gone(draft, child.name, child_status)
+    note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
     continues = parent.name == CUSTOMER and child_status in _TALKED and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
@@ -118,7 +108,7 @@ def end_by_child_reason(draft: Draft, _event: Event) -> None:
 
 
 def end_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: a read shows that one party is gone. Hang up the other."""
+    """End the session: a read shows that one party is gone."""
     apply_conference(draft, event)
     parent, child = draft.session.parent, draft.session.child
     parent_status = event.status_of(parent.call_sid)
@@ -137,53 +127,51 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
 
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:
-    """End the session: the customer left during a transfer. Hang up everyone else."""
+    """End the session: the customer left during a transfer."""
     session = draft.session
     # An agent who hangs up before anyone is moved ends the customer's call as well: the agent's `<Dial>` carries it.
     ended_bridge = session.direction == OUTBOUND
     # An agent who hangs up just before being removed for a park ends the conference.
     ended_conference = draft.transfer.mode is TransferMode.PARK and bool(session.former_conferences)
-    agent_ended_call = (
-        session.first_to_leave == AGENT and not session.conference_sid and (ended_bridge or ended_conference)
-    )
+    agent_left_first = session.first_to_leave == AGENT and not session.conference_sid
+    agent_ended_call = agent_left_first and (ended_bridge or ended_conference)
     end_session(draft, EndReason.AGENT_LEFT if agent_ended_call else EndReason.CUSTOMER_LEFT)
 
 
 def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
-    """Hang up the party: the sentence that should have ended the call could not be played."""
+    """Hang up the party: the sentence before its hangup was not played."""
     party = draft.session.parties.get(event.party, draft.session.customer)
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
 
 
 def end_conference_of_guests(draft: Draft, _event: events.EffectOutcome) -> None:
-    """End the conference: the customer left it for the final sentence, and no guest must stay there alone."""
+    """End the conference: the customer left it, and guests must not stay."""
     if guests_may_remain(draft.session):
         draft.emit(EndConference, conference_sid=draft.session.conference_sid)
 
 
 def end_conference_after_failed_redirect(draft: Draft, _event: events.EffectFailed | events.EffectUnknown) -> None:
-    """End the conference: the customer could not be redirected and would wait in it alone."""
+    """End the conference: the customer was not redirected, and is alone."""
     draft.emit(EndConference, conference_sid=draft.session.conference_sid)
 
 
 def end_customer_missing(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: the customer of a transfer could not join the conference and must not wait in silence."""
+    """End the session: the customer could not join the conference."""
     apply_presence(draft, event)
     end_session(draft, EndReason.CONVERT_FAILED)
 
 
 def end_transfer_failed(draft: Draft, _event: Event) -> None:
-    """Tell the customer that the transfer failed, then hang up: the agent is gone and no one is left to dial."""
+    """Tell the customer that the transfer failed, then hang up."""
+    reason = EndReason.FALLBACK_FAILED if draft.transfer.fell_back else EndReason.TRANSFER_FAILED
     if draft.session.phase is Phase.RECALL:
         reason = EndReason.RECALL_FAILED
-    else:
-        reason = EndReason.FALLBACK_FAILED if draft.transfer.fell_back else EndReason.TRANSFER_FAILED
     note_transfer_failed(draft, _event)
     end_with_sentence(draft, draft.session.customer, Sentence.TRANSFER_FAILED, reason)
 
 
 def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:
-    """End the session: the conference is over. Hang up every party not known to have hung up."""
+    """End the session: the conference is over."""
     ending = draft.session.find_party(call_sid=event.call_sid_ending) if event.call_sid_ending else None
     first = draft.session.parties.get(draft.session.first_to_leave)
     # If a party whose leaving ends the conference had left before, that would have ended it.
@@ -193,7 +181,7 @@ def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:
 
 
 def end_conference_over(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: a read shows that the conference is over; its callback was lost."""
+    """End the session: a read shows that the conference is over."""
     for party in draft.session.participants:
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
             note_gone(draft, party.name, event.status_of(party.call_sid))
@@ -201,21 +189,17 @@ def end_conference_over(draft: Draft, event: events.CallsRead) -> None:
 
 
 def _end_without_conference(draft: Draft) -> None:
-    """End the session of a conference that is over; a customer with an `after` URL continues there."""
     reason = reason_by_first_to_leave(draft)
     customer = draft.session.customer
-    if (
-        draft.session.attributes.after_url
-        and reason in (EndReason.AGENT_LEFT, EndReason.ALONE)
-        and not customer.is_gone
-    ):
+    others_left = reason in (EndReason.AGENT_LEFT, EndReason.ALONE)
+    if draft.session.attributes.after_url and others_left and not customer.is_gone:
         # The customer's `<Dial>` action redirects the call to the `after` URL.
         draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
     end_session(draft, reason, end_conference=False)  # it is over already
 
 
 def end_by_command(draft: Draft, event: events.End | events.Remove) -> None:
-    """End the session by an operator's `end` or `remove`; the command is done when Twilio confirms every hangup."""
+    """End the session by a command, done when Twilio confirms each hangup."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     draft.change(end_command_id=event.command_id)
     end_session(draft, EndReason.COMMAND)
@@ -225,12 +209,10 @@ def end_by_command(draft: Draft, event: events.End | events.Remove) -> None:
 
 
 def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True) -> None:
-    """End the session: hang up every live leg with its own request, and end the conference too.
+    """End the session: hang up every live leg with its own request.
 
-    Twilio refuses to end a conference that has not started, and its end does not reach parties that are still ringing.
-    Ending the conference removes unknown participants and guests, whose calls Conferral does not own.
-
-    Source: Twilio docs, Errors, 16001.
+    Twilio can't end a conference that has not started, and its end does not reach ringing parties. It removes unknown
+    participants and guests, whose calls Conferral does not own. Source: Twilio docs, Errors, 16001.
     """
     session = draft.session
     # A read may be open for a session without a conference; effects emitted earlier stay in front.
@@ -285,13 +267,13 @@ def hang_up_after_end(
     | events.GateReached
     | events.ParticipantJoined,
 ) -> None:
-    """Hang up a call of a session that has ended, so that it is not left alone."""
+    """Hang up a call of a session that has ended."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = _HUNG_UP_BECAUSE.get(type(event), "dialed for a session that has ended")
 
 
 def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
-    """End the conference that a guest joined late. Remember the guest: the call is not Conferral's to end."""
+    """End the conference that a guest joined late, and remember the guest."""
     if draft.session.find_party(call_sid=event.call_sid) is None:
         name = next_name(draft.session, GUEST)
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
@@ -303,11 +285,11 @@ def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) 
 def end_live_conference(draft: Draft, event: events.AccountSwept) -> None:
     """End the live conference of an ended session that the sweep found."""
     draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = "live after the end"
+    draft.reason = _HUNG_UP_BECAUSE[events.AccountSwept]
 
 
 def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
-    """Hang up a leg that joined a second conference while the first is in use. Guests are left alone."""
+    """Hang up a leg that joined a second conference, unless it is a guest."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None or not is_of_another_app(draft.session, party):
         draft.emit(HangUpCall, call_sid=event.call_sid)
@@ -315,7 +297,7 @@ def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
 
 
 def note_hang_up_result(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record the outcome of a hangup that the `end` command waits for: the last, or a failure, decides the command."""
+    """Record the outcome of a hangup that the `end` command waits for."""
     rest = tuple(one for one in draft.session.end_effect_ids if one != event.effect_id)
     draft.change(end_effect_ids=rest)
     if isinstance(event, events.EffectFailed | events.EffectUnknown):

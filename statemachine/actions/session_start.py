@@ -1,7 +1,7 @@
-"""Start of a session: by an inbound call, by a command, or by a callback about a session that was not stored."""
+"""Start of a session: by a call, a command, or a late callback."""
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.bridge import note_answer, note_child_ringing
+from conferral.statemachine.actions.bridge import note_answer, note_child_ringing, set_ring_timer
 from conferral.statemachine.actions.dials import dial, dial_options
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.draft import Draft
@@ -14,27 +14,28 @@ from conferral.statemachine.step import CommandStatus, Outcome
 def open_session(draft: Draft, event: events.CallReceived) -> None:
     """Start the session; the inbound call rings the agent."""
     _open_for_caller(draft, event)
-    draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    set_ring_timer(draft)
 
 
 def open_conference(draft: Draft, event: events.CallReceived) -> None:
-    """Put the inbound caller into a conference to wait; dial the agent once the caller has joined."""
+    """Put the inbound caller into a conference to wait for the agent."""
     _open_for_caller(draft, event)
     draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     draft.change(mode=SessionMode.CONFERENCE)
 
 
 def _open_for_caller(draft: Draft, event: events.CallReceived) -> None:
-    """Start the session with what the inbound call and the directory's entry for the called number say."""
     _open_inbound(draft, customer=event.customer_address, agent=event.agent_address)
-    agents = (event.agent_address, *event.other_agents)
     draft.change(
-        call_token=event.call_token, called_number=event.called_number, agents=agents, attributes=event.attributes
+        call_token=event.call_token,
+        called_number=event.called_number,
+        agents=(event.agent_address, *event.other_agents),
+        attributes=event.attributes,
     )
 
 
 def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
-    """Put the browser or app user into a conference to wait; dial the other party once they have joined."""
+    """Put the browser or app user into a conference to wait for the other."""
     agent = Party(
         AGENT,
         first_label(AGENT),
@@ -66,11 +67,10 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
     """Dial the agent to the gate; its document then rings the customer."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     options = dial_options(event)
-    customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)
     draft.change(
         direction=OUTBOUND,
         created_at_ms=draft.now_ms,
-        parties={CUSTOMER: customer},
+        parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
         call_command_id=event.command_id,
         by=event.by,
         options=options,
@@ -82,24 +82,21 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
 
 
 def open_outbound_conference(draft: Draft, event: events.Call) -> None:
-    """Dial the agent to the gate, which joins them to a conference; then dial the customer."""
+    """Dial the agent to the gate, then into a conference to wait."""
     open_outbound(draft, event)
     draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
     draft.change(mode=SessionMode.CONFERENCE)
 
 
 def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
-    """Rebuild, from the agent's callback, a session that could not be stored when the call came in."""
+    """Rebuild, from the agent's callback, a session that was never stored."""
     _open_inbound(draft, customer=event.customer_address, agent=event.address)
-    draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
-    if event.status == CallStatus.IN_PROGRESS:
-        note_answer(draft, event)
-    else:
-        note_child_ringing(draft, event)
+    set_ring_timer(draft)
+    note_progress = note_answer if event.status == CallStatus.IN_PROGRESS else note_child_ringing
+    note_progress(draft, event)
 
 
 def _open_inbound(draft: Draft, *, customer: str, agent: str) -> None:
-    """Create the parties of an inbound session, whose id is the SID of the customer's call."""
     session_id = draft.session.id
     parties = {
         CUSTOMER: Party(

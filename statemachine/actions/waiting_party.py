@@ -1,34 +1,19 @@
-"""Waiting party: alone in a conference on purpose, from the start until someone answers or parked; and lone parties."""
+"""Waiting parties, alone in a conference on purpose; and lone parties."""
 
+from conferral.statemachine import guards
+from conferral.statemachine.actions import dials, session_end
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.conversion import redirect_leg
-from conferral.statemachine.actions.dials import (
-    dial,
-    hang_up_leaving_parties,
-    mark_leaving,
-    must_confirm,
-    set_dial_timer,
-)
 from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_call
-from conferral.statemachine.actions.session_end import (
-    end_reason_of,
-    end_session,
-    end_with_sentence,
-    reason_by_first_to_leave,
-)
+from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import RedirectToUrl, Sentence
 from conferral.statemachine.events import DialEnded, Event, GateDecision, LoneOverdue, OpeningOverdue
-from conferral.statemachine.guards.waiting_party import (
-    expected_party,
-    has_reached_conference,
-    present_parties,
-    waiting_party,
-)
+from conferral.statemachine.guards.waiting_party import expected_party, waiting_party
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, WaitAudio
@@ -40,7 +25,7 @@ _GATE_REJECTIONS = frozenset({*GateDecision, CallStatus.FAILED})
 
 
 def dial_expected_party(draft: Draft, _event: Event) -> None:
-    """Dial the expected party into the conference by its SID: the waiting party has joined."""
+    """Dial the expected party: the waiting party has joined."""
     draft.change(first_to_leave="")
     party = expected_party(draft)
     if party.dial_id and not party.is_leaving:
@@ -60,8 +45,7 @@ def dial_next_agent(draft: Draft, _event: Event) -> None:
 
 
 def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
-    """Dial the party that the waiting party expects."""
-    dial(
+    dials.dial(
         draft,
         party.name,
         address,
@@ -69,7 +53,7 @@ def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
         label=f"{party.name}-{draft.session.dials + 1}",
         # Only a `call` has options, and here it dials its customer.
         options=DialOptions(caller_id=draft.session.options.caller_id),
-        gated=must_confirm(draft, address),
+        gated=dials.must_confirm(draft, address),
     )
 
 
@@ -79,52 +63,46 @@ def finish_opening(draft: Draft, _event: Event) -> None:
     report_call(draft, CommandStatus.DONE)
     for party in tuple(draft.session.parties.values()):
         draft.change_party(party, wait_audio=WaitAudio.NONE)
-    set_dial_timer(draft)
+    dials.set_dial_timer(draft)
     note_conference_recording(draft)
     set_end_on_exit(draft)
 
 
-# ---- the waiting party leaves or is lost -------------------------------------------------------------------------
-
-
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
-    """End the session: the waiting party hung up, so the other phone stops ringing."""
+    """End the session: the waiting party hung up, and no phone rings on."""
     found = not_none(waiting_party(draft))
     was_reached = not found.dial_id or (found.answered and found.left_reason not in _GATE_REJECTIONS)
     end_session(draft, EndReason(f"{found.name}-left") if was_reached else end_reason_of(found, found.left_reason))
 
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
-    """Tell the waiting party that no one could be reached, then hang up: no one is left to dial."""
+    """Tell the waiting party that no one was reached, then hang up."""
     found, missing = not_none(waiting_party(draft)), expected_party(draft)
     end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
 
 
 def watch_waiting_party(draft: Draft, _event: Event) -> None:
-    """Start a timer for the waiting party to join the conference, after which Twilio is read."""
+    """Start the timer for the waiting party to join the conference."""
     draft.set_timer(OpeningOverdue, draft.policy.arrive_timeout_ms)
 
 
 def stop_watching_waiting_party(draft: Draft, _event: Event) -> None:
-    """Stop the timer of `watch_waiting_party`: the waiting party has joined."""
+    """Stop the timer: the waiting party has joined."""
     draft.cancel_timers(OpeningOverdue)
     draft.change(repair_attempted=False)
 
 
 def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
-    """Read Twilio until the waiting party joins.
-
-    Read less often if the conference never showed the party: without Redis, a webhook may have bridged the call, and
-    the two may talk for an hour.
-    """
+    """Read Twilio until the waiting party joins."""
     found = waiting_party(draft)
-    is_missed = found is not None and has_reached_conference(draft, found)
+    is_missed = found is not None and guards.has_reached_conference(draft, found)
     read_calls(draft, event)
+    # Less often if never seen there: without Redis, a webhook may have bridged the call, and the two talk for an hour.
     draft.set_timer(OpeningOverdue, draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms)
 
 
 def redirect_waiting_party(draft: Draft, _event: Event) -> None:
-    """Redirect the waiting party into the conference, once: the call is live but not in it."""
+    """Redirect the waiting party, once: the call is live but not joined."""
     found = not_none(waiting_party(draft))
     draft.change(repair_attempted=True)
     redirect_leg(draft, found, found.wait_audio)
@@ -132,13 +110,12 @@ def redirect_waiting_party(draft: Draft, _event: Event) -> None:
 
 
 def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
-    """Wait for the waiting party to rejoin: its wait audio failed, so Twilio removed it and its `<Dial>` action joins
-    it again.
+    """Wait for the waiting party's `<Dial>` action to join it again.
 
-    A party dialed directly into the old conference can't reach it there, and is dialed again.
+    Twilio removed the party because its wait audio failed. Who was dialed into the old conference is dialed again.
     """
     leave_conference(draft, event)
-    # The party is moving from now on. In the new conference it waits without a hold, and its leaving ends nothing.
+    # In the new conference, the party waits without a hold, and its leaving ends nothing.
     draft.change(moved_at_ms=draft.now_ms)
     found = not_none(waiting_party(draft))
     draft.change_party(found, desired_hold=False, desired_end_on_exit=False)
@@ -147,21 +124,17 @@ def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
     party = expected_party(draft)
     draft.change(opening=Opening.ARRIVING)
     if party.dial_id and not party.is_gated and not party.is_gone:
-        mark_leaving(draft, party)
-        hang_up_leaving_parties(draft, event)  # before it is dialed again
+        dials.mark_leaving(draft, party)
+        dials.hang_up_leaving_parties(draft, event)  # before it is dialed again
 
 
 def end_park_timeout(draft: Draft, _event: Event) -> None:
-    """Tell the customer that the parked call timed out, then hang up: no one is left to dial."""
-    found = not_none(waiting_party(draft))
-    end_with_sentence(draft, found, Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
-
-
-# ---- lone parties (the lone-participant rule) --------------------------------------------------------------------
+    """Tell the customer that the parked call timed out, then hang up."""
+    end_with_sentence(draft, not_none(waiting_party(draft)), Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
 
 
 def start_lone_grace(draft: Draft, _event: Event) -> None:
-    """Start the grace period (`CONFERRAL_LONE_GRACE`) of a party that is now alone."""
+    """Start the grace period (`CONFERRAL_LONE_GRACE`) of a lone party."""
     draft.change(presence_reads=0)
     draft.set_timer(LoneOverdue, draft.policy.lone_grace_ms)
 
@@ -174,22 +147,22 @@ def stop_lone_grace(draft: Draft, _event: Event) -> None:
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:
     """Hang up the lone party, which ends its billing."""
     draft.ended_lone_conference = True
-    end_session(draft, reason_by_first_to_leave(draft))
+    end_session(draft, session_end.reason_by_first_to_leave(draft))
 
 
 def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
     """End the session: a party has left, and no one may be left alone."""
-    end_session(draft, reason_by_first_to_leave(draft))
+    end_session(draft, session_end.reason_by_first_to_leave(draft))
 
 
 def note_redirected_away(draft: Draft, _event: DialEnded) -> None:
-    """Record that the customer left the conference and continues at the directory's `after` URL."""
+    """Record that the customer continues at the directory's `after` URL."""
     note_gone(draft, CUSTOMER, REDIRECTED_AWAY)
 
 
 def redirect_to_after_url(draft: Draft, _event: LoneOverdue) -> None:
-    """Redirect the customer to the directory's `after` URL: the others have left. Hang up supervisors."""
-    customer = present_parties(draft.session)[0]
+    """Redirect the customer to the `after` URL: the others have left."""
+    customer = guards.present_parties(draft.session)[0]
     draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=draft.session.attributes.after_url)
     draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
     end_session(draft, EndReason.AGENT_LEFT, end_conference=False)

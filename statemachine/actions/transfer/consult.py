@@ -10,7 +10,7 @@ from conferral.statemachine.step import CommandStatus
 
 
 def swap(draft: Draft, event: Swap) -> None:
-    """Hold the party the agent talks to before unholding the other: the two never hear each other."""
+    """Hold the party the agent talks to, before unholding the other."""
     begin_step(draft, event)
     talks_to = TARGET if draft.session.customer.desired_hold else CUSTOMER
     draft.change_transfer(swap_to=CUSTOMER if talks_to == TARGET else TARGET)
@@ -18,7 +18,7 @@ def swap(draft: Draft, event: Swap) -> None:
 
 
 def unhold_swapped(draft: Draft, _event: Event) -> None:
-    """Unhold the party that the agent talks to after the swap: the other one is held."""
+    """Unhold the party that the agent now talks to: the other is held."""
     request_unhold(draft, draft.transfer.swap_to)
 
 
@@ -28,7 +28,7 @@ def finish_swap(draft: Draft, _event: Event) -> None:
 
 
 def undo_swap(draft: Draft, _event: StageOverdue) -> None:
-    """Undo the swap: Twilio did not confirm the hold, so everyone stays where they were."""
+    """Undo the swap: Twilio did not confirm the hold."""
     report_step(draft, CommandStatus.FAILED, "hold-failed")
     first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
     request_unhold(draft, first)
@@ -42,13 +42,13 @@ def finish_merge(draft: Draft, _event: Event) -> None:
 
 
 def complete_queued(draft: Draft, event: Complete | Remove) -> None:
-    """Accept a `complete` that comes during the conversion: the agent is released as soon as that is done."""
+    """Accept a `complete` that comes during the conversion."""
     begin_step(draft, event)
     draft.change_transfer(releases_agent=True)
 
 
 def undo_complete(draft: Draft, event: EffectFailed) -> None:
-    """Undo `complete`, which has taken everyone off hold: Twilio refused to hang up the agent, so all three talk."""
+    """Undo `complete`: Twilio refused to hang up the agent, so all talk."""
     report_step(draft, CommandStatus.FAILED, event.reason_text)
     draft.change_transfer(status=TransferStatus.MERGED)
 

@@ -1,17 +1,11 @@
-"""Handover of a call to the target, or to the first of a ring group to answer; and what follows if no one answers."""
+"""Handover to the target or a ring group's winner, and the fallback."""
 
+from conferral.statemachine.actions import reports
 from conferral.statemachine.actions.dials import dial, hang_up_party, must_confirm, next_label, set_dial_timer
 from conferral.statemachine.actions.participants import request_hold, request_unhold, set_end_on_exit, unhold_all
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
 from conferral.statemachine.actions.recording import note_conference_recording
-from conferral.statemachine.actions.reports import (
-    begin_step,
-    conclude_transfer,
-    fail_transfer,
-    report_step,
-    report_transfer,
-    succeed_transfer,
-)
+from conferral.statemachine.actions.reports import begin_step, conclude_transfer, fail_transfer, report_step
 from conferral.statemachine.actions.transfer.start import dial_or_release_agent, release_agent
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
@@ -24,14 +18,11 @@ from conferral.statemachine.states import Phase, TransferStage, TransferStatus, 
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
 
-# ---- a target answers --------------------------------------------------------------------------------------------
-
 
 def hand_over(draft: Draft, event: Event) -> None:
-    """Hand over to the dialed party that answered first; stop the other phones of its ring group."""
+    """Hand over to the dialed party that answered first."""
     winner = not_none(answering_party(draft))
-    transfer = draft.transfer
-    draft.change_transfer(attempts=transfer.with_attempt(winner.dial_id, result="answered"))
+    draft.change_transfer(attempts=draft.transfer.with_attempt(winner.dial_id, result="answered"))
     for other in dialed_parties(draft):
         if other.name != winner.name and not other.is_gone:
             hang_up_party(draft, other)
@@ -40,10 +31,9 @@ def hand_over(draft: Draft, event: Event) -> None:
     set_dial_timer(draft)
     if draft.session.phase in (Phase.WARM, Phase.CONSULT):
         request_unhold(draft, AGENT)  # who heard ringing
-        consult = draft.session.phase is Phase.CONSULT
-        draft.change_transfer(status=TransferStatus.CONSULTING if consult else TransferStatus.MERGED)
-        report_transfer(draft, CommandStatus.DONE)
-        draft.change_transfer(stage=TransferStage.TALKING)
+        status = TransferStatus.CONSULTING if draft.session.phase is Phase.CONSULT else TransferStatus.MERGED
+        draft.change_transfer(status=status, stage=TransferStage.TALKING)
+        reports.report_transfer(draft, CommandStatus.DONE)
     else:
         for party in tuple(draft.session.parties.values()):
             if party.name == CUSTOMER or party.held_for_park:
@@ -55,7 +45,7 @@ def hand_over(draft: Draft, event: Event) -> None:
 
 
 def complete_transfer(draft: Draft, _event: Event) -> None:
-    """Complete the transfer: customer and target talk, and the target becomes the agent."""
+    """Complete the transfer: the target becomes the agent."""
     _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
     if draft.transfer.fell_back:
@@ -63,7 +53,7 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
         conclude_transfer(draft, "failed")
     else:
-        succeed_transfer(draft)
+        reports.succeed_transfer(draft)
     settle_after_transfer(draft)
 
 
@@ -90,16 +80,12 @@ def settle_after_transfer(draft: Draft) -> None:
 
 
 def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
-    """Rename parties; a former party of the new name is removed."""
-    renamed = {}
-    for party in draft.session.parties.values():
-        name = names.get(party.name, party.name)
-        renamed[name] = replace(party, name=name)
+    renamed = [replace(party, name=names.get(party.name, party.name)) for party in draft.session.parties.values()]
     # Pending commands follow the party to its new name.
     pending_commands = tuple(
         replace(command, party=names.get(command.party, command.party)) for command in draft.session.pending_commands
     )
-    draft.change(parties=renamed, pending_commands=pending_commands)
+    draft.change(parties={party.name: party for party in renamed}, pending_commands=pending_commands)
 
 
 # ---- no one answers, and the agent is there ----------------------------------------------------------------------
@@ -109,7 +95,7 @@ def cancel_transfer(draft: Draft, event: Cancel) -> None:
     """Hang up the target before the customer is unheld."""
     begin_step(draft, event)
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
-    report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    reports.report_transfer(draft, CommandStatus.FAILED, "cancelled")
     for target in draft.session.targets:
         if not target.is_gone:
             hang_up_party(draft, target)
@@ -143,24 +129,24 @@ _UNCONFIRMED = {
 
 
 def fail_unconfirmed(draft: Draft, event: StageOverdue) -> None:
-    """Fail the transfer: Twilio did not confirm what must come before the dial, so no one is dialed."""
+    """Fail the transfer: Twilio did not confirm a step before the dial."""
     fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage, "hold-failed"))
     unhold_customer(draft, event)
 
 
 def fail_or_continue_unheld(draft: Draft, event: StageOverdue) -> None:
-    """Fail the transfer if parties could overhear each other; else continue without the customer's wait audio."""
+    """Fail the transfer if parties could overhear each other, else go on."""
     agent = draft.session.agent
     agent_hears = draft.session.phase is Phase.PARK and not (agent.is_gone or agent.is_leaving)
     if draft.session.phase is Phase.CONSULT or agent_hears:
         fail_unconfirmed(draft, event)
         draft.change_transfer(stage=TransferStage.RETURNING_CUSTOMER)
-    else:
+    else:  # without the customer's wait audio
         dial_or_release_agent(draft, event)
 
 
 def unhold_customer(draft: Draft, event: Event) -> None:
-    """Unhold the customer, and anyone else on hold. If no callback confirms it, a timer triggers a read."""
+    """Unhold the customer, and anyone else on hold."""
     unhold_all(draft, event)
     if ConfirmOverdue.timer not in draft.session.timers:
         draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
@@ -170,7 +156,7 @@ def unhold_customer(draft: Draft, event: Event) -> None:
 
 
 def fall_back(draft: Draft, event: Event) -> None:
-    """Play music to the customer, who is alone, and start the recall or the fallback."""
+    """Play music to the lone customer, and start the recall or fallback."""
     why = unreached_reason(draft)
     transfer = draft.transfer
     report_agent_gone(draft, event)
@@ -193,14 +179,13 @@ def fall_back(draft: Draft, event: Event) -> None:
 
 
 def note_transfer_failed(draft: Draft, event: Event) -> None:
-    """Record that the transfer failed: the agent is gone and no one is left to dial."""
+    """Record that the transfer failed: no one is left to dial."""
     reason = _failure_reason(draft, unreached_reason(draft))
     report_agent_gone(draft, event)
     fail_transfer(draft, reason)
 
 
 def _failure_reason(draft: Draft, why: str) -> str:
-    """Return the transfer's reason, with why the recall or the fallback failed as well."""
     before = draft.transfer.reason
     if draft.session.phase is Phase.RECALL:
         return f"{before}, recall {why}"
@@ -222,7 +207,7 @@ def begin_recall(draft: Draft, event: Event) -> None:
 
 
 def report_agent_gone(draft: Draft, _event: Event) -> None:
-    """Report `complete` as done: the agent is gone, whatever became of the target."""
+    """Report `complete` as done: the agent is gone."""
     if draft.transfer.step_name == "complete":
         report_step(draft, CommandStatus.DONE)
 
@@ -232,16 +217,15 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     former = draft.session.agent
     to = draft.session.parked_by or former.address
     label = next_label(draft, AGENT)
-    transfer = draft.transfer
-    draft.change_transfer(recalls=transfer.recalls + 1)
+    draft.change_transfer(recalls=draft.transfer.recalls + 1)
     if former.address != to:
         number_former_party(draft, AGENT)  # this agent failed to retrieve the call
-    reason = transfer.reason.partition(",")[0]
+    reason = draft.transfer.reason.partition(",")[0]
     dial(draft, AGENT, to, label=label, options=DialOptions(), gated=True, recall_reason=reason)
 
 
 def hold_lone_customer(draft: Draft) -> None:
-    """Play music to the customer: as wait music, or on hold if the conference has started."""
+    """Play music to the customer, on hold if the conference has started."""
     customer = draft.session.customer
     if customer.waits_for_start:
         draft.change_party(customer, wait_audio=WaitAudio.MUSIC)

@@ -1,4 +1,4 @@
-"""Park and retrieve: the customer hears music until someone retrieves the call."""
+"""Park and retrieve: the customer hears music meanwhile."""
 
 from conferral.statemachine.actions.dials import dial, dial_options, next_label
 from conferral.statemachine.actions.participants import unhold_all
@@ -19,12 +19,11 @@ from conferral.statemachine.transfer import TransferState
 
 
 def note_parked(draft: Draft, _event: Event) -> None:
-    """Complete the park: the customer waits until the park timeout, and the agent is gone."""
+    """Complete the park: the customer waits until the park timeout."""
     succeed_transfer(draft)
-    agent = draft.session.agent
     draft.change(
         phase=Phase.PARKED,
-        parked_by=agent.address,
+        parked_by=draft.session.agent.address,
         parked_until_ms=draft.now_ms + draft.policy.park_timeout_ms,
         open_redirects=(),
         repair_attempted=False,
@@ -34,7 +33,7 @@ def note_parked(draft: Draft, _event: Event) -> None:
 
 
 def retrieve(draft: Draft, event: Retrieve) -> None:
-    """Dial the party that retrieves the call; the customer hears music until then."""
+    """Dial the party that retrieves the call."""
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
     draft.cancel_timers(ParkOverdue, LoneOverdue, OpeningOverdue)
@@ -44,13 +43,13 @@ def retrieve(draft: Draft, event: Retrieve) -> None:
 
 
 def complete_retrieve(draft: Draft, _event: Event) -> None:
-    """Complete the retrieval: the party that retrieved the call talks to the customer."""
+    """Complete the retrieval: its party talks to the customer."""
     succeed_transfer(draft)
     settle_after_transfer(draft)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:
-    """Return to `parked` for the remaining time: no one retrieved the call."""
+    """Return to `parked` for the remaining time: no one took the call."""
     fail_transfer(draft, unreached_reason(draft))
     conclude_transfer(draft, "failed")
     hold_lone_customer(draft)
@@ -59,7 +58,7 @@ def return_to_park(draft: Draft, _event: Event) -> None:
 
 
 def recall_parked(draft: Draft, event: ParkOverdue) -> None:
-    """Call back the agent who parked the call, or dial the configured fallback: no one retrieved it in time."""
+    """Call back the agent who parked the call, or dial the fallback."""
     before = draft.session.transfer
     draft.change(
         transfer=TransferState(
@@ -84,6 +83,6 @@ def settle_lost_retrieve(draft: Draft, event: Event) -> None:
 
 
 def unpark(draft: Draft, event: ParkOverdue) -> None:
-    """Unpark after the park timeout: no one is left to dial, but the customer has an added party to talk to."""
+    """Unpark after the timeout: an added party keeps the customer company."""
     unhold_all(draft, event)
     draft.change(phase=Phase.NONE, first_to_leave="", parked_by="", parked_until_ms=0)

@@ -1,16 +1,8 @@
-"""Start of a transfer, from the command to the dial; continues as blind if the agent leaves early."""
-
-from collections.abc import Iterable
+"""Start of a transfer, from the command to the dial."""
 
 from conferral.statemachine import events
-from conferral.statemachine.actions import dials
-from conferral.statemachine.actions.conference import (
-    apply_absences,
-    apply_first_joins,
-    apply_presence,
-    leave_conference,
-    note_verified,
-)
+from conferral.statemachine.actions import conference, dials
+from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.conversion import redirect_leg
 from conferral.statemachine.actions.guests import add_unknown_participants
 from conferral.statemachine.actions.participants import apply_participants, request_hold, request_unhold, unhold_all
@@ -30,20 +22,16 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions, TransferState
 
-#: Reads of a stage at the same interval: callbacks may be late or lost. After that, the interval doubles (count).
+#: Reads of a stage at the same interval; after that, the interval doubles (count).
 _STEADY_READS = 5
 #: Up to this often: from 2 s to 32 s (count).
 _DOUBLINGS_MAX = 4
 
 
-# ---- start -------------------------------------------------------------------------------------------------------
-
-
 def begin_pending_transfer(draft: Draft, event: Event) -> None:
     """Start the pending transfer: both parties are in the conference now."""
-    transfer = draft.transfer
     # The agent is released at once if `complete` came during the conversion.
-    phase = Phase.BLIND if transfer.releases_agent else Phase(transfer.mode.value)
+    phase = Phase.BLIND if draft.transfer.releases_agent else Phase(draft.transfer.mode.value)
     draft.change(phase=phase)
     draft.cancel_timers(events.LoneOverdue)
     draft.change_party(draft.session.agent, desired_end_on_exit=False)
@@ -54,26 +42,23 @@ def begin_pending_transfer(draft: Draft, event: Event) -> None:
 
 
 def begin_from_bridge(draft: Draft, event: events.Transfer | events.Park) -> None:
-    """Move the customer alone from the bridge into a conference with wait audio, and release the agent at once.
+    """Move the customer alone into a conference, and release the agent.
 
-    Inbound: the agent is the child. Hanging up the agent ends the customer's `<Dial>`, whose action joins the customer
-    to the conference. Outbound: the customer is the child and is redirected; the agent's `<Dial>` action hangs up the
-    agent.
+    Inbound: the customer's `<Dial>` ends with the agent, who is the child, and its action joins the customer. Outbound:
+    the customer is the child and is redirected; the agent's `<Dial>` action hangs up the agent.
     """
     accept_transfer(draft, event)
     phase, wait_audio = _phase_without_agent(draft)
     draft.change(phase=phase, repair_attempted=False, open_redirects=(), moved_at_ms=0)
     draft.cancel_timers(events.LeaveOverdue, events.RingOverdue)
-    customer, agent = draft.session.customer, draft.session.agent
-    draft.change_party(customer, wait_audio=wait_audio)
+    draft.change_party(draft.session.customer, wait_audio=wait_audio)
     outbound = draft.session.direction == OUTBOUND
-    dials.mark_leaving(draft, agent, hang_up_requested=outbound)
+    dials.mark_leaving(draft, draft.session.agent, hang_up_requested=outbound)
     if outbound:
         redirect_leg(draft, draft.session.customer, wait_audio)
 
 
 def _phase_without_agent(draft: Draft) -> tuple[Phase, WaitAudio]:
-    """Return the phase of a customer who waits without the agent, and what the customer hears."""
     parks = draft.transfer.mode is TransferMode.PARK
     return (Phase.PARK, WaitAudio.MUSIC) if parks else (Phase.BLIND, WaitAudio.RINGBACK)
 
@@ -82,8 +67,12 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     before = draft.session.transfer
-    # The phone of a target that lost its ring group may still ring.
-    _remove_targets(draft, [target for target in draft.session.targets if not target.is_gone])
+    # The phone of a target that lost its ring group may still ring: a late call is hung up.
+    old = {target.name: target for target in draft.session.targets if not target.is_gone}
+    draft.change(
+        parties={name: party for name, party in draft.session.parties.items() if name not in old},
+        former_calls=(*draft.session.former_calls, *(one.call_sid for one in old.values() if one.call_sid)),
+    )
     retire_targets(draft)
     draft.change(
         transfer=TransferState(
@@ -98,20 +87,8 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     )
 
 
-def _remove_targets(draft: Draft, targets: Iterable[Party]) -> None:
-    """Remove parties dialed earlier. If one of their calls still shows up, it is hung up."""
-    old = {target.name: target for target in targets}
-    draft.change(
-        parties={name: party for name, party in draft.session.parties.items() if name not in old},
-        former_calls=(*draft.session.former_calls, *(one.call_sid for one in old.values() if one.call_sid)),
-    )
-
-
-# ---- before the dial ---------------------------------------------------------------------------------------------
-
-
 def hold_customer_or_dial(draft: Draft, event: Event) -> None:
-    """Hold the customer next, or dial in a warm transfer: the agent can leave without ending the conference."""
+    """Hold the customer, or dial in a warm transfer."""
     if draft.session.phase is Phase.WARM:
         dial_targets(draft, event)
     else:
@@ -119,7 +96,7 @@ def hold_customer_or_dial(draft: Draft, event: Event) -> None:
 
 
 def hold_customer(draft: Draft) -> None:
-    """Hold the customer, who hears music during a consult, or ringing while the target is dialed."""
+    """Hold the customer to hear music in a consult, or ringing."""
     needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
     request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
     if draft.session.phase is Phase.CONSULT and _dials_at_gate(draft):
@@ -129,7 +106,7 @@ def hold_customer(draft: Draft) -> None:
 
 
 def dial_or_release_agent(draft: Draft, event: Event) -> None:
-    """Release the agent unless it is a consult, and dial the target: the customer hears wait audio, or does without."""
+    """Dial the target, and release the agent unless it is a consult."""
     if draft.session.phase is not Phase.CONSULT:
         release_agent(draft, event)
         # Before the dial: the agent must not hear a target who answers at once.
@@ -146,7 +123,7 @@ def dial_or_release_agent(draft: Draft, event: Event) -> None:
 
 
 def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
-    """Dial the target: the customer has joined. A customer who started the conference is held to hear ringing."""
+    """Dial the target, or first hold a customer who can't hear ringing."""
     if not draft.session.customer.waits_for_start:
         hold_customer(draft)
     elif draft.session.phase is Phase.PARK:
@@ -156,7 +133,7 @@ def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
 
 
 def _dials_at_gate(draft: Draft) -> bool:
-    """Whether the targets pass the gate: several always do, so that one of them wins."""
+    """Whether the targets pass the gate: in a ring group, so that one wins."""
     return "," in draft.transfer.to or dials.needs_gate(draft, draft.transfer.to, draft.transfer.options)
 
 
@@ -168,34 +145,29 @@ def release_agent(draft: Draft, _event: Event) -> None:
 
 
 def dial_targets(draft: Draft, _event: Event) -> None:
-    """Dial the target, or all targets as a ring group; straight into the conference if no gate is needed."""
+    """Dial the target, or all targets as a ring group."""
     transfer = draft.transfer
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
-    options = transfer.options
     gated = _dials_at_gate(draft)
-    # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
-    early_media = draft.session.phase in (Phase.WARM, Phase.CONSULT)
     for address in addresses:
         dials.dial(
             draft,
             next_name(draft.session, TARGET) if several else TARGET,
             address,
             label=dials.next_label(draft, TARGET),
-            options=options,
+            options=transfer.options,
             gated=gated,
-            early_media=early_media and not gated,
+            # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
+            early_media=draft.session.phase in (Phase.WARM, Phase.CONSULT) and not gated,
             ring_group=f"transfer-{transfer.number}" if several else "",
         )
     draft.change_transfer(stage=TransferStage.DIALING)
     dials.update_transfer_status(draft)
 
 
-# ---- the agent leaves before the target joins --------------------------------------------------------------------
-
-
 def continue_as_blind(draft: Draft, _event: Event) -> None:
-    """Continue as a blind transfer without the agent; the customer hears ringing until the target answers."""
+    """Continue as a blind transfer without the agent."""
     draft.change(phase=Phase.BLIND)
     # The agent may have heard the target answer, though no callback has reported it.
     for target in draft.session.targets:
@@ -209,7 +181,7 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
 
 
 def continue_without_agent(draft: Draft, event: Event) -> None:
-    """Continue without the agent, who left during the conversion: the customer joins alone."""
+    """Continue without the agent, who left during the conversion."""
     continue_alone(draft, event)
     report_converts(draft, CommandStatus.FAILED, "agent-left")
     fail_queued_commands(draft, "agent-left")
@@ -217,9 +189,8 @@ def continue_without_agent(draft: Draft, event: Event) -> None:
 
 def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read shows that only the agent's call is over."""
-    apply_presence(draft, event)
-    agent = draft.session.agent
-    note_gone(draft, AGENT, event.status_of(agent.call_sid) or "completed")
+    conference.apply_presence(draft, event)
+    note_gone(draft, AGENT, event.status_of(draft.session.agent.call_sid) or "completed")
 
 
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
@@ -231,14 +202,14 @@ def apply_read(draft: Draft, event: events.CallsRead) -> None:
             note_gone(draft, party.name, status)
         elif _shows_answer(party, status):
             dials.note_answered(draft, party.name)
-    apply_presence(draft, event)
+    conference.apply_presence(draft, event)
     apply_participants(draft, event)
     add_unknown_participants(draft, event)
     dials.set_dial_timer(draft)
 
 
 def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
-    """Apply what even an outdated read proves: whose calls are over, who answered or joined, and who is alone."""
+    """Apply what even an outdated read proves: ends, answers, and joins."""
     for party in tuple(draft.session.parties.values()):
         status = event.status_of(party.call_sid) if party.call_sid else ""
         # A failure is final as well, unless the party has answered since.
@@ -246,17 +217,16 @@ def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
             note_gone(draft, party.name, status)
         elif _shows_answer(party, status):
             dials.note_answered(draft, party.name)
-    apply_first_joins(draft, event)
+    conference.apply_first_joins(draft, event)
     dials.set_dial_timer(draft)
     inside = {seen.call_sid for seen in event.participants}
     if is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
-        note_verified(draft, event)  # who joins later is dialed by this session, which then knows of the dial
+        conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
     if events.LeaveOverdue.timer in draft.session.timers:
         read_until_known(draft, event)  # a complete, current read is still owed
 
 
 def _shows_answer(party: Party, status: str) -> bool:
-    """Whether the call of a dialed party shows that they answered. A call to the gate reports that itself."""
     is_expected = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
     return is_expected and status == CallStatus.IN_PROGRESS
 
@@ -264,27 +234,25 @@ def _shows_answer(party: Party, status: str) -> bool:
 def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of a settled conference, where a missing party has left."""
     apply_read(draft, event)
-    apply_absences(draft, event)
-    note_verified(draft, event)
+    conference.apply_absences(draft, event)
+    conference.note_verified(draft, event)
 
 
 def check_dials(draft: Draft, event: events.DialOverdue) -> None:
     """Check overdue dials: search for the call, then read it, then give it up."""
     reads = False
     for party in tuple(draft.session.parties.values()):
-        # The time starts with the first callback or outcome.
-        is_due = _is_past(draft, party.dial_check_at_ms)
         if not party.dial_id or party.is_gone or party.takes_part:
             continue
-        if not is_due:
-            # A failed call rings no one, whatever is reported late: its caller would wait for the whole ring time.
+        # The time starts with the first callback or outcome.
+        if not _is_past(draft, party.dial_check_at_ms):
+            # A failed call rings no one: without a read, its caller would wait for the whole ring time.
             if _is_past(draft, dials.early_read_at_ms(draft, party)):
                 reads = True
                 rings_ms = draft.now_ms - party.dialed_at_ms
                 wait_ms = draft.policy.dial_read_wait_ms if party.answered else 2 * rings_ms
                 draft.change_party(party, dial_read_at_ms=draft.now_ms + wait_ms)
-            continue
-        if party.dial_check == "unknown":
+        elif party.dial_check == "unknown":
             dials.find_dialed_call(draft, party)
         elif not party.dial_check or dials.may_still_join(draft, party):
             reads = True
@@ -302,35 +270,32 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
 
 
 def _is_past(draft: Draft, at_ms: int) -> bool:
-    """Whether a time is set and over."""
     return bool(at_ms) and at_ms <= draft.now_ms
 
 
 def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None:
-    """Read Twilio before giving up a dial that an ended conference refused: it shows who left sooner than callbacks."""
-    party = dials.dialed_party(draft, event)
+    """Read Twilio before giving up a dial that an ended conference refused."""
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-    draft.change_party(party, dial_check="refused", dial_check_at_ms=due_ms)
+    draft.change_party(dials.dialed_party(draft, event), dial_check="refused", dial_check_at_ms=due_ms)
     read_calls(draft, event)
     dials.set_dial_timer(draft)
 
 
 def _overdue_reason(party: Party) -> str:
-    """Return why a dial that is given up failed, as the party's `left_reason`."""
     if party.answered or party.dial_check == "refused":
         return "failed"  # answered but never joined, or Twilio did not dial
     return CallStatus.NO_ANSWER if party.call_sid else "unknown"
 
 
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:
-    """Continue in a new conference, which the customer's action joins: the agent's leaving ended the old one."""
+    """Continue in a new conference: the agent's leaving ended the old one."""
     leave_conference(draft, event)
     note_gone(draft, AGENT, event.conference_reason or "completed")
     continue_alone(draft, event)
 
 
 def await_customer_rejoin(draft: Draft, event: Event) -> None:
-    """Wait for the customer's action to join another conference. Parties dialed into the old one are hung up."""
+    """Wait for the customer's action to join another conference."""
     leave_conference(draft, event)
     draft.change(moved_at_ms=draft.now_ms)  # gives the customer time to arrive
     for party in tuple(draft.session.parties.values()):
@@ -344,7 +309,7 @@ def await_customer_rejoin(draft: Draft, event: Event) -> None:
 
 
 def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
-    """Move the customer, alone in a conference that has not started, to one whose wait document plays audio.
+    """Move the lone customer to a conference whose wait document plays.
 
     Twilio can't hold anyone in a conference that has not started.
     """
@@ -357,7 +322,7 @@ def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
 
 
 def continue_alone(draft: Draft, _event: Event) -> None:
-    """Continue with the customer alone, who joins another conference or has just joined this one."""
+    """Continue with the customer alone, in this or another conference."""
     agent, customer = draft.session.agent, draft.session.customer
     phase, wait_audio = _phase_without_agent(draft)
     dials.mark_leaving(draft, agent)
@@ -382,14 +347,13 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
 
 
 def _hang_up_again(draft: Draft, *parties: Party) -> None:
-    """Let parties that should have left be hung up again. A hangup without an outcome is still queued or retried."""
+    """Let lingering parties be hung up again, unless a hangup is queued."""
     for party in parties:
         if not (party.is_gone or party.hang_up_effect_id):
             draft.change_party(party, hang_up_requested=False)
 
 
 def _read_stage_again(draft: Draft, wait_ms: int) -> None:
-    """Set the time of the stage's next read: later and later, because Twilio may have refused for good."""
     reads = draft.transfer.overdue_reads + 1
     draft.change_transfer(overdue_reads=reads)
     doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
@@ -397,12 +361,9 @@ def _read_stage_again(draft: Draft, wait_ms: int) -> None:
 
 
 def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
-    """Read Twilio, and hang up the agent once more if they should have left but no callback said so.
-
-    After the handover, the same goes for a target that was removed: the customer waits for its end.
-    """
+    """Read Twilio, and hang up parties that should have left once more."""
     if draft.transfer.stage is TransferStage.UNHOLDING_CUSTOMER:
-        _hang_up_again(draft, *draft.session.targets)
+        _hang_up_again(draft, *draft.session.targets)  # the customer waits for a removed target's end
     if draft.session.open_redirects or not agent_lingers(draft) or outbound_is_still_bridged(draft, event):
         read_at_stage_timeout(draft, event)
         return
@@ -414,7 +375,7 @@ def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
 
 
 def redirect_customer_again(draft: Draft, _event: events.CallsRead) -> None:
-    """Redirect the customer once more: the call is live but not in the conference."""
+    """Redirect the customer once more: the call is live but not joined."""
     draft.change(repair_attempted=True)
     customer = draft.session.customer
     redirect_leg(draft, customer, customer.wait_audio)
@@ -422,12 +383,10 @@ def redirect_customer_again(draft: Draft, _event: events.CallsRead) -> None:
 
 
 def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.CallsRead) -> None:
-    """Return to the bridge: Twilio did not move the customer, so both parties keep talking."""
-    customer, agent = draft.session.customer, draft.session.agent
-    draft.change_party(customer, wait_audio=WaitAudio.NONE)
-    draft.change_party(agent, is_leaving=False, hang_up_requested=False)
-    fail_transfer(
-        draft, event.reason_text if isinstance(event, events.EffectFailed) else events.EffectUnknown.reason_text
-    )
+    """Return to the bridge: Twilio did not move the customer."""
+    draft.change_party(draft.session.customer, wait_audio=WaitAudio.NONE)
+    draft.change_party(draft.session.agent, is_leaving=False, hang_up_requested=False)
+    reason = event.reason_text if isinstance(event, events.EffectFailed) else events.EffectUnknown.reason_text
+    fail_transfer(draft, reason)
     conclude_transfer(draft, "failed")
     draft.change(phase=Phase.CONNECTED, open_redirects=())
