@@ -1,1 +1,1 @@
-"""The web console: a live view of the sessions in Redis, with buttons that submit commands."""
+"""The web console: a live view of the sessions, with command buttons."""

@@ -1,7 +1,7 @@
-"""Access control: sign-in by token or cookie, same-origin checks (CSRF), and read-only mode.
+"""Access control: sign-in, same-origin checks (CSRF), read-only mode.
 
-The server stores no sign-ins. A cookie holds its expiry and a signature. The key is derived from the token, so a new
-token invalidates every cookie.
+The server stores no sign-ins. A cookie holds its expiry and a signature by a key derived from the token, so a new token
+invalidates every cookie.
 """
 
 import hashlib
@@ -18,35 +18,31 @@ from conferral.runtime.web.pages import is_https, is_same_origin
 
 #: Only the console's own scripts can send this header; another site's form or image can't.
 HEADER, VALUE = "X-Conferral", "console"
-#: Lifetime of a sign-in, in seconds: a week, so that a wallboard isn't signed out overnight.
+#: A week, so that a wallboard isn't signed out overnight.
 COOKIE_LIFETIME_S = 7 * 86_400
 _COOKIE = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 
 class AccessControl(BearerAuthenticator):
-    """Authorizes requests by the token or the cookie, or raises why not."""
+    """Authorizes requests by the token or the cookie."""
 
     def __init__(self, token: SecretStr, clock: Clock, *, read_only: bool) -> None:
         super().__init__(token, clock)
         self._key = hashlib.sha256(b"conferral console cookie\0" + self._token).digest()
-        #: The cookie's name. It depends on the token, because browsers share cookies across a host's ports, and
-        #: consoles of several systems may run on one host.
+        #: It depends on the token: browsers share cookies across a host's ports, where other consoles may run.
         self.cookie = f"conferral_{hashlib.sha256(self._key).hexdigest()[:8]}"
         self._clock = clock
         self._read_only = read_only
 
     def signed_in_until_s(self, request: web.Request) -> int | None:
-        """Return when the request's sign-in expires, in Unix seconds: 0 for never, None if not signed in.
+        """Return when the sign-in expires, Unix seconds; 0 for never.
 
-        Raises:
-            RequestError: the token is wrong, and there were too many wrong ones recently.
+        None if not signed in. Raises RequestError after too many wrong tokens.
         """
-        if self.has_valid_token(request):
-            return 0
-        return self._cookie_until_s(request) or None
+        return 0 if self.has_valid_token(request) else self._cookie_until_s(request) or None
 
     def require_read(self, request: web.Request) -> int:
-        """Return when the request's sign-in expires, 0 for never; raise RequestError if it is not signed in."""
+        """Return when the sign-in expires, 0 for never; raise if not signed in."""
         until_s = self.signed_in_until_s(request)
         if until_s is None:
             raise RequestError("unauthorized", "sign in on the page, or send CONFERRAL_API_TOKEN as a bearer token")
@@ -54,7 +50,7 @@ class AccessControl(BearerAuthenticator):
 
     def require_write(self, request: web.Request) -> None:
         """Raise RequestError unless the request may change something."""
-        if self.require_read(request):  # by a cookie, which the browser attaches to other sites' requests, too
+        if self.require_read(request):  # by a cookie, which browsers attach to other sites' requests, too
             check_origin(request)
             if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
                 raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")
@@ -62,7 +58,7 @@ class AccessControl(BearerAuthenticator):
             raise RequestError("read-only", "this console is read-only")
 
     def _cookie_until_s(self, request: web.Request) -> int:
-        """Return when a request's cookie expires, in Unix seconds; 0 if it is invalid or missing."""
+        """Return when the cookie expires, Unix seconds; 0 if invalid or missing."""
         found = _COOKIE.fullmatch(request.cookies.get(self.cookie, ""))
         if found is None or not hmac.compare_digest(found[2], self._signature(found[1])):
             return 0
@@ -71,7 +67,7 @@ class AccessControl(BearerAuthenticator):
     def set_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
         """Set the sign-in cookie for the folder of the request's path.
 
-        Without a path attribute, the browser uses the folder of its own URL, even behind a proxy that rewrites paths.
+        Without a path attribute, browsers use their own URL's folder, even behind a proxy that rewrites paths.
         Source: RFC 6265, section 5.1.4.
         """
         until = str(self._clock.wall_ms() // 1000 + COOKIE_LIFETIME_S)

@@ -1,4 +1,4 @@
-"""The web console as an aiohttp application: a page, static files, a WebSocket per page, and a few routes.
+"""The web console's application: page, static files, sockets, routes.
 
 The server is stateless: the cookie holds the sign-in, and Redis everything else.
 """
@@ -40,7 +40,6 @@ log = structlog.get_logger()
 
 STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
-#: Maximum number of concurrent pages.
 SOCKETS_MAX = 256
 _TWILIO = "twilio.com"
 #: Load balancers request these under any host name.
@@ -57,8 +56,7 @@ class ConsoleOptions:
     read_only: bool = False
     #: How to call this program, for commands that the page offers to copy.
     command_line: str = "conferral"
-    #: Whether copied commands contain the token; otherwise, they contain its variable. Never with `read_only`, because
-    #: the token would allow changes elsewhere.
+    #: Whether copied commands contain the token or its variable. Never with `read_only`: it allows changes elsewhere.
     show_token: bool = False
     #: Accepted host names besides this machine's; None for any.
     allowed_hosts: tuple[str, ...] | None = ()
@@ -73,12 +71,11 @@ def make_app(
     static: Path = STATIC,
     readiness_client: Client | None = None,
 ) -> web.Application:
-    """Create the application.
+    """Create the application; the caller closes the clients.
 
     Args:
-        client: A Redis client with at least `redis_access.CONNECTIONS_MAX` connections. The caller closes it.
-        readiness_client: A Redis client for `/readyz` alone, so that it takes no connection from the pages. The caller
-            closes it.
+        client: A Redis client with at least `redis_access.CONNECTIONS_MAX` connections.
+        readiness_client: For `/readyz` alone, so that it takes no connection from the pages.
     """
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(settings.api_token, clock, read_only=options.read_only)
@@ -94,7 +91,7 @@ def make_app(
         shown_token=settings.api_token.get_secret_value() if options.show_token and not options.read_only else "",
         has_twilio_pages=_is_twilio_api(settings.api_url),
     )
-    command_routes = CommandRoutes(redis, access)
+    commands = CommandRoutes(redis, access)
     app = web.Application(middlewares=[_errors_as_json, _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(static))
@@ -107,8 +104,8 @@ def make_app(
             web.post("/sign-in", _sign_in_handler(access)),
             web.post("/sign-out", _sign_out_handler(access)),
             web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
-            web.post("/commands", command_routes.submit_command),
-            web.post("/dead", command_routes.act_on_dead_letters),
+            web.post("/commands", commands.submit_command),
+            web.post("/dead", commands.act_on_dead_letters),
             web.get("/sessions/{session:[^/]+}.json", _history_handler(redis, access)),
         ]
     )
@@ -121,14 +118,12 @@ def make_app(
 
 
 def _is_twilio_api(url: str) -> bool:
-    """Whether this REST API's resources appear in Twilio's Console."""
     host = URL(url).host or ""
     return host == _TWILIO or host.endswith(f".{_TWILIO}")
 
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answer a refused request, or one that failed because of Redis, with a JSON error."""
     try:
         return await handler(request)
     except RequestError as error:
@@ -141,10 +136,9 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
 
 
 def _reject_other_hosts(hosts: Collection[str] | None) -> Middleware:
-    """Return a middleware that rejects other host names, unless `hosts` is None, on all but public routes.
+    """Return a middleware that rejects other hosts, unless `hosts` is None.
 
-    This prevents DNS rebinding: a domain's owner can point it to this machine; their page would then be same-origin
-    with the console.
+    This prevents DNS rebinding: another site's domain that points to this machine would be same-origin.
     """
     allowed = {host_name(host) for host in hosts or ()} - {""}
 
@@ -160,12 +154,9 @@ def _reject_other_hosts(hosts: Collection[str] | None) -> Middleware:
 
 
 def _route_template(request: web.Request) -> str:
-    """Return the request's path with placeholders: a log may not hold the ids in the path itself."""
+    """Return the path with placeholders: a log may not hold its ids."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unknown"
-
-
-# ---- public routes -----------------------------------------------------------------------------------------------
 
 
 async def _index(_request: web.Request) -> web.Response:
@@ -174,7 +165,7 @@ async def _index(_request: web.Request) -> web.Response:
 
 
 async def _healthz(_request: web.Request) -> web.Response:
-    """Report that the process is alive. It doesn't check Redis, because a restart wouldn't fix that."""
+    """Report that the process is alive. A restart wouldn't fix Redis."""
     return web.Response(text="ok\n")
 
 
@@ -201,9 +192,6 @@ async def _state_diagram(_request: web.Request) -> web.Response:
     return web.Response(text=body, content_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
 
 
-# ---- sign-in -----------------------------------------------------------------------------------------------------
-
-
 def _sign_in_handler(access: AccessControl) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
         check_origin(request)
@@ -228,12 +216,9 @@ def _sign_out_handler(access: AccessControl) -> _Handler:
     return handle
 
 
-# ---- downloads ---------------------------------------------------------------------------------------------------
-
-
 def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
     async def download(request: web.Request) -> web.Response:
-        """Return a session's history as a file for `conferral replay`; with `full=true`, with full phone numbers."""
+        """Return a session's history for `conferral replay`."""
         access.require_read(request)
         id_or_call_sid, full = request.match_info["session"], request.query.get("full") == "true"
         reader = await redis.reader()
@@ -251,12 +236,7 @@ def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
     return download
 
 
-# ---- sockets -----------------------------------------------------------------------------------------------------
-
-
 class _PageSockets:
-    """Admits pages, and closes their WebSockets when the server stops."""
-
     def __init__(
         self, app: web.Application, views: ViewFactory, access: AccessControl, clock: Clock, greeting: bytes
     ) -> None:
@@ -268,7 +248,7 @@ class _PageSockets:
         app.on_shutdown.append(self._close_all)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one page's WebSocket until it closes; reject pages that aren't signed in, and too many of them."""
+        """Serve one page's WebSocket, unless not signed in or one too many."""
         check_origin(request)
         until_s = self._access.signed_in_until_s(request)
         if until_s is None:

@@ -1,4 +1,4 @@
-"""Track the status of commands submitted on a page, as stored in Redis."""
+"""Tracks the status of commands submitted on a page."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from conferral.runtime.errors import StoreError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 
-#: Maximum number of commands tracked per page; beyond it, the oldest is dropped.
+#: Per page (count); beyond it, the oldest is dropped.
 TRACKED_MAX = 50
-#: How long a command is tracked, in seconds; longer than any takes.
+#: Longer than any command takes.
 TRACKED_FOR_S = 900.0
 
 
@@ -33,17 +33,16 @@ class CommandTracker:
         self._tracked: dict[str, _TrackedCommand] = {}
 
     def __bool__(self) -> bool:
-        """Whether any command is tracked."""
         return bool(self._tracked)
 
     def add(self, command_id: str, type_: str) -> None:
-        """Track a command that the page has submitted; its `type_` is only sent back to the page."""
+        """Track a command that the page submitted, to send its `type_` back."""
         self._tracked[command_id] = _TrackedCommand(type_, self._clock.monotonic_s() + TRACKED_FOR_S)
         while len(self._tracked) > TRACKED_MAX:
             del self._tracked[next(iter(self._tracked))]
 
     async def new_messages(self) -> list[bytes]:
-        """Return a message for each command whose outcome has changed; they count as sent.
+        """Return a message for each changed outcome; these count as sent.
 
         If it raises StoreError, none is lost.
         """
@@ -59,16 +58,8 @@ class CommandTracker:
                 raise
             if found.status and found != one.reported:
                 one.reported = found
-                messages.append(
-                    encode_message(
-                        "command",
-                        command=command_id,
-                        status=found.status,
-                        reason=found.reason,
-                        session=found.session,
-                        type=one.type,
-                    )
-                )
+                shown = {"status": found.status, "reason": found.reason, "session": found.session}
+                messages.append(encode_message("command", command=command_id, **shown, type=one.type))
             if found.is_final or self._clock.monotonic_s() >= one.until_s:
                 self._tracked.pop(command_id, None)
         return messages

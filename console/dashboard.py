@@ -1,4 +1,4 @@
-"""Reads that all pages share: the summary above the sessions, and health. Cached and rate-limited."""
+"""Reads that all pages share, cached: summary, and health."""
 
 import asyncio
 from collections import deque
@@ -17,17 +17,17 @@ from conferral.runtime.clock import Clock
 
 T = TypeVar("T")
 
-#: Interval for reading the last hour's outcomes, and for reading or counting all else, in seconds.
+#: Intervals for the last hour's outcomes, and for all else.
 TRANSFER_STATS_EVERY_S = 5.0
 READ_EVERY_S = 1.0
-#: Maximum fraction of the time spent reading and counting; beyond it, intervals grow.
+#: Maximum fraction of the time spent reading; beyond it, intervals grow.
 BUSY_MAX = 0.1
 #: Window for rates, in seconds; processes publish their counters every other second.
 RATES_OVER_S = 10.0
 
 
 class _CachedRead(Generic[T]):
-    """A value that is refreshed on demand once it is stale, by one caller at a time."""
+    """A value that one caller at a time refreshes once it is stale."""
 
     def __init__(self, read: Callable[[], Awaitable[T]], every_s: float, clock: Clock) -> None:
         self._read = read
@@ -38,7 +38,6 @@ class _CachedRead(Generic[T]):
         self._value: tuple[T] | None = None
 
     async def get(self) -> T:
-        """Return the value, refreshed if stale."""
         async with self._lock:
             started_s = self._clock.monotonic_s()
             if self._value is None or started_s >= self._stale_at_s:
@@ -49,7 +48,7 @@ class _CachedRead(Generic[T]):
 
 
 class Dashboard:
-    """Reads what all pages share, once for all of them. Every method may raise StoreError."""
+    """Reads what all pages share. Every method may raise StoreError."""
 
     def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
         self._feed = feed
@@ -89,8 +88,8 @@ class Dashboard:
         return self._takeovers.observe(await self._redis.run(read_lease_snapshot))
 
     async def _read_health(self) -> bytes:
-        """Return the message with health, and with rates since the oldest snapshot of the last `RATES_OVER_S`."""
-        found = await self._redis.run(lambda reader: health.read_health(reader))
+        """Return health, and rates since the oldest recent snapshot."""
+        found = await self._redis.run(health.read_health)
         # Drop snapshots outside of the window, including later ones after a clock was set back.
         while self._recent_health and not 0 < found.at_ms - self._recent_health[0].at_ms <= RATES_OVER_S * 1000:
             self._recent_health.popleft()

@@ -1,4 +1,4 @@
-"""Messages to pages: JSON with snake_case keys, times in ISO 8601, and phone numbers masked unless requested."""
+"""Messages to pages: JSON with ISO times; phone numbers are masked."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from conferral.storage.codecs.timestamps import to_iso
 NUMBER_MAX = 2**53 - 1
 #: Attributes that are times, besides all that end in `_at_ms`; every other `_ms` is a duration.
 _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
-#: Fields that contain only addresses, separated by spaces or commas.
+#: Fields of nothing but addresses, separated by spaces or commas.
 _ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by|called_number")
 
 
@@ -35,7 +35,7 @@ def encode_message_with_lists(about: str, lists: Mapping[str, Sequence[bytes]], 
 
 
 def to_json_value(value: object) -> object:
-    """Convert a value for JSON: dataclasses become objects, times become ISO 8601 or null."""
+    """Convert a value for JSON: dataclasses to objects, times to ISO 8601."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
             json_name: _timestamp(getattr(value, name)) if is_timestamp else to_json_value(getattr(value, name))
@@ -51,12 +51,11 @@ def to_json_value(value: object) -> object:
 
 @cache
 def _json_fields(kind: type) -> tuple[tuple[str, str, bool], ...]:
-    """Return a dataclass's attributes with their JSON names, and whether each is a time."""
+    """Return a dataclass's attributes, JSON names, and which are times."""
     found = []
     for one in fields(kind):
         is_timestamp = one.name in _TIMESTAMPS or one.name.endswith("_at_ms")
-        json_name = one.name.removesuffix("_ms") if is_timestamp else one.name.removesuffix("_")
-        found.append((one.name, json_name, is_timestamp))
+        found.append((one.name, one.name.removesuffix("_ms" if is_timestamp else "_"), is_timestamp))
     return tuple(found)
 
 
@@ -74,7 +73,6 @@ def redact_fields(fields: Fields, *, full: bool) -> Fields:
 
 
 def _redact_value(name: str, value: str) -> str:
-    """Mask the numbers in a field's value; a field of addresses holds nothing else, so each is redacted whole."""
     if not _ADDRESSES.fullmatch(name):
         return wording.mask_numbers(value)
     return "".join(part if part in " ," else wording.display_address(part) for part in re.split(r"([ ,])", value))

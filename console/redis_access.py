@@ -1,4 +1,4 @@
-"""The console's Redis access: bounded concurrency, and the stored key layout."""
+"""The console's Redis access, with bounded concurrency."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -10,14 +10,14 @@ from conferral.storage.connection.client import Client
 
 T = TypeVar("T")
 
-#: Maximum number of concurrent requests to one Redis node, and to several (count).
+#: Concurrent requests to one Redis node, and to several (count).
 CONCURRENT_MAX = 6
 #: Connections that the client needs, count: a request to several nodes may use two to the same one.
 CONNECTIONS_MAX = 3 * CONCURRENT_MAX
 
 
 class RedisAccess:
-    """Loads the configuration on first use, and runs queries that callers can cancel.
+    """Loads the configuration on first use, and runs queries.
 
     The client has at least `CONNECTIONS_MAX` connections; the caller closes it.
     """
@@ -29,13 +29,13 @@ class RedisAccess:
         self._reader: SessionQueries | None = None
 
     async def reader(self) -> SessionQueries:
-        """Return the queries; raise StoreError if Redis doesn't respond, or nothing is set up under the prefix."""
+        """Return the queries; raise StoreError without Redis or its setup."""
         if self._reader is None:
             self._reader = SessionQueries(self.client, await self.limiter(config.load(self.client, self.prefix)))
         return self._reader
 
     async def run(self, read: Callable[[SessionQueries], Coroutine[Any, Any, T]], session_id: str = "") -> T:
-        """Run a query on Redis; raise StoreError as `reader` does.
+        """Run a query that callers can cancel; raise StoreError as `reader` does.
 
         Args:
             session_id: The only session that it reads; a silent node then delays only its own sessions.
@@ -44,5 +44,5 @@ class RedisAccess:
         return await self.limiter(read(reader), reader.node_of_session(session_id) if session_id else "")
 
     def reload_config(self) -> None:
-        """Load the configuration again on next use: after an outage, it may be another Redis."""
+        """Load the configuration again on next use: it may be another Redis."""
         self._reader = None

@@ -1,8 +1,7 @@
-"""Session feed: poll Redis for changed sessions on behalf of all pages, and only while any page is open.
+"""Session feed: polls Redis for changed sessions while pages are open.
 
-Four times a second, it reads every partition's commit number. It queries only partitions with new commits, and reads
-only sessions whose version has changed, so a thousand idle calls cost nothing. The cache needs no persistence: another
-console reads the same from Redis.
+It queries only partitions with new commits, and reads only sessions whose version has changed: a thousand idle calls
+cost nothing.
 """
 
 import asyncio
@@ -29,31 +28,28 @@ from conferral.storage.codecs.session_view import SessionView, view_of
 
 log = structlog.get_logger()
 
-#: Poll interval, in seconds.
 POLL_EVERY_S = 0.25
 #: Maximum fraction of the time spent polling; with very many sessions, the interval grows.
 BUSY_MAX = 0.2
-#: Longest backoff while Redis is unreachable, in seconds.
+#: Longest backoff while Redis is unreachable.
 BACK_OFF_MAX_S = 5.0
-#: Number of polls over which every session's attention is reevaluated once, even without events.
+#: Polls over which every session's attention is reevaluated once, even without events.
 ATTENTION_ROUND_POLLS = 16
-#: Number of polls after which one partition is read even without commits, to notice hashes edited by hand.
+#: Polls after which one partition is read even without commits, to notice hashes edited by hand.
 EXTRA_PARTITION_EVERY_POLLS = 4
-#: Interval for reading Redis's clock and the number of partitions, in seconds.
+#: Interval for reading Redis's clock and the number of partitions.
 CLOCK_EVERY_S = 5.0
-#: Maximum number of ended sessions shown, newest first.
+#: Ended sessions shown, newest first, and the interval for listing them again: some expire.
 ENDED_MAX = 500
-#: Interval for listing them again, in seconds, because some expire.
 ENDED_EVERY_S = 30.0
-#: Number of live sessions from which destinations are collected, and the interval in seconds.
+#: Live sessions from which destinations are collected, and the interval.
 DESTINATION_SESSIONS_MAX = 500
 DESTINATIONS_EVERY_S = 10.0
-#: Maximum number of destinations suggested in forms: no one reads a longer list.
+#: Destinations suggested in forms: no one reads a longer list.
 SUGGESTED_MAX = 20
-#: Addresses of agents and targets that can be typed. Others aren't offered, nor those with a comma, which separates
-#: destinations.
+#: Addresses that can be typed as a destination, without a comma, which separates several.
 _TYPEABLE_ADDRESS = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
-#: Number of changes remembered; a page that is further behind gets the complete list.
+#: Changes remembered (count); a page that is further behind gets the complete list.
 CHANGES_MAX = 20_000
 
 
@@ -63,17 +59,17 @@ class CachedSession:
 
     session: SessionView
     attention: Attention | None
-    #: The row as JSON, created on demand: with masked and with full phone numbers.
+    #: The row as JSON, created on demand.
     masked_row: bytes = b""
     full_row: bytes = b""
 
     @property
     def version(self) -> str:
-        """The version of the session's hash when it was last read."""
+        """The version of the session when it was last read."""
         return self.session.fields.get("version", "")
 
     def row(self, *, full: bool) -> bytes:
-        """Return the session's row in the list as JSON, with phone numbers in full or masked."""
+        """Return the session's row as JSON, with numbers in full or masked."""
         if full:
             self.full_row = self.full_row or session_rows.row(self.session, self.attention, full=True)
             return self.full_row
@@ -89,7 +85,6 @@ class SessionChanges:
     is_complete: bool
     sessions: list[CachedSession]
     removed: list[str]
-    #: The revision that these changes lead to.
     revision: int
 
 
@@ -105,9 +100,9 @@ class SessionFeed:
         self._task: asyncio.Task[None] | None = None
         #: Increases with every change of a row.
         self.revision = 0
-        #: Redis's error; empty while Redis responds.
+        #: Empty while Redis responds.
         self.redis_error = ""
-        #: Time of the last successful poll, in Unix milliseconds; 0 before the first one.
+        #: Time of the last successful poll, Unix milliseconds; 0 before the first.
         self.as_of_ms = 0
         self._reset()
 
@@ -120,23 +115,19 @@ class SessionFeed:
         self._changes: OrderedDict[str, int] = OrderedDict()
         #: A page at an earlier revision gets the complete list.
         self._oldest_revision = self.revision
-        #: Revision of each partition's last change.
         self._partition_revisions: dict[int, int] = {}
         self._attention_queue: list[str] = []
         self._attention_batch = 0
         self._polls = 0
         self._clock_read_s = -CLOCK_EVERY_S
         self._partition_clocks: PartitionClocks | None = None
-        #: Expiry, by this machine's monotonic clock in seconds, and the destinations; by whether numbers are in full.
+        #: Expiry, monotonic seconds, and the destinations; by whether numbers are in full.
         self._known_destinations: dict[bool, tuple[float, list[str]]] = {}
         self._ended_listed_s = -ENDED_EVERY_S
-        #: Whether all sessions have been read once.
         self.is_loaded = False
 
-    # ---- subscribers ---------------------------------------------------------------------------------------------
-
     def subscribe(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
-        """Set `wake` at every change, with ended sessions or without; the first subscriber starts polling."""
+        """Set `wake` at every change; the first subscriber starts polling."""
         if with_ended and not any(self._subscribers.values()):
             self._ended_listed_s = -ENDED_EVERY_S
         self._subscribers[wake] = with_ended
@@ -163,19 +154,17 @@ class SessionFeed:
             # A bug: let the process stop, as for every task that no one awaits.
             asyncio.get_running_loop().call_exception_handler({"message": "session feed failed", "exception": error})
 
-    # ---- queries -------------------------------------------------------------------------------------------------
-
     def now_ms(self) -> int:
-        """Return the time of Redis's clock, estimated between its readings, in Unix milliseconds."""
+        """Return the estimated time of Redis's clock, in Unix milliseconds."""
         return self._clock.now_ms()
 
     def now_of(self, session_id: str) -> int:
-        """Return a session's time, in Unix milliseconds: its timers run on its partition's clock."""
+        """Return the time of a session's partition, in Unix milliseconds."""
         clocks = self._partition_clocks
         return self.now_ms() if clocks is None else clocks.now_of(session_id, self._clock.store_now_ms())
 
     def clock_offset_ms(self, session_id: str) -> int:
-        """Return the offset in milliseconds of a session's time from Redis's, which pages use."""
+        """Return how far a session's time is ahead of Redis's, in milliseconds."""
         clocks = self._partition_clocks
         return 0 if clocks is None else clocks.now_of(session_id) - clocks.now_ms
 
@@ -184,7 +173,7 @@ class SessionFeed:
         return self._live.values()
 
     def known_destinations(self, *, full: bool) -> list[str]:
-        """Return agents' and targets' addresses from a sample of the live sessions; refreshed periodically."""
+        """Return agents' and targets' addresses from a sample of live sessions."""
         now_s = self._local_clock.monotonic_s()
         until_s, found = self._known_destinations.get(full, (0.0, []))
         if now_s >= until_s and self.is_loaded:
@@ -198,7 +187,7 @@ class SessionFeed:
         return self._partition_revisions.get(partition, 0)
 
     def changes(self, since: int, *, with_ended: bool) -> SessionChanges:
-        """Return the changes of the session list since the revision that a page knows; -1 for none."""
+        """Return changes since the revision that a page knows; -1 for none."""
         if since < self._oldest_revision:
             cached = [*self._live.values(), *(self._ended.values() if with_ended else ())]
             return SessionChanges(is_complete=True, sessions=cached, removed=[], revision=self.revision)
@@ -214,15 +203,12 @@ class SessionFeed:
                 found.append(session)
         return SessionChanges(is_complete=False, sessions=found, removed=removed, revision=self.revision)
 
-    # ---- polling -------------------------------------------------------------------------------------------------
-
     async def _poll_while_subscribed(self) -> None:
-        """Poll, and wake subscribers at changes; while Redis doesn't respond, pauses double."""
+        """Poll, and wake subscribers; without Redis, pauses double."""
         loop = asyncio.get_running_loop()
         back_off_s = POLL_EVERY_S
         while self._subscribers:
-            started_s, revision = loop.time(), self.revision
-            redis_error = self.redis_error
+            started_s, before = loop.time(), (self.revision, self.redis_error)
             try:
                 await self._poll()
             except StoreError as error:
@@ -234,13 +220,13 @@ class SessionFeed:
                 self.redis_error, back_off_s = "", POLL_EVERY_S
                 took_s = loop.time() - started_s
                 pause_s = max(POLL_EVERY_S - took_s, took_s / BUSY_MAX - took_s, 0.0)
-            if self.revision != revision or self.redis_error != redis_error:
+            if (self.revision, self.redis_error) != before:
                 for wake in self._subscribers:
                     wake.set()
             await asyncio.sleep(pause_s)
 
     async def _poll(self) -> None:
-        """Read what has changed since the last poll. A partition's mark changes with each of its commits."""
+        """Read what has changed since the last poll."""
         await self._read_clock()
         # Read the marks first: the next poll then finds commits made in between.
         marks = await self._redis.run(lambda reader: reader.commit_marks())
@@ -248,11 +234,8 @@ class SessionFeed:
             self._forget_live(len(marks))
             changed = list(range(len(marks)))
         else:
-            extra = (
-                self._polls // EXTRA_PARTITION_EVERY_POLLS % len(marks)
-                if self._polls % EXTRA_PARTITION_EVERY_POLLS == 0
-                else -1
-            )
+            turn, rest = divmod(self._polls, EXTRA_PARTITION_EVERY_POLLS)
+            extra = -1 if rest else turn % len(marks)
             changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == extra]
         committed = [number for number in changed if marks[number] != self._marks[number]]
         await self._poll_partitions(changed)
@@ -271,7 +254,6 @@ class SessionFeed:
             self._oldest_revision = self._changes.popitem(last=False)[1]
 
     def _forget_live(self, partitions: int) -> None:
-        """Start over, at first or because Redis was set up with another number of partitions."""
         for name in self._live:
             self._mark_changed(name)
         self._live.clear()
@@ -287,7 +269,7 @@ class SessionFeed:
             self._clock_read_s = now_s
 
     async def _poll_partitions(self, partitions: list[int]) -> None:
-        """Read these partitions' sessions whose version has changed, and those that are no longer live."""
+        """Read sessions whose version has changed, or that are no longer live."""
         if not partitions:
             return
         versions = await self._redis.run(lambda reader: reader.live_versions(partitions))
@@ -316,7 +298,6 @@ class SessionFeed:
         return await self._redis.run(lambda reader: reader.read_hashes(names))
 
     async def _move_to_ended(self, names: list[str]) -> None:
-        """Move sessions that are no longer live to the ended ones, if any page shows those."""
         records = await self._read_hashes(names)
         for name in names:
             self._live.pop(name, None)
@@ -328,7 +309,6 @@ class SessionFeed:
             self._ended[name] = CachedSession(session, self._attention_of(session))
 
     async def _list_ended(self) -> None:
-        """List recently ended sessions while a subscriber wants them."""
         if not any(self._subscribers.values()):
             self._ended.clear()
             return
@@ -348,14 +328,12 @@ class SessionFeed:
         self._ended_listed_s = now_s
 
     async def _update_attention(self) -> None:
-        """Reevaluate whether some of the sessions need attention: time alone can change that."""
+        """Reevaluate some sessions' attention: time alone can change it."""
         if not self._attention_queue:
             self._attention_queue = [*self._live, *self._ended]
             self._attention_batch = len(self._attention_queue) // ATTENTION_ROUND_POLLS + 1
-        some, self._attention_queue = (
-            self._attention_queue[: self._attention_batch],
-            self._attention_queue[self._attention_batch :],
-        )
+        some = self._attention_queue[: self._attention_batch]
+        del self._attention_queue[: self._attention_batch]
         for name in some:
             cached = self._live.get(name) or self._ended.get(name)
             if cached is not None and (attention := self._attention_of(cached.session)) != cached.attention:
@@ -366,21 +344,18 @@ class SessionFeed:
         return attention_of(session, self.now_of(session.id))
 
     def _mark_changed(self, name: str) -> None:
-        """Let pages learn that a session has changed, or is gone."""
         self.revision += 1
         self._changes[name] = self.revision
         self._changes.move_to_end(name)
 
 
 def _addresses_in_use(sessions: Iterable[SessionView], *, full: bool) -> list[str]:
-    """Return the addresses of agents, targets, and the like, most frequent first; unless `full`, no numbers."""
+    """Return agents', targets', and like addresses, most frequent first."""
     found: Counter[str] = Counter()
     for session in sessions:
         # A party that appears twice in a session counts once.
         found.update({party.address for name, party in session.parties.items() if name != CUSTOMER})
     # Order ties the same way every time, because a page receives every change.
-    ordered = sorted(found, key=lambda address: (-found[address], address))
-    shown = (
-        one for one in ordered if _TYPEABLE_ADDRESS.fullmatch(one) and wording.display_address(one, full=full) == one
-    )
+    ordered = sorted(filter(_TYPEABLE_ADDRESS.fullmatch, found), key=lambda address: (-found[address], address))
+    shown = (one for one in ordered if wording.display_address(one, full=full) == one)
     return list(islice(shown, SUGGESTED_MAX))

@@ -12,7 +12,7 @@ from conferral.operations.session_summary import held_call
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.storage.codecs.session_view import SessionView
 
-#: How many last digits of a number the search matches (count): what customers say on the phone.
+#: Last digits of a number that the search matches (count): what customers say on the phone.
 SEARCHABLE_DIGITS = 4
 _SHOWN_ROLES = (CUSTOMER, AGENT, TARGET)
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
@@ -42,31 +42,29 @@ def row(session: SessionView, attention: Attention | None, *, full: bool) -> byt
 
 
 def _parties(session: SessionView, *, full: bool) -> list[list[str]]:
-    """Return the parties except the customer: name, address, status, and a key that identifies the agent."""
+    """Return name, address, status, and search key of all but the customer."""
     found: list[list[str]] = []
     for name, party in session.present.items():
-        if name == CUSTOMER or not party.address:
-            continue
-        shown = wording.display_address(party.address, full=full)
-        found.append([name, shown, party.status, f"{shown} {_searchable_digits(party.address, full=full)}"])
+        if name != CUSTOMER and party.address:
+            shown = wording.display_address(party.address, full=full)
+            found.append([name, shown, party.status, f"{shown} {_searchable_digits(party.address, full=full)}"])
     return found
 
 
 def attention_mark(attention: Attention | None) -> dict[str, object] | None:
-    """Return a session's problem for display, and whether a person has to act."""
+    """Return a session's problem, and whether a person has to act."""
     if attention is None:
         return None
     return {"rank": attention.rank, "words": attention.text, "attention": attention.needs_attention}
 
 
 def _searchable_digits(address: str, *, full: bool) -> str:
-    """Return the digits of a phone number that a page may search: without `full`, only the last four."""
     number = number_of(address)
     return number if full else number[-SEARCHABLE_DIGITS:]
 
 
 def _search_terms(session: SessionView, *, full: bool) -> dict[str, Any]:
-    """Return what the search compares: ends of phone numbers, SIDs, and words of names and labels, in lower case."""
+    """Return what the search compares, in lower case."""
     sids: list[str] = [session.conference_sid]
     texts: list[str] = []
     digits: list[str] = []

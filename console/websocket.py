@@ -1,11 +1,11 @@
-"""One page's WebSocket: sends changes of its view, no faster than the page receives them (backpressure).
+"""One page's WebSocket: changes, no faster than received (backpressure).
 
-There is no queue. Once the socket has accepted a message, the next one contains all changes since; a slow page gets
-fewer and larger messages.
+There is no queue. Once the socket has accepted a message, the next one contains all changes since.
 """
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -24,28 +24,26 @@ from conferral.storage.codecs.timestamps import to_iso
 
 log = structlog.get_logger()
 
-#: Close code for pages that aren't signed in, or no longer: they stop reconnecting and show the sign-in.
+#: Close code after which pages stop reconnecting and show the sign-in.
 NOT_SIGNED_IN = 4401
-#: Interval between checks for changes, in seconds.
+#: Interval between checks for changes.
 SEND_EVERY_S = 0.1
-#: Interval for polling commands' status, in seconds.
 COMMAND_POLL_EVERY_S = 0.2
-#: Longest time without a message, in seconds.
+#: Longest time without a message.
 TICK_EVERY_S = 2.0
-#: Interval of WebSocket pings, in seconds.
+#: Interval of WebSocket pings.
 HEARTBEAT_S = 20.0
-#: Timeout for closing, in seconds.
 CLOSE_S = 2.0
-#: Maximum size of a page's message (bytes).
+#: Of a page's message.
 MESSAGE_BYTES_MAX = 64 * 1024
-#: Maximum number of pending error messages for invalid messages (count).
+#: Pending errors about invalid messages (count).
 ERRORS_MAX = 10
 #: Commands' status messages, the view's messages, and Redis's error.
 _ViewUpdate = tuple[list[bytes], list[bytes], str]
 
 
 async def reject(request: web.Request) -> web.WebSocketResponse:
-    """Accept, then close with NOT_SIGNED_IN, because scripts can't read the status of a rejected handshake."""
+    """Accept, then close with NOT_SIGNED_IN, which scripts can read."""
     socket = web.WebSocketResponse(timeout=CLOSE_S)
     await socket.prepare(request)
     await socket.close(code=NOT_SIGNED_IN, message=b"not signed in")
@@ -72,7 +70,7 @@ class PageSocket:
         self._ticked_s, self._sent_redis_error = -TICK_EVERY_S, ""
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
-        """Send changes to the page, and handle its messages, until either side closes."""
+        """Send changes and handle messages until either side closes."""
         self._transport = request.transport
         await self._socket.prepare(request)
         self._feed.subscribe(self._wake)
@@ -95,10 +93,7 @@ class PageSocket:
     async def _close(self, code: int, message: bytes) -> None:
         await close_in_time(self._socket, self._transport, CLOSE_S, code=code, message=message)
 
-    # ---- receiving -----------------------------------------------------------------------------------------------
-
     def _receive(self, data: object) -> None:
-        """Handle a page's message: show another view, or track a command (`follow`)."""
         try:
             message = _parse_message(data)
             if "follow" in message:
@@ -118,10 +113,7 @@ class PageSocket:
         type_ = message.get("type", "")
         self._tracker.add(command_id, type_[:32] if isinstance(type_, str) else "")
 
-    # ---- sending -------------------------------------------------------------------------------------------------
-
     async def _send_changes(self) -> None:
-        """Send changes until the page disconnects or its sign-in expires."""
         try:
             await self._send(self._greeting)
             while not self._is_over():
@@ -158,7 +150,7 @@ class PageSocket:
             return answers, [], str(error)
 
     async def _tick_while(self, reading: Coroutine[Any, Any, _ViewUpdate]) -> _ViewUpdate:
-        """Return what was read, and send ticks meanwhile: a Redis that hangs must not make the page seem dead."""
+        """Return what was read, and send ticks: a page shows if Redis hangs."""
         read = asyncio.get_running_loop().create_task(reading)
         try:
             while not (await asyncio.wait({read}, timeout=self._until_tick_s()))[0]:
@@ -169,7 +161,6 @@ class PageSocket:
                 await asyncio.wait({read})
 
     async def _send_tick_if_due(self, redis_error: str) -> None:
-        """Send the time and the time of the last successful poll, unless sent recently."""
         if redis_error == self._sent_redis_error and self._until_tick_s() > 0:
             return
         self._ticked_s, self._sent_redis_error = self._clock.monotonic_s(), redis_error
@@ -185,22 +176,18 @@ class PageSocket:
         )
 
     def _is_over(self) -> bool:
-        """Whether the page has disconnected, or its sign-in has expired."""
         if self._socket.closed:
             return True
         return bool(self._until_s) and self._clock.wall_ms() >= self._until_s * 1000
 
     async def _wait_for_changes(self, started_s: float) -> None:
-        """Wait for changes, but at least for the minimum interval between messages."""
+        """Wait for changes, and at least for the minimum interval."""
         await asyncio.sleep(max(0.0, started_s + SEND_EVERY_S - self._clock.monotonic_s()))
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(COMMAND_POLL_EVERY_S if self._tracker else TICK_EVERY_S / 2):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _send(self, message: bytes) -> None:
-        """Return once the socket has accepted the message."""
         await self._socket.send_frame(message, WSMsgType.TEXT)
 
 

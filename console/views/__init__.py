@@ -1,1 +1,1 @@
-"""The views that pages subscribe to: the session list, one session, health, and dead letters."""
+"""The views that pages subscribe to."""

@@ -7,9 +7,8 @@ from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 
-#: Poll interval, in seconds.
 POLL_EVERY_S = 1.0
-#: Maximum fraction of the time spent reading, because counting the reasons reads every letter.
+#: Maximum fraction of the time spent reading: counting the reasons reads every letter.
 BUSY_MAX = 0.2
 #: Number of letters shown, newest first.
 SHOWN_MAX = 200
@@ -28,7 +27,7 @@ class DeadLettersView(View):
         self._seen: tuple[int, str] | None = None
 
     async def new_messages(self) -> list[bytes]:
-        """Return all dead letters to show, if one was added or removed; read at most every `POLL_EVERY_S`."""
+        """Return all dead letters to show, if one was added or removed."""
         started_s = self._clock.monotonic_s()
         if started_s < self._poll_at_s:
             return []

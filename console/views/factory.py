@@ -1,4 +1,4 @@
-"""Create the view that a page requests, and the views that the dashboard provides."""
+"""Creates the view that a page requests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ class ViewFactory:
         self._command_line = command_line
 
     def make(self, message: Mapping[str, Any]) -> View:
-        """Return the view that a message requests, with the summary; raise BadMessageError if there is no such view."""
+        """Return the requested view with the summary, or raise BadMessageError."""
         return _WithSummary(self._make(message), self.feed, self._dashboard)
 
     def _make(self, message: Mapping[str, Any]) -> View:
@@ -73,7 +73,7 @@ class HealthView(View):
 
 
 class _WithSummary(View):
-    """A view, plus the summary whenever it changes, because every page shows a banner."""
+    """A view plus the summary, for the banner of every page."""
 
     def __init__(self, view: View, feed: SessionFeed, dashboard: Dashboard) -> None:
         self.with_ended = view.with_ended

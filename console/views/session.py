@@ -1,4 +1,4 @@
-"""The view of one session: its state, its timeline, what it waits for, and its commands."""
+"""The view of one session: state, timeline, waits, and commands."""
 
 import re
 from collections.abc import Sequence
@@ -20,14 +20,13 @@ from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.storage.codecs.session_view import SessionView, view_of
 
-#: Read interval without commits in its partition, in seconds, because sentences with times grow stale.
+#: Read interval without commits in its partition: sentences with times grow stale.
 READ_EVERY_S = 2.0
 #: Maximum fraction of the time spent reading; a very long log is read less often.
 BUSY_MAX = 0.2
-#: Parties between which the page draws who hears whom (count, as in parts/parties.js). With many parties,
-#: there are too many pairs to draw.
+#: Parties between which the page draws who hears whom (count, as in parts/parties.js).
 DRAWN_MAX = 12
-#: Twilio's pages about calls and conferences, which redirect to the account's own pages.
+#: These pages redirect to the account's own.
 _TWILIO_CONSOLE = "https://www.twilio.com/console/voice"
 _SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
 
@@ -64,12 +63,10 @@ class SessionDetailView(View):
         self._partition = 0
         self._seen_revision = -1
         self._next_read_s = 0.0
-        #: No read starts earlier, so that reading takes at most `BUSY_MAX` of the time, monotonic seconds.
         self._not_before_s = 0.0
         self._log = CachedLog("", full=full)
-        #: Number of log entries sent to the page; None before the first message (count).
+        #: Log entries sent to the page (count), None before the first message; and the log's generation then.
         self._sent_entries: int | None = None
-        #: The log's generation at that time.
         self._log_generation = 0
         #: What the last message was built from: hash, number of log entries, and the log's generation.
         self._seen: tuple[Fields, int, int] = ({}, 0, 0)
@@ -93,13 +90,12 @@ class SessionDetailView(View):
         return messages
 
     async def _find_session(self, reader: SessionQueries) -> str:
-        """Return the id of the session that the page named, empty if unknown; keep its partition."""
+        """Return the named session's id, empty if unknown; keep its partition."""
         found = await reader.find_exact(self._named)
         self._partition = reader.keys.partition_of(found)
         return found
 
     async def _read_messages(self) -> list[bytes]:
-        """Read the session and its log; return the messages about what has changed."""
         if not self._id:
             return self._if_changed(encode_message("session", id=self._named, asked=self._named, known=False))
         session = await self._redis.run(lambda reader: reader.view(self._id))
@@ -114,32 +110,25 @@ class SessionDetailView(View):
         self._seen = seen
         return self._if_changed(self._session_message(session)) + log_messages
 
-    # ---- timeline ------------------------------------------------------------------------------------------------
-
     def _new_log_messages(self) -> list[bytes]:
-        """Return the message with new timeline entries and with those updated since."""
+        """Return the message with new and updated timeline entries."""
         history = self._log
         known = self._entries_page_has() if self._sent_entries is None else self._sent_entries
-        is_reset = self._log_generation != history.generation
-        if is_reset:
+        if self._log_generation != history.generation:
             known = 0
         elif known == len(history.log):
             return []
         self._sent_entries, self._log_generation = len(history.log), history.generation
+        lists = {"entries": history.messages_after(known)}
         # With `whole`, the page replaces its entries.
-        return [
-            encode_message_with_lists("log", {"entries": history.messages_after(known)}, id=self._id, whole=known == 0)
-        ]
+        return [encode_message_with_lists("log", lists, id=self._id, whole=known == 0)]
 
     def _entries_page_has(self) -> int:
-        """Return how many entries the page still has from before, by the last one's id; 0 if that entry is gone."""
+        """Return how many entries the page has kept; 0 if its last is gone."""
         ids = [entry.entry_id for entry in self._log.log]
         return ids.index(self._after) + 1 if self._after in ids else 0
 
-    # ---- state ---------------------------------------------------------------------------------------------------
-
     def _session_message(self, session: SessionView) -> bytes:
-        """Return the session's state, now or at the past version that the page asked for."""
         if self._as_of is not None:
             return self._past_message(session, self._as_of)
         now_ms, history = self._feed.now_of(session.id), self._log
@@ -196,7 +185,6 @@ def _earlier(wait: Wait, by_ms: int) -> Wait:
 
 
 def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
-    """Return the present and past parties, with what each hears."""
     heard = {one.party: one for one in audibility.audibility(session)}
     is_drawn = len(heard) <= DRAWN_MAX
     return [
@@ -218,7 +206,7 @@ def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
 
 
 def _links(session: SessionView) -> dict[str, str]:
-    """Return Twilio's page about each call and the conference, by SID, for real Twilio SIDs only."""
+    """Return the pages about real Twilio SIDs, by SID."""
     named = [session.conference_sid, *(party.call_sid for party in session.parties.values())]
     return {
         sid: f"{_TWILIO_CONSOLE}/{'calls' if sid.startswith('CA') else 'conferences'}/logs/{sid}"

@@ -7,7 +7,7 @@ from conferral.console.messages import encode_message_with_lists
 from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.console.views.view import View
 
-#: Rows encoded at a time (count), so that other tasks can run in between.
+#: Rows encoded at a time (count); other tasks run in between.
 ROWS_PER_MESSAGE = 200
 
 
@@ -21,7 +21,7 @@ class SessionListView(View):
         self._seen_revision = -1
 
     async def new_messages(self) -> list[bytes]:
-        """Return the rows that have changed since the last call, and which are gone; all rows at first."""
+        """Return changed rows, and which are gone; at first, all rows."""
         if not self._feed.is_loaded:
             return []
         messages = []
@@ -39,5 +39,5 @@ class SessionListView(View):
         for start in range(0, len(kept), ROWS_PER_MESSAGE):
             found += [one.row(full=self._full) for one in kept[start : start + ROWS_PER_MESSAGE]]
             if start + ROWS_PER_MESSAGE < len(kept):
-                await asyncio.sleep(0)  # let other tasks run
+                await asyncio.sleep(0)
         return found

@@ -1,4 +1,4 @@
-"""The base class of views, and validation of pages' messages."""
+"""Base class of views, and validation of pages' messages."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,10 +18,9 @@ class View(ABC):
 
     @abstractmethod
     async def new_messages(self) -> list[bytes]:
-        """Return messages about what has changed since the last call. If it raises StoreError, none is lost."""
+        """Return messages about changes; if it raises StoreError, none is lost."""
 
     def _if_changed(self, message: bytes) -> list[bytes]:
-        """Return the message unless it was the last one sent."""
         if message == self._sent:
             return []
         self._sent = message
@@ -29,7 +28,7 @@ class View(ABC):
 
 
 def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
-    """Return a string field, empty if missing; raise BadMessageError if it isn't a string or is too long."""
+    """Return a string field, empty if missing, or raise BadMessageError."""
     value = message.get(name, "")
     if not isinstance(value, str) or len(value) > most:
         raise BadMessageError(f"{name}: must be text of at most {most} characters")
@@ -37,7 +36,7 @@ def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
 
 
 def read_flag(message: Mapping[str, Any], name: str) -> bool:
-    """Return a boolean field, false if missing; raise BadMessageError if it isn't a boolean."""
+    """Return a boolean field, false if missing, or raise BadMessageError."""
     value = message.get(name, False)
     if not isinstance(value, bool):
         raise BadMessageError(f"{name}: must be true or false")
@@ -45,7 +44,7 @@ def read_flag(message: Mapping[str, Any], name: str) -> bool:
 
 
 def read_count(message: Mapping[str, Any], name: str) -> int | None:
-    """Return a nonnegative integer field, None if missing; raise BadMessageError if it isn't one."""
+    """Return an integer field from 0, None if missing; or BadMessageError."""
     value = message.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
         raise BadMessageError(f"{name}: must be an integer, 0 or more")
