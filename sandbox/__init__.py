@@ -1,4 +1,4 @@
-"""Sandbox: a local Twilio with REST API, TwiML, signed callbacks, scripted phones, and fault injection."""
+"""Sandbox: a local Twilio with scripted phones and fault injection."""
 
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults

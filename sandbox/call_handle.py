@@ -1,4 +1,4 @@
-"""A handle on one leg, for tests and the page: act on it, and check what it heard."""
+"""A handle on one leg: act on it, and check what it heard."""
 
 from typing import TYPE_CHECKING
 
@@ -41,12 +41,12 @@ class CallHandle:
         return self._sandbox.model.audibility.intervals(self.sid)
 
     def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
-        """Return how long the leg heard silence between two times (sandbox time); by default, in its whole life."""
+        """Return the seconds of silence (sandbox time), by default of all."""
         end_s = self._sandbox.now_s if until_s is None else until_s
         return self._sandbox.model.audibility.silence_s(self.sid, since_s, end_s)
 
     def longest_silence_s(self) -> float:
-        """Return the longest stretch of silence that the leg heard, in seconds of sandbox time."""
+        """Return the longest stretch of silence, in seconds of sandbox time."""
         return self._sandbox.model.audibility.longest_silence_s(self.sid, 0.0, self._sandbox.now_s)
 
     def has_heard(self, other: "CallHandle") -> bool:
@@ -54,11 +54,11 @@ class CallHandle:
         return self._sandbox.model.audibility.has_heard(self.sid, other.sid)
 
     def answer(self) -> None:
-        """Answer the leg; ignored unless it was dialed and has not been answered."""
+        """Answer; ignored unless it was dialed and is unanswered."""
         self._sandbox.apply(inputs.PhoneAnswers(self.sid))
 
     def reject(self) -> None:
-        """Decline the call (SIP 603); ignored unless it was dialed and has not been answered."""
+        """Decline (SIP 603); ignored unless it was dialed and is unanswered."""
         self._sandbox.apply(inputs.PhoneRejects(self.sid))
 
     def hang_up(self) -> None:
@@ -70,7 +70,7 @@ class CallHandle:
         self._sandbox.apply(inputs.PhonePresses(self.sid, digits))
 
     def speak(self) -> None:
-        """Start speaking; only conferences subscribed to the event `speaker` report it."""
+        """Start speaking; conferences with the event `speaker` report it."""
         self._sandbox.apply(inputs.PhoneSpeaks(self.sid))
 
     def fall_silent(self) -> None:

@@ -1,4 +1,4 @@
-"""Connection overrides: timeouts and retries set in the fragment of a webhook's URL.
+"""Connection overrides: settings in the fragment of a webhook's URL.
 
 Source: Twilio docs: Webhooks connection overrides.
 """
@@ -11,7 +11,7 @@ RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOverrides:
-    """Timeouts in milliseconds, the number of retries, and the failures to retry."""
+    """Timeouts in milliseconds, the number of retries, and what to retry."""
 
     connect_ms: int = 5_000
     read_ms: int = 15_000
@@ -20,13 +20,13 @@ class ConnectionOverrides:
     retry_on: frozenset[str] = frozenset({"ct"})
 
     def is_retried(self, failure: str) -> bool:
-        """Whether this failure is retried: `4xx`, `5xx`, `ct` (not connected in time), or `rt` (not read in time)."""
+        """Whether to retry a failure: `4xx`, `5xx`, `ct` (connect), `rt` (read)."""
         return failure in self.retry_on or "all" in self.retry_on
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL without its fragment, and its overrides; `fragment_error` describes an error in the fragment."""
+    """A URL without its fragment, its overrides, and what is wrong there."""
 
     url: str
     overrides: ConnectionOverrides
@@ -42,7 +42,7 @@ _RANGES = {
 
 
 def parse_target(url: str) -> Target:
-    """Split a webhook's URL into address and overrides; values out of range are clamped, unknown names ignored."""
+    """Split a webhook's URL into address and overrides, which are clamped."""
     address, fragment = urldefrag(url)
     overrides, fragment_error = ConnectionOverrides(), ""
     for pair in filter(None, fragment.split("&")):

@@ -1,4 +1,4 @@
-"""Control API of the sandbox under `/sandbox`, for people and other processes; unauthenticated."""
+"""Control API of the sandbox under `/sandbox`; unauthenticated."""
 
 from dataclasses import asdict
 from types import UnionType
@@ -12,10 +12,8 @@ from conferral.sandbox.http import ControlError, json_response, pick, read_json_
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences
 
-NAME_LENGTH_MAX = 60
-"""Maximum length of a phone's name (characters)."""
-NOTICE_LENGTH_MAX = 500
-"""Maximum length of the notice at the top of the phones' page (characters)."""
+NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
+NOTICE_LENGTH_MAX = 500  #: Of the notice on the phones' page (characters).
 ONE_SHOT_FAULTS = (
     "lose_callbacks", "duplicate_callbacks", "delay_callbacks", "hold_back_callbacks",
     "next_rest", "fail_fetches", "delay_fetches",
@@ -49,7 +47,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
 
 
 def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
-    """Return the object in this field, values as strings; raise ControlError if it isn't an object."""
+    """Return a field's object with values as strings; reject other values."""
     value = body.get(name) or {}
     if not isinstance(value, dict):
         raise ControlError(422, f"{name} must be an object")
@@ -87,7 +85,7 @@ class ControlRoutes:
         return json_response(asdict(number), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
-        """Script what a phone does when it is dialed, name the phone, or let a person play it (`by_hand`)."""
+        """Script a phone, name it, or let a person play it (`by_hand`)."""
         durations = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s", "keys_after_s")
         of_phone = ("name", "by_hand")  # the other fields are the script's
         allowed = (*durations, "outcome", "digits", "keys", "times", *of_phone)
@@ -120,7 +118,7 @@ class ControlRoutes:
         return json_response({"address": address, **phone_fields, **body, "by_hand": phone.is_manual}, 201)
 
     async def notice(self, request: web.Request) -> web.Response:
-        """Show a notice at the top of the phones' page instead of the last one; an empty `text` removes it."""
+        """Show a notice on the phones' page; an empty `text` removes it."""
         text = (await read_json_object(request, allowed=("text",))).get("text")
         if not isinstance(text, str) or len(text) > NOTICE_LENGTH_MAX:
             raise ControlError(422, f"text must be at most {NOTICE_LENGTH_MAX} characters")
@@ -129,14 +127,14 @@ class ControlRoutes:
         return json_response({"text": text}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
-        """Call one of the account's numbers; `custom` are a browser's own parameters, `url` replaces the voice URL."""
+        """Call one of the account's numbers, as `SandboxRuntime.call_in` does."""
         body = await read_json_object(request, ("from", "to"), ("custom", "url"))
         custom = tuple(_texts(body, "custom").items())
         call = await self._sandbox.call_in(body["from"], body["to"], custom, url=str(body.get("url", "")))
         return json_response(describe(call), 201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
-        """Call from a browser through the application `app`; `params` holds the browser's custom parameters."""
+        """Call from a browser through the application `app`."""
         body = await read_json_object(request, ("identity",), ("to", "params", "app", "url"))
         texts = {name: str(body.get(name, "")) for name in ("to", "app", "url")}
         call = await self._sandbox.call_from_browser(str(body["identity"]), params=_texts(body, "params"), **texts)
@@ -149,7 +147,7 @@ class ControlRoutes:
         return json_response({"sid": body["sid"], "event": body["event"]}, 201)
 
     async def add_foreign(self, request: web.Request) -> web.Response:
-        """Add calls, or a conference with `members`, of another application, begun `age_s` seconds ago."""
+        """Add another application's calls, or a conference with `members`."""
         body = await read_json_object(request, (), ("calls", "status", "conference", "members", "age_s"))
         try:
             count, members = int(body.get("calls", 0)), int(body.get("members", 2))
@@ -170,7 +168,7 @@ class ControlRoutes:
         return json_response({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
 
     async def call_action(self, request: web.Request) -> web.Response:
-        """Act on a leg: answer, hang up, reject, speak, fall silent, or press keys (`digits`)."""
+        """Act on a leg: answer, hang up, reject, speak, fall silent, or press."""
         sid, act = request.match_info["sid"], request.match_info["act"]
         if sid not in self._sandbox.model.state.calls:
             raise ControlError(404, f"no call {sid}")
@@ -191,7 +189,7 @@ class ControlRoutes:
         return json_response(describe(call))
 
     async def conferences(self, request: web.Request) -> web.Response:
-        """List all conferences with their participants, or with `?live=true` those that haven't ended."""
+        """List all conferences, or with `?live=true` those that haven't ended."""
         live = request.query.get("live") == "true"
         shown = [
             {
@@ -223,10 +221,7 @@ class ControlRoutes:
                 **pick(it, "sid", "call_sid", "conference_sid", "status"),
                 **pick(it.settings, "channels", "track"),
                 "length_s": it.length_s(self._sandbox.now_s),
-                "spans": [
-                    {"since_s": span.since_s, "until_s": span.until_s, "voices": sorted(span.voices)}
-                    for span in it.spans
-                ],
+                "spans": [{**pick(span, "since_s", "until_s"), "voices": sorted(span.voices)} for span in it.spans],
             }
             for it in self._sandbox.recordings()
         ]
@@ -258,7 +253,7 @@ class ControlRoutes:
         return json_response({"hearing": heard, "now_s": self._sandbox.now_s})
 
     async def faults(self, request: web.Request) -> web.Response:
-        """Set fault rates and one-shot faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`.
+        """Set rates and, in `once`, one-shot faults: `[{"what": METHOD, …}]`.
 
         `clear` removes all earlier faults, `forget` the one-shot fault with this number.
         """
@@ -287,7 +282,7 @@ class ControlRoutes:
         return json_response(conferences.fault_view(self._sandbox))
 
     def _add_one_shot(self, one_shot: dict[str, Any]) -> None:
-        """Call the method of `Faults` that `what` names with the other fields; raise ControlError if one is wrong."""
+        """Call the method of `Faults` that `what` names with the other fields."""
         what = one_shot.pop("what", "")
         if what not in ONE_SHOT_FAULTS:
             raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")

@@ -1,4 +1,4 @@
-"""Dispatches the model's requests to webhooks, with injected faults, and hands their documents to the model."""
+"""Send the model's requests to webhooks, with injected faults."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,8 +16,7 @@ from conferral.sandbox.webhook_delivery import WebhookDelivery, WebhookResponse
 if TYPE_CHECKING:
     from conferral.sandbox.runtime import SandboxRuntime
 
-HELD_BACK_S = 0.5
-"""Real seconds after which a held-back callback is sent even if no other callback has followed."""
+HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, even if no other follows.
 
 
 class Dispatcher:
@@ -43,7 +42,7 @@ class Dispatcher:
         self.webhooks = WebhookDelivery(self._session, self._sandbox.auth_token, lambda: self._sandbox.now_s)
 
     def clear(self) -> None:
-        """Drop pending requests: those held back, and those in progress."""
+        """Drop the requests held back or in progress."""
         self._held_back.clear()
         for task in self.tasks:
             task.cancel()
@@ -55,7 +54,7 @@ class Dispatcher:
             await self._session.close()
 
     def fetch(self, request: FetchRequest) -> None:
-        """Request TwiML in the background; the model gets the response, or that there is none."""
+        """Request TwiML in the background, and pass the result to the model."""
         self._spawn(self._fetch(request, self._log_delivery(request)))
 
     async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
@@ -77,7 +76,7 @@ class Dispatcher:
             self._sandbox.apply(TwimlFailed(request.fetch_id, answer.error_code))
 
     def send_callback(self, request: CallbackRequest) -> None:
-        """Send a callback in the background, unless a fault loses it or holds it back until the next one."""
+        """Send a callback in the background, subject to faults."""
         entry = self._log_delivery(request)
         plan = self._sandbox.faults.plan_callback(request)
         entry.fault = plan.fault
@@ -88,7 +87,7 @@ class Dispatcher:
             self._spawn(self._deliver(request, entry, plan))
 
     def _release_held_back(self) -> None:
-        """Send the callbacks that another one was to overtake: it has, or none came in time."""
+        """Send the callbacks that were waiting to be overtaken."""
         held, self._held_back = self._held_back, []
         for request, entry in held:
             self._spawn(self._deliver(request, entry, CallbackPlan()))
@@ -106,7 +105,7 @@ class Dispatcher:
             self._release_held_back()
 
     def repeat(self, copy: DeliveryEntry, after_s: float, times: int) -> None:
-        """Log this copy of an earlier delivery and send it after real seconds; the model ignores the responses."""
+        """Log a copy of a delivery, and send it after `after_s` real seconds."""
         self._sandbox.request_log.deliveries.append(copy)
         self._spawn(self._repeat(copy, after_s, times))
         self._sandbox.notify()
@@ -138,15 +137,9 @@ class Dispatcher:
             )
 
     def _log_delivery(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
-        """Log a request before it is sent; its entry then collects the attempts."""
+        kind, event = ("voice", request.purpose) if isinstance(request, FetchRequest) else (request.kind, request.event)
         entry = DeliveryEntry(
-            self._sandbox.now_s,
-            "voice" if isinstance(request, FetchRequest) else request.kind,
-            request.purpose if isinstance(request, FetchRequest) else request.event,
-            request.url,
-            request.method,
-            request.params,
-            request.call_sid,
+            self._sandbox.now_s, kind, event, request.url, request.method, request.params, request.call_sid
         )
         self._sandbox.request_log.deliveries.append(entry)
         return entry

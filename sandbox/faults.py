@@ -1,7 +1,4 @@
-"""Fault injection: random faults at given rates with a seed, and one-shot faults.
-
-One-shot faults take precedence, in the order in which they were added.
-"""
+"""Fault injection: one-shot faults first, then random faults by rate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -18,12 +15,11 @@ Corruption = Literal["", "half", "html"]
 
 @dataclass(frozen=True, slots=True)
 class CallbackPlan:
-    """What happens to one callback: number of copies (0: lost), delay in seconds, and whether it is reordered."""
+    """What happens to one callback; it is sent `copies` times (0: lost)."""
 
     copies: int = 1
     delay_s: float = 0.0
-    is_held_back: bool = False
-    """Whether it is sent only after the next callback."""
+    is_held_back: bool = False  #: Sent only after the next callback.
 
     @property
     def fault(self) -> str:
@@ -40,17 +36,12 @@ class RestPlan:
     """What happens to one REST request."""
 
     latency_s: float = 0.0
-    status: int = 0
-    """HTTP status of an injected error; 0 for none."""
-    code: int = 0
-    """Twilio's error code; 0 for the usual one of its status."""
-    cuts_connection: bool = False
-    """Whether the connection is closed without a response."""
-    moment: FaultStep = "before"
-    """Whether the error or the cut occurs before or after the request takes effect."""
+    status: int = 0  #: HTTP status of an injected error; 0 for none.
+    code: int = 0  #: Twilio's error code; 0 for the usual one of its status.
+    cuts_connection: bool = False  #: Without a response.
+    moment: FaultStep = "before"  #: Whether the error or the cut occurs before or after the request takes effect.
     retry_after_s: int = 1
-    corruption: Corruption = ""
-    """`half`: the response is truncated, after the effect. `html`: a proxy's error page replaces it."""
+    corruption: Corruption = ""  #: `half`: truncated, after the effect; `html`: a proxy's error page instead.
 
     @property
     def fault(self) -> str:
@@ -68,11 +59,10 @@ class RestPlan:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """A request for TwiML that is delayed, or fails without reaching the webhook."""
+    """What happens to a request for TwiML: a delay, or a failure."""
 
     fails: bool = False
-    status: int = 0
-    """HTTP status of the injected failure; 0: no connection."""
+    status: int = 0  #: HTTP status of the injected failure; 0: no connection.
     delay_s: float = 0.0
 
 
@@ -83,39 +73,31 @@ Plan = TypeVar("Plan", CallbackPlan, RestPlan, FetchPlan)
 class _OneShot:
     """A one-shot fault for the next `count` matching requests."""
 
-    pattern: str
+    pattern: str  #: Of a callback's event, a REST path, or the URL of TwiML.
     count: int
     params: dict[str, str]
     plan: CallbackPlan | RestPlan | FetchPlan
     method: str = ""
-    number: int = 0
-    """Identifies it while it is pending."""
+    number: int = 0  #: Identifies it while it is pending.
 
 
 @dataclass(slots=True, kw_only=True)
 class Faults:
-    """Rates from 0 to 1, and delays in real seconds. The same seed makes the same decisions.
-
-    All rates may change at runtime.
-    """
+    """Seeded rates (0 to 1) and delays (real seconds), changeable at any time."""
 
     seed: int = 0
     callback_loss: float = 0.0
     callback_duplication: float = 0.0
     callback_reordering: float = 0.0
-    callback_delay_s: tuple[float, float] = (0.0, 0.0)
-    """Minimum and maximum."""
-    fetch_delay_s: tuple[float, float] = (0.0, 0.0)
-    """Delay before fetching TwiML, minimum and maximum; the real Twilio takes about 0.3 s."""
-    latency_s: tuple[float, float] = (0.0, 0.0)
-    """Latency of REST responses, minimum and maximum."""
+    callback_delay_s: tuple[float, float] = (0.0, 0.0)  #: Minimum and maximum.
+    fetch_delay_s: tuple[float, float] = (0.0, 0.0)  #: Of requests for TwiML; the real Twilio takes about 0.3 s.
+    latency_s: tuple[float, float] = (0.0, 0.0)  #: Of REST responses.
     rate_429: float = 0.0
     rate_500_before: float = 0.0
     rate_500_after: float = 0.0
     cut_before: float = 0.0
     cut_after: float = 0.0
-    retry_after_s: int = 1
-    """`Retry-After` of a 429, in seconds."""
+    retry_after_s: int = 1  #: `Retry-After` of a 429, in seconds.
     _random: Random = field(init=False, repr=False)
     _one_shots: list[_OneShot] = field(default_factory=list, repr=False)
     _next_number: int = field(default=0, repr=False)
@@ -139,7 +121,7 @@ class Faults:
         self._add_one_shot(event, count, params, CallbackPlan(delay_s=by_s))
 
     def hold_back_callbacks(self, event: str, count: int = 1, **params: str) -> None:
-        """Reorder the next callbacks of this event: send each after the callback that follows."""
+        """Send each of the next callbacks only after the one that follows."""
         self._add_one_shot(event, count, params, CallbackPlan(is_held_back=True))
 
     def next_rest(
@@ -157,36 +139,32 @@ class Faults:
         mangled: Corruption = "",
         **params: str,
     ) -> None:
-        """Inject this fault into the next REST requests with this method, path, and parameters.
+        """Inject this fault into the next REST requests that match.
 
         Args:
             method: `POST`, or `*` for any.
             path: Prefix of the path after the account; `*` matches anything. `/Conferences/*/Participants` matches
                 all requests about participants, with `.json` at the end only the list and its creates, with `/*` only
                 those about a single one.
-            status: HTTP status of an injected error.
-            cut: Close the connection without a response, before or after the request takes effect; `moment` does not
-                apply.
+            cut: Close the connection before or after the request takes effect; `moment` does not apply.
             moment: For `status`: whether the request takes effect first (`after`).
-            latency_s: Delay before anything happens, in real seconds.
-            retry_after_s: `Retry-After` of a 429; 0 omits the header.
-            count: How many requests get the fault.
-            code: Twilio's error code, if it isn't the usual one of `status`.
+            latency_s: Real seconds.
+            retry_after_s: Of a 429; 0 omits the header.
             mangled: `half`: the response is truncated, always after the effect. `html`: a proxy's page replaces it,
                 with `status`, or with 200 if that is 0.
-            params: Values of the request's parameters. `*` matches any value that is sent; an empty value matches a
-                missing parameter: `Hold="true"`, `CallToken="*"`, `EndConferenceOnExit=""`.
+            params: Of the request. `*` matches any value that is sent; an empty value matches a missing parameter:
+                `Hold="true"`, `CallToken="*"`, `EndConferenceOnExit=""`.
         """
         when = "after" if mangled == "half" else cut or moment
         plan = RestPlan(latency_s, status, code, cut is not None, when, retry_after_s, mangled)
         self._add_one_shot(f"{path}*", count, params, plan, method)
 
     def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:
-        """Fail the next requests for TwiML to URLs that contain this text: with a status, or unconnected (0)."""
+        """Fail the next requests for TwiML to URLs with this text."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
 
     def delay_fetches(self, url_part: str, by_s: float, count: int = 1) -> None:
-        """Delay the next requests for TwiML to URLs that contain this text, in real seconds."""
+        """Delay the next TwiML requests to URLs with this text, in real seconds."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 
     def clear(self) -> None:
@@ -200,7 +178,7 @@ class Faults:
         return sum(shot.count for shot in self._one_shots)
 
     def pending_faults(self) -> list[dict[str, int | str]]:
-        """Return the pending one-shot faults in order of precedence: number, description, remaining occurrences."""
+        """Return the pending one-shot faults in order of precedence."""
         return [{"number": shot.number, "words": _describe(shot), "count": shot.count} for shot in self._one_shots]
 
     def cancel(self, number: int) -> bool:
@@ -216,7 +194,7 @@ class Faults:
         return {name: value for name, value in values.items() if value not in (0.0, (0.0, 0.0))}
 
     def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
-        """Decide what happens to this callback: a one-shot fault that matches it, or chance by the rates."""
+        """Decide what happens to this callback, by one-shot fault or chance."""
         params = dict(request.params)
         names = (request.event, f"status={params.get('CallStatus', '')}")
         if plan := self._take(CallbackPlan, lambda shot: self._matches(shot, names, request.params)):
@@ -228,7 +206,7 @@ class Faults:
         )
 
     def plan_rest(self, method: str, path: str, params: Params = ()) -> RestPlan:
-        """Decide what happens to this REST request: a one-shot fault that matches it, or chance by the rates."""
+        """Decide what happens to this REST request, by one-shot fault or chance."""
         if plan := self._take(
             RestPlan, lambda shot: shot.method in ("*", method) and self._matches(shot, (path,), params)
         ):
@@ -244,7 +222,7 @@ class Faults:
         return next((plan for rate, plan in plans if self._occurs(rate)), RestPlan(latency_s))
 
     def plan_fetch(self, request: FetchRequest) -> FetchPlan:
-        """Decide what happens to this request for TwiML: a one-shot fault that matches its URL, or a random delay."""
+        """Decide what happens to this TwiML request, by one-shot fault or chance."""
         plan = self._take(FetchPlan, lambda shot: fnmatchcase(request.url, shot.pattern))
         return plan or FetchPlan(delay_s=self._random_delay_s(self.fetch_delay_s))
 
@@ -256,7 +234,6 @@ class Faults:
         plan: CallbackPlan | RestPlan | FetchPlan,
         method: str = "",
     ) -> None:
-        """Add a fault; `pattern` matches a callback's event, a REST path, or the URL of TwiML."""
         for name in params:
             if not name[0].isupper():  # a misspelled argument would never match a request
                 raise TypeError(f"{name} is no parameter of Twilio's")
@@ -264,7 +241,6 @@ class Faults:
         self._one_shots.append(_OneShot(pattern, count, params, plan, method, self._next_number))
 
     def _matches(self, shot: _OneShot, names: tuple[str, ...], params: Params) -> bool:
-        """Whether one of a request's names matches the pattern, and its parameters those of the fault."""
         if not any(fnmatchcase(name, shot.pattern) for name in names):
             return False
         sent = dict(params)
@@ -272,7 +248,7 @@ class Faults:
         return all(value == sent.get(name, "") or (value == "*" and name in sent) for name, value in wanted)
 
     def _take(self, kind: type[Plan], matches: Callable[[_OneShot], bool]) -> Plan | None:
-        """Return the plan of the first one-shot fault that matches, which then has one use less; None without one."""
+        """Return the plan of the first matching one-shot fault, and use it once."""
         for shot in self._one_shots:
             if isinstance(shot.plan, kind) and matches(shot):
                 shot.count -= 1
@@ -289,7 +265,6 @@ class Faults:
 
 
 RATES = tuple(it for it in fields(Faults) if not it.name.startswith("_") and it.name not in {"seed", "retry_after_s"})
-"""The fields that hold rates and delays."""
 
 
 def _describe(shot: _OneShot) -> str:

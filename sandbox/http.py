@@ -28,7 +28,7 @@ def json_response(body: object, status: int = 200) -> web.Response:
 async def read_json_object(
     request: web.Request, needed: tuple[str, ...] = (), allowed: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Read a request's JSON object; raise ControlError if it isn't one, lacks a field, or has an unknown one."""
+    """Return a request's JSON object; raise ControlError for wrong fields."""
     try:
         body = orjson.loads(await request.read() or b"{}")
     except orjson.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""The phones' page: its document, files, and WebSocket, and its protection against cross-origin requests.
+"""The phones' page: document, files, WebSocket, cross-origin protection.
 
 There are no credentials, because everything runs on this machine. But other sites' pages in a browser on this machine
 must not place calls here, neither through cross-site requests nor through DNS rebinding.
@@ -24,7 +24,7 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
-    """Serve the page, and check the origin before the sandbox's own routes respond."""
+    """Serve the page, and reject other sites' requests."""
     live = PageSockets(sandbox)
     document = page("Phones", styles=("shared/tokens.css", "phones.css"), modules=("main.js",))
 
@@ -64,10 +64,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 
 
 async def _send_again(sandbox: SandboxRuntime, request: web.Request) -> web.Response:
-    """Repeat a logged request to a webhook, as Twilio's retry (same idempotency token) or as a new request.
-
-    `token` is `same` or `new`, `after_s` real seconds, `times` how often.
-    """
+    """Repeat a logged request, with the same idempotency token or a new one."""
     body = await read_json_object(request, (), ("token", "after_s", "times"))
     token, after_s, times = body.get("token", "same"), body.get("after_s", 0), body.get("times", 1)
     if token not in {"same", "new"}:

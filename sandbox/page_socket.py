@@ -1,4 +1,4 @@
-"""WebSocket updates to the phones' page: each message is the difference from what the page has, without a queue.
+"""WebSocket updates to the phones' page: differences, without a queue.
 
 While a page is slow to receive, changes coalesce into the next message. WebSockets rather than server-sent events,
 because browsers open at most six of those per host, across all tabs.
@@ -15,19 +15,16 @@ import orjson
 from aiohttp import web
 
 from conferral.runtime.web.server import close_in_time
+from conferral.sandbox.http import pick
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences, phones, traffic
 from conferral.sandbox.views.phones import iso
 
-COALESCE_FOR_S = 0.05
-"""How long changes coalesce after a message was sent, in real seconds."""
-TICK_S = 2.0
-"""Interval between time updates when nothing changes, in real seconds."""
-CLOSE_S = 2.0
-"""Timeout for closing, in real seconds."""
-MESSAGE_MAX = 4096
-"""Maximum size of a page's message, in bytes; pages have nothing to send."""
+COALESCE_FOR_S = 0.05  #: Real seconds in which changes coalesce after a message.
+TICK_S = 2.0  #: Real seconds between time updates when nothing changes.
+CLOSE_S = 2.0  #: Real seconds.
+MESSAGE_MAX = 4096  #: Bytes of a page's message; pages have nothing to send.
 
 
 class PageState:
@@ -40,7 +37,7 @@ class PageState:
         self._known_entries: dict[str, dict[int, object]] = {}
 
     def new_messages(self) -> Iterator[bytes]:
-        """Yield messages about changes since the last call; at least one with the time."""
+        """Yield messages about changes since the last call, and the time."""
         if self._reset_count != self._sandbox.reset_count:
             self._reset_count = self._sandbox.reset_count
             self._sent.clear()
@@ -57,20 +54,10 @@ class PageState:
         yield from self._list_messages("debugger", request_log.debugger, lambda _entry: True, traffic.debugger_view)
 
     def _whole_messages(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the name and content of each message that is sent in full whenever any part of it changes."""
+        """Yield the messages that are sent in full if any part changes."""
         sandbox = self._sandbox
-        yield (
-            "hello",
-            {
-                "account": sandbox.account_sid,
-                "url": sandbox.url,
-                "console_url": sandbox.console_url,
-                "command_line": sandbox.command_line,
-                "speed": sandbox.speed,
-                "run": sandbox.reset_count,
-                "keeps": str(sandbox.retention or ""),
-            },
-        )
+        run = {"account": sandbox.account_sid, "run": sandbox.reset_count, "keeps": str(sandbox.retention or "")}
+        yield "hello", {**run, **pick(sandbox, "url", "console_url", "command_line", "speed")}
         shown, more = phones.phone_views(sandbox)
         yield "phones", {"phones": shown, "more": more, "sentences": phones.sound_sentences(sandbox)}
         yield "numbers", {"numbers": conferences.number_views(sandbox)}
@@ -86,7 +73,7 @@ class PageState:
         fields_of: Callable[[Any], object],
         view: Callable[[SandboxRuntime, int, Any], dict[str, Any]],
     ) -> Iterator[bytes]:
-        """Yield a message with a list's new and changed entries; the page drops those before the number `first`."""
+        """Yield new and changed entries; the page drops those before `first`."""
         first = max(entries.dropped, entries.total - traffic.NEWEST_MAX)
         is_whole = about not in self._known_entries
         known = self._known_entries.setdefault(about, {})
@@ -115,7 +102,7 @@ class PageSockets:
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
-        #: Open sockets and their connections.
+
         self._sockets: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:

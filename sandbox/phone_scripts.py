@@ -24,7 +24,7 @@ class PhoneScripts:
             self.stop(call_sid)
 
     def ring(self, ring: RingPhone) -> None:
-        """Log a dialed leg, and run its phone's script, which lets it ring, answer, and so on."""
+        """Log a dialed leg, and run its phone's script."""
         call = self._sandbox.model.state.calls[ring.call_sid]
         label = call.join_settings.label if call.join_settings else ""
         self._sandbox.request_log.dials.append(
@@ -41,7 +41,7 @@ class PhoneScripts:
         return bool(handles)
 
     def on_gather(self, call_sid: str) -> None:
-        """Press the script's keys for a `<Gather>` that starts on this leg, if it has any."""
+        """Press the script's keys, if any, for a `<Gather>` on this leg."""
         call = self._sandbox.model.state.calls[call_sid]
         if call.direction != "inbound":  # inbound callers have no script
             self._schedule(call_sid, self._sandbox.phone(call.to).on_gather(call_sid))

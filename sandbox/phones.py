@@ -12,26 +12,19 @@ Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneScript:
-    """What a phone does automatically. Times are in sandbox time, so they shrink with the sandbox's speed.
+    """What a phone does automatically, in seconds of sandbox time.
 
     Without `answer_after_s` and `outcome`, it rings until acted on, or until Twilio's timeout.
     """
 
-    ring_after_s: float = 0.0
-    """From being dialed to ringing."""
-    answer_after_s: float | None = None
-    """From ringing to being answered, rejected, or found busy."""
+    ring_after_s: float = 0.0  #: From being dialed to ringing.
+    answer_after_s: float | None = None  #: From ringing to being answered, rejected, or found busy.
     outcome: Outcome | None = None
-    hang_up_after_s: float | None = None
-    """From the answer."""
-    digits: str = ""
-    """Keys pressed after the answer."""
-    digits_after_s: float = 0.5
-    """From the answer."""
-    keys: tuple[str, ...] = ()
-    """Keys pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first one."""
-    keys_after_s: float = 0.5
-    """From the start of the `<Gather>`."""
+    hang_up_after_s: float | None = None  #: From the answer.
+    digits: str = ""  #: Keys pressed after the answer.
+    digits_after_s: float = 0.5  #: From the answer.
+    keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first.
+    keys_after_s: float = 0.5  #: From the start of the `<Gather>`.
 
     @property
     def has_actions(self) -> bool:
@@ -39,7 +32,6 @@ class PhoneScript:
         return self.answer_after_s is not None if self.outcome is None else self.outcome != "no-answer"
 
     def __str__(self) -> str:
-        """Describe what it does."""
         if not self.has_actions:
             return "rings until you answer"
         if self.outcome not in {None, "answer"}:
@@ -78,7 +70,7 @@ class PhoneScript:
         return steps
 
     def on_gather(self, call_sid: str, index: int) -> list[tuple[float, inputs.Input]]:
-        """Return the steps at the leg's `<Gather>` with this index, from 0: seconds from its start, and the input."""
+        """Return the steps at the leg's `<Gather>` with this index, from 0."""
         keys = self.keys[index] if index < len(self.keys) else ""
         return [(self.keys_after_s, inputs.PhonePresses(call_sid, keys))] if keys else []
 
@@ -89,26 +81,18 @@ class Phone:
 
     address: str
     default: PhoneScript = field(default_factory=PhoneScript)
-    name: str = ""
-    """Display name; empty to show the address."""
-    is_manual: bool = False
-    """Whether a person plays it: it then does nothing automatically, whatever its script."""
+    name: str = ""  #: Display name; empty to show the address.
+    is_manual: bool = False  #: Whether a person plays it; its script is then ignored.
     next_scripts: deque[PhoneScript] = field(default_factory=deque)
-    call_sids: list[str] = field(default_factory=list)
-    """Legs dialed to it, oldest first, including ended ones."""
-    placed_call_sids: list[str] = field(default_factory=list)
-    """Calls placed from it, likewise."""
-    active_scripts: dict[str, PhoneScript] = field(default_factory=dict)
-    """The script by leg."""
-    gather_counts: dict[str, int] = field(default_factory=dict)
-    """Number of `<Gather>`s by leg."""
+    call_sids: list[str] = field(default_factory=list)  #: Dialed to it, oldest first, including ended ones.
+    placed_call_sids: list[str] = field(default_factory=list)  #: Placed from it, likewise.
+    active_scripts: dict[str, PhoneScript] = field(default_factory=dict)  #: By leg.
+    gather_counts: dict[str, int] = field(default_factory=dict)  #: By leg.
 
     def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> "Phone":
-        """Set the phone's script from the next call on, or (with `times`) for that many calls only.
+        """Set the script from the next call on, or for `times` calls only.
 
-        Args:
-            keys: As in `PhoneScript`; a text is for the first `<Gather>`.
-            **does: The other fields of `PhoneScript`.
+        `keys` as text is for the first `<Gather>`; `does` are other fields of `PhoneScript`.
         """
         script = PhoneScript(keys=(keys,) if isinstance(keys, str) else tuple(keys), **does)
         if times is None:
@@ -118,10 +102,7 @@ class Phone:
         return self
 
     def script_in_turn(self, *scripts: PhoneScript) -> "Phone":
-        """Set one script for each of its next calls; the last one stays. Replaces earlier scripts.
-
-        `phone.script_in_turn(PhoneScript(outcome="busy"), PhoneScript(answer_after_s=1))` is busy, then answers.
-        """
+        """Set one script for each of its next calls; the last one stays."""
         self.next_scripts = deque(scripts[:-1])
         self.default = scripts[-1]
         return self
@@ -134,7 +115,7 @@ class Phone:
         return script
 
     def on_gather(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
-        """Return the steps at a `<Gather>` on one of its legs: seconds from now, and the input."""
+        """Return the steps at a leg's `<Gather>`: seconds from now, and the input."""
         index = self.gather_counts.get(call_sid, 0)
         self.gather_counts[call_sid] = index + 1
         return [] if self.is_manual else self.active_scripts[call_sid].on_gather(call_sid, index)
@@ -150,5 +131,5 @@ class Phone:
 
 
 def phone_address(to: str) -> str:
-    """Return a phone's address without a browser's parameters: `client:alice?x=1` becomes `client:alice`."""
+    """Return an address without a browser's parameters (`client:alice?x=1`)."""
     return to.partition("?")[0] if to.startswith("client:") else to

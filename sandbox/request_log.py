@@ -1,4 +1,4 @@
-"""Request log for tests: REST requests, webhook deliveries, dials, debugger entries.
+"""Request log for tests: REST requests, webhook deliveries, dials.
 
 Times `at_s` are in sandbox time, durations in real milliseconds.
 """
@@ -12,8 +12,7 @@ from conferral.sandbox.retention import exceeds
 
 _T = TypeVar("_T")
 
-RESPONSE_BYTES_MAX = 10 * 1024
-"""Bytes kept of a webhook's response."""
+RESPONSE_BYTES_MAX = 10 * 1024  #: Kept of a webhook's response.
 
 
 @dataclass(slots=True)
@@ -22,17 +21,12 @@ class RestEntry:
 
     at_s: float
     method: str
-    path: str
-    """The path after the account: `/Calls.json`."""
+    path: str  #: After the account: `/Calls.json`.
     params: Params
-    status: int = 0
-    """HTTP status; 0 while in progress, or if the connection was cut."""
-    code: int = 0
-    """Twilio's error code, if rejected."""
-    applied: bool = False
-    """Whether it reached the model, even if rejected there."""
-    fault: str = ""
-    """The injected fault: `429`, `500-before`, `500-after`, `cut-before`, `cut-after`, `latency`."""
+    status: int = 0  #: HTTP status; 0 while in progress, or if the connection was cut.
+    code: int = 0  #: Twilio's error code, if rejected.
+    applied: bool = False  #: Whether it reached the model, even if rejected there.
+    fault: str = ""  #: `429`, `500-before`, `500-after`, `cut-before`, `cut-after`, `latency`.
     duration_ms: float = 0.0
 
     def get(self, name: str, default: str = "") -> str:
@@ -45,10 +39,8 @@ class DeliveryAttempt:
     """One delivery attempt."""
 
     at_s: float
-    status: int
-    """HTTP status; 0 without a response."""
-    failure: str
-    """Empty, or the kind of failure: `4xx`, `5xx`, `ct`, `rt`."""
+    status: int  #: HTTP status; 0 without a response.
+    failure: str  #: Empty, or the kind of failure: `4xx`, `5xx`, `ct`, `rt`.
     duration_ms: float
 
 
@@ -57,31 +49,23 @@ class DeliveryEntry:
     """One request to a webhook, with all its attempts."""
 
     at_s: float
-    kind: str
-    """`voice` for a TwiML request; `call`, `conference`, `recording` for a callback."""
-    event: str
-    """A voice request's purpose (`program`, `wait`, …), or a callback's event (`participant-join`)."""
+    kind: str  #: `voice` for a TwiML request; `call`, `conference`, `recording` for a callback.
+    event: str  #: A voice request's purpose (`program`, `wait`, …), or a callback's event (`participant-join`).
     url: str
     method: str
     params: Params
     call_sid: str
-    token: str = ""
-    """The value of `I-Twilio-Idempotency-Token`."""
-    fault: str = ""
-    """The injected fault: `lost`, `doubled`, `delayed`, `held-back`, `failed`; `again` if a person repeated it."""
+    token: str = ""  #: `I-Twilio-Idempotency-Token`.
+    fault: str = ""  #: `lost`, `doubled`, `delayed`, `held-back`, `failed`; `again` if a person repeated it.
     attempts: list[DeliveryAttempt] = field(default_factory=list)
-    signature: str = ""
-    """The value of `X-Twilio-Signature`."""
-    answer_type: str = ""
-    """`Content-Type` of the last response."""
-    answer: str = ""
-    """The start of the last response's body, at most `RESPONSE_BYTES_MAX` bytes."""
-    again_of: int | None = None
-    """Log number of the request that this repeats, from 0."""
+    signature: str = ""  #: `X-Twilio-Signature`.
+    answer_type: str = ""  #: `Content-Type` of the last response.
+    answer: str = ""  #: The start of the last response's body, at most `RESPONSE_BYTES_MAX` bytes.
+    again_of: int | None = None  #: Log number of the request that this repeats, from 0.
 
     @property
     def verdict(self) -> str:
-        """How the webhook judged the signature, according to its last response: `refused`, `accepted`, or empty.
+        """How the webhook judged the signature: `refused`, `accepted`, or empty.
 
         Twilio doesn't specify how to reject a signature; the examples of its libraries respond with 403.
         """
@@ -111,16 +95,14 @@ class DialEntry:
     at_s: float
     call_sid: str
     to: str
-    label: str
-    """The participant's label, for a leg created by the Participants API."""
+    label: str  #: Of a leg created by the Participants API.
     direction: str
 
 
 class NumberedLog(list[_T]):
-    """A list that can drop its oldest entries; the others keep their numbers, which count from 0."""
+    """A list that can drop old entries; the others keep their numbers."""
 
-    dropped = 0
-    """How many entries were dropped: the number of the first remaining one."""
+    dropped = 0  #: Also the number of the first remaining entry.
 
     @property
     def total(self) -> int:
@@ -132,7 +114,7 @@ class NumberedLog(list[_T]):
         return self[number - self.dropped] if self.dropped <= number < self.total else None
 
     def trim(self, limit: int) -> None:
-        """Drop the oldest entries beyond the limit, once the list exceeds it by more than a tenth."""
+        """Drop the oldest entries, once a tenth more than `limit` are kept."""
         if exceeds(len(self), limit):
             self.dropped += len(self) - limit
             del self[:-limit]
@@ -140,35 +122,31 @@ class NumberedLog(list[_T]):
 
 @dataclass(slots=True)
 class RequestLog:
-    """All requests received and sent since the start or the last reset, in order, within the retention limits."""
+    """All requests since the last reset, within the retention limits."""
 
     rest: NumberedLog[RestEntry] = field(default_factory=NumberedLog)
     deliveries: NumberedLog[DeliveryEntry] = field(default_factory=NumberedLog)
     dials: NumberedLog[DialEntry] = field(default_factory=NumberedLog)
     debugger: NumberedLog[DebuggerEntry] = field(default_factory=NumberedLog)
-    notice: str = ""
-    """Notice on the phones' page; empty for none."""
+    notice: str = ""  #: On the phones' page; empty for none.
 
     def trim(self, limit: int) -> None:
-        """Drop the oldest entries of each list that exceeds the limit by more than a tenth."""
+        """Trim each list."""
         for entries in (self.rest, self.deliveries, self.dials, self.debugger):
             entries.trim(limit)
 
     def requests(self, method: str = "", path_part: str = "") -> list[RestEntry]:
-        """Return REST requests with this method and a path that contains this text."""
+        """Return REST requests with this method and this text in the path."""
         return [entry for entry in self.rest if (not method or entry.method == method) and path_part in entry.path]
 
     def callbacks(self, event: str = "", **params: str) -> list[DeliveryEntry]:
-        """Return status callbacks of this event with these parameters, including lost ones."""
+        """Return callbacks of this event with these parameters, even lost ones."""
         return [entry for entry in self.deliveries if entry.kind != "voice" and _matches(entry, event, params)]
 
     def voice_requests(self, url_part: str = "", **params: str) -> list[DeliveryEntry]:
-        """Return requests for TwiML with these parameters, to URLs that contain this text."""
-        return [
-            entry
-            for entry in self.deliveries
-            if entry.kind == "voice" and url_part in entry.url and _matches(entry, "", params)
-        ]
+        """Return TwiML requests with these parameters and this text in the URL."""
+        voice = (entry for entry in self.deliveries if entry.kind == "voice" and url_part in entry.url)
+        return [entry for entry in voice if _matches(entry, "", params)]
 
     def dials_to(self, to: str) -> int:
         """Return the number of legs dialed to this address."""

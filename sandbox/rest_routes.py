@@ -1,4 +1,4 @@
-"""Twilio's REST API over HTTP: credentials, faults, and the model's responses as JSON.
+"""Twilio's REST API over HTTP: credentials, faults, and JSON responses.
 
 Source: Twilio docs: Twilio API requests (Basic auth); Twilio API responses.
 """
@@ -35,7 +35,7 @@ ERRORS = {
 
 
 def rest_handler(sandbox: SandboxRuntime) -> Handler:
-    """Return the handler for `/2010-04-01/Accounts/{AccountSid}` with `.json`, and for all paths below it."""
+    """Return the handler for the account and all paths below it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         account_sid, slash, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
@@ -59,22 +59,20 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
 
 
 def _is_authenticated(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
-    """Whether Basic auth has the account's token or API key, and the path names the account."""
+    """Whether Basic auth has the token or API key of the path's account."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
     except ValueError:
         return False
-    pairs = [(sandbox.account_sid, sandbox.auth_token)]
-    if sandbox.api_key is not None:
-        pairs.append(sandbox.api_key)
-    return account_sid == sandbox.account_sid and given in [":".join(pair) for pair in pairs]
+    pairs = ((sandbox.account_sid, sandbox.auth_token), sandbox.api_key)
+    return account_sid == sandbox.account_sid and given in [":".join(pair) for pair in pairs if pair is not None]
 
 
 async def _respond_with_faults(
     sandbox: SandboxRuntime, request: web.Request, asked: RestRequest, entry: RestEntry
 ) -> web.StreamResponse:
-    """Pass a request to the model and return its response, unless a fault prevents either; complete the log entry."""
+    """Return the model's response, or a fault; complete the log entry."""
     plan = sandbox.faults.plan_rest(asked.method, asked.path, asked.params)
     entry.fault = plan.fault
     if plan.latency_s:
@@ -96,13 +94,11 @@ async def _respond_with_faults(
 
 
 async def _run_hook(sandbox: SandboxRuntime, event: RestHookEvent) -> None:
-    """Let a test act at this step of a request, if it has set a hook."""
     if sandbox.on_rest is not None:
         await sandbox.on_rest(event)
 
 
 def _send_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, entry: RestEntry) -> web.StreamResponse:
-    """Cut the connection, or return the plan's error."""
     if plan.cuts_connection:
         if request.transport is not None:
             request.transport.abort()
@@ -117,7 +113,6 @@ def _send_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, e
 
 
 async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
-    """Send the first half of a response, then close the connection."""
     body = orjson.dumps(answer.body)
     response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
     response.content_length = len(body)
@@ -129,7 +124,6 @@ async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResp
 
 
 def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
-    """Return the model's response over HTTP: JSON, or without a body, with Twilio's headers and these."""
     number = sandbox.request_log.rest.total
     all_headers = {"Twilio-Request-Id": f"RQ{number:032x}", "Twilio-Concurrent-Requests": "1", **(headers or {})}
     if answer.body is None:

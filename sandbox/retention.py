@@ -1,4 +1,4 @@
-"""Retention: how many finished calls and log entries a sandbox keeps. Tests keep everything until a reset."""
+"""Retention: how many finished calls and log entries a sandbox keeps."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 class Retention:
     """Limits; beyond them, the oldest tenth is removed at a time."""
 
-    finished_calls_max: int = 2_000
-    """Finished calls, and likewise finished conferences (count)."""
-    log_entries_max: int = 10_000
-    """Entries of each list in the request log (count)."""
+    finished_calls_max: int = 2_000  #: And as many finished conferences.
+    log_entries_max: int = 10_000  #: Of each list in the request log.
 
     def __str__(self) -> str:
-        """Describe the limits for people."""
         return (
             f"{self.finished_calls_max:,} finished calls and conferences, "
             f"and {self.log_entries_max:,} requests of each kind"
@@ -28,7 +25,7 @@ class Retention:
 
 
 def exceeds(count: int, limit: int) -> bool:
-    """Whether a count exceeds its limit by more than a tenth; pruning scans all entries, so it must be rare."""
+    """Whether a count is a tenth over its limit: pruning scans everything."""
     return count > limit + max(1, limit // 10)
 
 
@@ -37,15 +34,10 @@ class RetentionEnforcer:
 
     def __init__(self, keeps: Retention | None) -> None:
         self.retention = keeps
-        #: Number of finished calls left after the last pruning, some of which may still be needed.
-        self._left_by_pruning = 0
+        self._left_by_pruning = 0  # finished calls left after the last pruning, maybe still needed
 
     def prune(self, sandbox: "SandboxRuntime", referenced: frozenset[str]) -> None:
-        """Prune finished calls and log entries beyond the limits.
-
-        Args:
-            referenced: Calls to keep in any case, because their phones' scripts are still running.
-        """
+        """Prune beyond the limits; keep `referenced` calls, whose scripts run."""
         if self.retention is None:
             return
         sandbox.request_log.trim(self.retention.log_entries_max)

@@ -1,4 +1,4 @@
-"""The sandbox runtime: runs the model in real time, with clock, phones, deliveries, faults, and waiting."""
+"""The sandbox runtime: the model in real time, with phones and faults."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only
 
 @dataclass(frozen=True, slots=True)
 class RestHookEvent:
-    """A REST request at one of its steps: about to take effect, or right after it."""
+    """A REST request right before or after it takes effect."""
 
     step: Literal["before", "after"]
     method: str
@@ -51,14 +51,9 @@ class Changes:
         self.event = asyncio.Event()
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float, what: object) -> None:
-        """Wait until the predicate holds; it is evaluated after each change.
+        """Wait until the predicate holds; each change evaluates it.
 
-        Args:
-            timeout_s: Real seconds.
-            what: Described in the error.
-
-        Raises:
-            TimeoutError: it didn't hold in time.
+        Raise TimeoutError, which describes `what`, after `timeout_s` real seconds.
         """
         deadline = time.monotonic() + timeout_s
         while not predicate():
@@ -74,44 +69,27 @@ class Changes:
 
 @dataclass(kw_only=True, eq=False)
 class SandboxRuntime:
-    """Performs the model's outputs: rings phones, delivers requests, and notifies waiters of changes.
+    """Performs the model's outputs; use it on the event loop that opened it."""
 
-    Call all methods on the event loop that opened it.
-    """
-
-    account_sid: str = ACCOUNT_SID
-    """The account; also the user name of Basic auth."""
-    auth_token: str = AUTH_TOKEN
-    """Its token; the key of the signatures."""
-    port: int = 0
-    """Port to listen on; 0 picks a free one."""
-    host: str = "127.0.0.1"
-    """Host to listen on; only loopback is allowed, because the control routes are unauthenticated."""
-    api_key: tuple[str, str] | None = None
-    """SID and secret of an API key to accept as well."""
-    speed: float = 1.0
-    """Factor by which the sandbox's clock is faster than real time (ring times, pauses, phone scripts)."""
-    seed: str | None = None
-    """Makes SIDs reproducible; by default, each run has different ones."""
+    account_sid: str = ACCOUNT_SID  #: Also the user name of Basic auth.
+    auth_token: str = AUTH_TOKEN  #: Also the key of the signatures.
+    port: int = 0  #: 0 picks a free one.
+    host: str = "127.0.0.1"  #: Loopback only: the control routes are unauthenticated.
+    api_key: tuple[str, str] | None = None  #: SID and secret of an API key to accept as well.
+    speed: float = 1.0  #: Factor by which the sandbox's clock is faster than real time.
+    seed: str | None = None  #: Makes SIDs reproducible; by default, each run has different ones.
     behavior: Behavior | None = None
-    """The model's durations and choices."""
     faults: Faults = field(default_factory=Faults)
-    """What goes wrong, and how often."""
-    default_script: PhoneScript = field(default_factory=PhoneScript)
-    """Script of phones without one; by default, they ring until acted on."""
-    console_url: str = ""
-    """The application's own page, linked from the phones' page."""
-    command_line: str = ""
-    """How to call the application's program, for commands that the page offers to copy."""
-    retention: Retention | None = None
-    """Limits on finished calls and log entries; None to keep all until a reset."""
+    default_script: PhoneScript = field(default_factory=PhoneScript)  #: By default: ring until acted on.
+    console_url: str = ""  #: The application's own page, linked from the phones' page.
+    command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
+    retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
         self._retention = RetentionEnforcer(self.retention)
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
-        self.reset_count = 0
-        """The number of resets (count): log numbers restart at each."""
+        self.reset_count = 0  #: Log numbers restart at each.
         self._epoch_s = time.time()
         self._started = time.monotonic()
         self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
@@ -127,12 +105,12 @@ class SandboxRuntime:
         self.dispatcher.open()
 
     async def close(self) -> None:
-        """Cancel timers, phone scripts, and deliveries, and wait until these have ended."""
+        """Cancel timers, phone scripts, and deliveries; wait for their end."""
         self._cancel_pending_work()
         await self.dispatcher.close()
 
     def reset(self) -> None:
-        """Remove all calls, conferences, log entries, faults, and phones; numbers stay."""
+        """Remove everything except the numbers."""
         self._cancel_pending_work()
         self.reset_count += 1
         numbers = self.model.state.numbers
@@ -156,41 +134,35 @@ class SandboxRuntime:
 
     @property
     def now_s(self) -> float:
-        """Return the sandbox's time: seconds since 1970 at the start, then running at `speed`."""
+        """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
         return self._epoch_s + (time.monotonic() - self._started) * self.speed
 
     # Actions of people and tests
 
     def add_number(self, number: str, *, voice_url: str, **others: str) -> Number:
-        """Add a number, SIP address, or browser application to the account; `others` are fields of `Number`."""
+        """Add a number, SIP address, or application; `others` are its fields."""
         added = Number(number, voice_url, **others)
         self.model.add_number(added)
         return added
 
     def phone(self, address: str) -> Phone:
-        """Return the phone at `+1…`, `client:…`, or `sip:…`; script it before it is dialed."""
+        """Return the phone at `+1…`, `client:…`, or `sip:…`; it may be new."""
         address = phone_address(address)
         if address not in self.phones:
             self.phones[address] = Phone(address, self.default_script)
         return self.phones[address]
 
     async def call_in(self, from_: str, to: str, custom: Params = (), *, url: str = "") -> CallHandle:
-        """Call one of the account's numbers.
+        """Call a number or browser application; raise UnknownNumberError.
 
-        Args:
-            to: The number, or a browser application.
-            custom: A browser's custom parameters.
-            url: This call's voice URL, if it differs from the number's.
-
-        Raises:
-            UnknownNumberError: `to` was never added.
+        `custom` are a browser's own parameters; `url` replaces the number's voice URL.
         """
         sid = self.apply(InboundCall(from_, to, custom, url)).call_sid
         self.phone(from_).placed_call_sids.append(sid)
         return CallHandle(self, sid)
 
     def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
-        """Add a TwiML application (`AP…`) to the account, through which browsers call."""
+        """Add a TwiML application (`AP…`), through which browsers call."""
         return self.add_number(sid, voice_url=voice_url, application_sid=sid, **others)
 
     async def call_from_browser(
@@ -198,15 +170,8 @@ class SandboxRuntime:
     ) -> CallHandle:
         """Call from a browser through a TwiML application.
 
-        Args:
-            identity: The identity in the access token: Twilio reports it as `client:NAME`.
-            to: The browser's `To` parameter; not sent if empty.
-            params: Other custom parameters, such as `SessionID`.
-            app: The application's SID; may be omitted if there is only one.
-            url: This call's voice URL, if it differs from the application's.
-
-        Raises:
-            UnknownNumberError: the application doesn't exist, or `app` is missing and there are several.
+        `to` is the browser's `To` parameter (not sent if empty), `params` are its others; `url` replaces the voice URL.
+        Raise UnknownNumberError if `app` (a SID) is unknown, or empty with several applications.
         """
         apps = [number.number for number in self.model.state.numbers.values() if number.application_sid]
         if not app and len(apps) != 1:
@@ -215,20 +180,14 @@ class SandboxRuntime:
         return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
 
     def send_callback(self, sid: str, event: str, params: Mapping[str, str] | None = None) -> None:
-        """Send a callback that the model itself would never send, such as an unknown event.
+        """Send a callback that the model itself would never send.
 
-        Args:
-            sid: A call, a conference, or a recording, whose callback URL is used.
-            event: The conference's StatusCallbackEvent, the call's CallStatus, or the recording's RecordingStatus.
-            params: Added to the usual parameters or replacing them. A conference's `CallSid` adds that participant's.
-
-        Raises:
-            NoSubscriberError: the resource doesn't exist or has no callback URL.
+        Arguments are as in `UnknownCallback`. Raise NoSubscriberError if the resource has no callback URL.
         """
         self.apply(UnknownCallback(sid, event, tuple((params or {}).items())))
 
     def set_manual(self, address: str, *, is_manual: bool) -> Phone:
-        """Let a person play a phone, which then does nothing automatically, or return it to its script."""
+        """Let a person play a phone, or return it to its script."""
         phone = self.phone(address)
         phone.is_manual = is_manual
         for sid in phone.call_sids if is_manual else ():
@@ -253,29 +212,25 @@ class SandboxRuntime:
         return [CallHandle(self, call.sid) for call in self.model.live_calls()]
 
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[CallHandle]:
-        """Add another application's calls, started `age_s` seconds ago: listed by the API, but inactive."""
+        """Add another application's calls, begun `age_s` seconds ago."""
         with self.model.changing(self.now_s) as transaction:
             sids = foreign_calls.add_calls(transaction, count, status, age_s)
         self.notify()
         return [CallHandle(self, sid) for sid in sids]
 
     def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
-        """Add another application's conference; return its SID; raise ValueError if one with this name is live."""
+        """Add another application's conference; ValueError if its name is live."""
         with self.model.changing(self.now_s) as transaction:
             sid = foreign_calls.add_conference(transaction, name, participant_count, age_s)
         self.notify()
         return sid
 
     def recordings(self) -> list[Recording]:
-        """Return all recordings, oldest first; `spans` holds whose voices are on them, and when."""
+        """Return all recordings, oldest first."""
         return list(self.model.state.recordings.values())
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
-        """Wait until the predicate holds; it is evaluated after each change of the model or the request log.
-
-        Raises:
-            TimeoutError: it didn't hold within `timeout_s` real seconds; the message lists the calls.
-        """
+        """Wait until it holds; raise TimeoutError after `timeout_s` real seconds."""
         await self.changes.wait_until(predicate, timeout_s, self)
 
     async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
@@ -305,7 +260,6 @@ class SandboxRuntime:
         self.changes.notify()
 
     def _schedule_next_timer(self) -> None:
-        """Call the model again when its next timer is due."""
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
@@ -315,7 +269,7 @@ class SandboxRuntime:
             self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
 
     def perform(self, output: outputs.Output) -> None:
-        """Do what the model has decided: send a request, ring or release a phone, or log an error."""
+        """Perform one of the model's outputs."""
         match output:
             case outputs.FetchRequest():
                 self.dispatcher.fetch(output)

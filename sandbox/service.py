@@ -19,8 +19,7 @@ from conferral.sandbox.runtime import SandboxRuntime
 
 log = structlog.get_logger()
 
-#: How long requests in progress may take at shutdown, in seconds.
-SHUTDOWN_S = 1.0
+SHUTDOWN_S = 1.0  #: For requests in progress at shutdown.
 
 
 @web.middleware
@@ -42,7 +41,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def make_app(sandbox: SandboxRuntime) -> web.Application:
-    """Create the application: Twilio's REST API, the control routes, and the phones' page."""
+    """Create the application: Twilio's REST API, control routes, and page."""
     app = web.Application(middlewares=[errors_as_json])
     add_page_routes(app, sandbox)
     app.router.add_routes(control_routes(sandbox))
@@ -51,10 +50,7 @@ def make_app(sandbox: SandboxRuntime) -> web.Application:
 
 
 class Sandbox(SandboxRuntime):
-    """A local Twilio on loopback; its arguments are those of `SandboxRuntime`.
-
-    Use it as `async with Sandbox(...) as sandbox`.
-    """
+    """A local Twilio on loopback: `async with Sandbox(...) as sandbox`."""
 
     _serving: AsyncExitStack | None = None
 
@@ -66,12 +62,7 @@ class Sandbox(SandboxRuntime):
         await self.stop()
 
     async def start(self) -> None:
-        """Listen. Afterwards, `port` and `url` are the actual ones.
-
-        Raises:
-            SettingsError: the port is taken.
-            ValueError: the host isn't loopback; the control routes are unauthenticated.
-        """
+        """Listen, and set `port`; raise SettingsError if the port is taken."""
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
         await self.open()

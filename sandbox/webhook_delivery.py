@@ -1,4 +1,4 @@
-"""Webhook delivery: signed requests with timeouts, retries, and idempotency tokens.
+"""Webhook delivery: signatures, timeouts, retries, idempotency tokens.
 
 Source: Twilio docs: Webhooks security (X-Twilio-Signature); Webhooks connection overrides.
 """
@@ -19,8 +19,7 @@ from conferral.sandbox.connection_overrides import ConnectionOverrides, Target
 from conferral.sandbox.model.inputs import Params
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 
-BODY_MAX = 256 * 1024
-"""Maximum bytes read of a response; above TwiML's limit, so that oversized documents are detected."""
+BODY_MAX = 256 * 1024  #: Bytes read of a response; above TwiML's limit, to detect oversized documents.
 REDIRECTS_MAX = 10
 
 
@@ -31,20 +30,13 @@ class WebhookResponse:
     status: int
     content_type: str = ""
     body: bytes = b""
-    url: str = ""
-    """The final URL after redirects."""
-    error_code: int = 0
-    """Twilio's error code of the failure; 0 for a response."""
-    failure: str = ""
-    """The kind of failure, in the connection overrides' terms."""
+    url: str = ""  #: The final one, after redirects.
+    error_code: int = 0  #: Twilio's code of the failure; 0 for a response.
+    failure: str = ""  #: Its kind, in the connection overrides' terms.
 
 
 class WebhookDelivery:
-    """Delivers requests for one account.
-
-    Args:
-        session: Used for all requests; owned by the caller.
-    """
+    """Delivers requests for one account; the caller owns the session."""
 
     def __init__(self, session: aiohttp.ClientSession, auth_token: str, now_s: Callable[[], float]) -> None:
         self._session = session
@@ -53,7 +45,7 @@ class WebhookDelivery:
         self._sent_count = 0
 
     async def send(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
-        """Send until a response needs no retry; each attempt is recorded in the entry."""
+        """Send until a response needs no retry; record attempts in the entry."""
         self._sent_count += 1
         entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
         overrides = target.overrides
@@ -71,7 +63,6 @@ class WebhookDelivery:
     async def _attempt(
         self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
     ) -> WebhookResponse:
-        """Send once, within `left_s` seconds; record the attempt in the entry."""
         began, at_s = time.monotonic(), self._now_s()
         try:
             async with asyncio.timeout(left_s):
@@ -116,7 +107,7 @@ class WebhookDelivery:
             )
 
     def _sign(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
-        """Return the request's headers with its signature, which the entry shows, too."""
+        """Return the request's headers; the entry keeps the signature."""
         entry.signature = self.signature(url, entry.params if entry.method == "POST" else ())
         headers = {
             "User-Agent": "TwilioProxy/1.1",
@@ -130,12 +121,12 @@ class WebhookDelivery:
         return headers
 
     def signature(self, url: str, params: Params) -> str:
-        """Return the signature of a request to this URL (without fragment) with this form."""
+        """Return the signature for this URL (without fragment) and form."""
         return str(self._validator.compute_signature(url, dict(params)))
 
 
 def _response_for(error: Exception) -> WebhookResponse:
-    """Return what stands for the missing response: Twilio's error code, and the kind of failure."""
+    """Return Twilio's error code and the kind of a failure."""
     match error:
         case aiohttp.InvalidURL():
             return WebhookResponse(0, error_code=11100, failure="url")

@@ -1,1 +1,1 @@
-"""JSON views for the phones' page: phones, conferences, requests, and faults."""
+"""JSON views for the phones' page: phones, traffic, and faults."""

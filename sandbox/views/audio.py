@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from conferral.sandbox.model.audibility import Sound
 from conferral.sandbox.model.formats import split_url
 
-UNKNOWN_PERSON = "an unknown party"
-"""Name of a leg whose phone isn't in the sandbox."""
+UNKNOWN_PERSON = "an unknown party"  #: Name of a leg whose phone isn't in the sandbox.
 
 
 def file_name(url: str) -> str:
@@ -15,14 +14,14 @@ def file_name(url: str) -> str:
 
 
 def is_ringing(heard: Sound) -> bool:
-    """Whether a sound is ringing: Twilio's ringback, or an audio file whose name contains `ringback`."""
+    """Whether it is Twilio's ringback, or a file named like `ringback`."""
     return heard.kind == "ringback" or (heard.kind == "music" and "ringback" in file_name(heard.content))
 
 
 def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
-    """Return the kind (`voice`, `ringing`, `music`, `speech`, `silence`) and text of what a phone's user hears.
+    """Return the kind and text of what a phone's user hears from `names`.
 
-    `names` are the parties who are heard.
+    The kind is `voice`, `ringing`, `music`, `speech`, or `silence`.
     """
     if is_ringing(heard):
         return "ringing", "ringing tone"
@@ -39,7 +38,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
 
 
 def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
-    """Return what the party `name` hears, from an observer's view; `names` are the parties who are heard."""
+    """Return what the party `name` hears from the parties `names`."""
     if is_ringing(heard):
         return f"{name} hears ringing"
     match heard.kind:
@@ -53,11 +52,7 @@ def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Join names: `alice, bob, and carol`.
-
-    >>> join_names(["alice", "bob", "carol"])
-    'alice, bob, and carol'
-    """
+    """Join names: `alice, bob, and carol`."""
     if len(names) > 2:
         return f"{', '.join(names[:-1])}, and {names[-1]}"
     return " and ".join(names) or "no one"

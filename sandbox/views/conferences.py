@@ -10,7 +10,7 @@ CONFERENCES_MAX = 50
 
 
 def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
-    """Return what can be called: numbers, SIP addresses, and browser applications."""
+    """Return the numbers, SIP addresses, and browser applications to call."""
     return [
         {"number": it.number, "name": it.name, "application": it.application_sid, "voice_url": it.voice_url}
         for it in sandbox.model.state.numbers.values()
@@ -18,7 +18,7 @@ def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
 
 
 def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
-    """Return the newest live conferences with their participants, joined or on their way."""
+    """Return the newest live conferences with their participants."""
     state = sandbox.model.state
     live = [state.conferences[sid] for sid in list(state.conference_sids.values())[-CONFERENCES_MAX:]]
     return [
@@ -44,7 +44,7 @@ def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
 
 
 def alone_time_view(sandbox: SandboxRuntime) -> dict[str, float]:
-    """Return the seconds spent alone in a conference or in silence, and how many legs are so now."""
+    """Return the seconds spent alone or in silence, and by how many legs."""
     tally, now_s = sandbox.model.alone_time, sandbox.now_s
     return {
         "in_conference_s": round(tally.in_conference.seconds(now_s), 3),

@@ -9,18 +9,14 @@ from conferral.sandbox.phones import Phone, phone_address
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import audio
 
-PHONES_MAX = 24
-"""Maximum number of phones shown: manually played, in a call, or named ones first, then the newest."""
-CALLS_MAX = 4
-"""How many of a phone's newest calls have a story, including ended ones."""
+PHONES_MAX = 24  #: Shown: manually played, in a call, or named phones first, then the newest.
+CALLS_MAX = 4  #: How many of a phone's newest calls have a story, including ended ones.
 SOUND_SENTENCES_MAX = 30
-"""Maximum number of sentences about who hears whom."""
-LINES_MAX = 40
-"""Maximum number of a story's lines; the newest are kept."""
+LINES_MAX = 40  #: Of a story; the newest are kept.
 
 
 def iso(at_s: float) -> str:
-    """Format a sandbox time, in seconds since 1970, as ISO 8601 in UTC with milliseconds."""
+    """Format a sandbox time as ISO 8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -38,7 +34,7 @@ def phone_of(call: Call) -> str:
 
 
 def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
-    """Return who hears whom now, one sentence per connected party, oldest calls first."""
+    """Return who hears whom, one sentence per party, oldest calls first."""
     said: list[str] = []
     for call in sandbox.model.live_calls():
         if len(said) == SOUND_SENTENCES_MAX:
@@ -51,16 +47,14 @@ def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
 
 
 def phone_views(sandbox: SandboxRuntime) -> tuple[list[dict[str, Any]], int]:
-    """Return the phones to show, in order of creation, and how many more there are."""
+    """Return the phones to show, oldest first, and how many more there are."""
     live: dict[str, list[Call]] = {}
     for call in sandbox.model.live_calls():
         live.setdefault(phone_of(call), []).append(call)
     every = list(sandbox.phones.values())
     important = [phone for phone in every if phone.is_manual or phone.name or phone.address in live]
-    shown_addresses = {phone.address for phone in important[:PHONES_MAX]}
-    for phone in reversed(every):
-        if len(shown_addresses) < PHONES_MAX:
-            shown_addresses.add(phone.address)
+    preferred = dict.fromkeys(phone.address for phone in (*important, *reversed(every)))
+    shown_addresses = set(list(preferred)[:PHONES_MAX])
     shown = [_view(sandbox, phone, live.get(phone.address, [])) for phone in every if phone.address in shown_addresses]
     return shown, len(every) - len(shown)
 
@@ -75,10 +69,8 @@ def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, 
         "address": phone.address,
         "name": name_of(sandbox, phone.address),
         "by_hand": phone.is_manual,
-        # Whether it acts automatically on its next call.
         "acts": not phone.is_manual and script.has_actions,
-        # What it does automatically unless a person plays it; empty if it only rings.
-        "does": str(script) if script.has_actions else "",
+        "does": str(script) if script.has_actions else "",  # unless a person plays it
         "legs": [_leg_view(sandbox, call) for call in live],
         "story": story[-LINES_MAX:],
         "cannot_call": "already on a call" if live else "",
@@ -105,42 +97,26 @@ def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
         sound, words = "silence", "being dialed"
     conference = sandbox.model.state.conferences.get(call.conference_sid)
     me = conference.participants.get(call.sid) if conference is not None else None
+    states = {"on hold": me.is_held, "muted": me.muted, "coaching": me.coaching} if me is not None and me.is_in else {}
     hears = heard.parties if heard is not None else frozenset[str]()
     return {
         "sid": call.sid,
-        # The other party's name or address.
         "other": other,
-        # Whether it is inbound to the phone, rather than placed from it.
         "is_incoming": is_incoming,
         "status": call.status,
         "activity": call.activity,
-        # `ring` for a ringing phone, else as in `audio.sound_bubble`.
-        "sound": sound,
+        "sound": sound,  # `ring` for a ringing phone, else as in `audio.sound_bubble`
         "words": words,
-        # Addresses of the phones that it hears.
         "hears": sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
         "is_speaking": me is not None and me.is_speaking,
         "wants_keys": call.activity == "gathering",
-        # `on hold`, `muted`; empty if normal, or without a conference.
-        "conference_state": ", ".join(_participant_states(me)) if me is not None else "",
-        # Why an action is unavailable, by action; empty if available.
+        "conference_state": ", ".join(state for state, applies in states.items() if applies),
         "cannot": _disabled_actions(call, me),
     }
 
 
-def _participant_states(me: Participant) -> Iterator[str]:
-    """Yield in what a joined participant differs from others: on hold, muted, coaching."""
-    if me.is_in:
-        if me.is_held:
-            yield "on hold"
-        if me.muted:
-            yield "muted"
-        if me.coaching:
-            yield "coaching"
-
-
 def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
-    """Return why the phone's user can't do something, for each action of the control routes."""
+    """Return why the phone's user can't do something, by action."""
     rings = call.direction != "inbound" and call.status in {"queued", "ringing"}
     not_ringing = "" if rings else "already answered" if call.direction != "inbound" else "you are calling"
     not_on_the_line = "answer first" if rings else "" if call.status == "in-progress" else "no one has answered yet"

@@ -12,8 +12,7 @@ from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views.phones import iso, name_of, phone_of
 
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
-NEWEST_MAX = 200
-"""Maximum number shown of each kind."""
+NEWEST_MAX = 200  #: Shown of each kind.
 
 
 def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) ->
 
 
 def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[str, Any]:
-    """Return the view of one REST request; arguments as for `delivery_view`."""
+    """Return the view of one REST request."""
     call_sid = _CALL_SID.search(entry.path)
     return {
         **_pick_with_times(entry, "method", "path", "params", "status", "code", "applied", "fault"),
@@ -63,7 +62,7 @@ def _pick_with_times(entry: DeliveryAttempt | DeliveryEntry | RestEntry, *names:
 
 
 def _pretty_twiml(body: str) -> str:
-    """Return TwiML with one element per line; other or truncated bodies unchanged."""
+    """Return TwiML with one element per line; other or cut bodies unchanged."""
     if not body.lstrip().startswith("<") or len(body) >= RESPONSE_BYTES_MAX or "<!" in body:
         return body
     try:
