@@ -1,4 +1,4 @@
-"""A pure model of Twilio Voice: calls, bridges, `<Dial>` and its action, conferences, participants.
+"""A pure model of Twilio Voice: no I/O, clock, or randomness.
 
-Give a `TwilioModel` an input and its time; it returns what Twilio would do next. No I/O, clock, or randomness.
+Give a `TwilioModel` an input and its time; it returns what Twilio would do next.
 """

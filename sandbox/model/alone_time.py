@@ -1,10 +1,10 @@
-"""Time that legs spend alone in a conference or in silence, accumulated as it happens."""
+"""Time that legs spend alone in a conference or in silence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from conferral.sandbox.model.audibility import Audibility
-from conferral.sandbox.model.state import State
+from conferral.sandbox.model.state import Call, State
 
 
 @dataclass(slots=True)
@@ -12,11 +12,10 @@ class DurationTally:
     """Total seconds of all legs, and the legs whose time is running."""
 
     total_s: float = 0.0
-    since_s: dict[str, float] = field(default_factory=dict)
-    """Start time by call SID."""
+    since_s: dict[str, float] = field(default_factory=dict)  #: Start time by call SID.
 
     def update(self, sid: str, is_running: bool, now_s: float) -> None:
-        """Start a leg's time, or stop it and add it to the total; no change if it already runs, or does not."""
+        """Start or stop a leg's time; ignored if it already runs, or does not."""
         if is_running:
             self.since_s.setdefault(sid, now_s)
         elif (since_s := self.since_s.pop(sid, None)) is not None:
@@ -31,25 +30,21 @@ class DurationTally:
 class AloneTime:
     """Billed time of no use to anyone. Other applications' calls in the same account don't count."""
 
+    #: Being the only participant of a conference, whatever is heard there; waiting for an agent counts, too.
     in_conference: DurationTally = field(default_factory=DurationTally)
-    """Being the only participant of a conference, whatever is heard there; waiting for an agent counts, too."""
-    in_silence: DurationTally = field(default_factory=DurationTally)
-    """Hearing silence, in a conference or not."""
+    in_silence: DurationTally = field(default_factory=DurationTally)  #: In a conference or not.
 
     def update(self, state: State, legs: Iterable[str], audibility: Audibility, now_s: float) -> None:
-        """Start or stop these legs' times after a state change, once `audibility` is up to date."""
+        """Start or stop these legs' times, once `audibility` is up to date."""
         for sid in legs:
             call = state.calls.get(sid)
             if call is None or call.is_foreign:
                 continue
             heard = audibility.current(sid)
-            self.in_conference.update(sid, _is_alone(state, sid), now_s)
+            self.in_conference.update(sid, _is_alone(state, call), now_s)
             self.in_silence.update(sid, heard is not None and heard.kind == "silence", now_s)
 
 
-def _is_alone(state: State, sid: str) -> bool:
-    """Whether the leg is in a conference that no one else has joined."""
-    conference = state.conferences.get(state.calls[sid].conference_sid)
-    if conference is None or state.calls[sid].is_final:
-        return False
-    return [it.call_sid for it in conference.joined()] == [sid]
+def _is_alone(state: State, call: Call) -> bool:
+    conference = state.conferences.get(call.conference_sid)
+    return conference is not None and not call.is_final and [it.call_sid for it in conference.joined()] == [call.sid]

@@ -1,7 +1,6 @@
-"""Who hears whom: derived from the state at each moment, and stored as intervals.
+"""Who hears whom: derived from the state, and stored as intervals.
 
-A leg is tracked while someone is at its phone: a caller from the start of the call, a dialed leg from its answer, both
-until the end.
+Callers are tracked from the start of the call, dialed legs from their answer; both until the end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +9,7 @@ from typing import Literal
 
 from conferral.sandbox.model.formats import resolve
 from conferral.sandbox.model.inputs import Immutable
-from conferral.sandbox.model.state import Call, Conference, Participant, State, WaitAudio
+from conferral.sandbox.model.state import Call, Participant, State, WaitAudio
 from conferral.sandbox.model.twiml_parser import Verb
 
 SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
@@ -22,10 +21,8 @@ class Sound(Immutable):
 
     kind: SoundKind
     parties: frozenset[str] = frozenset()
-    content: str = ""
-    """The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music."""
-    ringing: bool = False
-    """Whether it also hears a dialed party's ringing (early media)."""
+    content: str = ""  #: The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music.
+    ringing: bool = False  #: Whether it also hears a dialed party's ringing (early media).
 
     def __str__(self) -> str:
         if self.kind == "music" and "ringback" in self.content.rpartition("/")[2]:
@@ -39,7 +36,7 @@ RINGBACK = Sound("ringback")
 
 @dataclass(frozen=True, slots=True)
 class SoundInterval(Immutable):
-    """From `since_s` to `until_s` (None: still), the leg hears `heard`."""
+    """What a leg hears from `since_s` to `until_s` (None: still)."""
 
     since_s: float
     until_s: float | None
@@ -47,7 +44,7 @@ class SoundInterval(Immutable):
 
 
 def sound_heard_by(state: State, sid: str) -> Sound | None:
-    """Return what the leg hears now; None if no one listens (not answered yet, or ended)."""
+    """Return what the leg hears now; None if it is unanswered, or has ended."""
     call = state.calls.get(sid)
     if call is None or call.is_final or (call.direction != "inbound" and call.status != "in-progress"):
         return None
@@ -67,14 +64,9 @@ def sound_heard_by(state: State, sid: str) -> Sound | None:
 
 
 def _verb_sound(verb: Verb, base_url: str) -> Sound:
-    """Return the sound of a verb that takes time."""
-    match verb.name:
-        case "Say":
-            return Sound("speech", content=verb.text)
-        case "Play":
-            return Sound("music", content=resolve(base_url, verb.text))
-        case _:
-            return SILENCE
+    if verb.name == "Say":
+        return Sound("speech", content=verb.text)
+    return Sound("music", content=resolve(base_url, verb.text)) if verb.name == "Play" else SILENCE
 
 
 def _voice_of(state: State, sid: str) -> Sound:
@@ -83,7 +75,6 @@ def _voice_of(state: State, sid: str) -> Sound:
 
 
 def _sound_of_prompt(call: Call) -> Sound:
-    """Return what a caller hears during a `<Gather>`: a prompt, then silence while it waits for keys."""
     gather = call.gather
     if gather is None or gather.prompt >= len(gather.verb.children):
         return SILENCE
@@ -91,7 +82,6 @@ def _sound_of_prompt(call: Call) -> Sound:
 
 
 def _sound_in_conference(state: State, call: Call) -> Sound:
-    """Return what a participant hears: an announcement, hold audio, wait audio before the start, or the others."""
     conference = state.conferences[call.conference_sid]
     me = conference.participants[call.sid]
     announced = _announcement_sound(me.announcement) or (
@@ -104,36 +94,32 @@ def _sound_in_conference(state: State, call: Call) -> Sound:
     if conference.status == "init":
         return _waiting_sound(me.wait_audio) if me.wait_audio is not None else SILENCE
     others = frozenset(p.call_sid for p in conference.joined() if _is_audible(p, me))
-    rings = _has_early_media(conference)
+    # With early media, they hear the ringing of a party that is being dialed.
+    rings = any(p.status == "ringing" and p.settings.early_media for p in conference.participants.values())
     if others:
         return Sound("parties", others, ringing=rings)
     return RINGBACK if rings else SILENCE
 
 
 def _announcement_sound(audio: WaitAudio | None) -> Sound | None:
-    """Return an announcement's current sound; None while it is being fetched, and in its pauses."""
+    """Return its current sound; None while it is fetched, and in its pauses."""
     if audio is None or audio.verb is None or audio.verb.name not in {"Say", "Play"}:
         return None
     return _verb_sound(audio.verb, audio.base_url)
 
 
 def _waiting_sound(audio: WaitAudio) -> Sound:
-    """Return the current sound of wait or hold audio; silence while its document is being fetched."""
+    """Return its current sound; silence while its document is fetched."""
     if audio.kind == "document":
         return SILENCE if audio.verb is None else _verb_sound(audio.verb, audio.base_url)
     return Sound(audio.kind)
 
 
 def _is_audible(speaker: Participant, listener: Participant) -> bool:
-    """Whether a participant is heard by another one: a coach only by the participant they coach."""
+    """Whether the listener hears the speaker: a coach only if coached."""
     if speaker is listener or speaker.muted or speaker.is_held:
         return False
     return not speaker.coaching or speaker.coach_sid == listener.call_sid
-
-
-def _has_early_media(conference: Conference) -> bool:
-    """Whether the conference hears the ringing of a party that is being dialed into it."""
-    return any(p.status == "ringing" and p.settings.early_media for p in conference.participants.values())
 
 
 @dataclass(slots=True)
@@ -143,7 +129,7 @@ class Audibility:
     history: dict[str, list[SoundInterval]] = field(default_factory=dict)
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
-        """Record what the legs of the calls and conferences that an input touched hear now; return these legs."""
+        """Record what touched legs, or conferences' legs, hear; return them."""
         legs: set[str] = set()
         for touched_sid in touched:
             conference = state.conferences.get(touched_sid)
@@ -153,7 +139,6 @@ class Audibility:
         return legs
 
     def _update_leg(self, sid: str, heard: Sound | None, now_s: float) -> None:
-        """Record what a leg hears from now on; None if no one listens: it isn't answered, or has ended."""
         intervals = self.history.setdefault(sid, [])
         last = intervals[-1] if intervals and intervals[-1].until_s is None else None
         if last is not None:
@@ -180,11 +165,11 @@ class Audibility:
         return last[0].sound if last and last[0].until_s is None else None
 
     def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
-        """Return how many seconds of this kind of sound the leg heard in an interval."""
+        """Return the seconds of this kind of sound in an interval."""
         return sum(self._stretches_s(sid, kind, since_s, until_s))
 
     def silence_s(self, sid: str, since_s: float, until_s: float) -> float:
-        """Return how many seconds of silence the leg heard in an interval."""
+        """Return the seconds of silence in an interval."""
         return self.seconds(sid, "silence", since_s, until_s)
 
     def longest_silence_s(self, sid: str, since_s: float, until_s: float) -> float:
@@ -192,7 +177,7 @@ class Audibility:
         return max(self._stretches_s(sid, "silence", since_s, until_s), default=0.0)
 
     def _stretches_s(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> Iterator[float]:
-        """Yield how long each interval of this kind of sound lasted, as far as it lies between two times."""
+        """Yield the seconds of each such sound between two times."""
         for interval in self.history.get(sid, ()):
             if interval.sound.kind == kind:
                 end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)

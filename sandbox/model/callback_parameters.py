@@ -1,7 +1,6 @@
-"""Build the form parameters of voice requests and callbacks, in one fixed order.
+"""Build the form parameters of voice requests and callbacks.
 
-Source: Twilio docs: Twilio's request to your application; Call resource, StatusCallback; TwiML <Dial>, action; TwiML
-<Conference>, statusCallback.
+Source: Twilio docs: Twilio's request to your application; Call resource; TwiML <Dial>, <Conference>.
 """
 
 import math
@@ -22,7 +21,7 @@ _ORDER = (
 
 
 def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
-    """Return the parameters that Twilio sends with every request about a call, in the order of `_ORDER`."""
+    """Return what Twilio sends with every request about a call."""
     values = {
         "Called": call.to,
         "To": call.to,
@@ -49,7 +48,7 @@ def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
 
 
 def _place_fields(prefixes: tuple[str, str], address: str) -> dict[str, str]:
-    """Return a number's place, such as `FromCity` and `FromCountry`; all but the country are unknown here."""
+    """Return a number's place, such as `FromCity`; only countries are known."""
     if not is_number(address):
         return {}
     return {
@@ -60,7 +59,7 @@ def _place_fields(prefixes: tuple[str, str], address: str) -> dict[str, str]:
 
 
 def dial_action(status: str, child: Call | None, duration_s: float | None, bridged: bool | None) -> Params:
-    """Return the parameters that a `<Dial>`'s action gets besides the parent's own; None omits one."""
+    """Return what a `<Dial>`'s action gets besides; None omits a parameter."""
     out = [("DialCallStatus", status)]
     if child is not None:
         out.append(("DialCallSid", child.sid))
@@ -72,7 +71,7 @@ def dial_action(status: str, child: Call | None, duration_s: float | None, bridg
 
 
 def call_event(call: Call, sequence: int, now_s: float) -> Params:
-    """Return a call status callback's parameters besides the voice parameters; the final callback has durations."""
+    """Return a call's callback parameters besides the voice parameters."""
     out = [
         ("Timestamp", rfc2822(now_s) or ""),
         ("CallbackSource", "call-progress-events"),
@@ -87,7 +86,7 @@ def call_event(call: Call, sequence: int, now_s: float) -> Params:
 
 
 def duration(call: Call) -> int:
-    """Return the whole seconds from answer to end; 0 for a call that was never answered."""
+    """Return the whole seconds from answer to end; 0 if never answered."""
     if call.answered_at_s is None or call.ended_at_s is None:
         return 0
     return int(call.ended_at_s - call.answered_at_s)
@@ -101,7 +100,7 @@ def conference_event(
     participant: Participant | None = None,
     extra: Params = (),
 ) -> Params:
-    """Return a conference callback's parameters, with the participant's state if the event is about one."""
+    """Return a conference callback's parameters, with a participant's state."""
     out = [
         ("Timestamp", rfc2822(now_s) or ""),
         ("AccountSid", account_sid),
@@ -127,7 +126,7 @@ def conference_event(
 
 
 def recording_event(recording: Recording, account_sid: str) -> Params:
-    """Return a recording callback's parameters (Twilio docs: Recordings resource, recordingStatusCallback)."""
+    """Return a callback's parameters (Recordings resource)."""
     address = f"https://api.twilio.com/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
     out = [
         ("AccountSid", account_sid),

@@ -1,4 +1,4 @@
-"""The life cycle of one leg (queued, ringing, in progress, final), with its status callbacks.
+"""The life cycle of one leg, with its status callbacks.
 
 Source: Twilio docs: Call resource (Status values, StatusCallbackEvent).
 """
@@ -46,7 +46,7 @@ def new_call(
 
 
 def initiate(transaction: Transaction, call: Call) -> None:
-    """Dial the phone of a queued leg. Its ring timeout runs until it rings, then starts over."""
+    """Dial a queued leg; its ring timeout starts over once it rings."""
     if call.status != "queued":
         return
     transaction.set_timer(call.sid, "ring", call.ring_s)
@@ -55,7 +55,7 @@ def initiate(transaction: Transaction, call: Call) -> None:
 
 
 def start_ringing(transaction: Transaction, call: Call) -> bool:
-    """Let the phone of a queued leg ring; return False if it already rings, was answered, or has ended."""
+    """Let a queued leg's phone ring; return False if it wasn't queued."""
     if call.status != "queued":
         return False
     _set_status(transaction, call, "ringing")
@@ -77,10 +77,7 @@ def answer(transaction: Transaction, call: Call) -> None:
 
 
 def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) -> None:
-    """End the leg with Twilio's final status, unless it had ended before.
-
-    The task `ended` informs related legs. `sip_code` is given if it isn't the usual one of that status.
-    """
+    """End a leg that hasn't ended; the task `ended` informs related legs."""
     if call.is_final:
         return
     call.ended_at_s = transaction.now_s
@@ -100,7 +97,7 @@ def hang_up(transaction: Transaction, call: Call) -> None:
 
 
 def send_call_event(transaction: Transaction, call: Call, event: str, status: str = "") -> None:
-    """Send a status callback, if the leg is subscribed to this event; `status` replaces the call's own in it."""
+    """Send a subscribed callback; `status` replaces the call's own in it."""
     subscription = call.subscription
     if subscription is None or not subscription.url or event not in subscription.events:
         return
@@ -115,7 +112,7 @@ def send_call_event(transaction: Transaction, call: Call, event: str, status: st
 def emit_callback(
     transaction: Transaction, subscription: Subscription, kind: CallbackKind, event: str, form: Params
 ) -> None:
-    """Emit a callback as POST form or GET query; an invalid URL is only reported in the debugger."""
+    """Emit a callback; an invalid URL is only reported in the debugger."""
     call_sid = dict(form).get("CallSid", "")
     if not is_url(subscription.url):
         transaction.add_debugger_entry(11100, "Invalid URL format: status callback", call_sid, subscription.url)

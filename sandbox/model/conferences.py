@@ -1,4 +1,4 @@
-"""Conferences: joins, leaves and their reasons, start and end, and their callbacks.
+"""Conferences: joins, leaves and their reasons, start, end, callbacks.
 
 Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resource.
 """
@@ -42,7 +42,7 @@ def send_conference_event(
     participant: Participant | None = None,
     extra: Params = (),
 ) -> None:
-    """Send a conference callback, if the first participant's settings subscribe to this event.
+    """Send a callback, if the first participant's settings subscribe to it.
 
     Before anyone has joined, an event about a participant who failed to join uses that participant's settings.
     """
@@ -59,7 +59,7 @@ def send_conference_event(
 
 
 def find_or_create(transaction: Transaction, name: str) -> Conference:
-    """Return the live conference with this name or SID, else a new one with this name."""
+    """Return the live conference with this name or SID, or a new one."""
     found = transaction.live_conference(name)
     if found is not None:
         return found
@@ -72,7 +72,7 @@ def find_or_create(transaction: Transaction, name: str) -> Conference:
 
 
 def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, str] | None:
-    """Return why these settings can't join, as Twilio's error code and message; None if they can."""
+    """Return Twilio's error code and message if these can't join, else None."""
     conference = transaction.live_conference(settings.name)
     if CONFERENCE_SID.match(settings.name) and conference is None:
         return 13236, "Dial->Conference: the conference is not live"
@@ -94,7 +94,7 @@ def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, s
 
 
 def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tuple[Conference, Participant]:
-    """Add the call to a conference's participants before it joins: while it rings, or is about to join."""
+    """Add a call, which rings or is about to join, to the participants."""
     conference = find_or_create(transaction, settings.name)
     participant = Participant(
         call.sid,
@@ -115,7 +115,7 @@ def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tup
 
 
 def participation(transaction: Transaction, call: Call) -> tuple[Conference, Participant] | None:
-    """Return a call's live conference and its participant there, joined or on its way; None without one."""
+    """Return a call's live conference and its participant; None without one."""
     conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
     participant = conference.participants.get(call.sid) if conference is not None else None
     return None if conference is None or participant is None else (conference, participant)
@@ -129,7 +129,7 @@ def mark_connecting(transaction: Transaction, call: Call) -> None:
 
 
 def mark_ringing(transaction: Transaction, call: Call) -> None:
-    """Mark a participant's phone as ringing; with early media, the conference hears it, which may count as a join."""
+    """Mark a participant as ringing; with early media, it may count as a join."""
     conference = transaction.conference(call.conference_sid)
     participant = conference.participants.get(call.sid)
     if participant is None:
@@ -141,7 +141,7 @@ def mark_ringing(transaction: Transaction, call: Call) -> None:
 
 
 def enter(transaction: Transaction, call: Call) -> None:
-    """Let a reserved participant join. The conference starts with two participants if one of them may start it."""
+    """Let a reserved participant join, which may start the conference."""
     conference = transaction.conference(call.conference_sid)
     participant = conference.participants[call.sid]
     participant.status = "connected"
@@ -162,7 +162,7 @@ def enter(transaction: Transaction, call: Call) -> None:
 
 
 def _apply_settings(conference: Conference, first: Participant) -> None:
-    """Let the first participant's settings be the conference's; later participants don't change them."""
+    """Let the first participant's settings be the conference's for good."""
     if conference.settings_applied:
         return
     conference.settings_applied = True
@@ -178,17 +178,14 @@ def _send_join(transaction: Transaction, conference: Conference, participant: Pa
 
 
 def _clear_coach(transaction: Transaction, coach: Participant) -> None:
-    """End the coaching of a participant who has left: everyone hears the coach, or (`orphaned_coach`) no one."""
+    """End the coaching of a participant who has left (`orphaned_coach`)."""
     if transaction.rules.orphaned_coach == "heard":
         coach.coaching = False
         coach.coach_sid = ""
 
 
 def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
-    """Start or stop a participant's speech, and send the event.
-
-    Does nothing while the participant is muted or on hold, or before the conference has started.
-    """
+    """Start or stop a participant's speech; ignored while no one can hear it."""
     found = participation(transaction, call)
     if found is None:
         return
@@ -198,13 +195,12 @@ def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
     if participant.muted or participant.is_held:
         return
     participant.is_speaking = starts
-    send_conference_event(
-        transaction, conference, "participant-speech-start" if starts else "participant-speech-stop", participant
-    )
+    event = "participant-speech-start" if starts else "participant-speech-stop"
+    send_conference_event(transaction, conference, event, participant)
 
 
 def _start(transaction: Transaction, conference: Conference) -> None:
-    """Start the conference: wait audio ends, participants hear each other, and a requested recording begins."""
+    """Start the conference: wait audio ends, a requested recording begins."""
     conference.status = "in-progress"
     conference.updated_at_s = transaction.now_s
     for participant in conference.participants.values():
@@ -216,12 +212,9 @@ def _start(transaction: Transaction, conference: Conference) -> None:
 
 
 def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: bool = False) -> None:
-    """Remove a participant, joined or not; the conference may end with that. The leg itself is unchanged.
+    """Remove a participant, joined or not; the leg itself is unchanged.
 
-    Args:
-        call: The leg, with its status after leaving.
-        reason: Twilio's ReasonParticipantLeft; `participant_add_failed` if the participant never joined.
-        was_removed: Whether the API removed it, which the conference's end reason mentions.
+    `call` already has its status after leaving; `was_removed` (by the API) shows in the conference's end reason.
     """
     found = participation(transaction, call)
     call.conference_sid = ""
@@ -244,24 +237,23 @@ def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: boo
 def _after_removal(
     transaction: Transaction, conference: Conference, participant: Participant, call: Call, reason: str
 ) -> None:
-    """Stop what a former participant hears there, and send participant-leave with Twilio's ReasonParticipantLeft."""
+    """Stop a former participant's audio, and send participant-leave."""
     for name in wait_audio.AUDIO_FIELDS:
         transaction.stop_timer(call.sid, name)
     if call.activity == "conference":
         call.activity = "idle"
-    extra = (("ParticipantCallStatus", call.status), ("ReasonParticipantLeft", reason))
+    extra: Params = (("ParticipantCallStatus", call.status), ("ReasonParticipantLeft", reason))
     send_conference_event(transaction, conference, "participant-leave", participant, extra)
     announced = participant.announcement
     if announced is not None and transaction.rules.announcement_of_a_leaver == "ended":
-        send_conference_event(
-            transaction, conference, "announcement-end", None, (("AnnounceUrl", announced.requested_url),)
-        )
+        extra = (("AnnounceUrl", announced.requested_url),)
+        send_conference_event(transaction, conference, "announcement-end", None, extra)
 
 
 def finish(transaction: Transaction, conference: Conference, reason: str, ended_by: Participant | None = None) -> None:
-    """End the conference: everyone leaves; legs with TwiML continue at their action, others are hung up.
+    """End the conference: everyone who joined leaves, to their TwiML if any.
 
-    Participants who still ring are unaffected. `reason` is ReasonConferenceEnded; `ended_by` left and thereby ended it.
+    `reason` is ReasonConferenceEnded; `ended_by` left and thereby ended it.
     """
     if conference.status == "completed":
         return
@@ -293,7 +285,7 @@ def finish(transaction: Transaction, conference: Conference, reason: str, ended_
 
 
 def continue_after_conference(transaction: Transaction, call: Call) -> None:
-    """Continue a leg after its conference: with its TwiML, or hang it up without any."""
+    """Continue a leg with its TwiML after its conference, or hang it up."""
     if call.is_final:
         return
     if call.dial is not None:
@@ -313,7 +305,7 @@ def remove_participant(transaction: Transaction, call: Call) -> None:
 
 
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
-    """Handle a participant who answers after the conference has ended: hang up, or join a new one (`late_answer`)."""
+    """Handle an answer after the conference has ended (`late_answer`)."""
     call.conference_sid = ""
     if transaction.rules.late_answer == "new-conference" and not CONFERENCE_SID.match(settings.name):
         reserve(transaction, call, settings)

@@ -1,4 +1,4 @@
-"""`<Dial>`: children ring in parallel, the first to answer is bridged, and the result goes to the action.
+"""`<Dial>`: children ring in parallel, and the first to answer is bridged.
 
 Source: Twilio docs: TwiML <Dial>, <Number>, <Client>, <Sip>, <Conference>.
 """
@@ -34,7 +34,7 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
 
 
 def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | None:
-    """Create the leg that a noun such as `<Number>` dials; None if its address or caller ID is invalid."""
+    """Create a noun's leg; None if its address or caller ID is invalid."""
     assert parent.dial is not None  # set by start()
     verb, base_url = parent.dial.verb, parent.dial.base_url
     to = address(noun)
@@ -58,11 +58,7 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     child.parent_sid = parent.sid
     child.ring_s = verb.number("timeout", RING_S)
     child.custom = custom_parameters(noun)
-    if noun.get("statusCallback"):
-        default_events = "" if noun.name == "Client" else "completed"
-        events = tuple(noun.get("statusCallbackEvent", default_events).split())
-        method = noun.get("statusCallbackMethod", "POST").upper()
-        child.subscription = Subscription(resolve(base_url, noun.get("statusCallback")), method, events)
+    child.subscription = _subscription(noun, base_url, "statusCallback", "" if noun.name == "Client" else "completed")
     if noun.get("url"):
         child.start = Source(resolve(base_url, noun.get("url")), noun.get("method", "POST").upper())
     return child
@@ -91,7 +87,7 @@ def join_settings(noun: Verb, base_url: str) -> JoinSettings:
 
 
 def _subscription(noun: Verb, base_url: str, attribute: str, default_events: str) -> Subscription | None:
-    """Return where a noun sends events, from `{attribute}`, `{attribute}Event`, and `{attribute}Method`."""
+    """Return where a noun sends events, from the attributes `{attribute}…`."""
     if not noun.get(attribute):
         return None
     events = tuple(noun.get(f"{attribute}Event", default_events).split())
@@ -99,7 +95,6 @@ def _subscription(noun: Verb, base_url: str, attribute: str, default_events: str
 
 
 def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
-    """Answer the call and let it join its Dial's conference; settings that Twilio refuses end the Dial."""
     assert call.dial is not None  # set by start()
     calls.answer(transaction, call)
     settings = join_settings(noun, call.dial.base_url)
@@ -116,7 +111,7 @@ def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
 
 
 def answer_child(transaction: Transaction, child: Call) -> None:
-    """Answer a dialed leg: the others stop ringing, and its whisper, if any, plays first."""
+    """Answer a child: the others stop ringing, and its whisper plays first."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or child.sid not in dial.children or dial.winner_sid:
@@ -135,7 +130,7 @@ def answer_child(transaction: Transaction, child: Call) -> None:
 
 
 def bridge(transaction: Transaction, child: Call) -> None:
-    """Bridge the child that answered first and its parent; this answers a parent that was still ringing."""
+    """Bridge the child that answered with its parent, and answer that, too."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or dial.winner_sid != child.sid or child.is_final:
@@ -150,7 +145,7 @@ def bridge(transaction: Transaction, child: Call) -> None:
 
 
 def cut_short(transaction: Transaction, call: Call) -> None:
-    """End the Dial at its timeLimit or on `*`: hang up the child, or let the participant leave its conference."""
+    """End the Dial at its timeLimit or on `*`."""
     if call.dial is None:
         return
     if call.activity == "conference":
@@ -169,7 +164,7 @@ def press_star(transaction: Transaction, call: Call) -> bool:
 
 
 def on_child_left(transaction: Transaction, child: Call) -> None:
-    """Handle a dialed leg that ended or was redirected: the parent's Dial ends with the winner or the last child."""
+    """Handle a dialed leg that ended or was redirected."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or child.sid not in dial.children or parent.is_final:
@@ -182,7 +177,7 @@ def on_child_left(transaction: Transaction, child: Call) -> None:
 
 
 def on_caller_ended(transaction: Transaction, call: Call) -> None:
-    """Handle the end of a leg with a Dial: hang up its children, and request the action, whose response isn't run."""
+    """End the Dial of a call that ended; the action's response isn't run."""
     dial = call.dial
     if dial is None:
         return
@@ -194,7 +189,7 @@ def on_caller_ended(transaction: Transaction, call: Call) -> None:
 
 
 def hang_up_children(transaction: Transaction, call: Call) -> Call | None:
-    """Hang up the children of this call's Dial; return the one that answered, else the last."""
+    """Hang up a Dial's children; return the one that answered, else the last."""
     dial = call.dial
     if dial is None or not dial.children:
         return None
@@ -207,10 +202,7 @@ def hang_up_children(transaction: Transaction, call: Call) -> Call | None:
 def action_request(
     transaction: Transaction, call: Call, status: str, child: Call | None
 ) -> tuple[Source, Params] | None:
-    """Return the source of the Dial's action, with the parameters besides the call's own; None without an action.
-
-    `status` is the DialCallStatus; `child` is the leg that the parameters describe.
-    """
+    """Return the source and parameters of a Dial's action; None without one."""
     dial = call.dial
     if dial is None or not dial.verb.has("action"):
         return None
@@ -228,10 +220,7 @@ def action_request(
 
 
 def finish(transaction: Transaction, call: Call, status: str, child: Call | None = None) -> None:
-    """End the Dial with this DialCallStatus: request its action, else continue with the next verb.
-
-    A call that has ended still requests the action; its response isn't run. The action's parameters describe `child`.
-    """
+    """End the Dial: request its action, else continue with the next verb."""
     action = action_request(transaction, call, status, child)
     call.dial = None
     transaction.stop_timer(call.sid, "dial-limit")

@@ -1,4 +1,4 @@
-"""What follows when a webhook has answered a request for TwiML, or has not."""
+"""Continue once a request for TwiML was answered, or has failed."""
 
 from conferral.sandbox.model import participant_updates, twiml_interpreter, wait_audio
 from conferral.sandbox.model.inputs import TwimlFailed, TwimlFetched
@@ -8,7 +8,7 @@ from conferral.sandbox.model.twiml_parser import TwimlError
 
 
 def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
-    """Continue with a document that has arrived: TwiML for a call, or what participants wait with."""
+    """Continue with a document: TwiML for a call, or participants' audio."""
     fetch = transaction.state.fetches.pop(input_.fetch_id, None)
     if fetch is None:
         return
@@ -19,11 +19,9 @@ def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
     if fetch.purpose in wait_audio.AUDIO_FIELDS:
         participant_updates.on_document(transaction, fetch, input_.content_type, input_.body, base_url)
     elif fetch.purpose != "ignored" and _is_current(transaction, fetch):
-        call = transaction.call(fetch.call_sid)
-        whisper = fetch.purpose == "whisper"
         twiml_interpreter.run_document(
-            transaction, call, input_.content_type, input_.body, base_url,
-            whisper=whisper, is_fallback=fetch.is_fallback,
+            transaction, transaction.call(fetch.call_sid), input_.content_type, input_.body, base_url,
+            whisper=fetch.purpose == "whisper", is_fallback=fetch.is_fallback,
         )  # fmt: skip
 
 
@@ -35,7 +33,6 @@ def on_twiml_failed(transaction: Transaction, input_: TwimlFailed) -> None:
 
 
 def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: str) -> None:
-    """Handle a failed fetch by its purpose; Twilio's debugger always shows the error `code`."""
     if fetch.purpose in wait_audio.AUDIO_FIELDS:
         transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
         participant_updates.on_document_failed(transaction, fetch, TwimlError(code, message))
@@ -50,6 +47,6 @@ def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: st
 
 
 def _is_current(transaction: Transaction, fetch: Fetch) -> bool:
-    """Whether the call still waits for this document: it is live, and no newer TwiML was requested."""
+    """Whether the call still waits for this document, and for no newer one."""
     call = transaction.state.calls[fetch.call_sid]
     return not call.is_final and call.generation == fetch.generation and call.activity == "fetching"

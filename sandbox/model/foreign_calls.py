@@ -1,4 +1,4 @@
-"""Calls and conferences of another application in the same account: listed by the API, but inactive."""
+"""Another application's calls and conferences: listed, but inactive."""
 
 from conferral.sandbox.model import calls, conferences
 from conferral.sandbox.model.state import FINAL, Call, JoinSettings
@@ -13,10 +13,7 @@ def add_calls(transaction: Transaction, count: int, status: str, age_s: float) -
 
 
 def add_conference(transaction: Transaction, name: str, participant_count: int, age_s: float) -> str:
-    """Add a conference with these participants and age, without any callbacks; return its SID.
-
-    Raise ValueError if a conference with this name is live, or `participant_count` is 0.
-    """
+    """Add a conference; raise ValueError if it is empty, or its name is live."""
     if transaction.live_conference(name) is not None or participant_count < 1:
         raise ValueError("a foreign conference needs members and a name that no live one has")
     settings = JoinSettings(name, wait_url="")

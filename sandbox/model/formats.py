@@ -14,17 +14,17 @@ _COUNTRIES = (("+1", "US"), ("+44", "GB"), ("+49", "DE"), ("+33", "FR"), ("+61",
 
 
 def rfc2822(at_s: float | None) -> str | None:
-    """Format a time, in seconds since 1970, as `Fri, 18 Feb 2011 21:07:19 +0000`; None stays None."""
+    """Format seconds since 1970 as `Fri, 18 Feb 2011 21:07:19 +0000`."""
     return None if at_s is None else format_datetime(datetime.fromtimestamp(int(at_s), UTC))
 
 
 def boolean(value: bool) -> str:
-    """Return a boolean as Twilio writes it in forms: `true` or `false`."""
+    """Return `true` or `false`, as Twilio's forms have it."""
     return "true" if value else "false"
 
 
 def country(address: str) -> str:
-    """Return a number's country as Twilio derives it from the prefix; empty for other addresses."""
+    """Return a number's country by its prefix; empty for other addresses."""
     return next((name for prefix, name in _COUNTRIES if address.startswith(prefix)), "")
 
 
@@ -34,12 +34,12 @@ def is_number(address: str) -> bool:
 
 
 def is_address(address: str) -> bool:
-    """Whether the address can be dialed: a number, `client:…`, `sip:…`, or `app:…`."""
+    """Whether it can be dialed: a number, `client:…`, `sip:…`, or `app:…`."""
     return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))
 
 
 def split_url(text: str) -> SplitResult:
-    """Split any text as a URL; one that isn't valid, such as `http://[`, has only a path."""
+    """Split a URL; an invalid one, such as `http://[`, has only a path."""
     try:
         return urlsplit(text)
     except ValueError:
@@ -47,13 +47,13 @@ def split_url(text: str) -> SplitResult:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is an absolute HTTP URL with a host that Twilio accepts (no underscore)."""
+    """Whether it is an absolute HTTP URL; Twilio refuses `_` in hosts."""
     parts = split_url(text)
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "_" not in (parts.hostname or "")
 
 
 def resolve(base_url: str, reference: str) -> str:
-    """Resolve a URL in a document; an empty one means the document itself. An invalid one is returned as it is."""
+    """Resolve a valid URL in a document; an empty one is the document itself."""
     try:
         return urljoin(base_url, reference) if base_url else reference
     except ValueError:
@@ -61,24 +61,19 @@ def resolve(base_url: str, reference: str) -> str:
 
 
 def with_query(url: str, params: tuple[tuple[str, str], ...]) -> str:
-    """Return a GET request's URL, with parameters in the query, before the fragment."""
+    """Return a URL with parameters in the query, before the fragment."""
     parts = split_url(url)
     query = "&".join(part for part in (parts.query, urlencode(params)) if part)
     return urlunsplit(parts._replace(query=query))
 
 
 def call_token(call_sid: str) -> str:
-    """Return a CallToken, which lets a later dial show this caller's number; percent-encoded JSON, like Twilio's."""
+    """Return a CallToken for this caller: percent-encoded JSON, like Twilio's."""
     return quote(f'{{"parentCallInfoToken":"{call_sid}","identityHeaderTokens":[]}}')
 
 
 def make_sid(prefix: str, seed: str, count: int) -> str:
-    """Return two letters and 32 hex digits, a pure function of the arguments.
-
-    Args:
-        prefix: The kind of resource: `CA` a call, `CF` a conference, `RE` a recording.
-        seed: Distinguishes runs; the same seed gives the same SIDs.
-        count: How many SIDs with this prefix came before.
+    """Return two letters and 32 hex digits, derived from the arguments.
 
     Source: Twilio docs: What is a String Identifier (SID)?
     """

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-Params = tuple[tuple[str, str], ...]
-"""Form parameters in sending order; a name may repeat."""
+Params = tuple[tuple[str, str], ...]  #: Form parameters in sending order; a name may repeat.
 
 
 class Immutable:
@@ -13,19 +12,17 @@ class Immutable:
     __slots__ = ()
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        return self  # copies may share what never changes
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class InboundCall:
-    """A caller dials one of the account's numbers, or a browser calls through an application."""
+    """A caller dials a number, or a browser calls through an application."""
 
     from_: str
     to: str
-    custom: Params = ()
-    """The caller's custom parameters, which arrive alongside Twilio's (browser calls)."""
-    url: str = ""
-    """This call's voice URL, if it differs from the number's."""
+    custom: Params = ()  #: A browser's own parameters, which arrive alongside Twilio's.
+    url: str = ""  #: This call's voice URL, if it differs from the number's.
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +73,22 @@ class PhoneFallsSilent(PhoneInput):
 
 @dataclass(frozen=True, slots=True)
 class UnknownCallback:
-    """A callback that this model would never send, such as an event that it doesn't know.
+    """A callback that this model would never send, such as an unknown event.
 
-    It goes to the URL for events of that call, conference, or recording, whatever its subscription.
+    It goes to the resource's URL for events, whatever its subscription.
     """
 
-    sid: str
-    """SID of a call (`CA`), a conference (`CF`), or a recording (`RE`)."""
-    event: str
-    """The conference's StatusCallbackEvent, the call's CallStatus, or the recording's RecordingStatus."""
-    params: Params = ()
-    """Added to the usual parameters or replacing them. A conference's `CallSid` adds that participant's parameters."""
+    sid: str  #: Of a call (`CA`), a conference (`CF`), or a recording (`RE`).
+    event: str  #: StatusCallbackEvent, CallStatus, or RecordingStatus.
+    params: Params = ()  #: Added to or replacing the usual; a conference's `CallSid` adds that participant's.
 
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """An authenticated request to the REST API.
-
-    `path` is the part after `/2010-04-01/Accounts/{AccountSid}`, percent-decoded segment by segment: `/Calls.json`.
-    """
+    """An authenticated request to the REST API."""
 
     method: str
-    path: str
+    path: str  #: After `/2010-04-01/Accounts/{AccountSid}`, percent-decoded by segment: `/Calls.json`.
     params: Params = ()
 
 
@@ -109,19 +100,15 @@ class TwimlFetched:
     status: int
     content_type: str
     body: bytes
-    url: str = ""
-    """The final URL after redirects; empty for the requested URL."""
+    url: str = ""  #: After redirects; empty for the requested URL.
 
 
 @dataclass(frozen=True, slots=True)
 class TwimlFailed:
-    """A requested document couldn't be fetched.
-
-    `error_code` is Twilio's: 11205 no connection, 11200 timeout or bad response, 11210 unknown host, 11220 TLS.
-    """
+    """A requested document couldn't be fetched."""
 
     fetch_id: int
-    error_code: int = 11205
+    error_code: int = 11205  #: 11205 no connection, 11200 timeout or bad response, 11210 unknown host, 11220 TLS.
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +117,7 @@ class TimePassed:
 
 
 PhoneEvent = (
-    PhoneRings
-    | PhoneAnswers
-    | PhoneBusy
-    | PhoneRejects
-    | PhoneFails
-    | PhoneHangsUp
-    | PhonePresses
-    | PhoneSpeaks
-    | PhoneFallsSilent
-)
+    PhoneRings | PhoneAnswers | PhoneBusy | PhoneRejects | PhoneFails | PhoneHangsUp | PhonePresses
+    | PhoneSpeaks | PhoneFallsSilent
+)  # fmt: skip
 Input = InboundCall | PhoneEvent | UnknownCallback | RestRequest | TwimlFetched | TwimlFailed | TimePassed

@@ -1,4 +1,4 @@
-"""Outputs of the model, one frozen class each: what its environment has to do."""
+"""Outputs of the model, one frozen class each: what the sandbox must do."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,7 +11,7 @@ FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announc
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """Fetch TwiML from a URL, and pass the response back as TwimlFetched or TwimlFailed with `fetch_id`."""
+    """Fetch TwiML; its TwimlFetched or TwimlFailed has the same `fetch_id`."""
 
     fetch_id: int
     call_sid: str
@@ -26,8 +26,7 @@ class CallbackRequest:
     """Send a callback; the response doesn't matter."""
 
     kind: CallbackKind
-    event: str
-    """Twilio's name for it: `answered`, `participant-join`, `recording-completed`."""
+    event: str  #: Twilio's name: `answered`, `participant-join`, `recording-completed`.
     url: str
     method: str
     params: Params
@@ -60,7 +59,7 @@ class ReleasePhone:
 
 @dataclass(frozen=True, slots=True)
 class DebuggerEntry:
-    """An error or warning as in Twilio's debugger, which is the only place that shows it."""
+    """An error or warning in Twilio's debugger, which alone shows it."""
 
     code: int
     message: str
@@ -84,7 +83,5 @@ class Result:
     """The result of one input."""
 
     outputs: tuple[Output, ...] = ()
-    rest: RestAnswer | None = None
-    """The response to a RestRequest."""
-    call_sid: str = ""
-    """The new call's SID, for an InboundCall."""
+    rest: RestAnswer | None = None  #: To a RestRequest.
+    call_sid: str = ""  #: The new call's, for an InboundCall.

@@ -1,4 +1,4 @@
-"""Participant updates via REST: mute, hold, coach, announce, and the documents played to participants.
+"""Participant updates via REST, and the documents participants hear.
 
 Source: Twilio docs: Participant resource; Conference resource (AnnounceUrl).
 """
@@ -57,15 +57,14 @@ def update(
     if participant.muted or participant.is_held:
         participant.is_speaking = False
     if change.wait_url is not None and participant.wait_audio is not None:
-        channel = Channel(conference, participant, "wait")
-        wait_audio.begin(transaction, channel, change.wait_url, change.wait_method)
+        wait_audio.begin(transaction, Channel(conference, participant, "wait"), change.wait_url, change.wait_method)
     if change.announce_url and participant.is_in:
         channel = Channel(conference, participant, "announce")
         wait_audio.begin(transaction, channel, change.announce_url, change.announce_method)
 
 
 def _accepts_end_on_exit(transaction: Transaction, participant: Participant, change: ParticipantChange) -> bool:
-    """Whether the change of EndConferenceOnExit takes effect; Twilio doesn't say what a hold does to it."""
+    """Whether the change takes effect; Twilio doesn't say what a hold does."""
     is_held_after = participant.is_held if change.hold is None else change.hold
     match transaction.rules.end_on_exit_update:
         case "taken":
@@ -77,7 +76,7 @@ def _accepts_end_on_exit(transaction: Transaction, participant: Participant, cha
 
 
 def _modifiable_fields(participant: Participant) -> tuple[object, ...]:
-    """Return the fields whose changes participant-modify reports, besides the wait URL."""
+    """Return what participant-modify reports, besides the wait URL."""
     return participant.end_on_exit, participant.beep_on_exit, participant.coaching, participant.coach_sid
 
 
@@ -94,9 +93,8 @@ def _hold_or_unhold(
         url = change.hold_url or None  # None: Twilio's music
         wait_audio.begin(transaction, Channel(conference, participant, "hold"), url, change.hold_method)
     if changed:
-        conferences.send_conference_event(
-            transaction, conference, "participant-hold" if wanted else "participant-unhold", participant
-        )
+        event = "participant-hold" if wanted else "participant-unhold"
+        conferences.send_conference_event(transaction, conference, event, participant)
 
 
 def announce_to_all(transaction: Transaction, conference: Conference, url: str, method: str) -> None:
@@ -120,7 +118,7 @@ def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body:
 
 
 def _playable_verbs(content_type: str, body: bytes, url: str, *, loops: bool) -> tuple[Verb, ...]:
-    """Return a document's verbs, for an audio file one Play; raise TwimlError for a verb that isn't allowed."""
+    """Return a document's verbs, for an audio file one Play."""
     if content_type.startswith("audio/"):
         return (Verb("Play", (("loop", "0"),) if loops else (), url),)
     verbs = twiml_parser.parse_twiml(content_type, body)
@@ -131,7 +129,7 @@ def _playable_verbs(content_type: str, body: bytes, url: str, *, loops: bool) ->
 
 
 def _requested_by(transaction: Transaction, fetch: Fetch) -> tuple[Channel, WaitAudio] | None:
-    """Return who hears a document, and its audio; None if the document is obsolete."""
+    """Return who hears a document, and its audio; None if it is obsolete."""
     conference = transaction.live_conference(fetch.conference_sid)
     if conference is not None:
         for hearer in (None, conference.participants.get(fetch.call_sid)):
@@ -142,7 +140,7 @@ def _requested_by(transaction: Transaction, fetch: Fetch) -> tuple[Channel, Wait
 
 
 def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError) -> None:
-    """Handle a failed fetch: wait audio drops the participant, hold audio becomes music, an announcement ends."""
+    """Handle a failed document: drop the waiter, play music, or report it."""
     found = _requested_by(transaction, fetch)
     if found is None:
         return
@@ -162,7 +160,10 @@ def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError
 
 
 def on_audio_timer(transaction: Transaction, sid: str, purpose: FetchPurpose) -> None:
-    """Play the next verb, or request the document again; `sid` is a participant's call, or the conference for all."""
+    """Play the next verb, or request the document again.
+
+    `sid` is a participant's call, or the conference for an announcement to all.
+    """
     if sid in transaction.state.conferences:
         channel = Channel(transaction.conference(sid), None, purpose)
     elif found := conferences.participation(transaction, transaction.call(sid)):
@@ -180,12 +181,10 @@ def on_audio_timer(transaction: Transaction, sid: str, purpose: FetchPurpose) ->
 
 
 def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
-    """Play the current verb; at the end, request the document again or its Redirect's target, now or a little later."""
+    """Play the current verb; at the end, request the document again."""
     verb, rules = audio.verb, transaction.rules
     if verb is not None and verb.name != "Redirect":
-        lasts_s = twiml_parser.duration_s(verb, rules.say_s_per_character, rules.play_s)
-        if lasts_s is not None:
-            transaction.set_timer(channel.timer_owner, channel.purpose, lasts_s)
+        transaction.set_timer(channel.timer_owner, channel.purpose, twiml_parser.duration_s(verb, rules))
         return
     if verb is not None:
         audio.source = Source(resolve(audio.base_url, verb.text), verb.get("method", "POST").upper())

@@ -1,4 +1,4 @@
-"""Prune the oldest finished calls and conferences, so that a sandbox can run for days. Live state never needs them."""
+"""Prune the oldest finished calls and conferences, for runs of days."""
 
 from itertools import islice
 
@@ -7,9 +7,9 @@ from conferral.sandbox.model.twilio_model import TwilioModel
 
 
 def prune_finished(model: TwilioModel, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
-    """Remove the oldest finished calls and conferences, with recordings and audio; return the calls' SIDs.
+    """Prune all but the newest; return the calls' SIDs.
 
-    Keeps `most` finished ones of each (count), and `referenced` calls in any case.
+    Keeps `most` finished calls and conferences each, `referenced` calls, and what live state needs.
     """
     state, hearing = model.state, model.audibility
     needed = _needed_by_live_state(state) | referenced
@@ -34,7 +34,7 @@ def prune_finished(model: TwilioModel, most: int, referenced: frozenset[str] = f
 
 
 def _needed_by_live_state(state: State) -> set[str]:
-    """Return the SIDs that live calls, open conferences, running timers, and pending requests refer to."""
+    """Return the SIDs that live state, timers, and requests refer to."""
     needed = {sid for sid, _ in state.timers}
     for fetch in state.fetches.values():
         needed |= {fetch.call_sid, fetch.conference_sid}

@@ -1,6 +1,4 @@
-"""Recordings of calls and conferences: started, paused, stopped, with callbacks, and whose voices are on them.
-
-The model stores no audio.
+"""Recordings of calls and conferences: whose voices, but no audio.
 
 Source: Twilio docs: Recordings resource; Call Recordings subresource; TwiML <Conference> (record).
 """
@@ -12,8 +10,7 @@ from conferral.sandbox.model.audibility import sound_heard_by
 from conferral.sandbox.model.state import Call, Conference, JoinSettings, RecordedSpan, Recording, RecordSettings, State
 from conferral.sandbox.model.transaction import Transaction
 
-TOO_SHORT_ERROR = 16101
-"""Twilio's error code for a recording that is absent because it was too short."""
+TOO_SHORT_ERROR = 16101  #: Twilio's error code for a recording that is absent because it was too short.
 
 
 def start_for_conference(transaction: Transaction, conference: Conference, settings: JoinSettings) -> Recording:
@@ -26,7 +23,7 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
 
 
 def start_for_call(transaction: Transaction, call: Call, settings: RecordSettings) -> Recording:
-    """Start recording a call. The API may show a bridged child's recording under its parent's call."""
+    """Start recording a call; its parent may own a bridged child's recording."""
     is_child = call.activity == "bridged" and transaction.rules.recording_of_a_child == "parents"
     return _start(transaction, settings, call_sid=call.parent_sid if is_child else call.sid, leg_sid=call.sid)
 
@@ -39,7 +36,6 @@ def _start(
     leg_sid: str = "",
     conference_sid: str = "",
 ) -> Recording:
-    """Record a leg, under the call that owns the recording, or a conference."""
     recording = Recording(
         transaction.new_sid("RE"),
         call_sid,
@@ -59,7 +55,7 @@ def _start(
 
 
 def set_status(transaction: Transaction, recording: Recording, status: str, pause_behavior: str = "silence") -> None:
-    """Pause, resume, or stop a recording; `skip` leaves a pause out of the file, `silence` doesn't."""
+    """Pause, resume, or stop a recording; `skip` leaves a pause out."""
     recording.updated_at_s = transaction.now_s
     transaction.changed_sids.add(recording.leg_sid or recording.conference_sid)
     if status == "paused":
@@ -88,7 +84,7 @@ def _stop(transaction: Transaction, recording: Recording) -> None:
 
 
 def finish_processing(transaction: Transaction, sid: str) -> None:
-    """Complete a recording's processing: its file is ready, or it was too short."""
+    """End a recording's processing: it is complete, or was too short."""
     recording = transaction.state.recordings[sid]
     is_absent = recording.length_s(transaction.now_s) <= transaction.rules.recording_min_s
     recording.status = "absent" if is_absent else "completed"
@@ -120,7 +116,7 @@ def stop_all_of(transaction: Transaction, owner_sid: str) -> None:
 
 
 def update_voices(state: State, owners: Iterable[str], now_s: float) -> None:
-    """Update the voices on recordings of the legs and conferences that an input touched."""
+    """Update the recordings of the legs and conferences that were touched."""
     for owner in owners:
         for sid in state.active_recordings.get(owner, ()):
             recording = state.recordings[sid]
@@ -128,7 +124,6 @@ def update_voices(state: State, owners: Iterable[str], now_s: float) -> None:
 
 
 def _voices(state: State, recording: Recording) -> frozenset[str]:
-    """Return the legs whose voices are being recorded now."""
     if recording.conference_sid:
         joined = state.conferences[recording.conference_sid].joined()
         return frozenset(it.call_sid for it in joined if not (it.muted or it.is_held or it.coaching))
@@ -139,7 +134,7 @@ def _voices(state: State, recording: Recording) -> frozenset[str]:
 
 
 def _update_spans(recording: Recording, voices: frozenset[str] | None, now_s: float) -> None:
-    """End the current span if the voices change, and begin another one; None records nothing (paused, stopped)."""
+    """Begin another span if the voices change; None: paused or stopped."""
     spans = recording.spans
     last = spans[-1] if spans and spans[-1].until_s is None else None
     if last is not None:

@@ -1,8 +1,4 @@
-"""The model's state as plain data: calls, programs, dials, conferences, participants, recordings.
-
-Times are seconds of the clock that comes with each input. This module only holds data; `transaction` and the modules
-above it change it.
-"""
+"""The model's state as plain data. Times are in sandbox time."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,22 +8,13 @@ from conferral.sandbox.model.outputs import FetchPurpose
 from conferral.sandbox.model.timers import Timers
 from conferral.sandbox.model.twiml_parser import Verb
 
-FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-"""Final call statuses (Twilio docs: Call resource, Status values)."""
+FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: Call resource, Status values.
 
 Activity = Literal[
-    "idle",
-    "sending-digits",
-    "fetching",
-    "speaking",
-    "playing",
-    "pausing",
-    "gathering",
-    "dialing",
-    "bridged",
+    "idle", "sending-digits", "fetching", "speaking", "playing", "pausing", "gathering", "dialing", "bridged",
     "conference",
-]
-"""A call's current activity. `bridged`: a child without TwiML of its own that talks to its parent, or is about to."""
+]  # fmt: skip
+"""A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +28,8 @@ class Number(Immutable):
     voice_fallback_method: str = "POST"
     status_callback: str = ""
     status_callback_method: str = "POST"
-    application_sid: str = ""
-    """Set for a browser application. A browser dials `number`; `To` is then the browser's own value, or empty."""
-    name: str = ""
-    """Display name."""
+    application_sid: str = ""  #: Of a browser application. A browser dials `number`; `To` is its own value, or empty.
+    name: str = ""  #: Display name.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +57,7 @@ class TwimlProgram:
     verbs: tuple[Verb, ...]
     base_url: str
     position: int = 0
-    whisper: bool = False
-    """Whether it is a noun's `url`, after which the callee is bridged."""
+    whisper: bool = False  #: Whether it is a noun's `url`, after which the callee is bridged.
 
 
 @dataclass(slots=True)
@@ -82,10 +66,8 @@ class Dial:
 
     verb: Verb
     base_url: str
-    children: list[str] = field(default_factory=list)
-    """Legs that ring, hear a whisper, or talk."""
-    winner_sid: str = ""
-    """The leg that answered first."""
+    children: list[str] = field(default_factory=list)  #: Legs that ring, hear a whisper, or talk.
+    winner_sid: str = ""  #: The leg that answered first.
     bridged_at_s: float | None = None
 
 
@@ -95,8 +77,7 @@ class Gather:
 
     verb: Verb
     base_url: str
-    prompt: int = 0
-    """Index of the nested verb being played; after the last one, it only waits for keys."""
+    prompt: int = 0  #: Index of the nested verb being played; after the last one, it only waits for keys.
     digits: str = ""
 
 
@@ -111,8 +92,7 @@ class JoinSettings(Immutable):
     start_on_enter: bool = True
     end_on_exit: bool = False
     beep: str = "true"
-    wait_url: str | None = None
-    """None: Twilio's music. Empty: silence."""
+    wait_url: str | None = None  #: None: Twilio's music. Empty: silence.
     wait_method: str = "POST"
     participants_max: int = 250
     early_media: bool = False
@@ -121,16 +101,14 @@ class JoinSettings(Immutable):
     trim: str = "trim-silence"
     recording_subscription: Subscription | None = None
     subscription: Subscription | None = None
-    region: str = ""
-    """Empty: Twilio chooses."""
+    region: str = ""  #: Empty: Twilio chooses.
 
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings(Immutable):
     """How to record."""
 
-    source: str
-    """Twilio's word: `Conference`, `OutboundAPI`, `StartCallRecordingAPI`."""
+    source: str  #: `Conference`, `OutboundAPI`, or `StartCallRecordingAPI`.
     channels: int = 1
     track: str = "both"
     subscription: Subscription | None = None
@@ -139,7 +117,7 @@ class RecordSettings(Immutable):
 
 @dataclass(slots=True)
 class Call:
-    """One leg. `status` is Twilio's; the other fields are what the REST API shows and what drives the leg."""
+    """One leg: what the REST API shows, and what drives it."""
 
     sid: str
     from_: str
@@ -152,45 +130,31 @@ class Call:
     answered_at_s: float | None = None
     ended_at_s: float | None = None
     sip_code: int = 0
-    ring_s: float = 60.0
-    """Ring timeout."""
-    limit_s: float = 14_400.0
-    """Maximum duration once answered."""
-    start: Source | None = None
-    """TwiML to run when a REST call is answered, or a dialed noun's whisper."""
+    ring_s: float = 60.0  #: Ring timeout.
+    limit_s: float = 14_400.0  #: Maximum duration once answered.
+    start: Source | None = None  #: TwiML to run when a REST call is answered, or a dialed noun's whisper.
     fallback_url: str = ""
     fallback_method: str = "POST"
     subscription: Subscription | None = None
     callbacks_sent: int = 0
     activity: Activity = "idle"
-    generation: int = 0
-    """Increases with every new program, which invalidates responses for older ones."""
+    generation: int = 0  #: Increases with every new program, which invalidates responses for older ones.
     program: TwimlProgram | None = None
     dial: Dial | None = None
     gather: Gather | None = None
-    conference_sid: str = ""
-    """The conference that it is in or, while ringing, on its way to."""
-    join_settings: JoinSettings | None = None
-    """Set on a leg created by the Participants API until it joins."""
-    redirect_target: Source | None = None
-    """The new TwiML of a redirected call, while its old action delays it."""
-    old_action: tuple[Source, Params] | None = None
-    """The pending action of a Dial that a redirect ended; its response is ignored."""
+    conference_sid: str = ""  #: The conference that it is in or, while ringing, on its way to.
+    join_settings: JoinSettings | None = None  #: Of a leg created by the Participants API, until it joins.
+    redirect_target: Source | None = None  #: The new TwiML of a redirected call, while its old action delays it.
+    old_action: tuple[Source, Params] | None = None  #: Of a Dial that a redirect ended; its response is ignored.
     custom: Params = ()
     call_token: str = ""
-    send_digits: str = ""
-    """Keys that Twilio presses after the answer, before the TwiML."""
-    digits_sent: str = ""
-    """The same, once they were pressed."""
-    application_sid: str = ""
-    """The application through which a browser called."""
-    record_settings: RecordSettings | None = None
-    """Requested at creation: recorded from the answer on."""
+    send_digits: str = ""  #: Keys that Twilio presses after the answer, before the TwiML.
+    digits_sent: str = ""  #: The same, once they were pressed.
+    application_sid: str = ""  #: The application through which a browser called.
+    record_settings: RecordSettings | None = None  #: To record from the answer on.
     queue_ms: int = 0
-    number: int = 0
-    """Creation number within the account; lists are sorted by it."""
-    is_foreign: bool = False
-    """Whether it belongs to another application in the same account."""
+    number: int = 0  #: Creation number within the account; lists are sorted by it.
+    is_foreign: bool = False  #: Whether it belongs to another application in the same account.
 
     @property
     def is_final(self) -> bool:
@@ -203,7 +167,7 @@ AudioKind = Literal["music", "silence", "document"]
 
 @dataclass(slots=True)
 class WaitAudio:
-    """What waiting, held, or announced-to participants hear: music, silence, or a document of Play, Say, and Pause."""
+    """What participants hear while waiting or on hold, or as an announcement."""
 
     kind: AudioKind
     source: Source | None = None
@@ -212,18 +176,17 @@ class WaitAudio:
     base_url: str = ""
     requested_at_s: float = 0.0
     generation: int = 0
-    requested_url: str = ""
-    """The configured URL, before redirects."""
+    requested_url: str = ""  #: The configured URL, before redirects.
 
     @property
     def verb(self) -> Verb | None:
-        """The verb being played; None before the document arrives, in a pause, and after the last verb."""
+        """The current verb; None without a document, in a pause, and at the end."""
         return self.verbs[self.position] if 0 <= self.position < len(self.verbs) else None
 
 
 @dataclass(slots=True)
 class Participant:
-    """A call in a conference, or on its way there (`status` queued, connecting, or ringing)."""
+    """A call in a conference, or (queued, connecting, ringing) on its way."""
 
     call_sid: str
     settings: JoinSettings
@@ -239,7 +202,6 @@ class Participant:
     beep_on_exit: bool = True
     is_speaking: bool = False
     join_was_sent: bool = False
-    """Whether its participant-join was sent."""
     wait_audio: WaitAudio | None = None
     hold_audio: WaitAudio | None = None
     announcement: WaitAudio | None = None
@@ -262,17 +224,14 @@ class Conference:
     region: str = ""
     participants: dict[str, Participant] = field(default_factory=dict)
     subscription: Subscription | None = None
-    settings_applied: bool = False
-    """The first participant has joined: the conference has the settings of that join, which no longer change."""
+    settings_applied: bool = False  #: Whether the first participant's settings have become the conference's.
     sequence: int = 0
     participants_max: int = 250
     reason_ended: str = ""
     call_sid_ending: str = ""
     announcement: WaitAudio | None = None
-    recording_settings: JoinSettings | None = None
-    """The settings that request a recording from the start, until it begins."""
-    number: int = 0
-    """Creation number within the account; lists are sorted by it."""
+    recording_settings: JoinSettings | None = None  #: Of a recording from the start, until it begins.
+    number: int = 0  #: Creation number within the account; lists are sorted by it.
 
     def joined(self) -> list[Participant]:
         """Return the joined participants in order of joining."""
@@ -281,7 +240,7 @@ class Conference:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSpan(Immutable):
-    """From `since_s` to `until_s` (None: still), these legs' voices are recorded."""
+    """Whose voices are recorded from `since_s` to `until_s` (None: still)."""
 
     since_s: float
     until_s: float | None
@@ -290,13 +249,11 @@ class RecordedSpan(Immutable):
 
 @dataclass(slots=True)
 class Recording:
-    """A recording of a call or of a conference: its status and whose voices are on it, without audio."""
+    """A recording of a call or a conference: whose voices, but no audio."""
 
     sid: str
-    call_sid: str
-    """The call under which the API shows it; empty for a conference's recording."""
-    leg_sid: str
-    """The recorded leg; differs from the call only if a child's recording belongs to its parent."""
+    call_sid: str  #: The call under which the API shows it; empty for a conference's recording.
+    leg_sid: str  #: The recorded leg; differs from the call only if a child's recording belongs to its parent.
     conference_sid: str
     settings: RecordSettings
     status: str
@@ -304,13 +261,10 @@ class Recording:
     updated_at_s: float
     ended_at_s: float | None = None
     paused_at_s: float | None = None
-    skips_pause: bool = False
-    """Whether the current pause leaves no silence in the file (PauseBehavior `skip`)."""
-    skipped_s: float = 0.0
-    """Total length of skipped pauses."""
+    skips_pause: bool = False  #: Whether the current pause leaves no silence in the file (PauseBehavior `skip`).
+    skipped_s: float = 0.0  #: Total length of skipped pauses.
     error_code: int = 0
-    spans: list[RecordedSpan] = field(default_factory=list)
-    """The recorded spans in order of time, without pauses."""
+    spans: list[RecordedSpan] = field(default_factory=list)  #: In order of time, without pauses.
 
     @property
     def subscription(self) -> Subscription | None:
@@ -318,11 +272,11 @@ class Recording:
         return self.settings.subscription
 
     def length_s(self, now_s: float) -> float:
-        """Return the length of the recording's file in seconds, at present or final, without skipped pauses."""
+        """Return the file's length so far, in seconds, without skipped pauses."""
         return (now_s if self.ended_at_s is None else self.ended_at_s) - self.started_at_s - self.skipped_s
 
     def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
-        """Whether a leg's voice is on the recording, optionally within an interval (sandbox time)."""
+        """Whether a leg's voice is on the recording in an interval."""
         return any(
             leg_sid in span.voices and span.since_s < until_s and (span.until_s is None or span.until_s > since_s)
             for span in self.spans
@@ -344,24 +298,19 @@ class Fetch:
 
 @dataclass(slots=True)
 class State:
-    """The model's complete state. Plain data that can be deep-copied and compared."""
+    """The model's complete state: plain data to copy and compare."""
 
     account_sid: str
     seed: str
     numbers: dict[str, Number] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
-    live_calls: dict[str, None] = field(default_factory=dict)
-    """SIDs of the calls that aren't final, in order of creation."""
+    live_calls: dict[str, None] = field(default_factory=dict)  #: SIDs, in order of creation.
     conferences: dict[str, Conference] = field(default_factory=dict)
-    conference_sids: dict[str, str] = field(default_factory=dict)
-    """SID of the live conference by name."""
+    conference_sids: dict[str, str] = field(default_factory=dict)  #: Of live conferences, by name.
     recordings: dict[str, Recording] = field(default_factory=dict)
-    active_recordings: dict[str, list[str]] = field(default_factory=dict)
-    """SIDs of the unfinished recordings by leg or conference."""
+    active_recordings: dict[str, list[str]] = field(default_factory=dict)  #: Unfinished ones by leg or conference.
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
-    created_counts: dict[str, int] = field(default_factory=dict)
-    """SIDs created so far, by prefix; also the number of the newest resource of that kind."""
+    created_counts: dict[str, int] = field(default_factory=dict)  #: SIDs by prefix; also the newest resource's number.
     fetch_count: int = 0
-    next_dial_at_s: float = 0.0
-    """When the next REST dial may leave the queue."""
+    next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.

@@ -3,12 +3,11 @@
 import heapq
 from collections.abc import Iterator
 
-TimerKey = tuple[str, str]
-"""The owner's SID (call, conference, or recording) and the timer's name."""
+TimerKey = tuple[str, str]  #: The SID of a call, conference, or recording, and the timer's name.
 
 
 class Timers:
-    """Timers by key; equal times fire in the order of setting. Times are in sandbox time."""
+    """Timers by key, in sandbox time; equal times fire in order of setting."""
 
     def __init__(self) -> None:
         self._due: dict[TimerKey, tuple[float, int]] = {}

@@ -1,8 +1,7 @@
 """One input's transaction: state, time, outputs, and follow-up tasks.
 
-The modules above it change the state through a `Transaction`. Some changes must wait until the current one is complete:
-a call that ends releases its bridge, its conference, and its parent's Dial. These are queued as tasks, which also
-avoids circular imports.
+Some changes wait as tasks until the current one is complete: a call that ends releases its bridge, its conference, and
+its parent's Dial. Tasks also avoid circular imports.
 """
 
 from collections import deque
@@ -41,11 +40,10 @@ class Transaction:
     now_s: float
     outputs: list[Output] = field(default_factory=list)
     tasks: deque[Task] = field(default_factory=deque)
-    changed_sids: set[str] = field(default_factory=set)
-    """SIDs of accessed calls and conferences, which may have changed: their audibility is updated."""
+    changed_sids: set[str] = field(default_factory=set)  #: Accessed calls and conferences: their audibility is updated.
 
     def call(self, sid: str) -> Call:
-        """Return the call, and mark it and the legs and conference connected to it as changed."""
+        """Return the call; mark it and what is connected to it as changed."""
         call = self.state.calls[sid]
         self.changed_sids.add(sid)
         if call.parent_sid:
@@ -57,12 +55,12 @@ class Transaction:
         return call
 
     def conference(self, sid: str) -> Conference:
-        """Return the conference, and mark it, with all its participants, as changed."""
+        """Return the conference; mark it and its participants as changed."""
         self.changed_sids.add(sid)
         return self.state.conferences[sid]
 
     def live_conference(self, name_or_sid: str) -> Conference | None:
-        """Return the conference with this name or SID, marked as changed; None if there is none, or it has ended."""
+        """Return the live conference with this name or SID, marked as changed."""
         sid = self.state.conference_sids.get(name_or_sid, name_or_sid)
         found = self.state.conferences.get(sid)
         return self.conference(sid) if found is not None and found.status != "completed" else None
@@ -78,23 +76,24 @@ class Transaction:
         self.tasks.append(Task(kind, call_sid, detail))
 
     def emit(self, output: Output) -> None:
-        """Add an output, for the sandbox to perform when the transaction is complete."""
+        """Add an output."""
         self.outputs.append(output)
 
     def add_debugger_entry(self, code: int, message: str, call_sid: str = "", url: str = "") -> None:
-        """Report an error, by Twilio's code, as Twilio's debugger would show it."""
+        """Report an error, by Twilio's code, as Twilio's debugger would."""
         self.emit(DebuggerEntry(code, message, call_sid, url))
 
-    def set_timer(self, sid: str, name: str, after_s: float) -> None:
-        """Start a timer; a running timer with this name is replaced."""
-        self.state.timers.set((sid, name), self.now_s + after_s)
+    def set_timer(self, sid: str, name: str, after_s: float | None) -> None:
+        """Start or replace a timer; None (endless) starts none."""
+        if after_s is not None:
+            self.state.timers.set((sid, name), self.now_s + after_s)
 
     def stop_timer(self, sid: str, name: str) -> None:
         """Stop the timer, if it runs."""
         self.state.timers.stop((sid, name))
 
     def voice_params(self, call: Call) -> Params:
-        """Return the parameters of a voice request for this call in its current state."""
+        """Return the parameters of a voice request for this call."""
         parent = self.state.calls.get(call.parent_sid) if call.parent_sid else None
         return callback_parameters.voice_request(call, self.state.account_sid, parent)
 
@@ -109,7 +108,7 @@ class Transaction:
         conference_sid: str = "",
         is_fallback: bool = False,
     ) -> None:
-        """Request a document on behalf of a call, with the call's voice parameters and `extra`.
+        """Request a document for a call, with its voice parameters and `extra`.
 
         A response is ignored once `generation`, by default the call's, is no longer the newest.
         """

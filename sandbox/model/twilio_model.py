@@ -1,7 +1,4 @@
-"""The Twilio model: takes one input at a time, with its time, and returns what Twilio would do next.
-
-It performs no I/O and uses no clock or randomness: the same inputs give the same outputs, including SIDs.
-"""
+"""The Twilio model: the same inputs give the same outputs, even SIDs."""
 
 import copy
 from collections.abc import Iterator
@@ -32,16 +29,11 @@ from conferral.sandbox.model.transaction import Task, Transaction
 
 
 class UnknownNumberError(LookupError):
-    """The account doesn't have the dialed number. The test or person who placed the call made a mistake."""
+    """The account doesn't have the dialed number: the caller's mistake."""
 
 
 class TwilioModel:
-    """A model of Twilio Voice for one account.
-
-    Args:
-        account_sid: `AC` and 32 hex digits.
-        seed: Distinguishes one run's SIDs from another's.
-        behavior: Durations, and choices where Twilio's documentation is silent.
+    """A model of Twilio Voice for one account; `behavior` configures it.
 
     `state` may be read at any time; `audibility` records who heard whom, `alone_time` how long legs were alone. Time
     never runs backwards: an earlier `now_s` counts as the latest one seen.
@@ -55,11 +47,11 @@ class TwilioModel:
         self.now_s = 0.0
 
     def copy(self) -> "TwilioModel":
-        """Return an independent model in the same state, to explore what could happen next."""
+        """Return an independent model in the same state."""
         return copy.deepcopy(self)
 
     def add_number(self, number: Number) -> None:
-        """Add a number, SIP address, or application to the account, replacing one with the same name."""
+        """Add a number, SIP address, or application, replacing a namesake."""
         self.state.numbers[number.number] = number
 
     def live_calls(self) -> list[Call]:
@@ -68,7 +60,7 @@ class TwilioModel:
 
     @contextmanager
     def changing(self, now_s: float) -> Iterator[Transaction]:
-        """Yield a transaction to change the state directly; then update who hears whom. Its outputs are dropped."""
+        """Yield a transaction for direct changes; its outputs are dropped."""
         self.now_s = max(self.now_s, now_s)
         transaction = Transaction(self.state, self.behavior, self.now_s)
         yield transaction
@@ -80,11 +72,9 @@ class TwilioModel:
         return first[0] if first else None
 
     def handle(self, input_: Input, now_s: float) -> Result:
-        """Process an input, after everything that was due before it, each at its own time.
+        """Process an input, after everything that was due before it.
 
-        Raises:
-            UnknownNumberError: an InboundCall dials a number that was never added.
-            NoSubscriberError: an UnknownCallback is about something without a callback URL.
+        Raise UnknownNumberError for an InboundCall to an unknown number, and NoSubscriberError for an UnknownCallback.
         """
         if isinstance(input_, inputs.InboundCall) and input_.to not in self.state.numbers:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
@@ -99,7 +89,6 @@ class TwilioModel:
         return Result(tuple(output for done in transactions for output in done.outputs), answer, call_sid)
 
     def _fire_due_timers(self) -> list[Transaction]:
-        """Fire the timers that are due, in order of time; return a transaction for each."""
         transactions = []
         while (first := self.state.timers.first()) is not None and first[0] <= self.now_s:
             due_s, key = first
@@ -120,7 +109,7 @@ class TwilioModel:
             recordings.update_voices(self.state, sorted(legs | transaction.changed_sids), transaction.now_s)
 
     def _dispatch(self, transaction: Transaction, input_: Input) -> tuple[RestAnswer | None, str]:
-        """Process an input; return the response to a RestRequest, and the SID of an InboundCall's new call."""
+        """Return the response to a RestRequest, and an InboundCall's new SID."""
         match input_:
             case inputs.RestRequest():
                 return router.respond(transaction, input_), ""
@@ -155,7 +144,8 @@ class TwilioModel:
             case _ if not is_unanswered_dial:
                 pass  # a phone can't ring or answer twice
             case inputs.PhoneRings():
-                self._on_phone_rings(transaction, call)
+                if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
+                    conferences.mark_ringing(transaction, call)
             case inputs.PhoneAnswers():
                 self._on_answered(transaction, call)
             case inputs.PhoneBusy():
@@ -167,10 +157,6 @@ class TwilioModel:
             case _:
                 assert_never(input_)
 
-    def _on_phone_rings(self, transaction: Transaction, call: Call) -> None:
-        if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
-            conferences.mark_ringing(transaction, call)
-
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
         if call.record_settings is not None:
@@ -178,11 +164,10 @@ class TwilioModel:
         if call.direction == "outbound-dial":  # by a `<Dial>`
             dialing.answer_child(transaction, call)
         elif call.join_settings is not None:  # by the Participants API
-            settings = call.join_settings
             if transaction.live_conference(call.conference_sid) is not None:
                 conferences.enter(transaction, call)
             else:
-                conferences.answer_late(transaction, call, settings)
+                conferences.answer_late(transaction, call, call.join_settings)
         else:  # by the Calls API
             twiml_interpreter.on_answered(transaction, call)
 
@@ -218,7 +203,7 @@ class TwilioModel:
                 assert_never(task.kind)
 
     def _release_related(self, transaction: Transaction, call: Call) -> None:
-        """Release the conference, bridge, and dialed legs of a call that has ended, and stop its recordings."""
+        """Release the conference, bridge, and legs of a call that has ended."""
         call.gather = None
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")
@@ -229,12 +214,7 @@ class TwilioModel:
         call.activity = "idle"
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
-        """Handle a timer that is due.
-
-        Args:
-            sid: Its owner: a call; for `processed` a recording, for `announce` also a conference.
-            name: What ends or begins now, as listed at `calls.TIMERS`.
-        """
+        """Handle a timer: `processed` of a recording, else one of `calls.TIMERS`."""
         if name in wait_audio.AUDIO_FIELDS:
             participant_updates.on_audio_timer(transaction, sid, cast("FetchPurpose", name))
             return
@@ -256,12 +236,9 @@ class TwilioModel:
                 dialing.cut_short(transaction, call)
             case "verb":
                 twiml_interpreter.on_verb_over(transaction, call)
-            case "old-action":
-                if call.old_action is not None:
-                    source, extra = call.old_action
-                    call.old_action = None
-                    transaction.fetch(call, source, "ignored", extra)
-            case "redirect":
-                if call.redirect_target is not None:
-                    source, call.redirect_target = call.redirect_target, None
-                    twiml_interpreter.begin(transaction, call, source)
+            case "old-action" if call.old_action is not None:
+                (source, extra), call.old_action = call.old_action, None
+                transaction.fetch(call, source, "ignored", extra)
+            case "redirect" if call.redirect_target is not None:
+                source, call.redirect_target = call.redirect_target, None
+                twiml_interpreter.begin(transaction, call, source)

@@ -15,10 +15,11 @@ APPLICATION_ERROR = (Verb("Say", (), "We are sorry, an application error has occ
 
 
 def on_answered(transaction: Transaction, call: Call) -> None:
-    """Handle the answer of a leg created by the Calls API: dial its SendDigits, then run its TwiML."""
+    """Run a Calls API leg after its answer: its SendDigits, then its TwiML."""
     if call.send_digits:
         call.activity = "sending-digits"
-        transaction.set_timer(call.sid, "digits", digits_duration_s(call.send_digits))
+        # `w` waits half a second, `W` one; a digit takes no time.
+        transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
     elif call.start is not None:
         begin(transaction, call, call.start)
 
@@ -30,13 +31,8 @@ def on_digits_sent(transaction: Transaction, call: Call) -> None:
         begin(transaction, call, call.start)
 
 
-def digits_duration_s(digits: str) -> float:
-    """Return how long dialing takes: `w` waits half a second, `W` one; a digit takes no time."""
-    return 0.5 * digits.count("w") + 1.0 * digits.count("W")
-
-
 def begin(transaction: Transaction, call: Call, source: Source) -> None:
-    """Start new TwiML on a call that is neither bridged nor in a conference. It replaces any TwiML that is running."""
+    """Start new TwiML on an unconnected call, replacing any that runs."""
     call.generation += 1
     call.program = None
     call.gather = None
@@ -59,7 +55,7 @@ def run_document(
     whisper: bool = False,
     is_fallback: bool = False,
 ) -> None:
-    """Run TwiML, or play an audio file, as the call's new program; an invalid document counts as a failed fetch."""
+    """Run TwiML, or play an audio file; an invalid one is a failed fetch."""
     try:
         media_type = content_type.partition("/")[0]
         verbs = (Verb("Play", (), url),) if media_type == "audio" else twiml_parser.parse_twiml(content_type, body)
@@ -81,7 +77,7 @@ def on_failure(
     whisper: bool = False,
     is_fallback: bool = False,
 ) -> None:
-    """Handle TwiML that can't be fetched or run: request the fallback once; else play a sentence and hang up."""
+    """Request the fallback once, else play a sentence and hang up."""
     transaction.add_debugger_entry(code, message, call.sid, url)
     call.generation += 1
     if whisper:
@@ -145,9 +141,7 @@ def _start_timed_verb(transaction: Transaction, call: Call, verb: Verb) -> None:
     if verb.name != "Pause":  # a Pause at the start keeps the call ringing
         calls.answer(transaction, call)
     call.activity = {"Say": "speaking", "Play": "playing", "Pause": "pausing"}[verb.name]  # type: ignore[assignment]
-    lasts_s = twiml_parser.duration_s(verb, transaction.rules.say_s_per_character, transaction.rules.play_s)
-    if lasts_s is not None:
-        transaction.set_timer(call.sid, "verb", lasts_s)
+    transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(verb, transaction.rules))
 
 
 def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
@@ -161,20 +155,16 @@ def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram
 
 
 def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> None:
-    """Play the Gather's current prompt; after the last one, wait for keys until its timeout."""
+    """Play the current prompt; after the last, wait for keys until a timeout."""
     prompts = gather.verb.children
     if gather.prompt < len(prompts):
-        lasts_s = twiml_parser.duration_s(
-            prompts[gather.prompt], transaction.rules.say_s_per_character, transaction.rules.play_s
-        )
-        if lasts_s is not None:
-            transaction.set_timer(call.sid, "verb", lasts_s)
+        transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(prompts[gather.prompt], transaction.rules))
     else:
         transaction.set_timer(call.sid, "verb", gather.verb.number("timeout", 5.0))
 
 
 def on_verb_over(transaction: Transaction, call: Call) -> None:
-    """Handle the end of a verb's time: continue with the next verb or Gather prompt, or the Gather's timeout."""
+    """Continue with the next verb or prompt, or end the Gather."""
     gather = call.gather
     if gather is None:
         run(transaction, call)
@@ -186,7 +176,7 @@ def on_verb_over(transaction: Transaction, call: Call) -> None:
 
 
 def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
-    """Handle pressed keys: they go to a Gather, and `*` to a Dial with hangupOnStar."""
+    """Pass pressed keys to a Gather, or `*` to a Dial with hangupOnStar."""
     for digit in digits:
         gather = call.gather
         if gather is None:
@@ -205,7 +195,7 @@ def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
 
 
 def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finished_on: str = "") -> None:
-    """Send the keys to the Gather's action; without any keys, go on with the next verb. `finished_on` ended it."""
+    """Send the keys to the Gather's action; without any, run the next verb."""
     call.gather = None
     transaction.stop_timer(call.sid, "verb")
     if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
@@ -220,7 +210,7 @@ def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finishe
 
 
 def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
-    """Redirect a live call to new TwiML: disconnect it from its peers, then run it.
+    """Disconnect a live call from its peers, then run new TwiML.
 
     A bridged child leaves its parent's Dial, whose action follows. A bridged parent loses its child; its old action is
     still requested, a moment later, and the new TwiML after that, so the new one wins.

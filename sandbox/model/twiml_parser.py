@@ -9,18 +9,18 @@ Source: Twilio docs: TwiML for Programmable Voice; Error and Warning Dictionary.
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import Immutable
 
 SIZE_MAX = 64 * 1024
 NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
 VERBS = frozenset({"Dial", "Say", "Play", "Pause", "Redirect", "Hangup", "Reject", "Gather"})
-WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})
-"""Verbs allowed in a wait, hold, or announce document (Twilio docs: TwiML <Conference>, waitUrl)."""
+WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})  #: Allowed in wait, hold, or announce documents (waitUrl).
 GATHER_VERBS = frozenset({"Say", "Play", "Pause"})
 
 
 class TwimlError(Exception):
-    """A document can't be run; `code` is Twilio's error code. The document's author made a mistake."""
+    """A document can't be run; `code` is Twilio's error code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class TwimlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verb(Immutable):
-    """One element of a document: its name, attributes, trimmed text, and children."""
+    """One element: its name, attributes, trimmed text, and children."""
 
     name: str
     attributes: tuple[tuple[str, str], ...] = ()
@@ -39,22 +39,19 @@ class Verb(Immutable):
 
     def get(self, name: str, default: str = "") -> str:
         """Return the attribute's text, or `default` if it is missing."""
-        for key, value in self.attributes:
-            if key == name:
-                return value
-        return default
+        return next((value for key, value in self.attributes if key == name), default)
 
     def has(self, name: str) -> bool:
         """Whether the attribute is present, even if empty."""
         return any(key == name for key, _ in self.attributes)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return the attribute as a boolean; anything but `true` and `false` counts as the default."""
+        """Return a boolean attribute; anything but `true` and `false`: default."""
         text = self.get(name).strip().lower()
         return text == "true" if text in {"true", "false"} else default
 
     def number(self, name: str, default: float) -> float:
-        """Return the attribute as a number; anything else counts as the default."""
+        """Return a numeric attribute; anything else counts as the default."""
         try:
             return float(self.get(name, str(default)))
         except ValueError:
@@ -62,7 +59,7 @@ class Verb(Immutable):
 
 
 def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
-    """Return a document's verbs in order; raise TwimlError, with Twilio's code, if it is invalid."""
+    """Return a document's verbs; raise TwimlError if it is invalid."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in {"text/xml", "application/xml", "text/html", ""} and not media_type.endswith("+xml"):
         raise TwimlError(12300, f"Invalid Content-Type: {media_type}")
@@ -80,7 +77,6 @@ def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
 
 
 def _parse_element(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
-    """Return an element with its children; raise TwimlError unless its name is `allowed` where it stands."""
     if element.tag not in allowed:
         raise TwimlError(12200, f"Schema validation warning: <{element.tag}> is not known here")
     inner = {
@@ -100,14 +96,14 @@ def _parse_element(element: ElementTree.Element, allowed: frozenset[str]) -> Ver
 
 
 def nouns(dial: Verb) -> tuple[Verb, ...]:
-    """Return the targets of a `<Dial>`; plain text is a number (Twilio docs: TwiML <Dial>)."""
+    """Return a `<Dial>`'s targets; plain text is a number (TwiML <Dial>)."""
     if dial.children:
         return dial.children
     return (Verb("Number", (), dial.text),) if dial.text else ()
 
 
 def address(noun: Verb) -> str:
-    """Return the address of a Number, Client, or Sip as it appears in `To`."""
+    """Return the address of a Number, Client, or Sip, as in `To`."""
     if noun.name == "Client":
         identity = next((child.text for child in noun.children if child.name == "Identity"), noun.text)
         return f"client:{identity}"
@@ -122,11 +118,11 @@ def custom_parameters(noun: Verb) -> tuple[tuple[str, str], ...]:
     return tuple((c.get("name"), c.get("value")) for c in noun.children if c.name == "Parameter")
 
 
-def duration_s(verb: Verb, say_s_per_character: float, play_s: float) -> float | None:
-    """Return the duration of a Say, Play, or Pause; None if endless (`loop="0"`)."""
+def duration_s(verb: Verb, rules: Behavior) -> float | None:
+    """Return a Say's, Play's, or Pause's duration; None: endless (`loop="0"`)."""
     if verb.name == "Pause":
         return max(verb.number("length", 1.0), 0.0)
     loop = verb.number("loop", 1.0)
     if loop == 0:
         return None
-    return loop * (len(verb.text) * say_s_per_character if verb.name == "Say" else play_s)
+    return loop * (len(verb.text) * rules.say_s_per_character if verb.name == "Say" else rules.play_s)

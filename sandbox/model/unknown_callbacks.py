@@ -1,4 +1,4 @@
-"""Undocumented callbacks: events and parameters that no application can know, to test forward compatibility."""
+"""Undocumented callbacks, to test an application's forward compatibility."""
 
 from conferral.sandbox.model import callback_parameters, calls
 from conferral.sandbox.model.inputs import UnknownCallback
@@ -8,25 +8,20 @@ from conferral.sandbox.model.transaction import Transaction
 
 
 class NoSubscriberError(LookupError):
-    """The resource doesn't exist or has no callback URL. The test or person who sent the callback made a mistake."""
+    """The resource doesn't exist, or has no callback URL."""
 
 
 def subscription_of(state: State, sid: str) -> Subscription:
-    """Return the subscription of a call, a conference, or a recording; raise NoSubscriberError if it has none."""
-    found: Subscription | None = None
-    if sid in state.conferences:
-        found = state.conferences[sid].subscription
-    elif sid in state.recordings:
-        found = state.recordings[sid].subscription
-    elif sid in state.calls:
-        found = state.calls[sid].subscription
+    """Return a resource's subscription; raise NoSubscriberError without one."""
+    resource = state.conferences.get(sid) or state.recordings.get(sid) or state.calls.get(sid)
+    found = resource.subscription if resource is not None else None
     if found is None or not found.url:
         raise NoSubscriberError(f"no callback was subscribed for {sid}")
     return found
 
 
 def send_unknown_callback(transaction: Transaction, callback: UnknownCallback) -> None:
-    """Send the callback, with the usual parameters of its resource, to that resource's subscriber."""
+    """Send it to its resource's subscriber, with the usual parameters."""
     state, sid, event, given = transaction.state, callback.sid, callback.event, callback.params
     if sid in state.conferences:
         kind: CallbackKind = "conference"

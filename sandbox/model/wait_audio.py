@@ -1,6 +1,4 @@
-"""Wait audio: what waiting, held, or announced-to participants hear: music, silence, or a document.
-
-A document may hold Play, Say, Pause, and Redirect; a wait or hold document is requested again when it ends.
+"""Wait audio: what waiting, held, or announced-to participants hear.
 
 Source: Twilio docs: TwiML <Conference> (waitUrl); Participant resource (HoldUrl, AnnounceUrl).
 """
@@ -11,19 +9,16 @@ from conferral.sandbox.model.outputs import FetchPurpose
 from conferral.sandbox.model.state import Conference, Participant, Source, WaitAudio
 from conferral.sandbox.model.transaction import Transaction
 
-AUDIO_FIELDS = {"wait": "wait_audio", "hold": "hold_audio", "announce": "announcement"}
-"""Fields of a participant's audio by the purpose of its documents, which also names its timer."""
-PAUSED = -1
-"""Position in a document that will be requested again shortly."""
+AUDIO_FIELDS = {"wait": "wait_audio", "hold": "hold_audio", "announce": "announcement"}  #: By purpose and timer's name.
+PAUSED = -1  #: Position in a document that will be requested again shortly.
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What one participant hears while waiting or on hold, or one or all hear as an announcement."""
+    """What one participant hears meanwhile, or everyone as an announcement."""
 
     conference: Conference
-    participant: Participant | None
-    """None for an announcement to everyone."""
+    participant: Participant | None  #: None for an announcement to everyone.
     purpose: FetchPurpose
 
     @property
@@ -43,7 +38,7 @@ class Channel:
 
 
 def begin(transaction: Transaction, channel: Channel, url: str | None, method: str) -> None:
-    """Start audio from a URL: None is Twilio's music, empty is silence, anything else is fetched."""
+    """Start audio from a URL: None is Twilio's music, empty is silence."""
     transaction.stop_timer(channel.timer_owner, channel.purpose)
     if url:
         channel.replace_audio(WaitAudio("document", Source(url, method), requested_url=url))
@@ -53,10 +48,7 @@ def begin(transaction: Transaction, channel: Channel, url: str | None, method: s
 
 
 def request_document(transaction: Transaction, channel: Channel) -> None:
-    """Request the document of a wait, a hold, or an announcement, to play it from its start.
-
-    The request is on behalf of the participant's call; for an announcement to everyone, of the first participant's.
-    """
+    """Request a document for the participant's call, or the first one's."""
     audio, conference = channel.audio, channel.conference
     if audio is None or audio.source is None:
         return

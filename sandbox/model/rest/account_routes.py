@@ -1,7 +1,6 @@
 """REST API: the account and its numbers; read-only.
 
-Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python, which is generated from
-Twilio's OpenAPI description.
+Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python.
 """
 
 import re
@@ -15,14 +14,13 @@ from conferral.sandbox.model.rest import resources
 from conferral.sandbox.model.rest.form import Form, RestError
 from conferral.sandbox.model.state import Number, State
 
-ACCOUNT_PATH = ".json"
-"""The account's own path, after the part common to all paths."""
+ACCOUNT_PATH = ".json"  #: The account's own path, after the part common to all paths.
 NUMBERS_PATH = "/IncomingPhoneNumbers.json"
 _WANTED = re.compile(r"\+?[0-9*]{1,20}")
 
 
 def respond(state: State, request: RestRequest) -> RestAnswer:
-    """Return the account, or its numbers that contain `PhoneNumber`, in which `*` is any digit."""
+    """Return the account, or its numbers that match `PhoneNumber`."""
     if request.path == ACCOUNT_PATH:
         return RestAnswer(200, account_resource(state))
     wanted = Form(request.params).get("PhoneNumber")
@@ -35,7 +33,7 @@ def respond(state: State, request: RestRequest) -> RestAnswer:
 
 
 def account_resource(state: State) -> dict[str, Any]:
-    """Return an Account resource, without the token: the client already has it."""
+    """Return an Account resource, without the token: the client has it."""
     uri = resources.account_uri(state)
     return {
         "auth_token": None,
@@ -56,7 +54,7 @@ def account_resource(state: State) -> dict[str, Any]:
 
 
 def number_resource(state: State, it: Number) -> dict[str, Any]:
-    """Return an IncomingPhoneNumber resource; fields besides the webhooks are the same for all."""
+    """Return an IncomingPhoneNumber resource; only its webhooks vary."""
     sid = make_sid("PN", it.number, 0)
     return {
         **dict.fromkeys(("address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid")),

@@ -20,8 +20,7 @@ RING_S = 60
 TWIML_MAX = 4000
 DIGITS_MAX = 32
 SEND_DIGITS = re.compile(rf"^[0-9A-D#*wW]{{0,{DIGITS_MAX}}}$")
-FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}
-"""Filters of the call list besides status and times, with the fields that they match."""
+FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}  #: Matched fields, besides status and times.
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
@@ -49,7 +48,7 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
 
 
 def build_call(transaction: Transaction, form: Form) -> Call:
-    """Create a leg for the Calls or Participants resource; the caller has to queue it."""
+    """Create a leg for the Calls or Participants resource, not yet queued."""
     to, from_ = form.get("To"), form.get("From")
     if not to:
         raise RestError(400, 21201, "No 'To' number is specified")
@@ -68,7 +67,7 @@ def build_call(transaction: Transaction, form: Form) -> Call:
 
 
 def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
-    """Reject a caller ID that is neither the account's number nor, by its CallToken, a caller's."""
+    """Reject a caller ID that is neither the account's nor a CallToken's."""
     if not is_number(from_):
         raise RestError(400, 21212, f"Invalid 'From' Phone Number: {from_}")
     if form.get("CallToken") and not transaction.rules.accept_call_tokens:
@@ -81,22 +80,20 @@ def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
 
 
 def start_or_queue(transaction: Transaction, call: Call) -> bool:
-    """Dial now (True), or when the account's calls per second allow (False; `queue_ms` shows the wait)."""
-    if transaction.rules.calls_per_second <= 0:
-        calls.initiate(transaction, call)
-        return True
-    start_s = max(transaction.now_s, transaction.state.next_dial_at_s)
-    transaction.state.next_dial_at_s = start_s + 1 / transaction.rules.calls_per_second
-    call.queue_ms = int((start_s - transaction.now_s) * 1000)
-    if start_s > transaction.now_s:
-        transaction.set_timer(call.sid, "start", start_s - transaction.now_s)
-        return False
+    """Dial now (True), or as soon as calls per second allow (False)."""
+    if transaction.rules.calls_per_second > 0:
+        start_s = max(transaction.now_s, transaction.state.next_dial_at_s)
+        transaction.state.next_dial_at_s = start_s + 1 / transaction.rules.calls_per_second
+        call.queue_ms = int((start_s - transaction.now_s) * 1000)
+        if start_s > transaction.now_s:
+            transaction.set_timer(call.sid, "start", start_s - transaction.now_s)
+            return False
     calls.initiate(transaction, call)
     return True
 
 
 def _twiml_source(form: Form) -> Source | None:
-    """Return the source of a call's TwiML; a URL takes precedence over a document, None if neither was sent."""
+    """Return the source of a call's TwiML, `Url` first; None if none was sent."""
     url = form.url("Url")
     if url:
         return Source(url, form.method("Method"))
@@ -140,7 +137,7 @@ def _change_settings(transaction: Transaction, call: Call, form: Form) -> None:
 
 
 def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """List calls, newest first, by To, From, ParentCallSid, Status, EndTime, StartTime (creation, until answered)."""
+    """List calls, newest first; StartTime is the creation until the answer."""
     form = Form(request.params)
     state = transaction.state
     status = form.get("Status")
@@ -179,7 +176,7 @@ def record_settings(
     source: Literal["OutboundAPI", "StartCallRecordingAPI"],
     events: tuple[str, ...],
 ) -> RecordSettings:
-    """Return the recording settings of a request; `events` are the allowed callback events."""
+    """Return a request's recording settings; `events` are those it may name."""
     return RecordSettings(
         source,
         2 if form.one_of("RecordingChannels", ("mono", "dual")) == "dual" else 1,
@@ -199,5 +196,4 @@ def update_recording(transaction: Transaction, recording: Recording, form: Form)
     pause_behavior = form.one_of("PauseBehavior", ("silence", "skip"))
     recordings.set_status(transaction, recording, status, pause_behavior)
     shown = resources.recording_resource(transaction.state, recording)
-    # The answer shows the requested status: a stopped recording itself is already `processing` or done.
-    return RestAnswer(200, shown | {"status": status})
+    return RestAnswer(200, shown | {"status": status})  # as requested: a stopped one is already `processing` or done

@@ -1,4 +1,4 @@
-"""REST API: Conferences and Participants (fetch, list, update, create, delete).
+"""REST API: Conferences and Participants.
 
 Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary (16023 to 16028).
 """
@@ -17,14 +17,11 @@ PARTICIPANT_RECORDING_EVENTS = (
     "started", "in-progress", "paused", "resumed", "stopped", "completed", "failed", "absent"
 )  # fmt: skip
 CONFERENCE_RECORDING_EVENTS = ("in-progress", "completed", "failed", "absent")
-
-
-#: REST error codes, by the TwiML error codes of the same problems.
-_REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}
+_REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}  #: By the TwiML error codes of the same problems.
 
 
 def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """List conferences, newest first, by FriendlyName, Status, DateCreated, and DateUpdated."""
+    """List conferences, newest first, by name, status, and dates."""
     form = Form(request.params)
     state = transaction.state
     name, status = form.get("FriendlyName"), form.get("Status")
@@ -65,13 +62,12 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
 
 
 def _check_is_in_progress(transaction: Transaction, conference: Conference) -> None:
-    """Reject what Twilio does to participants only while a conference is in progress."""
     if conference.status != "in-progress" and transaction.rules.update_before_start == "refused":
         raise RestError(400, 16099, "Unexpected conference status")
 
 
 def find_participant(transaction: Transaction, conference: Conference, key: str, path: str) -> Participant:
-    """Return the participant whose CallSid or label is `key`, joined or on its way; without one, reject `path`."""
+    """Return the participant with this CallSid or label; else reject `path`."""
     members = conference.participants
     found = members.get(key) or next((it for it in members.values() if it.label and it.label == key), None)
     if found is None:
@@ -81,7 +77,7 @@ def find_participant(transaction: Transaction, conference: Conference, key: str,
 
 
 def create_participant(transaction: Transaction, name_or_sid: str, form: Form) -> RestAnswer:
-    """Dial a party into a conference; a new name creates one. A party is a participant from now on, even unanswered."""
+    """Dial a party into a conference, as a participant even before the answer."""
     settings = _join_settings(transaction, name_or_sid, form)
     live = transaction.live_conference(name_or_sid)
     if CONFERENCE_SID.match(name_or_sid) and live is None:
@@ -140,7 +136,7 @@ def _join_settings(transaction: Transaction, name_or_sid: str, form: Form) -> Jo
 def update_participant(
     transaction: Transaction, conference: Conference, participant: Participant, form: Form
 ) -> RestAnswer:
-    """Mute, hold, coach, announce to, or change the exit behavior of one participant."""
+    """Mute, hold, coach, announce to, or change one participant."""
     _check_is_in_progress(transaction, conference)
     coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
     coaching = form.optional_flag("Coaching")

@@ -1,4 +1,4 @@
-"""Parse and validate the form of a REST request, with Twilio's error messages.
+"""Parse and validate the form of a REST request, with Twilio's errors.
 
 Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error body).
 """
@@ -30,7 +30,7 @@ NOT_MODELED = "the sandbox does not model this path; docs/fidelity.md lists what
 
 
 def error_answer(status: int, code: int, message: str, more_info: str = "") -> RestAnswer:
-    """Return an error in Twilio's format; `more_info` links to Twilio's page about the code by default."""
+    """Return an error in Twilio's format."""
     body: dict[str, Any] = {
         "code": code,
         "message": message,
@@ -46,7 +46,7 @@ def not_found(path: str, more_info: str = "") -> RestError:
 
 
 def _parse_timestamp(name: str, text: str) -> float | None:
-    """Return a date or time of the field `name` in seconds since 1970, UTC by default; None for an empty text."""
+    """Return a date or time in seconds since 1970, UTC by default."""
     if not text:
         return None
     try:
@@ -91,14 +91,14 @@ class Form:
         return value
 
     def url(self, name: str, code: int = 21205) -> str:
-        """Return the URL in a field, empty if it wasn't sent; reject one that isn't absolute HTTP with error `code`."""
+        """Return a URL, empty if it wasn't sent; reject an invalid one."""
         value = self.get(name)
         if value and not is_url(value):
             raise RestError(400, code, f"{name} is not a valid URL: {value}")
         return value
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
-        """Return the field's word, which must be allowed; the first allowed one if the field wasn't sent."""
+        """Return an allowed word, the first one if the field wasn't sent."""
         word = self.get(name, allowed[0])
         if word not in allowed:
             raise RestError(400, 20001, f"{name} must be one of {', '.join(allowed)}")
@@ -112,9 +112,9 @@ class Form:
         return int(text)
 
     def time_filter(self, name: str, *, days_only: bool = False) -> Callable[[float | None], bool]:
-        """Return a predicate for the filters `{name}`, `{name}<`, and `{name}>`: dates, or ISO 8601 times, in UTC.
+        """Return a predicate for the filters `{name}`, `{name}<`, and `{name}>`.
 
-        A missing time passes only without filters. Conferences accept dates only.
+        Values are dates or times in UTC; conferences accept dates only. A missing time passes only without filters.
         """
         if days_only and any(len(self.get(f"{name}{sign}")) not in {0, len("2026-01-31")} for sign in ("", "<", ">")):
             raise RestError(400, 20001, f"{name} must be a day: YYYY-MM-DD")
@@ -134,7 +134,7 @@ class Form:
     def subscription(
         self, transaction: Transaction, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool
     ) -> Subscription | None:
-        """Return a subscription from `{prefix}`, `{prefix}Method`, and `{prefix}Event` (once per event).
+        """Return the subscription in `{prefix}` and its `Method` and `Event`.
 
         TwiML's documentation suggests several events in one field, separated by spaces, which is wrong here: with
         `lenient` they are accepted (participants); otherwise, the whole subscription is dropped with warning 21626.

@@ -1,4 +1,4 @@
-"""REST API resources as JSON (calls, conferences, participants, recordings), and list pages.
+"""REST API resources as JSON, and list pages.
 
 Source: Twilio's OpenAPI description of the 2010-04-01 API; Twilio docs: Twilio API responses (paging).
 """
@@ -25,7 +25,7 @@ CALL_PARTS = (
 
 
 def account_uri(state: State) -> str:
-    """Return the path, after the host, with which all of the account's resources begin."""
+    """Return the path with which all of the account's resources begin."""
     return f"/{callback_parameters.API_VERSION}/Accounts/{state.account_sid}"
 
 
@@ -137,17 +137,10 @@ def list_page(
     show: Callable[[State, Item], dict[str, Any]],
     age: Callable[[Item], int] | None = None,
 ) -> RestAnswer:
-    """Return one page of a list, with links to its neighbors; `PageSize` is at most 1000.
+    """Return one page of a list; raise RestError for bounds exceeded.
 
-    Args:
-        key: The list's name in the response.
-        items: The whole list; only the page's items are rendered.
-        show: Renders an item as a resource.
-        age: A number that decreases along the list. With it, the link to the next page continues after the last item
-            shown, even if the list changes; without it, pages are counted by offset.
-
-    Raises:
-        RestError: PageSize, Page, or PageToken is out of bounds.
+    `age` decreases along the list: the next page continues after the last item shown, even if the list changes.
+    Without it, pages are counted by offset.
     """
     form = Form(request.params)
     size = form.integer("PageSize", 50, 1, 1000)

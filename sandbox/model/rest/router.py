@@ -21,7 +21,7 @@ _PATH = re.compile(
 
 
 def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """Return the response to a request; a rejected request changes nothing."""
+    """Return the response; a rejected request changes nothing."""
     try:
         answer = _respond(transaction, request)
     except RestError as error:
@@ -30,7 +30,7 @@ def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
 
 
 def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | None:
-    """Return the response to a request; None if the resource does not have its method."""
+    """Return the response; None if the resource does not have the method."""
     if request.path in {account_routes.ACCOUNT_PATH, account_routes.NUMBERS_PATH}:
         return account_routes.respond(transaction.state, request) if request.method == "GET" else None
     if of_account := _ACCOUNT_RECORDINGS.match(request.path):
@@ -45,7 +45,7 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
 
 
 def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer | None:
-    """Handle `/Calls[/sid[/part[/key]]]`; None if the resource does not have the request's method."""
+    """Handle `/Calls[/sid[/part[/key]]]`; None if it lacks the method."""
     form = Form(request.params)
     if not sid:
         if request.method == "POST":
@@ -68,7 +68,7 @@ def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: 
 def _route_conference(
     transaction: Transaction, request: RestRequest, sid: str, part: str, key: str
 ) -> RestAnswer | None:
-    """Handle `/Conferences[/sid[/part[/key]]]`; None if the resource does not have the request's method."""
+    """Handle `/Conferences[/sid[/part[/key]]]`; None if it lacks the method."""
     form = Form(request.params)
     if not sid:
         return conference_routes.list_conferences(transaction, request) if request.method == "GET" else None
@@ -103,7 +103,7 @@ def _route_participant(
 
 
 def _route_recording(transaction: Transaction, request: RestRequest, key: str, owner_sid: str) -> RestAnswer | None:
-    """Handle the recordings of a call or conference: all of them, or the one whose SID is `key`."""
+    """Handle the recordings of a call or conference, or the one named `key`."""
     of_owner = [
         it for it in transaction.state.recordings.values() if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)
     ]
