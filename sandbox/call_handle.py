@@ -41,7 +41,7 @@ class CallHandle:
         return self._sandbox.model.audibility.intervals(self.sid)
 
     def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
-        """Return the seconds of silence (sandbox time), by default of all."""
+        """Return the seconds of silence in an interval, by default all."""
         end_s = self._sandbox.now_s if until_s is None else until_s
         return self._sandbox.model.audibility.silence_s(self.sid, since_s, end_s)
 

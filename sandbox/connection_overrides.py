@@ -1,7 +1,4 @@
-"""Connection overrides: settings in the fragment of a webhook's URL.
-
-Source: Twilio docs: Webhooks connection overrides.
-"""
+"""Connection overrides: fragments of webhook URLs (Twilio docs)."""
 
 from dataclasses import dataclass, replace
 from urllib.parse import urldefrag

@@ -87,7 +87,6 @@ class Dispatcher:
             self._spawn(self._deliver(request, entry, plan))
 
     def _release_held_back(self) -> None:
-        """Send the callbacks that were waiting to be overtaken."""
         held, self._held_back = self._held_back, []
         for request, entry in held:
             self._spawn(self._deliver(request, entry, CallbackPlan()))

@@ -268,7 +268,6 @@ RATES = tuple(it for it in fields(Faults) if not it.name.startswith("_") and it.
 
 
 def _describe(shot: _OneShot) -> str:
-    """Return a one-shot fault in words, for the phones' page."""
     with_params = "".join(f", {name}={value}" for name, value in shot.params.items())
     match shot.plan:
         case CallbackPlan():

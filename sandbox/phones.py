@@ -61,7 +61,7 @@ class PhoneScript:
                 return [rings]
 
     def steps_after_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
-        """Return the steps after the answer: seconds from the answer, and the input."""
+        """Return the steps after the answer: seconds from it, and the input."""
         steps: list[tuple[float, inputs.Input]] = []
         if self.digits:
             steps.append((self.digits_after_s, inputs.PhonePresses(call_sid, self.digits)))

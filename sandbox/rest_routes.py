@@ -1,7 +1,4 @@
-"""Twilio's REST API over HTTP: credentials, faults, and JSON responses.
-
-Source: Twilio docs: Twilio API requests (Basic auth); Twilio API responses.
-"""
+"""Twilio's REST API over HTTP (Twilio docs: API requests, API responses)."""
 
 import asyncio
 import base64

@@ -51,10 +51,7 @@ class Changes:
         self.event = asyncio.Event()
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float, what: object) -> None:
-        """Wait until the predicate holds; each change evaluates it.
-
-        Raise TimeoutError, which describes `what`, after `timeout_s` real seconds.
-        """
+        """Wait until the predicate holds, or raise TimeoutError with `what`."""
         deadline = time.monotonic() + timeout_s
         while not predicate():
             changed = self.event
@@ -136,8 +133,6 @@ class SandboxRuntime:
     def now_s(self) -> float:
         """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
         return self._epoch_s + (time.monotonic() - self._started) * self.speed
-
-    # Actions of people and tests
 
     def add_number(self, number: str, *, voice_url: str, **others: str) -> Number:
         """Add a number, SIP address, or application; `others` are its fields."""
@@ -242,8 +237,6 @@ class SandboxRuntime:
             f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in self.model.live_calls()
         )
         return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.dispatcher.tasks)}>"
-
-    # Inputs and outputs of the model
 
     def apply(self, input_: Input) -> outputs.Result:
         """Pass an input to the model, and perform its outputs."""

@@ -1,7 +1,4 @@
-"""Webhook delivery: signatures, timeouts, retries, idempotency tokens.
-
-Source: Twilio docs: Webhooks security (X-Twilio-Signature); Webhooks connection overrides.
-"""
+"""Webhook delivery (Twilio docs: Webhooks security, connection overrides)."""
 
 import asyncio
 import ssl
@@ -107,7 +104,6 @@ class WebhookDelivery:
             )
 
     def _sign(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
-        """Return the request's headers; the entry keeps the signature."""
         entry.signature = self.signature(url, entry.params if entry.method == "POST" else ())
         headers = {
             "User-Agent": "TwilioProxy/1.1",
@@ -126,15 +122,12 @@ class WebhookDelivery:
 
 
 def _response_for(error: Exception) -> WebhookResponse:
-    """Return Twilio's error code and the kind of a failure."""
-    match error:
-        case aiohttp.InvalidURL():
-            return WebhookResponse(0, error_code=11100, failure="url")
-        case aiohttp.ClientConnectorDNSError():
-            return WebhookResponse(0, error_code=11210, failure="ct")
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return WebhookResponse(0, error_code=11220, failure="ct")
-        case aiohttp.ClientConnectorError():
-            return WebhookResponse(0, error_code=11205, failure="ct")
-        case _:
-            return WebhookResponse(0, error_code=11200, failure="rt")
+    if isinstance(error, aiohttp.InvalidURL):
+        return WebhookResponse(0, error_code=11100, failure="url")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return WebhookResponse(0, error_code=11210, failure="ct")
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return WebhookResponse(0, error_code=11220, failure="ct")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return WebhookResponse(0, error_code=11205, failure="ct")
+    return WebhookResponse(0, error_code=11200, failure="rt")

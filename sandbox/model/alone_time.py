@@ -28,10 +28,9 @@ class DurationTally:
 
 @dataclass(slots=True)
 class AloneTime:
-    """Billed time of no use to anyone. Other applications' calls in the same account don't count."""
+    """Billed time of no use to anyone, without other applications' calls."""
 
-    #: Being the only participant of a conference, whatever is heard there; waiting for an agent counts, too.
-    in_conference: DurationTally = field(default_factory=DurationTally)
+    in_conference: DurationTally = field(default_factory=DurationTally)  #: As the only participant, waiting or not.
     in_silence: DurationTally = field(default_factory=DurationTally)  #: In a conference or not.
 
     def update(self, state: State, legs: Iterable[str], audibility: Audibility, now_s: float) -> None:

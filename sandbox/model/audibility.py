@@ -109,22 +109,20 @@ def _announcement_sound(audio: WaitAudio | None) -> Sound | None:
 
 
 def _waiting_sound(audio: WaitAudio) -> Sound:
-    """Return its current sound; silence while its document is fetched."""
     if audio.kind == "document":
         return SILENCE if audio.verb is None else _verb_sound(audio.verb, audio.base_url)
     return Sound(audio.kind)
 
 
 def _is_audible(speaker: Participant, listener: Participant) -> bool:
-    """Whether the listener hears the speaker: a coach only if coached."""
     if speaker is listener or speaker.muted or speaker.is_held:
         return False
-    return not speaker.coaching or speaker.coach_sid == listener.call_sid
+    return not speaker.coaching or speaker.coach_sid == listener.call_sid  # a coach is heard only by the coached
 
 
 @dataclass(slots=True)
 class Audibility:
-    """The history of what each leg heard; `since_s` and `until_s` are in sandbox time."""
+    """The history of what each leg heard, in sandbox time."""
 
     history: dict[str, list[SoundInterval]] = field(default_factory=dict)
 

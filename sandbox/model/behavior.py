@@ -16,32 +16,25 @@ class Behavior(Immutable):
     say_s_per_character: float = 0.06  #: Of a `<Say>`.
     play_s: float = 5.0  #: Of one `<Play>` of a file; files are never fetched.
     wait_document_pause_s: float = 1.0  #: Between requests for one wait document: an empty one must not loop tightly.
-    #: Whether a wait or hold document without a Redirect is requested again when it ends; if not, silence follows.
-    wait_documents_loop: bool = True
-    #: Who hears a coach after the coached participant has left: everyone, because they no longer coach, or no one.
-    orphaned_coach: Literal["heard", "unheard"] = "heard"
-    #: Whether a failed fetch of an announcement's document causes announcement-fail, or no event.
-    announcement_failure: Literal["reported", "unreported"] = "reported"
+    wait_documents_loop: bool = True  #: Whether a wait or hold document without a Redirect repeats; else, silence.
+    orphaned_coach: Literal["heard", "unheard"] = "heard"  #: By everyone or no one, after the coached one has left.
+    announcement_failure: Literal["reported", "unreported"] = "reported"  #: By announcement-fail, or no event.
     #: When a participant leaves during an announcement: announcement-end without the participant, or no event.
     announcement_of_a_leaver: Literal["ended", "unreported"] = "unreported"
     old_action_after_s: float = 0.32  #: From redirecting a bridged parent to its old Dial's action.
     redirect_target_after_s: float = 0.65  #: From redirecting a bridged parent to its new TwiML.
-    #: Whether the old Dial's action of a redirected bridged parent is requested at all (both are reported).
-    old_action_on_redirect: bool = True
+    old_action_on_redirect: bool = True  #: Whether that old action is requested at all (both are reported).
     old_action_on_conference_redirect: bool = False  #: The same for a redirected participant.
-    #: When an update of EndConferenceOnExit takes effect; otherwise, only the response shows the new value.
+    #: When an update of EndConferenceOnExit takes effect; if it doesn't, only the response shows the new value.
     end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"
-    #: Whether a conference not in progress can be ended via REST; Twilio's page on error 16001 says no.
-    end_before_start: Literal["refused", "taken"] = "refused"
-    #: The same for updates and removals of participants; Twilio's page on error 16099 says no.
+    end_before_start: Literal["refused", "taken"] = "refused"  #: Ending a conference via REST (page on error 16001).
+    #: Updates and removals of participants via REST; Twilio's page on error 16099 says no.
     update_before_start: Literal["refused", "taken"] = "refused"
-    #: The same for dialing a party into it; the page on 16099 says no, Twilio's samples do it.
-    add_before_start: Literal["taken", "refused"] = "taken"
+    add_before_start: Literal["taken", "refused"] = "taken"  #: Dialing in: 16099 says no, Twilio's samples do it.
     #: A failed wait document reports `participant_add_failed`, or a leave; the call is in progress either way.
     failed_wait: Literal["add-failed", "hung-up"] = "add-failed"
     early_media_counts_as_join: bool = False  #: Whether ringing with early media already causes participant-join.
-    #: What happens to a participant who answers after the conference has ended.
-    late_answer: Literal["hang-up", "new-conference"] = "hang-up"
+    late_answer: Literal["hang-up", "new-conference"] = "hang-up"  #: Of a participant, after the conference's end.
     recording_processing_s: float = 0.0  #: From the end of a recording to its callback `completed`.
     recording_min_s: float = 0.0  #: A recording no longer than this is `absent`, with error code 16101.
     #: A bridged child's recording belongs to its parent, to itself, or is refused with error 21220.
@@ -49,7 +42,6 @@ class Behavior(Immutable):
     calls_per_second: float = 0.0  #: At which REST dials leave the queue; 0 starts each at once.
     ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
-    #: Whether dials need the account's number or, by CallToken, the caller's as caller ID (errors 21210, 13214).
-    verify_callers: bool = True
+    verify_callers: bool = True  #: Whether the caller ID must be the account's or a CallToken's (21210, 13214).
     accept_call_tokens: bool = True  #: Whether a CallToken lets a REST dial show the original caller's number.
     call_limit_s: float = 14_400.0  #: Default maximum duration of a call (TwiML <Dial>, timeLimit).

@@ -1,7 +1,4 @@
-"""Build the form parameters of voice requests and callbacks.
-
-Source: Twilio docs: Twilio's request to your application; Call resource; TwiML <Dial>, <Conference>.
-"""
+"""Form parameters of voice requests and callbacks (Twilio docs: Call)."""
 
 import math
 

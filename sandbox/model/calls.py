@@ -1,7 +1,4 @@
-"""The life cycle of one leg, with its status callbacks.
-
-Source: Twilio docs: Call resource (Status values, StatusCallbackEvent).
-"""
+"""The life cycle of one leg, with its callbacks (Twilio docs: Call)."""
 
 from typing import Literal
 
@@ -17,9 +14,9 @@ TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", 
 """Timers that end with the call; `old-action` outlives it.
 
 `start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the call's maximum length. `digits`: the keys of
-`SendDigits` were pressed. `verb`: a TwiML verb, a prompt, or the wait for a key is over. `dial-limit`: a Dial's
-`timeLimit`. `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the
-Dial that it left. The others: a verb of `wait_audio.AUDIO_FIELDS` is over, or its document is requested again.
+`SendDigits` were pressed. `verb`: a TwiML verb, a prompt, or the wait for a key is over. `dial-limit`: `timeLimit`.
+`redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
+left. The others: a verb of `wait_audio.AUDIO_FIELDS` is over, or its document is requested again.
 """
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 

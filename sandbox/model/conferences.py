@@ -200,7 +200,6 @@ def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
 
 
 def _start(transaction: Transaction, conference: Conference) -> None:
-    """Start the conference: wait audio ends, a requested recording begins."""
     conference.status = "in-progress"
     conference.updated_at_s = transaction.now_s
     for participant in conference.participants.values():
@@ -237,7 +236,6 @@ def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: boo
 def _after_removal(
     transaction: Transaction, conference: Conference, participant: Participant, call: Call, reason: str
 ) -> None:
-    """Stop a former participant's audio, and send participant-leave."""
     for name in wait_audio.AUDIO_FIELDS:
         transaction.stop_timer(call.sid, name)
     if call.activity == "conference":
@@ -251,10 +249,7 @@ def _after_removal(
 
 
 def finish(transaction: Transaction, conference: Conference, reason: str, ended_by: Participant | None = None) -> None:
-    """End the conference: everyone who joined leaves, to their TwiML if any.
-
-    `reason` is ReasonConferenceEnded; `ended_by` left and thereby ended it.
-    """
+    """End the conference: everyone who joined leaves, to their TwiML if any."""
     if conference.status == "completed":
         return
     for participant in list(conference.participants.values()):

@@ -1,7 +1,4 @@
-"""`<Dial>`: children ring in parallel, and the first to answer is bridged.
-
-Source: Twilio docs: TwiML <Dial>, <Number>, <Client>, <Sip>, <Conference>.
-"""
+"""`<Dial>` (Twilio docs: TwiML <Dial>): the first child to answer wins."""
 
 from conferral.sandbox.model import callback_parameters, calls, conferences
 from conferral.sandbox.model.formats import is_number, is_url, resolve
@@ -45,11 +42,8 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     if noun.name == "Number" and not verb.get("callerId") and not is_number(from_):
         transaction.add_debugger_entry(13214, "Dial: a callerId is needed to dial a number", parent.sid)
         return None
-    if (
-        noun.name == "Number"
-        and transaction.rules.verify_callers
-        and from_ not in (parent.from_, parent.to, *transaction.state.numbers)
-    ):
+    known = (parent.from_, parent.to, *transaction.state.numbers)
+    if noun.name == "Number" and transaction.rules.verify_callers and from_ not in known:
         transaction.add_debugger_entry(
             13214, "Dial: callerId is neither the caller's, the called, nor one of the account's", parent.sid
         )
@@ -87,7 +81,6 @@ def join_settings(noun: Verb, base_url: str) -> JoinSettings:
 
 
 def _subscription(noun: Verb, base_url: str, attribute: str, default_events: str) -> Subscription | None:
-    """Return where a noun sends events, from the attributes `{attribute}…`."""
     if not noun.get(attribute):
         return None
     events = tuple(noun.get(f"{attribute}Event", default_events).split())
@@ -153,14 +146,6 @@ def cut_short(transaction: Transaction, call: Call) -> None:
         finish(transaction, call, "answered")
     elif call.dial.winner_sid:
         calls.hang_up(transaction, transaction.call(call.dial.winner_sid))
-
-
-def press_star(transaction: Transaction, call: Call) -> bool:
-    """End the Dial on `*` with hangupOnStar; return whether it ended."""
-    if call.dial is None or not call.dial.verb.flag("hangupOnStar", default=False):
-        return False
-    cut_short(transaction, call)
-    return True
 
 
 def on_child_left(transaction: Transaction, child: Call) -> None:

@@ -39,14 +39,12 @@ def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: st
     elif fetch.purpose == "ignored" or not _is_current(transaction, fetch):
         transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
     else:
-        call = transaction.call(fetch.call_sid)
-        whisper = fetch.purpose == "whisper"
         twiml_interpreter.on_failure(
-            transaction, call, code, message, fetch.url, whisper=whisper, is_fallback=fetch.is_fallback
-        )
+            transaction, transaction.call(fetch.call_sid), code, message, fetch.url,
+            whisper=fetch.purpose == "whisper", is_fallback=fetch.is_fallback,
+        )  # fmt: skip
 
 
 def _is_current(transaction: Transaction, fetch: Fetch) -> bool:
-    """Whether the call still waits for this document, and for no newer one."""
     call = transaction.state.calls[fetch.call_sid]
     return not call.is_final and call.generation == fetch.generation and call.activity == "fetching"

@@ -1,7 +1,4 @@
-"""Participant updates via REST, and the documents participants hear.
-
-Source: Twilio docs: Participant resource; Conference resource (AnnounceUrl).
-"""
+"""Participant updates via REST (Twilio docs: Participant, Conference)."""
 
 from dataclasses import dataclass
 
@@ -160,11 +157,8 @@ def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError
 
 
 def on_audio_timer(transaction: Transaction, sid: str, purpose: FetchPurpose) -> None:
-    """Play the next verb, or request the document again.
-
-    `sid` is a participant's call, or the conference for an announcement to all.
-    """
-    if sid in transaction.state.conferences:
+    """Play the next verb, or request the document again."""
+    if sid in transaction.state.conferences:  # an announcement to everyone
         channel = Channel(transaction.conference(sid), None, purpose)
     elif found := conferences.participation(transaction, transaction.call(sid)):
         channel = Channel(*found, purpose)
@@ -204,7 +198,6 @@ def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
 
 
 def _end_announcement(transaction: Transaction, channel: Channel, audio: WaitAudio, failure: str = "") -> None:
-    """Remove an announcement and report its end, or why it failed."""
     channel.replace_audio(None)
     if failure and transaction.rules.announcement_failure == "unreported":
         return

@@ -26,10 +26,9 @@ def prune_finished(model: TwilioModel, most: int, referenced: frozenset[str] = f
     for sid in conferences:
         del state.conferences[sid]
     removed = calls | conferences
-    for sid in [
-        sid for sid, one in state.recordings.items() if removed & {one.call_sid, one.leg_sid, one.conference_sid}
-    ]:
-        del state.recordings[sid]
+    for sid, one in list(state.recordings.items()):
+        if removed & {one.call_sid, one.leg_sid, one.conference_sid}:
+            del state.recordings[sid]
     return calls
 
 

@@ -1,7 +1,4 @@
-"""Recordings of calls and conferences: whose voices, but no audio.
-
-Source: Twilio docs: Recordings resource; Call Recordings subresource; TwiML <Conference> (record).
-"""
+"""Recordings without audio: whose voices (Twilio docs: Recordings, Call)."""
 
 from collections.abc import Iterable
 
@@ -19,7 +16,7 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
     Source: Twilio changelog, 2025-09-15, "Dual-Channel Conference Recordings as default is now GA".
     """
     asked = RecordSettings("Conference", 2, "both", settings.recording_subscription, settings.trim)
-    return _start(transaction, asked, conference_sid=conference.sid)
+    return _start(transaction, asked, call_sid="", leg_sid="", conference_sid=conference.sid)
 
 
 def start_for_call(transaction: Transaction, call: Call, settings: RecordSettings) -> Recording:
@@ -29,22 +26,11 @@ def start_for_call(transaction: Transaction, call: Call, settings: RecordSetting
 
 
 def _start(
-    transaction: Transaction,
-    settings: RecordSettings,
-    *,
-    call_sid: str = "",
-    leg_sid: str = "",
-    conference_sid: str = "",
+    transaction: Transaction, settings: RecordSettings, call_sid: str, leg_sid: str, conference_sid: str = ""
 ) -> Recording:
+    now_s = transaction.now_s
     recording = Recording(
-        transaction.new_sid("RE"),
-        call_sid,
-        leg_sid,
-        conference_sid,
-        settings,
-        "in-progress",
-        transaction.now_s,
-        transaction.now_s,
+        transaction.new_sid("RE"), call_sid, leg_sid, conference_sid, settings, "in-progress", now_s, now_s
     )
     transaction.state.recordings[recording.sid] = recording
     owner = leg_sid or conference_sid

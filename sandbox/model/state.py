@@ -19,7 +19,7 @@ Activity = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Number(Immutable):
-    """A number, SIP domain, or application of the account, with its voice URLs."""
+    """A number, SIP domain, or application, with its voice URLs."""
 
     number: str
     voice_url: str
@@ -83,7 +83,7 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class JoinSettings(Immutable):
-    """How a call joins a conference, from a `<Conference>` or from the REST API."""
+    """How a call joins a conference, from a `<Conference>` or from REST."""
 
     name: str
     label: str = ""

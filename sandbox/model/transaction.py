@@ -22,8 +22,7 @@ TaskKind = Literal["run", "ended", "dial-over", "bridge"]
 class Task:
     """A follow-up once the current change is complete.
 
-    `run`: continue the call's program. `ended`: the call became final. `dial-over`: its `<Dial><Conference>` ended with
-    the DialCallStatus `detail`. `bridge`: a whisper has ended.
+    `dial-over`: its `<Dial><Conference>` ended with the DialCallStatus `detail`. `bridge`: a whisper has ended.
     """
 
     kind: TaskKind
@@ -113,25 +112,12 @@ class Transaction:
         A response is ignored once `generation`, by default the call's, is no longer the newest.
         """
         self.state.fetch_count += 1
-        fetch = Fetch(
-            self.state.fetch_count,
-            call.sid,
-            purpose,
-            call.generation if generation is None else generation,
-            source.url,
-            conference_sid,
-            is_fallback,
+        fetch_id = self.state.fetch_count
+        generation = call.generation if generation is None else generation
+        self.state.fetches[fetch_id] = Fetch(
+            fetch_id, call.sid, purpose, generation, source.url, conference_sid, is_fallback
         )
-        self.state.fetches[fetch.fetch_id] = fetch
-        all_params = self.voice_params(call) + extra
+        form = self.voice_params(call) + extra
         is_get = source.method == "GET"
-        self.emit(
-            FetchRequest(
-                fetch.fetch_id,
-                call.sid,
-                with_query(source.url, all_params) if is_get else source.url,
-                source.method,
-                () if is_get else all_params,
-                purpose,
-            )
-        )
+        url = with_query(source.url, form) if is_get else source.url
+        self.emit(FetchRequest(fetch_id, call.sid, url, source.method, () if is_get else form, purpose))

@@ -74,7 +74,7 @@ class TwilioModel:
     def handle(self, input_: Input, now_s: float) -> Result:
         """Process an input, after everything that was due before it.
 
-        Raise UnknownNumberError for an InboundCall to an unknown number, and NoSubscriberError for an UnknownCallback.
+        Raise UnknownNumberError for a call to an unknown number, NoSubscriberError for a callback without a URL.
         """
         if isinstance(input_, inputs.InboundCall) and input_.to not in self.state.numbers:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
@@ -100,7 +100,6 @@ class TwilioModel:
         return transactions
 
     def _settle(self, transaction: Transaction) -> None:
-        """Run the queued tasks, then update who hears whom."""
         while transaction.tasks:
             self._run_task(transaction, transaction.tasks.popleft())
         legs = self.audibility.update(self.state, transaction.changed_sids, transaction.now_s)
@@ -203,7 +202,6 @@ class TwilioModel:
                 assert_never(task.kind)
 
     def _release_related(self, transaction: Transaction, call: Call) -> None:
-        """Release the conference, bridge, and legs of a call that has ended."""
         call.gather = None
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")

@@ -1,7 +1,4 @@
-"""TwiML interpreter: runs a call's verbs one by one.
-
-Source: Twilio docs: TwiML for Programmable Voice (Say, Play, Pause, Redirect, Hangup, Reject, Gather).
-"""
+"""TwiML interpreter (Twilio docs: TwiML for Programmable Voice)."""
 
 from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
@@ -155,7 +152,6 @@ def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram
 
 
 def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> None:
-    """Play the current prompt; after the last, wait for keys until a timeout."""
     prompts = gather.verb.children
     if gather.prompt < len(prompts):
         transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(prompts[gather.prompt], transaction.rules))
@@ -180,8 +176,8 @@ def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
     for digit in digits:
         gather = call.gather
         if gather is None:
-            if digit == "*":
-                dialing.press_star(transaction, call)
+            if digit == "*" and call.dial is not None and call.dial.verb.flag("hangupOnStar", default=False):
+                dialing.cut_short(transaction, call)
             continue
         gather.prompt = len(gather.verb.children)  # typing stops the prompts
         if digit == gather.verb.get("finishOnKey", "#"):

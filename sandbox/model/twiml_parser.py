@@ -1,10 +1,4 @@
-"""TwiML parser: turns documents into verbs.
-
-It rejects documents as Twilio does: 12100 if not well-formed, 12200 for an unknown verb or noun, 12300 for a wrong
-content type, 11750 beyond 64 KiB.
-
-Source: Twilio docs: TwiML for Programmable Voice; Error and Warning Dictionary.
-"""
+"""TwiML parser: turns documents into verbs, or rejects them like Twilio."""
 
 from dataclasses import dataclass
 from xml.etree import ElementTree

@@ -1,7 +1,4 @@
-"""Wait audio: what waiting, held, or announced-to participants hear.
-
-Source: Twilio docs: TwiML <Conference> (waitUrl); Participant resource (HoldUrl, AnnounceUrl).
-"""
+"""Wait, hold, and announcement audio (Twilio docs: TwiML <Conference>)."""
 
 from dataclasses import dataclass
 

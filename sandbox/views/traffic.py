@@ -47,7 +47,6 @@ def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -
 
 
 def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:
-    """Return the name of a leg's party; empty for an unknown call."""
     call = sandbox.model.state.calls.get(call_sid)
     return name_of(sandbox, phone_of(call)) if call is not None else ""
 

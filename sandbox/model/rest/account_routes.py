@@ -1,7 +1,4 @@
-"""REST API: the account and its numbers; read-only.
-
-Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python.
-"""
+"""REST API: the account and its numbers; read-only (Twilio's OpenAPI)."""
 
 import re
 from typing import Any
@@ -58,6 +55,7 @@ def number_resource(state: State, it: Number) -> dict[str, Any]:
     sid = make_sid("PN", it.number, 0)
     return {
         **dict.fromkeys(("address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid")),
+        **dict.fromkeys(("sms_application_sid", "sms_fallback_url", "sms_url"), ""),
         "account_sid": state.account_sid,
         "address_requirements": "none",
         "api_version": callback_parameters.API_VERSION,
@@ -71,11 +69,8 @@ def number_resource(state: State, it: Number) -> dict[str, Any]:
         "origin": "twilio",
         "phone_number": it.number,
         "sid": sid,
-        "sms_application_sid": "",
         "sms_fallback_method": "POST",
-        "sms_fallback_url": "",
         "sms_method": "POST",
-        "sms_url": "",
         "status": "in-use",
         "status_callback": it.status_callback,
         "status_callback_method": it.status_callback_method,

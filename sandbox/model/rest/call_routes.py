@@ -145,11 +145,10 @@ def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
     starts, ends = form.time_filter("StartTime"), form.time_filter("EndTime")
     newest_s = transaction.now_s - transaction.rules.list_delay_s
     # Most calls have ended: a query for live ones must not scan all of them.
-    may_be_over = not status or status in FINAL
-    scanned = reversed(state.calls) if may_be_over else reversed(state.live_calls)
+    scanned = state.calls if not status or status in FINAL else state.live_calls
     found = [
         call
-        for call in (state.calls[sid] for sid in scanned)
+        for call in (state.calls[sid] for sid in reversed(scanned))
         if (not status or call.status == status)
         and call.created_at_s <= newest_s
         and all(getattr(call, name) == value for name, value in wanted)
@@ -165,9 +164,8 @@ def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAns
     if call.status != "in-progress" or is_refused:
         raise RestError(400, 21220, "Requested resource is not eligible for recording")
     settings = record_settings(transaction, form, "StartCallRecordingAPI", RECORDING_EVENTS)
-    return RestAnswer(
-        201, resources.recording_resource(transaction.state, recordings.start_for_call(transaction, call, settings))
-    )
+    recording = recordings.start_for_call(transaction, call, settings)
+    return RestAnswer(201, resources.recording_resource(transaction.state, recording))
 
 
 def record_settings(

@@ -1,6 +1,6 @@
-"""REST API: Conferences and Participants.
+"""REST API: Conferences and Participants (errors: 16023 to 16028).
 
-Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary (16023 to 16028).
+Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary.
 """
 
 from conferral.sandbox.model import calls, conferences, participant_updates
@@ -27,8 +27,7 @@ def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnsw
     name, status = form.get("FriendlyName"), form.get("Status")
     created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
     newest_s = transaction.now_s - transaction.rules.list_delay_s
-    may_be_over = status in {"", "completed"}
-    scanned = reversed(state.conferences) if may_be_over else reversed(state.conference_sids.values())
+    scanned = reversed(state.conferences if status in {"", "completed"} else state.conference_sids.values())
     found = [
         conference
         for conference in (state.conferences[sid] for sid in scanned)

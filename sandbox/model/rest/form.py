@@ -1,7 +1,4 @@
-"""Parse and validate the form of a REST request, with Twilio's errors.
-
-Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error body).
-"""
+"""Parse and validate REST forms (Twilio docs: Error Dictionary)."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime

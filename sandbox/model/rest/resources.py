@@ -1,7 +1,4 @@
-"""REST API resources as JSON, and list pages.
-
-Source: Twilio's OpenAPI description of the 2010-04-01 API; Twilio docs: Twilio API responses (paging).
-"""
+"""REST API resources as JSON, and list pages (Twilio's OpenAPI, paging)."""
 
 import re
 from bisect import bisect_right
@@ -32,7 +29,9 @@ def account_uri(state: State) -> str:
 def call_resource(state: State, call: Call) -> dict[str, Any]:
     """Return a Call resource."""
     uri = f"{account_uri(state)}/Calls/{call.sid}"
+    unused = ("answered_by", "caller_name", "forwarded_from", "group_sid", "phone_number_sid", "price", "trunk_sid")
     return {
+        **dict.fromkeys(unused),
         "sid": call.sid,
         "date_created": rfc2822(call.created_at_s),
         "date_updated": rfc2822(call.updated_at_s),
@@ -42,21 +41,14 @@ def call_resource(state: State, call: Call) -> dict[str, Any]:
         "to_formatted": call.to,
         "from": call.from_,
         "from_formatted": call.from_,
-        "phone_number_sid": None,
         "status": call.status,
         "start_time": rfc2822(call.answered_at_s),
         "end_time": rfc2822(call.ended_at_s),
         "duration": str(callback_parameters.duration(call)) if call.is_final else None,
-        "price": None,
         "price_unit": "USD",
         "direction": call.direction,
-        "answered_by": None,
         "api_version": callback_parameters.API_VERSION,
-        "forwarded_from": None,
-        "group_sid": None,
-        "caller_name": None,
         "queue_time": str(call.queue_ms),
-        "trunk_sid": None,
         "uri": f"{uri}.json",
         "subresource_uris": {part: f"{uri}/{part.title().replace('_', '')}.json" for part in CALL_PARTS},
     }
@@ -106,6 +98,7 @@ def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
     """Return a recording of a call or of a conference."""
     place = f"Conferences/{recording.conference_sid}" if recording.conference_sid else f"Calls/{recording.call_sid}"
     shown: dict[str, Any] = {
+        **dict.fromkeys(("encryption_details", "price", "price_unit")),
         "account_sid": state.account_sid,
         "api_version": callback_parameters.API_VERSION,
         "call_sid": recording.call_sid or None,
@@ -115,13 +108,10 @@ def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
         "start_time": rfc2822(recording.started_at_s),
         "duration": None if recording.ended_at_s is None else str(int(recording.length_s(recording.ended_at_s))),
         "sid": recording.sid,
-        "price": None,
-        "price_unit": None,
         "status": recording.status,
         "channels": recording.settings.channels,
         "source": recording.settings.source,
         "error_code": recording.error_code or None,
-        "encryption_details": None,
         "uri": f"{account_uri(state)}/{place}/Recordings/{recording.sid}.json",
     }
     if not recording.conference_sid:
@@ -147,13 +137,12 @@ def list_page(
     number = form.integer("Page", 0, 0, 1_000_000)
     start = number * size
     token = form.get("PageToken")
+    first = start
     if age is not None and token:
         if not re.fullmatch(r"PA[0-9]{1,12}", token):
             raise RestError(400, 20001, "Invalid PageToken")
         last_shown = int(token.removeprefix("PA"))
         first = bisect_right(items, -last_shown, key=lambda it: -age(it))
-    else:
-        first = start
     on_page = items[first : first + size]
     shown = [show(state, it) for it in on_page]
     uri = account_uri(state) + quote(request.path)

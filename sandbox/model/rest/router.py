@@ -1,7 +1,4 @@
-"""Route REST requests to their resources.
-
-Source: Twilio's OpenAPI description of the 2010-04-01 API.
-"""
+"""Route REST requests to resources (Twilio's OpenAPI, 2010-04-01)."""
 
 import re
 
@@ -134,13 +131,11 @@ def _route_account_recording(transaction: Transaction, request: RestRequest, key
 def _get_or_delete(transaction: Transaction, request: RestRequest, found: Recording | None) -> RestAnswer | None:
     if found is None:
         raise not_found(request.path)
-    match request.method:
-        case "GET":
-            return RestAnswer(200, resources.recording_resource(transaction.state, found))
-        case "DELETE":
-            recordings.delete(transaction, found)
-            return RestAnswer(204)
-    return None
+    if request.method == "DELETE":
+        recordings.delete(transaction, found)
+        return RestAnswer(204)
+    shown = resources.recording_resource(transaction.state, found)
+    return RestAnswer(200, shown) if request.method == "GET" else None
 
 
 def _list_recordings(transaction: Transaction, request: RestRequest, found: list[Recording]) -> RestAnswer | None:
