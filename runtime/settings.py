@@ -391,7 +391,9 @@ def load(
     except (OSError, UnicodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
         raise SettingsError((f"{env_file or '.env'}: can't be read ({reason})",)) from None
-    _check_api_key_is_complete(settings)
+    if isinstance(settings, ServiceSettings) and bool(settings.api_key) != bool(settings.api_secret):
+        missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
+        raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
     return settings
 
 
@@ -405,12 +407,6 @@ def _without_sources(kind: type[StoreSettings]) -> type[StoreSettings]:
         return (init_settings,)
 
     return type(kind.__name__, (kind,), {"settings_customise_sources": classmethod(only_given), "__module__": __name__})
-
-
-def _check_api_key_is_complete(settings: StoreSettings) -> None:
-    if isinstance(settings, ServiceSettings) and bool(settings.api_key) != bool(settings.api_secret):
-        missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
-        raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
 
 
 def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:

@@ -16,7 +16,7 @@ from conferral.runtime.redaction import EXAMPLE
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 #: Fewest digits of a complete number (count): fewer are meant as a short or emergency number.
 _COMPLETE_DIGITS_MIN = 7
-#: No delimiters, spaces, and control characters. Source: Twilio docs, TwiML `<Client>` and access tokens.
+#: No delimiters, spaces, or control characters. Source: Twilio docs, TwiML `<Client>` and access tokens.
 _CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,128})")
 #: Source: RFC 3261, section 19.1.1, restricted: no passwords, no headers, one known parameter.
 _SIP = re.compile(
@@ -81,7 +81,10 @@ def parse_address(text: str) -> Address:
     if _CLIENT.fullmatch(text):
         return Address(AddressKind.CLIENT, text)
     if sip := _SIP.fullmatch(text):
-        _check_sip_parts(user=sip[1], port=sip[3])
+        if not _SIP_USER.fullmatch(unquote(sip[1])):
+            raise AddressError("the part before the @ of a sip: address has an escape that changes its meaning")
+        if int(sip[3] or 0) > _PORT_MAX:
+            raise AddressError("the port of a sip: address is too high")
         return Address(AddressKind.SIP, text)
     digits = text.removeprefix("+")
     if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
@@ -89,14 +92,6 @@ def parse_address(text: str) -> Address:
             return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialed")
     raise AddressError(f"must be +, country code, and number, such as {EXAMPLE}, client:NAME, or sip:URI")
-
-
-def _check_sip_parts(*, user: str, port: str | None) -> None:
-    """Raise AddressError for an escape in the user part, or a high port."""
-    if not _SIP_USER.fullmatch(unquote(user)):
-        raise AddressError("the part before the @ of a sip: address has an escape that changes its meaning")
-    if port is not None and int(port) > _PORT_MAX:
-        raise AddressError("the port of a sip: address is too high")
 
 
 def is_caller_id(text: str) -> bool:
@@ -161,7 +156,7 @@ def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Allow-list; never has premium-rate and emergency numbers."""
+    """Allow-list of destinations; never premium-rate or emergency numbers."""
 
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()

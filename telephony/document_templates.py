@@ -1,6 +1,6 @@
 """Templates of documents, which differ only in a few names.
 
-twilio-python takes twenty times as long to build one. Callers hear silence while a call is moved, so joins use them.
+twilio-python takes twenty times as long. Callers hear silence while a call is moved, so joins come from templates.
 """
 
 import re

@@ -50,7 +50,7 @@ class WrongTokenLimiter:
 class BearerAuthenticator:
     """Compares tokens with the configured one.
 
-    The right token is never rate-limited: anyone could lock everyone out. Its length protects it from guessing.
+    The right token is never rate-limited, or anyone could lock everyone out. Its length protects it from guessing.
     """
 
     def __init__(self, token: SecretStr, clock: Clock) -> None:

@@ -68,6 +68,6 @@ def counts_as_stopped(effect: ChangeRecording) -> bool:
 
 
 def find_running(recordings: Iterable[Any]) -> str:
-    """Return the SID of the first live one started by REST; empty for none."""
+    """Return the SID of the first live recording by REST; empty for none."""
     sids = (seen.sid for seen in recordings if seen.status in _LIVE and seen.source in (None, _STARTED_BY_API))
     return next((sid for sid in sids if isinstance(sid, str) and is_id(sid)), "")
