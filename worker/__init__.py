@@ -1,1 +1,1 @@
-"""Worker: partition leases, event consumers, timers, effect executor, and command router."""
+"""Worker: leases, consumers, timers, effect executor, command router."""

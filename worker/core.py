@@ -1,4 +1,4 @@
-"""What the parts of a worker share: its name, its clocks, and its access to Redis."""
+"""What the parts of a worker share: name, clocks, and Redis."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ class WorkerCore:
 
     client: Client
     keys: Keys
-    #: The worker's name, random.
+    #: Random.
     name: str
     clock: Clock
     store_clock: StoreClock
     metrics: Metrics
-    #: While this version can't read the schema version in force, the worker holds no lease and is not a member.
+    #: If this version can't read the schema, the worker holds no lease and is no member.
     schema: SchemaVersion
     lease_ms: int = LEASE_MS

@@ -1,7 +1,6 @@
-"""A worker's environment: clock, randomness, process name, Redis and HTTP clients.
+"""A worker's environment: clock, randomness, name, and connections.
 
-A simulation replaces them with virtual time and seeded randomness; a test changes limits and stops the worker between
-steps. Nothing else in a worker reaches outside.
+Simulations and tests replace them. Nothing else in a worker reaches outside.
 """
 
 import random
@@ -30,13 +29,12 @@ class Environment:
     rng: random.Random = field(default_factory=random.Random)
     redis: Callable[..., Client] = make_client
     http: Callable[..., PooledHttpClient] = http_client
-    #: Newest schema version this worker supports; only a test of an older or newer release sets another.
+    #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
     lease_ms: int = LEASE_MS
-    #: Sessions cached, count.
     sessions_max: int = SESSIONS_MAX
-    #: By default, the one that the settings describe.
+    #: By default, from the settings.
     policy: Policy | None = None
-    #: Let a test end the process between two steps of a batch, and around the request of an effect.
+    #: Let tests end the process between steps of a batch, and around an effect's request.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
     effect_checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint

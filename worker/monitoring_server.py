@@ -9,17 +9,16 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import run_server
 from conferral.runtime.web.shared_result import SharedResult
 
-#: How long open requests may take during shutdown, seconds.
 SHUTDOWN_S = 1.0
 
 
 def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]) -> web.Application:
-    """Return the app with `/healthz` (never touches Redis), `/readyz` (lists problems), and `/metrics`."""
+    """Return the app with `/healthz`, `/readyz`, and `/metrics`."""
 
     async def render_metrics() -> bytes:
         return metrics.exposition()
 
-    # Anyone who reaches the port may poll as often as they like, so concurrent requests share one result.
+    # Anyone may poll as often as they like, so concurrent requests share one result.
     shared_problems, shared_metrics = SharedResult(problems), SharedResult(render_metrics)
 
     async def healthz(_request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The worker process: wires its parts together, runs them, and shuts them down."""
+"""The worker process: wires its parts, runs them, and shuts them down."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,24 +33,18 @@ from conferral.worker.wiring import Connections, WorkerParts
 
 log = structlog.get_logger()
 
-#: Maximum duration of a shutdown, seconds from the signal; the contract allows 10 s.
+#: Maximum duration of a shutdown; the contract allows 10 s.
 STOP_S = 8.5
-#: Part of `STOP_S` reserved for releasing the leases, seconds.
+#: Part of `STOP_S` reserved for releasing the leases.
 RELEASE_S = 1.5
-#: Interval at which the worker verifies the partition count in Redis, seconds.
 CONFIG_CHECK_EVERY_S = 1.0
-#: Interval between gauge updates, seconds.
 GAUGES_EVERY_S = 2.0
 
 
 def make_policy(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
-    """Return the timeouts and choices that drive sessions, from the settings.
+    """Return the policy; raise SettingsError for an unusable fallback.
 
-    Args:
-        directory: The people and destinations; loaded from the settings if omitted.
-
-    Raises:
-        SettingsError: The directory is invalid, or the transfer fallback is missing from it or may not be dialed.
+    The directory is loaded from the settings if omitted.
     """
     directory = directory or load_directory(settings)
     return Policy(
@@ -84,7 +78,7 @@ class Worker:
         self._policy = self._environment.policy or make_policy(settings, self._directory.current)
         self._clock = self._environment.clock
         self._store_clock = StoreClock(self._clock)
-        #: Schema version at which this worker writes, as last read from Redis.
+        #: `written` is as last read from Redis.
         self.schema = SchemaVersion(self._environment.schema_version)
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
         self.executor: Executor | None = None
@@ -97,11 +91,10 @@ class Worker:
         """Run until the process is asked to stop; return the exit code.
 
         Args:
-            monitoring_port: Port for `/healthz`, `/readyz`, and `/metrics`; None serves none of them.
-            host: Address to bind the monitoring port to.
+            monitoring_port: For `/healthz`, `/readyz`, and `/metrics`; None serves none.
 
         Raises:
-            SettingsError: Redis was set up with another partition count, or its eviction policy may evict live calls.
+            SettingsError: Redis has another partition count, or its eviction policy may evict live calls.
         """
         connections = Connections.open(self._settings, self._environment, self.metrics)
         monitoring = self._monitor(stop, monitoring_port, host)
@@ -136,7 +129,7 @@ class Worker:
             await connections.close()
 
     def _monitor(self, stop: asyncio.Event, port: int | None, host: str) -> dict[str, Awaitable[None]]:
-        """Start the monitoring server, even before Redis answers; return its task by name. If it ends, set `stop`."""
+        """Start the monitoring server, before Redis answers; its end sets `stop`."""
         if port is None:
             return {}
         serving = asyncio.create_task(serve_monitoring(stop, host, port, self.metrics, self.problems))
@@ -144,7 +137,7 @@ class Worker:
         return {"monitoring": serving}
 
     async def problems(self) -> list[str]:
-        """Return what keeps the worker from doing its work, one line each; empty when it is ready."""
+        """Return why the worker is not ready, one line each; empty if it is."""
         return await self._find_problems() if self._find_problems is not None else [self._start_problem]
 
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
@@ -165,14 +158,14 @@ class Worker:
     def _with_restarts(
         self, stop: asyncio.Event, tasks: dict[str, Callable[[], Awaitable[None]]]
     ) -> dict[str, Awaitable[None]]:
-        """Wrap each long-lived task so that it restarts after an error, except after a `SettingsError`."""
+        """Wrap tasks to restart after errors, except after a `SettingsError`."""
         return {
             name: run_with_restarts(stop, name, work, self.metrics, passing=(SettingsError,))
             for name, work in tasks.items()
         }
 
     async def _wait_for_config(self, client: Client, stop: asyncio.Event) -> Keys | None:
-        """Wait until Redis is reachable and has our configuration; return the keys, or None at a stop."""
+        """Wait until Redis has our configuration; return None at a stop."""
         while not stop.is_set():
             try:
                 await config.check_eviction_policy(client)
@@ -184,9 +177,9 @@ class Worker:
         return None
 
     async def _ensure_config(self, client: Client) -> config.Config:
-        """Check the configuration in Redis, or write it if there is none; update the schema version in force."""
+        """Check or write the configuration in Redis; update the schema version."""
         settings = self._settings
-        # If Redis was emptied, write the last known schema version: older processes may still be running.
+        # If Redis was emptied, keep the last version: older processes may be running.
         config_found = await config.ensure(
             client, settings.prefix, settings.partitions, schema_version=self.schema.writes_at
         )
@@ -196,14 +189,14 @@ class Worker:
         return config_found
 
     def _current_policy(self) -> Policy:
-        """Return the policy with the directory's current fallback; the directory may have been reloaded."""
+        """Return the policy with the fallback of the current directory."""
         fallback = self._directory.current.fallback
         if fallback != self._policy.fallback:
             self._policy = replace(self._policy, fallback=fallback)
         return self._policy
 
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
-        """Wait for requests in flight, then release leases and shares: others need not wait until they expire."""
+        """Wait for requests in flight, then release leases and shares."""
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(parts.assigner.drain(is_drained, parts.executor))
@@ -225,16 +218,16 @@ class Worker:
         log.info("worker_stopped", holder=self.name)
 
     async def _stop_deadline_s(self, stop: asyncio.Event) -> float:
-        """Wait for the stop; return when the process must have stopped, monotonic seconds."""
+        """Wait for the stop; return its deadline, monotonic seconds."""
         await stop.wait()
         return self._clock.monotonic_s() + STOP_S
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
-        """Repeat until the stop: check the configuration, register this process, and trim what has expired."""
+        """Check the configuration, register this process, and trim, repeatedly."""
         trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
-                # Operator commands need the partition count, even if Redis was emptied in the meantime.
+                # Operator commands need the partition count, even if Redis was emptied.
                 await self._ensure_config(client)
                 if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
                     registered_s = self._clock.monotonic_s()
@@ -251,7 +244,7 @@ class Worker:
             await pause(stop, CONFIG_CHECK_EVERY_S)
 
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
-        """Update the gauges of sessions and partitions until the stop; drop the lag of partitions no longer held."""
+        """Update the gauges of sessions and partitions until the stop."""
         labelled: set[int] = set()
         assigner = parts.assigner
         while not stop.is_set():

@@ -1,4 +1,4 @@
-"""Readiness checks: the problems that `/readyz` reports and the metrics show."""
+"""Readiness checks: what `/readyz` reports and the metrics show."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,20 +12,16 @@ from conferral.worker.executor.adaptive_limit import AdaptiveLimit
 
 
 class PartitionCoverage:
-    """Tracks unassigned partitions. Every worker checks for itself, including one that holds none."""
+    """Tracks unassigned partitions; every worker checks for itself."""
 
     def __init__(self, core: WorkerCore) -> None:
         self._core = core
         self._monitors = {number: LeaseMonitor(core.lease_ms) for number in range(core.keys.partitions)}
-        #: When each unassigned partition lost its holder, monotonic seconds.
+        #: When each lost its holder, monotonic seconds.
         self._unassigned_since_s: dict[int, float] = {}
 
     async def refresh(self, held: Collection[int] = ()) -> None:
-        """Read other workers' leases and update the gauge of unassigned partitions; keep what can't be read as it was.
-
-        Args:
-            held: The partitions that this worker holds.
-        """
+        """Update the unassigned partitions; `held` are this worker's own."""
         numbers = [number for number in self._monitors if number not in held]
         for number in held:
             self._unassigned_since_s.pop(number, None)
@@ -46,7 +42,7 @@ class PartitionCoverage:
 
     @property
     def unassigned(self) -> list[int]:
-        """Partitions that have had no holder for longer than a lease; another worker should have them by then."""
+        """Partitions without a holder for longer than a lease."""
         now_s, lease_s = self._core.clock.monotonic_s(), self._core.lease_ms / 1000
         return sorted(number for number, since_s in self._unassigned_since_s.items() if now_s - since_s > lease_s)
 
@@ -57,11 +53,11 @@ async def find_problems(
     coverage: PartitionCoverage,
     adaptive_limit: AdaptiveLimit,
 ) -> list[str]:
-    """Return what keeps the worker from doing its work, one line each; empty when it is ready."""
+    """Return why the worker is not ready, one line each; empty if it is."""
     problems = []
     try:
         with store_errors():
-            # Probe with a write: a server that answers PING may still refuse writes.
+            # With a write: a server that answers PING may refuse writes.
             await core.client.set(core.keys.probe, core.clock.wall_ms())
     except StoreError as error:
         problems.append(f"redis: {error.state}")

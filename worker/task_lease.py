@@ -1,4 +1,4 @@
-"""The lease of a task that one worker at a time does: routing commands, or the sweep."""
+"""The lease of a task that one worker at a time does."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,11 +12,7 @@ log = structlog.get_logger()
 
 
 class TaskLease:
-    """Acquires, renews, and releases the lease of a task.
-
-    Attributes:
-        held: The lease; None while this worker does not hold it, as far as it knows.
-    """
+    """The lease of a task; `held` is None while another worker may have it."""
 
     def __init__(
         self, core: WorkerCore, task: str, key: str, is_dead: Callable[[str], bool], lease_ms: int = LEASE_MS
@@ -25,7 +21,7 @@ class TaskLease:
         self._core = core
         self._task = task
         self._key = key
-        #: Whether a worker is known to have died, so that its lease need not expire.
+        #: A dead worker's lease need not expire.
         self._is_dead = is_dead
         self._lease_ms = lease_ms
         self._monitor = LeaseMonitor(lease_ms)
@@ -33,8 +29,7 @@ class TaskLease:
     async def acquire(self, on_acquired: Callable[[int], Awaitable[None]] | None = None) -> None:
         """Acquire the lease if no other worker holds it.
 
-        Args:
-            on_acquired: Called with Redis's time, Unix milliseconds, before the acquired lease counts as held.
+        `on_acquired` gets Redis's time, Unix milliseconds, before the lease counts as held.
         """
         core, holder = self._core, self._monitor.last_info
         if holder is not None and self._is_dead(holder.worker_name):
@@ -57,7 +52,7 @@ class TaskLease:
             self._monitor = LeaseMonitor(self._lease_ms)
 
     async def release(self) -> None:
-        """Release the lease if it is held; if that raises StoreError, the lease expires."""
+        """Release a held lease; if that raises StoreError, it expires."""
         held, self.held = self.held, None
         if held is not None:
             await leases.release(self._core.client, held)

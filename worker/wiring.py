@@ -1,4 +1,4 @@
-"""Wires the parts of one worker together, from the settings and the environment."""
+"""Wires one worker's parts, from the settings and the environment."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -48,12 +48,10 @@ class Connections:
     """A worker's connections to Redis and Twilio."""
 
     client: Client
-    #: For blocking reads.
     blocking: Client
-    #: A separate pool, so commits and leases never wait for a connection, however many outcomes are being written.
+    #: A separate pool, so that commits and leases never wait for outcomes being written.
     reserved: Client
-    #: A single connection, which the leases name, so that others can tell when this worker was killed; None on a
-    #: cluster, whose leases are on several servers.
+    #: The single connection that the leases name; None on a cluster, whose leases are on several servers.
     named: Client | None
     #: For the partitions' streams, and the commands'.
     reads: BlockingReads
@@ -61,10 +59,9 @@ class Connections:
 
     @classmethod
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
-        """Return a worker's connections, with pools sized by the number of partitions; each connects at first use.
+        """Return the connections; each connects at first use.
 
-        On a single server, most commands share one connection, and the pools serve only transactions and
-        subscriptions; on a cluster, they serve all commands.
+        On a single server, pools serve only transactions and subscriptions; on a cluster, all commands.
         """
         url, partitions = settings.redis_url, settings.partitions
         client = over_one_connection(environment.redis(url, max_connections=256))
@@ -184,7 +181,7 @@ class WorkerParts:
 def _dial_permits(
     settings: ServiceSettings, dial_claims: DialClaims, name: str
 ) -> Callable[[Dial], Awaitable[None]] | None:
-    """Return a function that returns once a dial has its permit; None if no dial rate is set, so none is needed."""
+    """Return what waits for a dial's permit; None without a dial rate."""
     per_second = settings.calls_per_second
     if not per_second:
         return None
@@ -193,7 +190,7 @@ def _dial_permits(
 
 
 def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> TwilioApi:
-    """Return the Twilio client for effects, configured from the settings."""
+    """Return the Twilio client for effects."""
     urls, documents = CallbackUrls(settings.public_url), TwimlBuilder.of(settings)
     setup = CallSetup(urls, documents, own_number=settings.number, allowed=allowed)
     return TwilioApi(rest_client(settings, http), setup)

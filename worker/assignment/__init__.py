@@ -1,1 +1,1 @@
-"""Partition assignment: membership, leases, rebalance, and checks after a Redis rollback."""
+"""Partition assignment: membership, leases, rebalance, rollback checks."""

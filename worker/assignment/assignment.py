@@ -1,7 +1,7 @@
-"""Partition assignment: acquires this worker's share of leases, renews them, and hands surplus ones over.
+"""Partition assignment: acquires, renews, and hands over leases.
 
-A worker's share follows from who is alive and who holds what (`worker.assignment.rebalance`). Every worker computes it
-alone, and all reach the same result; until they do, the lease decides. A clean stop releases all leases.
+Every worker computes its share alone (`worker.assignment.rebalance`), and all reach the same result.
+Until they do, the lease decides.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ log = structlog.get_logger()
 
 #: Interval at which the worker searches for free and expired leases, seconds.
 ACQUIRE_EVERY_S = 0.5
-#: Concurrent lease requests, count: no burst on Redis at start, and few waits in sequence while Redis does not respond.
+#: Concurrent lease requests, count: no burst on Redis at start, few waits in sequence while it is silent.
 CONCURRENCY_MAX = 64
 #: Fraction of a lease that must be left when a REST request is sent: connecting takes time.
 LEASE_MARGIN = 0.2
-#: How long to wait for a partition's running jobs before handing it over, seconds.
+#: How long a handover waits for a partition's running jobs, seconds.
 HANDOVER_TIMEOUT_S = 2.0
-#: How long a free partition is reserved for workers with a deficit before any worker takes it, seconds; and one whose
-#: holder died, since its callers wait. Workers with a deficit may have died, too, or have just started.
+#: How long a free partition is reserved for workers with a deficit, seconds: they may have died or just started.
+#: Shorter after its holder died, since its callers wait.
 UNCLAIMED_S = 2.0
 UNCLAIMED_AFTER_DEATH_S = 0.4
 #: Attempts to release a lease while Redis is unreachable, count, and the pause between them, seconds.
@@ -75,17 +75,13 @@ class PartitionAssigner:
         self.timers_changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, context: WorkerContext, executor: Executor) -> None:
-        """Renew and rebalance until the process stops, then finish the batches in hand.
-
-        Then release the partitions without jobs; `release` does the rest.
-        """
+        """Renew and rebalance until the stop; then release what has no jobs."""
         await self._renewer.connect()
         renewed_at_s = self._clock.monotonic_s()
         while not stop.is_set():
             self._wake.clear()
             self._collect_finished(executor.drop_partition)
-            # Even with all commits, Redis may have lost callbacks and commands that came after the last one. Whether or
-            # not this worker held a partition then, it checks the sessions that no holder has checked yet.
+            # Redis may have lost callbacks and commands after the last commit, under any holder of the partition then.
             for consumer in self.consumers.values():
                 if consumer.is_active and consumer.lease.has_unchecked_sessions:
                     self._rollback_checks.add(consumer, context.partition_store)
@@ -98,7 +94,7 @@ class PartitionAssigner:
             self._core.metrics.workers_alive.set(self.membership.count)
             wait_s = min(ACQUIRE_EVERY_S, self._renewer.every_s, self._peer_leases.until_overdue_s())
             await _wait_for_any((self._wake, stop), wait_s)
-        self.timers_changed.set()  # wake the timer loop, which waits for the next timer
+        self.timers_changed.set()  # wake the timer loop
         self._rollback_checks.stop()
         if self._handover_task is not None:
             await asyncio.wait({self._handover_task})
@@ -110,9 +106,9 @@ class PartitionAssigner:
         await self.release(except_for=executor.busy_partitions)
 
     async def release(self, *, except_for: Collection[int] = ()) -> None:
-        """Release the leases of stopped consumers, so the next holder need not wait for them to expire.
+        """Release the leases of stopped consumers, so that no worker waits.
 
-        A partition stays in `consumers` if Redis can't be reached, or if `except_for` names it: requests are in flight.
+        A partition stays in `consumers` if Redis can't be reached, or if `except_for` names it.
         """
 
         async def release_lease(number: int) -> None:
@@ -123,12 +119,9 @@ class PartitionAssigner:
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
-        """During shutdown, release partitions as their requests in flight end, and renew the rest.
+        """During shutdown, release partitions without requests; renew others.
 
         Twilio may be slow, and after an expired lease the next holder would have to verify everything.
-
-        Args:
-            is_drained: Set when nothing is left to wait for.
         """
         renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:
@@ -149,34 +142,33 @@ class PartitionAssigner:
             await pause(is_drained, RELEASE_PAUSE_S if was_refused else IDLE_POLL_S)
 
     def now_ms(self, partition: int) -> int:
-        """Return a partition's time, Unix milliseconds; Redis's time for a partition that this worker does not hold."""
+        """Return partition time, Unix milliseconds; Redis's if it is not held."""
         consumer = self.consumers.get(partition)
         return consumer.clock.now_ms() if consumer is not None else self._core.store_clock.now_ms()
 
     def is_ours(self, partition: int) -> bool:
-        """Whether no other worker can hold the partition now, by our clock, which advances while we are suspended."""
+        """Whether no other worker holds the partition, by our own clock."""
         consumer = self.consumers.get(partition)
         if consumer is None or consumer.is_lost:
             return False
         return consumer.lease.is_valid(self._clock) and consumer.lease.is_safe(self._clock)
 
     async def may_send(self, partition: int) -> bool:
-        """Whether a REST request may be sent for a partition now.
+        """Whether a REST request may be sent; False once the lease is lost.
 
-        Waits while the lease is about to expire and Redis doesn't answer its renewal. False: the partition is lost.
+        Waits while the lease is about to expire and Redis doesn't answer its renewal.
         """
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
             if _is_safe_to_connect(consumer.lease, self._core):
                 return True
-            # Once the lease has expired by our own clock, another worker may hold it; only Redis knows.
-            # `_for_each` logs Redis's errors instead of raising them.
+            # Only Redis knows whether another worker holds an expired lease. `_for_each` logs Redis's errors.
             await _for_each([partition], self.renew)
             if not _is_safe_to_connect(consumer.lease, self._core):
                 await asyncio.sleep(ACQUIRE_EVERY_S)
         return False
 
     async def renew(self, partition: int) -> None:
-        """Renew a partition's lease, if this worker holds it."""
+        """Renew a partition's lease if this worker holds it."""
         consumer = self.consumers.get(partition)
         if consumer is not None:
             await self._renewer.renew(consumer)
@@ -184,11 +176,10 @@ class PartitionAssigner:
     # ---- rebalance ------------------------------------------------------------------------------------------------
 
     async def _rebalance(self, context: WorkerContext, executor: Executor) -> None:
-        """Acquire unassigned (free) partitions up to this worker's share, or hand one surplus partition over.
+        """Acquire unassigned (free) partitions up to the share, or hand one over.
 
-        A partition that stays unclaimed is acquired even above the share.
-
-        If this version can't read the schema, acquire nothing and hand everything over to newer versions.
+        Long-unclaimed partitions are acquired even above the share. If this version can't read the schema, acquire
+        nothing and hand everything over.
         """
         if self._core.schema.is_too_new:
             if self.consumers and self._handover_task is None:
@@ -233,7 +224,7 @@ class PartitionAssigner:
             self._handover_task = asyncio.get_running_loop().create_task(self._hand_over_partition(executor))
 
     async def _acquire_free(self, missing: int, context: WorkerContext) -> None:
-        """Acquire up to `missing` free partitions; if other workers were faster for some, try others instead."""
+        """Acquire up to `missing` free partitions; if others win some, try more."""
         free = self._peer_leases.free
         while free and missing > 0:
             batch, free = free[:missing], free[missing:]
@@ -242,7 +233,7 @@ class PartitionAssigner:
             missing -= len(self.consumers) - before
 
     async def _acquire(self, partition: int, context: WorkerContext) -> None:
-        """Acquire an unassigned partition, or take over the expired lease of a dead worker; start its consumer."""
+        """Acquire an unassigned partition or an expired lease; start its consumer."""
         core, monitor = self._core, self._peer_leases.monitor(partition)
         key, keys_read = core.keys.lease(partition), (core.keys.timers(partition), core.keys.events(partition))
         connection = self._renewer.connection
@@ -255,7 +246,7 @@ class PartitionAssigner:
             self._start_consumer(partition, lease, context, outcome)
 
     async def _hand_over_partition(self, executor: Executor) -> None:
-        """Hand a partition over between two batches: the next holder continues at once, and finds no running jobs."""
+        """Hand a partition over between two batches, without running jobs."""
         consumer = await pick_partition(self._handover_candidates, executor, self._clock)
         if consumer is None:
             return
@@ -267,14 +258,16 @@ class PartitionAssigner:
             self._handle_end(consumer, running)
         else:
             await executor.drain_partition(consumer.number, HANDOVER_TIMEOUT_S)
-            await self._release_partition(consumer)
+            await self._try_to_release(consumer)
+            self._remove(consumer)
+            await self.membership.notify()
         self._wake.set()
 
     def _handover_candidates(self) -> list[PartitionConsumer]:
         """Return the consumers that may be handed over.
 
-        After a rollback, that waits until effects need no verification. If sessions are still to be checked, the lease
-        must tell the next holder so: it then names the server, which some hosted Redis does not report.
+        After a rollback, that waits until effects need no verification. If sessions are unchecked, only a lease that
+        names its server tells the next holder; some hosted Redis report none.
         """
         now_s = self._clock.monotonic_s()
         return [
@@ -285,13 +278,8 @@ class PartitionAssigner:
             and (consumer.lease.redis or not consumer.lease.has_unchecked_sessions)
         ]
 
-    async def _release_partition(self, consumer: PartitionConsumer) -> None:
-        await self._try_to_release(consumer)
-        self._remove(consumer)
-        await self.membership.notify()
-
     async def _try_to_release(self, consumer: PartitionConsumer) -> None:
-        """Release the lease; if that fails, the lease expires."""
+        """Release the lease; if that fails, it expires."""
         for _ in range(RELEASE_ATTEMPTS):
             if consumer.is_lost:
                 return
@@ -308,7 +296,7 @@ class PartitionAssigner:
     # ---- one partition --------------------------------------------------------------------------------------------
 
     def _start_consumer(self, partition: int, lease: Lease, context: WorkerContext, outcome: str) -> None:
-        """Start the consumer of an acquired partition; `outcome` says how its previous lease ended (log, metrics)."""
+        """Start a partition's consumer; `outcome`: how the last lease ended."""
         verify_until_s = self._verify_until_s[partition]
         if not lease.has_all_commits:  # the previous holder may have died before it noticed the rollback
             verify_until_s = max(verify_until_s, lease.may_lack_writes_until_s)
@@ -324,7 +312,7 @@ class PartitionAssigner:
         log.info("lease_acquired", partition=partition, holder=lease.holder, outcome=outcome)
 
     def _collect_finished(self, drop_jobs: Callable[[int], None]) -> None:
-        """Clean up after a finished handover, lost leases, and consumers that have ended; raise their errors."""
+        """Clean up after handovers and lost or ended consumers; raise errors."""
         if self._handover_task is not None and self._handover_task.done():
             self._handover_task.result()
             self._handover_task = None
@@ -337,14 +325,14 @@ class PartitionAssigner:
                 self._handle_end(consumer, task)
 
     def _handle_end(self, consumer: PartitionConsumer, task: asyncio.Task[None]) -> None:
-        """Remove a consumer that ended because its lease is lost or must expire; raise the error that ended it."""
+        """Remove a consumer whose lease is lost; raise the error that ended it."""
         if consumer.is_lost:
             log.warning("lease_lost", partition=consumer.number, holder=consumer.lease.holder)
             self._remove(consumer)
         task.result()
 
     def _remove(self, consumer: PartitionConsumer) -> None:
-        """Forget a partition, except that its next consumer must verify effects and check sessions after a rollback."""
+        """Forget a partition, except that a rollback calls for verification."""
         if consumer.was_rolled_back:
             self._verify_until_s[consumer.number] = self._clock.monotonic_s() + VERIFY_AFTER_FAILOVER_S
             self._unchecked_partitions.add(consumer.number)
@@ -353,14 +341,14 @@ class PartitionAssigner:
 
 
 def _is_safe_to_connect(lease: Lease, core: WorkerCore) -> bool:
-    """Whether no other worker can hold the lease while a request is connecting."""
+    """Whether no other worker can hold the lease while a request connects."""
     margin_s = LEASE_MARGIN * core.lease_ms / 1000
     disconnected_margin_s = DISCONNECTED_MARGIN * disconnected_s(core.lease_ms)
     return lease.is_valid(core.clock, margin_s) and lease.is_safe(core.clock, disconnected_margin_s)
 
 
 async def _for_each(partitions: list[int], action: Callable[[int], Awaitable[None]]) -> None:
-    """Run the action for all partitions, `CONCURRENCY_MAX` at a time; log Redis's errors, and raise others."""
+    """Run the action for all partitions, some at a time; log Redis's errors."""
     for start in range(0, len(partitions), CONCURRENCY_MAX):
         results = await asyncio.gather(
             *(action(number) for number in partitions[start : start + CONCURRENCY_MAX]), return_exceptions=True
@@ -373,7 +361,6 @@ async def _for_each(partitions: list[int], action: Callable[[int], Awaitable[Non
 
 
 async def _wait_for_any(events: Collection[asyncio.Event], timeout_s: float) -> None:
-    """Return once one of the events is set, or the time is up."""
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
     await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     for waiter in waiting:

@@ -10,8 +10,7 @@ from conferral.worker.executor.executor import Executor
 #: How long to wait for a partition without jobs before handing over a busy one, seconds.
 IDLE_WAIT_S = 0.5
 IDLE_POLL_S = 0.02
-#: How long no partition is handed over after a worker with a deficit ignored one, seconds: first and maximum. The
-#: backoff doubles each time.
+#: First and maximum pause after a handover that no worker accepted, seconds; it doubles each time.
 HANDOVER_BACKOFF_S = 4.0
 HANDOVER_BACKOFF_MAX_S = 240.0
 
@@ -21,7 +20,7 @@ class HandoverBackoff:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: Partitions handed over that no worker has acquired yet, as far as is known.
+        #: Partitions handed over and, as far as is known, not acquired yet.
         self.partitions: set[int] = set()
         self._until_s = float("-inf")
         self._backoff_s = HANDOVER_BACKOFF_S
@@ -32,7 +31,7 @@ class HandoverBackoff:
         return self._clock.monotonic_s() >= self._until_s
 
     def check(self, unclaimed: Collection[int], free: Collection[int]) -> None:
-        """Check whether the partitions handed over were acquired; back off if one is unclaimed: free for too long."""
+        """Back off if a handed-over partition stays unclaimed."""
         for number in list(self.partitions):
             if number in unclaimed:
                 self._until_s = self._clock.monotonic_s() + self._backoff_s
@@ -47,15 +46,14 @@ class HandoverBackoff:
 async def pick_partition(
     candidates: Callable[[], list[PartitionConsumer]], executor: Executor, clock: Clock
 ) -> PartitionConsumer | None:
-    """Return the partition to hand over: the one with the fewest sessions, preferably among those without jobs.
+    """Return the partition with the fewest sessions; prefer one without jobs.
 
     Wait briefly for one without jobs; None if there are no candidates.
     """
     deadline_s = clock.monotonic_s() + IDLE_WAIT_S
     while True:
-        now_s, busy = clock.monotonic_s(), executor.busy_partitions
-        active = candidates()
+        active, busy = candidates(), executor.busy_partitions
         idle = [consumer for consumer in active if consumer.number not in busy]
-        if idle or not active or now_s >= deadline_s:
+        if idle or not active or clock.monotonic_s() >= deadline_s:
             return min(idle or active, key=lambda consumer: len(consumer.session_gauge.states), default=None)
         await asyncio.sleep(IDLE_POLL_S)

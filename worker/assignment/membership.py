@@ -1,4 +1,4 @@
-"""Worker membership: each worker writes a heartbeat every second and is notified when others join or leave."""
+"""Worker membership: heartbeats, and notifications of joins and leaves."""
 
 import asyncio
 import math
@@ -13,9 +13,8 @@ from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 from conferral.storage.rebalance_channel import RebalanceChannel
 from conferral.worker.core import WorkerCore
 
-#: Heartbeat interval, seconds.
 HEARTBEAT_EVERY_S = 1.0
-#: Heartbeat interval and timeout as fractions of the lease duration, for short leases.
+#: As fractions of the lease duration, for short leases.
 HEARTBEAT_EVERY_LEASE_FRACTION, HEARTBEAT_TIMEOUT_LEASE_FRACTION = 0.2, 0.7
 #: Time after which a dead worker is removed from the list, seconds.
 UNLISTED_AFTER_S = 30.0
@@ -25,19 +24,17 @@ NOTIFICATION_DEBOUNCE_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class _Heartbeat:
-    """A worker's last heartbeat."""
-
-    #: When it was sent, Unix milliseconds of Redis's clock.
+    #: Unix milliseconds of Redis's clock.
     sent_ms: float
-    #: When this worker first saw it, monotonic seconds.
+    #: Monotonic seconds of this worker.
     seen_at_s: float
 
 
 class Membership:
     """The live workers.
 
-    Failure detection uses this worker's own clock: a peer's heartbeat must change. Redis's clock may be set at any
-    time, so it counts only on the first read, and on the first read after a gap.
+    A peer lives while its heartbeat changes, timed by this worker's clock. Redis's clock may be set at any time, so it
+    counts only on the first read, and on the first one after a gap.
     """
 
     def __init__(self, core: WorkerCore, on_change: Callable[[], None]) -> None:
@@ -53,23 +50,22 @@ class Membership:
         self._rebalance_channel = RebalanceChannel(core.client, core.keys, core.name)
         self._was_notified = asyncio.Event()
         self._heartbeats: dict[str, _Heartbeat] = {}
-        #: Workers that are known to have died, and the heartbeat last seen since then; None before the next read.
+        #: Workers known to have died, and the heartbeat last seen since; None before the next read.
         self._dead: dict[str, float | None] = {}
         #: Until when workers seen before a Redis outage still count as alive, monotonic seconds.
         self._grace_until_s = -math.inf
         self._read_at_s = core.clock.monotonic_s()
-        #: Set once the members have been read.
         self.is_loaded = asyncio.Event()
         #: Names of the live workers, including this one.
         self.names = frozenset({core.name})
 
     @property
     def count(self) -> int:
-        """Live workers, including this one (count)."""
+        """Live workers, this one included (count)."""
         return len(self.names)
 
     def is_alive(self, name: str) -> bool:
-        """Whether a worker has sent a recent heartbeat, and does not only count as live after a Redis outage."""
+        """Whether a recent heartbeat shows it; the grace after an outage doesn't."""
         return (
             name in self._heartbeats
             and name not in self._dead
@@ -78,7 +74,7 @@ class Membership:
 
     @property
     def dead(self) -> Collection[str]:
-        """Names of workers that were found dead and have sent no heartbeat since."""
+        """Names of workers found dead that have sent no heartbeat since."""
         return self._dead.keys()
 
     def is_dead(self, name: str) -> bool:
@@ -86,7 +82,7 @@ class Membership:
         return name in self._dead
 
     def note_dead(self, names: Collection[str]) -> None:
-        """Note that workers were found dead by their closed connections, before their heartbeats are overdue."""
+        """Note workers found dead by their closed connections."""
         for name in names:
             self._dead.setdefault(name)
         self.names = self.names - self._dead.keys() | {self._name}
@@ -126,7 +122,7 @@ class Membership:
             log_unreachable(error, task="heartbeat")
 
     async def _send_heartbeat(self) -> None:
-        """Send a heartbeat and read those of all workers; leave while this version can't read the schema."""
+        """Send a heartbeat and read all; leave while the schema is too new."""
         if self._core.schema.is_too_new:
             await self._leave()
             return
@@ -134,7 +130,7 @@ class Membership:
         arguments: list[scripts.Argument] = [self._name, round(UNLISTED_AFTER_S * 1000)]
         with store_errors():
             now_ms, entries = await scripts.write_heartbeat(self._core.client, [self._core.keys.workers], arguments)
-        # On a cluster, always the time of the same node.
+        # A cluster's time is always that of the same node.
         self._core.store_clock.observe(int(now_ms), requested_at_s)
         pairs = zip(entries[::2], entries[1::2], strict=True)
         self._update({name.decode(errors="replace"): float(sent_ms) for name, sent_ms in pairs}, int(now_ms))
@@ -144,12 +140,12 @@ class Membership:
             await self._core.client.zrem(self._core.keys.workers, self._name)
 
     def _update(self, sent_ms: Mapping[str, float], now_ms: int) -> None:
-        """Update the live workers from their last heartbeats; all times are Redis's, in Unix milliseconds."""
+        """Update the live workers; times are Redis's, Unix milliseconds."""
         now_s = self._clock.monotonic_s()
         is_first = not self.is_loaded.is_set()
         had_gap = now_s - self._read_at_s > 2 * self._heartbeat_every_s
         if had_gap:
-            # Redis was unreachable, or this process was suspended: give known workers time to send a heartbeat.
+            # Redis was unreachable, or this process was suspended: give known workers time.
             self._grace_until_s = now_s + 2 * self._heartbeat_every_s
         self._read_at_s = now_s
         heartbeats = {}
@@ -162,15 +158,14 @@ class Membership:
             else:
                 heartbeats[name] = _Heartbeat(sent, now_s)
         self._heartbeats = heartbeats
-        # A dead worker may have sent its last heartbeat after the previous read; only a later one shows that it lives.
+        # The last heartbeat may have come after the previous read; only a later one shows that the worker lives.
         self._dead = {name: sent_ms[name] for name, last_ms in self._dead.items()
                       if name in sent_ms and last_ms in (None, sent_ms[name])}  # fmt: skip
         timeout_s = self._heartbeat_timeout_s
         names = {name for name, heartbeat in heartbeats.items() if now_s - heartbeat.seen_at_s < timeout_s}
-        names.add(self._name)
         if now_s < self._grace_until_s:
             names |= self.names & heartbeats.keys()
-        names -= self._dead.keys() - {self._name}
+        names = names - self._dead.keys() | {self._name}
         has_changed = is_first or names != self.names
         self.names = frozenset(names)
         self.is_loaded.set()

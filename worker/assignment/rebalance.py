@@ -1,4 +1,4 @@
-"""Rebalance: target number of partitions per worker, and the leases of peers."""
+"""Rebalance: target number of partitions per worker; the leases of peers."""
 
 import math
 import zlib
@@ -19,21 +19,17 @@ from conferral.worker.core import WorkerCore
 
 log = structlog.get_logger()
 
-#: Pause after Redis refused CLIENT LIST, seconds; some managed servers do. Meanwhile only the leases' time counts.
+#: Pause after Redis refused CLIENT LIST, as some managed servers do, seconds.
 RETRY_REFUSED_S = 60.0
 
 
 def target_counts(held: Mapping[str, int], names: Collection[str], partitions: int) -> dict[str, int]:
-    """Return how many partitions each worker should hold. Counts differ by at most one and sum to `partitions`.
+    """Return how many partitions each live worker should hold.
 
-    If they can't be equal, workers that hold more keep more, so that as few partitions as possible move.
+    Counts differ by at most one. Workers that hold more keep more, so that few partitions move.
 
     >>> target_counts({"a": 9, "b": 7}, ["a", "b", "c"], 16)
     {'a': 6, 'b': 5, 'c': 5}
-
-    Args:
-        held: Partitions that each worker holds (count); a missing worker holds none.
-        names: The live workers.
     """
     ranking = sorted(names, key=lambda name: (-held.get(name, 0), name))
     base, remainder = divmod(partitions, len(ranking))
@@ -43,7 +39,7 @@ def target_counts(held: Mapping[str, int], names: Collection[str], partitions: i
 class ConnectionWatch:
     """The connections over which other workers renew their leases.
 
-    They tell killed workers, whose connections Redis has closed, from slow or suspended ones.
+    Redis has closed those of killed workers, but not those of slow or suspended ones.
     """
 
     def __init__(self, client: Client, clock: Clock) -> None:
@@ -52,9 +48,9 @@ class ConnectionWatch:
         self._refused_until_s = float("-inf")
 
     async def find_closed(self, suspects: AbstractSet[str]) -> set[str]:
-        """Return which of these connections, over which leases were not renewed in time, are closed.
+        """Return the closed ones of these connections; none if Redis can't say.
 
-        Redis once listed each of them (`connections.own_connection_name`). If Redis can't tell now, return none.
+        Redis once listed each of them (`connections.own_connection_name`).
         """
         now_s = self._clock.monotonic_s()
         if not suspects or now_s < self._refused_until_s:
@@ -72,34 +68,34 @@ class ConnectionWatch:
 
 
 class PeerLeases:
-    """The leases of partitions that this worker does not hold, each timed by its own clock."""
+    """The leases that this worker does not hold, each timed by its own clock."""
 
     def __init__(self, core: WorkerCore) -> None:
         self._core = core
         self._clock = core.clock
         self._monitors: dict[int, LeaseMonitor] = {}
-        #: Since when each free partition has been free, monotonic seconds.
+        #: Since when each partition has been free, monotonic seconds.
         self._free_since_s: dict[int, float] = {}
         #: When each partition's lease was last read, monotonic seconds.
         self._read_at_s: dict[int, float] = {}
         #: Why some leases could not be read; None if all were.
         self.error: StoreUnreachableError | None = None
         self._connections = ConnectionWatch(core.client, core.clock)
-        #: Workers found dead by the last read: they renewed no lease in time, and their connections are closed.
+        #: Workers that the last read found dead: no renewal in time, and closed connections.
         self.dead_workers: frozenset[str] = frozenset()
         #: Partitions whose last holder was found dead that way.
         self.disconnected: set[int] = set()
-        #: Partitions that seem free. Each worker has its own order, so that two workers rarely request the same ones.
+        #: In an order of this worker's own, so that two workers rarely request the same ones.
         self.free: list[int] = []
-        #: Partitions that each other worker holds, as far as known (count).
+        #: Partitions per other worker, as far as known (count).
         self.counts: Counter[str] = Counter()
 
     def monitor(self, number: int) -> LeaseMonitor:
-        """Return what this worker observed of a partition's lease."""
+        """Return what this worker observed of the partition's lease."""
         return self._monitors[number]
 
     def forget(self, number: int) -> None:
-        """Forget what was observed of a partition's lease: this worker holds it, or just lost it."""
+        """Forget a partition's lease: this worker holds it, or just lost it."""
         self._monitors.pop(number, None)
         self._read_at_s.pop(number, None)
         self._free_since_s.pop(number, None)
@@ -110,29 +106,25 @@ class PeerLeases:
         return self._clock.monotonic_s() - self._free_since_s[number]
 
     def holder_probably_died(self, number: int) -> bool:
-        """Whether a free partition's lease was not released, so that its holder has probably died."""
+        """Whether a free partition's lease was not released."""
         info = self._monitors[number].last_info
         return info is not None and info.until_ms > 0
 
     def until_overdue_s(self) -> float:
-        """Return how long until the next lease without renewal may be a dead worker's, seconds; infinite if none."""
+        """Return the seconds until the next lease is overdue; infinite if none."""
         now_s = self._clock.monotonic_s()
         times_s = (monitor.disconnected_at_s() for monitor in self._monitors.values() if _connection(monitor))
         return min((at_s - now_s for at_s in times_s if at_s > now_s), default=math.inf)
 
     def how_lease_ended(self, number: int) -> str:
-        """Return how a lease ended that was not released, as a word for logs and metrics."""
+        """Return how an unreleased lease ended, as a word for logs and metrics."""
         return "disconnected" if number in self.disconnected else "expired"
 
     async def read(self, numbers: Sequence[int], max_gap_s: float) -> None:
-        """Read the leases of all partitions that this worker does not hold.
+        """Read the leases of partitions that this worker does not hold.
 
-        If only some nodes answer, the other leases stay as last read, and none of them counts as free.
-
-        Args:
-            numbers: Those partitions.
-            max_gap_s: If a lease was last read longer ago than this, seconds, its holder gets time to renew: Redis was
-                unreachable, or this process was suspended.
+        Leases on silent nodes stay as last read, and don't count as free. After a gap of more than `max_gap_s` between
+        reads (Redis was unreachable, or this process suspended), holders get time to renew.
         """
         infos = await leases.read_leases(self._core.client, [self._core.keys.lease(number) for number in numbers])
         now_s, store_now_ms = self._clock.monotonic_s(), self._core.store_clock.store_now_ms()
@@ -171,7 +163,7 @@ class PeerLeases:
         self.free = sorted(free, key=lambda number: (number - first) % self._core.keys.partitions)
 
     async def _expire_disconnected(self, now_s: float) -> None:
-        """Expire overdue leases whose holders' connections are closed: those workers are dead. Log each once."""
+        """Expire overdue leases with closed connections; log each worker once."""
         overdue = {
             number: monitor
             for number, monitor in self._monitors.items()
@@ -191,6 +183,6 @@ class PeerLeases:
 
 
 def _connection(monitor: LeaseMonitor) -> str:
-    """Return the holder's connection; empty if it is unknown, or the lease was released."""
+    """Return the holder's connection; empty if unknown or released."""
     info: LeaseInfo | None = monitor.last_info
     return info.connection if info is not None and info.until_ms else ""

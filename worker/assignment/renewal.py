@@ -1,4 +1,7 @@
-"""Lease renewal: renews all leases of a worker in one round trip, over one connection that other workers can check."""
+"""Lease renewal: one round trip for all leases of a worker.
+
+It uses one connection, which other workers can check.
+"""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -16,9 +19,9 @@ from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
 log = structlog.get_logger()
 
-#: How long the rebalance waits for renewals, seconds; on a cluster, a silent node answers none.
+#: How long the rebalance waits for renewals on a cluster, seconds: a silent node answers none.
 RENEWAL_WAIT_S = 0.5
-#: Concurrent renewals, count, if they do not share a connection: few waits in sequence while Redis does not respond.
+#: Concurrent renewals without a shared connection, count: few waits in sequence while Redis is silent.
 CONCURRENCY_MAX = 64
 
 
@@ -26,29 +29,27 @@ class LeaseRenewer:
     """Renews the leases that this worker holds."""
 
     def __init__(self, client: Client, named_client: Client | None, clock: Clock, lease_ms: int) -> None:
-        #: For single renewals.
         self._client = client
-        #: A client with a single connection, which the leases name; None on a cluster, whose leases are on several
-        #: servers: there, only the time counts.
+        #: Has a single connection, which the leases name; None on a cluster, whose leases are on several servers.
         self._named_client = named_client
         self._clock = clock
         self._lease_ms = lease_ms
-        #: Interval between renewals without a connection that other workers can check, seconds.
+        #: Interval without a connection that other workers can check, seconds.
         self.every_s_at_most = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
-        #: Renewals that have not been answered yet.
+        #: Unanswered renewals.
         self._slow: dict[PartitionConsumer, asyncio.Task[None]] = {}
-        #: The connection that renewed last, and its name in the leases: empty if unknown, or if Redis does not list it.
+        #: The connection that renewed last, and its name in the leases: empty if unknown, or not listed by Redis.
         self._found = ""
         self.connection = ""
 
     @property
     def every_s(self) -> float:
-        """Interval between renewals, seconds: half the lifetime of a lease whose connection was cut."""
+        """Seconds between renewals: at most half a disconnected lease's life."""
         longest_s = self.every_s_at_most
         return min(longest_s, disconnected_s(self._lease_ms) / 2) if self.connection else longest_s
 
     async def connect(self) -> None:
-        """Connect to learn the connection's name, for the leases; log Redis's errors."""
+        """Connect to learn the connection's name; log Redis's errors."""
         if self._named_client is not None:
             try:
                 self._found, is_listed = await own_connection_name(self._named_client)
@@ -57,10 +58,7 @@ class LeaseRenewer:
                 log_unreachable(error, task="leases")
 
     async def renew_all(self, consumers: Collection[PartitionConsumer]) -> None:
-        """Renew all leases; log Redis's errors.
-
-        A cluster's silent node must not delay the rebalance, so slow renewals run on alone.
-        """
+        """Renew all leases; log errors, and don't wait for slow cluster nodes."""
         held = [consumer for consumer in consumers if not consumer.is_lost]
         if held and self._named_client is not None and await self._renew_together(self._named_client, held):
             return
@@ -80,7 +78,7 @@ class LeaseRenewer:
                 task.result()
 
     async def renew(self, consumer: PartitionConsumer) -> None:
-        """Renew one lease."""
+        """Renew one lease, unless it is lost."""
         if consumer.is_lost:
             return
         requested_at_s = self._clock.monotonic_s()
@@ -96,7 +94,7 @@ class LeaseRenewer:
             log_unreachable(error)
 
     async def _renew_together(self, named_client: Client, held: Sequence[PartitionConsumer]) -> bool:
-        """Renew over the connection that the leases name; return False if Redis did not answer."""
+        """Renew over the named connection; return False if Redis did not answer."""
         before = self.connection
         requested_at_s = self._clock.monotonic_s()
         try:
@@ -117,13 +115,13 @@ class LeaseRenewer:
         if found and found != self._found:
             await self.connect()
         if self.connection and self.connection != before:
-            # Only now is the connection known. Publish it at once: until then, other workers may miss the one before.
+            # Publish the new name at once: until then, other workers may miss the one before.
             return await self._renew_together(named_client, [consumer for consumer in held if not consumer.is_lost])
         return True
 
 
 def _apply(consumer: PartitionConsumer, renewal: Renewal, redis_now_ms: int, requested_at_s: float) -> None:
-    """Apply the result of a renewal to its consumer: lost, rolled back, or renewed, with the next timer's due time."""
+    """Apply a renewal: lost, rolled back, or renewed, with the next timer."""
     if jump_ms := consumer.clock.observe(redis_now_ms, requested_at_s):
         log.warning("redis_clock_stepped", partition=consumer.number, duration_ms=jump_ms)
     if renewal is Renewal.LOST:
@@ -133,5 +131,5 @@ def _apply(consumer: PartitionConsumer, renewal: Renewal, redis_now_ms: int, req
         consumer.was_rolled_back = True
         consumer.mark_lost()
     elif consumer.lease.next_due_ms is not None:
-        # A rollback that lost no commit may still have restored timers that were fired: firing is not a commit.
+        # A rollback may have restored fired timers without losing a commit: firing is not one.
         consumer.timers.note_set(consumer.lease.next_due_ms)

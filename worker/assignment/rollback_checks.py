@@ -1,7 +1,6 @@
-"""Checks live sessions after a Redis rollback: compares each with Twilio once, a few at a time.
+"""Checks live sessions after a Redis rollback.
 
-A rollback loses callbacks and commands, and nothing sends them again. So every session reads its state from Twilio,
-even if no call seems to be missing and no caller is alone.
+A rollback loses callbacks and commands, and nothing sends them again. So every session reads its state from Twilio.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
 log = structlog.get_logger()
 
-#: Sessions that one worker checks at a time (count), and the pause between batches, seconds.
+#: Sessions checked at a time per worker (count), and the pause in between, seconds.
 BATCH_MAX = 5
 PAUSE_S = 1.0
 #: The `finding` of these events.
@@ -30,26 +29,24 @@ ROLLED_BACK = "rolled-back"
 @dataclass(frozen=True, slots=True)
 class _Check:
     consumer: PartitionConsumer
-    #: The rollback's name. It deduplicates: a session runs one rollback's check once, even if it is published twice.
+    #: The rollback's name. It deduplicates: a session runs one rollback's check once.
     rollback: str
     store: PartitionStore
 
 
 class RollbackChecks:
-    """One worker's partitions whose sessions must be checked, one partition at a time.
+    """One worker's partitions with unchecked sessions, one at a time.
 
-    The rate applies per worker, not per partition: after an outage, all its partitions roll back together. The reads
-    that follow wait for request slots like all reads, behind every request that changes something.
+    The rate is per worker: after an outage, all its partitions roll back together.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        #: The first one is running.
         self._pending: deque[_Check] = deque()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, consumer: PartitionConsumer, store: PartitionStore) -> None:
-        """Check a partition's live sessions for as long as its lease is held, unless that check is pending already."""
+        """Check a partition's sessions while it is held, unless that is pending."""
         check = _Check(consumer, consumer.lease.rollback, store)
         if check in self._pending:
             return
@@ -64,7 +61,6 @@ class RollbackChecks:
             self._task.cancel()
 
     async def _run(self) -> None:
-        """Check the pending partitions one after another; note in the lease when a check is complete."""
         while self._pending:
             check = self._pending[0]
             consumer, lease = check.consumer, check.consumer.lease
@@ -78,7 +74,7 @@ class RollbackChecks:
             self._pending.popleft()
 
     async def _check(self, check: _Check) -> None:
-        """Publish an event to each live session of the partition, a few per second: each then reads its calls."""
+        """Publish an event to each live session, which then reads its calls."""
         consumer, store = check.consumer, check.store
         session_ids: list[str] = []
         rest: list[str] | None = None

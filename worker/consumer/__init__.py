@@ -1,1 +1,1 @@
-"""Partition consumer: reads events, decides them in batches, commits, and dispatches effects."""
+"""Partition consumer: reads, decides, commits, and dispatches events."""

@@ -1,4 +1,4 @@
-"""Batch of decisions: steps every event in order and gathers the changes for one commit."""
+"""Batch of decisions: steps events in order, and gathers one commit."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,14 +24,12 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import EFFECT_RESULTS, log_entry
 
-#: The field in which an outcome entry names its effect.
 _EFFECT_ID = b"effect_id"
-#: Most weight of one commit, in values that its script handles. Bounds its time in Redis, which serves no one else
-#: meanwhile: a value costs it at most half a microsecond.
+#: Most values that one commit's script handles. Each blocks Redis for at most half a microsecond.
 WEIGHT_MAX = 2_000
-#: Values of every decision: those of its log entry, and the keys and numbers of its session.
+#: Values of every decision: its log entry, and its session's keys and numbers.
 _OWN_WEIGHT = 15
-#: What the end of a session adds: its index moves, and its keys get an expiry.
+#: What a session's end adds: its index moves, and its keys expire.
 _END_WEIGHT = 15
 
 
@@ -43,7 +41,6 @@ class Decision:
     step: Step
     #: The session before the event.
     before: Session
-    #: What the event changed.
     changes: Changes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,7 +48,7 @@ class Decision:
 
     @property
     def is_stored(self) -> bool:
-        """Whether there is anything to store; not if the event belongs to no known session."""
+        """Whether there is anything to store; not for an unknown session."""
         return self.step.session.version != self.before.version
 
     @property
@@ -61,7 +58,7 @@ class Decision:
 
     @property
     def weight(self) -> int:
-        """About how many values the commit's script handles for this decision (count); see `WEIGHT_MAX`."""
+        """About how many values the commit's script handles; see `WEIGHT_MAX`."""
         step = self.step
         writes = len(step.effects) + len(step.timers) + len(step.reports) + len(step.outcome_records)
         return _OWN_WEIGHT + 2 * (len(self.changes.readable) + writes) + self.ends_session * _END_WEIGHT
@@ -75,12 +72,11 @@ class DecidedBatch:
     batch: Batch = field(default_factory=Batch)
     effects: list[tuple[Effect, Event]] = field(default_factory=list)
     post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
-    #: Sessions that ended in this batch.
     ended_session_ids: list[str] = field(default_factory=list)
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
-    """Decide events in order, at partition time `now_ms`, without I/O. Each sees its session as left by the last."""
+    """Decide events in order, without I/O; `now_ms` is partition time."""
     sessions, decisions = dict(sessions), []
     for event in events:
         before = sessions[event.session_id]
@@ -92,7 +88,7 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
 
 
 def split_into_commits(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
-    """Yield the decisions of one commit after another, in order: a heavy commit would block Redis for too long."""
+    """Yield the decisions of each commit; a heavy one blocks Redis too long."""
     part: list[Decision] = []
     weight = 0
     for decision in decisions:
@@ -111,11 +107,10 @@ def encode(
     now_ms: int,
     open_effects: Callable[[str], Mapping[str, Effect]],
 ) -> DecidedBatch:
-    """Encode decisions for one commit.
+    """Encode decisions for one commit, at `now_ms` of partition time.
 
     Args:
-        sessions: The sessions concerned, as stored in Redis.
-        now_ms: The time of the decisions, Unix milliseconds of partition time.
+        sessions: As stored in Redis.
         open_effects: Returns a session's effects in the outbox, by effect id.
     """
     decided = DecidedBatch(decisions, Batch(logged_at=to_iso(now_ms)))
@@ -133,7 +128,6 @@ def encode(
 
 
 def _session_change(before: Session, decisions: list[Decision], now_ms: int) -> SessionChange:
-    """Return what the commit stores of one session: its last state, all changed fields, and its log entries."""
     log, changed = [], dict[str, str | None]()
     for decision in decisions:
         changed |= decision.changes.readable
@@ -142,7 +136,7 @@ def _session_change(before: Session, decisions: list[Decision], now_ms: int) -> 
 
 
 def discard(entries: Iterable[Entry]) -> Batch:
-    """Return a batch that removes entries from the stream without deciding them.
+    """Return a batch that removes entries from the stream undecided.
 
     An outcome also removes its effect from the outbox, even if the outcome can't be read.
     """
@@ -155,12 +149,11 @@ def discard(entries: Iterable[Entry]) -> Batch:
 
 
 def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
-    """Add a decision's effects, reports, and timers to its commit; remove the effect whose result it processed."""
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if isinstance(event, EFFECT_RESULTS):
         batch.outbox_del.append(event.effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
-        # A newer read replaces the earlier one. Reads can be queued for long, so each session keeps only one.
+        # A newer read replaces the earlier one: reads may queue for long.
         batch.outbox_put.pop(before.open_read_id, None)
         batch.outbox_del.append(before.open_read_id)
         decided.effects = [pair for pair in decided.effects if pair[0].effect_id != before.open_read_id]
@@ -177,16 +170,15 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
 
 
 def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms: int) -> None:
-    """Store a write in the outbox, so that a later holder finishes it if this worker dies after the commit."""
+    """Store a write in the outbox, in case this worker dies after the commit."""
     decided.batch.outbox_put[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
     decided.post_commit_writes.append(write)
 
 
 def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
-    """Drop effects emitted before the end and not finished; keep those of the final step.
+    """Drop the session's open effects, except for those of the final step.
 
-    Also keep an earlier hang-up whose target the final step does not end: a leg that no longer belongs to a party. Let
-    the index of the session's calls expire.
+    Also keep a hang-up whose target the final step does not end: a leg that no longer belongs to a party.
     """
     session_id = result.session.id
     final_effect_ids = {effect.effect_id for effect in result.effects}

@@ -1,6 +1,5 @@
-"""Batch processor: takes entries from the stream to the commit, and hands their effects to the dispatcher.
+"""Batch processor: parses, decides, commits, and dispatches entries.
 
-Each step works on what the step before it returned: parse, load the sessions, decide, encode, commit, dispatch.
 An entry that can't be parsed or decided is dead-lettered; it does not stop the partition.
 """
 
@@ -33,17 +32,16 @@ from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-#: Entries with their events, oldest first.
+#: Oldest first.
 Events = list[tuple[Entry, Event]]
 
 
 class DecisionFailedError(ConferralError):
-    """An unexpected error while deciding a batch (see its cause). Decide session by session, then entry by entry."""
+    """Deciding a batch failed unexpectedly; the cause has the error."""
 
 
 @contextmanager
 def _deciding() -> Iterator[None]:
-    """Convert an unexpected error into a `DecisionFailedError`."""
     with catch_unexpected() as deciding:
         yield
     if deciding.unexpected is not None:
@@ -65,7 +63,7 @@ class BatchProcessor:
         self._cache = SessionCache(context.sessions_max)
 
     async def process(self, entries: Iterable[Entry]) -> None:
-        """Decide entries together; if that fails, those not committed yet, session by session."""
+        """Decide entries together; if that fails, session by session."""
         events, sessions = await self._load_sessions(await self._parse(entries))
         try:
             await self._decide_and_commit(events, sessions)
@@ -73,7 +71,7 @@ class BatchProcessor:
             if isinstance(error, CommitConflictError):
                 log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
                 self._context.metrics.commits.labels("conflict").inc()
-            # What was committed has left `events`.
+            # What is committed has left `events`.
             by_session: dict[str, Events] = defaultdict(list)
             for entry, event in events:
                 by_session[event.session_id].append((entry, event))
@@ -82,7 +80,7 @@ class BatchProcessor:
                 await self._process_session(session_events)
 
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
-        """Dead-letter entries, report their commands as failed, and remove them from the stream."""
+        """Dead-letter entries, and report their commands as failed."""
         for entry in entries:
             await self._context.partition_store.dead_letter(self._partition, entry, reason)
             self._context.metrics.dead_letters.labels(reason).inc()
@@ -91,7 +89,6 @@ class BatchProcessor:
         await self._commit(discard(entries))
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
-        """Return the entries with their events; dead-letter those that can't be parsed."""
         events = []
         for entry in entries:
             try:
@@ -101,7 +98,7 @@ class BatchProcessor:
         return events
 
     async def _process_session(self, events: Events) -> None:
-        """Decide one session alone, freshly loaded; dead-letter its entries if that fails too."""
+        """Decide one session alone; dead-letter its entries if that fails too."""
         events, sessions = await self._load_sessions(events)
         try:
             await self._decide_and_commit(events, sessions)
@@ -120,7 +117,7 @@ class BatchProcessor:
             await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
-        """Decide events together, and commit them in parts. After an error, `events` has those not committed yet."""
+        """Decide together, commit in parts; `events` keeps what is uncommitted."""
         now_ms = self._clock.now_ms()
         with _deciding():
             decisions = decide([event for _, event in events], sessions, now_ms, self._context.policy())
@@ -137,19 +134,10 @@ class BatchProcessor:
                 sessions[change.after.id] = change.after
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
-        """Load the sessions, from the cache or in one round trip; dead-letter the entries of corrupt ones.
-
-        Returns:
-            The other entries, and their sessions.
-        """
-        sessions: dict[str, Session] = {}
-        missing = []
-        for session_id in dict.fromkeys(event.session_id for _, event in events):
-            found = self._cache.get(session_id)
-            if found is None:
-                missing.append(session_id)
-            else:
-                sessions[session_id] = found
+        """Return entries and sessions; dead-letter entries of corrupt sessions."""
+        ids = dict.fromkeys(event.session_id for _, event in events)
+        sessions = {session_id: found for session_id in ids if (found := self._cache.get(session_id)) is not None}
+        missing = [session_id for session_id in ids if session_id not in sessions]
         if missing:
             for session_id, loaded in (await self._context.session_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
@@ -163,7 +151,7 @@ class BatchProcessor:
         return [(entry, event) for entry, event in events if event.session_id in sessions], sessions
 
     async def _commit(self, batch: Batch) -> None:
-        """Commit a batch; retry with the same commit number while the result is unknown."""
+        """Commit a batch; retry under the same number while the result is unknown."""
         while True:
             try:
                 result = await self._context.session_store.commit(self._partition, self._lease, batch)
@@ -181,7 +169,6 @@ class BatchProcessor:
             return
 
     async def _report_dead_letter(self, entry: Entry, reason: str) -> None:
-        """Report the command in a dead-lettered entry as failed."""
         try:
             event = entry.event()
         except BadEntryError:
@@ -192,6 +179,6 @@ class BatchProcessor:
                 await self._context.partition_store.report_command(ReportCommand(event.session_id, report))
             except StoreUnreachableError:
                 raise
-            except StoreError as error:  # a foreign value at the command's key: only this report is lost
+            except StoreError as error:  # a foreign value at the command's key: only the report is lost
                 fields = {"partition": self._partition, "session_id": event.session_id, "reason": str(error)}
                 log.error("post_commit_write_failed", **fields)

@@ -1,4 +1,4 @@
-"""Decision log: one log line and the metrics for each committed decision."""
+"""Decision log: log lines and metrics of committed decisions."""
 
 import logging
 from collections import Counter
@@ -18,12 +18,7 @@ _MODES = frozenset(TransferMode)
 
 
 def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int) -> None:
-    """Log and count committed decisions.
-
-    Args:
-        decisions: Those of one commit.
-        now_ms: Redis's time, Unix milliseconds.
-    """
+    """Log and count one commit's decisions; `now_ms` is Redis's time."""
     logs_all = log.is_enabled_for(logging.DEBUG)
     outcomes, waits_s = Counter[tuple[str, str]](), []
     for decision in decisions:
@@ -43,8 +38,7 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
-    """Log and count a finished transfer, and count its dials by result."""
-    # A session stored by a later version may carry a mode that this version does not know.
+    # A later version may have stored a mode that this one does not know.
     metrics.transfers.labels(
         outcome_record.mode if outcome_record.mode in _MODES else "other", outcome_record.result
     ).inc()

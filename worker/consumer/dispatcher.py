@@ -1,6 +1,6 @@
-"""Dispatcher: what follows a commit. Submits effects, starts post-commit writes, and updates what is known in memory.
+"""Dispatcher: what follows a commit, and what a previous holder left.
 
-It also submits the effects that a previous holder of the partition left in the outbox.
+Submits effects, starts post-commit writes, and updates what is known in memory.
 """
 
 from collections import defaultdict
@@ -26,8 +26,7 @@ from conferral.worker.consumer.unreadable_effects import dead_letter_unreadable,
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.executor.job import Job
 
-#: How long lost entries may be redelivered after a rollback, milliseconds: commands are routed again and timers fire
-#: again. An entry added later is new, so its dials cannot be repeats.
+#: How long after a rollback commands are routed and timers fire again, milliseconds. Later entries are new.
 REDELIVERY_WINDOW_MS = 10_000
 
 
@@ -50,19 +49,19 @@ class Dispatcher:
         self._clock = clock
         self._timers = timers
         self._session_gauge = session_gauge
-        #: After a rollback: until this time, decisions may repeat ones that were sent before, monotonic seconds.
+        #: Until when decisions may repeat ones sent before a rollback, monotonic seconds.
         self._verify_until_s = verify_until_s
-        #: Effects in the outbox, by session id and effect id.
+        #: In the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
         self._writes = PostCommitWrites(partition, context.partition_store, session_ttl_s=context.session_ttl_s)
         self._quarantine = EffectQuarantine(
             partition, context.partition_store, lambda job: context.executor.submit(job), context.metrics
         )
-        #: The newest entry on the stream at a takeover from a dead worker, or after a rollback.
+        #: The newest stream entry at a takeover from a dead worker, or after a rollback.
         self._newest_at_takeover = (0, 0)
 
     def stop(self) -> None:
-        """Stop retrying post-commit writes, and leave untried effects to the next holder."""
+        """Stop retrying writes, and leave untried effects to the next holder."""
         self._writes.stop()
         self._quarantine.stop()
 
@@ -74,17 +73,15 @@ class Dispatcher:
         """Return a session's effects in the outbox, by id."""
         return self._open_effects.get(session_id, {})
 
-    # ---- takeover ------------------------------------------------------------------------------------------------
-
     async def read_outbox(self) -> dict[str, bytes]:
-        """Return the outbox of the previous holder, and note the newest entry that was on the stream under it."""
+        """Return the last holder's outbox; note the newest entry of its time."""
         store = self._context.partition_store
         if self._is_soon_after_rollback or not self._lease.was_released:
             self._newest_at_takeover = await store.newest_id(self._partition)
         return await store.outbox(self._partition)
 
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
-        """Submit the outbox's effects, oldest first, and start its post-commit writes."""
+        """Submit the outbox's effects, oldest first, and start its writes."""
         entries, unreadable = decode_outbox(outbox)
         metrics, store = self._context.metrics, self._context.partition_store
         await dead_letter_unreadable(self._partition, store, metrics, unreadable)
@@ -100,9 +97,8 @@ class Dispatcher:
         await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
-        """Return the job of an outbox entry; the previous holder may have sent its effect."""
-        # Redis may have lost marks of sent effects even if it has all commits. The clocks of two servers may differ by
-        # a drift that no offset shows.
+        """Return the job of an effect that the previous holder may have sent."""
+        # Redis may lack sent marks even with all commits. The clocks of two servers may drift apart unseen.
         rolled_back_at_ms = self._lease.rolled_back_at_ms + self._clock.offset_ms + CLOCK_JUMP_MS
         is_older = entry.committed_at_ms <= rolled_back_at_ms
         return Job(
@@ -116,10 +112,8 @@ class Dispatcher:
             mark_may_be_lost=self._is_soon_after_rollback or (self._lease.has_all_commits and is_older),
         )
 
-    # ---- after a commit ------------------------------------------------------------------------------------------
-
     def dispatch(self, decided: DecidedBatch) -> None:
-        """Act on a commit: submit its effects first, because callers wait for them, then do the bookkeeping."""
+        """Act on a commit: effects first, because callers wait for them."""
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
@@ -138,7 +132,7 @@ class Dispatcher:
         call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
 
     def _decided_job(self, effect: Effect, event: Event, session: Session | None) -> Job:
-        """Return the job of an effect that the event caused; `session` is the event's session after the commit."""
+        """Return the job of an event's effect; `session` is as committed."""
         # Convert Redis's own time to partition time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         mark_may_be_lost = self._is_soon_after_rollback and self._may_be_redelivered(event, session)
@@ -149,25 +143,24 @@ class Dispatcher:
             command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
             may_have_been_sent=self._may_have_been_sent(event),
             sent_until_ms=self._lease.sent_until_ms,
-            # Lower bound in any history: nothing was sent before its entry existed.
+            # In any history, nothing was sent before its entry existed.
             sent_since_ms=self._search_from_ms(parse_entry_id(event.entry_id)[0] + self._clock.offset_ms),
             mark_may_be_lost=mark_may_be_lost,
             lost_since_ms=self._lost_since_ms(effect, session) if mark_may_be_lost else None,
         )
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
-        """Return the effect with times that suit Twilio's clock instead of partition time."""
+        """Return the effect with times that suit Twilio's clock."""
         if isinstance(effect, FindCall):
             return replace(effect, since_ms=self._search_from_ms(effect.since_ms))
         return effect
 
     def _search_from_ms(self, partition_ms: int) -> int:
-        """Return when to begin a search of Twilio's calls: in Redis's time if that is a second or more behind."""
+        """Return when a search of calls begins: in Redis's time if that is behind."""
         ahead_ms = self._clock.offset_ms
         return partition_ms - ahead_ms if ahead_ms >= CLOCK_JUMP_MS else partition_ms
 
     def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
-        """Forget effects that a commit for these sessions removed from the outbox."""
         for session_id in session_ids & self._open_effects.keys():
             effects = self._open_effects[session_id]
             for effect_id in effects.keys() & effect_ids:
@@ -176,18 +169,17 @@ class Dispatcher:
                 del self._open_effects[session_id]
 
     def _may_have_been_sent(self, event: Event) -> bool:
-        """Whether this entry's effects may have been sent in a history that Redis has lost.
+        """Whether a lost history may have sent the entry's effects.
 
-        A failover can lose a commit and its effects; the entry is then decided again, with the same ids.
+        A failover can lose a commit; its entry is then decided again, with the same ids.
         """
         return self._is_soon_after_rollback or (not self._lease.was_released and self._predates_takeover(event))
 
     def _may_be_redelivered(self, event: Event, session: Session | None) -> bool:
-        """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery.
+        """Whether a lost history may have decided the entry.
 
-        A timer that is due well after the rollback, or a command submitted then, can't repeat anything that was lost.
-        Nor can a transfer that began so late that its lost command or timer would have been decided again before. The
-        distinction matters: each dial reported as unknown leaves a caller waiting.
+        A timer due well after the rollback, or a command submitted then, repeats nothing. Nor does a transfer that
+        began after all redeliveries. It matters: each dial reported as unknown leaves a caller waiting.
         """
         new_from_ms = (self._lease.rolled_back_at_ms or self._lease.acquired_at_ms) + REDELIVERY_WINDOW_MS
         if isinstance(event, TimerExpired) and event.due_ms - self._clock.offset_ms > new_from_ms:
@@ -203,17 +195,16 @@ class Dispatcher:
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 
     def _lost_since_ms(self, effect: Effect, session: Session | None) -> int | None:
-        """Return from when on a lost history could have placed this gated dial; None for anything else."""
+        """Return since when a lost history may hold this gated dial; else None."""
         if not isinstance(effect, CreateCall) or session is None:
             return None
         transfer = session.running_transfer
         return self._search_from_ms(session.created_at_ms if transfer is None else transfer.started_at_ms)
 
     def _predates_takeover(self, event: Event) -> bool:
-        """Whether the entry was on the stream at the takeover."""
         return parse_entry_id(event.entry_id) <= self._newest_at_takeover
 
     @property
     def _is_soon_after_rollback(self) -> bool:
-        """Whether decisions may still repeat ones that Redis lost, whose effects may have been sent."""
+        """Whether decisions may still repeat ones that Redis lost."""
         return self._context.clock.monotonic_s() < self._verify_until_s

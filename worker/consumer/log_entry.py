@@ -1,4 +1,4 @@
-"""Log entry: what a session's log keeps of one step, without phone numbers or personal names."""
+"""Log entry: a step in a session's log, without numbers or personal names."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -38,14 +38,13 @@ from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction,
 from conferral.statemachine.step import CommandStatus, Step
 from conferral.storage.codecs.timestamps import to_iso
 
-# Building a union for each `isinstance` takes longer than the check.
+# Tuples, because building a union for each `isinstance` takes longer than the check.
 _WITH_UNKNOWN_PARAMETERS = (ConferenceEvent, RecordingChanged)
-#: Events that answer an effect.
 EFFECT_RESULTS = (EffectOutcome, CallsRead)
 _KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SessionMode, *SuperviseMode, *RecordAction})
-#: A party name chosen by the app, or Twilio's words, without anything that could be a number.
+#: A party name or Twilio's words, without anything that could be a number.
 _SAFE_TEXT = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ,._-]{1,100}")
-#: Fields whose value is checked: anyone who writes to a stream by hand can write anything.
+#: Checked, because anyone who writes to a stream by hand can write anything.
 _CHECKS: dict[str, Callable[[str], object]] = {
     "mode": _KNOWN_WORDS.__contains__,
     "action": _KNOWN_WORDS.__contains__,
@@ -57,11 +56,9 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 def log_entry(
     event: Event, step: Step, before: Session, now_ms: int, changed: Mapping[str, str | None]
 ) -> dict[str, str]:
-    """Return the fields of the session's log entry for an event.
+    """Return a session's log entry; `changed` is `Changes.logged`.
 
-    Args:
-        now_ms: When the event was decided, Unix milliseconds of partition time.
-        changed: The session's fields that it changed, as far as they may be logged: `Changes.logged`.
+    `now_ms` is the decision's time, Unix milliseconds of partition time.
     """
     entry = {
         "at": to_iso(now_ms),
@@ -104,7 +101,7 @@ def _effect_fields(effect: Effect) -> dict[str, str]:
 
 
 def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
-    """Return the command reports of this step; an acceptance is already in the command's own log entry."""
+    """Return the step's command reports; acceptances have their own entries."""
     return [
         {
             "command": report.command_id,
@@ -118,7 +115,7 @@ def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
 
 
 def command_type_of(command_id: str, event: Event, session: Session) -> str:
-    """Return the type of the command that this event resolves; empty if the session before it does not know it."""
+    """Return the type of the command that this event resolves, or empty."""
     if isinstance(event, Command) and event.command_id == command_id:
         return event.name
     transfer = session.transfer
@@ -134,7 +131,7 @@ def command_type_of(command_id: str, event: Event, session: Session) -> str:
 
 
 def details(event: Event, session: Session) -> dict[str, Any]:
-    """Return the event's own fields that may be logged, and the names of the parties that it is about."""
+    """Return the event's loggable fields, and the names of its parties."""
     found: dict[str, Any] = {}
     for name in event.logged:
         if (value := getattr(event, name)) and (name not in _CHECKS or _CHECKS[name](value)):
@@ -170,15 +167,15 @@ def details(event: Event, session: Session) -> dict[str, Any]:
 
 
 def _party_name(session: Session, call_sid: str, label: str = "") -> str:
-    """Return the party's current name; without a party, the label from when the leg was dialed, or the SID."""
+    """Return the party's current name, or the dial's label, or the SID."""
     party = session.find_party(call_sid=call_sid, label=label)
     return party.name if party is not None else label or call_sid
 
 
 def _party_of_call(event: CallProgressed | DialEnded, session: Session) -> str:
-    """Return the name of the party that has the call now; `call` if it is no party's.
+    """Return the name of the party that has the call now, or `call`.
 
-    The callback's URL has the party's name from when it was issued. In a transfer, a name can move to another call.
+    The callback's URL has the name at its issue; in a transfer, names can move to other calls.
     """
     party = session.find_party(call_sid=event.call_sid)
     if party is not None:
@@ -188,7 +185,7 @@ def _party_of_call(event: CallProgressed | DialEnded, session: Session) -> str:
 
 
 def _call_status(event: CallProgressed | DialEnded, session: Session) -> str:
-    """Return Twilio's status, but `rejected` for an agent known to have rejected the call: Twilio reports busy."""
+    """Return Twilio's status, but `rejected` where Twilio reports busy for it."""
     if isinstance(event, CallProgressed):
         return event.reported_status
     agent = session.parties.get(AGENT)
@@ -197,12 +194,12 @@ def _call_status(event: CallProgressed | DialEnded, session: Session) -> str:
 
 
 def _agent_position(event: CallProgressed | DialEnded, session: Session) -> dict[str, int]:
-    """Return which agent the event is about, counted from 1, and of how many, if several are being tried."""
+    """Return which agent the event is about, from 1, if several are tried."""
     number = event.agent_number
     if isinstance(event, DialEnded):
         is_one_of_them = event.dial == "bridge"
     elif event.dial:
-        # For calls dialed by REST, the URL does not name the agent. While the caller waits, only one is being tried.
+        # The URLs of REST calls don't name the agent. While the caller waits, only one is being tried.
         party = session.find_party(call_sid=event.call_sid, dial=event.dial)
         is_one_of_them = party is not None and party.name == AGENT and session.opening is not Opening.OVER
         number = session.agent_number
@@ -214,7 +211,7 @@ def _agent_position(event: CallProgressed | DialEnded, session: Session) -> dict
 
 
 def _command_details(command: Command, session: Session) -> dict[str, Any]:
-    """Return what a command is about, without addresses, spoken text, and URLs."""
+    """Return what a command is about, without addresses, speech, and URLs."""
     match command:
         case Transfer():
             return {"targets": command.to.count(",") + 1}

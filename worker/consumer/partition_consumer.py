@@ -1,8 +1,7 @@
-"""Partition consumer: takes over a partition under a lease, and reads its entries.
+"""Partition consumer: takeover of a partition, and its entries.
 
-The batch processor decides and commits them, and the dispatcher acts. If the process dies
-- before the commit, the entries are still on the stream; the next holder decides them again, with the same ids;
-- after the commit and before acting, effects and timers are in Redis, where the next holder finds them.
+If the process dies before a commit, the next holder decides the entries again, with the same ids. After it, effects and
+timers are in Redis.
 """
 
 import asyncio
@@ -28,10 +27,9 @@ from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-#: Entries decided in one batch, count. Those that store much are committed in parts; see `batch.WEIGHT_MAX`.
+#: Entries decided in one batch, count; for commits, see `batch.WEIGHT_MAX`.
 BATCH_MAX = 80
-#: Entries decided one by one after a worker's death, count: the largest batch of any version, since workers of several
-#: versions may run.
+#: Entries decided one by one after a worker's death, count: the largest batch of any version.
 SUSPECTS_MAX = 200
 
 
@@ -53,32 +51,31 @@ class PartitionConsumer:
         self.is_lost = False
         self.is_stopping = False
         self.was_rolled_back = False
-        #: Partition time: decisions, timers, and effects use it. It continues from holder to holder, unaffected by
-        #: changes to Redis's clock.
+        #: Partition time continues from holder to holder, whatever happens to Redis's clock.
         self.clock = StoreClock(context.clock, offset_ms=lease.clock_offset_ms)
         self.clock.observe(lease.acquired_at_ms, lease.requested_at_s)
         self.session_gauge = SessionGauge(number, context.partition_store)
         self.timers = PartitionTimers(number, lease, context.partition_store, self.clock, on_timers_changed)
         self._context = context
         self._has_recovered = False
-        #: Renews the lease, which stores the partition's time.
+        #: Also stores the partition's time.
         self._renew_lease = renew_lease
         self._dispatcher = Dispatcher(
             number, lease, context, self.clock, self.timers, self.session_gauge, verify_until_s
         )
         self._batches = BatchProcessor(number, lease, context, self.clock, self._dispatcher)
-        #: Entries still to be decided one by one because a worker died holding this partition, count.
+        #: Entries still to be decided one by one after a worker's death, count.
         self._suspects_left = 0
-        #: Entries marked under this lease: a mark counts a death, not an attempt.
+        #: Marked under this lease: a mark counts a death, not an attempt.
         self._marked_entry_ids: set[str] = set()
 
     @property
     def is_active(self) -> bool:
-        """Whether the consumer is still running."""
+        """Whether the consumer still runs."""
         return not self.is_lost and not self.is_stopping
 
     async def run(self) -> None:
-        """Run until the lease is lost or the worker stops; finish the batch in hand."""
+        """Run until the lease is lost or the worker stops; finish the batch."""
         is_well = False
         try:
             with (
@@ -89,15 +86,14 @@ class PartitionConsumer:
                     await self._run_tolerantly(self._run_once if self._has_recovered else self._recover)
                 is_well = True
         finally:
-            # After an unexpected error, let the lease expire instead of releasing it, so the next holder verifies
-            # effects.
+            # After an unexpected error, the lease must expire, so that the next holder verifies effects.
             self.is_lost = self.is_lost or not is_well
             self._dispatcher.stop()
             self.session_gauge.stop()
         await self._dispatcher.wait_finished()
 
     def stop(self) -> None:
-        """Stop after the current batch; a read that still waits for entries ends."""
+        """Stop after the current batch; end a read that waits."""
         self.is_stopping = self._batches.is_stopping = True
         self._dispatcher.stop()
         self._context.partition_store.stop_reading(self.number)
@@ -108,7 +104,7 @@ class PartitionConsumer:
         self._context.partition_store.stop_reading(self.number)
 
     async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Run an action on Redis. If Redis is unreachable, pause; if it refuses, give the partition up."""
+        """Run an action; pause if Redis is unreachable, give up if it refuses."""
         try:
             await action()
         except LeaseLostError:
@@ -117,7 +113,7 @@ class PartitionConsumer:
             log_unreachable(error, partition=self.number)
             await asyncio.sleep(PAUSE_S)
         except StoreError as error:
-            # Another program writes under our prefix, or Redis rolled back: discard what is in memory.
+            # Another program writes under our prefix, or Redis rolled back.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
             self.was_rolled_back = isinstance(error, CommitOutOfOrderError)
             # No worker died of it.
@@ -125,23 +121,19 @@ class PartitionConsumer:
                 await self._context.partition_store.clear_deaths(self.number)
             raise LeaseLostError(str(error)) from error
 
-    # ---- takeover ------------------------------------------------------------------------------------------------
-
     async def _recover(self) -> None:
-        """Restore the previous holder's state: unfinished effects and the next timer."""
+        """Restore the last holder's unfinished effects and next timer."""
         await self._context.partition_store.ensure_group(self.number)
         outbox = await self._dispatcher.read_outbox()
         await self.timers.fire()
         self.session_gauge.start()
-        # One of the entries may have crashed the previous holder, so decide them one by one.
+        # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = 0 if self.lease.was_released else SUSPECTS_MAX
         await self._dispatcher.restore(outbox)
         self._has_recovered = True
 
-    # ---- one batch -----------------------------------------------------------------------------------------------
-
     async def _run_once(self) -> None:
-        """Wait for the next entries and process them; one at a time after a worker's death."""
+        """Wait for entries and process them; one by one after a worker's death."""
         count = 1 if self._suspects_left else BATCH_MAX
         entries = await self._context.partition_store.read(self.number, count)
         if not self.is_active:
@@ -159,18 +151,18 @@ class PartitionConsumer:
         await self._batches.process(entries)
 
     async def _resync_clock(self) -> None:
-        """Resync partition time with Redis's clock once nothing is timed by it. No batch is in progress here."""
+        """Resync with Redis's clock if nothing is timed; no batch is in progress."""
         if await self._context.partition_store.is_idle(self.number):
             self.clock.resync()
             await self._renew_lease(self.number)  # stores the partition's time
 
     async def _dead_letter_if_poison(self, entry: Entry) -> bool:
-        """Dead-letter an entry, and return True, if workers died deciding it; else mark it before it is decided."""
+        """Dead-letter an entry that killed workers and return True; else mark it."""
         if entry.entry_id in self._marked_entry_ids:
             return False
         deaths = await self._context.partition_store.mark_suspect(self.number, self.lease, entry.entry_id)
         self._marked_entry_ids.add(entry.entry_id)
-        # The takeover was unclean, so one worker had died before the first mark.
+        # One worker had died before the first mark.
         if deaths < ENTRY_DEATHS_MAX:
             return False
         await self._batches.dead_letter([entry], "workers crashed processing it")

@@ -1,4 +1,4 @@
-"""Timers of one partition: fires the due ones, and knows when the next one is due."""
+"""Timers of one partition: fires due ones, and knows the next."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from conferral.storage.partition.partition_store import PartitionStore
 
 
 class PartitionTimers:
-    """Timers of one partition, in its own time."""
+    """One partition's timers, in its own time."""
 
     def __init__(
         self, partition: int, lease: Lease, store: PartitionStore, clock: StoreClock, on_changed: Callable[[], None]
@@ -18,19 +18,19 @@ class PartitionTimers:
         self._lease = lease
         self._store = store
         self._clock = clock
-        #: Called when a new timer is due before all known ones.
+        #: Called when a timer is due before all known ones.
         self._on_changed = on_changed
-        #: When the next timer is due, in partition time, Unix milliseconds; None without timers.
+        #: Unix milliseconds of partition time; None without timers.
         self._next_ms: int | None = None
-        #: The earliest timer set while due ones were being fired, Unix milliseconds.
+        #: The earliest timer set during a firing, Unix milliseconds.
         self._set_while_firing_ms: int | None = None
 
     def ms_until_due(self) -> float:
-        """Return the time until the next timer is due, milliseconds; infinite without timers."""
+        """Return the milliseconds until the next timer; infinite without one."""
         return math.inf if self._next_ms is None else self._next_ms - self._clock.now_ms()
 
     async def fire(self) -> None:
-        """Move due timers onto the stream and note when the next one is due."""
+        """Move due timers onto the stream; note when the next one is due."""
         self._set_while_firing_ms = None
         _, next_due_ms = await self._store.fire_timers(self._partition, self._lease, self._clock.now_ms())
         # The script's answer misses timers that were committed after it ran.
@@ -39,7 +39,7 @@ class PartitionTimers:
         self._on_changed()
 
     def note_set(self, due_ms: int) -> None:
-        """Note a timer that was committed, or found in Redis; `due_ms` is in partition time."""
+        """Note a committed or found timer; `due_ms` is partition time."""
         if self._set_while_firing_ms is None or due_ms < self._set_while_firing_ms:
             self._set_while_firing_ms = due_ms
         if self._next_ms is None or due_ms < self._next_ms:

@@ -1,4 +1,4 @@
-"""Post-commit writes: idempotent Redis writes that follow a commit but live in another cluster slot."""
+"""Post-commit writes: idempotent, and in another cluster slot."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,12 @@ log = structlog.get_logger()
 
 #: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.2
-#: Writes per pipeline, count: bounds how long Redis is busy.
+#: Writes per pipeline, count: bounds Redis's time.
 TOGETHER_MAX = 200
 
 
 class PostCommitWrites:
-    """One partition's post-commit writes. Unfinished ones stay in the outbox for the next holder."""
+    """One partition's writes. Unfinished ones stay in the outbox."""
 
     def __init__(self, partition: int, store: PartitionStore, *, session_ttl_s: int) -> None:
         self._partition = partition
@@ -30,7 +30,7 @@ class PostCommitWrites:
         self._is_stopping = False
 
     def start(self, writes: Sequence[PostCommitWrite]) -> None:
-        """Start writes in the background: together if possible, because each request costs Redis as much as a write."""
+        """Start writes, together if possible: a request costs as much as a write."""
         for start in range(0, len(writes), TOGETHER_MAX):
             self._start(self._run_together(writes[start : start + TOGETHER_MAX]))
 
@@ -40,18 +40,18 @@ class PostCommitWrites:
         task.add_done_callback(self._tasks.discard)
 
     def stop(self) -> None:
-        """Stop retrying: from now on, give up a write when Redis is unreachable."""
+        """Stop retrying: give up a write when Redis is unreachable."""
         self._is_stopping = True
 
     async def wait_finished(self) -> None:
         """Wait for the running writes."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-            # A finished task leaves the set in a callback; let it run.
+            # A callback removes a finished task; let it run.
             await asyncio.sleep(0)
 
     async def _run_together(self, writes: Sequence[PostCommitWrite]) -> None:
-        """Finish writes in one pipeline; finish those that it can't carry, or that Redis refused, one by one."""
+        """Finish writes in one pipeline; those that it can't, one by one."""
         with contextlib.suppress(StoreError):  # the writes stay in the outbox
             unfinished = await retry_unreachable(
                 lambda: self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s),
@@ -78,7 +78,7 @@ class PostCommitWrites:
         except StoreUnreachableError:
             raise
         except StoreError as error:
-            # One of its keys holds a foreign type, so a retry would fail too.
+            # A key holds a foreign type, so a retry would fail too.
             log.error(
                 "post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error)
             )

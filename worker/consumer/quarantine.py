@@ -1,10 +1,9 @@
-"""Effect quarantine: finds an effect that kills workers (poison pill) and dead-letters it.
+"""Effect quarantine: finds and dead-letters an effect that kills workers.
 
-An effect that kills the process (out of memory, a crash in C) stays in the outbox and would kill the next holder, too.
-The other effects in the outbox are innocent. So each takeover counts a death for every open effect. After two deaths,
-the effects of a few sessions are tried at a time, with a mark. Effects that were being tried when a worker died are
-tried last, and alone. Such a worker may have died by accident, so only three deaths in a row during its trials convict
-an effect. A trial that the worker survives, or that ends with a clean stop, resets the count.
+Such a poison pill (out of memory, a crash in C) would kill the next holder, too; other effects in the outbox are
+innocent. So each takeover counts a death for every open effect. After two, the effects of a few sessions are tried at a
+time, with a mark. Effects on trial when a worker died are tried last, and alone. That death may be an accident, so only
+three in a row convict. Surviving a trial, or a clean stop, resets the count.
 """
 
 import asyncio
@@ -24,29 +23,27 @@ from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()
 
-#: Worker deaths after which an effect is tried with a mark, tried alone, and dead-lettered, counts.
+#: Worker deaths after which an effect is tried with a mark, tried alone, and dead-lettered.
 SUSPECT_AFTER_DEATHS = 2
 ALONE_AFTER_DEATHS = 3
 EFFECT_DEATHS_MAX = 5
-#: Sessions whose suspects are tried concurrently while no worker has died during a trial, count. One at a time would
-#: delay innocent effects for seconds, during which the next worker may die by accident.
+#: Sessions tried concurrently before a death during a trial, count. One at a time would delay innocent effects.
 TRIAL_SESSIONS_MAX = 8
-#: Worker deaths after which a stream entry is dead-lettered, count.
+#: Worker deaths after which a stream entry is dead-lettered.
 ENTRY_DEATHS_MAX = 3
-#: How long to wait for a suspect's first attempt before trying the next one, seconds.
+#: How long a suspect's first attempt delays the next, seconds.
 TRIAL_WAIT_S = 1.0
 REASON = "five workers died over it"
 
 
 class EffectQuarantine:
-    """Submits the effects that a partition's holder found in the outbox after a takeover."""
+    """Submits the effects found in the outbox after a takeover."""
 
     def __init__(self, partition: int, store: PartitionStore, submit: Callable[[Job], None], metrics: Metrics) -> None:
         self._partition = partition
         self._store = store
         self._submit = submit
         self._metrics = metrics
-        #: The trial task, and the tasks that wait for slow first attempts.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
@@ -62,20 +59,20 @@ class EffectQuarantine:
         *,
         after_death: bool,
     ) -> None:
-        """Submit innocent effects at once, try suspects in small groups, and dead-letter killers.
+        """Submit innocent effects at once, try suspects, dead-letter killers.
 
         Args:
-            jobs: The jobs from the outbox, oldest first.
+            jobs: Oldest first.
             bodies: The outbox's raw entries, by effect id.
             open_effects: Returns a session's effects that are still in the outbox, by id.
-            after_death: Whether the previous holder died, or may have.
+            after_death: Whether the previous holder may have died.
         """
         deaths = await self._count_deaths(jobs, after_death=after_death)
         killers = {name for name, count in deaths.items() if count >= EFFECT_DEATHS_MAX}
         for job in jobs:
             if job.effect.effect_id in killers:
                 await self._dead_letter(job, bodies[job.effect.effect_id])
-        # No await from here to the end, so that no job is submitted twice.
+        # No await from here on, so that no job is submitted twice.
         suspects = Counter(
             {name: count for name, count in deaths.items() if SUSPECT_AFTER_DEATHS <= count < EFFECT_DEATHS_MAX}
         )
@@ -92,7 +89,7 @@ class EffectQuarantine:
             self._run_in_background(partial(self._try_sessions, waiting, suspects, open_effects))
 
     async def _count_deaths(self, jobs: Sequence[Job], *, after_death: bool) -> dict[str, int]:
-        """Return how many workers died with each effect open, this death included, by effect id; empty after none."""
+        """Return how many workers died with each effect open, by effect id."""
         effect_ids = [job.effect.effect_id for job in jobs]
         deaths: dict[str, int] = {}
         try:
@@ -100,12 +97,11 @@ class EffectQuarantine:
                 deaths = await self._store.count_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
             else:
                 await self._store.cap_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
-        except StoreError as error:  # a full Redis accepts no marks, and the takeover must not wait for it
+        except StoreError as error:  # a full Redis accepts no marks; the takeover must not wait
             log_unreachable(error, partition=self._partition)
         return deaths
 
     async def _dead_letter(self, job: Job, body: bytes) -> None:
-        """Dead-letter an effect that kills workers; `body` is its raw outbox entry."""
         effect = job.effect
         await self._store.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON)
         self._metrics.dead_letters.labels(REASON).inc()
@@ -119,8 +115,7 @@ class EffectQuarantine:
         )
 
     def _run_in_background(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-        """Start a trial, or the wait for a slow first attempt, as a task that `stop` cancels."""
-        # A function, because a task that is canceled before it begins would never await a coroutine.
+        # A function, because a task canceled before it begins would never await a coroutine.
         task = asyncio.get_running_loop().create_task(self._run_contained(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -138,7 +133,7 @@ class EffectQuarantine:
     async def _try_sessions(
         self, jobs: Sequence[Job], suspects: Counter[str], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
-        """Submit jobs session by session, in order; first the sessions whose `suspects` have the fewest deaths."""
+        """Submit jobs in order per session; sessions with fewest deaths first."""
         sessions: dict[str, list[Job]] = {}
         for job in jobs:
             sessions.setdefault(job.effect.session_id, []).append(job)
@@ -165,22 +160,19 @@ class EffectQuarantine:
             await try_alone(sessions[name])
 
     async def _try_effect(self, job: Job, deaths: int, is_open: Callable[[Job], bool]) -> None:
-        """Submit an effect and wait for its first attempt, with one more death counted in case it kills this worker.
+        """Count one more death, submit an effect, and await its first attempt.
 
-        Args:
-            deaths: The effect's count of worker deaths; 0 if it only waits for its session's suspect.
-            is_open: Whether an effect is still in the outbox.
+        `deaths` is 0 if the effect only waits for its session's suspect.
         """
         attempted = asyncio.Event()
         effect_id = job.effect.effect_id
         if deaths:
             await self._save_deaths(effect_id, deaths + 1)
             if not is_open(job):
-                await self._save_deaths(effect_id, 0)  # the commit that dropped it may have come before the mark
+                await self._save_deaths(effect_id, 0)  # the commit that dropped it may precede the mark
                 return
         self._submit(replace(job, on_attempted=attempted.set))
-        # A slow first attempt does not delay the next suspect. By then the effect only waits for Twilio, so it did not
-        # cause a later death, and the deaths during earlier trials were accidents.
+        # By then, the effect only waits for Twilio, so it does not cause later deaths, and earlier ones were accidents.
         trial = self._run_in_background(partial(self._end_trial, effect_id, attempted, is_suspect=bool(deaths)))
         ended, _ = await asyncio.wait({trial}, timeout=TRIAL_WAIT_S)
         if deaths and not ended:
@@ -193,7 +185,7 @@ class EffectQuarantine:
             log_unreachable(error, partition=self._partition)
 
     async def _end_trial(self, effect_id: str, attempted: asyncio.Event, *, is_suspect: bool) -> None:
-        """Wait for the first attempt; the worker survived it, so reset a suspect's count of deaths."""
+        """Reset a suspect's deaths after its first attempt: the worker survived."""
         await attempted.wait()
         if is_suspect:
             await self._store.set_deaths(self._partition, effect_id, 0)

@@ -1,4 +1,4 @@
-"""Cache of sessions. It may be stale: the version in the commit decides, so a miss only costs time."""
+"""Cache of sessions. It may be stale: the commit checks the version."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -10,16 +10,16 @@ from conferral.storage.codecs import session_hash
 
 _T = TypeVar("_T")
 
-#: Sessions kept, count. A packed one takes about 1 KB.
+#: Packed sessions kept, count; one takes about 1 KB.
 SESSIONS_MAX = 200_000
-#: Sessions also kept decoded, count: those with several events in a row. One takes about 5 KB, and unpacking one 4 µs.
+#: Sessions also kept decoded, count: one takes about 5 KB, and unpacking one 4 µs.
 DECODED_MAX = 100
-#: Largest share of them that may have ended. A call's last callbacks come after its end, but only for seconds.
+#: Largest share of ended sessions: a call's last callbacks follow within seconds.
 ENDED_MAX_FRACTION = 0.1
 
 
 class SessionCache:
-    """Evicts the session whose last commit is oldest, and so too many ended ones; keeps most sessions packed.
+    """Evicts the session whose last commit is oldest; limits ended ones.
 
     A packed session takes a fifth of the memory, and the garbage collector does not walk over it.
     """
@@ -36,7 +36,7 @@ class SessionCache:
         return len(self._packed)
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session, or None if it is not cached."""
+        """Return the session; None if it is not cached."""
         packed = self._packed.get(session_id)
         if packed is None:
             return None
@@ -58,7 +58,7 @@ class SessionCache:
 
 
 def _put_last(cache: OrderedDict[str, _T], session_id: str, value: _T, size_max: int) -> list[str]:
-    """Store a value as the newest. If there are too many then, evict the oldest, and return its session's id."""
+    """Store a value as the newest; return the session evicted for it, if any."""
     cache[session_id] = value
     cache.move_to_end(session_id)
     return [cache.popitem(last=False)[0]] if len(cache) > size_max else []

@@ -1,4 +1,4 @@
-"""Gauge of live sessions by state, per partition. Only a metric, so nothing waits for it."""
+"""Gauge of live sessions by state; nothing waits for it."""
 
 import asyncio
 
@@ -7,12 +7,11 @@ from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.states import State
 from conferral.storage.partition.partition_store import PartitionStore
 
-#: Sessions read in one round trip, count.
 CHUNK_MAX = 200
 
 
 class SessionGauge:
-    """Counts states from the decisions made here, and from one read of Redis for sessions that were live before."""
+    """Counts states from the decisions here, and from one read of Redis."""
 
     def __init__(self, partition: int, store: PartitionStore) -> None:
         self._partition = partition
@@ -23,7 +22,7 @@ class SessionGauge:
         self.states: dict[str, State] = {}
 
     def start(self) -> None:
-        """Read the live sessions from Redis in the background; deciding does not wait."""
+        """Read the live sessions in the background; deciding does not wait."""
         self._load_task = asyncio.get_running_loop().create_task(self._load())
 
     def stop(self) -> None:
@@ -41,7 +40,7 @@ class SessionGauge:
             self._ended_while_loading.add(session_id)
 
     async def _load(self) -> None:
-        """Read the states of live sessions; what a commit says in the meantime is newer, so keep that."""
+        """Read the states of live sessions; what commits say is newer."""
         try:
             session_ids = await self._store.live_sessions(self._partition)
             for start in range(0, len(session_ids), CHUNK_MAX):

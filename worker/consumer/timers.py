@@ -1,6 +1,6 @@
-"""Timer loop: fires due timers of all held partitions by moving them onto their streams.
+"""Timer loop: moves due timers onto their partitions' streams.
 
-Each partition is asked alone: on a cluster, an unresponsive node must not delay the timers of other nodes.
+Each partition is asked alone: a cluster's silent node must not delay others.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from conferral.runtime.outage import log_unreachable
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
-#: Maximum wait, seconds; a new timer ends it at once.
+#: Maximum wait, seconds; a new timer ends it.
 WAIT_MAX_S = 5.0
 #: Pause for a partition after an error, seconds.
 PAUSE_S = 0.5
@@ -23,11 +23,7 @@ WAIT_MIN_S = 0.002
 
 
 async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, metrics: Metrics) -> None:
-    """Fire timers until the process stops, each in its partition's own time.
-
-    Args:
-        assigner: The partitions held by this worker.
-    """
+    """Fire timers until the process stops, each in its partition's time."""
     firing: dict[int, asyncio.Task[None]] = {}
     while not stop.is_set():
         assigner.timers_changed.clear()
@@ -45,7 +41,7 @@ async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, metrics:
 
 
 async def _fire_due(consumer: PartitionConsumer, metrics: Metrics) -> None:
-    """Fire one partition's due timers. After an error they stay due, so pause before the next attempt."""
+    """Fire one partition's due timers; after an error they stay due, so pause."""
     try:
         with contain(
             ItemKind.TIMER, metrics, passing=(LeaseLostError, StoreError), partition=consumer.number
@@ -61,7 +57,7 @@ async def _fire_due(consumer: PartitionConsumer, metrics: Metrics) -> None:
 
 
 async def _wait_until_due(assigner: PartitionAssigner, firing: Collection[int]) -> None:
-    """Wait until a timer is due in a partition that is not being fired; the end of firing also ends the wait."""
+    """Wait until an idle partition's timer is due, or a firing ends."""
     idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
     until_due_ms = min((held.timers.ms_until_due() for held in idle), default=math.inf)
     wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))

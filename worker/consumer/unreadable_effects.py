@@ -1,4 +1,7 @@
-"""Unreadable outbox entries, found at a takeover: edited by hand, or written by an unsupported version."""
+"""Unreadable outbox entries, found at a takeover.
+
+They were edited by hand, or written by an unsupported version.
+"""
 
 from collections.abc import Mapping
 
@@ -22,7 +25,7 @@ _KINDS = frozenset(effect.kind for effect in EFFECTS)
 
 
 def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:
-    """Decode the outbox. Return the readable entries, oldest first, and the unreadable bodies by effect or write id."""
+    """Return the readable entries, oldest first, and unreadable bodies by id."""
     entries: list[OutboxEntry] = []
     unreadable: dict[str, bytes] = {}
     for name, body in outbox.items():
@@ -39,7 +42,7 @@ def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[
 async def dead_letter_unreadable(
     partition: int, store: PartitionStore, metrics: Metrics, unreadable: Mapping[str, bytes]
 ) -> None:
-    """Dead-letter each entry's whole body. Report to its session, if known, that the effect's outcome is unknown."""
+    """Dead-letter each whole body; report its effect as unknown if possible."""
     for name, body in unreadable.items():
         outcome = _unknown_outcome(name, body)
         session_id = outcome.session_id if outcome is not None else ""
@@ -49,7 +52,7 @@ async def dead_letter_unreadable(
                 await store.remove_from_outbox(partition, name)
             else:
                 await store.finish_effect(partition, name, outcome)
-        except StoreError as error:  # the takeover must not wait for it; the next one finds the entry again
+        except StoreError as error:  # the next takeover finds the entry again
             log_unreachable(error, partition=partition)
             continue
         metrics.dead_letters.labels(REASON).inc()
@@ -57,7 +60,7 @@ async def dead_letter_unreadable(
 
 
 def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:
-    """Return the outcome for the effect's session; None if the session or the effect's kind can't be identified."""
+    """Return the outcome; None if the session or the effect's kind is unclear."""
     try:
         record = orjson.loads(body)
         session_id, kind, party = record["session_id"], record["kind"], record.get("party", "")

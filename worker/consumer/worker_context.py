@@ -1,4 +1,4 @@
-"""Dependencies that all partitions of a worker share."""
+"""What all partitions of a worker share."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class WorkerContext:
     executor: Executor
     clock: Clock
     metrics: Metrics
-    #: Returns the current policy; a batch is decided by the policy at its start.
+    #: A batch is decided by the policy at its start.
     policy: Callable[[], Policy]
-    #: How long the calls of an ended session are kept, seconds.
+    #: How long an ended session's calls are kept.
     session_ttl_s: int
-    #: Sessions cached per partition, count.
+    #: Per partition.
     sessions_max: int = SESSIONS_MAX
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
-    #: Called with each batch's decisions after the commit.
+    #: Called after each commit.
     on_committed: Callable[[list[Decision]], None] = lambda _decisions: None

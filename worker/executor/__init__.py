@@ -1,1 +1,1 @@
-"""Executes effects: queues, limits, attempts, verification, outbox."""
+"""Effect executor: queues, limits, attempts, verification, outbox."""

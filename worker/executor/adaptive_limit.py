@@ -1,9 +1,8 @@
-"""Throttling by Twilio: backoff after a 429 (rate limit, by an adaptive concurrency limit), and a circuit breaker.
+"""Backoff after a 429 (rate limit), and the circuit breaker for Twilio.
 
-The limit is this worker's share of the account's budget. A 429 takes 30 % of it; each round of successes adds one, as
-in TCP (additive increase, RFC 5681, section 3.1; multiplicative decrease, RFC 9438, section 4.6). The breaker opens
-while Twilio is unreachable or refuses the credentials: ordinary requests pause, then a single one probes, and the
-others follow once it is answered. Neither applies to endings (hang-ups): they have reserved slots and keep retrying.
+The limit starts at this worker's share of the account's budget. A 429 takes 30 % of it; each round of successes adds
+one (RFC 5681, section 3.1; RFC 9438, section 4.6). The breaker opens while Twilio is unreachable or refuses the
+credentials: ordinary requests pause, then one probes. Endings (hang-ups) have reserved slots and keep retrying.
 """
 
 import math
@@ -21,22 +20,20 @@ from conferral.telephony.http_client import RequestResult
 
 log = structlog.get_logger()
 
-#: Consecutive requests without an answer, or answered with 5xx, that open the breaker, count.
+#: Consecutive requests without an answer, or with 5xx, that open the breaker, count.
 FAILURES_MAX = 10
-#: First pause after the breaker opens, and the maximum while probes keep failing, seconds.
+#: First and maximum pause after the breaker opens, seconds.
 UNREACHABLE_PAUSE_S = 1.0
 UNREACHABLE_PAUSE_MAX_S = 5.0
-#: Pause after Twilio refused the credentials, seconds.
+#: Pause after Twilio refused the credentials.
 CREDENTIALS_PAUSE_S = 5.0
-#: How long a failure keeps the breaker's reason visible, seconds: longer than a pause, a request, and a sweep interval,
-#: and shorter than the minute after which the alert fires.
+#: How long a failure stays visible, seconds: longer than a sweep interval, shorter than the alert's minute.
 BREAKER_REASON_TTL_S = 45.0
-#: Lower limit of the window, however often Twilio answers 429, count: with one, a slow answer would block everything.
+#: Lower limit of the window, count: with one, a slow answer would block everything.
 WINDOW_MIN = 2
-#: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots on average if 2 % of the requests
-#: meet a 429 by chance, and callers would wait for seconds.
+#: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots at 2 % of chance 429s.
 KEPT_AFTER_429 = 0.7
-#: Twilio's error code for wrong credentials. Source: Twilio docs, Errors, 20003.
+#: Wrong credentials. Source: Twilio docs, Errors, 20003.
 _PERMISSION_DENIED_CODE = 20003
 
 
@@ -50,21 +47,21 @@ class BreakerReason(StrEnum):
 
 
 def refuses_credentials(answer: RequestResult) -> bool:
-    """Whether an answer means wrong credentials; a 403 with another code may concern a single destination."""
+    """Whether an answer means wrong credentials, not one refused destination."""
     return answer.status == 401 or (answer.status == 403 and answer.code in (0, _PERMISSION_DENIED_CODE))
 
 
 class RequestSlots(NamedTuple):
-    """Counts of concurrent requests to Twilio: a budget, a worker's share of it, or slots in use."""
+    """Counts of concurrent requests to Twilio: a budget, share, or usage."""
 
-    #: For all requests other than endings (hang-ups).
+    #: For all requests except endings (hang-ups).
     ordinary: int
     #: Reserved for endings, which may also use the ordinary ones.
     endings: int
 
 
 class AdaptiveLimit:
-    """Limits this worker's concurrent requests to Twilio; adapts to every answer."""
+    """Limits this worker's concurrent requests; adapts to every answer."""
 
     def __init__(
         self, *, share: Callable[[], RequestSlots], clock: Clock, metrics: Metrics, rng: random.Random
@@ -72,14 +69,13 @@ class AdaptiveLimit:
         self._share = share
         self._clock = clock
         self._rng = rng
-        #: Ordinary slots that recent 429s allow.
+        #: Ordinary slots that recent 429s allow, count.
         self._window = math.inf
-        #: When the window was last reduced; answers to requests sent earlier carry no new information. Monotonic
-        #: seconds.
+        #: When the window last shrank, monotonic seconds; answers to earlier requests say nothing new.
         self._reduced_at_s = float("-inf")
         self._reason: BreakerReason | None = None
         self._paused_until_s = float("-inf")
-        #: When an answer last confirmed the reason, monotonic seconds.
+        #: Monotonic seconds.
         self._reason_seen_at_s = float("-inf")
         self._failures = 0
         self._unreachable_pause_s = UNREACHABLE_PAUSE_S
@@ -89,7 +85,7 @@ class AdaptiveLimit:
 
     @property
     def slots(self) -> int:
-        """Slots of this worker, including those for endings, count."""
+        """All slots of this worker, count."""
         return sum(self._share())
 
     @property
@@ -103,14 +99,14 @@ class AdaptiveLimit:
 
     @property
     def pause_s(self) -> float:
-        """How long ordinary requests stay paused, seconds; 0.0 when they may start."""
+        """How long ordinary requests stay paused, seconds; 0.0 if they may start."""
         return max(0.0, self._paused_until_s - self._clock.monotonic_s())
 
     @property
     def breaker_reason(self) -> BreakerReason | None:
         """Why the breaker is open; None when it is closed, or after a 429 alone.
 
-        The reason expires when this worker has sent nothing for a while: it no longer knows the state of Twilio.
+        The reason expires once this worker has sent nothing for a while.
         """
         is_known = self._clock.monotonic_s() < self._reason_seen_at_s + BREAKER_REASON_TTL_S
         return self._reason if is_known else None
@@ -127,7 +123,7 @@ class AdaptiveLimit:
                 return ""
 
     def observe(self, answer: RequestResult) -> None:
-        """Update the limit with the answer to a request; status 0 means that none arrived."""
+        """Update the limit with an answer; status 0 means that none arrived."""
         if answer.status == 0 or answer.status >= 500:
             self._count_failure()
             return
@@ -139,7 +135,7 @@ class AdaptiveLimit:
         if self._reason is not None:
             self._close_breaker()
         elif answer.status != 429 and self._window < self._share().ordinary:
-            self._window += 1 / self._window  # adds one for each round of as many answers as the window allows
+            self._window += 1 / self._window  # adds one per round of answers
         if answer.status == 429:
             self._reduce_window(answer)
 
@@ -147,17 +143,16 @@ class AdaptiveLimit:
         return self.breaker_reason is reason
 
     def _reduce_window(self, answer: RequestResult) -> None:
-        """Reduce the window after a 429, once for all requests that were in flight together."""
+        """Reduce the window after a 429, once for all requests in flight then."""
         now_s = self._clock.monotonic_s()
-        # Only the effect that got a Retry-After waits it out. If all did, each 429 in a busy minute would delay
-        # everything by that time.
+        # Only the effect that got a Retry-After waits it out: otherwise, each 429 would delay everything.
         if answer.sent_at_s >= self._reduced_at_s:
             self._reduced_at_s = now_s
             self._window = max(float(WINDOW_MIN), min(self._window, self._share().ordinary) * KEPT_AFTER_429)
             log.warning("rest_limit_reduced", count=self.ordinary_slots, wait_s=answer.retry_after_s)
 
     def _count_failure(self) -> None:
-        """Count a request without an answer; after several in a row, or a failed probe, open the breaker."""
+        """Count a failure; open the breaker after several, or in a probe."""
         self._failures += 1
         if self._reason is BreakerReason.UNREACHABLE and self.pause_s == 0:
             self._unreachable_pause_s = min(2 * self._unreachable_pause_s, UNREACHABLE_PAUSE_MAX_S)
@@ -166,7 +161,7 @@ class AdaptiveLimit:
             self._open_breaker(self._reason or BreakerReason.UNREACHABLE, pause_s, None)
 
     def _open_breaker(self, reason: BreakerReason, pause_s: float, answer: RequestResult | None) -> None:
-        """Pause ordinary requests, and log a new reason; `answer` refused the credentials, None if none arrived."""
+        """Pause ordinary requests; log a new reason. `answer`: None if none came."""
         self._reason_seen_at_s = self._clock.monotonic_s()
         if self._reason is not reason:
             self._reason = reason
@@ -175,7 +170,7 @@ class AdaptiveLimit:
             else:
                 log.error("twilio_unreachable", count=self._failures, wait_s=round(pause_s, 3))
         elif self.pause_s > 0:
-            return  # endings keep trying during the pause; their failures must not extend it
+            return  # endings keep failing during the pause, and must not extend it
         self._paused_until_s = self._clock.monotonic_s() + pause_s
 
     def _close_breaker(self) -> None:

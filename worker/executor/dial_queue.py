@@ -1,4 +1,4 @@
-"""Dials that wait for a permit."""
+"""Queue of dials that wait for a permit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,20 +12,16 @@ from conferral.worker.executor.job_outcomes import job_boundary, report_task_err
 
 
 class DialQueue:
-    """Waits for the permits of dials. They are in no session queue yet, so nothing waits behind them."""
+    """Dials that wait for permits, in no session queue: they delay nothing."""
 
     def __init__(self, context: ExecutionContext, start: Callable[[Job], None]) -> None:
         self._context = context
-        #: Called with a job that has its permit, or can only be reported.
+        #: Called with a job that has its permit, or is only to be reported.
         self._start = start
         self._waiting: dict[asyncio.Task[Job], Job] = {}
 
     def add(self, dial: Dial, job: Job, acquire: Callable[[Dial], Awaitable[None]]) -> None:
-        """Wait for a dial's permit, then start its job.
-
-        Args:
-            acquire: Returns when a dial may be sent.
-        """
+        """Start the job once `acquire` returns: the dial may then be sent."""
         task = asyncio.get_running_loop().create_task(self._wait(dial, job, acquire), name=f"turn-{dial.effect_id}")
         self._waiting[task] = job
         task.add_done_callback(self._on_permit)
@@ -46,7 +42,7 @@ class DialQueue:
             await asyncio.wait(tasks)
 
     async def _wait(self, dial: Dial, job: Job, acquire: Callable[[Dial], Awaitable[None]]) -> Job:
-        """Return the job once it has its permit; at once, to be only reported, if it is done, unwanted, or failed."""
+        """Return the job with its permit, or at once if it is only to be reported."""
         context = self._context
         since_s = context.clock.monotonic_s()
         with job_boundary(job, context.metrics, LeaseLostError) as boundary:
@@ -60,7 +56,7 @@ class DialQueue:
         return replace(job, dial_wait_ms=round((context.clock.monotonic_s() - since_s) * 1000))
 
     def _on_permit(self, task: asyncio.Task[Job]) -> None:
-        # The job may have been removed at the very moment it got its permit.
+        # The job may have been removed just as it got its permit.
         is_awaited = self._waiting.pop(task, None) is not None
         if task.cancelled() or isinstance(task.exception(), LeaseLostError):
             return

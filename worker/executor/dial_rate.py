@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 
-#: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.2
 
 
 class DialRateLimiter:
-    """Queues this worker's dials. Only the first asks Redis for a permit; the others would have to wait anyway.
+    """Queues this worker's dials; only the first asks Redis for a permit.
 
-    Urgent dials, for which a caller is waiting, go first, here and across workers.
+    Urgent dials, for which a caller waits, go first, here and across workers.
     """
 
     def __init__(
@@ -23,7 +22,7 @@ class DialRateLimiter:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        #: Requests a permit, given whether a caller is waiting; returns 0.0, or the seconds to wait.
+        #: Requests a permit, given whether it is urgent; returns 0.0, or the seconds to wait.
         self._request_permit = request_permit
         self._sleep = sleep
         self._urgent: deque[asyncio.Event] = deque()
@@ -35,7 +34,7 @@ class DialRateLimiter:
         return len(self._urgent) + len(self._normal)
 
     async def acquire(self, *, urgent: bool) -> None:
-        """Return once the dial may be sent. Cancel the call to give up the wait."""
+        """Return once the dial may be sent; cancel the call to give up."""
         queue = self._urgent if urgent else self._normal
         is_first = asyncio.Event()
         queue.append(is_first)
@@ -47,8 +46,7 @@ class DialRateLimiter:
                 wait_s = await self._try_acquire(urgent)
                 if wait_s <= 0:
                     return
-                # An urgent dial that arrives in the meantime asks for itself; this one then finds that it is no longer
-                # first.
+                # By then, an urgent dial may have become the first.
                 await self._sleep(wait_s)
         finally:
             queue.remove(is_first)
@@ -62,7 +60,7 @@ class DialRateLimiter:
         return None
 
     async def _try_acquire(self, urgent: bool) -> float:
-        """Request a permit; return 0.0, or the seconds to wait before the next request."""
+        """Request a permit; return 0.0, or the seconds to wait for the next try."""
         try:
             return await self._request_permit(urgent)
         except StoreError as error:

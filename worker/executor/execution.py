@@ -34,38 +34,37 @@ from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Ver
 
 log = structlog.get_logger()
 
-#: Kinds of failed attempts that an outcome lists, count: an answer may carry any code.
+#: Kinds of failed attempts in an outcome, count: an answer may carry any code.
 FAILED_ATTEMPT_KINDS_MAX = 6
 
 
 async def no_checkpoint(_point: str, _detail: object) -> None:
-    """Do nothing; the default checkpoint."""
+    """Do nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ExecutionContext:
-    """Dependencies of an execution, shared by all jobs of a worker."""
+    """What all executions of a worker share."""
 
     twilio: TwilioApi
-    #: Stores each job's outcome once, and what else must be recorded. A `LeaseLostError` from it drops the job.
+    #: A `LeaseLostError` from it drops the job.
     outbox: OutboxWriter
-    #: Whether this worker owns the partition; checked right before every request.
+    #: Whether this worker owns the partition; checked before every request.
     may_send: Callable[[int], Awaitable[bool]]
-    #: Whether, as far as this process knows, no other worker can own the partition; checked again once a request has a
-    #: connection.
+    #: Whether, as far as this process knows, no other worker owns it; checked again once a request has a connection.
     is_ours: Callable[[int], bool] = lambda _partition: True
-    #: Returns a partition's Redis node.
+    #: A partition's Redis node.
     node_of: Callable[[int], str] = lambda _partition: ""
     clock: Clock
-    #: Returns a partition's time, Unix milliseconds.
+    #: A partition's time, Unix milliseconds.
     now_ms: Callable[[int], int]
     metrics: Metrics
     policy: ExecutorPolicy
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    #: Called at `before_request` and `after_request`, for tests that end the process there.
+    #: Lets tests end the process at `before_request` and `after_request`.
     checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
-    #: Returns this worker's current share of requests to Twilio; by default the whole budget.
+    #: This worker's current share of requests to Twilio; by default the whole budget.
     share: Callable[[], RequestSlots] | None = None
     adaptive_limit: AdaptiveLimit = field(init=False)
     limiter: PriorityLimiter = field(init=False)
@@ -77,15 +76,13 @@ class ExecutionContext:
 
 
 class ExecutionState(Enum):
-    """Progress of an execution; decides whether the job can still be dropped."""
+    """Progress of an execution: whether its job can still be dropped."""
 
-    #: No request in flight: waiting for a slot, or for the backoff after a definite refusal.
+    #: No request in flight.
     UNSENT = "unsent"
-    #: A request is in flight.
     SENDING = "sending"
     #: A request may have taken effect; it is being verified.
     VERIFYING = "verifying"
-    #: The outcome is known.
     FINISHED = "finished"
 
 
@@ -95,9 +92,9 @@ class Execution:
     def __init__(self, job: Job, context: ExecutionContext) -> None:
         self.job = job
         self.state = ExecutionState.UNSENT
-        #: Requests sent so far, count.
+        #: Requests sent so far.
         self.attempts = 0
-        #: Set when the session ends: no further request is sent.
+        #: The session ended: no further request is sent.
         self.is_cancelled = False
         #: The unexpected error that ended the execution; empty without one.
         self.internal_error = ""
@@ -106,13 +103,13 @@ class Execution:
         self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
         self._consecutive_failures = 0
         self._last_error: ProviderError | None = None
-        #: Failed attempts by error, with counts; the latest error is last.
+        #: Failed attempts by error, counts; the latest error is last.
         self._failed_attempts: dict[str, int] = {}
-        #: Whether any request so far may have taken effect.
+        #: Whether a request may have taken effect.
         self._may_have_happened = False
-        #: Whether a request has been sent and its answer is unknown.
+        #: Whether a sent request's answer is unknown.
         self._has_been_sent = False
-        #: The last moment at which the unverified request could have been sent, monotonic seconds.
+        #: The latest time at which the unverified request could have left, monotonic seconds.
         self._unknown_since_s: float
         #: Whether the outbox marks the effect as possibly sent, or may by now.
         self._is_marked_sent = job.sent_at_ms is not None
@@ -128,14 +125,14 @@ class Execution:
 
     @property
     def can_be_left(self) -> bool:
-        """Whether the partition's next holder can continue: after a mark, it would report the outcome as unknown."""
+        """Whether the next holder can continue; a mark makes the outcome unknown."""
         return self.is_between_requests and not self._is_marked_sent
 
     async def run(self) -> JobOutcome:
         """Try until there is an outcome.
 
         Raises:
-            LeaseLostError: Another worker owns the partition and finds the effect in the outbox.
+            LeaseLostError: Another worker owns the partition, and finds the effect in the outbox.
             JobObsoleteError: The session ended before the effect was sent.
         """
         if self.job.internal_error:
@@ -148,7 +145,7 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=failed_attempts)
 
     async def _run(self) -> JobOutcome:
-        """Send, verify, and retry until there is an outcome. Never repeat what can't be verified."""
+        """Send, verify, and retry; never repeat what can't be verified."""
         is_unsent = self.state is ExecutionState.UNSENT
         if is_unsent and self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost):
             self.state = ExecutionState.FINISHED
@@ -165,15 +162,13 @@ class Execution:
                 self.state = ExecutionState.FINISHED
                 return outcome
 
-    # ---- sending --------------------------------------------------------------------------------------------------
-
     async def _send(self) -> JobOutcome | None:
-        """Send one request and return the outcome, or return why none is sent; raise `ProviderError` if it fails."""
+        """Send one request, or return why not; raise `ProviderError` on failure."""
         effect, context = self.job.effect, self.context
-        # Check the lease before taking a slot, so that waiting for Redis does not block other jobs.
+        # Before taking a slot, so that waiting for Redis does not block other jobs.
         await self._require_lease()
         is_read = isinstance(effect, ReadCalls)
-        # A read keeps its place until it is sent: if it expired, it would only be emitted again, behind all others.
+        # A read keeps its place: if it expired, it would be emitted again, behind all others.
         deadline_s = math.inf if is_read else self._deadline_s
         requested_at_s = context.clock.monotonic_s()
         async with context.limiter.slot(ending=effect.is_ending, read=is_read, deadline_s=deadline_s) as has_waited:
@@ -184,7 +179,7 @@ class Execution:
             await self._require_lease()
             outcome = await self._check_before_send(effect, has_waited=has_waited)
             if outcome is None and self._remaining_s() <= 0:
-                outcome = self._give_up()  # waiting for Redis may have used up the time
+                outcome = self._give_up()  # Redis may have used up the time
             if outcome is not None:
                 return outcome
             await context.checkpoint("before_request", effect)
@@ -215,7 +210,7 @@ class Execution:
                 return succeeded(self.job.effect, is_confirmed=bool(found))
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
-        """Mark an at-most-once effect as sent. Return an outcome instead if the effect must not be sent (again)."""
+        """Mark an at-most-once effect; return an outcome if it must not be sent."""
         if isinstance(effect, Dial):
             outcome = await self._check_before_dial(effect, has_waited=has_waited)
             if outcome is not None:
@@ -225,12 +220,12 @@ class Execution:
             if not await self.context.outbox.mark_sent(effect):
                 return unknown(self.job.effect)
         if isinstance(effect, Dial) or self._is_at_most_once:
-            # Redis may have been slow, and another worker may have acquired the lease.
+            # Redis may have been slow, and the lease may be another worker's.
             await self._require_lease()
         return None
 
     async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
-        """Return the outcome if the dial has a call already or is no longer wanted; None to send it.
+        """Return the outcome of a dial that has a call or is unwanted, else None.
 
         A first request that did not wait needs no check.
         """
@@ -245,13 +240,13 @@ class Execution:
         return None
 
     def _may_send_now(self) -> bool:
-        """Whether the request may leave; the HTTP client calls this right before sending."""
+        """Whether the request may leave; called right before sending."""
         may_send = self.context.is_ours(self.job.partition)
         self._has_been_sent = self._has_been_sent or may_send
         return may_send
 
     async def _require_lease(self) -> None:
-        """Return once the lease permits a request; raise `LeaseLostError` if the partition is another worker's."""
+        """Wait until the lease permits a request; raise if it is lost."""
         if not await self.context.may_send(self.job.partition):
             raise LeaseLostError
 
@@ -264,29 +259,27 @@ class Execution:
         elif published_ms is not None:
             context.metrics.command_to_rest.observe(max(0, context.now_ms(self.job.partition) - published_ms) / 1000)
 
-    # ---- verification ---------------------------------------------------------------------------------------------
-
     @property
     def _is_at_most_once(self) -> bool:
-        """Whether the effect can be neither verified nor repeated once it may have been sent."""
+        """Whether it must not be repeated once it may have been sent."""
         return isinstance(self.job.effect, AT_MOST_ONCE)
 
     def _mark_unknown(self, since_s: float) -> None:
-        """Note that a request, sent at `since_s` at the latest, may have taken effect: verify it if possible."""
+        """Note that a request, sent by `since_s`, may have taken effect."""
         self._may_have_happened = True
         if isinstance(self.job.effect, VERIFIABLE):
             self.state = ExecutionState.VERIFYING
             self._unknown_since_s = since_s
 
     async def _verify(self) -> JobOutcome | None:
-        """Ask Twilio whether an earlier request took effect; return its outcome, or None to verify or send again."""
+        """Return an earlier request's outcome; None to verify or send again."""
         effect, context = self.job.effect, self.context
         await self._require_lease()  # before taking a slot, as in `_send`
         async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
             if self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()
-            # Measured before the request: its answer may be as old as its start.
+            # Before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
@@ -300,7 +293,7 @@ class Execution:
             case Verdict.HAPPENED if found.recording_sid:
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
             case Verdict.HAPPENED if self._is_at_most_once:
-                return unknown(self.job.effect)  # a search tells which dial the call belongs to
+                return unknown(self.job.effect)  # a search says which dial has the call
             case Verdict.HAPPENED:
                 return await self._succeeded_with_call(found.call_sid)
             case Verdict.GONE:
@@ -317,10 +310,8 @@ class Execution:
                 await context.sleep(context.policy.verify_interval_s)
                 return None
 
-    # ---- errors ---------------------------------------------------------------------------------------------------
-
     async def _handle_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
-        """Handle an error: return an outcome, or None after the backoff, when it is time for the next attempt."""
+        """Return an outcome, or None once it is time for the next attempt."""
         context = self.context
         self._consecutive_failures += 1
         wait_s = retry.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
@@ -360,13 +351,11 @@ class Execution:
         return self._deadline_s - self.context.clock.monotonic_s()
 
     def _request_timeout_s(self) -> float:
-        """Return the policy's timeout, shortened to the time that is left, but never below the policy's minimum."""
+        """Return the policy's timeout, or what is left, but at least its minimum."""
         return min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))
 
-    # ---- outcomes -------------------------------------------------------------------------------------------------
-
     def fail_internally(self, reason: str) -> JobOutcome:
-        """Return the outcome after an unexpected error: unknown if a request may have taken effect, else failed."""
+        """Return the outcome after an unexpected error: unknown or failed."""
         self.state = ExecutionState.FINISHED
         self.internal_error = reason
         is_unknown = self._has_been_sent or self._may_have_happened or self._is_marked_sent or self.job.mark_may_be_lost
@@ -375,30 +364,30 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _give_up(self) -> JobOutcome:
-        """Return the outcome without another request: unknown if an earlier one may have taken effect, else failed."""
+        """Return the outcome without another request: unknown or failed."""
         return unknown(self.job.effect) if self._may_have_happened else failed(self.job.effect, self._last_error)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
-        """Return a success with a call; index the call first, so that its callbacks find the session.
+        """Return a success; index the call first, for its callbacks.
 
-        The time the dial waited for a permit here counts as queue time, like Twilio's own queue.
+        Waiting for a permit counts as queue time.
         """
         effect = self.job.effect
         if call_sid:
             is_ours = await self.context.outbox.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
-                call_sid = ""  # the call belongs to another session that dialed the same address
+                call_sid = ""  # another session dialed the same address
         return succeeded(self.job.effect, call_sid, queue_ms + self.job.dial_wait_ms)
 
 
 def _may_be_done(effect: Effect, error: ProviderError) -> bool:
-    """Whether a refusal may mean that an earlier request took effect: a paused recording can't be paused again."""
+    """Whether a refusal may follow success: a recording can pause only once."""
     is_refused = isinstance(error, ProviderRefusedError) and not isinstance(error, ProviderGoneError)
     return is_refused and isinstance(effect, ChangeRecording)
 
 
 async def _find_dialed_call(effect: Effect, ended_calls: Collection[str], outbox: OutboxWriter) -> str:
-    """Return the call that this dial placed: one known by now, or the first of these that no session has; or empty."""
+    """Return the call that this dial placed and no other session has, or empty."""
     if not ended_calls or not isinstance(effect, Dial):
         return ""
     status = await outbox.dial_status(effect)
@@ -411,10 +400,9 @@ async def _find_dialed_call(effect: Effect, ended_calls: Collection[str], outbox
 
 
 def _count_failed_attempt(counts: dict[str, int], error: ProviderError) -> None:
-    """Count an error by its status and code, for the session's log."""
     code = f" code {error.code}" if error.code else ""
     word = f"{error.http_status}{code}" if error.http_status else "no-answer"
-    # Reinsert, so the latest error is last; beyond the maximum, drop the oldest.
+    # Reinsert, so the latest error is last; drop the oldest beyond the maximum.
     counts[word] = counts.pop(word, 0) + 1
     if len(counts) > FAILED_ATTEMPT_KINDS_MAX:
         del counts[next(iter(counts))]

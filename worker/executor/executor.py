@@ -1,6 +1,6 @@
-"""Effect executor: in order within a session, concurrent across sessions, endings first.
+"""Effect executor: in order within a session, endings first.
 
-Reads change nothing and may finish in any order, so they bypass the session queues.
+Reads change nothing, so they bypass the session queues.
 """
 
 import asyncio
@@ -27,15 +27,13 @@ _Task = asyncio.Task[None]
 
 
 def is_dial_wanted(session: Session, dial_id: str) -> bool:
-    """Whether a party still waits for this dial: it has not left and is not leaving."""
+    """Whether a party still waits for this dial."""
     parties = session.parties.values()
     return any(party.dial_id == dial_id and not (party.is_gone or party.is_leaving) for party in parties)
 
 
 @dataclass(slots=True)
 class _SessionQueue:
-    """A session's jobs that run one after another."""
-
     task: _Task
     waiting: deque[Job] = field(default_factory=deque)
 
@@ -43,11 +41,10 @@ class _SessionQueue:
 class Executor:
     """Executes committed effects and reports their outcomes.
 
-    Jobs without a recorded outcome stay in the outbox for the next lease holder. So dropping one here, after a lost
-    lease or at a stop, loses nothing.
+    Jobs without a recorded outcome stay in the outbox for the next lease holder, so dropping one here loses nothing.
 
     Attributes:
-        adaptive_limit: Limits concurrent requests; must observe every answer from Twilio.
+        adaptive_limit: Must observe every answer from Twilio.
         limiter: Grants slots for concurrent requests.
     """
 
@@ -57,29 +54,28 @@ class Executor:
         self._context = context
         self.adaptive_limit = context.adaptive_limit
         self.limiter = context.limiter
-        # The event loop holds only weak references to tasks; these keep them alive.
+        # The event loop holds only weak references to tasks.
         self._executions: dict[_Task, Execution] = {}
         self._queues: dict[str, _SessionQueue] = {}
-        #: By session: tasks outside its queue that become useless when the session ends.
+        #: By session: tasks that become useless when it ends.
         self._out_of_band: dict[str, set[_Task]] = {}
-        #: Dials that wait for their permits.
         self._dials = DialQueue(context, self._start_dial)
-        #: Returns when a dial has its permit; None leaves the rate to Twilio's own queue.
+        #: Returns when a dial has its permit; None leaves the rate to Twilio's queue.
         self._acquire_dial_permit = acquire_dial_permit
         self._read_queue = ReadQueue(context.policy.requests_max, context.node_of)
         self._stopped = False
 
     @property
     def busy_partitions(self) -> set[int]:
-        """Partitions with a started or queued job; dials without a permit do not count."""
+        """Partitions with jobs, except for dials that wait for permits."""
         jobs = [execution.job for execution in self._executions.values()]
         jobs += [job for queue in self._queues.values() for job in queue.waiting]
         return {job.partition for job in jobs}
 
     def submit(self, job: Job) -> None:
-        """Start or queue a job; return at once. After `drain` has begun, leave it to the next holder.
+        """Start or queue a job; once `drain` runs, leave it to the next holder.
 
-        An ending (hang-up) waits for nothing. A dial first waits for a permit, unless it is marked as sent.
+        A hang-up waits for nothing; a dial for a permit, unless it is marked as sent.
         """
         effect = job.effect
         if self._stopped:
@@ -97,7 +93,7 @@ class Executor:
             self._enqueue(job)
 
     def cancel_session(self, session_id: str) -> None:
-        """Drop the unsent jobs of a session that ends, before those of its end are submitted. Hang-ups still run.
+        """Drop an ending session's unsent jobs, except hang-ups.
 
         A request in flight continues, and is not repeated.
         """
@@ -116,7 +112,7 @@ class Executor:
     def cancel_unwanted_dials(self, sessions: Mapping[str, Session]) -> None:
         """Cancel waiting dials that their changed sessions no longer want.
 
-        Each is reported as failed at once: a party may stay on hold until the session knows that no one is dialed.
+        Each fails at once: a party may be on hold until the session knows that no one is dialed.
         """
 
         def is_unwanted(job: Job) -> bool:
@@ -134,7 +130,7 @@ class Executor:
             self._run_out_of_band(replace(job, is_cancelled=True))
 
     def drop_partition(self, partition: int) -> None:
-        """Drop the jobs of a partition whose lease is gone, except for requests in flight."""
+        """Drop the jobs of a lost partition, except for requests in flight."""
         self._drop_jobs(partition, lambda execution: execution.is_between_requests)
 
     def leave_partition(self, partition: int) -> None:
@@ -142,7 +138,6 @@ class Executor:
         self._drop_jobs(partition, lambda execution: execution.can_be_left)
 
     def _drop_jobs(self, partition: int, can_be_canceled: Callable[[Execution], bool]) -> None:
-        """Drop a partition's waiting jobs, and cancel those running ones that can be canceled now."""
         self._dials.remove(lambda job: job.partition == partition)
         self._read_queue.drop_all(lambda job: job.partition == partition)
         for queue in self._queues.values():
@@ -152,11 +147,11 @@ class Executor:
                 task.cancel()
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
-        """Finish a partition's running jobs and leave the rest to the next holder. The partition gets no new jobs."""
+        """Finish a partition's running jobs; leave the rest. It gets no new jobs."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while True:
-            # Also drops jobs that came back for a retry.
+            # Also those that came back for a retry.
             self.leave_partition(partition)
             running = [task for task, execution in self._executions.items() if execution.job.partition == partition]
             remaining_s = deadline_s - loop.time()
@@ -169,9 +164,8 @@ class Executor:
             await asyncio.wait(running)
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait for running jobs, at most `timeout_s`, then leave the rest to the next holders. Start no new jobs."""
+        """Finish running jobs within `timeout_s`; leave the rest to others."""
         self._stopped = True
-        # The next holder requests its own dial permits.
         self._read_queue.drop_all(lambda _job: True)
         await self._dials.close()
         loop = asyncio.get_running_loop()
@@ -187,8 +181,6 @@ class Executor:
             await asyncio.wait(rest)
         self.limiter.close()
 
-    # ---- scheduling -----------------------------------------------------------------------------------------------
-
     def _start(self, job: Job) -> _Task:
         execution = Execution(job, self._context)
         task = asyncio.get_running_loop().create_task(self._execute(execution), name=f"effect-{job.effect.effect_id}")
@@ -197,7 +189,7 @@ class Executor:
         return task
 
     def _run_out_of_band(self, job: Job) -> _Task:
-        """Start a job at once, whatever its session's queue holds; the session's end makes it useless."""
+        """Start a job at once, whatever its session's queue holds."""
         task = self._start(job)
         self._out_of_band.setdefault(job.effect.session_id, set()).add(task)
         return task
@@ -214,11 +206,11 @@ class Executor:
             self._queues[session_id] = _SessionQueue(self._start(job))
 
     def _start_dial(self, job: Job) -> None:
-        """Take a dial that has its permit. A canceled or failed one sends nothing, so it need not wait its turn."""
+        """Queue a dial that has its permit; one that sends nothing runs at once."""
         (self._run_out_of_band if job.is_cancelled or job.internal_error else self._enqueue)(job)
 
     def _on_done(self, task: _Task) -> None:
-        """Forget a job's ended task, and start what waited for it: reads, and the session's next job."""
+        """Forget an ended task, and start what waited for it."""
         job = self._executions.pop(task).job
         if job.on_attempted is not None:
             job.on_attempted()
@@ -242,5 +234,5 @@ class Executor:
     async def _execute(self, execution: Execution) -> None:
         with suppress(LeaseLostError, JobObsoleteError):
             follow_up = await run_to_outcome(execution)
-            if follow_up is not None:  # the hang-up of a call that was placed for an ended session
+            if follow_up is not None:  # hangs up a call placed for an ended session
                 self._start(follow_up)

@@ -16,11 +16,9 @@ log = structlog.get_logger()
 
 
 async def run_to_outcome(execution: Execution) -> Job | None:
-    """Run a job and record its outcome; return a job that hangs up its call if the session has ended meanwhile.
+    """Run a job, record its outcome, and return a stray call's hang-up.
 
-    Raises:
-        LeaseLostError: Another worker owns the partition.
-        JobObsoleteError: The effect must not be sent, and has no outcome here.
+    The errors of `Execution.run` pass.
     """
     job, context = execution.job, execution.context
     passing = (LeaseLostError, JobObsoleteError)
@@ -35,7 +33,7 @@ async def run_to_outcome(execution: Execution) -> Job | None:
             return None
         now_ms = context.now_ms(job.partition)
         return Job(effect=follow_up, partition=job.partition, committed_at_ms=now_ms)
-    # Record a minimal outcome when the real one can't be written. Failing that, leave the effect in the outbox.
+    # If the real outcome can't be written, record a minimal one. Failing that, leave the effect in the outbox.
     assert boundary.unexpected is not None
     reason = boundary.unexpected.reason
     with job_boundary(job, context.metrics, *passing):
@@ -44,7 +42,7 @@ async def run_to_outcome(execution: Execution) -> Job | None:
 
 
 def job_boundary(job: Job, metrics: Metrics, *passing: type[BaseException]) -> contain:
-    """Return a context manager that contains an unexpected error in one job; `passing` errors leave it."""
+    """Contain unexpected errors of one job; `passing` errors leave it."""
     effect = job.effect
     return contain(
         ItemKind.EFFECT,
@@ -58,13 +56,13 @@ def job_boundary(job: Job, metrics: Metrics, *passing: type[BaseException]) -> c
 
 
 def report_task_error(task: asyncio.Task[Any], error: BaseException) -> None:
-    """Report an error that ended a job's task to the loop's exception handler. The effect stays in the outbox."""
+    """Report a task's error to the loop; the effect stays in the outbox."""
     context = {"message": "carrying out an effect failed", "exception": error, "task": task}
     task.get_loop().call_exception_handler(context)
 
 
 def _log_outcome(execution: Execution, outcome: JobOutcome) -> None:
-    """Count and log an outcome: as an error, unless the effect succeeded or its target is gone anyway."""
+    """Count and log an outcome; a target that is gone anyway is no error."""
     effect = execution.job.effect
     result = "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
     status = code = 0
@@ -78,7 +76,7 @@ def _log_outcome(execution: Execution, outcome: JobOutcome) -> None:
         "session_id": effect.session_id,
         "party": effect.party,
         "attempt": execution.attempts,
-        # Measured from the commit, as a waiting caller experiences it.
+        # From the commit, as a waiting caller experiences it.
         "duration_ms": max(0, execution.context.now_ms(execution.job.partition) - execution.job.committed_at_ms),
         "outcome": result,
         "status": status,

@@ -1,4 +1,4 @@
-"""Outbox writes of the executor: outcomes, sent marks, and calls. Retried while Redis is unreachable."""
+"""Outbox writes of the executor: outcomes, sent marks, and calls."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 class HeldLease(Protocol):
-    """What the writer needs to know about a held partition."""
+    """What the writer needs of a held partition."""
 
     lease: Lease
     is_lost: bool
@@ -35,9 +35,9 @@ class HeldLease(Protocol):
 
 
 class OutboxWriter:
-    """Writes and reads of an execution.
+    """Reads and writes Redis for executions.
 
-    Each method retries while Redis is unreachable, and raises `LeaseLostError` once this worker has lost the partition.
+    Methods retry while Redis is unreachable, and raise `LeaseLostError` once this worker has lost the partition.
     """
 
     def __init__(
@@ -55,10 +55,9 @@ class OutboxWriter:
         self._now_ms = now_ms
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
-        """Record an outcome. If it names a call, and its session has ended meanwhile, return the call's hang-up.
+        """Record an outcome; if the session has ended, return its call's hang-up.
 
-        No other process knows that call: the session ended before the outcome was reported. A session that Redis lost
-        has not ended: the callbacks of the call recover it.
+        No other process knows that call. A session that Redis lost has not ended: the call's callbacks recover it.
         """
         partition = self._keys.partition_of(effect.session_id)
         is_recorded = await self._with_retries(
@@ -67,7 +66,7 @@ class OutboxWriter:
         call_sid = outcome.call_sid if isinstance(outcome, EffectSucceeded) else ""
         if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
             return None
-        # "Not recorded" may also mean that an earlier attempt recorded it and its answer was lost.
+        # An earlier attempt may have recorded it, and its answer was lost.
         if not await self._with_retries(effect.session_id, lambda: self._dial_claims.has_ended(effect.session_id)):
             return None
         stray = HangUpCall(
@@ -82,10 +81,9 @@ class OutboxWriter:
         return stray
 
     async def mark_sent(self, effect: Effect) -> bool:
-        """Mark an effect before sending it; return False if an earlier mark exists, so it may have been sent.
+        """Mark an effect before sending it; return False if it may have been sent.
 
-        Raises:
-            JobObsoleteError: The effect must not be sent.
+        Raises JobObsoleteError if it must not be sent.
         """
         partition = self._keys.partition_of(effect.session_id)
         is_unknown = False
@@ -106,11 +104,11 @@ class OutboxWriter:
         result = await self._with_retries(effect.session_id, mark)
         if result is MarkResult.REFUSED:
             raise JobObsoleteError
-        # A mark found after an attempt whose answer was lost is that attempt's own: only the holder can mark.
+        # Only the holder marks, so a mark found after a lost answer is our own.
         return result is MarkResult.MARKED or is_unknown
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """Index the call under this session if it has none; return False if it belongs to another session."""
+        """Index the call if it has no session; return False if it has another."""
 
         async def claim() -> bool:
             try:
@@ -118,20 +116,20 @@ class OutboxWriter:
             except StoreUnreachableError:
                 raise
             except StoreError as error:
-                # The key holds a foreign type. A retry can't help, and the outcome must not wait.
+                # A foreign type at the key. A retry can't help, and the outcome must not wait.
                 log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
                 return True
 
         return await self._with_retries(session_id, claim)
 
     async def dial_status(self, effect: Dial) -> DialStatus:
-        """Return which call the session knows for a dial, and whether a party still waits for it."""
+        """Return the call that the session knows, and whether the dial is wanted."""
         return await self._with_retries(
             effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
         )
 
     async def _with_retries(self, session_id: str, action: Callable[[], Awaitable[_T]]) -> _T:
-        """Run an action on the session's keys; repeat it after Redis's errors while this worker holds the partition."""
+        """Repeat an action after Redis's errors while the partition is held."""
         partition = self._keys.partition_of(session_id)
 
         def on_error(error: StoreError) -> None:
@@ -139,7 +137,7 @@ class OutboxWriter:
                 raise error
             held = self._held.get(partition)
             if held is None or not held.is_active:
-                # The effect stays in the outbox, and the next holder verifies it.
+                # The next holder verifies the effect in the outbox.
                 raise LeaseLostError("the partition is not ours any more") from error
             log_unreachable(error, partition=partition)
 

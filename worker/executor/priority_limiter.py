@@ -1,4 +1,4 @@
-"""Priority limiter: limits concurrent requests to Twilio; endings (hang-ups) go first, reads last."""
+"""Priority limiter for requests: endings (hang-ups) first, reads last."""
 
 import asyncio
 import math
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from conferral.runtime.clock import Clock
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
 
-#: While reads wait, every n-th ordinary slot goes to a read, count.
+#: While reads wait, they get every n-th ordinary slot.
 READ_TURN_EVERY = 4
-#: Interval at which waiters are checked for expiry during a pause, seconds.
+#: Interval of expiry checks during a pause.
 EXPIRY_POLL_S = 0.25
 
 
@@ -24,10 +24,9 @@ class _Waiter:
 
 
 class PriorityLimiter:
-    """A semaphore with priorities: endings go before everything else and have reserved slots.
+    """A semaphore with priorities and reserved slots for endings.
 
-    Under load, changes go before reads. A read is repeated for as long as a state is unknown; without the priority, a
-    caller's agent would be dialed after all of them.
+    A read is repeated while a state is unknown. Without priorities, an agent would be dialed after all reads.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class PriorityLimiter:
         self._waiting_endings: deque[_Waiter] = deque()
         self._waiting_ordinaries: deque[_Waiter] = deque()
         self._waiting_reads: deque[_Waiter] = deque()
-        #: Slots granted to changes while a read waited, count.
+        #: To changes while a read waited, count.
         self._grants_since_read = 0
         self._pause_task: asyncio.Task[None] | None = None
 
@@ -57,13 +56,12 @@ class PriorityLimiter:
 
     @asynccontextmanager
     async def slot(self, *, ending: bool, read: bool = False, deadline_s: float = math.inf) -> AsyncIterator[bool]:
-        """Wait for a slot and hold it; yield whether it had to wait. First come, first served within a priority.
+        """Hold a slot; yield whether it had to wait. FIFO within a priority.
 
         Args:
-            ending: Whether the slot is for an ending (hang-up).
-            read: Whether the slot is for a read that no ending depends on.
-            deadline_s: When the request is no longer useful, monotonic seconds. During a pause, a waiter past its
-                deadline gets through without a slot.
+            ending: For a hang-up.
+            read: For a read that no ending depends on.
+            deadline_s: Monotonic seconds. During a pause, a waiter past it gets through without a slot.
         """
         granted = asyncio.get_running_loop().create_future()
         queue = self._waiting_endings if ending else self._waiting_reads if read else self._waiting_ordinaries
@@ -73,7 +71,7 @@ class PriorityLimiter:
         try:
             has_slot = await granted
         except asyncio.CancelledError:
-            # The slot may have been granted in the same loop iteration; a canceled future was not granted.
+            # The slot may have been granted in the same loop iteration.
             if not granted.cancelled() and granted.result():
                 self._release(ending)
             raise
@@ -90,7 +88,6 @@ class PriorityLimiter:
             self._pause_task = None
 
     def _release(self, ending: bool) -> None:
-        """Return a slot that an ending or another request held, and grant it to a waiter."""
         if ending:
             self._endings -= 1
         else:
@@ -114,7 +111,7 @@ class PriorityLimiter:
             self._pause_task = asyncio.get_running_loop().create_task(self._wait_out_pause(), name="pause-of-requests")
 
     async def _wait_out_pause(self) -> None:
-        """Grant slots once the circuit breaker's pause is over; until then, expire waiters."""
+        """Expire waiters until the circuit breaker's pause ends, then grant slots."""
         while self._has_waiters and (pause_s := self._limits.pause_s) > 0:
             await self._sleep(min(pause_s, EXPIRY_POLL_S))
             self._expire_waiters()
@@ -122,7 +119,7 @@ class PriorityLimiter:
         self.grant()
 
     def _expire_waiters(self) -> None:
-        """Let waiters past their deadline through without a slot, so that they can give up."""
+        """Let waiters past their deadline through without a slot, to give up."""
         now_s = self._clock.monotonic_s()
         for queue in (self._waiting_ordinaries, self._waiting_reads):
             for waiter in [waiting for waiting in queue if waiting.deadline_s <= now_s]:
@@ -135,7 +132,7 @@ class PriorityLimiter:
         return bool(self._waiting_ordinaries or self._waiting_reads)
 
     def _next_ordinary(self) -> asyncio.Future[bool] | None:
-        """Return the next waiter: a change; a read if no change waits, or if it is a read's turn."""
+        """Return the next waiter: a change, but sometimes a read."""
         reads, changes = self._waiting_reads, self._waiting_ordinaries
         self._grants_since_read = self._grants_since_read + 1 if reads else 0
         if self._grants_since_read >= READ_TURN_EVERY and (granted := _pop_waiter(reads)):
@@ -145,7 +142,6 @@ class PriorityLimiter:
 
 
 def _pop_waiter(waiting: deque[_Waiter]) -> asyncio.Future[bool] | None:
-    """Return the longest-waiting future; skip canceled ones."""
     while waiting:
         granted = waiting.popleft().granted
         if not granted.done():

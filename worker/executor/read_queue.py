@@ -11,26 +11,17 @@ from conferral.worker.executor.job import Job
 class ReadQueue:
     """A queue of reads that have not been sent.
 
-    A read changes nothing, and after an outage every session may want one at the same time. So a waiting read is only a
-    job, not a task, and each session has at most one. A newer read replaces the earlier one, whose answer is no longer
-    needed.
-
-    The number of reads in execution is limited for each Redis node: one that waits for a silent node, to renew its
-    lease or to store its outcome, delays only reads of that node's sessions.
+    After an outage, every session may want a read. So a waiting read is only a job, not a task, and a newer one of its
+    session replaces it. Each Redis node has its own limit, so that a silent node delays only its own sessions.
     """
 
     def __init__(self, started_max: int, node_of: Callable[[int], str]) -> None:
-        """Create the queue.
-
-        Args:
-            started_max: Most reads of a node's sessions in execution (count): as many as there are request slots.
-            node_of: Returns a partition's Redis node.
-        """
+        """Create the queue; `started_max` limits each node's reads (count)."""
         self._started_max = started_max
         self._node_of = node_of
         #: By node, then by session.
         self._waiting: dict[str, dict[str, Job]] = {}
-        #: Reads in execution, with their nodes.
+        #: With their nodes.
         self._started: dict[asyncio.Task[None], str] = {}
 
     def add(self, job: Job) -> None:
@@ -43,7 +34,7 @@ class ReadQueue:
         self._waiting.setdefault(self._node_of(job.partition), {})[session_id] = job
 
     def start(self, execute: Callable[[Job], asyncio.Task[None]]) -> None:
-        """Call `execute` with each read that may start, those that have waited longest first."""
+        """Call `execute` with each read that may start, oldest first."""
         if not any(self._waiting.values()):
             return
         counts = Counter(self._started.values())

@@ -1,7 +1,6 @@
-"""This worker's share of the account-wide budget of concurrent requests to Twilio.
+"""This worker's share of the account's concurrent requests to Twilio.
 
-Redis assigns the shares. A worker gets only what no other worker holds, so any number of workers stay within the
-budget. Shares are requested ahead of time, so no request to Twilio waits for Redis.
+Redis gives a worker only what no other holds. Shares are requested ahead, so no request to Twilio waits for Redis.
 """
 
 import asyncio
@@ -16,19 +15,18 @@ from conferral.worker.core import WorkerCore
 from conferral.worker.executor.adaptive_limit import RequestSlots
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 
-#: Refresh interval, seconds; also about how long a new worker waits for what others hold.
+#: Also about how long a new worker waits for what others hold, seconds.
 REFRESH_EVERY_S = 0.5
-#: Refresh interval while some worker still has to return part of its share, and while workers take turns, seconds.
+#: The same while a worker must return some of its share, or workers take turns, seconds.
 REFRESH_SOON_S = 0.1
-#: Duration of a turn when there are more workers than requests in a pool, milliseconds. Each worker refreshes several
-#: times per turn, so those whose turn is over release first.
+#: Duration of a turn when workers outnumber a pool's requests, milliseconds: several refreshes.
 TURN_MS = 500
 #: Lifetime of a share without a refresh, milliseconds: as long as a lease.
 TTL_MS = 5_000
 
 
 class RequestShares:
-    """Refreshes this worker's share from Redis."""
+    """This worker's share, refreshed from Redis."""
 
     def __init__(
         self,
@@ -41,28 +39,26 @@ class RequestShares:
         self._core = core
         self._clock = core.clock
         self._budget = budget
-        #: Returns what grants the share's slots to requests.
         self._limiter = limiter
-        #: Returns the names of workers known to have died. Their shares are free before they expire: 5 s with a third
-        #: fewer requests at a time delay every caller.
+        #: Names of dead workers, whose shares are free at once: waiting 5 s for them would delay every caller.
         self._dead_workers = dead_workers
         self._share = self._fallback = RequestSlots(0, 0)
         #: When `_fallback` replaces the share, monotonic seconds.
         self._expires_at_s = float("-inf")
-        #: Number of workers that share the budget.
+        #: Workers that share the budget, count.
         self.workers = 1
 
     @property
     def current(self) -> RequestSlots:
         """The share in force now.
 
-        On a cluster, the node that holds the shares may be unresponsive while all others answer. Calls on those must go
-        on, so an expired share falls back to the budget divided by the last known number of workers.
+        A cluster node that is silent must not stop the others' calls. So after expiry, the budget divided by the last
+        known number of workers applies.
         """
         return self._share if self._clock.monotonic_s() < self._expires_at_s else self._fallback
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Refresh until the stop."""
+        """Refresh until the process stops."""
         while not stop.is_set():
             wait_s = REFRESH_SOON_S
             try:
@@ -72,20 +68,19 @@ class RequestShares:
             await pause(stop, wait_s)
 
     async def refresh(self) -> float:
-        """Refresh the share once; return the time until the next refresh, seconds.
+        """Refresh the share; return the time until the next refresh, seconds.
 
-        Raises:
-            StoreError: Redis is unreachable or refuses; the current share stays valid until it expires.
+        If Redis fails (StoreError), the share stays valid until it expires.
         """
         requested_at_s = self._clock.monotonic_s()
-        # Until the answer arrives, no more than this can be in flight.
+        # Until the answer, no more than this can be in flight.
         current, in_use = self.current, self._by_pool(self._limiter().in_use_by_kind)
         holds = RequestSlots(max(current.ordinary, in_use.ordinary), max(current.endings, in_use.endings))
         name, dead = self._core.name, sorted(self._dead_workers())
         arguments: list[scripts.Argument] = [name, *self._budget, *holds, TTL_MS, TURN_MS, *dead]
         with store_errors():
             answer = await scripts.share_requests(self._core.client, [self._core.keys.request_shares], arguments)
-        # What this worker may hold now, and what it should hold once all workers have returned their excess.
+        # What this worker may hold now, and once all others have returned their excess.
         granted, fair = RequestSlots(int(answer[0]), int(answer[1])), RequestSlots(int(answer[2]), int(answer[3]))
         self.workers = int(answer[4])
         self._share = RequestSlots(min(granted.ordinary, fair.ordinary), min(granted.endings, fair.endings))
@@ -107,6 +102,6 @@ class RequestShares:
             log_unreachable(error, task="request_shares")
 
     def _by_pool(self, in_use: RequestSlots) -> RequestSlots:
-        """Convert slots counted by kind of request: endings beyond their own pool use ordinary slots."""
+        """Convert counts by kind: endings beyond their pool use ordinary slots."""
         endings = min(in_use.endings, self._share.endings)
         return RequestSlots(in_use.ordinary + in_use.endings - endings, endings)

@@ -1,4 +1,4 @@
-"""Retry policy: backoff and deadlines per kind of effect. Pure; the caller passes the random generator."""
+"""Retry policy: backoff and deadlines per kind of effect. Pure."""
 
 import random
 from dataclasses import dataclass
@@ -18,29 +18,26 @@ from conferral.statemachine.effects import (
 )
 from conferral.worker.executor.adaptive_limit import RequestSlots
 
-#: A longer Retry-After is capped at this, seconds, so a wrong header can't keep a caller in a billed conference.
+#: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
 RETRY_AFTER_MAX_S = 60.0
-#: 401 and 403, which Twilio also returns for a while after credentials change.
+#: Twilio also returns them for a while after credentials change.
 DENIED_STATUSES = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How one kind of effect is retried. All times in seconds."""
+    """How one kind of effect is retried. Times in seconds."""
 
-    #: From getting its turn to giving up; for a read, without the time it waits for a slot.
+    #: From its turn to giving up; for a read, without the wait for a slot.
     deadline_s: float
-    #: Timeout of one request, after which its outcome is unknown. Below the HTTP client's own timeouts where a request,
-    #: verification, and retry must fit into the deadline.
+    #: Timeout of one request, after which its outcome is unknown.
     request_timeout_s: float
-    #: Minimum timeout, even for the last request before the deadline: cut shorter, its outcome would be unknown for no
-    #: reason.
+    #: Minimum timeout, even of the last request: a shorter one would make its outcome unknown for no reason.
     last_request_s: float = 1.0
     #: Upper bound of the backoff: someone waits for most effects.
     wait_max_s: float = 2.0
-    #: Upper bound of the first backoff: most load-related refusals are over after a fraction of a second.
+    #: Upper bound of the first backoff: most refusals under load end soon.
     first_wait_s: float = 0.25
-    #: Whether to retry after 401 and 403.
     retries_denied: bool = False
 
 
@@ -48,35 +45,31 @@ class RetryPolicy:
 class ExecutorPolicy:
     """The executor's limits. Times in seconds."""
 
-    #: The caller hears silence meanwhile, and `CONFERRAL_CONVERT_TIMEOUT` (5 s) repairs: later, the redirect is
-    #: useless.
+    #: The caller hears silence; after `CONFERRAL_CONVERT_TIMEOUT` (5 s), a redirect is useless.
     redirect: RetryPolicy = RetryPolicy(deadline_s=8, request_timeout_s=4)
-    #: The caller hears ringback or music meanwhile; two requests and the verification between them fit in.
+    #: The caller hears ringback or music; two requests and a verification fit in.
     create_participant: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
-    #: At most once: never repeated once it may have been sent, so each request gets as long as Twilio may take.
+    #: Never repeated once it may have been sent, so a request gets as long as Twilio may take.
     create_call: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10)
     #: A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). Safe to repeat, so two short requests.
     update_participant: RetryPolicy = RetryPolicy(deadline_s=4, request_timeout_s=2)
     #: At most once, like a dial, but other effects of its session wait behind it.
     play_announcement: RetryPolicy = RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5)
-    #: No one waits for it in silence; two requests and the verification between them fit in.
+    #: No one waits in silence; two requests and a verification fit in.
     start_recording: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
     #: A consult starts once its recording is paused. Safe to repeat, so two short requests.
     change_recording: RetryPolicy = RetryPolicy(deadline_s=4, request_timeout_s=2)
-    #: For reads of calls, and for finding a call.
+    #: Reads of calls, and searches for one.
     read: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
-    #: A call costs money until it is hung up, so this is retried for an hour. Twilio may be away for minutes.
+    #: A call costs money until it is hung up, and Twilio may be away for minutes.
     ending: RetryPolicy = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_denied=True)
-    #: Concurrent effects of all workers together, however many workers there are. A read sends up to two requests at
-    #: once, so that together they stay below what an account may have in flight; see
-    #: `telephony.http_client.REQUESTS_MAX`.
+    #: Concurrent effects of all workers together. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
     requests_max: int = 48
-    #: How many of them are reserved for endings, so hung requests never keep a caller in a conference.
+    #: Reserved, so hung requests never keep a caller in a conference.
     reserved_for_endings: int = 8
-    #: Interval between two verifications of an effect whose outcome is unknown.
+    #: Between verifications of an effect whose outcome is unknown.
     verify_interval_s: float = 0.5
-    #: How long Twilio may take from the request until the participant is listed. A call runs its new TwiML within about
-    #: two thirds of a second, and a list may briefly miss a new conference.
+    #: From a request until its participant is listed: new TwiML runs within 0.7 s, but a list may lag.
     settle_s: float = 2.0
 
     @property
@@ -109,17 +102,10 @@ class ExecutorPolicy:
 
 
 def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: random.Random) -> float | None:
-    """Return the backoff before the next attempt.
+    """Return the backoff before the next attempt, seconds; None: don't retry.
 
-    The wait is drawn uniformly from zero to a growing bound ("full jitter"), so that effects that failed together do
-    not retry together. A Retry-After is waited out, plus a little jitter for the same reason.
-
-    Args:
-        attempt: Failed attempts so far, from 1 (count).
-        error: Why the last attempt failed. Whether an unknown outcome may be repeated is not decided here.
-
-    Returns:
-        Seconds; None if a retry is useless.
+    The wait is uniform from zero to a growing bound ("full jitter"), or a Retry-After plus jitter, so that effects that
+    failed together don't retry together. `attempt` counts failures from 1.
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
     """
@@ -128,7 +114,7 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
         return None
     if error.retry_after_s > 0:
         return min(error.retry_after_s, RETRY_AFTER_MAX_S) + rng.uniform(0, policy.first_wait_s)
-    # The exponent is bounded: an hour of attempts would overflow the power.
+    # Bounded, because an hour of attempts would overflow the power.
     bound_s = policy.first_wait_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX)
     return rng.uniform(0, min(bound_s, policy.wait_max_s))
 

@@ -1,7 +1,7 @@
-"""Verification: whether a request whose outcome is unknown took effect, before a retry.
+"""Verification, before a retry: whether an unanswered request took effect.
 
-A blind retry would pull a leg out of the conference it has just joined, ring a person twice, or record a call twice. A
-verification that fails raises `ProviderError`.
+A blind retry would pull a leg out of its conference, ring a person twice, or record a call twice. A failed verification
+raises `ProviderError`.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Verdict(Enum):
     HAPPENED = "happened"
     #: The call is over, so there is nothing to redirect.
     GONE = "gone"
-    #: Nothing shows it, and enough time has passed: the request may be sent, again or for the first time.
+    #: Enough time has passed without a trace: the request may be sent.
     NOT_HAPPENED = "not-happened"
-    #: Too early, or the call's status is inconclusive: verify again later.
+    #: Too early, or the call's status is inconclusive.
     WAIT = "wait"
 
 
@@ -36,38 +36,32 @@ class Verification:
     """The result of a verification."""
 
     verdict: Verdict
-    #: The call, for a direct dial that took effect.
+    #: Of a direct dial that took effect.
     call_sid: str = ""
-    #: The recording, for one that started.
+    #: Of a recording that started.
     recording_sid: str = ""
-    #: For a dial without a participant: ended calls that may have come from it.
+    #: Ended calls that a dial without a participant may have placed.
     ended_calls: tuple[str, ...] = ()
 
 
-#: Effects that can be verified. `CreateCall` only before its first request, if a history that Redis lost may have sent
-#: it: the call list shows no dial's id, so a call that it shows may be another dial's.
+#: `CreateCall` only before its first request, if a lost history may have sent it: the call list shows no dial's id.
 VERIFIABLE = (RedirectCall, CreateParticipant, CreateCall, StartRecording)
-#: Effects that must not happen twice, and are not repeated after a request: a phone would ring, or a caller hear a
-#: message, again. All other effects may simply be repeated, if necessary after a verification.
+#: Never repeated after a request: a phone would ring, or a caller hear a message, again.
 AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
-#: How long Twilio's call list may lack a new call, seconds.
+#: How long Twilio's call list may lack a new call.
 CALL_LIST_LAG_S = 5.0
 
 
 async def verify(
     effect: Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, sent_since_ms: int
 ) -> Verification:
-    """Ask Twilio once whether the effect's request took effect.
+    """Ask Twilio once whether an effect's request took effect.
 
     Args:
         effect: One of `VERIFIABLE`.
-        elapsed_s: Seconds since the last moment at which the request could have been sent.
+        elapsed_s: Seconds since the request could last have been sent.
         settle_s: Seconds after which Twilio's answers show an executed request.
-        sent_since_ms: The earliest moment at which the request could have been sent, Unix milliseconds.
-
-    Raises:
-        ProviderError: The request failed.
-        TypeError: The effect can't be verified (a bug).
+        sent_since_ms: When it could first have been sent, Unix milliseconds.
     """
     match effect:
         case RedirectCall():
@@ -78,7 +72,7 @@ async def verify(
                 return Verification(Verdict.HAPPENED, call_sid)
             if _verdict_if_absent(elapsed_s, settle_s) is Verdict.WAIT:
                 return Verification(Verdict.WAIT)
-            # A target that was busy, or joined and left, is in no conference any more and would be rung again.
+            # A target that was busy, or left, is in no conference any more, and must not be rung again.
             return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms))
         case CreateCall():
             if await twilio.has_dialed_since(effect, sent_since_ms):
@@ -93,7 +87,7 @@ async def verify(
 
 
 def _redirect_verdict(seen: RedirectSeen, elapsed_s: float, settle_s: float) -> Verdict:
-    """Return the verdict on a redirect. Only the participant shows that it happened: the call is live either way."""
+    """Return a redirect's verdict: only a participant shows that it happened."""
     if seen.in_conference:
         return Verdict.HAPPENED
     if seen.call_status in FINAL_CALL_STATUSES:
@@ -104,5 +98,5 @@ def _redirect_verdict(seen: RedirectSeen, elapsed_s: float, settle_s: float) -> 
 
 
 def _verdict_if_absent(elapsed_s: float, settle_s: float) -> Verdict:
-    """Return the verdict for something that a list lacks: a list may miss what is new."""
+    """Return the verdict on what a list lacks: a list may miss what is new."""
     return Verdict.NOT_HAPPENED if elapsed_s >= settle_s else Verdict.WAIT

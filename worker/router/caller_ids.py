@@ -14,14 +14,14 @@ from conferral.storage.commands.command_parser import BadCommandError
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import label_requests
 
-#: How long an answer is cached, seconds. Numbers rarely change, and a new one should soon be usable.
+#: How long an answer is cached, seconds: numbers rarely change, and a new one should soon be usable.
 FOUND_TTL_S = 300.0
 MISSING_TTL_S = 15.0
-#: Timeout of the lookup, seconds; short, because later commands of the session wait for it.
+#: Timeout of the lookup, seconds; later commands of the session wait for it.
 DEADLINE_S = 2.0
-#: Cached numbers, count.
+#: Numbers.
 CACHE_MAX = 1_000
-#: Records read per lookup, count: Twilio also matches parts of a number, so there may be several.
+#: Records read per lookup, count: Twilio also matches parts of numbers.
 _FOUND_MAX = 20
 
 
@@ -32,11 +32,11 @@ class CallerIdChecker:
         self._client = client
         self._own_numbers = own_numbers
         self._clock = clock
-        #: By number: whether the account has it, and when that expires, monotonic seconds.
+        #: Whether the account has a number, and when that expires, monotonic seconds.
         self._cache: dict[str, tuple[bool, float]] = {}
 
     async def check(self, number: str) -> None:
-        """Raise BadCommandError, without the number, unless it is configured or Twilio lists it in the account."""
+        """Raise BadCommandError unless the number is configured or the account's."""
         if number in self._own_numbers():
             return
         is_ours, until_s = self._cache.get(number, (False, 0.0))
@@ -46,7 +46,7 @@ class CallerIdChecker:
             raise BadCommandError("caller_id: not a number in the account")
 
     async def _read_account(self, number: str) -> bool:
-        """Return whether Twilio lists the number in the account, and cache that; raise BadCommandError if it fails."""
+        """Return and cache whether Twilio lists the number in the account."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("caller_id"), translate_errors():

@@ -1,8 +1,7 @@
-"""Command router: one worker at a time reads the command stream and routes each command to its session's partition.
+"""Command router: one worker at a time reads and routes commands.
 
-Each command takes three steps: claim its id, append it to the partition with the id as token, remove it. Every step may
-be repeated. Only the claim decides, so a repeated or duplicated command has one outcome. The router resolves directory
-names to addresses, and rejects destinations that are not allowed before it publishes anything.
+Three steps: claim the command's id, append it to the partition with the id as token, remove it. All may be repeated,
+but only the claim decides, so a duplicate command has one outcome.
 """
 
 import asyncio
@@ -24,15 +23,14 @@ from conferral.worker.task_lease import TaskLease
 
 log = structlog.get_logger()
 
-#: Commands read at a time, count.
 BATCH_MAX = 100
-#: Commands read and not yet routed, count. At this limit, the router stops reading.
+#: Commands read and not yet routed at which reading stops, count.
 IN_PROGRESS_MAX = 10_000
-#: Pause while another worker routes, or after Redis was unreachable, seconds.
+#: While another worker routes, or after Redis was unreachable.
 PAUSE_S = 0.5
-#: The lease is renewed when less than this remains, seconds.
+#: The lease is renewed below this remainder.
 RENEW_BELOW_S = 3.0
-#: Intervals at which waiting commands are counted, and at which an excess is logged, seconds.
+#: Intervals at which waiting commands are counted, and an excess is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
@@ -47,12 +45,12 @@ class CommandRouter:
         self._reads = reads
         self._rules = rules
         self._lease = TaskLease(core, "router", core.keys.commands_lease, is_dead)
-        #: The commands read under this lease.
+        #: For the commands read under this lease.
         self._queue: RoutingQueue | None = None
         self._log_limit = LogRateLimit(core.clock)
         #: When waiting commands were last counted, monotonic seconds.
         self._counted_at_s: float | None = None
-        #: The last entry read; while commands are in progress, the next read starts after it.
+        #: The last entry read; while commands are in progress, the next read starts there.
         self._last_read_id = "0"
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -71,7 +69,6 @@ class CommandRouter:
             log_unreachable(error, task="router")
 
     async def _route(self, stop: asyncio.Event) -> None:
-        """Read commands into the queue until the process stops; pause while another worker routes."""
         while not stop.is_set():
             try:
                 queue = await self._current_queue(stop)
@@ -99,7 +96,7 @@ class CommandRouter:
         return self._queue
 
     async def _ensure_lease(self) -> bool:
-        """Acquire or renew the router's lease; return whether this worker holds it."""
+        """Acquire or renew the lease; return whether this worker holds it."""
         lease = self._lease
         if self._core.schema.is_too_new:
             await lease.release()
@@ -111,19 +108,19 @@ class CommandRouter:
         return lease.held is not None
 
     async def _read(self, queue: RoutingQueue, stop: asyncio.Event) -> list[Entry]:
-        """Return the oldest commands, or those after the ones in progress; block for up to 2 s."""
+        """Return the oldest commands, or those after the ones in progress."""
         entries = await self._read_after(self._last_read_id if queue.in_progress else "0", stop)
         if entries:
             self._last_read_id = entries[-1].entry_id
         elif queue.in_progress and await command_stream.count_waiting(self._core.client, self._core.keys) > len(
             queue.in_progress
         ):
-            # A failover may reset ids, so that a new entry sorts before the last one read.
+            # A failover may reset ids, so that a new entry sorts before the last one.
             self._last_read_id = "0"
         return entries
 
     async def _count_waiting(self) -> None:
-        """Update the gauge of waiting commands, and log when an app that publishes by XADD ignores the limit."""
+        """Update the gauge of waiting commands; log an excess published by XADD."""
         now_s = self._core.clock.monotonic_s()
         if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
             return

@@ -1,4 +1,4 @@
-"""Destination resolution: directory names become addresses, checked against the allow-list before publishing."""
+"""Destinations: directory names become addresses on the allow-list."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,21 +7,16 @@ from conferral.storage.commands.command_parser import BadCommandError, ParsedCom
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList
 from conferral.telephony.directory.model import resolve_address
 
-#: Command fields with destinations; `to` may hold several, separated by commas.
+#: `to` may hold several, separated by commas.
 _FIELDS = ("agent", "customer", "to")
-#: The fields to which the dial options apply.
+#: Dial options apply to them.
 _WITH_OPTIONS = frozenset({"agent", "to"})
 
 
 def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowed: AllowList) -> ParsedCommand:
     """Return the command with addresses instead of directory names.
 
-    Args:
-        names: The directory's current addresses by name.
-
-    Raises:
-        BadCommandError: A destination is unknown, not allowed, or does not support an option. The reason names the
-            field and the problem, never the address.
+    BadCommandError means that one is unknown, not allowed, or does not support an option. It never has the address.
     """
     found: dict[str, str] = {}
     for field in _FIELDS:
@@ -41,12 +36,12 @@ def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowe
 
 
 def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
-    """Return a refused command without any destination, so that its session can record it."""
+    """Return a refused command without destinations, for its session."""
     return replace(parsed, values={**parsed.values, **{field: "" for field in _FIELDS if field in parsed.values}})
 
 
 def _resolve(location: str, text: str, names: Mapping[str, str], allowed: AllowList, *, has_digits: bool) -> Address:
-    """Return the address of one destination; `location` says in an error's reason where it is in the command."""
+    """Return one destination's address; `location` is its place, for errors."""
     try:
         address = resolve_address(text, names, allowed)
     except AddressError as error:

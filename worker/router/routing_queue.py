@@ -1,7 +1,7 @@
-"""Routing queue: routes commands under one lease, in order per session and concurrently across sessions.
+"""Routing queue: routes commands in order per session, others in parallel.
 
-On a cluster, an unresponsive node delays only the commands whose keys it has. A command that names its session by a
-call stays in order with those that name it by its id, unless the node that has the call's key is unresponsive.
+On a cluster, a silent node delays only the commands whose keys it has. Commands that name their session by a call stay
+in order with those that name it by its id, unless the call's node is silent.
 """
 
 import asyncio
@@ -38,29 +38,27 @@ from conferral.worker.router.destination_resolver import resolve_destinations, w
 
 log = structlog.get_logger()
 
-#: How long the next read waits for a batch of commands, seconds. Commands that take longer wait for a slow node.
+#: How long the next read waits for a batch of commands; slower ones wait for a node.
 BATCH_WAIT_S = 0.2
-#: The same while a node is known to be slow, seconds.
+#: The same while a node is known to be slow.
 BATCH_WAIT_WHILE_SLOW_S = 0.02
-#: Concurrent commands to one Redis node, count.
+#: Per Redis node, count.
 NODE_CONCURRENCY_MAX = 32
-#: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.5
-#: Interval at which waiting for Redis is logged, seconds.
+#: Interval at which waiting for Redis is logged.
 LOG_EVERY_S = 60.0
 
 
 class _AbandonedError(StoreUnreachableError):
-    """The process stops, or another worker routes: the next router handles the command."""
+    """The process stops, or another worker routes: the next router continues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRules:
     """What commands may ask for."""
 
-    #: Destinations that may be dialed.
     allowed: AllowList
-    #: Returns the directory's current addresses by name.
+    #: The directory's current addresses by name.
     names: Callable[[], Mapping[str, str]]
     conference_names: ConferenceNames
     caller_ids: CallerIdChecker
@@ -76,20 +74,20 @@ class RoutingQueue:
         self._stop = stop
         self._rules = rules
         self._limits = NodeLimits(core.client, NODE_CONCURRENCY_MAX)
-        #: Tasks by the command's entry id.
+        #: By entry id.
         self.in_progress: dict[str, asyncio.Task[None]] = {}
-        #: The newest command per session, under every known name of the session, and per command id.
+        #: The newest command per command id, and under every known name of a session.
         self._newest: dict[str, asyncio.Task[None]] = {}
         self._lookups: set[asyncio.Task[str]] = set()
         self._is_closed = False
         self._log_limit = LogRateLimit(core.clock)
 
     async def add(self, entries: Iterable[Entry]) -> None:
-        """Start to route commands in stream order; wait briefly for them to finish."""
+        """Start to route commands in stream order; wait briefly for them."""
         new = [entry for entry in entries if entry.entry_id not in self.in_progress]
         references = {entry.entry_id: _session_reference(entry) for entry in new}
         is_alone = len(new) == 1 and not self.in_progress and not is_cluster(self._client) and not _asks_twilio(new[0])
-        # Nothing can overtake a lone command under another name of its session, so it needs no look-up first.
+        # Nothing can overtake a lone command, so it needs no look-up first.
         names = {} if is_alone else dict.fromkeys(name for name in references.values() if name)
         sessions = await self._find_sessions(names)
         started = []
@@ -103,15 +101,13 @@ class RoutingQueue:
             await asyncio.wait(started, timeout=BATCH_WAIT_WHILE_SLOW_S if is_slow else BATCH_WAIT_S)
 
     async def close(self) -> None:
-        """Leave unrouted commands to the next router; wait for those in progress."""
+        """Leave unrouted commands to the next router; finish those in progress."""
         self._is_closed = True
         if waited := {*self.in_progress.values(), *self._lookups}:
             await asyncio.wait(waited)
 
-    # ---- ordering ------------------------------------------------------------------------------------------------
-
     def _start(self, entry: Entry, queues: list[str], *, at_once: bool) -> "asyncio.Task[None]":
-        """Route a command after the newest one in each of its queues: those of its session's names and its own id."""
+        """Route a command after the newest one in each of its queues."""
         predecessors = list(
             {id(self._newest[queue]): self._newest[queue] for queue in queues if queue in self._newest}.values()
         )
@@ -129,7 +125,7 @@ class RoutingQueue:
         return task
 
     async def _route_in_order(self, entry: Entry, predecessors: "list[asyncio.Task[None]]", *, at_once: bool) -> None:
-        """Route a command after its predecessors; retry while Redis is unreachable, until this worker stops routing."""
+        """Route a command after its predecessors; retry while Redis is silent."""
         if predecessors:
             await asyncio.wait(predecessors)
         while not (self._is_closed or self._stop.is_set()):
@@ -152,10 +148,8 @@ class RoutingQueue:
         if not isinstance(error, _AbandonedError) and self._log_limit.count("store_unreachable", LOG_EVERY_S):
             log_unreachable(error, task="router")
 
-    # ---- sessions that commands name -----------------------------------------------------------------------------
-
     async def _find_sessions(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the sessions that the references name, as far as Redis answers in time."""
+        """Return the sessions that the references name, if Redis answers in time."""
         lookups = {
             name: asyncio.get_running_loop().create_task(self._session_named(name))
             for name in names
@@ -170,13 +164,13 @@ class RoutingQueue:
         return {name: task.result() for name, task in lookups.items() if task in done}
 
     async def _session_named(self, name: str) -> str:
-        """Return the id of the session that a reference names; the reference itself if the look-up finds none."""
-        with catch_unexpected():  # routing looks it up again, and reports the error
+        """Return the id of the session that a reference names, or the reference."""
+        with catch_unexpected():  # routing repeats the look-up, and reports the error
             return await self._find_session(name) or name
         return name
 
     async def _find_session(self, reference: str) -> str | None:
-        """Return the id of the session that a command references by its id or by one of its calls; None if none."""
+        """Return the session of an id or a call; None if there is none."""
         call, session = self._lookup_keys(reference)
         if len(grouped_by_node(self._client, (call, session))) == 1:
             async with self._node_permit(call):
@@ -191,7 +185,6 @@ class RoutingQueue:
         return reference if exists else None
 
     def _lookup_keys(self, reference: str) -> tuple[str, str]:
-        """Return the keys that resolve a reference: the call's entry, and the session's own hash."""
         return self._keys.call(reference), self._keys.session(reference)
 
     async def _get(self, key: str) -> bytes | None:
@@ -205,7 +198,7 @@ class RoutingQueue:
 
     @asynccontextmanager
     async def _node_permit(self, key: str) -> AsyncIterator[None]:
-        """Hold a permit to use the Redis node that has a key: a slow node must not take all connections."""
+        """Hold a permit for a key's Redis node: a slow one must not take all."""
         has_waited = self._limits.is_full(key)
         async with self._limits.permit(key):
             if has_waited and (self._is_closed or self._stop.is_set()):
@@ -213,10 +206,8 @@ class RoutingQueue:
             with store_errors():
                 yield
 
-    # ---- one command ---------------------------------------------------------------------------------------------
-
     async def _route(self, entry: Entry, *, at_once: bool) -> None:
-        """Route or dead-letter a command, and remove it from the command stream."""
+        """Route or dead-letter a command, and remove it from its stream."""
         fields = _text_of(entry)
         if fields is None or not fields.get("type"):
             await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
@@ -227,7 +218,7 @@ class RoutingQueue:
             except StoreUnreachableError:
                 raise
             except StoreError:
-                # One of its keys holds a foreign type: dead-letter this command, so that later ones are not blocked.
+                # A key holds a foreign type. Later commands must not be blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
         await self._remove(entry)
 
@@ -242,21 +233,21 @@ class RoutingQueue:
         log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
 
     async def _report_failed(self, entry: Entry, reason: str) -> None:
-        """Report a dead-lettered command as failed; a retry of the dead letter replaces that outcome."""
+        """Report a dead letter's command as failed; a retry replaces that."""
         try:
             command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
         except BadCommandError:
-            return  # no one could query the outcome of such an id
+            return  # no one could query such an id
         report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand("", report))
 
     async def _route_command(self, entry: Entry, fields: dict[str, str], *, at_once: bool) -> bool:
-        """Route a command, if possible `at_once` by a single script; return whether it also left the command stream."""
+        """Route a command; return whether it also left the command stream."""
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except BadCommandError as error:
-            # No one could query an outcome under an id that does not match the pattern.
+            # No one could query an outcome under such an id.
             await self._refuse(entry.entry_id, entry, str(error))
             return False
         refused = ""
@@ -267,7 +258,7 @@ class RoutingQueue:
                 if caller_id := parsed.values.get("caller_id"):
                     await self._rules.caller_ids.check(str(caller_id))
             except BadCommandError as error:
-                # The session logs that a command named a destination that is not allowed.
+                # The session logs the refusal.
                 if parsed.event_type is Call or await self._find_session(parsed.session) is None:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
@@ -293,22 +284,22 @@ class RoutingQueue:
         return False
 
     async def _route_at_once(self, entry: Entry, command_id: str, parsed: ParsedCommand) -> bool:
-        """Route a command that names its session by the session's own id; return whether it did."""
+        """Route a command that has its session's own id; return whether it did."""
         if parsed.event_type is Call or not ID_PATTERN.fullmatch(parsed.session):
             return False
         event = _event_of(entry, parsed, parsed.session, command_id)
         async with self._node_permit(self._keys.commands):
             found = await route_at_once(self._client, self._keys, entry, command_id, event)
         if found is Routed.ROUTED:
-            # The partition's consumer reads the command at this moment.
+            # The partition's consumer is reading the command now.
             call_after_requests(_log_routed, command_id, event)
         elif found is not Routed.NOT_FOUND:
             _log_repetition(entry, command_id, is_same=found is Routed.REPEATED)
         return found is not Routed.NOT_FOUND
 
     async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Claim the command's id and return its session; None if the command is rejected or already routed."""
-        # A value that may be a phone number is not a session id, and must not be stored.
+        """Claim the id and return the session; None if it is rejected or routed."""
+        # A value that may be a phone number must not be stored.
         reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
         session_id, claimed = await asyncio.gather(
             self._find_session(parsed.session), self._claim(command_id, entry, reference)
@@ -320,10 +311,9 @@ class RoutingQueue:
         return session_id
 
     async def _new_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Claim the command's id and return the id of the session it opens; None if it is rejected or already routed.
+        """Claim the id and return the session it opens; None if there is none.
 
-        The router checks whether the id is free before the claim, and stores the result in the claim. So a command that
-        is routed again after its session was opened takes the same path as the first time.
+        The claim stores whether the session's id was free, so a repetition takes the same path.
         """
         new_id = parsed.session or command_stream.session_id_of(command_id)
         is_free = await self._find_session(new_id) is None
@@ -337,7 +327,7 @@ class RoutingQueue:
         return None
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
-        """Claim a command's id, to give it one outcome. Return the claim's session; None if another entry has it."""
+        """Claim an id, for one outcome; return its session, None if it is taken."""
         fields, key = entry.text(), self._keys.command(command_id)
         digest, by = command_stream.digest_of(fields), command_stream.sender_of(fields)
         async with self._node_permit(key):
@@ -350,15 +340,15 @@ class RoutingQueue:
         return None
 
     async def _refuse(self, command_id: str, entry: Entry, reason: str) -> None:
-        """Reject a command that can't be parsed. Its outcome names its session only if there is one."""
-        # Its `session` may be anything, such as a token: store only a known session's id. A `call` names a new session.
+        """Reject a command that can't be parsed."""
+        # Its `session` may be anything, such as a token: store only a known id. A `call` names a new session.
         reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
         session_id = await self._find_session(reference) if reference else None
         if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
             await self._reject(command_id, claimed, reason)
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
-        """Report a claimed command as rejected; `session` is empty if it has none."""
+        """Report a claimed command as rejected; `session` may be empty."""
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand(session, report))
@@ -370,11 +360,11 @@ def _log_routed(command_id: str, event: Command) -> None:
 
 
 def _log_repetition(entry: Entry, command_id: str, *, is_same: bool) -> None:
-    """Log that a command's id was claimed before, by the same command or by another one."""
+    """Log a duplicate command, or another command with the same id."""
     if is_same:
         log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
     else:
-        # An id has one outcome, that of the first command. The digest shows a second sender that it is not theirs.
+        # The first command keeps the outcome. Its digest shows the second sender that it is not theirs.
         log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
 
 
@@ -383,12 +373,12 @@ def _event_of(entry: Entry, parsed: ParsedCommand, session_id: str, command_id: 
 
 
 def _asks_twilio(entry: Entry) -> bool:
-    """Whether Twilio is asked about the command's caller ID, so that later commands may come meanwhile."""
+    """Whether later commands may arrive while Twilio is asked about this one."""
     return bool((_text_of(entry) or {}).get("caller_id"))
 
 
 def _text_of(entry: Entry) -> dict[str, str] | None:
-    """Return the entry's fields as text; None if they are not UTF-8 or too large."""
+    """Return the entry's fields; None if they are not UTF-8 or too large."""
     try:
         return entry.text()
     except BadEntryError:
@@ -396,12 +386,11 @@ def _text_of(entry: Entry) -> dict[str, str] | None:
 
 
 def _command_id(entry: Entry) -> str:
-    """Return the command's id; commands with the same id run in order."""
     return (_text_of(entry) or {}).get("id") or entry.entry_id
 
 
 def _session_reference(entry: Entry) -> str:
-    """Return the command's session reference, or the id that its session will get; empty without either."""
+    """Return the command's session reference or new session's id, or empty."""
     fields = _text_of(entry) or {}
     reference = fields.get("session", "")
     if not reference and fields.get("type") == Call.name:

@@ -1,1 +1,1 @@
-"""Account sweep: compares what is live at Twilio with the live sessions, so a lost callback costs one interval."""
+"""Account sweep: compares Twilio's live calls with the live sessions."""

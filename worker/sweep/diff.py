@@ -1,8 +1,7 @@
-"""Diff between the account's lists and the sessions. Pure: reads and publishes nothing.
+"""Diff between the account's lists and the sessions. Pure.
 
-Lists may lag, and so may callbacks. So a call counts as missing only if it had been connected for a while before the
-lists were read. Any other difference counts only if the session was quiet for that while, or if earlier lists showed
-it, too. Even then it is a suspicion, and a read from Twilio decides.
+Lists and callbacks may lag. So a call counts as missing only if it was connected for a while before the lists were
+read. Other differences need a session that was quiet then, or earlier lists that showed them. A read decides.
 """
 
 from collections.abc import Mapping
@@ -17,17 +16,17 @@ from conferral.telephony.account_lists import AccountSnapshot
 class Difference(StrEnum):
     """Kinds of differences; the values of `AccountSwept.finding`."""
 
-    #: A call of a live session is missing from the list.
+    #: Of a live session.
     CALL_MISSING = "call-missing"
-    #: A conference of a live session is missing from the list.
+    #: Of a live session.
     CONFERENCE_MISSING = "conference-missing"
-    #: A call of a live session has been answered, but the session still has it ringing.
+    #: The live session still has it ringing.
     CALL_ANSWERED = "call-answered"
-    #: A call of an ended session is live.
+    #: Of an ended session.
     CALL_LIVE = "call-live"
-    #: A conference of an ended session is live.
+    #: Of an ended session.
     CONFERENCE_LIVE = "conference-live"
-    #: A conference of ours is live without a session: Redis has lost it.
+    #: Ours, but Redis has lost its session.
     CONFERENCE_UNKNOWN = "conference-unknown"
 
 
@@ -37,17 +36,17 @@ class Finding:
 
     difference: Difference
     session_id: str
-    #: SID of the call or conference.
+    #: Of the call or conference.
     sid: str
 
     @property
     def is_of_ended(self) -> bool:
-        """Whether a call or conference of an ended session is live; otherwise, Twilio contradicts a live session."""
+        """Whether it concerns an ended session; else a live one."""
         return self.difference in (Difference.CALL_LIVE, Difference.CONFERENCE_LIVE)
 
     @property
     def is_of_conference(self) -> bool:
-        """Whether a conference differs; otherwise a call."""
+        """Whether a conference differs; else a call."""
         return self.difference in (Difference.CONFERENCE_MISSING, Difference.CONFERENCE_LIVE)
 
 
@@ -60,10 +59,10 @@ class LiveSession:
     updated_at_ms: int
     #: Empty without a conference.
     conference_sid: str
-    #: Its known calls that are not over: since when each is connected, by SID, Unix milliseconds of Redis's clock. For
-    #: a phone that rings, and may have begun to just now, the session's last change; without a time, its beginning.
+    #: Since when each known call is connected, by SID, Unix milliseconds of Redis's clock; for a ringing one, the
+    #: session's last change, and without a time, its beginning.
     calls: Mapping[str, int]
-    #: SIDs of those calls that have not been answered, as far as is known.
+    #: Those not answered, as far as is known.
     ringing_sids: tuple[str, ...] = ()
 
 
@@ -72,7 +71,6 @@ class EndedSession(NamedTuple):
 
     #: Unix milliseconds of Redis's clock.
     ended_at_ms: int
-    #: SIDs of the session's own conferences.
     conference_sids: frozenset[str]
 
 
@@ -81,10 +79,9 @@ class AccountDiff:
 
     Attributes:
         sessions: Live sessions compared (count).
-        findings: The differences.
         unconfirmed: SIDs of differences other than missing calls, in sessions that changed recently.
-        unmatched_calls: SIDs of listed calls that belong to no session so far.
-        unmatched_conferences: Names of listed conferences that belong to no session so far, by SID.
+        unmatched_calls: SIDs of calls without a session so far.
+        unmatched_conferences: Names of conferences without a session so far, by SID.
     """
 
     def __init__(
@@ -96,14 +93,13 @@ class AccountDiff:
         self.unmatched_calls = set(account.calls)
         self.unmatched_conferences = dict(account.conferences)
         self._account = account
-        #: The lists may lack what happened after this time, Unix milliseconds.
+        #: The lists may lack later events, Unix milliseconds.
         self._quiet_before_ms = quiet_before_ms
-        #: SIDs that were already unconfirmed at this time. They count even if the session has changed since: with
-        #: speaker events, a session is never quiet.
+        #: These count even if the session has changed since: speaker events leave no session quiet.
         self._unconfirmed_before = unconfirmed_before
 
     def compare_live(self, session: LiveSession) -> None:
-        """Compare a live session with the account; add its first difference to the findings if it is old enough."""
+        """Add the session's first difference to the findings, if it is old enough."""
         self.sessions += 1
         self.unmatched_calls.difference_update(session.calls)
         self.unmatched_conferences.pop(session.conference_sid, None)
@@ -112,10 +108,9 @@ class AccountDiff:
             self.findings.append(finding)
 
     def _find_missing_call(self, session: LiveSession) -> Finding | None:
-        """Return the first missing call that is not too new for the lists; one leads to a read of them all.
+        """Return the first missing call that is not too new; the read covers all.
 
-        The session may have changed since: someone who was left alone may be pressing keys, or an app may be trying
-        to reach the other party.
+        The session may have changed since: someone left alone may press keys.
         """
         account = self._account
         if account.has_all_calls:
@@ -125,7 +120,7 @@ class AccountDiff:
         return None
 
     def _find_other(self, session: LiveSession) -> Finding | None:
-        """Return the first other difference, if the session was quiet or if earlier lists showed it, too."""
+        """Return the first other difference that is old or repeated."""
         finding = self._find_answered(session) or self._find_missing_conference(session)
         if finding is None or session.updated_at_ms <= self._quiet_before_ms:
             return finding
@@ -147,9 +142,9 @@ class AccountDiff:
     def compare_ended(
         self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
     ) -> None:
-        """Add a finding for a live call or conference that belongs to an ended session.
+        """Add a finding for a live call or conference of an ended session.
 
-        A conference's name alone proves nothing: an app-chosen session id may match another program's conference name.
+        A conference's name alone proves nothing: an app-chosen id may match another program's conference.
         """
         if session.ended_at_ms > self._quiet_before_ms:
             return  # its end is still being processed

@@ -1,13 +1,12 @@
-"""Due findings: which of a sweep's findings to publish now. Pure: reads and publishes nothing."""
+"""Due findings: which of a sweep's findings to publish now. Pure."""
 
 from collections.abc import Iterable
 
 from conferral.worker.sweep.diff import Finding
 
-#: Findings published per sweep, count. Each leads to a read from Twilio, and a wrong list must not lead to thousands.
-#: The rest follow in the next sweep.
+#: Per sweep, count: each leads to a read, and a wrong list must not lead to thousands. The rest follow later.
 FINDINGS_MAX = 500
-#: Maximum interval between reports of something that outlives its session, as a power of two of sweeps.
+#: Maximum interval between reports of what outlives its session, as a power of two of sweeps.
 REPORT_DOUBLINGS_MAX = 6
 
 
@@ -15,17 +14,16 @@ class DueFindings:
     """Remembers what was reported, for exponential backoff."""
 
     def __init__(self) -> None:
-        #: What outlives its session, by SID: number of reports, and the first sweep that reports it again.
+        #: By SID, for what outlives its session: number of reports, and the next sweep that reports it.
         self._reported: dict[str, tuple[int, int]] = {}
-        #: The same, once those selected last are published.
+        #: The same, once the last selection is published.
         self._selected = self._reported
 
     def select(self, findings: Iterable[Finding], interval_number: int) -> list[Finding]:
         """Return the findings to publish in this sweep.
 
-        Live calls of ended sessions come first: they cost money, while a missing call is already over. They are
-        reported with exponential backoff: each hang-up is retried for an hour, and a customer who was redirected
-        elsewhere may be meant to be there.
+        Live calls of ended sessions cost money, so they come first, with backoff: each hang-up is retried for an hour,
+        and a redirected customer may be meant to be there.
         """
         self._selected = {}
         due: list[Finding] = []
@@ -40,5 +38,5 @@ class DueFindings:
         return due
 
     def note_published(self) -> None:
-        """Remember that the selected findings are published; otherwise, the next sweep selects them again."""
+        """Remember that the selection is published; otherwise it is repeated."""
         self._reported = self._selected

@@ -1,11 +1,8 @@
-"""Orphaned conferences: ours, but without a session, because Redis has lost it. Pure: reads nothing.
+"""Orphaned conferences: ours, but Redis has lost their sessions. Pure.
 
-Other programs may share the account, and their conferences are never touched. A conference counts as ours only if its
-name has our form, it was unknown for a whole interval, and a participant has one of our labels and a call that came in
-at, or shows, one of our numbers.
-
-A bridge has no such name or label. Twilio lists no URL for a live call, and its requests only 15 minutes after the call
-(https://www.twilio.com/docs/voice/api/call-event-resource). So no session is opened for an unknown bridge.
+Other programs' conferences are never touched. Ours have a name in our form, were unknown for a whole interval, and
+have a participant with our label and a call of our numbers. Bridges lack such marks, and Twilio lists a call's requests
+too late (https://www.twilio.com/docs/voice/api/call-event-resource), so unknown ones stay unknown.
 """
 
 import re
@@ -16,7 +13,7 @@ from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import OwnCall
 from conferral.telephony.parameters.participant import is_label
 
-#: Session ids that are also conference names: a CallSid, or `CS` and the hash of a command's id.
+#: A CallSid, or `CS` and the hash of a command's id.
 _NAME = re.compile(r"C[AS][0-9a-f]{32}", re.ASCII)
 
 
@@ -26,12 +23,12 @@ def has_own_name(name: str) -> bool:
 
 
 def is_ours(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
-    """Whether a conference with such a name is ours, judged by its participants."""
+    """Whether its participants show that a conference is ours."""
     return any(participant.call_sid in own_calls and is_label(participant.label) for participant in participants)
 
 
 class OrphanedConferences:
-    """Tracks since when conferences are unknown, and which of them belong to other programs."""
+    """Tracks since when conferences are unknown, and which are foreign."""
 
     def __init__(self) -> None:
         self._since_ms: dict[str, int] = {}
@@ -43,24 +40,15 @@ class OrphanedConferences:
         return dict(self._since_ms)
 
     def restore(self, since_ms: Mapping[str, int], now_ms: int) -> None:
-        """Restore the previous holder's observations.
-
-        Args:
-            since_ms: The previous holder's `since_ms`.
-            now_ms: Unix milliseconds; Redis's clock may have been set back since.
-        """
+        """Restore the previous holder's `since_ms`; Redis's clock may be set back."""
         self._since_ms = {sid: min(since, now_ms) for sid, since in since_ms.items()}
 
     def due(
         self, unknown: Iterable[str], now_ms: int, unknown_before_ms: int, unchecked: AbstractSet[str] = frozenset()
     ) -> list[str]:
-        """Return the SIDs of conferences to check: unknown for long enough, and not known to be another program's.
+        """Return the SIDs of conferences to check: long unknown, not foreign.
 
-        Args:
-            unknown: SIDs of all conferences that are unknown now; others are forgotten.
-            now_ms: Unix milliseconds.
-            unknown_before_ms: Only conferences unknown since then are due, Unix milliseconds.
-            unchecked: SIDs of conferences that can't be checked now; they are not forgotten.
+        All others are forgotten, except the `unchecked`, which can't be checked now. Times are Unix milliseconds.
         """
         waiting = {sid: since for sid, since in self._since_ms.items() if sid in unchecked}
         now_unknown = {sid: self._since_ms.get(sid, now_ms) for sid in unknown}
@@ -70,5 +58,5 @@ class OrphanedConferences:
         return sorted(due, key=self._since_ms.__getitem__)
 
     def ignore(self, conference_sid: str) -> None:
-        """Mark a conference as another program's; it is not checked again."""
+        """Mark a conference as another program's."""
         self._foreign.add(conference_sid)

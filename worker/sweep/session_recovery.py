@@ -1,7 +1,7 @@
-"""Recovery of sessions that Redis has lost while their calls continue, long before a sweep would find them.
+"""Recovery of sessions that Redis has lost while their calls continue.
 
-A rollback can lose the opening of a session. Its callbacks then name an unknown session. Twilio signed each of them,
-and they carry our URL. So the worker searches for the session's conference at Twilio and adopts it as the sweep would.
+After a rollback, callbacks may name an unknown session. Twilio signed them, and they carry our URL. So the worker
+searches for the session's conference and adopts it, long before a sweep would.
 """
 
 import asyncio
@@ -28,24 +28,23 @@ from conferral.worker.sweep.store import SweepStore
 
 log = structlog.get_logger()
 
-#: Delay from a callback to the search, seconds: by then Twilio's lists are up to date, and a late event that opens the
-#: session has arrived.
+#: From a callback to the search, seconds: Twilio's lists are then up to date, and late events have arrived.
 SETTLE_S = 2.0
-#: Delay before a failed search is repeated, seconds, and attempts per session (count).
+#: Delay before a failed search is repeated, and attempts per session (count).
 RETRY_AFTER_S = 3.0
 ATTEMPTS_MAX = 4
-#: Pause between two searches, seconds: after a complete data loss, all sessions are unknown at once.
+#: Between searches: after a complete data loss, all sessions are unknown at once.
 PAUSE_S = 0.2
-#: The same while no session is waiting, seconds; none is due before.
+#: While no session is waiting; none is due before.
 IDLE_PAUSE_S = SETTLE_S
-#: Sessions queued for a search, count; the sweep finds the others.
+#: Sessions queued for a search, count; the sweep finds others.
 WAITING_MAX = 1_000
 
 
 async def adopt_conference(store: SweepStore, found: ConferenceFound, metrics: Metrics) -> None:
-    """Publish the conference of a lost session, whose partition then opens the session again; count and log it.
+    """Publish a lost session's conference, which opens it again; log it.
 
-    Do nothing if it can't be published now: the next sweep finds the conference again.
+    If that is impossible now, the next sweep finds the conference again.
     """
     if not await store.recover(found):
         return
@@ -60,9 +59,9 @@ async def adopt_conference(store: SweepStore, found: ConferenceFound, metrics: M
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    #: When the search is due, monotonic seconds.
+    #: Monotonic seconds.
     due_s: float
-    #: The conference that the callback named; empty without one.
+    #: As the callback named it; or empty.
     conference_sid: str = ""
     attempts: int = 0
 
@@ -75,15 +74,15 @@ class SessionRecovery:
     ) -> None:
         self._finder = finder
         self._store = store
-        #: Returns the session id that a conference's name contains; empty without one.
+        #: Returns the session id in a conference's name, or empty.
         self._session_of = session_of
         self._clock = core.clock
         self._metrics = core.metrics
-        #: Searches by session id.
+        #: By session id.
         self._waiting: dict[str, _Search] = {}
 
     def record_unknown(self, decisions: Iterable[Decision]) -> None:
-        """Queue searches for unknown sessions, and drop those of sessions that are known again."""
+        """Queue searches for unknown sessions; drop those of known ones."""
         for decision in decisions:
             event = decision.event
             if decision.step.session.version:
@@ -94,7 +93,7 @@ class SessionRecovery:
                 self._queue_search(event)
 
     def _queue_search(self, event: Event) -> None:
-        """Queue a search for an unknown session, or add the conference that a later callback names to its search."""
+        """Queue a search, or add the conference that a later callback names."""
         before = self._waiting.get(event.session_id)
         if before is None and len(self._waiting) >= WAITING_MAX:
             return
@@ -116,7 +115,7 @@ class SessionRecovery:
             await pause(stop, PAUSE_S if self._waiting else IDLE_PAUSE_S)
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
-        """Search once, unless the session is known by now; after an error, queue another attempt."""
+        """Search if the session is still unknown; after an error, retry later."""
         try:
             if await self._store.find_unknown([session_id]):
                 await self._search(session_id, search)
@@ -131,7 +130,7 @@ class SessionRecovery:
             self._waiting.setdefault(session_id, replace(search, due_s=due_s, attempts=search.attempts + 1))
 
     async def _search(self, session_id: str, search: _Search) -> None:
-        """Find the session's conference at Twilio and adopt it, if there is one."""
+        """Find the session's conference at Twilio and adopt it."""
         if search.conference_sid:
             found = await self._finder.by_sid(search.conference_sid)
         else:
@@ -153,9 +152,9 @@ class SessionRecovery:
 
 
 def _is_ours(found: LostConference, session_id: str, search: _Search, session_of: Callable[[str], str]) -> bool:
-    """Whether a conference belongs to the session, judged by its name and participants.
+    """Whether a conference is the session's; the name alone proves nothing.
 
-    The name alone proves nothing. A conference that none of our callbacks named needs a call of one of our numbers.
+    A conference that no callback named needs a call of one of our numbers.
     """
     if session_id not in (found.name, session_of(found.name)):
         return False
@@ -164,7 +163,7 @@ def _is_ours(found: LostConference, session_id: str, search: _Search, session_of
 
 
 def _is_opened_by_wait_request(found: LostConference) -> bool:
-    """Whether a caller waits for the first agent: the wait URL request opens that session, and dials the agent."""
+    """Whether its caller waits for the first agent: that opens the session."""
     if found.has_started or len(found.participants) != 1:
         return False
     (one,) = found.participants

@@ -1,4 +1,4 @@
-"""Redis side of the sweep: sessions, the sessions of calls, and findings, in pipelines of bounded size."""
+"""Redis side of the sweep: sessions and findings, in bounded pipelines."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -23,13 +23,12 @@ from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
 log = structlog.get_logger()
 _T = TypeVar("_T")
 
-#: Age of a partition's oldest undecided entry from which its sessions count as behind, milliseconds.
+#: Age of a partition's oldest entry from which its sessions are behind.
 BEHIND_MS = 1_000
-#: Unknown conferences saved for the next holder, count: about 25 KB.
+#: Unknown conferences saved for the next holder, count: 25 KB.
 ORPHANS_SAVED_MAX = 500
-#: Fields of the sweep's lease.
+#: Of the sweep's lease.
 _SWEPT_FIELD, _UNKNOWN_FIELD = "swept", "unknown"
-#: Statuses of parties whose phone rings or is about to.
 _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
 
@@ -40,32 +39,28 @@ class SweepStore:
         self._client = client
         self._keys = keys
         self._reader = SessionReader(client, keys)
-        #: Offset of a partition's session times from Redis's clock, milliseconds.
+        #: Of session times from Redis's clock, by partition.
         self._clock_offset_ms: dict[int, int] = {}
-        #: Cluster nodes that did not answer in this sweep.
+        #: In this sweep, on a cluster.
         self._silent_nodes: set[str] = set()
-
-    # ---- unresponsive nodes --------------------------------------------------------------------------------------
 
     def is_silent(self, partition: int) -> bool:
         """Whether the partition's node did not answer in this sweep."""
         return node_of(self._client, self._keys.live(partition)) in self._silent_nodes
 
     def mark_silent(self, partition: int, error: StoreUnreachableError) -> None:
-        """Note that the partition's node did not answer; raise StoreUnreachableError if there is no other node."""
+        """Note a silent node; raise the error if there is no other."""
         node = node_of(self._client, self._keys.live(partition))
         if not node:
             raise error
         self._silent_nodes.add(node)
 
     def clear_silent(self) -> None:
-        """Forget unresponsive nodes at the start of a sweep."""
+        """Forget silent nodes at the start of a sweep."""
         self._silent_nodes.clear()
 
-    # ---- reads and writes ----------------------------------------------------------------------------------------
-
     async def last_sweep_ms(self) -> int | None:
-        """Return when the last complete sweep began, Unix milliseconds of Redis's clock; None if there was none."""
+        """Return when the last complete sweep began (Redis's ms); None without."""
         with store_errors():
             swept = await self._client.hget(self._keys.sweep_lease, _SWEPT_FIELD)
         try:
@@ -74,15 +69,14 @@ class SweepStore:
             return None
 
     async def save_last_sweep(self, at_ms: int) -> None:
-        """Save the start of a complete sweep for the next holder."""
+        """Save the start of a complete sweep, for the next holder."""
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _SWEPT_FIELD, at_ms)
 
     async def unknown_since_ms(self, offset_ms: int) -> dict[str, int]:
-        """Return since when conferences are unknown, by SID, as the last holder saved; see `OrphanedConferences`.
+        """Return since when conferences are unknown, by SID, as last saved.
 
-        Args:
-            offset_ms: How far the reader's time is ahead of Redis's clock, milliseconds; saved times are Redis's.
+        `offset_ms` is how far the reader's time is ahead of Redis's clock, which is saved.
         """
         with store_errors():
             saved = await self._client.hget(self._keys.sweep_lease, _UNKNOWN_FIELD)
@@ -90,17 +84,13 @@ class SweepStore:
         return {pair[0]: int(pair[1]) + offset_ms for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
     async def save_unknown(self, since_ms: Mapping[str, int], offset_ms: int) -> None:
-        """Save unknown conferences, up to a limit; the others are found again soon."""
+        """Save unknown conferences, up to a limit; others are soon found again."""
         text = " ".join(f"{sid}:{since - offset_ms}" for sid, since in islice(since_ms.items(), ORPHANS_SAVED_MAX))
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _UNKNOWN_FIELD, text)
 
     async def is_current(self, partition: int, now_ms: int) -> bool:
-        """Whether a partition has a holder and is not behind; otherwise its sessions are out of date.
-
-        Args:
-            now_ms: Redis's time, Unix milliseconds.
-        """
+        """Whether a partition has a holder and is not behind; `now_ms` is Redis's."""
         with store_errors():
             pipeline = self._client.pipeline()
             pipeline.hmget(self._keys.lease(partition), "until", "clock_offset")
@@ -112,13 +102,13 @@ class SweepStore:
         return not oldest or now_ms - int(oldest[0][0].split(b"-")[0]) < BEHIND_MS
 
     async def live_ids(self, partition: int) -> list[str]:
-        """Return the ids of a partition's live sessions, sorted, so that the same sweep has the same result."""
+        """Return a partition's live sessions, sorted for repeatable sweeps."""
         with store_errors():
             names = await self._client.smembers(self._keys.live(partition))
         return sorted(name.decode(errors="replace") for name in names)
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
-        """Return live sessions; leave out those that have ended or can't be read. Report the damaged ones."""
+        """Return those sessions that are live and readable; log damaged ones."""
         sessions = await self._reader.views(session_ids)
         for name, session in sessions.items():
             if field := session.fields.get(DAMAGED):
@@ -128,7 +118,7 @@ class SweepStore:
         return [_live_session(name, session, self._clock_offset_of(name)) for name, session in live.items()]
 
     async def session_ids_of_calls(self, call_sids: Sequence[str]) -> dict[str, str]:
-        """Return session ids by call SID; leave out unknown calls, and those whose cluster node does not respond."""
+        """Return the known sessions by call SID; silent nodes are left out."""
         sid_of = {self._keys.call(call_sid): call_sid for call_sid in call_sids}
         found: dict[str, str] = {}
         for keys in grouped_by_node(self._client, sid_of):
@@ -144,7 +134,7 @@ class SweepStore:
         return found
 
     async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
-        """Return the sessions that have ended; leave out live and unknown ones."""
+        """Return the sessions that have ended, by id."""
         return {
             name: EndedSession(
                 session.ended_at_ms - self._clock_offset_of(name),
@@ -162,11 +152,9 @@ class SweepStore:
         return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
 
     async def recover(self, found: ConferenceFound) -> bool:
-        """Publish a lost session's conference, and index its calls, so that their callbacks find the session.
+        """Publish a lost session's conference, and index its calls.
 
-        Returns:
-            False if the Redis Cluster node that has a call's index did not answer in this sweep; then nothing is
-            published, and the next sweep finds the conference again.
+        Do nothing and return False if a call's index is on a silent node.
         """
         calls = [self._keys.call(participant.call_sid) for participant in found.participants]
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):
@@ -180,11 +168,7 @@ class SweepStore:
         return True
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
-        """Append findings to their sessions' partitions.
-
-        Args:
-            interval_number: Number of the sweep; deduplicates a finding within a sweep.
-        """
+        """Append findings to their partitions; deduplicate within a sweep."""
         events = [
             AccountSwept(
                 session_id=finding.session_id,
@@ -206,7 +190,7 @@ def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
 
 
 def _live_session(session_id: str, session: SessionView, offset_ms: int) -> LiveSession:
-    """Return what the sweep compares; `offset_ms` is how far the session's times are ahead of Redis's clock."""
+    """Return what the sweep compares; session times are `offset_ms` ahead."""
     parties = [party for party in session.present.values() if party.call_sid]
     # The calling party's phone does not ring.
     called = CUSTOMER if session.direction == OUTBOUND else AGENT
@@ -215,7 +199,7 @@ def _live_session(session_id: str, session: SessionView, offset_ms: int) -> Live
     )
 
     def since_ms(party: PartyView) -> int:
-        # A phone that rings may have begun to at any time before the session's last change.
+        # A phone may have begun to ring at any time before the last change.
         rings = party.call_sid in ringing
         return session.updated_at_ms if rings else party.answered_at_ms or session.created_at_ms
 

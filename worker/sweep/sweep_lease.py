@@ -1,4 +1,4 @@
-"""The lease of the sweep: at most one worker holds it, and only its holder sweeps."""
+"""The lease of the sweep: only its holder sweeps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from conferral.storage.partition.lease import RENEW_EVERY_S
 from conferral.worker.core import WorkerCore
 from conferral.worker.task_lease import TaskLease
 
-#: Pause while another worker sweeps, or after Redis was unreachable, seconds.
+#: While another worker sweeps, or after Redis was unreachable.
 PAUSE_S = 0.5
 
 
@@ -30,23 +30,18 @@ class SweepLease(TaskLease):
 
     @property
     def is_valid(self) -> bool:
-        """Whether no other worker can hold the lease now; it can't be renewed while Redis is unreachable."""
+        """Whether no other worker can hold the lease now."""
         return self.held is not None and self.held.is_valid(self._core.clock)
 
     def require(self, stop: asyncio.Event) -> None:
-        """Verify that the sweep may continue.
-
-        Raises:
-            StoppingError: The process stops.
-            LeaseLostError: Another worker may hold the lease.
-        """
+        """Raise StoppingError at a stop, LeaseLostError if others may sweep."""
         if stop.is_set():
             raise StoppingError("the process stops")
         if not self.is_valid:
             raise LeaseLostError("another worker may hold the lease of the sweep")
 
     async def hold(self, stop: asyncio.Event) -> None:
-        """Hold the lease until the stop, concurrently with the sweep: reading a list may take longer than it lasts."""
+        """Hold the lease until the stop; reading a list may outlast it."""
         while not stop.is_set():
             try:
                 with contain(ItemKind.SWEEP, self._core.metrics, passing=(StoreError,), task="sweep"):
@@ -57,7 +52,7 @@ class SweepLease(TaskLease):
             await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
 
     async def _acquire_or_renew(self) -> None:
-        """Acquire or renew the lease; release it while this version can't read the schema."""
+        """Acquire or renew the lease; release it while the schema is too new."""
         if self._core.schema.is_too_new:
             await self.release()
         elif self.held is not None:

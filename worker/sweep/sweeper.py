@@ -1,4 +1,4 @@
-"""Account sweep (reconciliation with Twilio): one worker at a time compares, and publishes the differences."""
+"""Account sweep (reconciliation with Twilio): reads, diffs, publishes."""
 
 import asyncio
 import math
@@ -34,14 +34,14 @@ from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 
 log = structlog.get_logger()
 
-#: Polling interval for a lost lease, and for a due sweep while this worker holds it, seconds.
+#: Polling intervals for a lost lease, and for a due sweep under a held one.
 TICK_S = 0.5
 HELD_TICK_S = 2.0
-#: Sessions, calls, and findings processed between two lease checks, count.
+#: Sessions, calls, and findings between lease checks, count.
 CHUNK = 200
-#: Conferences without a session checked per sweep, one request each, count.
+#: Conferences without a session checked per sweep, count: one request each.
 ORPHANS_MAX = 200
-#: Errors that every part of a sweep passes on: they end the sweep.
+#: Errors that end the whole sweep.
 _CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
 
 
@@ -51,23 +51,20 @@ class SweepTimes:
 
     #: Between the starts of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
     interval_s: float
-    #: From acquiring the lease to the first sweep, if none is due earlier: the previous holder may have died, and its
-    #: sessions are being taken over.
+    #: From acquiring the lease to the first sweep: a dead holder's partitions are being taken over.
     first_after_s: float
-    #: Before the lists are read: how old a call must be, and how long a session must have been quiet. The lists may not
-    #: show recent changes yet.
+    #: How old a call must be before the lists are read, and how long a session quiet: lists lag.
     quiet_s: float
-    #: Between reading the lists and reading the sessions: the callback of a call that just ended may still be on its
-    #: way.
+    #: From the lists to the sessions: the callback of an ended call may be on its way.
     settle_s: float
-    #: Between the starts of two sweeps after the first has found lost callbacks.
+    #: Between sweeps after the first has found lost callbacks.
     after_loss_s: float = math.inf
     #: From a sweep that failed, or skipped something, to the next.
     again_after_s: float = 4.0
 
     @classmethod
     def for_interval(cls, interval_s: float) -> "SweepTimes":
-        """Return the standard intervals, scaled down for a short sweep interval."""
+        """Return the standard intervals, scaled down for a short one."""
         return cls(
             interval_s,
             first_after_s=min(1.0, interval_s),
@@ -98,15 +95,15 @@ class Sweeper:
         self._times = times
         self._store = SweepStore(core.client, core.keys)
         self._lease = SweepLease(core, is_dead, self._plan_first_sweep)
-        #: When the next sweep starts, monotonic seconds; planned after each acquisition of the lease.
+        #: Monotonic seconds; planned after each acquisition of the lease.
         self._next_sweep_s = math.inf
         self._due_findings = DueFindings()
-        #: SIDs of `AccountDiff.unconfirmed`: since when, Unix milliseconds.
+        #: Since when differences are unconfirmed, by SID, Unix milliseconds.
         self._unconfirmed: dict[str, int] = {}
         self._orphans = OrphanedConferences()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep whenever this worker holds the lease; release it when the process stops."""
+        """Sweep whenever this worker holds the lease; release it at the stop."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lease.hold(stop))
             group.create_task(self._sweep_on_time(stop))
@@ -116,24 +113,20 @@ class Sweeper:
             log_unreachable(error, task="sweep")
 
     async def _plan_first_sweep(self, now_ms: int) -> None:
-        """After acquiring the lease, continue where the previous holder stopped.
+        """Continue where the previous holder stopped.
 
-        The delay is bounded so that short-lived holders do not postpone sweeps forever. By the time the lists are read,
-        a dead holder's partitions have been taken over; otherwise they are skipped and swept soon.
+        The delay is bounded, so that short-lived holders do not postpone sweeps forever.
         """
         acquired_s, first_after_s = self._clock.monotonic_s(), self._times.first_after_s
         swept_ms = await self._store.last_sweep_ms()
         if swept_ms is not None:
             first_after_s = min(first_after_s, max(0.0, self._times.interval_s - (now_ms - swept_ms) / 1000))
-        # Without this, short-lived holders would never see a conference unknown for long enough.
+        # Else short-lived holders would never see a conference unknown for long enough.
         time = self._core.store_clock
         self._orphans.restore(await self._store.unknown_since_ms(time.offset_ms), time.now_ms())
         self._next_sweep_s = acquired_s + first_after_s
 
-    # ---- one sweep ------------------------------------------------------------------------------------------------
-
     async def _sweep_on_time(self, stop: asyncio.Event) -> None:
-        """Start each sweep when it is due, while this worker holds the lease."""
         while not stop.is_set():
             wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._lease.is_valid else TICK_S
             if wait_s > 0:
@@ -153,11 +146,11 @@ class Sweeper:
                 self._sweep_again_soon()
 
     def _boundary(self) -> contain:
-        """Contain an unexpected error in one part of a sweep; that part is skipped."""
+        """Contain an unexpected error in one part of a sweep, and skip the part."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
 
     def _give_up(self, error: ConferralError) -> None:
-        """Give the sweep up and retry soon; after a refusal by Twilio, only at the next interval."""
+        """Give the sweep up; retry soon, unless Twilio refused it."""
         if not isinstance(error, ProviderRefusedError | ProviderBusyError):
             self._sweep_again_soon()
         self._metrics.sweeps.labels("given-up").inc()
@@ -171,21 +164,20 @@ class Sweeper:
         )
 
     def _sweep_again_soon(self) -> None:
-        """Sweep the skipped sessions soon: the next interval is a long time for a caller who is alone."""
+        """Sweep soon: the interval is a long time for a caller who is alone."""
         self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.again_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
-        """Compare Twilio's lists with the sessions, publish the findings, and plan the next sweep."""
+        """Compare Twilio's lists with the sessions, and publish the findings."""
         started_ms, store_started_ms = self._core.store_clock.now_ms(), self._core.store_clock.store_now_ms()
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
         self._store.clear_silent()
         unconfirmed_before = {sid for sid, since_ms in self._unconfirmed.items() if since_ms <= quiet_before_ms}
-        # Session times follow Redis's clock, whatever it was set to in the meantime.
+        # Session times follow Redis's clock, however it was set.
         diff = AccountDiff(account, quiet_before_ms - self._core.store_clock.offset_ms, unconfirmed_before)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
-        # Partitions whose sessions can't be compared now.
         behind = await self._compare(diff, interval_number, stop)
         self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
         is_complete = await self._run_part(self._find_ended(diff, behind, stop))
@@ -202,14 +194,14 @@ class Sweeper:
         if behind or not is_complete:
             self._sweep_again_soon()
         elif any(not finding.is_of_ended for finding in findings):
-            # Callbacks are being lost. Someone may be alone because of the next one, and a list shows all of them.
+            # Callbacks are being lost: the next one may leave someone alone.
             self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         else:
             await self._save(self._store.save_last_sweep(store_started_ms))
         self._log_sweep(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
     async def _run_part(self, part: Awaitable[None]) -> bool:
-        """Run a part of a sweep; return False if it failed or Redis did not answer. The other parts still count."""
+        """Run a part of a sweep; return False if it failed. Other parts count."""
         try:
             with self._boundary() as boundary:
                 await part
@@ -219,29 +211,29 @@ class Sweeper:
         return boundary.unexpected is None
 
     async def _save(self, save: Awaitable[None]) -> None:
-        """Save a value for the next holder. If that fails (a full Redis), the next holder does without."""
+        """Save a value for the next holder, who can do without (a full Redis)."""
         try:
             await save
         except StoreError as error:
             log_unreachable(error, task="sweep")
 
     async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
-        """Read the account's live calls and conferences; raise StoppingError as soon as the process stops."""
+        """Read the account's live calls and conferences, unless the process stops."""
         reading = asyncio.ensure_future(self._account_lists.read(lambda: self._lease.require(stop)))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not reading.done():
-            reading.cancel()  # lists change nothing, so the read may be canceled
+            reading.cancel()  # lists change nothing
             await asyncio.wait({reading})
             raise StoppingError("the process stops")
         return reading.result()
 
     async def _compare(self, diff: AccountDiff, interval_number: int, stop: asyncio.Event) -> set[int]:
-        """Compare every live session; return the partitions skipped because their consumer is behind."""
+        """Compare every live session; return the skipped partitions."""
         behind = set()
         count = self._core.keys.partitions
-        # Each sweep starts at another partition, so that every partition gets its turn when findings exceed the limit.
+        # Each sweep starts at another partition, so that each gets its turn under the limit.
         for number in ((interval_number + step) % count for step in range(count)):
             self._lease.require(stop)
             if self._store.is_silent(number):
@@ -252,14 +244,14 @@ class Sweeper:
                 with self._boundary():
                     is_compared = await self._compare_partition(number, diff, stop)
             except StoreUnreachableError as error:
-                # On a cluster, still compare the sessions of the other nodes.
+                # On a cluster, still compare the other nodes' sessions.
                 self._store.mark_silent(number, error)
             if not is_compared:
                 behind.add(number)
         return behind
 
     async def _compare_partition(self, number: int, diff: AccountDiff, stop: asyncio.Event) -> bool:
-        """Compare a partition's live sessions; return False if the partition is behind."""
+        """Compare a partition's live sessions; return False if it is behind."""
         if not await self._store.is_current(number, self._core.store_clock.store_now_ms()):
             return False
         for batch in chunks(await self._store.live_ids(number), CHUNK):
@@ -269,8 +261,8 @@ class Sweeper:
         return True
 
     async def _find_ended(self, diff: AccountDiff, behind: set[int], stop: asyncio.Event) -> None:
-        """Match calls and conferences that belong to no live session with ended sessions. Leave all others alone."""
-        # Sorted, not in a set's order, so that a simulation repeats for a given seed.
+        """Match calls and conferences without a live session with ended ones."""
+        # Sorted, so that a simulation repeats for a given seed.
         for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
             self._lease.require(stop)
             session_ids = await self._store.session_ids_of_calls(calls)
@@ -295,7 +287,7 @@ class Sweeper:
         stop: asyncio.Event,
         interval_number: int,
     ) -> None:
-        """Adopt conferences that are ours and have been without a session since `unknown_before_ms`: Redis lost them.
+        """Adopt our conferences without a session since `unknown_before_ms`.
 
         Those in partitions that are `behind` are left for a later sweep.
         """
@@ -331,10 +323,10 @@ class Sweeper:
                 await self._recover(found, account, stop)
 
     async def _recover(self, found: ConferenceFound, account: AccountSnapshot, stop: asyncio.Event) -> None:
-        """Adopt a conference without a session, if its participants show that it is ours."""
+        """Adopt a conference whose participants show that it is ours."""
         participants = await self._account_lists.participants_of(found.conference_sid, account.own_calls)
         if not is_ours(participants, account.own_calls):
-            if participants and account.has_all_calls:  # otherwise it may still turn out to be ours
+            if participants and account.has_all_calls:  # else it may still be ours
                 self._orphans.ignore(found.conference_sid)
             return
         self._lease.require(stop)
@@ -342,7 +334,7 @@ class Sweeper:
         await adopt_conference(self._store, found, self._metrics)
 
     async def _ended_sessions(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
-        """Return those sessions that have ended, by id; leave out those of partitions that are behind."""
+        """Return the ended ones by id, except in partitions that are behind."""
         names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in behind]
         return await self._store.ended_sessions(names)
 
