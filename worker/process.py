@@ -158,7 +158,6 @@ class Worker:
     def _with_restarts(
         self, stop: asyncio.Event, tasks: dict[str, Callable[[], Awaitable[None]]]
     ) -> dict[str, Awaitable[None]]:
-        """Wrap tasks to restart after errors, except after a `SettingsError`."""
         return {
             name: run_with_restarts(stop, name, work, self.metrics, passing=(SettingsError,))
             for name, work in tasks.items()
@@ -196,7 +195,6 @@ class Worker:
         return self._policy
 
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
-        """Wait for requests in flight, then release leases and shares."""
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(parts.assigner.drain(is_drained, parts.executor))
@@ -218,12 +216,10 @@ class Worker:
         log.info("worker_stopped", holder=self.name)
 
     async def _stop_deadline_s(self, stop: asyncio.Event) -> float:
-        """Wait for the stop; return its deadline, monotonic seconds."""
         await stop.wait()
         return self._clock.monotonic_s() + STOP_S
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
-        """Check the configuration, register this process, and trim, repeatedly."""
         trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
@@ -244,7 +240,6 @@ class Worker:
             await pause(stop, CONFIG_CHECK_EVERY_S)
 
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
-        """Update the gauges of sessions and partitions until the stop."""
         labelled: set[int] = set()
         assigner = parts.assigner
         while not stop.is_set():

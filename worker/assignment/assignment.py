@@ -224,7 +224,6 @@ class PartitionAssigner:
             self._handover_task = asyncio.get_running_loop().create_task(self._hand_over_partition(executor))
 
     async def _acquire_free(self, missing: int, context: WorkerContext) -> None:
-        """Acquire up to `missing` free partitions; if others win some, try more."""
         free = self._peer_leases.free
         while free and missing > 0:
             batch, free = free[:missing], free[missing:]
@@ -312,7 +311,6 @@ class PartitionAssigner:
         log.info("lease_acquired", partition=partition, holder=lease.holder, outcome=outcome)
 
     def _collect_finished(self, drop_jobs: Callable[[int], None]) -> None:
-        """Clean up after handovers and lost or ended consumers; raise errors."""
         if self._handover_task is not None and self._handover_task.done():
             self._handover_task.result()
             self._handover_task = None
@@ -325,7 +323,6 @@ class PartitionAssigner:
                 self._handle_end(consumer, task)
 
     def _handle_end(self, consumer: PartitionConsumer, task: asyncio.Task[None]) -> None:
-        """Remove a consumer whose lease is lost; raise the error that ended it."""
         if consumer.is_lost:
             log.warning("lease_lost", partition=consumer.number, holder=consumer.lease.holder)
             self._remove(consumer)

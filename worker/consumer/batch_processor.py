@@ -98,7 +98,6 @@ class BatchProcessor:
         return events
 
     async def _process_session(self, events: Events) -> None:
-        """Decide one session alone; dead-letter its entries if that fails too."""
         events, sessions = await self._load_sessions(events)
         try:
             await self._decide_and_commit(events, sessions)

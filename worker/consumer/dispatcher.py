@@ -97,7 +97,6 @@ class Dispatcher:
         await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
-        """Return the job of an effect that the previous holder may have sent."""
         # Redis may lack sent marks even with all commits. The clocks of two servers may drift apart unseen.
         rolled_back_at_ms = self._lease.rolled_back_at_ms + self._clock.offset_ms + CLOCK_JUMP_MS
         is_older = entry.committed_at_ms <= rolled_back_at_ms
@@ -132,7 +131,6 @@ class Dispatcher:
         call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
 
     def _decided_job(self, effect: Effect, event: Event, session: Session | None) -> Job:
-        """Return the job of an event's effect; `session` is as committed."""
         # Convert Redis's own time to partition time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         mark_may_be_lost = self._is_soon_after_rollback and self._may_be_redelivered(event, session)
@@ -150,7 +148,6 @@ class Dispatcher:
         )
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
-        """Return the effect with times that suit Twilio's clock."""
         if isinstance(effect, FindCall):
             return replace(effect, since_ms=self._search_from_ms(effect.since_ms))
         return effect

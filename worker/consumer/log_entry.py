@@ -167,7 +167,6 @@ def details(event: Event, session: Session) -> dict[str, Any]:
 
 
 def _party_name(session: Session, call_sid: str, label: str = "") -> str:
-    """Return the party's current name, or the dial's label, or the SID."""
     party = session.find_party(call_sid=call_sid, label=label)
     return party.name if party is not None else label or call_sid
 

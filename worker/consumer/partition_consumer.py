@@ -104,7 +104,6 @@ class PartitionConsumer:
         self._context.partition_store.stop_reading(self.number)
 
     async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Run an action; pause if Redis is unreachable, give up if it refuses."""
         try:
             await action()
         except LeaseLostError:
@@ -122,7 +121,6 @@ class PartitionConsumer:
             raise LeaseLostError(str(error)) from error
 
     async def _recover(self) -> None:
-        """Restore the last holder's unfinished effects and next timer."""
         await self._context.partition_store.ensure_group(self.number)
         outbox = await self._dispatcher.read_outbox()
         await self.timers.fire()
@@ -133,7 +131,6 @@ class PartitionConsumer:
         self._has_recovered = True
 
     async def _run_once(self) -> None:
-        """Wait for entries and process them; one by one after a worker's death."""
         count = 1 if self._suspects_left else BATCH_MAX
         entries = await self._context.partition_store.read(self.number, count)
         if not self.is_active:

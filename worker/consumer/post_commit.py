@@ -51,7 +51,6 @@ class PostCommitWrites:
             await asyncio.sleep(0)
 
     async def _run_together(self, writes: Sequence[PostCommitWrite]) -> None:
-        """Finish writes in one pipeline; those that it can't, one by one."""
         with contextlib.suppress(StoreError):  # the writes stay in the outbox
             unfinished = await retry_unreachable(
                 lambda: self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s),
@@ -68,7 +67,6 @@ class PostCommitWrites:
             )
 
     def _check_not_stopping(self, error: StoreError) -> None:
-        """Raise the error at a stop, instead of retrying."""
         if self._is_stopping:
             raise error
 

@@ -57,7 +57,6 @@ async def _fire_due(consumer: PartitionConsumer, metrics: Metrics) -> None:
 
 
 async def _wait_until_due(assigner: PartitionAssigner, firing: Collection[int]) -> None:
-    """Wait until an idle partition's timer is due, or a firing ends."""
     idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
     until_due_ms = min((held.timers.ms_until_due() for held in idle), default=math.inf)
     wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))

@@ -246,12 +246,10 @@ class Execution:
         return may_send
 
     async def _require_lease(self) -> None:
-        """Wait until the lease permits a request; raise if it is lost."""
         if not await self.context.may_send(self.job.partition):
             raise LeaseLostError
 
     def _count_request(self) -> None:
-        """Count a request; observe the time from a command to its first one."""
         context, published_ms = self.context, self.job.command_published_at_ms
         self.attempts += 1
         if self.attempts > 1:
@@ -351,7 +349,6 @@ class Execution:
         return self._deadline_s - self.context.clock.monotonic_s()
 
     def _request_timeout_s(self) -> float:
-        """Return the policy's timeout, or what is left, but at least its minimum."""
         return min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))
 
     def fail_internally(self, reason: str) -> JobOutcome:
@@ -364,7 +361,6 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _give_up(self) -> JobOutcome:
-        """Return the outcome without another request: unknown or failed."""
         return unknown(self.job.effect) if self._may_have_happened else failed(self.job.effect, self._last_error)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:

@@ -189,7 +189,6 @@ class Executor:
         return task
 
     def _run_out_of_band(self, job: Job) -> _Task:
-        """Start a job at once, whatever its session's queue holds."""
         task = self._start(job)
         self._out_of_band.setdefault(job.effect.session_id, set()).add(task)
         return task
@@ -198,7 +197,6 @@ class Executor:
         self._read_queue.start(self._run_out_of_band)
 
     def _enqueue(self, job: Job) -> None:
-        """Start a job, or queue it behind the running one of its session."""
         session_id = job.effect.session_id
         if queue := self._queues.get(session_id):
             queue.waiting.append(job)
@@ -210,7 +208,6 @@ class Executor:
         (self._run_out_of_band if job.is_cancelled or job.internal_error else self._enqueue)(job)
 
     def _on_done(self, task: _Task) -> None:
-        """Forget an ended task, and start what waited for it."""
         job = self._executions.pop(task).job
         if job.on_attempted is not None:
             job.on_attempted()

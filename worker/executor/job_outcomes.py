@@ -62,7 +62,6 @@ def report_task_error(task: asyncio.Task[Any], error: BaseException) -> None:
 
 
 def _log_outcome(execution: Execution, outcome: JobOutcome) -> None:
-    """Count and log an outcome; a target that is gone anyway is no error."""
     effect = execution.job.effect
     result = "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
     status = code = 0

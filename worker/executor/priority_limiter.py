@@ -132,7 +132,6 @@ class PriorityLimiter:
         return bool(self._waiting_ordinaries or self._waiting_reads)
 
     def _next_ordinary(self) -> asyncio.Future[bool] | None:
-        """Return the next waiter: a change, but sometimes a read."""
         reads, changes = self._waiting_reads, self._waiting_ordinaries
         self._grants_since_read = self._grants_since_read + 1 if reads else 0
         if self._grants_since_read >= READ_TURN_EVERY and (granted := _pop_waiter(reads)):

@@ -46,7 +46,6 @@ class CallerIdChecker:
             raise BadCommandError("caller_id: not a number in the account")
 
     async def _read_account(self, number: str) -> bool:
-        """Return and cache whether Twilio lists the number in the account."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("caller_id"), translate_errors():

@@ -96,7 +96,6 @@ class CommandRouter:
         return self._queue
 
     async def _ensure_lease(self) -> bool:
-        """Acquire or renew the lease; return whether this worker holds it."""
         lease = self._lease
         if self._core.schema.is_too_new:
             await lease.release()
@@ -108,7 +107,6 @@ class CommandRouter:
         return lease.held is not None
 
     async def _read(self, queue: RoutingQueue, stop: asyncio.Event) -> list[Entry]:
-        """Return the oldest commands, or those after the ones in progress."""
         entries = await self._read_after(self._last_read_id if queue.in_progress else "0", stop)
         if entries:
             self._last_read_id = entries[-1].entry_id

@@ -164,7 +164,6 @@ class RoutingQueue:
         return {name: task.result() for name, task in lookups.items() if task in done}
 
     async def _session_named(self, name: str) -> str:
-        """Return the id of the session that a reference names, or the reference."""
         with catch_unexpected():  # routing repeats the look-up, and reports the error
             return await self._find_session(name) or name
         return name
@@ -207,7 +206,6 @@ class RoutingQueue:
                 yield
 
     async def _route(self, entry: Entry, *, at_once: bool) -> None:
-        """Route or dead-letter a command, and remove it from its stream."""
         fields = _text_of(entry)
         if fields is None or not fields.get("type"):
             await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
@@ -340,7 +338,6 @@ class RoutingQueue:
         return None
 
     async def _refuse(self, command_id: str, entry: Entry, reason: str) -> None:
-        """Reject a command that can't be parsed."""
         # Its `session` may be anything, such as a token: store only a known id. A `call` names a new session.
         reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
         session_id = await self._find_session(reference) if reference else None
@@ -348,7 +345,6 @@ class RoutingQueue:
             await self._reject(command_id, claimed, reason)
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
-        """Report a claimed command as rejected; `session` may be empty."""
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand(session, report))

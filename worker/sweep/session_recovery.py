@@ -93,7 +93,6 @@ class SessionRecovery:
                 self._queue_search(event)
 
     def _queue_search(self, event: Event) -> None:
-        """Queue a search, or add the conference that a later callback names."""
         before = self._waiting.get(event.session_id)
         if before is None and len(self._waiting) >= WAITING_MAX:
             return
@@ -115,7 +114,6 @@ class SessionRecovery:
             await pause(stop, PAUSE_S if self._waiting else IDLE_PAUSE_S)
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
-        """Search if the session is still unknown; after an error, retry later."""
         try:
             if await self._store.find_unknown([session_id]):
                 await self._search(session_id, search)
@@ -130,7 +128,6 @@ class SessionRecovery:
             self._waiting.setdefault(session_id, replace(search, due_s=due_s, attempts=search.attempts + 1))
 
     async def _search(self, session_id: str, search: _Search) -> None:
-        """Find the session's conference at Twilio and adopt it."""
         if search.conference_sid:
             found = await self._finder.by_sid(search.conference_sid)
         else:

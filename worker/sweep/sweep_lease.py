@@ -52,7 +52,6 @@ class SweepLease(TaskLease):
             await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
 
     async def _acquire_or_renew(self) -> None:
-        """Acquire or renew the lease; release it while the schema is too new."""
         if self._core.schema.is_too_new:
             await self.release()
         elif self.held is not None:

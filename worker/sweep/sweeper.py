@@ -150,7 +150,6 @@ class Sweeper:
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
 
     def _give_up(self, error: ConferralError) -> None:
-        """Give the sweep up; retry soon, unless Twilio refused it."""
         if not isinstance(error, ProviderRefusedError | ProviderBusyError):
             self._sweep_again_soon()
         self._metrics.sweeps.labels("given-up").inc()
@@ -168,7 +167,6 @@ class Sweeper:
         self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.again_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
-        """Compare Twilio's lists with the sessions, and publish the findings."""
         started_ms, store_started_ms = self._core.store_clock.now_ms(), self._core.store_clock.store_now_ms()
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
@@ -218,7 +216,6 @@ class Sweeper:
             log_unreachable(error, task="sweep")
 
     async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
-        """Read the account's live calls and conferences, unless the process stops."""
         reading = asyncio.ensure_future(self._account_lists.read(lambda: self._lease.require(stop)))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -323,7 +320,6 @@ class Sweeper:
                 await self._recover(found, account, stop)
 
     async def _recover(self, found: ConferenceFound, account: AccountSnapshot, stop: asyncio.Event) -> None:
-        """Adopt a conference whose participants show that it is ours."""
         participants = await self._account_lists.participants_of(found.conference_sid, account.own_calls)
         if not is_ours(participants, account.own_calls):
             if participants and account.has_all_calls:  # else it may still be ours
@@ -334,7 +330,6 @@ class Sweeper:
         await adopt_conference(self._store, found, self._metrics)
 
     async def _ended_sessions(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
-        """Return the ended ones by id, except in partitions that are behind."""
         names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in behind]
         return await self._store.ended_sessions(names)
 
