@@ -16,7 +16,6 @@ class WorkerCore:
 
     client: Client
     keys: Keys
-    #: Random.
     name: str
     clock: Clock
     store_clock: StoreClock

@@ -1,7 +1,4 @@
-"""A worker's environment: clock, randomness, name, and connections.
-
-Simulations and tests replace them. Nothing else in a worker reaches outside.
-"""
+"""A worker's environment, which simulations and tests replace."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -25,7 +22,6 @@ class Environment:
 
     name: Callable[[], str] = process_name
     clock: Clock = field(default_factory=SystemClock)
-    #: For jitter.
     rng: random.Random = field(default_factory=random.Random)
     redis: Callable[..., Client] = make_client
     http: Callable[..., PooledHttpClient] = http_client

@@ -42,10 +42,7 @@ GAUGES_EVERY_S = 2.0
 
 
 def make_policy(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
-    """Return the policy; raise SettingsError for an unusable fallback.
-
-    The directory is loaded from the settings if omitted.
-    """
+    """Return the policy; raise SettingsError for an unusable fallback."""
     directory = directory or load_directory(settings)
     return Policy(
         ring_timeout_ms=settings.ring_timeout_s * 1000,
@@ -90,11 +87,7 @@ class Worker:
     async def run(self, stop: asyncio.Event, monitoring_port: int | None = None, host: str = "127.0.0.1") -> int:
         """Run until the process is asked to stop; return the exit code.
 
-        Args:
-            monitoring_port: For `/healthz`, `/readyz`, and `/metrics`; None serves none.
-
-        Raises:
-            SettingsError: Redis has another partition count, or its eviction policy may evict live calls.
+        Raises SettingsError if Redis has another partition count, or may evict live calls.
         """
         connections = Connections.open(self._settings, self._environment, self.metrics)
         monitoring = self._monitor(stop, monitoring_port, host)
@@ -106,7 +99,7 @@ class Worker:
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             count_outages(self.metrics)
             log.info("worker_started", holder=self.name, count=keys.partitions)
-            tasks = self._with_restarts(stop, {
+            work: dict[str, Callable[[], Awaitable[None]]] = {
                 "leases": lambda: parts.assigner.run(stop, parts.context, parts.executor),
                 "timers": lambda: fire_timers(stop, parts.assigner, self.metrics),
                 "router": lambda: parts.router.run(stop),
@@ -117,7 +110,8 @@ class Worker:
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self._update_gauges(stop, parts),
                 "request_shares": lambda: parts.shares.run(stop),
-            })  # fmt: skip
+            }
+            tasks = {name: self._with_restarts(stop, name, action) for name, action in work.items()}
             try:
                 return await run_until_stopped(stop, tasks | monitoring)
             finally:
@@ -155,13 +149,8 @@ class Worker:
         self.assigner, self.executor, self._find_problems = parts.assigner, parts.executor, parts.find_problems
         return parts
 
-    def _with_restarts(
-        self, stop: asyncio.Event, tasks: dict[str, Callable[[], Awaitable[None]]]
-    ) -> dict[str, Awaitable[None]]:
-        return {
-            name: run_with_restarts(stop, name, work, self.metrics, passing=(SettingsError,))
-            for name, work in tasks.items()
-        }
+    def _with_restarts(self, stop: asyncio.Event, name: str, work: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+        return run_with_restarts(stop, name, work, self.metrics, passing=(SettingsError,))
 
     async def _wait_for_config(self, client: Client, stop: asyncio.Event) -> Keys | None:
         """Wait until Redis has our configuration; return None at a stop."""
@@ -198,8 +187,9 @@ class Worker:
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(parts.assigner.drain(is_drained, parts.executor))
-        tasks = self._with_restarts(is_drained, {"request_shares": lambda: parts.shares.run(is_drained)})
-        refreshing_shares = asyncio.ensure_future(tasks["request_shares"])
+        refreshing_shares = asyncio.ensure_future(
+            self._with_restarts(is_drained, "request_shares", lambda: parts.shares.run(is_drained))
+        )
         await parts.executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
@@ -220,7 +210,7 @@ class Worker:
         return self._clock.monotonic_s() + STOP_S
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
-        trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
+        settings, trimmed_s, registered_s = self._settings, self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
@@ -231,9 +221,12 @@ class Worker:
                 if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
                     now_ms = self._store_clock.store_now_ms()
-                    outcomes_ttl_s, session_ttl_s = self._settings.outcomes_ttl_s, self._settings.session_ttl_s
                     await retention.trim(
-                        client, keys, now_ms, outcomes_ttl_s=outcomes_ttl_s, session_ttl_s=session_ttl_s
+                        client,
+                        keys,
+                        now_ms,
+                        outcomes_ttl_s=settings.outcomes_ttl_s,
+                        session_ttl_s=settings.session_ttl_s,
                     )
             except StoreError as error:
                 log_unreachable(error, task="config")
@@ -251,10 +244,9 @@ class Worker:
                     self.metrics.sessions.labels(state.value).set(states.count(state))
             for number in labelled - assigner.consumers.keys():
                 self.metrics.partition_lag.remove(str(number))
-            labelled &= assigner.consumers.keys()
             for number, consumer in assigner.consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
-                labelled.add(number)
+            labelled = set(assigner.consumers)
             try:
                 await parts.coverage.refresh(assigner.consumers)
             except StoreError as error:

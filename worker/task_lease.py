@@ -27,10 +27,7 @@ class TaskLease:
         self._monitor = LeaseMonitor(lease_ms)
 
     async def acquire(self, on_acquired: Callable[[int], Awaitable[None]] | None = None) -> None:
-        """Acquire the lease if no other worker holds it.
-
-        `on_acquired` gets Redis's time, Unix milliseconds, before the lease counts as held.
-        """
+        """Acquire the lease if it is free; first call `on_acquired` (Redis's ms)."""
         core, holder = self._core, self._monitor.last_info
         if holder is not None and self._is_dead(holder.worker_name):
             self._monitor.expire(core.clock.monotonic_s())

@@ -53,16 +53,12 @@ class Connections:
     reserved: Client
     #: The single connection that the leases name; None on a cluster, whose leases are on several servers.
     named: Client | None
-    #: For the partitions' streams, and the commands'.
     reads: BlockingReads
     http: PooledHttpClient
 
     @classmethod
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
-        """Return the connections; each connects at first use.
-
-        On a single server, pools serve only transactions and subscriptions; on a cluster, all commands.
-        """
+        """Return the connections; on a cluster, the pools serve all commands."""
         url, partitions = settings.redis_url, settings.partitions
         client = over_one_connection(environment.redis(url, max_connections=256))
         blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)

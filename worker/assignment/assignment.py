@@ -16,13 +16,7 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
 from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import (
-    DISCONNECTED_MARGIN,
-    VERIFY_AFTER_FAILOVER_S,
-    Lease,
-    LeaseInfo,
-    disconnected_s,
-)
+from conferral.storage.partition.lease import Lease, LeaseInfo
 from conferral.worker.assignment.handover import IDLE_POLL_S, HandoverBackoff, pick_partition
 from conferral.worker.assignment.membership import Membership
 from conferral.worker.assignment.rebalance import PeerLeases, target_counts
@@ -106,10 +100,7 @@ class PartitionAssigner:
         await self.release(except_for=executor.busy_partitions)
 
     async def release(self, *, except_for: Collection[int] = ()) -> None:
-        """Release the leases of stopped consumers, so that no worker waits.
-
-        A partition stays in `consumers` if Redis can't be reached, or if `except_for` names it.
-        """
+        """Release stopped consumers' leases; those that fail stay in `consumers`."""
 
         async def release_lease(number: int) -> None:
             await leases.release(self._core.client, self.consumers[number].lease, self.consumers[number].clock.now_ms())
@@ -119,10 +110,7 @@ class PartitionAssigner:
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
-        """During shutdown, release partitions without requests; renew others.
-
-        Twilio may be slow, and after an expired lease the next holder would have to verify everything.
-        """
+        """During shutdown, renew leases until their last requests have ended."""
         renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:
             if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:
@@ -154,10 +142,7 @@ class PartitionAssigner:
         return consumer.lease.is_valid(self._clock) and consumer.lease.is_safe(self._clock)
 
     async def may_send(self, partition: int) -> bool:
-        """Whether a REST request may be sent; False once the lease is lost.
-
-        Waits while the lease is about to expire and Redis doesn't answer its renewal.
-        """
+        """Wait until a request may be sent; return False if the lease is lost."""
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
             if _is_safe_to_connect(consumer.lease, self._core):
                 return True
@@ -172,8 +157,6 @@ class PartitionAssigner:
         consumer = self.consumers.get(partition)
         if consumer is not None:
             await self._renewer.renew(consumer)
-
-    # ---- rebalance ------------------------------------------------------------------------------------------------
 
     async def _rebalance(self, context: WorkerContext, executor: Executor) -> None:
         """Acquire unassigned (free) partitions up to the share, or hand one over.
@@ -257,9 +240,7 @@ class PartitionAssigner:
             self._handle_end(consumer, running)
         else:
             await executor.drain_partition(consumer.number, HANDOVER_TIMEOUT_S)
-            await self._try_to_release(consumer)
-            self._remove(consumer)
-            await self.membership.notify()
+            await self._release_partition(consumer)
         self._wake.set()
 
     def _handover_candidates(self) -> list[PartitionConsumer]:
@@ -277,11 +258,11 @@ class PartitionAssigner:
             and (consumer.lease.redis or not consumer.lease.has_unchecked_sessions)
         ]
 
-    async def _try_to_release(self, consumer: PartitionConsumer) -> None:
-        """Release the lease; if that fails, it expires."""
+    async def _release_partition(self, consumer: PartitionConsumer) -> None:
+        """Release the lease, or else let it expire, and forget the partition."""
         for _ in range(RELEASE_ATTEMPTS):
             if consumer.is_lost:
-                return
+                break
             try:
                 await leases.release(self._core.client, consumer.lease, consumer.clock.now_ms())
             except StoreError as error:
@@ -290,9 +271,9 @@ class PartitionAssigner:
             else:
                 self._handover_backoff.partitions.add(consumer.number)
                 log.info("lease_released", partition=consumer.number, holder=consumer.lease.holder)
-                return
-
-    # ---- one partition --------------------------------------------------------------------------------------------
+                break
+        self._remove(consumer)
+        await self.membership.notify()
 
     def _start_consumer(self, partition: int, lease: Lease, context: WorkerContext, outcome: str) -> None:
         """Start a partition's consumer; `outcome`: how the last lease ended."""
@@ -331,7 +312,7 @@ class PartitionAssigner:
     def _remove(self, consumer: PartitionConsumer) -> None:
         """Forget a partition, except that a rollback calls for verification."""
         if consumer.was_rolled_back:
-            self._verify_until_s[consumer.number] = self._clock.monotonic_s() + VERIFY_AFTER_FAILOVER_S
+            self._verify_until_s[consumer.number] = self._clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S
             self._unchecked_partitions.add(consumer.number)
         del self.consumers[consumer.number]
         self._peer_leases.forget(consumer.number)
@@ -340,7 +321,7 @@ class PartitionAssigner:
 def _is_safe_to_connect(lease: Lease, core: WorkerCore) -> bool:
     """Whether no other worker can hold the lease while a request connects."""
     margin_s = LEASE_MARGIN * core.lease_ms / 1000
-    disconnected_margin_s = DISCONNECTED_MARGIN * disconnected_s(core.lease_ms)
+    disconnected_margin_s = leases.DISCONNECTED_MARGIN * leases.disconnected_s(core.lease_ms)
     return lease.is_valid(core.clock, margin_s) and lease.is_safe(core.clock, disconnected_margin_s)
 
 

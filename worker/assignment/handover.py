@@ -46,10 +46,7 @@ class HandoverBackoff:
 async def pick_partition(
     candidates: Callable[[], list[PartitionConsumer]], executor: Executor, clock: Clock
 ) -> PartitionConsumer | None:
-    """Return the partition with the fewest sessions; prefer one without jobs.
-
-    Wait briefly for one without jobs; None if there are no candidates.
-    """
+    """Return the partition with the fewest sessions, if possible without jobs."""
     deadline_s = clock.monotonic_s() + IDLE_WAIT_S
     while True:
         active, busy = candidates(), executor.busy_partitions

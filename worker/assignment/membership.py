@@ -45,7 +45,6 @@ class Membership:
         self._heartbeat_timeout_s = min(
             HEARTBEAT_TIMEOUT_MS / 1000, HEARTBEAT_TIMEOUT_LEASE_FRACTION * core.lease_ms / 1000
         )
-        #: Called when partitions may have to be rebalanced.
         self._on_change = on_change
         self._rebalance_channel = RebalanceChannel(core.client, core.keys, core.name)
         self._was_notified = asyncio.Event()

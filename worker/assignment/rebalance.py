@@ -37,10 +37,7 @@ def target_counts(held: Mapping[str, int], names: Collection[str], partitions: i
 
 
 class ConnectionWatch:
-    """The connections over which other workers renew their leases.
-
-    Redis has closed those of killed workers, but not those of slow or suspended ones.
-    """
+    """Finds the closed connections of killed workers; slow ones keep theirs."""
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
@@ -48,10 +45,7 @@ class ConnectionWatch:
         self._refused_until_s = float("-inf")
 
     async def find_closed(self, suspects: AbstractSet[str]) -> set[str]:
-        """Return the closed ones of these connections; none if Redis can't say.
-
-        Redis once listed each of them (`connections.own_connection_name`).
-        """
+        """Return the closed suspects, if Redis can say. It once listed them all."""
         now_s = self._clock.monotonic_s()
         if not suspects or now_s < self._refused_until_s:
             return set()
@@ -59,12 +53,12 @@ class ConnectionWatch:
             is_open = await which_are_open(self._client, suspects)
         except StoreUnreachableError as error:
             log_unreachable(error, task="connections")
-            return set()
         except StoreError as error:
             self._refused_until_s = now_s + RETRY_REFUSED_S
             log.info("client_list_unavailable", reason=str(error))
-            return set()
-        return {name for name in suspects if is_open.get(name) is False}
+        else:
+            return {name for name in suspects if is_open.get(name) is False}
+        return set()
 
 
 class PeerLeases:
@@ -74,9 +68,7 @@ class PeerLeases:
         self._core = core
         self._clock = core.clock
         self._monitors: dict[int, LeaseMonitor] = {}
-        #: Since when each partition has been free, monotonic seconds.
         self._free_since_s: dict[int, float] = {}
-        #: When each partition's lease was last read, monotonic seconds.
         self._read_at_s: dict[int, float] = {}
         #: Why some leases could not be read; None if all were.
         self.error: StoreUnreachableError | None = None

@@ -1,7 +1,4 @@
-"""Lease renewal: one round trip for all leases of a worker.
-
-It uses one connection, which other workers can check.
-"""
+"""Lease renewal: one round trip for all, over one checkable connection."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -36,7 +33,6 @@ class LeaseRenewer:
         self._lease_ms = lease_ms
         #: Interval without a connection that other workers can check, seconds.
         self.every_s_at_most = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
-        #: Unanswered renewals.
         self._slow: dict[PartitionConsumer, asyncio.Task[None]] = {}
         #: The connection that renewed last, and its name in the leases: empty if unknown, or not listed by Redis.
         self._found = ""

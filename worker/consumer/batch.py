@@ -39,7 +39,6 @@ class Decision:
 
     event: Event
     step: Step
-    #: The session before the event.
     before: Session
     changes: Changes = field(init=False)
 
@@ -107,12 +106,7 @@ def encode(
     now_ms: int,
     open_effects: Callable[[str], Mapping[str, Effect]],
 ) -> DecidedBatch:
-    """Encode decisions for one commit, at `now_ms` of partition time.
-
-    Args:
-        sessions: As stored in Redis.
-        open_effects: Returns a session's effects in the outbox, by effect id.
-    """
+    """Encode decisions for one commit; `sessions` are as stored in Redis."""
     decided = DecidedBatch(decisions, Batch(logged_at=to_iso(now_ms)))
     changed: dict[str, list[Decision]] = {}
     for decision in decisions:
@@ -123,23 +117,17 @@ def encode(
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
     for session_id, session_decisions in changed.items():
-        decided.batch.sessions.append(_session_change(sessions[session_id], session_decisions, now_ms))
+        log, fields = [], dict[str, str | None]()
+        for decision in session_decisions:
+            fields |= decision.changes.readable
+            log.append(log_entry(decision.event, decision.step, decision.before, now_ms, decision.changes.logged))
+        after = session_decisions[-1].step.session
+        decided.batch.sessions.append(SessionChange(sessions[session_id], after, log, fields))
     return decided
 
 
-def _session_change(before: Session, decisions: list[Decision], now_ms: int) -> SessionChange:
-    log, changed = [], dict[str, str | None]()
-    for decision in decisions:
-        changed |= decision.changes.readable
-        log.append(log_entry(decision.event, decision.step, decision.before, now_ms, decision.changes.logged))
-    return SessionChange(before, decisions[-1].step.session, log, changed)
-
-
 def discard(entries: Iterable[Entry]) -> Batch:
-    """Return a batch that removes entries from the stream undecided.
-
-    An outcome also removes its effect from the outbox, even if the outcome can't be read.
-    """
+    """Return a batch that removes entries undecided, and outcomes' effects."""
     batch = Batch()
     for entry in entries:
         batch.entry_ids.append(entry.entry_id)

@@ -1,7 +1,4 @@
-"""Batch processor: parses, decides, commits, and dispatches entries.
-
-An entry that can't be parsed or decided is dead-lettered; it does not stop the partition.
-"""
+"""Batch processor: decides, commits, and dispatches, or dead-letters."""
 
 import asyncio
 from collections import defaultdict

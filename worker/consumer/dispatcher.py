@@ -1,7 +1,4 @@
-"""Dispatcher: what follows a commit, and what a previous holder left.
-
-Submits effects, starts post-commit writes, and updates what is known in memory.
-"""
+"""Dispatcher: starts effects and writes after a commit or a takeover."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -166,10 +163,7 @@ class Dispatcher:
                 del self._open_effects[session_id]
 
     def _may_have_been_sent(self, event: Event) -> bool:
-        """Whether a lost history may have sent the entry's effects.
-
-        A failover can lose a commit; its entry is then decided again, with the same ids.
-        """
+        """Whether a lost history may have sent the entry's effects (the same ids)."""
         return self._is_soon_after_rollback or (not self._lease.was_released and self._predates_takeover(event))
 
     def _may_be_redelivered(self, event: Event, session: Session | None) -> bool:
@@ -184,10 +178,9 @@ class Dispatcher:
         if isinstance(event, Command) and event.occurred_at_ms > new_from_ms:
             return False
         transfer = session.running_transfer if session is not None else None
-        if transfer is not None:
-            began_ms = transfer.started_at_ms - self._clock.offset_ms
-            if began_ms > new_from_ms + REDELIVERY_WINDOW_MS:
-                return False
+        began_ms = transfer.started_at_ms - self._clock.offset_ms if transfer is not None else 0
+        if began_ms > new_from_ms + REDELIVERY_WINDOW_MS:
+            return False
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 

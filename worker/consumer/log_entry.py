@@ -56,10 +56,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 def log_entry(
     event: Event, step: Step, before: Session, now_ms: int, changed: Mapping[str, str | None]
 ) -> dict[str, str]:
-    """Return a session's log entry; `changed` is `Changes.logged`.
-
-    `now_ms` is the decision's time, Unix milliseconds of partition time.
-    """
+    """Return a session's log entry; `changed` is from `Changes.logged`."""
     entry = {
         "at": to_iso(now_ms),
         "event": event.name,

@@ -1,8 +1,4 @@
-"""Partition consumer: takeover of a partition, and its entries.
-
-If the process dies before a commit, the next holder decides the entries again, with the same ids. After it, effects and
-timers are in Redis.
-"""
+"""Partition consumer: takeover of a partition, and its entries."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -58,7 +54,6 @@ class PartitionConsumer:
         self.timers = PartitionTimers(number, lease, context.partition_store, self.clock, on_timers_changed)
         self._context = context
         self._has_recovered = False
-        #: Also stores the partition's time.
         self._renew_lease = renew_lease
         self._dispatcher = Dispatcher(
             number, lease, context, self.clock, self.timers, self.session_gauge, verify_until_s

@@ -13,7 +13,6 @@ from conferral.storage.partition.partition_store import PartitionStore
 
 log = structlog.get_logger()
 
-#: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.2
 #: Writes per pipeline, count: bounds Redis's time.
 TOGETHER_MAX = 200

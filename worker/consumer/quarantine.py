@@ -19,7 +19,7 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.executor.job import Job
+from conferral.worker.executor.job import Job, log_fields
 
 log = structlog.get_logger()
 
@@ -61,11 +61,7 @@ class EffectQuarantine:
     ) -> None:
         """Submit innocent effects at once, try suspects, dead-letter killers.
 
-        Args:
-            jobs: Oldest first.
-            bodies: The outbox's raw entries, by effect id.
-            open_effects: Returns a session's effects that are still in the outbox, by id.
-            after_death: Whether the previous holder may have died.
+        `jobs` are oldest first; `bodies` are the raw outbox entries, by effect id.
         """
         deaths = await self._count_deaths(jobs, after_death=after_death)
         killers = {name for name, count in deaths.items() if count >= EFFECT_DEATHS_MAX}
@@ -105,14 +101,7 @@ class EffectQuarantine:
         effect = job.effect
         await self._store.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON)
         self._metrics.dead_letters.labels(REASON).inc()
-        log.error(
-            "effect_dead_lettered",
-            partition=self._partition,
-            effect=effect.kind,
-            effect_id=effect.effect_id,
-            session_id=effect.session_id,
-            reason=REASON,
-        )
+        log.error("effect_dead_lettered", partition=self._partition, **log_fields(effect), reason=REASON)
 
     def _run_in_background(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         # A function, because a task canceled before it begins would never await a coroutine.

@@ -18,7 +18,6 @@ class SessionGauge:
         self._store = store
         self._load_task: asyncio.Task[None] | None = None
         self._ended_while_loading: set[str] = set()
-        #: States by session id.
         self.states: dict[str, State] = {}
 
     def start(self) -> None:

@@ -6,6 +6,7 @@ Each partition is asked alone: a cluster's silent node must not delay others.
 import asyncio
 import math
 from collections.abc import Collection
+from contextlib import suppress
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
@@ -60,8 +61,6 @@ async def _wait_until_due(assigner: PartitionAssigner, firing: Collection[int]) 
     idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
     until_due_ms = min((held.timers.ms_until_due() for held in idle), default=math.inf)
     wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await assigner.timers_changed.wait()
-    except TimeoutError:
-        return

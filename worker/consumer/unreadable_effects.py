@@ -1,7 +1,4 @@
-"""Unreadable outbox entries, found at a takeover.
-
-They were edited by hand, or written by an unsupported version.
-"""
+"""Unreadable outbox entries at a takeover: edited by hand, or too new."""
 
 from collections.abc import Mapping
 

@@ -22,13 +22,10 @@ class WorkerContext:
     executor: Executor
     clock: Clock
     metrics: Metrics
-    #: A batch is decided by the policy at its start.
     policy: Callable[[], Policy]
     #: How long an ended session's calls are kept.
     session_ttl_s: int
-    #: Per partition.
     sessions_max: int = SESSIONS_MAX
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
-    #: Called after each commit.
     on_committed: Callable[[list[Decision]], None] = lambda _decisions: None

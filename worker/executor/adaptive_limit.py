@@ -104,10 +104,7 @@ class AdaptiveLimit:
 
     @property
     def breaker_reason(self) -> BreakerReason | None:
-        """Why the breaker is open; None when it is closed, or after a 429 alone.
-
-        The reason expires once this worker has sent nothing for a while.
-        """
+        """Why the breaker is open; None if closed, or after a while without use."""
         is_known = self._clock.monotonic_s() < self._reason_seen_at_s + BREAKER_REASON_TTL_S
         return self._reason if is_known else None
 
@@ -133,7 +130,10 @@ class AdaptiveLimit:
             self._open_breaker(BreakerReason.CREDENTIALS, CREDENTIALS_PAUSE_S, answer)
             return
         if self._reason is not None:
-            self._close_breaker()
+            log.info("rest_limit_restored", reason=self._reason.value)
+            self._reason = None
+            self._paused_until_s = float("-inf")
+            self._window = float(WINDOW_MIN)  # a full window would release everything that waited at once
         elif answer.status != 429 and self._window < self._share().ordinary:
             self._window += 1 / self._window  # adds one per round of answers
         if answer.status == 429:
@@ -172,11 +172,3 @@ class AdaptiveLimit:
         elif self.pause_s > 0:
             return  # endings keep failing during the pause, and must not extend it
         self._paused_until_s = self._clock.monotonic_s() + pause_s
-
-    def _close_breaker(self) -> None:
-        assert self._reason is not None
-        log.info("rest_limit_restored", reason=self._reason.value)
-        self._reason = None
-        self._paused_until_s = float("-inf")
-        # A full window would release everything that waited at once.
-        self._window = float(WINDOW_MIN)

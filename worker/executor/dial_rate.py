@@ -54,10 +54,7 @@ class DialRateLimiter:
                 first.set()
 
     def _first(self) -> asyncio.Event | None:
-        for queue in (self._urgent, self._normal):
-            if queue:
-                return queue[0]
-        return None
+        return next((queue[0] for queue in (self._urgent, self._normal) if queue), None)
 
     async def _try_acquire(self, urgent: bool) -> float:
         """Request a permit; return 0.0, or the seconds to wait for the next try."""

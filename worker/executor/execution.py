@@ -26,7 +26,7 @@ from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.worker.executor import retry
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
-from conferral.worker.executor.job import Job, JobOutcome, failed, succeeded, unknown
+from conferral.worker.executor.job import Job, JobOutcome, failed, log_fields, succeeded, unknown
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.retry import ExecutorPolicy
@@ -53,7 +53,6 @@ class ExecutionContext:
     may_send: Callable[[int], Awaitable[bool]]
     #: Whether, as far as this process knows, no other worker owns it; checked again once a request has a connection.
     is_ours: Callable[[int], bool] = lambda _partition: True
-    #: A partition's Redis node.
     node_of: Callable[[int], str] = lambda _partition: ""
     clock: Clock
     #: A partition's time, Unix milliseconds.
@@ -92,7 +91,6 @@ class Execution:
     def __init__(self, job: Job, context: ExecutionContext) -> None:
         self.job = job
         self.state = ExecutionState.UNSENT
-        #: Requests sent so far.
         self.attempts = 0
         #: The session ended: no further request is sent.
         self.is_cancelled = False
@@ -129,12 +127,7 @@ class Execution:
         return self.is_between_requests and not self._is_marked_sent
 
     async def run(self) -> JobOutcome:
-        """Try until there is an outcome.
-
-        Raises:
-            LeaseLostError: Another worker owns the partition, and finds the effect in the outbox.
-            JobObsoleteError: The session ended before the effect was sent.
-        """
+        """Return the outcome; LeaseLostError or JobObsoleteError: there is none."""
         if self.job.internal_error:
             return self.fail_internally(self.job.internal_error)
         outcome = await self._run()
@@ -225,10 +218,7 @@ class Execution:
         return None
 
     async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
-        """Return the outcome of a dial that has a call or is unwanted, else None.
-
-        A first request that did not wait needs no check.
-        """
+        """Return the outcome of a dial that has a call or is unwanted, else None."""
         job = self.job
         has_waited = has_waited or job.was_queued or job.is_cancelled or job.dial_wait_ms > 0
         if job.may_have_been_sent or has_waited or self.attempts:
@@ -331,9 +321,7 @@ class Execution:
             return self._give_up()
         log.warning(
             "effect_retried",
-            effect=self.job.effect.kind,
-            effect_id=self.job.effect.effect_id,
-            session_id=self.job.effect.session_id,
+            **log_fields(self.job.effect),
             party=self.job.effect.party,
             attempt=self.attempts,
             wait_s=round(wait_s, 3),
@@ -364,10 +352,7 @@ class Execution:
         return unknown(self.job.effect) if self._may_have_happened else failed(self.job.effect, self._last_error)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
-        """Return a success; index the call first, for its callbacks.
-
-        Waiting for a permit counts as queue time.
-        """
+        """Return a success; index the call first, for its callbacks."""
         effect = self.job.effect
         if call_sid:
             is_ours = await self.context.outbox.claim_call(effect.session_id, call_sid)
@@ -383,7 +368,7 @@ def _may_be_done(effect: Effect, error: ProviderError) -> bool:
 
 
 async def _find_dialed_call(effect: Effect, ended_calls: Collection[str], outbox: OutboxWriter) -> str:
-    """Return the call that this dial placed and no other session has, or empty."""
+    """Return the call that this dial placed, if no other session has it."""
     if not ended_calls or not isinstance(effect, Dial):
         return ""
     status = await outbox.dial_status(effect)

@@ -1,7 +1,4 @@
-"""Effect executor: in order within a session, endings first.
-
-Reads change nothing, so they bypass the session queues.
-"""
+"""Effect executor: changes in order per session; reads, endings at once."""
 
 import asyncio
 from collections import deque
@@ -42,10 +39,6 @@ class Executor:
     """Executes committed effects and reports their outcomes.
 
     Jobs without a recorded outcome stay in the outbox for the next lease holder, so dropping one here loses nothing.
-
-    Attributes:
-        adaptive_limit: Must observe every answer from Twilio.
-        limiter: Grants slots for concurrent requests.
     """
 
     def __init__(
@@ -73,10 +66,7 @@ class Executor:
         return {job.partition for job in jobs}
 
     def submit(self, job: Job) -> None:
-        """Start or queue a job; once `drain` runs, leave it to the next holder.
-
-        A hang-up waits for nothing; a dial for a permit, unless it is marked as sent.
-        """
+        """Start or queue a job; once `drain` runs, leave it to the next holder."""
         effect = job.effect
         if self._stopped:
             return
@@ -84,7 +74,7 @@ class Executor:
             self._start(job)
         elif isinstance(effect, ReadCalls):
             self._read_queue.add(job)
-            self._start_reads()
+            self._read_queue.start(self._run_out_of_band)
         elif isinstance(effect, FindCall):
             self._run_out_of_band(job)
         elif self._acquire_dial_permit is not None and isinstance(effect, Dial) and job.sent_at_ms is None:
@@ -93,10 +83,7 @@ class Executor:
             self._enqueue(job)
 
     def cancel_session(self, session_id: str) -> None:
-        """Drop an ending session's unsent jobs, except hang-ups.
-
-        A request in flight continues, and is not repeated.
-        """
+        """Drop an ending session's unsent jobs, except hang-ups; repeat none."""
         self._dials.remove(lambda job: job.effect.session_id == session_id)
         self._read_queue.drop(session_id)
         tasks = list(self._out_of_band.get(session_id, ()))
@@ -193,9 +180,6 @@ class Executor:
         self._out_of_band.setdefault(job.effect.session_id, set()).add(task)
         return task
 
-    def _start_reads(self) -> None:
-        self._read_queue.start(self._run_out_of_band)
-
     def _enqueue(self, job: Job) -> None:
         session_id = job.effect.session_id
         if queue := self._queues.get(session_id):
@@ -214,7 +198,7 @@ class Executor:
         if not task.cancelled() and (error := task.exception()):
             report_task_error(task, error)
         self._read_queue.note_done(task)
-        self._start_reads()
+        self._read_queue.start(self._run_out_of_band)
         session_id = job.effect.session_id
         if (out_of_band := self._out_of_band.get(session_id)) is not None:
             out_of_band.discard(task)

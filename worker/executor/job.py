@@ -18,15 +18,13 @@ class JobObsoleteError(ConferralError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A committed effect to execute."""
+    """A committed effect to execute; times are Unix ms of partition time."""
 
     effect: Effect
     partition: int
-    #: Unix milliseconds of partition time.
     committed_at_ms: int
     #: Restored from another worker, which may have sent it: verify first.
     may_have_been_sent: bool = False
-    #: Unix milliseconds of partition time.
     command_published_at_ms: int | None = None
     #: For a restored job: when the other worker may last have sent it, Unix milliseconds of partition time; None: now.
     sent_until_ms: int | None = None
@@ -54,6 +52,11 @@ class Job:
         """From when on to search Twilio's calls for it, Unix milliseconds."""
         bounds = (self.committed_at_ms, self.sent_since_ms, self.lost_since_ms)
         return min(bound_ms for bound_ms in bounds if bound_ms is not None)
+
+
+def log_fields(effect: Effect) -> dict[str, Any]:
+    """Return the fields by which log lines name an effect."""
+    return {"effect": effect.kind, "effect_id": effect.effect_id, "session_id": effect.session_id}
 
 
 def succeeded(

@@ -10,16 +10,13 @@ from conferral.runtime.errors import LeaseLostError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.worker.executor.execution import Execution
-from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome
+from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
 
 log = structlog.get_logger()
 
 
 async def run_to_outcome(execution: Execution) -> Job | None:
-    """Run a job, record its outcome, and return a stray call's hang-up.
-
-    The errors of `Execution.run` pass.
-    """
+    """Run a job, record its outcome, and return a stray call's hang-up."""
     job, context = execution.job, execution.context
     passing = (LeaseLostError, JobObsoleteError)
     with job_boundary(job, context.metrics, *passing) as boundary:
@@ -43,16 +40,7 @@ async def run_to_outcome(execution: Execution) -> Job | None:
 
 def job_boundary(job: Job, metrics: Metrics, *passing: type[BaseException]) -> contain:
     """Contain unexpected errors of one job; `passing` errors leave it."""
-    effect = job.effect
-    return contain(
-        ItemKind.EFFECT,
-        metrics,
-        passing=passing,
-        effect=effect.kind,
-        effect_id=effect.effect_id,
-        session_id=effect.session_id,
-        partition=job.partition,
-    )
+    return contain(ItemKind.EFFECT, metrics, passing=passing, **log_fields(job.effect), partition=job.partition)
 
 
 def report_task_error(task: asyncio.Task[Any], error: BaseException) -> None:
@@ -70,9 +58,7 @@ def _log_outcome(execution: Execution, outcome: JobOutcome) -> None:
     done = result == "succeeded" or (isinstance(outcome, EffectFailed) and outcome.gone)
     execution.context.metrics.effects.labels(effect.kind, result).inc()
     fields = {
-        "effect": effect.kind,
-        "effect_id": effect.effect_id,
-        "session_id": effect.session_id,
+        **log_fields(effect),
         "party": effect.party,
         "attempt": execution.attempts,
         # From the commit, as a waiting caller experiences it.

@@ -1,6 +1,7 @@
 """Outbox writes of the executor: outcomes, sent marks, and calls."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import structlog
@@ -34,25 +35,18 @@ class HeldLease(Protocol):
         ...
 
 
+@dataclass(eq=False)
 class OutboxWriter:
     """Reads and writes Redis for executions.
 
     Methods retry while Redis is unreachable, and raise `LeaseLostError` once this worker has lost the partition.
     """
 
-    def __init__(
-        self,
-        store: PartitionStore,
-        dial_claims: DialClaims,
-        keys: Keys,
-        held: Mapping[int, HeldLease],
-        now_ms: Callable[[int], int],
-    ) -> None:
-        self._store = store
-        self._dial_claims = dial_claims
-        self._keys = keys
-        self._held = held
-        self._now_ms = now_ms
+    _store: PartitionStore
+    _dial_claims: DialClaims
+    _keys: Keys
+    _held: Mapping[int, HeldLease]
+    _now_ms: Callable[[int], int]
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
         """Record an outcome; if the session has ended, return its call's hang-up.
@@ -81,10 +75,7 @@ class OutboxWriter:
         return stray
 
     async def mark_sent(self, effect: Effect) -> bool:
-        """Mark an effect before sending it; return False if it may have been sent.
-
-        Raises JobObsoleteError if it must not be sent.
-        """
+        """Mark an effect before it is sent; return False if it may have been."""
         partition = self._keys.partition_of(effect.session_id)
         is_unknown = False
 

@@ -58,10 +58,7 @@ class PriorityLimiter:
     async def slot(self, *, ending: bool, read: bool = False, deadline_s: float = math.inf) -> AsyncIterator[bool]:
         """Hold a slot; yield whether it had to wait. FIFO within a priority.
 
-        Args:
-            ending: For a hang-up.
-            read: For a read that no ending depends on.
-            deadline_s: Monotonic seconds. During a pause, a waiter past it gets through without a slot.
+        During a pause, a waiter past `deadline_s` (monotonic) gets through without a slot.
         """
         granted = asyncio.get_running_loop().create_future()
         queue = self._waiting_endings if ending else self._waiting_reads if read else self._waiting_ordinaries

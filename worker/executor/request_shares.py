@@ -45,7 +45,6 @@ class RequestShares:
         self._share = self._fallback = RequestSlots(0, 0)
         #: When `_fallback` replaces the share, monotonic seconds.
         self._expires_at_s = float("-inf")
-        #: Workers that share the budget, count.
         self.workers = 1
 
     @property
@@ -68,10 +67,7 @@ class RequestShares:
             await pause(stop, wait_s)
 
     async def refresh(self) -> float:
-        """Refresh the share; return the time until the next refresh, seconds.
-
-        If Redis fails (StoreError), the share stays valid until it expires.
-        """
+        """Refresh the share; return the time until the next refresh, seconds."""
         requested_at_s = self._clock.monotonic_s()
         # Until the answer, no more than this can be in flight.
         current, in_use = self.current, self._by_pool(self._limiter().in_use_by_kind)

@@ -4,18 +4,7 @@ import random
 from dataclasses import dataclass
 
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
-from conferral.statemachine.effects import (
-    ChangeRecording,
-    CreateCall,
-    CreateParticipant,
-    Effect,
-    FindCall,
-    PlayAnnouncement,
-    ReadCalls,
-    RedirectCall,
-    StartRecording,
-    UpdateParticipant,
-)
+from conferral.statemachine import effects
 from conferral.worker.executor.adaptive_limit import RequestSlots
 
 #: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
@@ -77,26 +66,26 @@ class ExecutorPolicy:
         """The budget that all workers share."""
         return RequestSlots(self.requests_max - self.reserved_for_endings, self.reserved_for_endings)
 
-    def for_effect(self, effect: Effect) -> RetryPolicy:
+    def for_effect(self, effect: effects.Effect) -> RetryPolicy:
         """Return the retry policy for an effect."""
         if effect.is_ending:
             return self.ending
         match effect:
-            case RedirectCall():
+            case effects.RedirectCall():
                 return self.redirect
-            case CreateParticipant():
+            case effects.CreateParticipant():
                 return self.create_participant
-            case CreateCall():
+            case effects.CreateCall():
                 return self.create_call
-            case UpdateParticipant():
+            case effects.UpdateParticipant():
                 return self.update_participant
-            case PlayAnnouncement():
+            case effects.PlayAnnouncement():
                 return self.play_announcement
-            case StartRecording():
+            case effects.StartRecording():
                 return self.start_recording
-            case ChangeRecording():
+            case effects.ChangeRecording():
                 return self.change_recording
-            case ReadCalls() | FindCall():
+            case effects.ReadCalls() | effects.FindCall():
                 return self.read
         raise TypeError(effect.kind)
 

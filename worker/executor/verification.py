@@ -7,14 +7,7 @@ raises `ProviderError`.
 from dataclasses import dataclass
 from enum import Enum
 
-from conferral.statemachine.effects import (
-    CreateCall,
-    CreateParticipant,
-    Effect,
-    PlayAnnouncement,
-    RedirectCall,
-    StartRecording,
-)
+from conferral.statemachine import effects
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony.twilio_queries import RedirectSeen, TwilioQueries
 
@@ -45,28 +38,27 @@ class Verification:
 
 
 #: `CreateCall` only before its first request, if a lost history may have sent it: the call list shows no dial's id.
-VERIFIABLE = (RedirectCall, CreateParticipant, CreateCall, StartRecording)
+VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.CreateCall, effects.StartRecording)
 #: Never repeated after a request: a phone would ring, or a caller hear a message, again.
-AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
+AT_MOST_ONCE = (effects.CreateCall, effects.PlayAnnouncement)
 #: How long Twilio's call list may lack a new call.
 CALL_LIST_LAG_S = 5.0
 
 
 async def verify(
-    effect: Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, sent_since_ms: int
+    effect: effects.Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, sent_since_ms: int
 ) -> Verification:
-    """Ask Twilio once whether an effect's request took effect.
+    """Ask Twilio once whether a `VERIFIABLE` effect's request took effect.
 
     Args:
-        effect: One of `VERIFIABLE`.
-        elapsed_s: Seconds since the request could last have been sent.
-        settle_s: Seconds after which Twilio's answers show an executed request.
+        elapsed_s: Since the request could last have been sent.
+        settle_s: After which Twilio's answers show an executed request.
         sent_since_ms: When it could first have been sent, Unix milliseconds.
     """
     match effect:
-        case RedirectCall():
+        case effects.RedirectCall():
             return Verification(_redirect_verdict(await twilio.find_redirect(effect), elapsed_s, settle_s))
-        case CreateParticipant():
+        case effects.CreateParticipant():
             call_sid = await twilio.find_dial(effect)
             if call_sid:
                 return Verification(Verdict.HAPPENED, call_sid)
@@ -74,11 +66,11 @@ async def verify(
                 return Verification(Verdict.WAIT)
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
             return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms))
-        case CreateCall():
+        case effects.CreateCall():
             if await twilio.has_dialed_since(effect, sent_since_ms):
                 return Verification(Verdict.HAPPENED)
             return Verification(_verdict_if_absent(elapsed_s, max(settle_s, CALL_LIST_LAG_S)))
-        case StartRecording():
+        case effects.StartRecording():
             recording_sid = await twilio.find_recording(effect)
             if recording_sid:
                 return Verification(Verdict.HAPPENED, recording_sid=recording_sid)

@@ -19,7 +19,6 @@ FOUND_TTL_S = 300.0
 MISSING_TTL_S = 15.0
 #: Timeout of the lookup, seconds; later commands of the session wait for it.
 DEADLINE_S = 2.0
-#: Numbers.
 CACHE_MAX = 1_000
 #: Records read per lookup, count: Twilio also matches parts of numbers.
 _FOUND_MAX = 20

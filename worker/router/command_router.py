@@ -48,7 +48,6 @@ class CommandRouter:
         #: For the commands read under this lease.
         self._queue: RoutingQueue | None = None
         self._log_limit = LogRateLimit(core.clock)
-        #: When waiting commands were last counted, monotonic seconds.
         self._counted_at_s: float | None = None
         #: The last entry read; while commands are in progress, the next read starts there.
         self._last_read_id = "0"
@@ -107,7 +106,12 @@ class CommandRouter:
         return lease.held is not None
 
     async def _read(self, queue: RoutingQueue, stop: asyncio.Event) -> list[Entry]:
-        entries = await self._read_after(self._last_read_id if queue.in_progress else "0", stop)
+        entries: list[Entry] = []
+        if not stop.is_set():
+            with store_errors():
+                after_id = self._last_read_id if queue.in_progress else "0"
+                found = await self._reads.read(self._core.keys.commands, BATCH_MAX, after=after_id)
+            entries = [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
         if entries:
             self._last_read_id = entries[-1].entry_id
         elif queue.in_progress and await command_stream.count_waiting(self._core.client, self._core.keys) > len(
@@ -127,10 +131,3 @@ class CommandRouter:
         is_exceeded = waiting > command_stream.COMMANDS_MAX
         if is_exceeded and self._log_limit.count("command_limit_exceeded", LOG_EVERY_S):
             log.warning("command_limit_exceeded", count=waiting, task="router")
-
-    async def _read_after(self, after_id: str, stop: asyncio.Event) -> list[Entry]:
-        if stop.is_set():
-            return []
-        with store_errors():
-            entries = await self._reads.read(self._core.keys.commands, BATCH_MAX, after=after_id)
-        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]

@@ -14,10 +14,7 @@ _WITH_OPTIONS = frozenset({"agent", "to"})
 
 
 def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowed: AllowList) -> ParsedCommand:
-    """Return the command with addresses instead of directory names.
-
-    BadCommandError means that one is unknown, not allowed, or does not support an option. It never has the address.
-    """
+    """Return the command with addresses; BadCommandError never has them."""
     found: dict[str, str] = {}
     for field in _FIELDS:
         value = str(parsed.values.get(field, ""))

@@ -5,9 +5,10 @@ in order with those that name it by its id, unless the call's node is silent.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
@@ -45,7 +46,6 @@ BATCH_WAIT_WHILE_SLOW_S = 0.02
 #: Per Redis node, count.
 NODE_CONCURRENCY_MAX = 32
 PAUSE_S = 0.5
-#: Interval at which waiting for Redis is logged.
 LOG_EVERY_S = 60.0
 
 
@@ -108,9 +108,7 @@ class RoutingQueue:
 
     def _start(self, entry: Entry, queues: list[str], *, at_once: bool) -> "asyncio.Task[None]":
         """Route a command after the newest one in each of its queues."""
-        predecessors = list(
-            {id(self._newest[queue]): self._newest[queue] for queue in queues if queue in self._newest}.values()
-        )
+        predecessors = {self._newest[queue] for queue in queues if queue in self._newest}
         task = asyncio.get_running_loop().create_task(self._route_in_order(entry, predecessors, at_once=at_once))
         self.in_progress[entry.entry_id] = task
         self._newest.update(dict.fromkeys(queues, task))
@@ -124,7 +122,7 @@ class RoutingQueue:
         task.add_done_callback(done)
         return task
 
-    async def _route_in_order(self, entry: Entry, predecessors: "list[asyncio.Task[None]]", *, at_once: bool) -> None:
+    async def _route_in_order(self, entry: Entry, predecessors: "set[asyncio.Task[None]]", *, at_once: bool) -> None:
         """Route a command after its predecessors; retry while Redis is silent."""
         if predecessors:
             await asyncio.wait(predecessors)
@@ -178,7 +176,9 @@ class RoutingQueue:
                 pipeline.exists(session)
                 of_call, exists = await pipeline.execute()
         else:
-            of_call, exists = await asyncio.gather(self._get(call), self._exists(session))
+            of_call, exists = await asyncio.gather(
+                self._ask(call, self._client.get), self._ask(session, self._client.exists)
+            )
         if of_call is not None:
             return str(of_call.decode())
         return reference if exists else None
@@ -186,14 +186,9 @@ class RoutingQueue:
     def _lookup_keys(self, reference: str) -> tuple[str, str]:
         return self._keys.call(reference), self._keys.session(reference)
 
-    async def _get(self, key: str) -> bytes | None:
+    async def _ask(self, key: str, command: Callable[[str], Awaitable[Any]]) -> Any:
         async with self._node_permit(key):
-            found: bytes | None = await self._client.get(key)
-        return found
-
-    async def _exists(self, key: str) -> bool:
-        async with self._node_permit(key):
-            return bool(await self._client.exists(key))
+            return await command(key)
 
     @asynccontextmanager
     async def _node_permit(self, key: str) -> AsyncIterator[None]:

@@ -14,17 +14,13 @@ from conferral.telephony.account_lists import AccountSnapshot
 
 
 class Difference(StrEnum):
-    """Kinds of differences; the values of `AccountSwept.finding`."""
+    """Kinds of differences (`AccountSwept.finding`); LIVE: of ended sessions."""
 
-    #: Of a live session.
     CALL_MISSING = "call-missing"
-    #: Of a live session.
     CONFERENCE_MISSING = "conference-missing"
     #: The live session still has it ringing.
     CALL_ANSWERED = "call-answered"
-    #: Of an ended session.
     CALL_LIVE = "call-live"
-    #: Of an ended session.
     CONFERENCE_LIVE = "conference-live"
     #: Ours, but Redis has lost its session.
     CONFERENCE_UNKNOWN = "conference-unknown"
@@ -36,7 +32,6 @@ class Finding:
 
     difference: Difference
     session_id: str
-    #: Of the call or conference.
     sid: str
 
     @property
@@ -78,7 +73,6 @@ class AccountDiff:
     """Compares one account with the sessions, session by session.
 
     Attributes:
-        sessions: Live sessions compared (count).
         unconfirmed: SIDs of differences other than missing calls, in sessions that changed recently.
         unmatched_calls: SIDs of calls without a session so far.
         unmatched_conferences: Names of conferences without a session so far, by SID.
@@ -108,10 +102,7 @@ class AccountDiff:
             self.findings.append(finding)
 
     def _find_missing_call(self, session: LiveSession) -> Finding | None:
-        """Return the first missing call that is not too new; the read covers all.
-
-        The session may have changed since: someone left alone may press keys.
-        """
+        """Return the first missing call that is not too new; the read covers all."""
         account = self._account
         if account.has_all_calls:
             for call_sid, since_ms in session.calls.items():
@@ -121,23 +112,16 @@ class AccountDiff:
 
     def _find_other(self, session: LiveSession) -> Finding | None:
         """Return the first other difference that is old or repeated."""
-        finding = self._find_answered(session) or self._find_missing_conference(session)
+        account, conference_sid = self._account, session.conference_sid
+        finding = None
+        if answered := [call_sid for call_sid in session.ringing_sids if call_sid in account.answered]:
+            finding = Finding(Difference.CALL_ANSWERED, session.session_id, answered[0])
+        elif conference_sid and account.has_all_conferences and conference_sid not in account.conferences:
+            finding = Finding(Difference.CONFERENCE_MISSING, session.session_id, conference_sid)
         if finding is None or session.updated_at_ms <= self._quiet_before_ms:
             return finding
         self.unconfirmed.add(finding.sid)
         return finding if finding.sid in self._unconfirmed_before else None
-
-    def _find_answered(self, session: LiveSession) -> Finding | None:
-        for call_sid in session.ringing_sids:
-            if call_sid in self._account.answered:
-                return Finding(Difference.CALL_ANSWERED, session.session_id, call_sid)
-        return None
-
-    def _find_missing_conference(self, session: LiveSession) -> Finding | None:
-        account, conference_sid = self._account, session.conference_sid
-        if conference_sid and account.has_all_conferences and conference_sid not in account.conferences:
-            return Finding(Difference.CONFERENCE_MISSING, session.session_id, conference_sid)
-        return None
 
     def compare_ended(
         self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""

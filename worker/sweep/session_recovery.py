@@ -42,10 +42,7 @@ WAITING_MAX = 1_000
 
 
 async def adopt_conference(store: SweepStore, found: ConferenceFound, metrics: Metrics) -> None:
-    """Publish a lost session's conference, which opens it again; log it.
-
-    If that is impossible now, the next sweep finds the conference again.
-    """
+    """Publish a lost session's conference, or leave it to the next sweep."""
     if not await store.recover(found):
         return
     metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
@@ -78,7 +75,6 @@ class SessionRecovery:
         self._session_of = session_of
         self._clock = core.clock
         self._metrics = core.metrics
-        #: By session id.
         self._waiting: dict[str, _Search] = {}
 
     def record_unknown(self, decisions: Iterable[Decision]) -> None:
@@ -128,10 +124,8 @@ class SessionRecovery:
             self._waiting.setdefault(session_id, replace(search, due_s=due_s, attempts=search.attempts + 1))
 
     async def _search(self, session_id: str, search: _Search) -> None:
-        if search.conference_sid:
-            found = await self._finder.by_sid(search.conference_sid)
-        else:
-            found = await self._finder.by_name(session_id)
+        sid = search.conference_sid
+        found = await (self._finder.by_sid(sid) if sid else self._finder.by_name(session_id))
         if (
             found is None
             or not _is_ours(found, session_id, search, self._session_of)

@@ -27,7 +27,6 @@ _T = TypeVar("_T")
 BEHIND_MS = 1_000
 #: Unknown conferences saved for the next holder, count: 25 KB.
 ORPHANS_SAVED_MAX = 500
-#: Of the sweep's lease.
 _SWEPT_FIELD, _UNKNOWN_FIELD = "swept", "unknown"
 _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
@@ -63,10 +62,8 @@ class SweepStore:
         """Return when the last complete sweep began (Redis's ms); None without."""
         with store_errors():
             swept = await self._client.hget(self._keys.sweep_lease, _SWEPT_FIELD)
-        try:
-            return None if swept is None else int(swept)
-        except ValueError:  # another program writes under our prefix
-            return None
+        # Another program may write under our prefix.
+        return int(swept) if swept is not None and swept.isdigit() else None
 
     async def save_last_sweep(self, at_ms: int) -> None:
         """Save the start of a complete sweep, for the next holder."""
@@ -74,10 +71,7 @@ class SweepStore:
             await self._client.hset(self._keys.sweep_lease, _SWEPT_FIELD, at_ms)
 
     async def unknown_since_ms(self, offset_ms: int) -> dict[str, int]:
-        """Return since when conferences are unknown, by SID, as last saved.
-
-        `offset_ms` is how far the reader's time is ahead of Redis's clock, which is saved.
-        """
+        """Return since when conferences are unknown, as saved, plus `offset_ms`."""
         with store_errors():
             saved = await self._client.hget(self._keys.sweep_lease, _UNKNOWN_FIELD)
         pairs = (pair.split(":") for pair in (saved or b"").decode(errors="replace").split())
@@ -152,10 +146,7 @@ class SweepStore:
         return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
 
     async def recover(self, found: ConferenceFound) -> bool:
-        """Publish a lost session's conference, and index its calls.
-
-        Do nothing and return False if a call's index is on a silent node.
-        """
+        """Publish a lost session's conference; return False if a node is silent."""
         calls = [self._keys.call(participant.call_sid) for participant in found.participants]
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):
             return False

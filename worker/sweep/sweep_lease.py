@@ -48,8 +48,7 @@ class SweepLease(TaskLease):
                     await self._acquire_or_renew()
             except StoreError as error:
                 log_unreachable(error, task="sweep")
-            is_ours = self.held is not None
-            await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
+            await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if self.held is not None else PAUSE_S)
 
     async def _acquire_or_renew(self) -> None:
         if self._core.schema.is_too_new:

@@ -113,10 +113,7 @@ class Sweeper:
             log_unreachable(error, task="sweep")
 
     async def _plan_first_sweep(self, now_ms: int) -> None:
-        """Continue where the previous holder stopped.
-
-        The delay is bounded, so that short-lived holders do not postpone sweeps forever.
-        """
+        """Plan the first sweep soon, because holders may be short-lived."""
         acquired_s, first_after_s = self._clock.monotonic_s(), self._times.first_after_s
         swept_ms = await self._store.last_sweep_ms()
         if swept_ms is not None:
@@ -153,14 +150,10 @@ class Sweeper:
         if not isinstance(error, ProviderRefusedError | ProviderBusyError):
             self._sweep_again_soon()
         self._metrics.sweeps.labels("given-up").inc()
-        is_of_twilio = isinstance(error, ProviderError)
-        log.warning(
-            "sweep_given_up",
-            error_type=type(error).__name__,
-            status=error.http_status if isinstance(error, ProviderError) else 0,
-            code=error.code if isinstance(error, ProviderError) else 0,
-            reason="" if is_of_twilio else str(error),
-        )
+        status, code, reason = 0, 0, str(error)
+        if isinstance(error, ProviderError):
+            status, code, reason = error.http_status, error.code, ""
+        log.warning("sweep_given_up", error_type=type(error).__name__, status=status, code=code, reason=reason)
 
     def _sweep_again_soon(self) -> None:
         """Sweep soon: the interval is a long time for a caller who is alone."""
@@ -233,13 +226,11 @@ class Sweeper:
         # Each sweep starts at another partition, so that each gets its turn under the limit.
         for number in ((interval_number + step) % count for step in range(count)):
             self._lease.require(stop)
-            if self._store.is_silent(number):
-                behind.add(number)
-                continue
             is_compared = False
             try:
                 with self._boundary():
-                    is_compared = await self._compare_partition(number, diff, stop)
+                    is_silent = self._store.is_silent(number)
+                    is_compared = not is_silent and await self._compare_partition(number, diff, stop)
             except StoreUnreachableError as error:
                 # On a cluster, still compare the other nodes' sessions.
                 self._store.mark_silent(number, error)
@@ -284,10 +275,7 @@ class Sweeper:
         stop: asyncio.Event,
         interval_number: int,
     ) -> None:
-        """Adopt our conferences without a session since `unknown_before_ms`.
-
-        Those in partitions that are `behind` are left for a later sweep.
-        """
+        """Adopt our lost conferences, except in partitions that are `behind`."""
         sessions = {
             sid: self._names.session_of(name) or (name if has_own_name(name) else "")
             for sid, name in diff.unmatched_conferences.items()
