@@ -166,10 +166,9 @@ class Worker:
 
     async def _ensure_config(self, client: Client) -> config.Config:
         """Check or write the configuration in Redis; update the schema version."""
-        settings = self._settings
         # If Redis was emptied, keep the last version: older processes may be running.
         config_found = await config.ensure(
-            client, settings.prefix, settings.partitions, schema_version=self.schema.writes_at
+            client, self._settings.prefix, self._settings.partitions, schema_version=self.schema.writes_at
         )
         was_too_new, self.schema.written = self.schema.is_too_new, config_found.schema_version
         if self.schema.is_too_new and not was_too_new:
@@ -210,7 +209,7 @@ class Worker:
         return self._clock.monotonic_s() + STOP_S
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
-        settings, trimmed_s, registered_s = self._settings, self._clock.monotonic_s(), float("-inf")
+        trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
@@ -221,12 +220,9 @@ class Worker:
                 if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
                     now_ms = self._store_clock.store_now_ms()
+                    outcomes_ttl_s, session_ttl_s = self._settings.outcomes_ttl_s, self._settings.session_ttl_s
                     await retention.trim(
-                        client,
-                        keys,
-                        now_ms,
-                        outcomes_ttl_s=settings.outcomes_ttl_s,
-                        session_ttl_s=settings.session_ttl_s,
+                        client, keys, now_ms, outcomes_ttl_s=outcomes_ttl_s, session_ttl_s=session_ttl_s
                     )
             except StoreError as error:
                 log_unreachable(error, task="config")
@@ -234,21 +230,19 @@ class Worker:
 
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         labelled: set[int] = set()
-        assigner = parts.assigner
+        consumers = parts.assigner.consumers
         while not stop.is_set():
-            states = [
-                state for consumer in assigner.consumers.values() for state in consumer.session_gauge.states.values()
-            ]
+            states = [state for consumer in consumers.values() for state in consumer.session_gauge.states.values()]
             for state in State:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(states.count(state))
-            for number in labelled - assigner.consumers.keys():
+            for number in labelled - consumers.keys():
                 self.metrics.partition_lag.remove(str(number))
-            for number, consumer in assigner.consumers.items():
+            for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
-            labelled = set(assigner.consumers)
+            labelled = set(consumers)
             try:
-                await parts.coverage.refresh(assigner.consumers)
+                await parts.coverage.refresh(consumers)
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             await pause(stop, GAUGES_EVERY_S)

@@ -109,11 +109,10 @@ class WorkerParts:
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(client, twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
-        connections.http.observe(self.executor.adaptive_limit.observe)
+        limit = self.executor.adaptive_limit
+        connections.http.observe(limit.observe)
         self.coverage = PartitionCoverage(core)
-        self.find_problems = partial(
-            find_problems, core, self.assigner.consumers, self.coverage, self.executor.adaptive_limit
-        )
+        self.find_problems = partial(find_problems, core, self.assigner.consumers, self.coverage, limit)
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
         self.session_recovery = SessionRecovery(
@@ -154,24 +153,22 @@ class WorkerParts:
         return {self._settings.number, *self._directory.current.numbers}
 
     def _make_executor(self, client: Client, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
-        assigner = self.assigner
+        core, assigner = self._core, self.assigner
         context = ExecutionContext(
             twilio=twilio,
-            outbox=OutboxWriter(
-                self.partition_store, dial_claims, self._core.keys, assigner.consumers, assigner.now_ms
-            ),
+            outbox=OutboxWriter(self.partition_store, dial_claims, core.keys, assigner.consumers, assigner.now_ms),
             may_send=assigner.may_send,
-            clock=self._core.clock,
+            clock=core.clock,
             now_ms=assigner.now_ms,
-            metrics=self._core.metrics,
+            metrics=core.metrics,
             policy=ExecutorPolicy(),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
             share=lambda: self.shares.current,
             is_ours=assigner.is_ours,
-            node_of=lambda partition: node_of(client, self._core.keys.lease(partition)),
+            node_of=lambda partition: node_of(client, core.keys.lease(partition)),
         )
-        return Executor(context, _dial_permits(self._settings, dial_claims, self._core.name))
+        return Executor(context, _dial_permits(self._settings, dial_claims, core.name))
 
 
 def _dial_permits(

@@ -75,7 +75,7 @@ class PartitionAssigner:
         while not stop.is_set():
             self._wake.clear()
             self._collect_finished(executor.drop_partition)
-            # Redis may have lost callbacks and commands after the last commit, under any holder of the partition then.
+            # Redis may have lost entries after the last commit, so check sessions that no holder has checked since.
             for consumer in self.consumers.values():
                 if consumer.is_active and consumer.lease.has_unchecked_sessions:
                     self._rollback_checks.add(consumer, context.partition_store)
@@ -110,7 +110,7 @@ class PartitionAssigner:
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
-        """During shutdown, renew leases until their last requests have ended."""
+        """During shutdown, release idle partitions; renew those with requests."""
         renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:
             if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:
@@ -135,7 +135,7 @@ class PartitionAssigner:
         return consumer.clock.now_ms() if consumer is not None else self._core.store_clock.now_ms()
 
     def is_ours(self, partition: int) -> bool:
-        """Whether no other worker holds the partition, by our own clock."""
+        """Whether no other worker can hold it; our clock advances in a suspend."""
         consumer = self.consumers.get(partition)
         if consumer is None or consumer.is_lost:
             return False
@@ -218,9 +218,8 @@ class PartitionAssigner:
         """Acquire an unassigned partition or an expired lease; start its consumer."""
         core, monitor = self._core, self._peer_leases.monitor(partition)
         key, keys_read = core.keys.lease(partition), (core.keys.timers(partition), core.keys.events(partition))
-        connection = self._renewer.connection
         lease, _ = await leases.acquire(
-            core.client, key, core.name, core.clock, core.lease_ms, monitor, connection, keys_read
+            core.client, key, core.name, core.clock, core.lease_ms, monitor, self._renewer.connection, keys_read
         )
         if not isinstance(lease, LeaseInfo):
             outcome = "clean" if lease.was_released else self._peer_leases.how_lease_ended(partition)

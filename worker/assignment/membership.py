@@ -41,10 +41,9 @@ class Membership:
         self._core = core
         self._name = core.name
         self._clock = core.clock
-        self._heartbeat_every_s = min(HEARTBEAT_EVERY_S, HEARTBEAT_EVERY_LEASE_FRACTION * core.lease_ms / 1000)
-        self._heartbeat_timeout_s = min(
-            HEARTBEAT_TIMEOUT_MS / 1000, HEARTBEAT_TIMEOUT_LEASE_FRACTION * core.lease_ms / 1000
-        )
+        lease_s = core.lease_ms / 1000
+        self._heartbeat_every_s = min(HEARTBEAT_EVERY_S, HEARTBEAT_EVERY_LEASE_FRACTION * lease_s)
+        self._heartbeat_timeout_s = min(HEARTBEAT_TIMEOUT_MS / 1000, HEARTBEAT_TIMEOUT_LEASE_FRACTION * lease_s)
         self._on_change = on_change
         self._rebalance_channel = RebalanceChannel(core.client, core.keys, core.name)
         self._was_notified = asyncio.Event()
@@ -64,7 +63,7 @@ class Membership:
         return len(self.names)
 
     def is_alive(self, name: str) -> bool:
-        """Whether a recent heartbeat shows it; the grace after an outage doesn't."""
+        """Whether its heartbeat is recent; grace after an outage doesn't count."""
         return (
             name in self._heartbeats
             and name not in self._dead

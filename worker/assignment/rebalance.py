@@ -45,7 +45,7 @@ class ConnectionWatch:
         self._refused_until_s = float("-inf")
 
     async def find_closed(self, suspects: AbstractSet[str]) -> set[str]:
-        """Return the closed suspects, if Redis can say. It once listed them all."""
+        """Return closed suspects, all once listed by Redis; none if it can't say."""
         now_s = self._clock.monotonic_s()
         if not suspects or now_s < self._refused_until_s:
             return set()

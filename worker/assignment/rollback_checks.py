@@ -35,10 +35,7 @@ class _Check:
 
 
 class RollbackChecks:
-    """One worker's partitions with unchecked sessions, one at a time.
-
-    The rate is per worker: after an outage, all its partitions roll back together.
-    """
+    """One worker's partitions with unchecked sessions, one at a time."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

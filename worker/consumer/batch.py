@@ -25,7 +25,7 @@ from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import EFFECT_RESULTS, log_entry
 
 _EFFECT_ID = b"effect_id"
-#: Most values that one commit's script handles. Each blocks Redis for at most half a microsecond.
+#: Most values that one commit's script handles. Each value blocks Redis for up to half a microsecond.
 WEIGHT_MAX = 2_000
 #: Values of every decision: its log entry, and its session's keys and numbers.
 _OWN_WEIGHT = 15

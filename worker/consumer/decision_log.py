@@ -39,9 +39,8 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
     # A later version may have stored a mode that this one does not know.
-    metrics.transfers.labels(
-        outcome_record.mode if outcome_record.mode in _MODES else "other", outcome_record.result
-    ).inc()
+    mode = outcome_record.mode if outcome_record.mode in _MODES else "other"
+    metrics.transfers.labels(mode, outcome_record.result).inc()
     for attempt in outcome_record.attempts:
         metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
     log.info(

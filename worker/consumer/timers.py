@@ -1,7 +1,4 @@
-"""Timer loop: moves due timers onto their partitions' streams.
-
-Each partition is asked alone: a cluster's silent node must not delay others.
-"""
+"""Timer loop: fires due timers per partition, because a node may hang."""
 
 import asyncio
 import math
@@ -17,7 +14,6 @@ from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
 #: Maximum wait, seconds; a new timer ends it.
 WAIT_MAX_S = 5.0
-#: Pause for a partition after an error, seconds.
 PAUSE_S = 0.5
 #: Minimum wait, seconds: due times are whole milliseconds.
 WAIT_MIN_S = 0.002

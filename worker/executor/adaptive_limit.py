@@ -75,7 +75,6 @@ class AdaptiveLimit:
         self._reduced_at_s = float("-inf")
         self._reason: BreakerReason | None = None
         self._paused_until_s = float("-inf")
-        #: Monotonic seconds.
         self._reason_seen_at_s = float("-inf")
         self._failures = 0
         self._unreachable_pause_s = UNREACHABLE_PAUSE_S

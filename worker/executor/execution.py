@@ -127,7 +127,7 @@ class Execution:
         return self.is_between_requests and not self._is_marked_sent
 
     async def run(self) -> JobOutcome:
-        """Return the outcome; LeaseLostError or JobObsoleteError: there is none."""
+        """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
         if self.job.internal_error:
             return self.fail_internally(self.job.internal_error)
         outcome = await self._run()

@@ -85,9 +85,8 @@ class OutboxWriter:
             if held is None or held.is_lost:
                 raise LeaseLostError("the partition is not ours any more")
             try:
-                return await self._dial_claims.mark_sent(
-                    partition, held.lease, effect.effect_id, self._now_ms(partition)
-                )
+                now_ms = self._now_ms(partition)
+                return await self._dial_claims.mark_sent(partition, held.lease, effect.effect_id, now_ms)
             except StoreUnreachableError:
                 is_unknown = True
                 raise

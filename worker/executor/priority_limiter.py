@@ -12,7 +12,6 @@ from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
 
 #: While reads wait, they get every n-th ordinary slot.
 READ_TURN_EVERY = 4
-#: Interval of expiry checks during a pause.
 EXPIRY_POLL_S = 0.25
 
 

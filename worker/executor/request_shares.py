@@ -80,9 +80,8 @@ class RequestShares:
         granted, fair = RequestSlots(int(answer[0]), int(answer[1])), RequestSlots(int(answer[2]), int(answer[3]))
         self.workers = int(answer[4])
         self._share = RequestSlots(min(granted.ordinary, fair.ordinary), min(granted.endings, fair.endings))
-        self._fallback = RequestSlots(
-            max(1, self._budget.ordinary // self.workers), self._budget.endings // self.workers
-        )
+        ordinary, endings = self._budget
+        self._fallback = RequestSlots(max(1, ordinary // self.workers), endings // self.workers)
         self._expires_at_s = requested_at_s + TTL_MS / 1000
         self._limiter().grant()
         takes_turns = self.workers > min(self._budget)

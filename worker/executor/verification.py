@@ -31,7 +31,6 @@ class Verification:
     verdict: Verdict
     #: Of a direct dial that took effect.
     call_sid: str = ""
-    #: Of a recording that started.
     recording_sid: str = ""
     #: Ended calls that a dial without a participant may have placed.
     ended_calls: tuple[str, ...] = ()

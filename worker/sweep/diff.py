@@ -126,14 +126,11 @@ class AccountDiff:
     def compare_ended(
         self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
     ) -> None:
-        """Add a finding for a live call or conference of an ended session.
-
-        A conference's name alone proves nothing: an app-chosen id may match another program's conference.
-        """
+        """Add a finding for a live call or conference of an ended session."""
         if session.ended_at_ms > self._quiet_before_ms:
             return  # its end is still being processed
         if conference_sid and conference_sid not in session.conference_sids:
-            return
+            return  # an app-chosen id may be another program's conference name
         if call_sid:
             self.findings.append(Finding(Difference.CALL_LIVE, session_id, call_sid))
         if conference_sid:

@@ -56,7 +56,6 @@ async def adopt_conference(store: SweepStore, found: ConferenceFound, metrics: M
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    #: Monotonic seconds.
     due_s: float
     #: As the callback named it; or empty.
     conference_sid: str = ""
