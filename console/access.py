@@ -35,10 +35,7 @@ class AccessControl(BearerAuthenticator):
         self._read_only = read_only
 
     def signed_in_until_s(self, request: web.Request) -> int | None:
-        """Return when the sign-in expires, Unix seconds; 0 for never.
-
-        None if not signed in. Raises RequestError after too many wrong tokens.
-        """
+        """Return the sign-in's expiry, Unix seconds; 0: never, None: not signed in."""
         return 0 if self.has_valid_token(request) else self._cookie_until_s(request) or None
 
     def require_read(self, request: web.Request) -> int:

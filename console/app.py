@@ -248,7 +248,7 @@ class _PageSockets:
         app.on_shutdown.append(self._close_all)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one page's WebSocket, unless not signed in or one too many."""
+        """Serve one page's WebSocket; reject pages not signed in, or too many."""
         check_origin(request)
         until_s = self._access.signed_in_until_s(request)
         if until_s is None:

@@ -42,10 +42,7 @@ class CommandTracker:
             del self._tracked[next(iter(self._tracked))]
 
     async def new_messages(self) -> list[bytes]:
-        """Return a message for each changed outcome; these count as sent.
-
-        If it raises StoreError, none is lost.
-        """
+        """Return unsent outcomes; if it raises StoreError, none is lost."""
         messages: list[bytes] = []
         for command_id, one in list(self._tracked.items()):
             try:

@@ -38,7 +38,7 @@ class CachedLog:
         """Read new entries; may raise StoreError.
 
         Reads the newest known entry again, too. If it is gone, Redis was rolled back or the session was erased: the log
-        is reloaded, lest pages show entries that no longer exist.
+        is reloaded, so that pages don't show entries that no longer exist.
         """
         async with self._lock:  # otherwise, two pages could add the same entries
             newest = self.log[-1:]

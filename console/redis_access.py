@@ -35,11 +35,8 @@ class RedisAccess:
         return self._reader
 
     async def run(self, read: Callable[[SessionQueries], Coroutine[Any, Any, T]], session_id: str = "") -> T:
-        """Run a query that callers can cancel; raise StoreError as `reader` does.
-
-        Args:
-            session_id: The only session that it reads; a silent node then delays only its own sessions.
-        """
+        """Run a query that callers can cancel; raise StoreError as `reader` does."""
+        # If `session_id` is all that it reads, a silent node delays only its own sessions.
         reader = await self.reader()
         return await self.limiter(read(reader), reader.node_of_session(session_id) if session_id else "")
 

@@ -150,7 +150,7 @@ class PageSocket:
             return answers, [], str(error)
 
     async def _tick_while(self, reading: Coroutine[Any, Any, _ViewUpdate]) -> _ViewUpdate:
-        """Return what was read, and send ticks: a page shows if Redis hangs."""
+        """Return what was read; send ticks, so that the page doesn't seem dead."""
         read = asyncio.get_running_loop().create_task(reading)
         try:
             while not (await asyncio.wait({read}, timeout=self._until_tick_s()))[0]:

@@ -72,10 +72,7 @@ class SessionDetailView(View):
         self._seen: tuple[Fields, int, int] = ({}, 0, 0)
 
     async def new_messages(self) -> list[bytes]:
-        """Return the session if it has changed, and new log entries.
-
-        The session is read after a commit in its partition, and every `READ_EVERY_S`.
-        """
+        """Return the session if it has changed, and new log entries."""
         now_s, revision = self._clock.monotonic_s(), self._feed.partition_revision(self._partition)
         is_due = now_s >= self._next_read_s or (self._id and revision != self._seen_revision)
         if not is_due or now_s < self._not_before_s:

@@ -44,7 +44,7 @@ def read_flag(message: Mapping[str, Any], name: str) -> bool:
 
 
 def read_count(message: Mapping[str, Any], name: str) -> int | None:
-    """Return an integer field from 0, None if missing; or BadMessageError."""
+    """Return a count field, None if missing, or raise BadMessageError."""
     value = message.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
         raise BadMessageError(f"{name}: must be an integer, 0 or more")

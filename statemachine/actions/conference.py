@@ -104,7 +104,7 @@ def note_guest(draft: Draft, event: events.ParticipantJoined) -> None:
 
 
 def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
-    """Record the conference SID, unless participants are in another conference."""
+    """Record the conference SID, unless a party is in another conference."""
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)
 
@@ -195,10 +195,8 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
 
 
 def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
-    """Record dialed parties that an outdated read shows for the first time.
-
-    The conference has reported nothing about them yet, so no later fact contradicts the read.
-    """
+    """Record dialed parties that an outdated read shows for the first time."""
+    # The conference has reported nothing about them yet, so no later fact contradicts the read.
     if event.conference_sid != draft.session.conference_sid:
         return
     arrived = (seen for seen in event.participants if not seen.is_ringing and _is_first_join(draft, seen))
@@ -215,10 +213,8 @@ def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
 
 
 def mark_started_if_shown(draft: Draft, call_sids_inside: Set[str]) -> None:
-    """Infer from a read's participants that the conference has started.
-
-    Customers and supervisors join without starting it. With two inside, Twilio also accepts updates again.
-    """
+    """Infer from a read's participants that the conference has started."""
+    # Customers and supervisors join without starting it. With two inside, Twilio accepts updates again.
     for party in draft.session.participants:
         if party.status is PartyStatus.CONNECTED and party.name != CUSTOMER and not party.is_supervisor:
             mark_conference_started(draft)

@@ -18,10 +18,8 @@ from conferral.statemachine.step import CommandStatus
 
 
 def begin_conversion(draft: Draft, _event: Event) -> None:
-    """Redirect the child's leg; the parent follows by its `<Dial>` action.
-
-    Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
-    """
+    """Redirect the child's leg; the parent follows by its `<Dial>` action."""
+    # Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
     draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0)
     redirect_leg(draft, draft.session.child)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
@@ -84,10 +82,7 @@ def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
 
 
 def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:
-    """Redirect a leg into the conference, to wait there if it gets wait audio.
-
-    `left_conference` is the SID of the conference that the leg is to leave, if any.
-    """
+    """Redirect a leg into the conference, out of `left_conference` if given."""
     effect_id = draft.emit(
         RedirectCall,
         party=party.name,

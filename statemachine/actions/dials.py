@@ -113,10 +113,8 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
 
 
 def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
-    """Dial again through the gate: the conference has not started.
-
-    Source: Twilio docs, Errors, 16099.
-    """
+    """Dial again through the gate: the conference has not started."""
+    # Source: Twilio docs, Errors, 16099.
     _redial(draft, dialed_party(draft, event), is_gated=True, early_media=False)
 
 
@@ -363,10 +361,8 @@ def set_dial_timer(draft: Draft) -> None:
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:
-    """Return when to read a dial early; 0 for never.
-
-    In a bridge, other callbacks show its failure. A briefing's end matters only to a party held until then.
-    """
+    """Return when to read a dial early; 0 for never."""
+    # In a bridge, other callbacks show its failure. A briefing's end matters only to a party held until then.
     waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
     if not (waits and party.call_sid) or (party.answered and party_held_for(draft, party.name) is None):
         return 0

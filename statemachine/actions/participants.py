@@ -51,7 +51,7 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
-    """Request an unhold, since the party has company; keep its wait audio."""
+    """Request an unhold, since another party is there; keep the audio."""
     draft.change_party(not_none(kept_party(draft)), desired_hold=False)
 
 
@@ -93,9 +93,6 @@ def clear_end_on_exit(draft: Draft) -> None:
     for party in tuple(draft.session.parties.values()):
         if party.desired_end_on_exit:
             draft.change_party(party, desired_end_on_exit=False)
-
-
-# ---- requests ----------------------------------------------------------------------------------------------------
 
 
 def reconcile(draft: Draft, _event: Event) -> None:
@@ -161,9 +158,6 @@ def _cancel_end_on_exit(draft: Draft) -> None:
         is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
             draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
-
-
-# ---- results -----------------------------------------------------------------------------------------------------
 
 
 def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
@@ -232,8 +226,8 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
     `shows_undone`, it came with Twilio's own callback of an unhold or unmute.
     """
     party = draft.session.parties[name]
-    # A hold may still be queued before the unhold, and a callback may be older than the mute: until the request has an
-    # outcome, not being held or muted proves nothing.
+    # A hold may still be queued, and a callback may be old: until the request has an outcome, not being held or muted
+    # proves nothing.
     is_undone = shows_undone or not party.update_effect_id
     update = party.pending_update
     if update in _VALUE_AFTER:

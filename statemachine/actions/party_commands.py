@@ -32,7 +32,7 @@ def begin_command(draft: Draft, event: events.Command) -> None:
 
 
 def begin_queued_commands(draft: Draft, _event: Event) -> None:
-    """Start the queued commands in order: both parties are in the conference now."""
+    """Start the queued commands in order: both parties have joined."""
     for command in draft.session.pending_commands:
         if command.is_queued:
             _start_command(draft, change_command(draft, command, is_queued=False))
@@ -120,10 +120,8 @@ def note_supervisor_left(draft: Draft, _event: Event) -> None:
 
 
 def note_supervisor_refused(draft: Draft, event: events.EffectFailed) -> None:
-    """Record that Twilio refused a supervisor update.
-
-    After repeated refusals, such as for want of an agent to coach, the supervisor only listens.
-    """
+    """Record that Twilio refused a supervisor update."""
+    # After repeated refusals, such as for want of an agent to coach, the supervisor only listens.
     party = next(one for one in draft.session.parties.values() if one.update_effect_id == event.effect_id)
     refused = party.refused_updates + 1
     mode = SuperviseMode.MONITOR.value if refused >= guards.REFUSED_MAX else party.supervises

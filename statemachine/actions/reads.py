@@ -19,7 +19,7 @@ _TIMERS_THAT_READ = (
 
 
 def read_calls(draft: Draft, _event: Event) -> None:
-    """Read the session's calls and conference, or read again after this."""
+    """Read the session's calls and conference, after any open read."""
     session = draft.session
     if session.open_read_id and draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms:
         draft.change(reread_wanted=True)

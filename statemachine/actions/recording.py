@@ -64,10 +64,8 @@ def _start_recording(draft: Draft) -> str:
 
 
 def note_conference_recording(draft: Draft) -> None:
-    """Track the recording that Twilio starts with the conference.
-
-    Stop one of the customer's call, which no command could stop later. If it was paused, pause the conference's, too.
-    """
+    """Track the recording that Twilio starts with the conference."""
+    # A recording of the customer's call must stop now: no command could stop it later.
     recording = draft.session.recording
     if draft.session.attributes.record != "true" or (recording is not None and recording.of_conference):
         return

@@ -55,9 +55,6 @@ def report_step(draft: Draft, status: CommandStatus, reason: str = "") -> None:
     draft.change_transfer(step_command_id="", step_name="")
 
 
-# ---- outcomes ----------------------------------------------------------------------------------------------------
-
-
 def fail_transfer(draft: Draft, reason: str) -> None:
     """Mark the transfer as failed and report it at once."""
     draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
@@ -73,11 +70,7 @@ def succeed_transfer(draft: Draft) -> None:
 
 
 def conclude_transfer(draft: Draft, result: str) -> None:
-    """Close the transfer and write its outcome record.
-
-    Args:
-        result: `completed`, `failed`, `recalled`, or `cancelled`.
-    """
+    """Close the transfer and write its outcome record, with this result."""
     for attempt in draft.transfer.attempts:
         if not attempt.result:  # another target answered first, so this phone stops ringing
             draft.change_transfer(

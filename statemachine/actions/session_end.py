@@ -77,7 +77,7 @@ def end_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
 
 
 def end_agent_not_dialed(draft: Draft, event: events.EffectOutcome) -> None:
-    """End the session: the agent of an outbound session was not dialed."""
+    """End the session: the agent could not be dialed."""
     draft.change_party(draft.session.agent, dial_check_at_ms=0)
     note_gone(draft, AGENT, "failed" if isinstance(event, events.EffectFailed) else "unknown")
     end_session(draft, EndReason.AGENT_FAILED)

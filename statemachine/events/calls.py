@@ -42,10 +42,7 @@ class ClientCallReceived(Event, frozen=True, kw_only=True):
 
 
 class CallProgressed(Event, frozen=True, kw_only=True):
-    """A call's status callback.
-
-    Source: Twilio docs, Call resource, `StatusCallback`.
-    """
+    """A call's status callback. Source: Twilio docs, Call resource."""
 
     #: The party's name, from the callback URL; empty if the URL has none.
     party: str
@@ -74,10 +71,7 @@ class CallProgressed(Event, frozen=True, kw_only=True):
 
 
 class DialEnded(Event, frozen=True, kw_only=True):
-    """A `<Dial>` of Conferral's ended, and Twilio requested its action URL.
-
-    Source: Twilio docs, TwiML `<Dial>`, `action`.
-    """
+    """A `<Dial>` of Conferral's ended. Source: Twilio docs, `<Dial>` `action`."""
 
     logged: ClassVar[tuple[str, ...]] = ("dial",)
 

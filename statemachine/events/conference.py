@@ -8,10 +8,7 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 
 class ConferenceEvent(Event, frozen=True, kw_only=True):
-    """Base class of conference callbacks.
-
-    Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent.
-    """
+    """Base of conference callbacks. Source: Twilio docs, `<Conference>`."""
 
     conference_sid: str
     #: JSON of the parameters that this version does not know, for the log.
@@ -110,10 +107,7 @@ class ConferenceEventIgnored(ConferenceEvent, frozen=True, kw_only=True):
 
 
 class RecordingChanged(Event, frozen=True, kw_only=True):
-    """A recording's status callback.
-
-    Source: Twilio docs, Recordings resource, `RecordingStatusCallback`.
-    """
+    """A recording's status callback. Source: Twilio docs, Recordings."""
 
     logged: ClassVar[tuple[str, ...]] = ("recording_sid", "status", "of_conference", "duration_s")
 

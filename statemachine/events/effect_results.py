@@ -124,10 +124,8 @@ class CallsRead(Event, frozen=True, kw_only=True):
     failed_attempts: tuple[str, ...] = ()
 
     def status_of(self, call_sid: str) -> str:
-        """Return a call's status, empty if the read does not show the call.
-
-        A participant's call was not read itself: it counts as in progress, or ringing.
-        """
+        """Return a call's status, empty if the read does not show the call."""
+        # A participant's call was not read itself: it counts as in progress, or ringing.
         if status := next((call.status for call in self.calls if call.call_sid == call_sid), ""):
             return status
         for seen in self.participants:
@@ -137,10 +135,7 @@ class CallsRead(Event, frozen=True, kw_only=True):
 
 
 class AccountSwept(Event, frozen=True, kw_only=True):
-    """The account's live calls and conferences may differ from this session.
-
-    The sweep or a rollback suspects it. A read follows, since Twilio's lists may lag.
-    """
+    """A sweep or rollback suspects a difference from Twilio: a read follows."""
 
     logged: ClassVar[tuple[str, ...]] = ("finding", "call_sid", "conference_sid")
 

@@ -88,9 +88,6 @@ def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
     draft.change(parties={party.name: party for party in renamed}, pending_commands=pending_commands)
 
 
-# ---- no one answers, and the agent is there ----------------------------------------------------------------------
-
-
 def cancel_transfer(draft: Draft, event: Cancel) -> None:
     """Hang up the target before the customer is unheld."""
     begin_step(draft, event)
@@ -102,7 +99,7 @@ def cancel_transfer(draft: Draft, event: Cancel) -> None:
 
 
 def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
-    """Cancel a transfer that has not started; the two parties join the conference and stay there."""
+    """Cancel a transfer that has not started; the two parties stay."""
     cancel_transfer(draft, event)
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, "cancelled")
@@ -150,9 +147,6 @@ def unhold_customer(draft: Draft, event: Event) -> None:
     unhold_all(draft, event)
     if ConfirmOverdue.timer not in draft.session.timers:
         draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
-
-
-# ---- no one answers, and the agent is gone -----------------------------------------------------------------------
 
 
 def fall_back(draft: Draft, event: Event) -> None:

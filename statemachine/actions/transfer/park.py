@@ -83,6 +83,6 @@ def settle_lost_retrieve(draft: Draft, event: Event) -> None:
 
 
 def unpark(draft: Draft, event: ParkOverdue) -> None:
-    """Unpark after the timeout: an added party keeps the customer company."""
+    """Unpark after the timeout: the customer talks to an added party."""
     unhold_all(draft, event)
     draft.change(phase=Phase.NONE, first_to_leave="", parked_by="", parked_until_ms=0)

@@ -309,10 +309,8 @@ def await_customer_rejoin(draft: Draft, event: Event) -> None:
 
 
 def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
-    """Move the lone customer to a conference whose wait document plays.
-
-    Twilio can't hold anyone in a conference that has not started.
-    """
+    """Move the lone customer to a conference whose wait document plays."""
+    # Twilio can't hold anyone in a conference that has not started.
     left_conference = draft.session.conference_sid
     await_customer_rejoin(draft, event)
     draft.change(repair_attempted=True)
@@ -361,7 +359,7 @@ def _read_stage_again(draft: Draft, wait_ms: int) -> None:
 
 
 def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
-    """Read Twilio, and hang up parties that should have left once more."""
+    """Read Twilio, and hang up lingering parties once more."""
     if draft.transfer.stage is TransferStage.UNHOLDING_CUSTOMER:
         _hang_up_again(draft, *draft.session.targets)  # the customer waits for a removed target's end
     if draft.session.open_redirects or not agent_lingers(draft) or outbound_is_still_bridged(draft, event):
