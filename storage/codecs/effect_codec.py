@@ -1,4 +1,4 @@
-"""Effect codec: effects and post-commit writes to and from the JSON of an outbox entry."""
+"""Effect codec: effects and post-commit writes as JSON for the outbox."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 
 
 class ReportCommand(BaseRecord, frozen=True):
-    """Post-commit write: store a command's outcome, which lives in another cluster slot than the partition."""
+    """Post-commit write: store a command's outcome, in another cluster slot."""
 
     kind: ClassVar[str] = "report_command"
 
@@ -26,7 +26,7 @@ class ReportCommand(BaseRecord, frozen=True):
 
 
 class ExpireCalls(BaseRecord, frozen=True):
-    """Post-commit write: let the call index of an ended session expire with it."""
+    """Post-commit write: let an ended session's call index expire with it."""
 
     kind: ClassVar[str] = "expire_calls"
 
@@ -40,7 +40,7 @@ class ExpireCalls(BaseRecord, frozen=True):
 
 
 class PublishOutcome(BaseRecord, frozen=True):
-    """Post-commit write: report a finished transfer or an ended session to other systems."""
+    """Post-commit write: report a finished transfer or an ended session."""
 
     kind: ClassVar[str] = "publish_outcome"
 
@@ -62,17 +62,15 @@ PostCommitWrite = ReportCommand | ExpireCalls | PublishOutcome
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """An outbox entry: an effect or post-commit write, and when it was committed."""
+    """An effect or post-commit write in the outbox."""
 
-    #: Some effects hold addresses and other private data, so it is excluded from the repr.
+    #: Excluded from the repr: effects hold addresses and other private data.
     work: Effect | PostCommitWrite = field(repr=False)
     #: Redis's time of the commit, Unix milliseconds.
     committed_at_ms: int
-    #: Redis's time at which it was marked as possibly sent, Unix milliseconds; None without a mark. Only at-most-once
-    #: effects are marked.
+    #: When Redis marked it as possibly sent, Unix milliseconds; None without a mark, as most effects.
     sent_at_ms: int | None = None
-    #: An effect's place among those of its session: the session's version, and a number within it. A hash of Redis
-    #: keeps no order, and several commits may have the same time.
+    #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)
 
 
@@ -98,7 +96,7 @@ def encode(entry: OutboxEntry) -> bytes:
 
 
 def decode(body: bytes) -> OutboxEntry | None:
-    """Decode an outbox entry; return None for the mark of a finished effect; raise BadEntryError if it is invalid."""
+    """Decode an entry, None if done; raise BadEntryError if it is invalid."""
     if body == b"done":
         return None
     try:

@@ -1,12 +1,11 @@
 """Event codec: events to and from the fields of a stream entry.
 
 An entry has the fields `type`, `session`, `effect_id` if the event answers an effect, and `packed`: the whole event as
-JSON. Every event passes through Redis twice and through a worker once; as one field, it takes them a third of the time
-that as many fields as attributes take.
+JSON, which takes Redis and workers a third of the time of as many fields as attributes.
 
-The text form has a field for each attribute instead, under the names of the classes in `statemachine/events/`. Dead
-letters are shown in this form, and the script that fires timers writes it. Attributes that equal the class's
-default are omitted. An empty number, boolean, or JSON text counts as absent.
+The text form has a field for each attribute instead, under the names of the classes in `statemachine/events/`; those
+with the default are omitted, and an empty number, boolean, or JSON text counts as absent. The script that fires timers
+writes this form, and dead letters are shown in it.
 """
 
 import contextlib
@@ -23,10 +22,9 @@ from conferral.storage.codecs.hash_codec import CorruptHashError, Decode, Encode
 
 
 class BadEntryError(StoreError):
-    """A stream entry is invalid; the message names fields, but never their values."""
+    """A stream entry is invalid; the message holds no value of a field."""
 
 
-#: The field that holds the whole event as JSON.
 PACKED = "packed"
 _BY_NAME: dict[str, type[Event]] = {event.name: event for event in EVENTS}
 #: Texts may contain spaces, the script that fires timers writes milliseconds, and durations are no times.
@@ -40,7 +38,7 @@ _OVERRIDES: dict[Any, tuple[Encode, Decode]] = {
 
 @cache
 def _codec(name: str) -> HashCodec:
-    """Return the codec of an event's text form. Creating all of them took a tenth of a command's startup."""
+    """Return an event's text codec; making all took a tenth of CLI startup."""
     event, names = _BY_NAME[name], {"session_id": "session", "occurred_at_ms": "at"}
     return HashCodec(event, codecs=_OVERRIDES, without=("entry_id",), names=names)
 
@@ -60,7 +58,7 @@ def encode(event: Event) -> dict[str, str]:
 
 
 def as_text(entry: Mapping[str, str]) -> dict[str, str]:
-    """Return an entry's fields in text form; other fields, and a packed event that is invalid, as they are."""
+    """Return an entry in text form; leave an invalid packed event as it is."""
     text = dict(entry)
     if PACKED in entry:
         with contextlib.suppress(BadEntryError):
@@ -71,17 +69,12 @@ def as_text(entry: Mapping[str, str]) -> dict[str, str]:
 
 
 def decode_packed(entry: Mapping[bytes, bytes], entry_id: str) -> Event | None:
-    """Decode an entry's event as Redis returns it; None if it is not packed, or of an unknown type.
-
-    Raises:
-        BadEntryError: The packed event is invalid.
-    """
+    """Decode a packed event; None if it is not packed or of unknown type."""
     packed, name = entry.get(b"packed"), entry.get(b"type", b"")
     return None if packed is None or name not in _DECODERS else _unpack(name, packed, entry_id)
 
 
 def _unpack(name: bytes, packed: bytes | str, entry_id: str) -> Event:
-    """Decode an event of a known type from its JSON, and set the id of its entry, which the JSON lacks."""
     try:
         event = _DECODERS[name].decode(packed)
     except UnicodeDecodeError:
@@ -93,11 +86,7 @@ def _unpack(name: bytes, packed: bytes | str, entry_id: str) -> Event:
 
 
 def decode(entry: Mapping[str, str], entry_id: str) -> Event:
-    """Decode an entry's event, packed or in text form; ignore unknown fields.
-
-    Raises:
-        BadEntryError: The type is missing or unknown, or a field is missing or invalid.
-    """
+    """Decode an event in either form; raise BadEntryError if it is invalid."""
     name = entry.get("type", "")
     if not name:
         raise BadEntryError("missing field type")
@@ -114,5 +103,4 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
         values = codec.decode(entry)
     except CorruptHashError as error:
         raise BadEntryError(f"{'invalid' if error.field in entry else 'missing'} field {error.field}") from None
-    values["entry_id"] = entry_id
-    return kind(**values)
+    return kind(**values, entry_id=entry_id)

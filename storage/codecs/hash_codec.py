@@ -1,4 +1,4 @@
-"""Hash codec: records to and from flat text fields; the other codecs define a hash's fields.
+"""Hash codec: records to and from flat text fields.
 
 A field has its attribute's name; times drop the `_ms` suffix and are ISO 8601. Most fields are omitted while they equal
 the class's default.
@@ -29,15 +29,11 @@ Decode = Callable[[str], Any]
 
 
 class CorruptHashError(StoreError):
-    """A session's hash can't be decoded.
-
-    Attributes:
-        field: Name of the first invalid field; never its value, which may be a phone number.
-    """
+    """A session's hash can't be decoded; `field` is the first invalid one."""
 
     def __init__(self, field: str) -> None:
         super().__init__(f"the session's field {field} can't be understood")
-        self.field = field
+        self.field = field  # never its value, which may be a phone number
 
 
 class _Field(NamedTuple):
@@ -53,16 +49,13 @@ class _Field(NamedTuple):
 
 
 class HashCodec:
-    """The fields of one record class. Of a dataclass, it only decodes fields.
+    """The fields of one record class; of a dataclass, it only decodes them.
 
-    They follow from the class: a new attribute is stored automatically, and a type without a codec fails at import.
+    A new attribute is stored automatically, and a type without a codec fails at import.
 
     Args:
         codecs: Encoder and decoder by type or attribute, where they are not what the type says.
         always: Attributes whose fields people read: always present, and before the others.
-        without: Attributes stored in another way.
-        only: The attributes to include; empty for all.
-        names: Field names that differ from the attribute's name.
     """
 
     def __init__(
@@ -85,12 +78,10 @@ class HashCodec:
         columns |= {name: columns[name]._replace(name=called) for name, called in (names or {}).items()}
         #: By attribute, in the order of the hash's fields.
         self.columns = {name: columns[name] for name in {**first, **columns}}
-        #: The fields' names without prefix.
         self.names = frozenset(column.name for column in columns.values())
         #: Attribute and decoder by field name without prefix.
         self.decoders = {column.name: (column.attribute, column.decode or str) for column in columns.values()}
-        # Commits encode sessions, so this is optimized: C code reads all values at once, also those that are not stored
-        # (leaving them out takes longer); text is used as it is.
+        # Every commit encodes sessions. C code reads all values at once; leaving some out would take longer.
         places = [field.name for field in fields_of(kind)]
         self._encoders = lru_cache(_PREFIXES_REMEMBERED)(
             lambda prefix: [
@@ -100,7 +91,7 @@ class HashCodec:
         )
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
-        """Add an instance's fields, except omitted ones, to `fields`; each name starts with the prefix."""
+        """Add the instance's fields to `fields`, with prefixed names."""
         values = astuple(instance)
         for place, name, default, encode in self._encoders(prefix):
             value = values[place]
@@ -108,7 +99,7 @@ class HashCodec:
                 fields[name] = value if encode is None else encode(value)
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
-        """Return values by attribute, without absent fields; raise CorruptHashError if one is missing or invalid."""
+        """Return present values by attribute; may raise CorruptHashError."""
         values: dict[str, Any] = {}
         for name, attribute, default, _, decode in self.columns.values():
             name = prefix + name
@@ -125,10 +116,7 @@ class HashCodec:
 
 
 class ChangeFinder:
-    """Finds the changed fields of records for several codecs of their class at once.
-
-    Every event is compared, so this is optimized: most attributes are the same objects as before.
-    """
+    """Finds changed fields for several codecs of a record class at once."""
 
     def __init__(self, *codecs: HashCodec) -> None:
         self._codecs = codecs
@@ -144,7 +132,7 @@ class ChangeFinder:
         return dict(found)
 
     def add_changes(self, instance: Any, previous: Any, found: Sequence[dict[str, str | None]], prefix: str) -> None:
-        """Add the fields that differ from an earlier version's to `found`, which has a dictionary for each codec.
+        """Add the changed fields to `found`, which has one dictionary per codec.
 
         A removed field has the value None. Without the instance or its earlier version, all of its fields differ.
         """
@@ -163,11 +151,9 @@ class ChangeFinder:
 
 
 def _compile_comparison(attributes: Iterable[str]) -> Callable[[Any, Any], list[str]]:
-    """Return a function of two records that returns the attributes whose values are not the same objects.
-
-    Compiled, as the methods of dataclasses are: a loop over the attributes' names takes ten times as long.
-    """
+    """Compile a function that lists the attributes with other objects."""
     checks = "".join(f"    if new.{name} is not old.{name}:\n        found.append({name!r})\n" for name in attributes)
+    # A loop over the attributes takes ten times as long, and every event is compared.
     namespace: dict[str, Any] = {}
     exec(f"def replaced(new, old):\n    found = []\n{checks}    return found\n", namespace)  # noqa: S102 - of our own names
     compiled: Callable[[Any, Any], list[str]] = namespace["replaced"]
@@ -175,7 +161,6 @@ def _compile_comparison(attributes: Iterable[str]) -> Callable[[Any, Any], list[
 
 
 def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encode, Decode]]) -> _Field:
-    """Return how a class's attribute of type `kind` is stored; `codecs` come before the codec of its type."""
     name, default = field.name, field.default if field.default_factory is MISSING else field.default_factory()
     if name not in codecs and kind is int and name.endswith("_ms"):
         return _Field(name.removesuffix("_ms"), name, default, to_iso, from_iso)
@@ -184,7 +169,6 @@ def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encod
 
 
 def _codec_of(kind: Any) -> tuple[Encode, Decode]:
-    """Return the codec of an enumeration, or the JSON codec of a record class or a tuple."""
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return str, kind
     if get_origin(kind) is not tuple and not issubclass(kind, msgspec.Struct):

@@ -34,21 +34,17 @@ def encode_readable(session: Session) -> dict[str, str]:
 
 
 class Changes(NamedTuple):
-    """The fields that differ from an earlier version's; None for a removed field."""
+    """The fields that differ from an earlier version's; None if removed."""
 
     #: Those of `encode_readable`.
     readable: dict[str, str | None]
-    #: Those that the session's log keeps. Applied in order from the start, they give the session at each
-    #: version. They exclude addresses, what the log entry holds anyway (state, version, and time), and what
-    #: `with_initial` adds to a new session's.
+    #: Those in the session's log: applied in order, they give the session at each version. They exclude addresses, the
+    #: log entry's own state, version, and time, and what `with_initial` adds to a new session's.
     logged: dict[str, str | None]
 
 
 def changes(session: Session, before: Session) -> Changes:
-    """Return what an event changed; `before` has version 0 if the event created the session.
-
-    One comparison finds the readable and the logged fields.
-    """
+    """Return what an event changed; `before` has version 0 in a new session."""
     found = Changes({} if before.version else dict(NO_TRANSFER), {})
     _FINDERS.session.add_changes(session, before if before.version else None, found, "")
     if session.transfer is not before.transfer:
@@ -65,25 +61,22 @@ def changes(session: Session, before: Session) -> Changes:
             _FINDERS.party.add_changes(session.parties[name], before.parties.get(name), found, f"party.{name}.")
     if before.version:
         return found
-    return Changes(
-        found.readable, {name: value for name, value in found.logged.items() if not _is_initial(name, value)}
-    )
-
-
-def _is_initial(name: str, value: str | None) -> bool:
-    """Whether a field has its initial value, which the log of a new session leaves out."""
-    return _INITIAL_PARTY.get(name.rpartition(".")[2]) == value or _INITIAL_SESSION.get(name) == value
+    logged = {
+        name: value
+        for name, value in found.logged.items()
+        if _INITIAL_PARTY.get(name.rpartition(".")[2]) != value and _INITIAL_SESSION.get(name) != value
+    }
+    return Changes(found.readable, logged)
 
 
 def with_initial(changes: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the logged changes of a session's first event, with the initial values that the log leaves out."""
+    """Add the initial values that the log of a new session leaves out."""
     parties = (name.removesuffix("label") for name in changes if name.endswith(".label"))
     initial = {party + name: value for party in parties for name, value in _INITIAL_PARTY.items()}
     return {**_INITIAL_SESSION, **initial, **changes}
 
 
 def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
-    """Return the fields of a session that these codecs include."""
     fields: dict[str, str] = {}
     codecs.session.encode(session, fields)
     for party in session.parties.values():
@@ -97,23 +90,16 @@ def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
 
 
 def decode(fields: Mapping[str, str]) -> Session:
-    """Decode a session from its text fields; raise CorruptHashError if a field is missing or invalid."""
-    transfer = None
-    if fields.get("transfer.status"):
-        transfer = TransferState(**_ALL.transfer.decode(fields, "transfer."))
-    recording = None
-    if "recording.status" in fields:
-        recording = Recording(**_ALL.recording.decode(fields, "recording."))
+    """Decode a session from its text fields; may raise CorruptHashError."""
+    transfer = TransferState(**_ALL.transfer.decode(fields, "transfer.")) if fields.get("transfer.status") else None
+    recording = Recording(**_ALL.recording.decode(fields, "recording.")) if "recording.status" in fields else None
     parties = {name: Party(name=name, **_ALL.party.decode(fields, f"party.{name}.")) for name in _party_names(fields)}
     return Session(**_ALL.session.decode(fields), parties=parties, transfer=transfer, recording=recording)
 
 
 def _party_names(fields: Mapping[str, str]) -> list[str]:
-    """Return the names of the parties in the session's order.
-
-    Redis keeps no field order. A step iterates over the parties in order and numbers its effects, so a repeated
-    decision needs the same order.
-    """
+    """Return the names of the parties in the session's order."""
+    # A step numbers its effects in this order, so a repeated decision needs it; Redis keeps no field order.
     statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))
     names = {name.removeprefix("party.").removesuffix(".status") for name in statuses}
     stored = [name for name in fields.get("party_order", "").split() if name in names]
@@ -121,7 +107,7 @@ def _party_names(fields: Mapping[str, str]) -> list[str]:
 
 
 def _default_position(name: str) -> tuple[bool, bool, str]:
-    """Sort key of the default order, which is not stored: customer, agent, then by name."""
+    """Sort key of the order that is not stored: customer, agent, then name."""
     return name != CUSTOMER, name != AGENT, name
 
 
@@ -130,8 +116,7 @@ def _encode_timers(timers: Mapping[str, int]) -> str:
 
 
 def _decode_timers(text: str) -> dict[str, int]:
-    pairs = (entry.split("=") for entry in text.split())
-    return {timer: int(due) for timer, due in pairs}
+    return {timer: int(due) for timer, due in (entry.split("=") for entry in text.split())}
 
 
 def _encode_deduplication(seen: SeenEvents) -> str:
@@ -146,7 +131,7 @@ def _decode_deduplication(text: str) -> SeenEvents:
 
 
 def _encode_logged_commands(commands: tuple[PendingCommand, ...]) -> str:
-    """Encode pending commands for the log, without destinations and messages, which are private."""
+    """Encode commands without destinations and messages, which are private."""
     return orjson.dumps([{"name": command.name, "party": command.party} for command in commands]).decode()
 
 
@@ -231,7 +216,7 @@ def is_logged(name: str) -> bool:
 
 
 def _have_field(codecs: _Codecs, name: str) -> bool:
-    """Whether these codecs have a field of the hash, such as `state`, `transfer.mode`, or `party.agent.held`."""
+    """Whether the codecs have a field, such as `state` or `party.agent.held`."""
     group, _, attribute = name.rpartition(".")
     codec = codecs._asdict().get(group.partition(".")[0] or "session")
     return codec is not None and attribute in codec.names

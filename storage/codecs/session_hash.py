@@ -1,9 +1,8 @@
-"""Session hash: a session as Redis stores it, for programs in text fields, and for workers packed into one field.
+"""Session hash: text fields for programs, one packed field for workers.
 
-The text fields are those that the documentation names. The packed field holds the whole session as JSON, which is
-written in a tenth of the time that as many text fields take, and read in a third. JSON, because clients that decode
-every field as UTF-8 must be able to read the hash; MessagePack in base64 is larger. Its first element is the number of
-its layout. Each commit writes both. If they differ, another program has written to the hash: the session is damaged.
+The documentation names the text fields. The packed field holds the layout's number and the whole session as JSON, which
+is written in a tenth of the time of as many text fields, and read in a third. JSON, because clients that decode every
+field as UTF-8 must be able to read the hash. If the two forms differ, another program has written to the hash.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +16,10 @@ from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.schema import SCHEMA_VERSION
 
-#: The field that holds the packed session. Only Conferral reads it.
 PACKED = "packed"
 #: The fields that workers read. The packed session is not trusted if the other two contradict it.
 LOADED = (PACKED, "version", "state")
-#: The number of the layout that this version writes and reads: the schema version, since workers drop attributes that
-#: they do not know.
+#: The layout written and read: the schema version, since workers drop attributes that they do not know.
 LAYOUT = SCHEMA_VERSION
 #: In the fields of `all_fields`, the name of the first field that is damaged; absent if none is.
 DAMAGED = "damaged"
@@ -42,16 +39,12 @@ _DECODER = msgspec.json.Decoder(_Packed)
 
 
 def pack(session: Session) -> bytes:
-    """Return the packed form of a session."""
+    """Return a session in packed form."""
     return _ENCODER.encode(_Packed(LAYOUT, session))
 
 
 def unpack(packed: bytes) -> Session:
-    """Return the session of a packed form.
-
-    Raises:
-        CorruptHashError: It can't be decoded, or has another layout.
-    """
+    """Return a packed session; raise CorruptHashError if it can't be decoded."""
     try:
         found = _DECODER.decode(packed)
     except msgspec.DecodeError:
@@ -62,13 +55,9 @@ def unpack(packed: bytes) -> Session:
 
 
 def load(session_id: str, values: Sequence[bytes | None]) -> Session:
-    """Return a session from the fields that workers read; a new session if none of them exists.
+    """Return the session from the values of `LOADED`; a new one if all None.
 
-    Args:
-        values: The values of the fields `LOADED`, in that order.
-
-    Raises:
-        CorruptHashError: A field can't be decoded, or the fields contradict each other.
+    Raise CorruptHashError if a value can't be decoded, or the values contradict each other.
     """
     packed, version, state = values
     if packed is None:
@@ -91,10 +80,9 @@ def encode(session: Session) -> dict[str, str | bytes]:
 
 
 def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
-    """Return all fields of a session as text: those of the hash, and those that only the packed session holds.
+    """Return all fields as text, those of the hash and of the packed session.
 
-    Accepts any hash. If a field of the hash does not agree with the packed session, its own value is returned, and the
-    field `damaged` names it.
+    Accepts any hash. If the two disagree, the hash's value is returned, and the field `damaged` names it.
     """
     readable = decode_fields({name: value for name, value in record.items() if name != _PACKED})
     if not is_session(readable):

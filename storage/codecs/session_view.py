@@ -1,8 +1,7 @@
-"""Session view: what everyone but the owning worker reads of a session, decoded from any hash.
+"""Session view: what all but the owning worker read, from any hash.
 
-Callbacks must be answered, and lists shown, whatever a hash holds: invalid values count as absent, and words that this
-version doesn't know stay as they are. Views are read-only, but not frozen: webhooks create one per answer, and creating
-frozen ones takes three times as long.
+Callbacks must be answered, and lists shown, whatever a hash holds: invalid values count as absent, unknown words stay.
+Views are not frozen: webhooks create one per answer, and creating frozen ones takes three times as long.
 """
 
 import re
@@ -28,7 +27,7 @@ _LAST_ROLES = (AGENT, SUPERVISOR)
 
 @dataclass(slots=True)
 class PartyView:
-    """A party; names and meanings as in `statemachine.session.Party`. No repr contains an address or a brief."""
+    """A party, as `statemachine.session.Party`; the repr hides private data."""
 
     call_sid: str = ""
     label: str = ""
@@ -69,7 +68,7 @@ class PartyView:
 
 @dataclass(slots=True)
 class TransferView:
-    """The newest transfer; as `statemachine.transfer.TransferState`, but empty before the first."""
+    """The newest transfer, as `TransferState`; empty before the first."""
 
     mode: str = ""
     to: str = field(default="", repr=False)
@@ -82,7 +81,7 @@ class TransferView:
 
 @dataclass(slots=True)
 class RecordingView:
-    """The newest recording; as `statemachine.pending_command.Recording`, but empty before the first."""
+    """The newest recording, as `Recording`; empty before the first."""
 
     sid: str = ""
     status: str = ""
@@ -93,7 +92,7 @@ class RecordingView:
 
 @dataclass(slots=True)
 class SessionView:
-    """A session; names and meanings as in `statemachine.session.Session`."""
+    """A session, as `statemachine.session.Session`."""
 
     state: str = ""
     conference_sid: str = ""
@@ -126,7 +125,6 @@ class SessionView:
     open_read_id: str = ""
     open_read_since_ms: int = 0
     timers: Mapping[str, int] = field(default_factory=dict)
-    #: The hash.
     fields: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -159,12 +157,12 @@ class SessionView:
         return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
 
     def dialed_by(self, dial_id: str) -> str:
-        """Return the name of the party that a dial brings in; empty if there is none, or none any more."""
+        """Return the name of the party that a dial brings in; empty if none."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
 
 
 def is_session(fields: Mapping[str, str]) -> bool:
-    """Whether a hash is a session's. If not, the session has expired, or another program wrote the hash."""
+    """Whether a hash is a session's, neither expired nor foreign."""
     return "id" in fields and "state" in fields
 
 
@@ -193,14 +191,14 @@ def view_of(fields: dict[str, str]) -> SessionView:
 
 @lru_cache(4_096)
 def _locate(name: str) -> tuple[str, str, Decode] | None:
-    """Return a field's group (such as `party.agent`; empty for the session), attribute, and decoder, if known."""
+    """Return a field's group (such as `party.agent`), attribute, and decoder."""
     group, _, attribute = name.rpartition(".")
     found = _DECODERS.get("party" if group.startswith("party.") else group, {}).get(attribute)
     return found and (group, *found)
 
 
 def _display_position(party: str) -> tuple[int, str, int, str]:
-    """Sort key of parties: customer, agent, targets, added parties, former agents and supervisors; then by number."""
+    """Sort key of the display order; see `SessionView.parties`."""
     role, _, number = party.partition("-")
     rank = _ROLES.index(party) if party in _ROLES else len(_ROLES) + (role in _LAST_ROLES) - (role == TARGET)
     # ASCII digits only: another program may have named a party with digits that `int` rejects.
@@ -208,7 +206,7 @@ def _display_position(party: str) -> tuple[int, str, int, str]:
 
 
 def decode_pending_commands(text: str) -> tuple[PendingCommand, ...]:
-    """Return the ids, names, parties, and messages of pending commands from JSON; raise one of `INVALID` otherwise."""
+    """Decode pending commands from JSON; raise one of `INVALID`."""
     return tuple(
         PendingCommand(
             str(one.get("command_id", "")), str(one["name"]), str(one.get("party", "")), say=str(one.get("say", ""))

@@ -1,4 +1,4 @@
-"""Text decoding of hashes and stream entries from any writer: invalid parts are replaced or left out."""
+"""Text decoding of any hash or stream entry; never fails."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,24 +14,24 @@ def decode_fields(raw_fields: Mapping[bytes, bytes]) -> dict[str, str]:
 
 @lru_cache(4_096)
 def _decode_name(raw: bytes) -> str:
-    """Decode a field's name; cached, because thousands of hashes share the same few."""
+    """Decode a name; cached, since thousands of hashes share the same few."""
     return raw.decode(errors="replace")
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Return a JSON object; an empty object if the text is invalid or another type."""
+    """Return a JSON object; empty if the text is anything else."""
     found = _parse(text)
     return found if isinstance(found, dict) else {}
 
 
 def parse_rows(text: str) -> list[dict[str, Any]]:
-    """Return the objects of a JSON list; an empty list if the text is invalid or another type."""
+    """Return the objects of a JSON list; empty if the text is anything else."""
     found = _parse(text)
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def parse_texts(text: str) -> tuple[str, ...]:
-    """Return the strings of a JSON list; an empty tuple if the text is invalid or another type."""
+    """Return the strings of a JSON list; empty if the text is anything else."""
     found = _parse(text)
     return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
@@ -44,7 +44,7 @@ def _parse(text: str) -> Any:
 
 
 def int_of(raw: bytes | None) -> int:
-    """Return a number; 0 if it is missing, or another program wrote something else."""
+    """Return a number; 0 if it is missing or something else."""
     try:
         return int(raw or 0)
     except ValueError:

@@ -11,7 +11,7 @@ _LATEST_MS = 253_402_300_799_000
 
 @lru_cache(_CACHE_MAX)
 def to_iso(unix_ms: int) -> str:
-    """Format as `2026-11-20T08:24:07.123Z`; return empty text for 0, which means "unknown".
+    """Format as ISO 8601; return empty text for 0, which means "unknown".
 
     >>> to_iso(1_000)
     '1970-01-01T00:00:01.000Z'
@@ -24,7 +24,7 @@ def to_iso(unix_ms: int) -> str:
 
 @lru_cache(_CACHE_MAX)
 def from_iso(text: str) -> int:
-    """Parse to Unix milliseconds, the reverse of `to_iso`; raise ValueError if the text is not a time."""
+    """Parse what `to_iso` formats; raise ValueError if it is not a time."""
     if not text:
         return 0
     try:
