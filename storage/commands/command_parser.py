@@ -1,4 +1,4 @@
-"""Command parser: checks a command's fields against its description, for every way to submit a command.
+"""Command parser: checks fields for every way to submit a command.
 
 The stream's entries (all text), HTTP's JSON, the command line, and the Python client get the same messages. A message
 says what is valid, and never repeats the input, which may be a phone number.
@@ -34,23 +34,19 @@ class ParsedCommand:
     event_type: type[Command]
     #: A session's id or the SID of one of its calls. For `call`, the new session's id; empty to generate one.
     session: str
-    #: Its id; empty to generate one.
+    #: Empty to generate one.
     id: str = ""
-    #: The sender.
     by: str = field(default="", repr=False)
-    #: The given values, by attribute of the command's class. They hold addresses, so they are excluded from the repr.
+    #: By attribute of the command's class; excluded from the repr, since they hold addresses.
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
     def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
-        """Return the event for the session to decide."""
-        given: dict[str, object] = {
-            "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by,
-            **self.values,
-        }  # fmt: skip
-        return self.event_type(**given)  # type: ignore[arg-type]  # the checks of the fields see to the types
+        """Return the event that the session decides."""
+        common = {"session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by}
+        return self.event_type(**common, **self.values)  # type: ignore[arg-type]  # the fields' checks see to the types
 
     def entry(self) -> dict[str, str]:
-        """Return the given values as an entry of the command stream: text, by field name."""
+        """Return an entry of the command stream: text, by field name."""
         common = {"type": self.event_type.name, "session": self.session, "id": self.id, "by": self.by}
         given = {one.name: self.values[one.attribute] for one in own_fields(self.event_type)
                  if one.attribute in self.values}  # fmt: skip
@@ -59,12 +55,9 @@ class ParsedCommand:
 
 
 def parse(fields: Mapping[str, Any]) -> ParsedCommand:
-    """Check a command's fields: text as in the stream, or JSON values.
+    """Check a command's fields, text or JSON; raise BadCommandError.
 
     In JSON, `confirm` may be a boolean and `timeout` a number. Empty text counts as absent.
-
-    Raises:
-        BadCommandError: Unknown type, or a field that is missing, invalid, or not part of that type.
     """
     command = _type_of(fields)
     session, *others = fields_of(command)
@@ -93,7 +86,7 @@ def _type_of(fields: Mapping[str, Any]) -> type[Command]:
 def _parse_fields(
     command: type[Command], descriptions: Sequence[CommandField], fields: Mapping[str, Any]
 ) -> dict[str, Value]:
-    """Return the values of the described fields that are given, by attribute; raise BadCommandError like `parse`."""
+    """Return the given values of the described fields, by attribute."""
     values = {}
     for one in descriptions:
         given = fields.get(one.name, "")
@@ -108,16 +101,14 @@ def _parse_fields(
 
 
 def _safe_repr(given: object) -> str:
-    """Return input that is safe to repeat in a message: short, and never a number."""
+    """Return input that is safe to repeat: short, and never a number."""
     return repr(given) if isinstance(given, str) and re.fullmatch(r"[A-Za-z_-]{0,32}", given) else "(unprintable)"
 
 
 def schema_of(command: type[Command], *, without: Collection[str] = (), needs_type: bool = True) -> dict[str, Any]:
-    """Return a command's JSON Schema (2020-12); it accepts what `parse` does, as far as a schema can say.
+    """Return a JSON Schema (2020-12) of what `parse` accepts.
 
-    Args:
-        without: Fields given in another way, such as `session` in a request's path.
-        needs_type: Whether there are other commands that it could be.
+    Fields `without` are given in another way, such as `session` in a path. `needs_type` if other commands are possible.
     """
     properties: dict[str, Any] = {"type": {"type": "string", "const": command.name}}
     properties |= {one.name: _field_schema(one) for one in fields_of(command)}

@@ -1,4 +1,4 @@
-"""Command stream: publishing and routing commands, and reading their outcomes."""
+"""Command stream: publish and route commands, read their outcomes."""
 
 import hashlib
 import json
@@ -42,11 +42,10 @@ class CommandOutcome:
     status: str
     reason: str
     session: str
-    #: Digest of the first request under this id; empty until one is accepted.
+    #: Of the first request under this id; empty until one is accepted.
     digest: str = ""
     #: The stream entry that claimed this id; empty without one.
     entry_id: str = ""
-    #: Sender of the command; empty if unknown.
     by: str = ""
 
     @property
@@ -60,7 +59,7 @@ class CommandOutcome:
         return self.status in (CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED)
 
     def is_of_another_command(self, digest: str) -> bool:
-        """Whether this outcome is another request's with the same id, since its digest differs from the given one."""
+        """Whether this outcome is another request's with the same id."""
         return _differ(self.digest, digest)
 
 
@@ -78,7 +77,7 @@ class Routed(Enum):
 
 
 def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
-    """Return a command's id: the field `id`, or else the stream entry's id; raise BadCommandError if it is invalid."""
+    """Return the field `id`, or else `entry_id`; may raise BadCommandError."""
     given = fields.get("id", "")
     if given and (why := id_error(given)):
         raise BadCommandError(f"id {why}")
@@ -86,7 +85,7 @@ def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
 
 
 def digest_of(fields: Mapping[str, str]) -> str:
-    """Return a digest that distinguishes commands with the same id: 16 hex digits over all fields but id and sender.
+    """Return a digest of all fields but id and sender, 16 hex digits.
 
     >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
     True
@@ -96,7 +95,7 @@ def digest_of(fields: Mapping[str, str]) -> str:
 
 
 def sender_of(fields: Mapping[str, str]) -> str:
-    """Return the sender of a command, even of a rejected one; empty if missing or invalid.
+    """Return a command's sender; empty if missing or invalid.
 
     >>> sender_of({"type": "end", "by": "cli"})
     'cli'
@@ -108,7 +107,7 @@ def sender_of(fields: Mapping[str, str]) -> str:
 
 
 def session_id_of(command_id: str) -> str:
-    """Return the generated id of the session that a `call` opens; the same for the same command.
+    """Return the id of the session that a `call` opens, from the command's.
 
     >>> session_id_of("1795165380677-0")
     'CSc56d807998e9070ce46aa0632f3f496f'
@@ -117,7 +116,7 @@ def session_id_of(command_id: str) -> str:
 
 
 def safe_id(text: str) -> str:
-    """Return an id that is safe to repeat in a reason; digits alone may be a phone number."""
+    """Return an id for a reason; digits alone may be a phone number."""
     return "(digits alone)" if text.isdigit() else text
 
 
@@ -127,12 +126,12 @@ def unknown_session(named: str) -> str:
 
 
 def existing_session(remedy: str = "leave it out to generate one") -> str:
-    """Return the reason for rejecting a `call` whose session exists already, with a remedy."""
+    """Return the reason for rejecting a `call` whose session exists."""
     return f"session: this id is already in use; {remedy}"
 
 
 async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
-    """Reserve a command's id for the request with this digest; return False if another request has the id."""
+    """Reserve an id for a request; return False if another request has it."""
     key = keys.command(command_id)
     with store_errors():
         pipeline = client.pipeline()
@@ -144,12 +143,12 @@ async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -
 
 
 def _differ(stored_digest: str, digest: str) -> bool:
-    """Whether two digests are of different requests; an unknown (empty) digest matches any."""
+    """Whether two digests differ; an unknown (empty) digest matches any."""
     return bool(stored_digest and digest) and stored_digest != digest
 
 
 async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
-    """Append a command to the stream; return the entry's id; raise CommandsFullError if too many wait."""
+    """Publish a command, return its entry's id; may raise CommandsFullError."""
     parts = [part for pair in fields.items() for part in pair]
     with store_errors():
         entry_id = await scripts.publish_command(client, [keys.commands], [COMMANDS_MAX, *parts])
@@ -159,7 +158,7 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
 
 
 async def route_at_once(client: Client, keys: Keys, entry: Entry, command_id: str, event: Event) -> Routed:
-    """Route a command to the session whose own id it names, in one script; on a single server only."""
+    """Route a command by its session's own id; on a single server only."""
     session_id, fields = event.session_id, entry.text()
     names = [
         keys.command(command_id),
@@ -187,7 +186,7 @@ async def require_capacity(client: Client, keys: Keys) -> None:
 
 
 async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome:
-    """Return a command's outcome; its status is empty if the command is unknown."""
+    """Return a command's outcome; its status is empty if it is unknown."""
     with store_errors():
         record = await client.hgetall(keys.command(command_id))
     fields = decode_fields(record)
