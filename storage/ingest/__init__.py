@@ -1,1 +1,1 @@
-"""Ingest of callbacks by webhooks: batched writes, load shedding, and the session view for TwiML answers."""
+"""Ingest of callbacks: batched writes, load shedding, reads for TwiML."""

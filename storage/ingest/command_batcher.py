@@ -1,10 +1,7 @@
-"""Command batcher: sends what arrives in one event loop iteration in one pipeline.
+"""Command batcher: one pipeline per iteration of the event loop.
 
-A pipeline per iteration carries 1.7 times as much as individual awaited writes. After a broken connection, commands are
-retried within their deadline, so they must be safe to repeat.
-
-Every callback takes this path. So pipelines to a single server go over a `PipeliningConnection`, and a single timer
-watches all deadlines. `make bench` measures the gain.
+Every callback takes this path, which carries 1.7 times as much as individual awaited writes (`make bench`). After a
+broken connection, commands are retried within their deadline, so they must be safe to repeat.
 """
 
 import asyncio
@@ -18,7 +15,6 @@ from conferral.storage.connection.client import Client, is_transient, run_all, s
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.pipelining import PipeliningConnection
 
-#: How long a caller waits for Redis, seconds.
 DEADLINE_S = 2.0
 #: Pause before an operation is retried after a broken connection, seconds.
 RETRY_AFTER_S = 0.05
@@ -26,34 +22,26 @@ RETRY_AFTER_S = 0.05
 PIPELINE_MAX = 500
 #: Operations that may wait, count; more are refused at once instead of held in memory.
 WAITING_MAX = 20_000
-#: Size of waiting and running operations, bytes: about what a process receives within the deadline. More is refused at
-#: once. In memory, it takes about four times as much.
+#: Size of waiting and running operations, bytes; more is refused. In memory, it takes four times as much.
 WAITING_BYTES_MAX = 4 * 1024 * 1024
-#: Concurrent pipelines, count.
 PIPELINES_IN_FLIGHT_MAX = 4
-#: On a cluster: how long a pipeline counts towards that limit, seconds. A slower one waits for an unresponsive node,
-#: while the others are healthy.
+#: On a cluster, how long a pipeline counts towards that limit, seconds: a slower one waits for a silent node.
 SLOW_AFTER_S = 0.25
 
 
 @dataclass(slots=True)
 class _Operation:
     commands: Sequence[tuple[str, ...]]
-    #: The same, packed, for a pipelining connection.
+    #: The same for a pipelining connection, else empty.
     packed: bytes
     done: asyncio.Future[list[Any]]
     #: When its caller stops waiting, seconds of the loop's clock.
     deadline_s: float
-    #: Redis's last temporary refusal, if any.
     last_refusal: StoreError | None = None
 
 
 class CommandBatcher:
-    """Runs commands in pipelines, each within a deadline.
-
-    Args:
-        deadline_s: How long a caller waits for Redis, seconds.
-    """
+    """Runs commands in pipelines, each within a deadline."""
 
     def __init__(self, client: Client, deadline_s: float, on_unreachable: Callable[[], None]) -> None:
         self._client = client
@@ -63,8 +51,7 @@ class CommandBatcher:
         self._waiting: deque[_Operation] = deque()
         #: Size of all unfinished operations, bytes.
         self._waiting_bytes = 0
-        #: All operations that may have a waiting caller, including running ones. They share one timeout, so the oldest
-        #: is first.
+        #: All whose callers may still wait, running ones too, oldest first: they share one timeout.
         self._unanswered: deque[_Operation] = deque()
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Task[None]] = set()
@@ -74,7 +61,7 @@ class CommandBatcher:
 
     @property
     def is_overloaded(self) -> bool:
-        """Whether the queue is more than half full, or an operation has waited for more than half of the deadline."""
+        """Whether half of the queue or of an operation's deadline is used up."""
         if self._waiting_bytes > WAITING_BYTES_MAX // 2 or len(self._waiting) > WAITING_MAX // 2:
             return True
         oldest = self._unanswered[0] if self._unanswered else None
@@ -85,9 +72,7 @@ class CommandBatcher:
     async def run(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         """Run commands together; return their answers.
 
-        Raises:
-            StoreUnreachableError: Too much waits, or the deadline has passed; the result is unknown.
-            StoreError: Redis refused one of them.
+        Raise StoreUnreachableError if too much waits, or if the deadline has passed: then the result is unknown.
         """
         connection = self._connection
         packed = connection.pack(commands) if connection else b""
@@ -113,7 +98,7 @@ class CommandBatcher:
         return answers
 
     async def close(self) -> None:
-        """Wait for running flushes and the operations behind them, then close the connection."""
+        """Finish running and waiting operations, then close the connection."""
         while self._flushes:
             await asyncio.wait(self._flushes)
             # When a flush finishes, callbacks remove it from the set and start the next one; let them run.
@@ -125,30 +110,27 @@ class CommandBatcher:
             self._connection.close()
 
     def _expire(self) -> None:
-        """Fail operations past their deadline, whatever the state of their pipeline."""
+        """Fail operations past their deadline, even in a running pipeline."""
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         while self._unanswered and (self._unanswered[0].done.done() or self._unanswered[0].deadline_s <= now_s):
             operation = self._unanswered.popleft()
             if not operation.done.done():
                 self._on_unreachable()
-                timed_out = StoreUnreachableError("Redis did not answer in time")
-                operation.done.set_exception(
-                    _copy_error(operation.last_refusal) if operation.last_refusal else timed_out
-                )
+                _fail([operation], operation.last_refusal or StoreUnreachableError("Redis did not answer in time"))
         # Drop expired operations, to make room for others.
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
         self._expiry_timer = loop.call_at(self._unanswered[0].deadline_s, self._expire) if self._unanswered else None
 
     def _flush_soon(self) -> None:
-        """Flush at the end of this event loop iteration, unless that is planned or enough pipelines are running."""
+        """Flush at the end of this iteration, unless enough pipelines run."""
         if not self._flush_is_due and len(self._counted_flushes) < PIPELINES_IN_FLIGHT_MAX:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Start a pipeline with the waiting operations, except those whose callers have given up."""
+        """Start a pipeline with the operations whose callers still wait."""
         self._flush_is_due = False
         batch = [self._waiting.popleft() for _ in range(min(PIPELINE_MAX, len(self._waiting)))]
         batch = [operation for operation in batch if not operation.done.done()]
@@ -163,7 +145,7 @@ class CommandBatcher:
             self._flush_soon()  # the first ones had expired; others still wait behind them
 
     def _stop_counting(self, task: "asyncio.Task[None]") -> None:
-        """Let another pipeline start: this one has finished, or waits for a slow node."""
+        """Let another pipeline start: this one is done, or its node is slow."""
         self._counted_flushes.discard(task)
         if self._waiting:
             self._flush_soon()
@@ -177,7 +159,7 @@ class CommandBatcher:
             task.result()  # raises what `_send` does not handle
 
     async def _send(self, batch: list[_Operation]) -> None:
-        """Run operations in one pipeline: give each its answers, or retry it if Redis did not answer or not now."""
+        """Run operations in one pipeline; retry what Redis did not take."""
         try:
             with store_errors():
                 answers = await self._exchange(batch)
@@ -211,7 +193,7 @@ class CommandBatcher:
         return await run_all(self._client, commands)
 
     async def _retry(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
-        """After a pause, put operations back to the front of the queue; fail those whose deadline is before that."""
+        """After a pause, put operations back in front; fail those out of time."""
         retry_at_s = asyncio.get_running_loop().time() + RETRY_AFTER_S
         for operation in batch:
             if operation.deadline_s <= retry_at_s:
@@ -221,7 +203,7 @@ class CommandBatcher:
 
 
 def _make_settler(batch: list[_Operation]) -> Callable[[int, Any], None]:
-    """Return a callback that collects answers by position and completes each operation once it has all of them."""
+    """Return a callback that completes each operation with its answers."""
     #: By position: the operation, and the position of its first answer.
     owners: list[tuple[_Operation, int]] = []
     for operation in batch:
@@ -247,7 +229,7 @@ def _fail(batch: list[_Operation], error: StoreError) -> None:
 
 
 def _copy_error(error: StoreError) -> StoreError:
-    """Return a copy of the error for another caller: raised twice, it would mix their tracebacks."""
+    """Copy an error for another caller: sharing it would mix tracebacks."""
     copy = type(error)(str(error))
     copy.state = error.state
     return copy

@@ -1,7 +1,6 @@
-"""Load shedding: under load, webhooks drop events that decide nothing, so that the others are stored in time.
+"""Load shedding: under load, webhooks drop events that decide nothing.
 
-The event's class says whether it may be dropped (`Event.ignored_because`). Any other event is stored, or its sender
-gets an error.
+`Event.ignored_because` marks them. Any other event is stored, or its sender gets an error.
 """
 
 from enum import StrEnum
@@ -20,11 +19,10 @@ SESSION_EVENTS_PER_S = 50.0
 SESSION_BURST = 50.0
 #: Sessions whose rate is tracked, count; about 3 MB. An evicted session starts with a full bucket.
 SESSIONS_MAX = 10_000
-#: Undecided events above which a partition is behind, count: a worker decides this many in a tenth of a second.
+#: Undecided events above which a partition is behind: a worker decides this many in a tenth of a second.
 BEHIND_EVENTS = 2_000
-#: Interval at which the backlog of a partition is read, seconds; only for partitions that receive events.
+#: Interval at which a partition's backlog is read, seconds; only if it receives events.
 BACKLOG_READ_EVERY_S = 1.0
-#: Interval at which shed events are logged, seconds.
 LOG_EVERY_S = 10.0
 
 
@@ -33,14 +31,12 @@ class Reason(StrEnum):
 
     #: Too much in this process waits for Redis.
     WAITING = "waiting"
-    #: Its session exceeds `SESSION_EVENTS_PER_S`.
     SESSION = "session"
-    #: Its partition has more than `BEHIND_EVENTS` undecided events.
     BACKLOG = "backlog"
 
 
 class SessionRates:
-    """Rate of events per session: a token bucket for each recent session."""
+    """A token bucket of events for each recent session."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -64,12 +60,11 @@ class Backlogs:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: When each backlog was last read, monotonic seconds.
         self._read_at_s: dict[int, float] = {}
         self._behind: set[int] = set()
 
     def is_due(self, partition: int) -> bool:
-        """Whether the caller must read the partition's backlog now; True once per `BACKLOG_READ_EVERY_S`."""
+        """Whether to read a backlog now; True once per `BACKLOG_READ_EVERY_S`."""
         if not self._is_due(partition):
             return False
         self._read_at_s[partition] = self._clock.monotonic_s()
@@ -83,7 +78,7 @@ class Backlogs:
             self._behind.discard(partition)
 
     def is_behind(self, partition: int) -> bool:
-        """Whether a partition is behind. False when a read is due: a dropped event would not trigger it."""
+        """Whether a partition is behind; never if the event must cause a read."""
         return partition in self._behind and not self._is_due(partition)
 
     def _is_due(self, partition: int) -> bool:
@@ -101,23 +96,21 @@ class LoadShedding:
         self._log_limit = LogRateLimit(clock)
 
     def should_shed(self, event: Event, partition: int, *, is_overloaded: bool) -> bool:
-        """Whether to drop an event. Call this once per event: it counts towards the session's rate."""
+        """Whether to drop an event; counts it towards its session's rate."""
         is_within = self._rates.try_acquire(event.session_id)
         if not event.ignored_because:
             return False
         if not is_within:
-            self._record_shed(Reason.SESSION, event, partition)
+            reason = Reason.SESSION
         elif is_overloaded:
-            self._record_shed(Reason.WAITING, event, partition)
+            reason = Reason.WAITING
         elif self.backlogs.is_behind(partition):
-            self._record_shed(Reason.BACKLOG, event, partition)
+            reason = Reason.BACKLOG
         else:
             return False
-        return True
-
-    def _record_shed(self, reason: Reason, event: Event, partition: int) -> None:
         self._metrics.events_shed.labels(reason.value).inc()
         if count := self._log_limit.count(reason, LOG_EVERY_S):
             log.warning(
                 "events_shed", reason=reason.value, count=count, session_id=event.session_id, partition=partition
             )
+        return True

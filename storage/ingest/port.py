@@ -1,4 +1,4 @@
-"""Ingest port: what webhooks need from Redis to store events and answer with TwiML."""
+"""Ingest port: what webhooks need from Redis."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -21,67 +21,47 @@ class GateClaim(Enum):
 
 
 class ReplayedCallError(ConferralError):
-    """A voice request would reopen a session for a call that is long known, or whose session has ended."""
+    """A voice request would reopen a session for an old or ended call."""
 
 
 class Ingest(Protocol):
-    """Where webhooks put events. Methods may raise StoreUnreachableError, after at most the 2 s Redis deadline.
+    """Where webhooks put events.
 
-    The result is then unknown. They raise StoreError if Redis refuses for good.
+    Within 2 s, methods raise StoreUnreachableError, with an unknown result, or StoreError if Redis refuses for good.
     """
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
-        """Append an event to its session's partition; return once Redis has stored it.
+        """Store an event, after indexing `call_sid`, if given, to its session.
 
-        Under load, an event that decides nothing may be dropped; the sender need not repeat it.
-
-        Args:
-            call_sid: If given, the call is first indexed to the event's session.
-
-        Raises:
-            StoreUnreachableError: The event was not stored, or the result is unknown.
-            ReplayedCallError: The event would open a session for a call that can't be new.
+        Under load, drop an event that decides nothing. Raise ReplayedCallError if it opens a session for an old call.
         """
-        ...
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
-        """Publish an event, and return the current session; None if Redis does not know it."""
-        ...
+        """Publish an event; return its session, None if Redis does not know it."""
 
     async def read(self, session_id: str) -> SessionView | None:
         """Return the current session; None if Redis does not know it."""
-        ...
 
     async def session_of(self, call_sid: str) -> str | None:
         """Return the id of a call's session from the call index; None if unknown."""
-        ...
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()
     ) -> GateClaim:
-        """Claim a dial for the first call that asks, and a ring group for the first dial that asks: the winner.
+        """Claim a dial for its first call, and a ring group for its first dial.
 
-        The same call always gets the same answer: a dial that has lost a ring group has lost it for good.
-
-        Args:
-            ring_group: The ring group shared by its dials; empty to claim only the dial.
-            released_dials: Dials of the ring group whose parties have left or are released: a winner among them loses
-                it to this dial.
+        The same call always gets the same answer. Without `ring_group`, only the dial is claimed. A winner among
+        `released_dials`, whose parties have left or are released, loses the ring group to this dial.
         """
-        ...
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
-        """Whether an identity has placed `limit` calls within the last 60 s; if not, count this one, once."""
-        ...
+        """Whether an identity placed `limit` calls within 60 s; else count this."""
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """Undo the count of a call that was not placed."""
-        ...
 
     def restarted_recently(self) -> bool:
-        """Whether Redis restarted or failed over within the last minute, so that its data may be stale."""
-        ...
+        """Whether Redis restarted within a minute, so data may be stale."""
 
     async def redis_error(self) -> str:
-        """Return why Redis refuses writes, in the words of `storage.connection.errors`; empty if it accepts them."""
-        ...
+        """Return why Redis refuses writes, for operators; empty if it doesn't."""

@@ -1,4 +1,4 @@
-"""Server watch: detects that Redis restarted or failed over, so that its data may be stale."""
+"""Server watch: after a restart or failover, Redis's data may be stale."""
 
 import asyncio
 
@@ -9,7 +9,6 @@ from conferral.storage.connection.client import Client, server_identity
 
 #: How long Redis's data may be stale after a restart or failover, seconds.
 RECENT_RESTART_S = 60.0
-#: Interval at which the server's identity is checked, seconds.
 SERVER_CHECK_EVERY_S = 1.0
 
 
@@ -24,11 +23,11 @@ class ServerWatch:
         self._is_unknown = True
 
     def mark_unknown(self) -> None:
-        """Note that the server did not answer: until the next check, it may be another one."""
+        """Note that the server did not answer, so another one may have its role."""
         self._is_unknown = True
 
     def has_changed_recently(self) -> bool:
-        """Whether Redis restarted or failed over within the last minute, or may have."""
+        """Whether Redis restarted or failed over recently, or may have."""
         if self._is_unknown:
             return True
         return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RECENT_RESTART_S
@@ -43,7 +42,7 @@ class ServerWatch:
             await pause(stop, SERVER_CHECK_EVERY_S)
 
     async def _check(self) -> None:
-        """Detect a restart or failover: another run id than before, or at the first check a short uptime."""
+        """Compare the run id; the first time, judge by a short uptime."""
         run_id, up_s = await server_identity(self._client)
         now_s = self._clock.monotonic_s()
         if self._run_id and run_id != self._run_id:

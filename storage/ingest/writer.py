@@ -1,4 +1,4 @@
-"""Ingest writer: stores events for webhooks, and reads what their answers need.
+"""Ingest writer: stores webhooks' events, and reads for their answers.
 
 After a broken connection, a write is retried within its deadline: every event carries a token or a sequence, which
 deduplicates a repeated entry.
@@ -25,15 +25,12 @@ from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 
-#: Concurrent gate claims per Redis node, count. Together with a cluster's pipelines, the server check, and the queries
-#: at startup, they must fit into the client's pool: a claim that finds no connection fails at once.
+#: Concurrent gate claims per node, count: a claim that finds no connection in the client's pool fails at once.
 CLAIMS_MAX = 2
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
-#: Window within which the calls of one identity are counted, seconds.
 IDENTITY_WINDOW_S = 60
-#: How long after a call's first request its session may still be undecided, seconds: longer than Twilio retries a
-#: request, and than workers are down.
+#: How long a new call's session may be undecided, seconds: longer than Twilio retries, or workers are down.
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
@@ -120,10 +117,10 @@ class BatchingIngest:
         return self._server.has_changed_recently()
 
     async def redis_error(self) -> str:
-        """See `Ingest.redis_error`. Probes with a write: a server that answers PING may still refuse writes."""
+        """See `Ingest.redis_error`."""
         try:
             with store_errors():
-                # Bypasses the queue and retries, so it also reports short outages.
+                # A write, as PING may be answered while writes are refused. Without retries, to report short outages.
                 await self._probe_client.set(self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
@@ -138,10 +135,7 @@ class BatchingIngest:
         await self._batcher.close()
 
     async def _run_script(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> int:
-        """Run a script with one key; repeat it within the deadline, which changes nothing.
-
-        Not in a pipeline: a cluster's pipeline takes no scripts.
-        """
+        """Run a repeatable script; a cluster's pipeline would take none."""
         deadline_s = asyncio.get_running_loop().time() + self._deadline_s
 
         async def run_once() -> int:
@@ -163,13 +157,10 @@ class BatchingIngest:
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
     async def _check_not_replayed(self, event: CallReceived | ClientCallReceived) -> None:
-        """Check that a voice request can be a new call's; such requests carry no timestamp.
+        """Raise ReplayedCallError unless the call can be new.
 
-        The call index keeps a call for a fixed time, which the end of its session shortens. So the remaining time shows
-        how long the call has been known.
-
-        Raises:
-            ReplayedCallError: The call is not new.
+        Voice requests carry no timestamp. The call index keeps a call for a fixed time, less after its session ended.
+        So the remaining time shows how long the call has been known.
         """
         is_known, left_ms = await self._batcher.run(
             [("EXISTS", self._keys.session(event.session_id)), ("PTTL", self._keys.call(event.call_sid))]
@@ -178,7 +169,7 @@ class BatchingIngest:
             raise ReplayedCallError("the call is not new")
 
     def _write_commands(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
-        """Return the commands that append an event, and index the call to its session unless `call_sid` is empty."""
+        """Return commands that append an event, and index its call if given."""
         entry = [part for pair in event_codec.encode(event).items() for part in pair]
         writes: list[tuple[str, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
         if call_sid:
@@ -188,6 +179,6 @@ class BatchingIngest:
 
 
 def _view_of(answer: Mapping[bytes, bytes] | list[bytes]) -> SessionView | None:
-    """Decode a session's hash, as Redis or redis-py returns it; return None if it is not a session's."""
+    """Decode a hash from Redis or redis-py; None if it is not a session's."""
     record = answer if isinstance(answer, Mapping) else dict(zip(answer[::2], answer[1::2], strict=True))
     return view_of(all_fields(record)) if b"state" in record else None
