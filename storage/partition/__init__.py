@@ -1,1 +1,1 @@
-"""Writes of a worker to one partition: lease, sessions, events, dial claims."""
+"""Writes to one partition: lease, sessions, events, dial claims."""

@@ -7,7 +7,7 @@ server never gives an id twice; after a restart or a failover, nothing is known 
 from collections.abc import Collection
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_all, store_errors
 
 
 def connection_name(run_id: str, client_id: str) -> str:
@@ -16,18 +16,12 @@ def connection_name(run_id: str, client_id: str) -> str:
 
 
 async def own_connection_name(client: Client) -> tuple[str, bool]:
-    """Return the name of a client's single connection, empty if Redis refuses it; and whether CLIENT LIST shows it.
+    """Return a client's connection name, and whether CLIENT LIST shows it.
 
-    A proxy may return client ids that Redis does not list. Other workers would conclude that this worker had died.
-
-    Raises:
-        StoreUnreachableError: Redis did not answer.
+    The name is empty if Redis refuses it. A proxy's ids are not listed: other workers would think that this one died.
     """
     with store_errors():
-        pipeline = client.pipeline()
-        pipeline.info("server")
-        pipeline.execute_command("CLIENT ID")
-        server, client_id = await pipeline.execute(raise_on_error=False)
+        server, client_id = await run_all(client, [("INFO", "server"), ("CLIENT ID",)])
     if isinstance(server, Exception) or isinstance(client_id, Exception):
         return "", False
     name = connection_name(str(server["run_id"]), str(client_id))
@@ -41,12 +35,7 @@ async def own_connection_name(client: Client) -> tuple[str, bool]:
 
 
 async def which_are_open(client: Client, connections: Collection[str]) -> dict[str, bool]:
-    """Return whether connections (`RUN_ID:CLIENT_ID`) to the current server are open; leave out other servers'.
-
-    Raises:
-        StoreUnreachableError: Redis did not answer.
-        StoreError: Redis does not permit CLIENT LIST.
-    """
+    """Return whether connections are open; leave out other servers'."""
     client_ids = [name.partition(":")[2] for name in connections]
     with store_errors():
         pipeline = client.pipeline()

@@ -1,4 +1,4 @@
-"""Redis side of placing calls: sent marks for at-most-once effects, dial permits, and the owner of a call."""
+"""Redis side of placing calls: sent marks, dial permits, call owners."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,7 +25,6 @@ class MarkResult(Enum):
     MARKED = 1
     #: Not wanted here: another worker owns the partition, the effect is done, or its session has ended.
     REFUSED = 0
-    #: An earlier request marked it.
     ALREADY_MARKED = 2
 
 
@@ -33,16 +32,15 @@ class MarkResult(Enum):
 class DialStatus:
     """What a session knows about one of its dials."""
 
-    #: Whether the dial is still wanted: the session is live, and its party has not left and is not leaving.
+    #: Whether the session is live, and its party has not left and is not leaving.
     is_wanted: bool
     #: The call, once a callback has named it; empty before.
     call_sid: str = ""
-    #: All calls that the session knows.
     known_calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class DialClaims:
-    """Reads and writes for calls placed by REST. Each method is safe to repeat."""
+    """Reads and writes for calls placed by REST; all safe to repeat."""
 
     def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int) -> None:
         self._client = client
@@ -50,20 +48,15 @@ class DialClaims:
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
 
     async def mark_sent(self, partition: int, lease: Lease, effect_id: str, now_ms: int) -> MarkResult:
-        """Mark an at-most-once effect in the outbox, right before it is sent: a marked effect is never sent again."""
+        """Mark an at-most-once effect right before it is sent."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
         with store_errors():
             return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, now_ms])))
 
     async def acquire_dial_permit(self, worker_name: str, per_second: float, *, urgent: bool) -> float:
-        """Request a permit to place a call, from the rate limit that all workers share.
+        """Request a permit to place a call, from the rate limit of all workers.
 
-        Args:
-            per_second: Calls that all workers together may place per second.
-            urgent: Whether a caller is waiting; urgent dials go first.
-
-        Returns:
-            0.0 if granted; otherwise how long to wait before asking again, seconds.
+        Return 0.0 if granted, else the seconds to wait before asking again. Urgent dials go first: callers wait.
         """
         arguments: list[scripts.Argument] = [worker_name, per_second, int(urgent), round(RETRY_MAX_S * 1000)]
         with store_errors():
@@ -71,7 +64,7 @@ class DialClaims:
         return 0.0 if int(is_granted) else max(1, int(wait_ms)) / 1000
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """Record that the call belongs to this session; return False if it already belongs to another session."""
+        """Record a call's session; return False if another session has it."""
         key = self._keys.call(call_sid)
         with store_errors():
             pipeline = self._client.pipeline()
@@ -81,7 +74,7 @@ class DialClaims:
         return owner is None or bool(owner == session_id.encode())
 
     async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:
-        """Return whether a dial is still wanted, its call, and all calls that the session knows."""
+        """Return what a session knows about one of its dials."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
         session = view_of(all_fields(record))
@@ -94,13 +87,13 @@ class DialClaims:
         return DialStatus(not party.is_gone and not party.is_leaving, party.call_sid, known)
 
     async def has_ended(self, session_id: str) -> bool:
-        """Whether a session has ended. False without a hash: Redis may have lost a session whose people still talk."""
+        """Whether a session has ended; False if Redis may have lost it."""
         with store_errors():
             state = await self._client.hget(self._keys.session(session_id), "state")
         return bool(state == State.ENDED.value.encode())
 
     async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
-        """Add to the outbox an effect that no event caused, so no commit adds it; keep an entry that exists."""
+        """Add an effect that no event caused; keep an entry that exists."""
         body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
         with store_errors():
             await self._client.hsetnx(self._keys.outbox(partition), effect.effect_id, body)

@@ -1,16 +1,15 @@
-"""Lease of a partition, or of a task for a single worker, with fencing: after a takeover, the old holder can't commit.
+"""Leases with fencing: after a takeover, the old holder can't commit.
 
-A lease has no TTL. Its holder may commit until a takeover, even late: the commit compares the whole `holder`. The time
-only says when others may acquire the lease, and until when the holder may send REST requests, which nothing else can
-fence.
+A lease of a partition, or of a task for one worker, has no TTL. Its holder may commit until a takeover, even late: the
+commit compares the whole `holder`. The time only says when others may acquire the lease, and until when the holder may
+send REST requests, which nothing else can fence.
 
-A lease has two lifetimes. Its holder stores the connection over which it renews. While Redis has that connection, the
-holder may only be slow or suspended, and the lease lasts `LEASE_MS` without renewal. The kernel closes a killed
-process's connections at once: without the connection, it lasts only `DISCONNECTED_MS`. The holder can't know which
-lifetime applies, so it sends REST requests only within the shorter one.
+While Redis has the connection over which the holder renews, the holder may only be slow or suspended, and the lease
+lasts `LEASE_MS` without renewal. The kernel closes a killed process's connections at once: then it lasts only
+`DISCONNECTED_MS`. The holder can't know which applies, so it sends REST requests only within the shorter time.
 
-Holders use their own monotonic clocks, and so do workers that wait for a lease to expire (`LeaseMonitor`). Redis's
-clock, in which `until` is written, may be set forward or back at any moment.
+Holders, and workers that wait for a lease to expire (`LeaseMonitor`), use their own monotonic clocks. Redis's clock, in
+which `until` is written, may be set forward or back at any moment.
 """
 
 import asyncio
@@ -26,35 +25,28 @@ from redis.exceptions import NoScriptError
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, store_errors, to_store_error
+from conferral.storage.connection.client import Client, run_all, store_errors, to_store_error
 from conferral.storage.connection.node_limits import grouped_by_node
 
 #: Lifetime of a lease without renewal, milliseconds: a killed worker's calls wait at most this long, plus a poll.
 LEASE_MS = 5_000
-#: Longest renewal interval, seconds: three attempts before the lease expires. It is shorter while Redis knows the
-#: holder's connection; see `worker.assignment.renewal.LeaseRenewer.every_s`.
+#: Longest renewal interval, seconds: three attempts per lifetime; see `LeaseRenewer.every_s`.
 RENEW_EVERY_S = 1.5
-#: Lifetime of a lease without renewal once its holder's connection is gone, milliseconds; for short leases, a fraction
-#: of their lifetime. A live holder whose connection was cut has this long to reconnect.
+#: Lifetime once the holder's connection is gone: time to reconnect. For short leases, a fraction of theirs.
 DISCONNECTED_MS = 1_000
 DISCONNECTED_FRACTION = 1 / 3
 #: Fraction of that lifetime that must be left when a REST request is started.
 DISCONNECTED_MARGIN = 0.2
-#: Minimum wait of a worker that reads a lease for the first time before it treats the lease as expired, as a fraction
-#: of its lifetime: somewhat longer than the renewal interval.
+#: Minimum wait after a lease's first reading, as a fraction of its lifetime: above the renewal interval.
 FIRST_READ_MIN_FRACTION = 0.4
 #: How long effects are verified before they are sent after a rollback, or a suspected one, seconds.
 VERIFY_AFTER_FAILOVER_S = 60.0
-#: Holders that take over within that time verify for as long again, but not later than this after the first one noticed
-#: the rollback, seconds: if workers are killed again and again, verification must end.
+#: The same, from the rollback, for all later holders together: if workers keep dying, verification must end.
 VERIFY_AT_MOST_S = 180.0
-#: Separates the holder from its connection in the lease's field `connection`.
 _CONNECTION_SEPARATOR = " "
-#: What a lease names instead of a server that may lack earlier writes: `-`, the time of the rollback in Unix
-#: milliseconds of Redis's clock, and its run id. No server has such a run id, so the next holder verifies, too. If the
-#: server lacks no commit, or only sessions are still to be checked: `=`, that time, its run id, and the number of the
-#: last commit. Only on that server, and with that commit, can the next holder rely on it: another rollback may have
-#: followed.
+#: What a lease names after a rollback instead of a server, so that the next holder verifies, too: `-`, the rollback's
+#: time (Unix milliseconds of Redis's clock), and the run id. If the server lacks no commit, or only sessions are still
+#: to be checked: `=`, the same, and the last commit's number. It holds only for that server and commit.
 _ROLLED_BACK = re.compile(r"(?:-|(?P<all>=))(?P<at_ms>[0-9]{1,15}):(?P<run_id>\w+)(?(all):(?P<commit>[0-9]{1,15}))")
 
 
@@ -65,48 +57,42 @@ class Lease:
     key: str
     #: Growing epoch and random worker name: `7:4f1c…`.
     holder: str
-    #: Number of the last commit under this lease.
     commit: int
-    #: Until when REST requests may be sent, by the worker's monotonic clock in seconds, counted from before the
-    #: request.
+    #: Until when REST requests may be sent, monotonic seconds, counted from before the request.
     valid_until_s: float
     #: When the previous holder's lease expired, Unix milliseconds of Redis's clock; 0 if it was released.
     expired_at_ms: int
     #: Redis's time at acquisition, Unix milliseconds.
     acquired_at_ms: int
-    #: When the lease was requested, by the worker's monotonic clock in seconds.
     requested_at_s: float
-    #: For a partition's lease: how far the partition's time was ahead of Redis's at acquisition, milliseconds.
+    #: How far a partition's time was ahead of Redis's at acquisition, milliseconds.
     clock_offset_ms: int = 0
-    #: The server that the previous holders used, by its run id; empty if none of them stored it.
+    #: Run id of the previous holders' server; empty if none of them stored it.
     redis_before: str = ""
-    #: The current server, as far as known, and its uptime at acquisition, seconds. Empty and None if Redis does not
-    #: report them.
+    #: Run id and uptime (at acquisition, seconds) of the current server; empty and None if unknown.
     redis: str = ""
     redis_up_s: int | None = None
     #: Until when this server may lack writes made on another one, monotonic seconds.
     may_lack_writes_until_s: float = 0.0
     #: When the first holder noticed the rollback, Unix milliseconds of Redis's clock.
     rolled_back_at_ms: int = 0
-    #: Whether Redis is known to have all commits from before the rollback: a holder had the lease on both servers. Then
-    #: no decision is made again. False without a rollback.
+    #: Whether Redis has all commits from before the rollback, so that no decision is made again; False without one.
     has_all_commits: bool = False
-    #: Whether live sessions may lack callbacks that the rollback lost, and are still to be compared with Twilio.
+    #: Whether live sessions may lack callbacks that the rollback lost, and must be compared with Twilio.
     has_unchecked_sessions: bool = False
     #: The connection that other workers find in the lease, or may find if an answer was lost; empty without one.
     connection: str = ""
-    #: How long the lease lasts even if that connection is gone, by the worker's monotonic clock in seconds.
+    #: Until when the lease lasts even without that connection, monotonic seconds.
     disconnected_until_s: float = 0.0
-    #: For a partition's lease, its timers and its stream, which each renewal reads; empty for a task's lease.
+    #: A partition's timers and stream, which each renewal reads; empty for a task's lease.
     partition_keys: Sequence[str] = ()
-    #: As of the last renewal: when the partition's next timer is due, Unix milliseconds, None without timers; and its
-    #: undecided entries, count.
+    #: As of the last renewal: due time of the next timer, Unix milliseconds, or None; undecided entries, count.
     next_due_ms: int | None = None
     waiting: int = 0
 
     @property
     def was_released(self) -> bool:
-        """Whether the previous holder released the lease instead of letting it expire."""
+        """Whether the previous holder released the lease; else it expired."""
         return self.expired_at_ms == 0
 
     @property
@@ -116,17 +102,13 @@ class Lease:
 
     @property
     def sent_until_ms(self) -> int:
-        """When the previous holder could last have sent a REST request, Unix milliseconds of partition time."""
+        """When the previous holder could last send, Unix ms of partition time."""
         return (self.expired_at_ms or self.acquired_at_ms) + self.clock_offset_ms
 
     def note_redis(self, redis: str, now_s: float, now_ms: int, *, has_all_commits: bool) -> None:
-        """Store the current server. A new server may lack writes, and sessions must be compared with Twilio.
+        """Store the server's run id, if known; a new server may lack writes.
 
-        Args:
-            redis: The current server's run id; empty if Redis does not report it.
-            now_s: Monotonic seconds.
-            now_ms: Unix milliseconds of Redis's clock.
-            has_all_commits: Whether the current server has all commits made on the previous server.
+        `now_s` is monotonic, `now_ms` by Redis's clock. `has_all_commits` compares the server with the previous one.
         """
         if redis and self.redis and redis != self.redis:
             # What the previous server may have lacked, this one may lack, too.
@@ -137,21 +119,21 @@ class Lease:
         self.redis = redis or self.redis
 
     def is_valid(self, clock: Clock, margin_s: float = 0.0) -> bool:
-        """Whether no other worker can hold the lease now, nor within the margin, while Redis has our connection."""
+        """Whether no one else can hold it while Redis has our connection."""
         return clock.monotonic_s() + margin_s < self.valid_until_s
 
     def is_safe(self, clock: Clock, margin_s: float = 0.0) -> bool:
-        """Whether no other worker can hold the lease now, nor within the margin, even if our connection was cut."""
+        """Whether no one else can hold it, even if our connection was cut."""
         return not self.connection or clock.monotonic_s() + margin_s < self.disconnected_until_s
 
     def extend(self, requested_at_s: float, duration_ms: int) -> None:
-        """Extend the lease after an acquisition or renewal, from when it was requested (monotonic seconds)."""
+        """Extend the lease from when it was requested, monotonic seconds."""
         self.valid_until_s = requested_at_s + duration_ms / 1000
         self.disconnected_until_s = requested_at_s + disconnected_s(duration_ms)
 
 
 def disconnected_s(duration_ms: int) -> float:
-    """Return how long a lease lasts without renewal once its holder's connection is gone, seconds."""
+    """Return a lease's lifetime without its holder's connection, seconds."""
     return min(DISCONNECTED_MS, duration_ms * DISCONNECTED_FRACTION) / 1000
 
 
@@ -161,7 +143,7 @@ class LeaseInfo:
 
     holder: str
     until_ms: int
-    #: The holder's connection to Redis, see `conferral.storage.partition.connections`; empty if unknown.
+    #: The holder's, see `conferral.storage.partition.connections`; empty if unknown.
     connection: str = field(default="", compare=False)
 
     @property
@@ -181,36 +163,29 @@ class Renewal(Enum):
 
 
 class LeaseMonitor:
-    """Times another worker's lease by our own clock: a lease that is not renewed for its lifetime has expired.
-
-    Only for leases held by others; create a new one after losing a lease.
-    """
+    """Times a lease while others hold it, by our own clock."""
 
     def __init__(self, duration_ms: int = LEASE_MS) -> None:
         self._duration_ms = duration_ms
-        #: The holder, and until when by Redis's clock, as last read; None before the first read.
+        #: As last read, `until_ms` by Redis's clock; None before the first reading.
         self.last_info: LeaseInfo | None = None
         #: When the lease expires unless it changes before, monotonic seconds.
         self.expires_at_s = 0.0
-        #: Since when it has not changed, as far as this worker could see, monotonic seconds.
+        #: Since when this worker saw no change, monotonic seconds.
         self.unchanged_since_s = 0.0
 
     def update(self, info: LeaseInfo, now_s: float, left_ms: int | None = None) -> None:
-        """Store a reading of the lease; if the lease has changed, its lifetime starts again.
+        """Store a reading; if the lease has changed, its lifetime starts again.
 
-        Args:
-            now_s: When it was read, monotonic seconds.
-            left_ms: Remaining lifetime by Redis's clock, milliseconds. Used for the first reading only: later readings
-                rely on our own clock, which no one sets.
+        Only the first reading uses `left_ms`, what is left by Redis's clock: no one sets our own clock.
         """
-        if info == self.last_info:
-            self.last_info = info
+        before, self.last_info = self.last_info, info  # an equal one may have another connection
+        if info == before:
             return
         left_s = self._duration_ms / 1000
-        if self.last_info is None and left_ms is not None:
+        if before is None and left_ms is not None:
             # If the lease has expired only by Redis's clock, a live holder renews it within one renewal interval.
             left_s = min(max(left_s * FIRST_READ_MIN_FRACTION, left_ms / 1000), left_s)
-        self.last_info = info
         self.expires_at_s = now_s + left_s
         self.unchanged_since_s = now_s
 
@@ -219,16 +194,16 @@ class LeaseMonitor:
         return self.last_info is not None and (not self.last_info.until_ms or self.expires_at_s <= now_s)
 
     def extend(self, now_s: float, until_s: float) -> None:
-        """Postpone the expiry to `until_s`: while this worker could not read, perhaps the holder could not renew."""
+        """Postpone the expiry: when we can't read, the holder may not renew."""
         self.expires_at_s = max(self.expires_at_s, until_s)
         self.unchanged_since_s = now_s
 
     def disconnected_at_s(self) -> float:
-        """Return when the lease expires if its holder's connection is gone, monotonic seconds."""
+        """Return when it expires without its connection, monotonic seconds."""
         return self.unchanged_since_s + disconnected_s(self._duration_ms)
 
     def expire(self, now_s: float) -> None:
-        """Treat the lease as expired, since its holder has died; if a reading shows a change, it is valid again."""
+        """Expire a dead holder's lease, until a reading shows a change."""
         self.expires_at_s = min(self.expires_at_s, now_s)
 
 
@@ -242,28 +217,15 @@ async def acquire(
     connection: str = "",
     partition_keys: Sequence[str] = (),
 ) -> tuple[Lease | LeaseInfo, int]:
-    """Acquire a free lease, or take over an expired one from a dead worker.
+    """Acquire a free lease, or take over an expired one of a dead worker.
 
-    Args:
-        duration_ms: Lifetime of the lease without renewal.
-        monitor: This worker's earlier readings of the lease, which decide whether it has expired; stores the new
-            reading. Without it, Redis's clock decides.
-        connection: The connection over which this worker will renew the lease; empty if unknown.
-        partition_keys: For a partition's lease, its timers and its stream.
-
-    Returns:
-        The acquired lease, or that of another holder; and Redis's time, Unix milliseconds.
+    The monitor decides whether it has expired, and stores this reading; without a monitor, Redis's clock decides.
+    Return the lease, or another holder's, and Redis's time, Unix milliseconds.
     """
     requested_at_s = clock.monotonic_s()
-    last_info = monitor.last_info if monitor is not None else None
+    last_until_ms = monitor.last_info.until_ms if monitor and monitor.last_info else ""
     has_expired = monitor is not None and monitor.is_expired(requested_at_s)
-    arguments: list[scripts.Argument] = [
-        worker_name,
-        duration_ms,
-        last_info.until_ms if last_info is not None else "",
-        int(has_expired),
-        connection,
-    ]
+    arguments: list[scripts.Argument] = [worker_name, duration_ms, last_until_ms, int(has_expired), connection]
     with store_errors():
         is_acquired, holder, *answer = await scripts.acquire_lease(client, [key], arguments)
     if not int(is_acquired):
@@ -297,7 +259,7 @@ async def acquire(
 
 
 def _continue_verification(lease: Lease) -> None:
-    """Continue what a previous holder began after a rollback (`_ROLLED_BACK`): verify effects, check sessions."""
+    """Continue what an earlier holder began after a rollback."""
     stored = _ROLLED_BACK.fullmatch(lease.redis_before)
     if stored is None or stored["run_id"] != lease.redis or lease.commit < int(stored["commit"] or 0):
         lease.rolled_back_at_ms = lease.acquired_at_ms  # no rollback is stored, or another one has followed
@@ -309,7 +271,7 @@ def _continue_verification(lease: Lease) -> None:
 
 
 def _may_lack_writes_until_s(lease: Lease) -> float:
-    """Return until when Redis may lack the previous holders' writes, monotonic seconds; 0 if it lacks none."""
+    """Return until when Redis may lack writes, monotonic seconds, or 0."""
     if lease.redis_before and lease.redis:
         if lease.redis == lease.redis_before:
             return 0.0
@@ -322,15 +284,10 @@ def _may_lack_writes_until_s(lease: Lease) -> float:
 
 
 async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | StoreUnreachableError | None]:
-    """Read the holders and expiry times of leases, in one round trip to each node.
+    """Read leases, in one round trip to each node.
 
-    Returns:
-        An entry per key: an empty name and 0 for a lease that was never held; None for a lease that is invalid or that
-            Redis refuses for good, which `acquire` reports; an error for a lease whose node did not answer, or refused
-            temporarily. One key's error does not hide the other leases, nor does a cluster's silent node.
-
-    Raises:
-        StoreUnreachableError: Nothing is known about any lease.
+    A lease that was never held has an empty name and 0. None stands for a lease that is invalid or that Redis refuses
+    for good, which `acquire` reports; an error for one on a silent node. If no node answers, raise its error.
     """
     groups = grouped_by_node(client, keys)
     if len(groups) == 1:
@@ -348,20 +305,15 @@ async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | S
 async def _read_from_node(
     client: Client, keys: Sequence[str]
 ) -> list[tuple[str, LeaseInfo | StoreUnreachableError | None]]:
-    """Read leases that are all on one node; if it does not answer, return its error for each key."""
     try:
         with store_errors():
-            pipeline = client.pipeline()
-            for key in keys:
-                pipeline.hmget(key, "holder", "until", "connection")
-            answers = await pipeline.execute(raise_on_error=False)
+            answers = await run_all(client, [("HMGET", key, "holder", "until", "connection") for key in keys])
     except StoreUnreachableError as error:
         return [(key, error) for key in keys]
     return [(key, _parse_lease(answer)) for key, answer in zip(keys, answers, strict=True)]
 
 
 def _parse_lease(answer: list[bytes | None] | Exception) -> LeaseInfo | StoreUnreachableError | None:
-    """Parse a lease's holder, expiry, and connection; None if they are invalid, or Redis refused for good."""
     if isinstance(answer, Exception):
         error = to_store_error(answer)
         return error if isinstance(error, StoreUnreachableError) else None
@@ -375,19 +327,9 @@ def _parse_lease(answer: list[bytes | None] | Exception) -> LeaseInfo | StoreUnr
 
 
 async def renew(
-    client: Client,
-    lease: Lease,
-    clock: Clock,
-    duration_ms: int = LEASE_MS,
-    partition_now_ms: int | None = None,
+    client: Client, lease: Lease, clock: Clock, duration_ms: int = LEASE_MS, partition_now_ms: int | None = None
 ) -> tuple[Renewal, int]:
-    """Renew a lease; return the result, and Redis's time in Unix milliseconds.
-
-    Args:
-        duration_ms: Lifetime of the lease without another renewal.
-        partition_now_ms: For a partition's lease, the partition's time, Unix milliseconds; the script stores it and the
-            server for the next holder.
-    """
+    """Renew a lease; return the result, and Redis's time, Unix milliseconds."""
     request = _RenewalRequest([(lease, partition_now_ms)], clock, duration_ms)
     with store_errors():
         answer = await scripts.renew_leases(client, request.keys, request.arguments)
@@ -396,25 +338,12 @@ async def renew(
 
 
 async def renew_many(
-    client: Client,
-    held: Sequence[tuple[Lease, int]],
-    clock: Clock,
-    duration_ms: int,
-    connection: str,
+    client: Client, held: Sequence[tuple[Lease, int]], clock: Clock, duration_ms: int, connection: str
 ) -> tuple[list[Renewal], int, str]:
     """Renew partitions' leases in one round trip, over one connection.
 
-    Args:
-        client: A client with a single connection.
-        held: The leases, each with its partition's own time, Unix milliseconds, from which the next holder continues.
-        duration_ms: Lifetime without another renewal.
-        connection: The name of the client's connection as known so far; stored in the leases.
-
-    Returns:
-        Each lease's result; Redis's time, Unix milliseconds; and the connection's CLIENT ID, empty if Redis refuses.
-
-    Raises:
-        StoreError: Redis did not answer, or refused; any of the leases may be renewed.
+    Each has its partition's time, Unix milliseconds, from which the next holder continues. Return the results, Redis's
+    time, and the connection's CLIENT ID, empty if refused. After a StoreError, any of the leases may be renewed.
     """
     request = _RenewalRequest(held, clock, duration_ms, connection)
     with store_errors():
@@ -448,7 +377,7 @@ class _RenewalRequest:
             self.arguments += [lease.holder, partition_now_ms if partition_now_ms is not None else "", server]
 
     def apply(self, answer: Sequence[Any]) -> tuple[list[Renewal], int]:
-        """Update the leases from the script's answer; return the results, and Redis's time in Unix milliseconds."""
+        """Update the leases; return the results, and Redis's time, Unix ms."""
         now_ms, redis = int(answer[0]), answer[1].decode(errors="replace")
         return [
             self._apply_one(*found, now_ms, redis)
@@ -456,7 +385,7 @@ class _RenewalRequest:
         ], now_ms
 
     def _apply_one(self, lease: Lease, commits_before: int, found: Sequence[Any], now_ms: int, redis: str) -> Renewal:
-        """Update a lease from its part of the answer, empty if it is lost; fewer commits than before: a rollback."""
+        """Update a lease; no answer means lost, fewer commits a rollback."""
         if not found:
             lease.valid_until_s = -math.inf
             return Renewal.LOST
@@ -472,13 +401,13 @@ class _RenewalRequest:
 
 
 def parse_due_ms(score: bytes) -> int | None:
-    """Return when the timer with this score is due, Unix milliseconds; None without a timer, or if never (infinity)."""
+    """Return when a timer is due, Unix milliseconds; None if never."""
     due_ms = float(score or "inf")
     return None if due_ms == math.inf else int(max(due_ms, 0))
 
 
 def _server_to_store(lease: Lease, now_s: float) -> str:
-    """Return what the lease stores about its server for the next holder: a run id, or the form `_ROLLED_BACK`."""
+    """Return a run id, or the form `_ROLLED_BACK`, for the next holder."""
     if not lease.redis:
         return ""
     is_doubted = lease.may_lack_writes_until_s > now_s
@@ -491,7 +420,7 @@ def _server_to_store(lease: Lease, now_s: float) -> str:
 
 
 async def release(client: Client, lease: Lease, partition_now_ms: int | None = None) -> bool:
-    """Release a lease, and store the partition's time for the next holder; return False if it was already lost."""
+    """Release a lease; return False if it was already lost."""
     lease.valid_until_s = -math.inf
     arguments: list[scripts.Argument] = [lease.holder, partition_now_ms if partition_now_ms is not None else ""]
     with store_errors():

@@ -1,4 +1,4 @@
-"""Redis operations of a partition's holder besides commits: entries, timers, outbox, suspects, dead letters."""
+"""A partition holder's operations in Redis, besides commits."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, is_cluster, run_all, store_errors
+from conferral.storage.connection.client import Client, is_cluster, run_all, run_each, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
@@ -23,7 +23,6 @@ from conferral.storage.partition.lease import Lease, parse_due_ms
 TIMERS_PER_CALL_MAX = 200
 #: Concurrent post-commit writes per Redis node, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
-#: Events per pipeline, count.
 EVENTS_PER_PIPELINE_MAX = 200
 #: Maximum size of an entry, bytes; larger ones are dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
@@ -36,7 +35,7 @@ class Entry(NamedTuple):
     fields: Mapping[bytes, bytes]
 
     def text(self) -> dict[str, str]:
-        """Return the fields as text; raise BadEntryError if the entry is too large, or not UTF-8."""
+        """Return the fields as text; raise BadEntryError if too large or no UTF-8."""
         self._check_size()
         try:
             return {name.decode(): value.decode() for name, value in self.fields.items()}
@@ -44,7 +43,7 @@ class Entry(NamedTuple):
             raise BadEntryError("not UTF-8") from None
 
     def event(self) -> Event:
-        """Decode the event; raise BadEntryError if the entry is too large, or not a valid event."""
+        """Decode the event; raise BadEntryError if too large or invalid."""
         self._check_size()
         return event_codec.decode_packed(self.fields, self.entry_id) or event_codec.decode(self.text(), self.entry_id)
 
@@ -54,7 +53,7 @@ class Entry(NamedTuple):
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
-    """Return an entry's id as numbers, which compare as Redis compares ids: milliseconds and sequence number."""
+    """Return an id's milliseconds and number, which compare as in Redis."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)
 
@@ -76,29 +75,27 @@ class PartitionStore:
         self._is_cluster = is_cluster(client)
 
     async def read(self, partition: int, count: int) -> list[Entry]:
-        """Return up to `count` of the oldest undecided entries; if there are none, wait up to 2 s for one."""
+        """Return the oldest undecided entries; wait up to 2 s for the first."""
         with store_errors():
             entries = await self._reads.read(self._keys.events(partition), count)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
 
     def stop_reading(self, partition: int) -> None:
-        """End the running `read` of a partition without entries; it has taken none."""
+        """End a partition's running `read`; it returns no entries."""
         self._reads.interrupt(self._keys.events(partition))
 
     async def ensure_group(self, partition: int) -> None:
-        """Create the consumer group that shows operators position and lag, from the start of the stream.
-
-        Nothing depends on it, and the next commit creates it, too, so a refusal is ignored.
-        """
+        """Create the consumer group that shows operators position and lag."""
         try:
             with store_errors():
                 await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
         except StoreError as error:
+            # A refusal is harmless: nothing depends on the group, and the next commit creates it, too.
             if not isinstance(error.__cause__, ResponseError):
                 raise
 
     async def newest_id(self, partition: int) -> tuple[int, int]:
-        """Return the id of the newest entry ever added, as milliseconds and sequence number; zeros without a stream."""
+        """Return the id of the newest entry ever added; zeros without a stream."""
         with store_errors():
             pipeline = self._client.pipeline()
             pipeline.xinfo_stream(self._keys.events(partition))
@@ -110,7 +107,7 @@ class PartitionStore:
         return parse_entry_id(answer["last-generated-id"].decode())
 
     async def is_idle(self, partition: int) -> bool:
-        """Whether no session is live and no timer is set, so nothing depends on the partition's time."""
+        """Whether nothing depends on the partition's time."""
         with store_errors():
             pipeline = self._client.pipeline()
             pipeline.scard(self._keys.live(partition))
@@ -127,25 +124,16 @@ class PartitionStore:
         await append_events(self._client, self._keys, events)
 
     async def states_of(self, session_ids: Sequence[str]) -> dict[str, State]:
-        """Return the states of live sessions, in one round trip; leave out ended and invalid ones."""
+        """Return live sessions' states; leave out ended and invalid ones."""
         with store_errors():
-            pipeline = self._client.pipeline()
-            for session_id in session_ids:
-                pipeline.hget(self._keys.session(session_id), "state")
-            answers = await pipeline.execute(raise_on_error=False)
+            answers = await run_all(self._client, [("HGET", self._keys.session(name), "state") for name in session_ids])
         known = {state.value.encode(): state for state in State if state is not State.ENDED}
-        found = ((name, known.get(answer)) for name, answer in zip(session_ids, answers, strict=True)
-                 if isinstance(answer, bytes))  # fmt: skip
-        return {name: state for name, state in found if state is not None}
+        return {name: known[raw] for name, raw in zip(session_ids, answers, strict=True) if raw in known}
 
     async def fire_timers(self, partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
-        """Move the timers that are due by the partition's time onto the stream.
+        """Move due timers onto the stream, or raise LeaseLostError.
 
-        Returns:
-            How many were moved, and when the next one is due, Unix milliseconds; None without timers.
-
-        Raises:
-            LeaseLostError: Another worker owns the partition.
+        Return how many were moved, and when the next one is due, Unix milliseconds; None without timers.
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
         with store_errors():
@@ -161,7 +149,7 @@ class PartitionStore:
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
-        """Append an effect's outcome to the stream and mark it done; return False if that was done before."""
+        """Append an effect's outcome and mark it done; False if done before."""
         fields = [part for pair in event_codec.encode(outcome).items() for part in pair]  # name, value, name, ...
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         with store_errors():
@@ -170,14 +158,10 @@ class PartitionStore:
     async def finish_writes(
         self, partition: int, writes: Sequence[effect_codec.PostCommitWrite], *, session_ttl_s: int
     ) -> list[effect_codec.PostCommitWrite]:
-        """Perform post-commit writes in one pipeline, and remove them from the outbox; each step is safe to repeat.
+        """Perform post-commit writes in one pipeline; return those left over.
 
-        Returns:
-            The writes that are left for `finish_write`: those that Redis refused, those that need a script, and on a
-                cluster, whose nodes fail by themselves, all.
-
-        Raises:
-            StoreUnreachableError: Redis did not answer; any of the writes may be done.
+        `finish_write` must do those that Redis refused, those that need a script, and on a cluster, whose nodes fail by
+        themselves, all. After StoreUnreachableError, any may be done. Each step is safe to repeat.
         """
         if self._is_cluster:
             return list(writes)
@@ -208,7 +192,7 @@ class PartitionStore:
         return [write for write in writes if write.write_id not in done]
 
     async def finish_write(self, partition: int, write: effect_codec.PostCommitWrite, *, session_ttl_s: int) -> None:
-        """Perform a post-commit write and remove it from the outbox; each step is safe to repeat."""
+        """Perform a post-commit write and remove it; safe to repeat."""
         # In sequence: a full Redis refuses the write, but never the removal.
         if isinstance(write, effect_codec.ReportCommand):
             async with self._write_limits.permit(self._keys.command(write.report.command_id)):
@@ -223,16 +207,11 @@ class PartitionStore:
             await self.remove_from_outbox(partition, write.write_id)
 
     async def _expire(self, keys: Sequence[str], ttl_s: int) -> None:
-        """Set the expiry of keys on one node."""
         async with self._write_limits.permit(keys[0]):
-            with store_errors():
-                pipeline = self._client.pipeline()
-                for key in keys:
-                    pipeline.expire(key, ttl_s)
-                await pipeline.execute()
+            await run_each(self._client, keys, lambda pipeline, key: pipeline.expire(key, ttl_s))
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> None:
-        """Dead-letter a write that Redis permanently refuses, with its full body, and remove it from the outbox."""
+        """Dead-letter a write that Redis permanently refuses."""
         with store_errors():
             body = await self._client.hget(self._keys.outbox(partition), write.write_id)
         if body is not None:
@@ -240,34 +219,25 @@ class PartitionStore:
             await self.remove_from_outbox(partition, write.write_id)
 
     async def mark_suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
-        """Mark an entry before it is decided after a worker's death, because deciding it may have killed the worker.
-
-        Returns:
-            Under how many leases it was marked, including this one; a repetition does not count.
-        """
-        arguments = [entry_id, lease.holder]
+        """Mark an entry that may kill workers; return under how many leases."""
+        key = self._keys.suspects(partition)
         with store_errors():
-            return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], arguments))
+            return int(await scripts.mark_suspect(self._client, [key], [entry_id, lease.holder]))
 
     async def count_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> dict[str, int]:
-        """Count one more worker death for effects in the outbox, any of which may have caused it.
-
-        Returns:
-            Deaths by effect, counted up to `max_deaths`; an effect that has more keeps its count.
-        """
+        """Count a worker's death for effects that may have caused it."""
         if not effect_ids:
             return {}
         key = self._keys.suspects(partition)
         with store_errors():
             before = [int(count or 0) for count in await self._client.hmget(key, effect_ids)]
-            deaths = {
-                name: max(count, min(count + 1, max_deaths)) for name, count in zip(effect_ids, before, strict=True)
-            }
+            counts = (max(count, min(count + 1, max_deaths)) for count in before)
+            deaths = dict(zip(effect_ids, counts, strict=True))
             await self._client.hset(key, mapping=deaths)
         return deaths
 
     async def cap_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> None:
-        """Reset death counts above `max_deaths` to it: the last trial run of these effects killed no worker."""
+        """Lower counts to `max_deaths`: the last trial run killed no worker."""
         if not effect_ids:
             return
         key = self._keys.suspects(partition)
@@ -294,12 +264,12 @@ class PartitionStore:
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
     ) -> None:
-        """Append an effect or a write to the dead letters, with its outbox entry `body`; the outbox keeps it."""
+        """Dead-letter an effect or write with its `body`; the outbox keeps it."""
         entry = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
         await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
-        """Remove an effect that can't be executed, or a write that is done, by its id."""
+        """Remove an effect that can't be executed, or a write that is done."""
         with store_errors():
             await self._client.hdel(self._keys.outbox(partition), name)
 
@@ -308,7 +278,7 @@ class PartitionStore:
         await report_command(self._client, self._keys, write)
 
     async def dead_letter(self, partition: int, entry: Entry, reason: str) -> None:
-        """Append an entry to the dead letters, whole; the following commit removes it from the stream."""
+        """Append an entry to the dead letters; the next commit removes it."""
         await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
 
 
@@ -323,13 +293,9 @@ DEAD_LETTERED = "dead-lettered: "
 
 
 async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> None:
-    """Append a worker's own events to their sessions' streams, in order; webhooks use `storage.ingest.writer`.
+    """Append a worker's own events to their sessions' streams, in order.
 
-    Safe to repeat for events that carry a token or a sequence.
-
-    Raises:
-        StoreUnreachableError: Redis did not answer; any of the events may be stored.
-        StoreError: Redis refused one of them.
+    After an error, any of them may be stored; those with a token or a sequence are safe to repeat.
     """
     for start in range(0, len(events), EVENTS_PER_PIPELINE_MAX):
         with store_errors():
@@ -341,7 +307,7 @@ async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> 
 
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
-    """Store a command's status, unless a later one (done, rejected, failed) is already stored."""
+    """Store a command's status, unless a later one is already stored."""
     report = write.report
     arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
     with store_errors():
@@ -349,7 +315,7 @@ async def report_command(client: Client, keys: Keys, write: effect_codec.ReportC
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> None:
-    """Append an entry of a stream or an outbox to the dead letters, with that key and the reason."""
+    """Append an entry to the dead letters, with its origin and the reason."""
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
     letter = dict(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
     parts = [part for pair in letter.items() for part in pair]

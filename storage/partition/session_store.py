@@ -1,4 +1,4 @@
-"""Sessions in Redis: loading them, and the single commit that stores the result of a batch."""
+"""Sessions in Redis: loading them, and the single commit of a batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -18,9 +18,8 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 from conferral.storage.scripts import Argument
 
-#: Entries kept in a session's log, count.
 LOG_ENTRIES_MAX = 5_000
-#: The first fields of every log entry, in this order. A commit passes only their values; the script knows the names.
+#: The first fields of every log entry, in this order: a commit passes only their values.
 LOG_FIELDS = ("at", "event", "from", "to", "outcome", "version", "reason", "effects")
 _NAMED = len(LOG_FIELDS)
 #: What a packed list holds. Texts only: Redis's MessagePack has no bytes.
@@ -36,11 +35,9 @@ class SessionChange:
     after: Session
     #: Entries for the session's log, oldest first. Each begins with `LOG_FIELDS`; its time is the batch's.
     log: list[dict[str, str]] = field(default_factory=list)
-    #: The changed readable fields, if they are known.
     changed: InitVar[Mapping[str, str | None] | None] = None
     #: The readable fields to write; None for a field to remove.
     readable: Mapping[str, str | None] = field(init=False, repr=False)
-    #: The new version, packed.
     packed: bytes = field(init=False, repr=False)
 
     def __post_init__(self, changed: Mapping[str, str | None] | None) -> None:
@@ -65,9 +62,7 @@ class Batch:
 class CommitResult(Enum):
     """Result of a commit, as the script returns it."""
 
-    #: Another worker owns the partition.
     LOST = 0
-    #: Stored by this request.
     OK = 1
     #: Stored by an earlier request whose answer was lost.
     ALREADY = 2
@@ -77,11 +72,7 @@ class CommitResult(Enum):
 
 
 class CommitConflictError(StoreError):
-    """Version conflict (optimistic lock): sessions changed since they were cached, or are corrupt. Nothing was written.
-
-    Attributes:
-        session_ids: The sessions.
-    """
+    """Version conflict (optimistic lock): nothing was written; reload these."""
 
     def __init__(self, session_ids: tuple[str, ...]) -> None:
         super().__init__("sessions have another version")
@@ -89,11 +80,11 @@ class CommitConflictError(StoreError):
 
 
 class CommitOutOfOrderError(StoreError):
-    """The lease's commit number is not the previous one: Redis rolled back. Discard what is in memory."""
+    """Redis rolled back the commit number; discard what is in memory."""
 
 
 class WrongTypeError(StoreError):
-    """One of the partition's own keys has the wrong type: another program writes under our prefix."""
+    """A partition's key has the wrong type: another program writes here."""
 
 
 class SessionStore:
@@ -105,23 +96,17 @@ class SessionStore:
         self._session_ttl_s = session_ttl_s
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
-        """Load sessions by id, in one round trip; return new ones for missing ids, and the error for corrupt ones."""
+        """Load sessions in one round trip: new if missing, an error if corrupt."""
         commands = [("HMGET", self._keys.session(name), *LOADED) for name in session_ids]
         with store_errors():
             records = raise_refusals(await run_all(self._client, commands))
         return {name: _load(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
-        """Store a batch under the lease's next commit number, whole or not at all.
+        """Store a batch under the lease's next commit number, or nothing of it.
 
-        The number advances only when the result is known. After a timeout, the same batch is sent again with the same
-        number, and the script recognizes an earlier success.
-
-        Raises:
-            StoreUnreachableError: The result is unknown; commit the same batch again.
-            LeaseLostError: Another worker owns the partition; nothing was written.
-            CommitConflictError: Nothing was written; reload the sessions it names.
-            CommitOutOfOrderError, WrongTypeError: Nothing was written.
+        After StoreUnreachableError, commit the same batch again: the number advances only when the result is known, and
+        the script recognizes an earlier success. After any other error, nothing was written.
         """
         keys, arguments = self._script_call(partition, lease, batch)
         with store_errors():
@@ -141,7 +126,7 @@ class SessionStore:
                 return result
 
     def _script_call(self, partition: int, lease: Lease, batch: Batch) -> tuple[list[str], list[Argument]]:
-        """Return the keys and arguments of the script `commit_batch`, in the order that it expects."""
+        """Return the keys and arguments of `commit_batch`, in its order."""
         keys = self._keys
         names = [
             keys.events(partition),
@@ -169,7 +154,7 @@ class SessionStore:
 
 
 def _add_sessions(values: list[Value], changes: Sequence[SessionChange]) -> None:
-    """Append sessions as `commit_batch` reads them: first what it checks and indexes, then each session's fields."""
+    """Append what `commit_batch` checks and indexes, then sessions' fields."""
     versions, opened = [], []
     ended: list[Value] = []
     ended_places: list[Value] = []
@@ -201,7 +186,7 @@ def _add_sessions(values: list[Value], changes: Sequence[SessionChange]) -> None
 
 
 def _add_list(values: list[Value], items: Sequence[Value]) -> None:
-    """Append a list, preceded by its length, which tells the script where it ends."""
+    """Append a list after its length, which tells the script where it ends."""
     values.append(len(items))
     values += items
 
