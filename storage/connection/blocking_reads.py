@@ -1,7 +1,4 @@
-"""Blocking reads of streams. On a single server, each stream is read over a pipelining connection of its own.
-
-A cluster, whose client knows the nodes, gets the reads from redis-py.
-"""
+"""Blocking reads of streams; on a cluster, by redis-py."""
 
 import asyncio
 
@@ -16,11 +13,7 @@ Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 class BlockingReads:
-    """Reads of streams that wait for an entry, each stream over a connection of its own.
-
-    Args:
-        pipelining: Whether to use pipelining connections if possible.
-    """
+    """Reads that wait for an entry, each stream over its own connection."""
 
     def __init__(self, client: Client, *, pipelining: bool = True) -> None:
         self._client = client
@@ -31,10 +24,8 @@ class BlockingReads:
         self._is_closed = False
 
     async def read(self, stream: str, count: int, after: str = "0") -> Entries:
-        """Return up to `count` entries after the entry id `after`, oldest first; if there are none, wait up to 2 s.
-
-        Each stream allows one read at a time. A read needs no task, which would delay commands by a loop iteration.
-        """
+        """Return up to `count` entries, oldest first; wait up to 2 s for one."""
+        # Each stream allows one read at a time. Without a task, which would delay commands by a loop iteration.
         if not self._can_pipeline:
             return await self._read_with_client(stream, count, after)
         if self._is_closed:
@@ -59,7 +50,7 @@ class BlockingReads:
         return [(entry_id, _as_dict(fields)) for _, entries in reply or () for entry_id, fields in entries]
 
     def interrupt(self, stream: str) -> None:
-        """End the running read of a stream, if any: it returns no entries. None are lost; reading removes nothing."""
+        """End a stream's running read, if any; it returns no entries."""
         if (connection := self._connections.pop(stream, None)) is not None:
             connection.close()
         if (task := self._tasks.get(stream)) is not None:
@@ -84,7 +75,7 @@ class BlockingReads:
             del self._tasks[stream]
 
     def close(self) -> None:
-        """Close all connections; running reads fail, and later ones do not open them again."""
+        """Close all connections for good; running reads fail."""
         self._is_closed = True
         for connection in self._connections.values():
             connection.close()

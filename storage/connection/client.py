@@ -1,4 +1,4 @@
-"""Redis clients that never retry a write by themselves, and the mapping to our error classes.
+"""Redis clients that never retry by themselves, and the error mapping.
 
 A client that retries after a timeout may execute the command twice: observed with redis-py's default of ten retries.
 Here, only the caller retries, because it knows whether a repetition is recognized.
@@ -37,7 +37,6 @@ from conferral.storage.connection.url import option_errors, split_cluster_option
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
 COMMAND_TIMEOUT_S = 2.0
-#: Timeout of a connection attempt, seconds.
 CONNECT_TIMEOUT_S = 2.0
 #: How long a blocking read waits in Redis, milliseconds. Well below its socket timeout, or it would fail when idle.
 BLOCK_MS = 2_000
@@ -53,15 +52,7 @@ _T = TypeVar("_T")
 
 
 def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
-    """Return a client for commands, or for blocking reads.
-
-    Args:
-        url: `redis://`, `rediss://`, or `unix://`; a cluster with `?cluster=true`.
-        blocking: Whether it is for blocking reads; those need their own connections and timeouts.
-
-    Raises:
-        RedisUrlError: The URL is invalid.
-    """
+    """Return a client; raise RedisUrlError if the URL is invalid."""
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S,
@@ -90,34 +81,28 @@ def is_cluster(client: Client) -> bool:
 
 
 async def server_identity(client: Client) -> tuple[str, int]:
-    """Return the server's identity, which changes with every restart and failover, and its uptime in seconds.
+    """Return the server's identity, and its uptime in seconds.
 
-    A cluster's identity changes as soon as another node becomes a primary, because it may lack writes. The uptime is
-    that of the youngest primary.
+    The identity changes with every restart and failover, on a cluster of any primary. The uptime is the youngest one's.
     """
     with store_errors():
-        if isinstance(client, ClusterClient):
-            found = await client.info("server", target_nodes=ClusterClient.PRIMARIES)
-        else:
-            found = await client.info("server")
+        options = {"target_nodes": ClusterClient.PRIMARIES} if isinstance(client, ClusterClient) else {}
+        found = await client.info("server", **options)
     servers = [found] if "run_id" in found else list(found.values())
-    return " ".join(sorted(str(one["run_id"]) for one in servers)), min(
-        int(one["uptime_in_seconds"]) for one in servers
-    )
+    identity = " ".join(sorted(str(one["run_id"]) for one in servers))
+    return identity, min(int(one["uptime_in_seconds"]) for one in servers)
 
 
 async def server_time_ms(client: Client, key: str) -> int:
     """Return the time of the server that has a key, Unix milliseconds."""
     with store_errors():
-        if isinstance(client, ClusterClient):
-            seconds, microseconds = await client.time(target_nodes=client.get_node_from_key(key))
-        else:
-            seconds, microseconds = await client.time()
+        options = {"target_nodes": client.get_node_from_key(key)} if isinstance(client, ClusterClient) else {}
+        seconds, microseconds = await client.time(**options)
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any]:
-    """Run commands in one pipeline; return their answers, with Redis's refusals as values."""
+    """Run commands in one pipeline; return answers, refusals as values."""
     pipeline = client.pipeline()
     for command in commands:
         pipeline.execute_command(*command)
@@ -125,11 +110,7 @@ async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any
 
 
 async def run_each(client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:
-    """Run a command for each item, in pipelines of `CHUNK`; return the answers as `raise_refusals` does.
-
-    Args:
-        append_command: Adds an item's command to a pipeline.
-    """
+    """Run a command per item, in pipelines; return as `raise_refusals` does."""
     all_items = list(items)
     answers: list[Any] = []
     with store_errors():
@@ -142,7 +123,7 @@ async def run_each(client: Client, items: Iterable[_T], append_command: Callable
 
 
 def raise_refusals(answers: Iterable[Any]) -> list[Any]:
-    """Return a pipeline's answers, None for a key that is missing or of the wrong type; raise any other refusal."""
+    """Return answers, None for a missing or mistyped key; raise other errors."""
     found = []
     for answer in answers:
         is_refused = isinstance(answer, Exception)
@@ -153,25 +134,17 @@ def raise_refusals(answers: Iterable[Any]) -> list[Any]:
 
 
 def is_transient(answer: object) -> bool:
-    """Whether an answer is an error worth a retry within a second or two: a temporary refusal, or a node's silence.
-
-    A full Redis (OOM) is not: it rarely recovers that fast.
-    """
+    """Whether an answer is an error worth a retry within seconds."""
     if not isinstance(answer, Exception):
         return False
     if isinstance(answer, RedisConnectionError | RedisTimeoutError | OSError):
         return True
-    return error_word(answer) in TRANSIENT_WORDS - {"OOM"}
+    return error_word(answer) in TRANSIENT_WORDS - {"OOM"}  # a full Redis rarely recovers that fast
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Convert redis-py's errors into ours, without their texts, which may quote what was sent.
-
-    Raises:
-        StoreUnreachableError: Redis did not answer, or refused temporarily.
-        StoreError: Redis refused for good.
-    """
+    """Convert redis-py's errors, without their texts, which may quote data."""
     try:
         yield
     except DataError:
@@ -181,7 +154,7 @@ def store_errors() -> Iterator[None]:
 
 
 def to_store_error(error: Exception) -> StoreError:
-    """Convert a redis-py error: StoreUnreachableError if a retry may help, StoreError if Redis refused for good."""
+    """Convert an error: StoreUnreachableError only if a retry may help."""
     word, node = error_word(error), noted_node(error)
     redis = f"Redis node {node}" if node else "Redis"
     ours: StoreError

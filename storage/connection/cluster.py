@@ -1,12 +1,11 @@
-"""Redis Cluster client: retries only what a node refused, and quickly finds a promoted replica.
+"""Redis Cluster client that repeats only what a node refused.
 
 redis-py provides nodes, connections, and the slot map. Routing a command to its node is our own code, because redis-py
 
-- asks a node for the position of XREAD's key, twice before each read, on a connection of its own choice. If that node
-  dies, reads fail for good: the error is not one that makes it search for other nodes.
-- fails a whole pipeline when a node dies, including what other nodes have stored, and keeps asking the dead node. If
-  the connection breaks midway, errors come back as answers, which look like stored results.
-- reloads the map after each failure while everything waits. Two thirds of the calls, on healthy nodes, must not wait.
+- asks a node for the position of XREAD's key, twice before each read. If that node dies, reads fail for good.
+- fails a whole pipeline when a node dies, even what other nodes have stored, and keeps asking the dead node. If the
+  connection breaks midway, errors come back as answers, which look like stored results.
+- reloads the map after each failure while everything waits, even calls on healthy nodes.
 - raises AttributeError for a slot that is migrating to a node it does not know yet.
 """
 
@@ -30,13 +29,11 @@ from conferral.storage.connection.error_mapping import as_connection_error, conn
 from conferral.storage.connection.errors import NoClusterError, NoNodeError, note_node
 from conferral.storage.scripts import SCRIPT_COMMANDS
 
-#: Minimum interval between map reloads, seconds: while a primary is dead and no replica has been promoted, every
-#: command to it fails.
+#: Minimum interval between map reloads, seconds: while a primary is dead, every command to it fails.
 REFRESH_EVERY_S = 0.5
 #: Maximum redirections per command, count; more means that the nodes disagree.
 REDIRECTIONS_MAX = 8
-#: Pause before retrying a node that has only part of the keys because the slot is migrating, seconds: the maximum delay
-#: after Redis could have executed the command.
+#: Pause before retrying a node that has only part of the keys because the slot is migrating, seconds.
 TRY_AGAIN_AFTER_S = 0.02
 #: How long to retry, seconds; together with the last answer, less than the command timeout.
 TRY_AGAIN_FOR_S = 1.5
@@ -55,7 +52,6 @@ class ClusterClient(RedisCluster):
         self.connection_kwargs["connection_class"] = ours
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = ours
-        #: The nodes from the URL, by address.
         self._seed_nodes = dict(self.nodes_manager.startup_nodes)
         #: When the map may be reloaded next, seconds of the loop's clock.
         self._next_refresh_s = 0.0
@@ -72,45 +68,34 @@ class ClusterClient(RedisCluster):
     async def exchange(
         self, commands: Sequence[tuple[Any, ...]], on_answer: Callable[[int, Any], None] | None = None
     ) -> list[Any]:
-        """Send commands to their nodes, one pipeline per node, and return all answers in order.
+        """Send one pipeline to each node; return all answers and errors in order.
 
-        An exception in the answers concerns its own command only, even if its node is gone.
-
-        Args:
-            on_answer: Called with a command's position and answer as soon as its node has answered, since another node
-                may be unresponsive. Not called for redirected commands.
+        `on_answer` gets a command's position and answer as soon as its node has answered, unless it was redirected.
         """
         pipelined = [PipelineCommand(at, *command) for at, command in enumerate(commands)]
         await self._fill_in_results(pipelined, on_answer)
         return [command.result for command in pipelined]
 
     def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
-        """Return a pipeline; unless it is a transaction, its commands' keys may be in any slots."""
+        """Return a pipeline; unless a transaction, its keys may be in any slots."""
         return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
 
     def node_of(self, key: str) -> str:
-        """Return the address of the primary that has a key, by the last slot map; empty if unknown."""
+        """Return a key's primary by the last slot map; empty if unknown."""
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key))
         return str(nodes[0].name) if nodes else ""
 
     def replica_counts(self) -> dict[str, int]:
-        """Return the number of replicas of each primary, by its address; from the last slot map."""
-        owners = self.nodes_manager.slots_cache.values()
-        return {nodes[0].name: len(nodes) - 1 for nodes in owners}
+        """Return the number of replicas of each primary, by its address."""
+        return {nodes[0].name: len(nodes) - 1 for nodes in self.nodes_manager.slots_cache.values()}
 
     async def aclose(self) -> None:
-        """Close all connections; redis-py leaves them open while the slot map is invalid."""
-        self._initialize = False  # redis-py's flag: whether the slot map is missing or invalid
+        """Close all connections, even while the slot map is invalid."""
+        self._initialize = False  # redis-py's flag for an invalid map, with which it would leave them open
         await super().aclose()
 
-    # ---- slot map ------------------------------------------------------------------------------------------------
-
     async def initialize(self, *args: Any, **options: Any) -> "ClusterClient":
-        """Load the slot map.
-
-        Raises:
-            redis.exceptions.ConnectionError: No node returned it; redis-py's own exception here is not a RedisError.
-        """
+        """Load the slot map; may raise NoNodeError, a RedisError."""
         try:
             await super().initialize(*args, **options)
         except RedisClusterException as error:
@@ -124,7 +109,7 @@ class ClusterClient(RedisCluster):
         return self
 
     async def _ensure_slot_map(self) -> None:
-        """Load the slot map if missing or invalid, at most every `REFRESH_EVERY_S`; use the old map meanwhile."""
+        """Reload an invalid slot map, at most every `REFRESH_EVERY_S`."""
         if not self._initialize:  # redis-py's flag: whether the map is missing or invalid
             return
         now_s = asyncio.get_running_loop().time()
@@ -134,21 +119,20 @@ class ClusterClient(RedisCluster):
         await self.initialize(last_failed_node_name=self._failed_node)
 
     def _primary_of(self, args: Sequence[Any]) -> ClusterNode:
-        """Return the primary that has the first key of a command, by the last slot map."""
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key_of(args)))
         if not nodes:
             raise NoNodeError("no node has the key's slot")
         return nodes[0]
 
     async def _invalidate_node(self, node: ClusterNode) -> None:
-        """Mark a node as failed: drop its connections, and reload the slot map soon, since its slots may have moved."""
+        """Drop a failed node's connections; its slots may have moved."""
         self._failed_node = node.name
         self._initialize = True
         node.update_active_connections_for_reconnect()
         await node.disconnect_free_connections()
 
     async def _redirect_target(self, error: AskError) -> ClusterNode:
-        """Return the node that a redirection (MOVED or ASK) names; after MOVED, correct the slot map."""
+        """Return a redirection's node; after MOVED, correct the slot map."""
         manager = self.nodes_manager
         if isinstance(error, MovedError):
             self._initialize = True  # other slots may have moved, too
@@ -159,13 +143,8 @@ class ClusterClient(RedisCluster):
             manager.set_nodes(manager.nodes_cache, {found.name: found})
         return found
 
-    # ---- commands ------------------------------------------------------------------------------------------------
-
     async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
-        """Send a command to a node; follow redirections and retry TRYAGAIN, after which no node has executed it.
-
-        Any other error is raised, since the command may have been executed.
-        """
+        """Send a command; repeat it only if no node has executed it."""
         node, is_asking, redirections = target_node, False, 0
         give_up_at_s = asyncio.get_running_loop().time() + TRY_AGAIN_FOR_S
         while True:
@@ -180,8 +159,7 @@ class ClusterClient(RedisCluster):
                     raise TryAgainError("the nodes disagree about the slot") from error
                 node, is_asking = await self._redirect_target(error), not isinstance(error, MovedError)
             except TryAgainError:
-                # Redis refuses a command with several keys until all of them are on one node again. Source: Redis docs,
-                # TRYAGAIN error; Redis Cluster specification, "Multiple keys operations".
+                # Until all its keys are on one node. Source: Redis Cluster specification, "Multiple keys operations".
                 if asyncio.get_running_loop().time() >= give_up_at_s:
                     raise
                 await asyncio.sleep(TRY_AGAIN_AFTER_S)
@@ -196,7 +174,7 @@ class ClusterClient(RedisCluster):
     async def _fill_in_results(
         self, commands: Sequence[PipelineCommand], on_answer: Callable[[int, Any], None] | None = None
     ) -> None:
-        """Send commands to their nodes, and store each one's answer or error in its `result`; see `exchange`."""
+        """Store each command's answer or error in its `result`."""
         with as_connection_error():
             await self._ensure_slot_map()
         of_node: dict[ClusterNode, list[PipelineCommand]] = {}
@@ -214,7 +192,6 @@ class ClusterClient(RedisCluster):
     async def _send_to_node(
         self, node: ClusterNode, commands: list[PipelineCommand], on_answer: Callable[[int, Any], None] | None
     ) -> None:
-        """Send one node's commands, and store its answers, or its failure, in each `result`."""
         try:
             with as_connection_error():
                 await node.execute_pipeline(commands)
@@ -234,7 +211,7 @@ class ClusterClient(RedisCluster):
 
 
 class _Pipeline(ClusterPipeline):
-    """Fails as a single server's pipeline does: as a whole, if the outcome of any command is unknown."""
+    """Fails as a whole if any outcome is unknown, as a single server's does."""
 
     #: redis-py requires the attribute, but does not use it here.
     _event_dispatcher: Any = None
@@ -248,7 +225,6 @@ class _Pipeline(ClusterPipeline):
         return len(self._commands)
 
     def execute_command(self, *args: Any, **kwargs: Any) -> "_Pipeline":
-        """Queue a command."""
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 
@@ -268,13 +244,13 @@ class _Pipeline(ClusterPipeline):
 
 
 class _KeyPositions:
-    """Replaces redis-py's command parser: key positions are known, so no node is asked."""
+    """Replaces redis-py's command parser, which asks a node."""
 
     async def initialize(self, _node: ClusterNode | None = None) -> None:
         """Do nothing."""
 
     async def get_keys(self, *args: Any) -> tuple[Any, ...]:
-        """Return the first key; a command's other keys are in the same slot, or Redis refuses it."""
+        """Return the first key; Redis refuses others in other slots."""
         return (key_of(args),)
 
 
@@ -292,7 +268,7 @@ def key_of(args: Sequence[Any]) -> Any:
 
 
 async def _send_asking(node: ClusterNode, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Send a command to a node that is importing the slot, preceded by ASKING on the same connection."""
+    """Send ASKING and a command to a node that is importing the slot."""
     command = PipelineCommand(1, *args, **options)
     await node.execute_pipeline([PipelineCommand(0, "ASKING"), command])
     if isinstance(command.result, Exception):

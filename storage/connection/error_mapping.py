@@ -1,8 +1,7 @@
-"""Connection classes and a client of redis-py whose unexpected errors become connection errors.
+"""Redis classes that turn unexpected errors into connection errors.
 
-While a connection breaks, redis-py raises more than its own errors, for instance `AttributeError: 'NoneType' object has
-no attribute 'writelines'` after another task has closed it. In each case the command's outcome is unknown, and the
-connection unusable. `DataError` is different: the arguments are at fault.
+While a connection breaks, redis-py may raise, for instance, `AttributeError: 'NoneType' object has no attribute
+'writelines'`. The command's outcome is then unknown, and the connection unusable. `DataError` blames the arguments.
 """
 
 import asyncio
@@ -23,7 +22,6 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
     """Raise any unexpected error as redis-py's own `ConnectionError`."""
 
     def __init__(self, connection: Any = None) -> None:
-        """Prepare the boundary; after an unexpected error, the connection reconnects before its next use."""
         super().__init__(RedisError, OSError)
         self._connection = connection
 
@@ -32,22 +30,21 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
     ) -> Literal[False]:
         super().__exit__(kind, error, traceback)
         if self.unexpected is not None:
-            if self._connection is not None:
+            if self._connection is not None:  # reconnects before its next use
                 self._connection.mark_for_reconnect()
             raise RedisConnectionError(f"{type(error).__name__} inside the Redis client") from error
         return False
 
 
 class _ConnectionMixin:
-    """Maps errors, and packs with hiredis: redis-py's packing in Python takes six times as long."""
+    """Maps errors, and packs with hiredis: Python takes six times as long."""
 
     def pack_command(self, *arguments: Any) -> list[bytes]:
-        """Pack one command. redis-py joins the words of names such as CLIENT ID; Redis wants them separate."""
+        """Pack a command; split names such as CLIENT ID, which redis-py joins."""
         name, *others = arguments
         return [pack_command((*name.split(), *others))]
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        """Pack several commands into one buffer."""
         return [b"".join(part for command in commands for part in self.pack_command(*command))]
 
     async def connect(self) -> None:
@@ -61,8 +58,7 @@ class _ConnectionMixin:
         with as_connection_error(self):
             await redis_py.send_packed_command(*arguments, **options)
         if _cancellations() > cancellations:
-            # redis-py sends with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation if the command has
-            # just left. Source: github.com/python/cpython/issues/86296
+            # Python 3.11's `asyncio.wait_for` may have swallowed it. Source: github.com/python/cpython/issues/86296
             await redis_py.disconnect(nowait=True)
             raise asyncio.CancelledError
 
@@ -73,18 +69,17 @@ class _ConnectionMixin:
 
 
 def _cancellations() -> int:
-    """Return how often the running task has been canceled."""
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0
 
 
 def connection_class(base: type[Any], *more_mixins: type[Any]) -> type[Any]:
-    """Return a subclass of a redis-py connection class that maps errors, with the mixins in front."""
+    """Return a redis-py connection class that maps errors, with mixins."""
     return type(f"Own{base.__name__}", (_ConnectionMixin, *more_mixins, base), {})
 
 
 class ErrorMappingRedis(redis_asyncio.Redis):
-    """Single-server client that also maps unexpected errors raised outside of its connections."""
+    """Single-server client that also maps errors outside its connections."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """See redis-py."""
@@ -97,8 +92,6 @@ class ErrorMappingRedis(redis_asyncio.Redis):
 
 
 class _ErrorMappingPipeline(Pipeline):
-    """Pipeline that maps unexpected errors."""
-
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         with as_connection_error():
             return await super().execute(raise_on_error)

@@ -14,7 +14,7 @@ from conferral.storage.connection.client import Client
 
 
 def node_of(client: Client, key: str) -> str:
-    """Return the node that has a key: a cluster's primary, or empty text for a single server."""
+    """Return a key's node; empty for a single server."""
     address_of: Callable[[str], str] | None = getattr(client, "node_of", None)  # only a cluster client has it
     return address_of(key) if address_of else ""
 
@@ -28,11 +28,7 @@ def grouped_by_node(client: Client, keys: Iterable[str]) -> list[list[str]]:
 
 
 class NodeLimits:
-    """Permits for commands, counted per node.
-
-    Hold a permit for one command to one node only. Waiting for a second one meanwhile would pass one node's delay on to
-    another.
-    """
+    """Permits per node; holding two would pass one node's delay to another."""
 
     def __init__(self, client: Client, concurrency: int) -> None:
         self._client = client
@@ -51,15 +47,15 @@ class NodeLimits:
                 del node.started_s[token]
 
     def is_full(self, key: str) -> bool:
-        """Whether a command to the node that has a key would have to wait for a permit."""
+        """Whether a command to a key's node would have to wait for a permit."""
         return self._node(key).permits.locked()
 
     def is_slow(self, key: str, after_s: float) -> bool:
-        """Whether the node that has a key has not answered a command for longer than `after_s`."""
+        """Whether a key's node has not answered a command for `after_s`."""
         return self._node(key).is_slow(after_s)
 
     def any_is_slow(self, after_s: float) -> bool:
-        """Whether any node has not answered a command for longer than `after_s`."""
+        """Whether any node has not answered a command for `after_s`."""
         return any(node.is_slow(after_s) for node in self._nodes.values())
 
     def _node(self, key: str) -> "_Node":
@@ -73,6 +69,5 @@ class _Node:
     started_s: dict[object, float] = field(default_factory=dict)
 
     def is_slow(self, after_s: float) -> bool:
-        """Whether the oldest running command was sent at least `after_s` ago."""
         oldest_s = next(iter(self.started_s.values()), None)
         return oldest_s is not None and asyncio.get_running_loop().time() - oldest_s >= after_s

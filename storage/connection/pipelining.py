@@ -1,8 +1,7 @@
-"""Pipelining connection: sends commands at once over one connection, and hands out the replies in order.
+"""Pipelining connection: sends at once, hands out replies in order.
 
-redis-py borrows a connection for each pipeline, and awaits reply by reply; on the hot path, that is most of the cost of
-a small pipeline. Here it only opens the connection, with the address, TLS, login, and database of its URL. Then a
-protocol takes over the transport, and hiredis parses. Single servers only; a cluster client knows the nodes.
+redis-py borrows a connection for each pipeline and awaits reply by reply; on the hot path, that is most of the cost.
+Here it only opens the connection; then a protocol takes over the transport, and hiredis parses. Single servers only.
 """
 
 import asyncio
@@ -23,10 +22,9 @@ _INCOMPLETE = object()
 
 
 class PipeliningConnection:
-    """One connection to a server, opened at first use and again after it broke.
+    """One connection to a server, opened at first use and after it broke.
 
-    Any number of exchanges may run at once. When the connection breaks, all of them fail: Redis may have executed any
-    of their commands. Nothing is sent twice here; only the caller knows what may be repeated.
+    When it breaks, all running exchanges fail: Redis may have executed any of them, so only the caller may repeat one.
     """
 
     def __init__(self, client: Redis, timeout_s: float = COMMAND_TIMEOUT_S) -> None:
@@ -39,7 +37,7 @@ class PipeliningConnection:
 
     @staticmethod
     def can_serve(client: object) -> bool:
-        """Whether the client is for a single server; a cluster's client must send each command to its node."""
+        """Whether the client is for a single server."""
         return isinstance(client, Redis)
 
     @staticmethod
@@ -48,18 +46,14 @@ class PipeliningConnection:
         return b"".join(map(hiredis.pack_command, commands))
 
     async def exchange(self, packed: bytes, count: int) -> list[Any]:
-        """Send `count` commands together; return their replies in order, with Redis's refusals as values.
-
-        Raises:
-            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: There is no connection, or it broke.
-        """
+        """Send commands; return their replies in order, refusals as values."""
         link = self._link
         if link is None or not link.is_usable:
             link = await self._open()
         return await link.send(packed, count)
 
     def close(self) -> None:
-        """Close the connection for good; running exchanges fail, and later ones do not open it again."""
+        """Close the connection for good; running exchanges fail."""
         self._is_closed = True
         if self._opening is not None:
             self._opening.cancel()
@@ -68,7 +62,7 @@ class PipeliningConnection:
             self._link = None
 
     async def _open(self) -> "_Link":
-        """Return a new link; exchanges that need one at the same time share the attempt to connect."""
+        """Return a new link; concurrent exchanges share the attempt."""
         self._raise_if_closed()
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect())
@@ -127,7 +121,6 @@ class _Link(asyncio.Protocol):
             replyError=connection._parser.parse_error,  # noqa: SLF001
             notEnoughData=_INCOMPLETE,
         )
-        #: Oldest first.
         self._waiting: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at_s = 0.0
@@ -135,11 +128,10 @@ class _Link(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether commands can be sent: the transport is open, and the server has not been demoted since."""
+        """Whether it is open, and the server was not demoted since."""
         return not (self._transport.is_closing() or self._connection.is_outdated)
 
     def send(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
-        """Send commands; return the future of their replies."""
         exchange = _Exchange(self._loop.create_future(), count, self._loop.time())
         self._waiting.append(exchange)
         if self._timer is None:
@@ -148,7 +140,7 @@ class _Link(asyncio.Protocol):
         return exchange.done
 
     def retire(self) -> None:
-        """Close as soon as no exchange waits for a reply: another link takes new ones."""
+        """Close as soon as no exchange waits for a reply."""
         self._is_retired = True
         if not self._waiting:
             self.close()
@@ -159,7 +151,7 @@ class _Link(asyncio.Protocol):
         self._fail(RedisConnectionError("closed"))
 
     def data_received(self, data: bytes) -> None:
-        """Parse replies, and complete each exchange that has all of its own; replies come in the order of commands."""
+        """Complete exchanges; replies come in the order of commands."""
         self._heard_at_s = self._loop.time()
         self._parser.feed(data)
         while (reply := self._parser.gets()) is not _INCOMPLETE:
@@ -177,11 +169,10 @@ class _Link(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Fail the waiting exchanges."""
         self._fail(RedisConnectionError("the connection broke"))
 
     def _check_silence(self) -> None:
-        """Break the connection if a reply is due and nothing has arrived for the timeout; slow replies may continue."""
+        """Break the connection if a reply is due and nothing arrived in time."""
         self._timer = None
         if not self._waiting:
             return
@@ -193,7 +184,7 @@ class _Link(asyncio.Protocol):
         self._fail(RedisTimeoutError("no reply in time"))
 
     def _fail(self, error: Exception) -> None:
-        """Fail the waiting exchanges, each with its own copy of the error: a shared one would mix tracebacks."""
+        """Fail each exchange with its own copy: sharing would mix tracebacks."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

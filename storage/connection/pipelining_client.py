@@ -1,8 +1,7 @@
 """A redis-py client whose commands share one pipelining connection.
 
-redis-py needs three to five times as much CPU time for a command: it borrows a connection, sets two timeouts, and reads
-each reply of a pipeline by itself. A process that sends a few commands again and again spends most of its idle time
-there. The commands, their arguments, and the form of their answers stay redis-py's.
+redis-py needs three to five times as much CPU time for a command, most of what a nearly idle process uses. Commands,
+their arguments, and the form of their answers stay redis-py's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from conferral.storage.connection.pipelining import PipeliningConnection
 
 
 class PipeliningClient(ErrorMappingRedis):
-    """Sends commands and pipelines over one connection; transactions and subscriptions have redis-py's connections."""
+    """Sends all but transactions and subscriptions over one connection."""
 
     def __init__(self, client: Redis) -> None:
         super().__init__(connection_pool=client.connection_pool)
@@ -36,7 +35,7 @@ class PipeliningClient(ErrorMappingRedis):
         return super().pipeline(transaction, shard_hint) if transaction else _SharedPipeline(self)
 
     async def exchange(self, commands: Sequence[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> list[Any]:
-        """Run commands, each with redis-py's options; return their answers, with Redis's refusals as values."""
+        """Run commands with redis-py's options; return answers and refusals."""
         with as_connection_error():
             packed = self._shared.pack([_split_name(args) for args, _ in commands])
             replies = await self._shared.exchange(packed, len(commands))
@@ -48,7 +47,7 @@ class PipeliningClient(ErrorMappingRedis):
         await super().aclose(close_connection_pool)
 
     def _decode(self, name: Any, options: Mapping[str, Any], reply: Any) -> Any:
-        """Give a reply to the command `name` the form that redis-py gives it; a refusal stays as it is."""
+        """Give a reply the form that redis-py gives it, unless refused."""
         if isinstance(reply, Exception) or name not in self.response_callbacks:
             return reply
         # The option `keys` is only for redis-py's cache.
@@ -58,8 +57,6 @@ class PipeliningClient(ErrorMappingRedis):
 
 
 class _SharedPipeline(Pipeline):
-    """A pipeline over the client's one connection."""
-
     def __init__(self, client: PipeliningClient) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
         self._client = client
@@ -75,11 +72,11 @@ class _SharedPipeline(Pipeline):
 
 
 def _split_name(command: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Split a command's name into words, as Redis wants it: redis-py joins those of names such as CLIENT ID."""
+    """Split names such as CLIENT ID, which redis-py joins."""
     name = command[0]
     return (*name.split(), *command[1:]) if " " in name else command
 
 
 def over_one_connection(client: Client) -> Client:
-    """Return a client for the same server that sends all commands over one connection; a cluster's client unchanged."""
+    """Return a client that uses one connection; a cluster's unchanged."""
     return PipeliningClient(client) if PipeliningConnection.can_serve(client) else client

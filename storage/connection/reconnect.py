@@ -18,18 +18,15 @@ REFRESH_EVERY_S = 0.5
 
 
 class Address:
-    """State shared by all clients of a process at one address: how often they must reconnect."""
+    """State shared by all clients of a process at one address."""
 
     def __init__(self) -> None:
-        #: Generation of connections that are valid (count).
+        #: Count of generations; only connections of the last one are valid.
         self.generation = 0
         self._started_at_s = float("-inf")
 
     def report_read_only(self, generation: int) -> None:
-        """Start a new generation after a READONLY answer over a connection of this one: all connections must reconnect.
-
-        Once per `REFRESH_EVERY_S`, and only once for all connections of a generation.
-        """
+        """Make this generation's connections reconnect, if not done just now."""
         # The loop's clock, like all other waits here, so that simulated time works.
         now_s = asyncio.get_running_loop().time()
         if generation == self.generation and not 0 <= now_s - self._started_at_s < REFRESH_EVERY_S:
@@ -46,7 +43,7 @@ def address_of(url: str) -> Address:
 
 
 class ReconnectMixin:
-    """Mixin for a redis-py connection class, which takes the keyword `address`: reconnects after a demotion."""
+    """Makes a redis-py connection reconnect after the server's demotion."""
 
     def __init__(self, *arguments: Any, address: Address, **options: Any) -> None:
         self._address = address
@@ -59,19 +56,19 @@ class ReconnectMixin:
         return self._generation != self._address.generation
 
     def reconnect_if_read_only(self, error: ResponseError) -> None:
-        """Make all connections to the address reconnect if the error is READONLY; ignore other errors."""
+        """Make all connections to the address reconnect after READONLY."""
         if error_word(error) == "READONLY":
             self._address.report_read_only(self._generation)
 
     async def connect(self) -> None:
-        """Reconnect if outdated; the pool calls this whenever it hands out the connection."""
+        """Reconnect if outdated; the pool calls this before each use."""
         redis_py: Any = super()
         if redis_py.is_connected and self.is_outdated:
             await redis_py.disconnect(nowait=True)
         await redis_py.connect()
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Read one answer; a READONLY error makes all connections to the address reconnect."""
+        """Read one answer; after READONLY, all connections reconnect."""
         redis_py: Any = super()
         try:
             return await redis_py.read_response(*arguments, **options)

@@ -1,4 +1,4 @@
-"""Redis URLs: what redis-py makes of them, checked before anything connects."""
+"""Redis URLs, checked before anything connects."""
 
 import re
 from collections.abc import Iterator
@@ -13,15 +13,11 @@ _WRONG_VALUE = re.compile(r"Invalid value for '(\w+)'")
 
 
 class RedisUrlError(ValueError):
-    """A Redis URL is invalid; the message says why, without quoting it, or is empty."""
+    """A Redis URL is invalid; the message may be empty, and never quotes it."""
 
 
 def split_cluster_option(url: str) -> tuple[str, bool]:
-    """Return the URL without the option `cluster`, which redis-py does not know; and whether it is a cluster's.
-
-    Raises:
-        RedisUrlError: The port, the database, or `cluster` is invalid, or an option has no value.
-    """
+    """Return the URL without `cluster`, and that option; check the rest."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises ValueError unless it is a number
@@ -49,7 +45,7 @@ def split_cluster_option(url: str) -> tuple[str, bool]:
 
 @contextmanager
 def option_errors(url: str) -> Iterator[None]:
-    """Turn redis-py's errors about the options of a URL into `RedisUrlError`; their texts may quote the URL."""
+    """Raise `RedisUrlError` for wrong options, without quoting the URL."""
     try:
         yield
     except (AttributeError, TypeError, ValueError, RedisError, RedisClusterException) as error:
