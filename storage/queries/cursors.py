@@ -1,4 +1,4 @@
-"""Pagination cursors: opaque text that names a page's last item, so that it stays valid when the list changes."""
+"""Pagination cursors: they name a page's last item, so lists may change."""
 
 import base64
 from typing import Annotated, TypeVar
@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from conferral.statemachine.ids import NAME_PATTERN
 
-#: Maximum length of a cursor (characters).
 _CURSOR_MAX = 256
 #: The largest score that Redis stores exactly: scores are floating-point numbers.
 _SCORE_MAX = 2**53
@@ -41,15 +40,13 @@ class LiveCursor(_Cursor, frozen=True, tag="live"):
 
 
 class EndedCursor(_Cursor, frozen=True, tag="ended"):
-    """A position among the ended sessions of all partitions, ordered by end, then by id, both descending."""
+    """A position among the ended sessions, by end and id, both descending."""
 
     #: End of the last listed session, Unix milliseconds; None before the first.
     ended_ms: Annotated[int, Meta(ge=0, lt=_SCORE_MAX)] | None
-    #: Its id.
     after: _IdOrEmpty
 
     def __post_init__(self) -> None:
-        """Refuse an id without an end: both belong to the last listed session."""
         if self.ended_ms is None and self.after:
             raise ValueError(self.after)
 
@@ -57,7 +54,6 @@ class EndedCursor(_Cursor, frozen=True, tag="ended"):
 class LogCursor(_Cursor, frozen=True, tag="log"):
     """A position in a session's log."""
 
-    #: Id of the last listed entry.
     entry_id: _EntryId
 
 
@@ -67,7 +63,7 @@ OF_LOGS = msgspec.json.Decoder(LogCursor)
 
 
 def read_cursor(text: str, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Decode a cursor of sessions or of a log; raise BadCursorError if it is none."""
+    """Decode a cursor of sessions or of a log; may raise BadCursorError."""
     if len(text) > _CURSOR_MAX or not text.isascii():
         raise BadCursorError
     try:

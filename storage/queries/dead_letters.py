@@ -1,8 +1,8 @@
-"""Dead letters: entries that could not be read or kept failing; read, retry, remove.
+"""Dead letters: what could not be read or kept failing; retry, remove.
 
-A letter holds the whole entry, its origin, and the reason. A retry takes two steps: append the entry to its stream,
-then remove the letter. If the second step is lost, the worst case is a second retry. Tokens deduplicate callbacks. A
-command is reopened for one client at a time, and not at all once it has an outcome.
+A letter holds the whole entry, its origin, and the reason. A retry appends the entry to its stream, then removes the
+letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client at a time, and
+not at all once it has an outcome.
 """
 
 import re
@@ -18,15 +18,13 @@ from conferral.storage.connection.client import CHUNK, Client, run_each, store_e
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 
-#: How long a reopened command is locked for the client that reopened it, milliseconds: the entry is appended right
-#: after. If that client dies in between, any other may retry after this time.
+#: How long a reopened command is locked for its client, milliseconds; if that dies, others may retry then.
 REOPEN_LOCK_MS = 10_000
 #: Fields of a letter in addition to the entry's own.
 _ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry")
 #: Reason shown for a foreign letter without one: an empty reason selects all letters in a query by reason.
 NO_REASON = "no reason given"
-#: Maximum length of a reason (characters); ours are short, but any program may write a letter. A longer one is
-#: truncated at every read, so that queries by reason agree.
+#: Maximum length of a reason, characters. A foreign one is truncated at every read, so that queries agree.
 REASON_MAX = 500
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _STATUSES = {
@@ -44,13 +42,11 @@ class DeadLetter:
     """One dead letter."""
 
     letter_id: str
-    #: Why it was dead-lettered.
     reason: str
-    #: Key of the stream that it came from.
+    #: Key of the stream that it came from, and its id there.
     stream: str
-    #: Its id in that stream.
     entry_id: str
-    #: The entry's raw fields; they hold addresses, so they are excluded from the repr.
+    #: Raw; excluded from the repr, since they hold addresses.
     fields: Mapping[bytes, bytes] = field(repr=False)
 
     @property
@@ -59,12 +55,12 @@ class DeadLetter:
         return int(self.letter_id.partition("-")[0])
 
     def decoded_fields(self) -> dict[str, str]:
-        """Return the entry's own fields in text form; invalid UTF-8 is escaped."""
+        """Return the entry's fields in text form; invalid UTF-8 is escaped."""
         return as_text({_text(name): _text(value) for name, value in self.fields.items()})
 
 
 class DeadLetterStore:
-    """Reads, retries, and removes dead letters. Every method may raise StoreError."""
+    """Reads, retries, and removes dead letters; may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
@@ -76,11 +72,7 @@ class DeadLetterStore:
             return int(await self._client.xlen(self._keys.dead))
 
     async def newest_first(self, chunk: int = CHUNK) -> AsyncIterator[DeadLetter]:
-        """Yield all letters, newest first.
-
-        Args:
-            chunk: How many to read at a time (count).
-        """
+        """Yield all letters, newest first, read in chunks."""
         start = "+"
         while True:
             with store_errors():
@@ -108,11 +100,11 @@ class DeadLetterStore:
         return gone
 
     def retry_problem(self, letter: DeadLetter) -> str:
-        """Return why a letter can't be retried, judged by its own fields; empty if it can."""
+        """Return why a letter can't be retried; empty if it can."""
         return self._judge(letter)[0]
 
     async def retry(self, letter: DeadLetter) -> str:
-        """Move a letter back to its stream; return why not, or empty text on success."""
+        """Move a letter back to its stream; return why not, or empty text."""
         problem, command_id, claim = self._judge(letter)
         if problem:
             return problem
@@ -133,10 +125,9 @@ class DeadLetterStore:
         return ""
 
     def _judge(self, letter: DeadLetter) -> tuple[str, str, str]:
-        """Return why a letter can't be retried; its command's id; and the entry whose claim must be removed.
+        """Return the problem, the command's id, and the entry with its claim.
 
-        Each is empty if there is none. A command that failed after routing is an event of its session's partition; its
-        claim stays.
+        Each is empty if there is none. After routing, a command is its session's event, and its claim stays.
         """
         try:
             fields = Entry(letter.entry_id, letter.fields).text()
@@ -158,14 +149,13 @@ def is_letter_id(text: str) -> bool:
 
 
 def _parse_letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
-    """Return a letter from its stream entry, whose own fields and origin are separated."""
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ORIGIN_FIELDS}}
     reason, stream, entry_id = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
     return DeadLetter(letter_id.decode(), shorten_reason(reason) or NO_REASON, stream, entry_id, own)
 
 
 def shorten_reason(text: str) -> str:
-    """Shorten a reason to at most `REASON_MAX` characters; queries compare shortened reasons."""
+    """Shorten a reason to `REASON_MAX`; queries compare shortened ones."""
     return text if len(text) <= REASON_MAX else f"{text[: REASON_MAX - 1]}…"
 
 

@@ -3,13 +3,13 @@
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 
-#: A worker without a heartbeat for this long counts as dead, milliseconds. It sends one every second. Shorter than a
-#: lease, so that the workers that take over its partitions know their shares by then.
+#: Without a heartbeat for this long, a worker is dead, milliseconds. Shorter than a lease, so shares are known then.
 HEARTBEAT_TIMEOUT_MS = 3_500
 
 
 def heartbeat_window(now_ms: int) -> tuple[int, int]:
-    """Return the earliest and latest heartbeat of a live worker; later ones precede a step back of Redis's clock."""
+    """Return a live worker's earliest and latest heartbeat."""
+    # Later ones precede a step back of Redis's clock.
     return now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS
 
 

@@ -1,7 +1,4 @@
-"""Process registry: the running processes, the schema version each supports, and their statistics.
-
-`conferral upgrade` reads the schema versions before it raises the one in force; the rest is for operators.
-"""
+"""Process registry: running processes, schema versions, statistics."""
 
 from dataclasses import dataclass, field
 
@@ -13,11 +10,10 @@ from conferral.storage.keys import Keys
 from conferral.storage.queries import process_stats
 from conferral.storage.queries.process_stats import ProcessStats
 
-#: Registration interval, seconds.
 REGISTER_EVERY_S = 2.0
-#: Time without a registration after which a process counts as stopped, milliseconds.
+#: Without a registration for this long, a process counts as stopped, milliseconds.
 STOPPED_AFTER_MS = 15_000
-#: Time without a registration after which a process is removed from the list, milliseconds.
+#: After this long, it is removed from the list, milliseconds.
 UNLISTED_AFTER_MS = 3_600_000
 
 
@@ -28,9 +24,8 @@ class Process:
     name: str
     #: `webhooks` or `worker`.
     kind: str
-    #: The newest schema version it supports; 0 if unreadable.
+    #: The newest that it supports, for `conferral upgrade`; 0 if unreadable.
     schema_version: int
-    #: Version of Conferral.
     version: str
     #: Statistics since its start; None for an older version, which sends none.
     stats: ProcessStats | None = field(default=None, compare=False)
@@ -55,7 +50,7 @@ async def deregister(client: Client, keys: Keys, name: str) -> None:
 
 
 async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
-    """Return when the registry was read, Unix milliseconds of Redis's clock; and the running processes, by name."""
+    """Return Redis's time, Unix milliseconds; and the processes, by name."""
     with store_errors():
         now_ms, *found = await scripts.read_processes(client, [keys.processes], [])
     found_processes = []
@@ -68,7 +63,7 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
 
 
 def _parse_process(name: str, data: bytes, seen_ms: int) -> Process:
-    """Parse a process's registration; if it is unreadable, return the name alone."""
+    """Parse a registration; if it is unreadable, only the name is known."""
     try:
         fields = orjson.loads(data)
         kind, schema_version, version = str(fields["kind"]), int(fields["schema_version"]), str(fields["version"])

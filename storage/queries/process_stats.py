@@ -1,4 +1,4 @@
-"""Process statistics since the start: a few counts without private data, from the process's own metrics."""
+"""Process statistics since the start, from the process's own metrics."""
 
 from collections import Counter as Counted
 from collections.abc import Iterator
@@ -9,9 +9,7 @@ from prometheus_client import Counter, Histogram
 
 from conferral.runtime.metrics import Metrics
 
-#: Failure codes listed (count): the most frequent ones.
 FAILURES_MAX = 10
-#: Upper limit of a count; larger ones are invalid.
 _COUNT_MAX = 2**53
 
 
@@ -25,18 +23,15 @@ class ProcessStats:
     callbacks_refused: int = 0
     #: Events that decide nothing, dropped under load.
     callbacks_shed: int = 0
-    #: Events decided.
     events: int = 0
     commits: int = 0
-    #: REST requests to Twilio.
     requests: int = 0
-    #: REST requests that Twilio answered with 429.
+    #: Answered by Twilio with 429.
     rate_limited: int = 0
     #: Effects that failed, or whose outcome is unknown.
     given_up: int = 0
     #: Conferences ended because one party was left alone.
     lone_ended: int = 0
-    #: Entries dead-lettered.
     dead_lettered: int = 0
     #: Failed requests by Twilio's code, or else by HTTP status (`http-500`, `no-answer`).
     failures: dict[str, int] = field(default_factory=dict)

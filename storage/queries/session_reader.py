@@ -1,7 +1,4 @@
-"""Session queries for the control API, the sweep, and operators: sessions, logs, owners of calls. Read-only.
-
-Lists come in pages, so that neither Redis nor a process holds more at a time than one page needs.
-"""
+"""Read-only queries of sessions, their logs, and calls, in pages."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +18,6 @@ from conferral.storage.queries.cursors import OF_LOGS, OF_SESSIONS, EndedCursor,
 
 #: Versions read per script call, count: takes Redis less than a millisecond.
 VERSIONS_MAX = 1_000
-#: Maximum items per page, count.
 LIMIT_MAX = 500
 #: Sessions scanned per page, count: if few match, the page stays short and its cursor continues.
 SCANNED_MAX = 2_000
@@ -55,24 +51,20 @@ class LogEntry:
 
 
 class SessionReader:
-    """Reads the sessions of all partitions. Every method may raise StoreError."""
+    """Reads the sessions of all partitions; may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys, *, is_partial: bool = False) -> None:
         self.client = client
         self.keys = keys
         #: Whether to leave out the sessions of a cluster's nodes that do not answer, instead of failing.
         self._is_partial = is_partial
-        #: Why a partial reader left out the sessions of nodes, by node; it does not ask these again.
+        #: Why a partial reader left out nodes, by node; it does not ask them again.
         self.silent: dict[str, StoreUnreachableError] = {}
 
     async def _for_each(self, items: Iterable[_I], append_command: Callable[[Any, _I], object]) -> list[Any]:
         """Run commands for partitions or sessions, as `run_each` does.
 
-        A partial reader runs them node by node, and returns None for the items of silent nodes.
-
-        Raises:
-            StoreUnreachableError: A node did not answer; for a partial reader, no node did.
-            StoreError: Redis refused for good.
+        A partial reader returns None for the items of silent nodes, and raises only if all are silent.
         """
         if not self._is_partial:
             return await run_each(self.client, items, append_command)
@@ -99,20 +91,14 @@ class SessionReader:
         return answers
 
     def _key_of(self, item: int | str) -> str:
-        """Return a key on the same node as a partition (its number) or a session (its id)."""
         return self.keys.lease(item) if isinstance(item, int) else self.keys.session(item)
 
-    # ---- single sessions -----------------------------------------------------------------------------------------
-
     async def read_session(self, session_id: str) -> Fields:
-        """Return one session's hash without hidden fields; empty if it does not exist."""
+        """Return a session's hash without hidden fields; empty if unknown."""
         return (await self.read_hashes([session_id])).get(session_id, {})
 
     async def read_hashes(self, session_ids: Iterable[str]) -> dict[str, Fields]:
-        """Return sessions' hashes by id, without hidden fields; leave out missing ones.
-
-        Of a session whose key holds another Redis type, return only the id and the damage.
-        """
+        """Return known sessions' hashes by id, without hidden fields."""
         wanted = list(session_ids)
         answers = await self._for_each(wanted, lambda pipeline, name: pipeline.hgetall(self.keys.session(name)))
         return {
@@ -141,37 +127,31 @@ class SessionReader:
         return None if session_id is None else str(session_id.decode(errors="replace"))
 
     def node_of_session(self, session_id: str) -> str:
-        """Return the node that has a session: a cluster's primary, or empty text for a single server."""
+        """Return the node that has a session; empty for a single server."""
         return node_of(self.client, self.keys.session(session_id))
 
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
-        """Return the ids of calls' sessions, by call SID; leave out unknown calls."""
+        """Return the ids of calls' sessions, by call SID; skip unknown calls."""
         wanted = list(call_sids)
         answers = await run_each(self.client, wanted, lambda pipeline, call_sid: pipeline.get(self.keys.call(call_sid)))
         return {sid: found.decode(errors="replace") for sid, found in zip(wanted, answers, strict=True) if found}
-
-    # ---- all sessions --------------------------------------------------------------------------------------------
 
     async def live_ids(self) -> list[str]:
         """Return the ids of all live sessions."""
         return await self._collect_ids(lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
 
     async def ended_ids(self, since_ms: int = 0) -> list[str]:
-        """Return the ids of the sessions that ended since a time in Unix milliseconds."""
+        """Return the ids of sessions that ended since a time, Unix milliseconds."""
         return await self._collect_ids(
             lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), since_ms, "+inf")
         )
 
     async def _collect_ids(self, append_command: Callable[[Any, int], object]) -> list[str]:
-        """Return the session ids that a command returns for each partition, in one list."""
         answers = await self._for_each(range(self.keys.partitions), append_command)
         return [name.decode(errors="replace") for names in answers for name in names or ()]
 
     async def commit_marks(self) -> list[str]:
-        """Return a mark per partition that changes with every commit: the lease's holder and the commit number.
-
-        While a partition's mark is unchanged, its sessions need not be read again.
-        """
+        """Return a mark per partition that changes with every commit."""
         answers = await self._for_each(
             range(self.keys.partitions),
             lambda pipeline, number: pipeline.hmget(self.keys.lease(number), "holder", "commit"),
@@ -179,14 +159,14 @@ class SessionReader:
         return [b" ".join(one or b"" for one in found or ()).decode(errors="replace") for found in answers]
 
     async def clock_offsets_ms(self, partitions: Sequence[int]) -> list[int]:
-        """Return how far partitions' times are ahead of Redis's clock, milliseconds."""
+        """Return how far partitions' times are ahead of Redis's, milliseconds."""
         answers = await self._for_each(
             partitions, lambda pipeline, number: pipeline.hget(self.keys.lease(number), "clock_offset")
         )
         return [int_of(one) for one in answers]
 
     async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
-        """Return the live sessions of some partitions with their versions; leave out those without a version."""
+        """Return live sessions' versions, by partition and id."""
         answers = await self._for_each(partitions, lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
         found: dict[int, dict[str, str]] = {number: {} for number in partitions}
         for number, names in zip(partitions, answers, strict=True):
@@ -201,19 +181,10 @@ class SessionReader:
         return found
 
     async def list_sessions(self, *, state: State | None = None, limit: int, cursor: str = "") -> Page[Fields]:
-        """Return one page of sessions: live ones in no particular order, then ended ones, newest end first.
+        """Return a page of sessions: live ones, then ended ones, newest first.
 
-        A client that reads all pages sees every session that exists throughout; one that ends meanwhile may appear
-        twice. A page may hold fewer items than the limit, even none: only an empty cursor marks the end. A full page
-        has one only if more follows.
-
-        Args:
-            state: Only sessions in this state; None for all.
-            limit: Maximum items (count, 1 to `LIMIT_MAX`).
-            cursor: The previous page's cursor; empty for the first page.
-
-        Raises:
-            BadCursorError: It is not a cursor of this list.
+        All pages show every session that exists throughout; one that ends meanwhile may appear twice. A page may hold
+        fewer items than the limit: only an empty cursor marks the end. Raise BadCursorError for a foreign cursor.
         """
         _check_limit(limit)
         place = read_cursor(cursor, OF_SESSIONS) if cursor else LiveCursor(0, "")
@@ -225,7 +196,7 @@ class SessionReader:
     async def _page(
         self, place: LiveCursor | EndedCursor, state: State | None, limit: int
     ) -> tuple[list[Fields], LiveCursor | EndedCursor | None]:
-        """Return the sessions from a position, and the next position, which may be the end; None after the last."""
+        """Return sessions, and the next position; None after the last."""
         found: list[Fields] = []
         if isinstance(place, LiveCursor):
             if state is not State.ENDED:
@@ -243,7 +214,6 @@ class SessionReader:
     async def _live_page(
         self, place: LiveCursor, state: State | None, limit: int
     ) -> tuple[list[Fields], LiveCursor | None]:
-        """Return live sessions from a position, and the next position; None after the last."""
         found: list[Fields] = []
         scanned = 0
         while place.partition < self.keys.partitions:
@@ -269,7 +239,6 @@ class SessionReader:
         return found, None
 
     async def _ended_page(self, place: EndedCursor, limit: int) -> tuple[list[Fields], EndedCursor | None]:
-        """Return ended sessions from a position, and the next position; None after the last."""
         found: list[Fields] = []
         following: EndedCursor | None = place
         for _ in range(SCANNED_MAX // CHUNK):
@@ -284,10 +253,7 @@ class SessionReader:
         return found, following
 
     async def _ends_after(self, place: EndedCursor, limit: int) -> list[tuple[int, str]]:
-        """Return ends after a position (Unix milliseconds and id), newest first: more than the limit if more exist.
-
-        Many sessions may end in one millisecond; those of the position's own are all read.
-        """
+        """Return ends after a position, newest first; over the limit if more."""
         before = "+inf" if place.ended_ms is None else f"({place.ended_ms}"
 
         def ask(pipeline: Any, partition: int) -> None:
@@ -296,7 +262,7 @@ class SessionReader:
 
         answers = await self._for_each(range(self.keys.partitions), ask)
         ends = [(int(at), name.decode(errors="replace")) for some in answers for name, at in some or ()]
-        if place.ended_ms is not None:
+        if place.ended_ms is not None:  # many may end in one millisecond: all of them are read
             moment = place.ended_ms
             names = await self._collect_ids(
                 lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), moment, moment)
@@ -310,25 +276,15 @@ class SessionReader:
         return sorted(name.decode(errors="replace") for name in names)
 
     async def _in_state(self, names: Sequence[str], state: State | None) -> list[str]:
-        """Return which of these sessions (ids) are in a state; all of them if the state is None."""
+        """Return the sessions in a state; all of them if it is None."""
         if state is None:
             return list(names)
         wanted = state.value.encode()
         answers = await self._for_each(names, lambda pipeline, name: pipeline.hget(self.keys.session(name), "state"))
         return [name for name, found in zip(names, answers, strict=True) if found == wanted]
 
-    # ---- logs ----------------------------------------------------------------------------------------------------
-
     async def read_log(self, session_id: str, *, limit: int, cursor: str = "") -> Page[LogEntry]:
-        """Return one page of a session's log, oldest first; empty if the session does not exist.
-
-        Args:
-            limit: Maximum items (count, 1 to `LIMIT_MAX`).
-            cursor: The previous page's cursor; empty for the first page.
-
-        Raises:
-            BadCursorError: It is not a cursor of a log.
-        """
+        """Return a page of a session's log, oldest first; empty if unknown."""
         _check_limit(limit)
         start = f"({read_cursor(cursor, OF_LOGS).entry_id}" if cursor else "-"
         with store_errors():
@@ -337,11 +293,7 @@ class SessionReader:
         return Page(found, LogCursor(found[-1].entry_id).text if len(entries) > limit else "")
 
     async def logs(self, after: Mapping[str, str]) -> dict[str, list[LogEntry]]:
-        """Return the entries added to sessions' logs, oldest first, by session id.
-
-        Args:
-            after: Id of the last entry seen, by session id; empty for all.
-        """
+        """Return log entries after the given ids (empty: all), by session id."""
 
         def queue_read(pipeline: Any, name: str) -> None:
             pipeline.xrange(self.keys.log(name), f"({after[name]}" if after[name] else "-", "+")
