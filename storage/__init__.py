@@ -1,1 +1,1 @@
-"""Redis storage, shared by all processes: keys, codecs, scripts, ingest, commits, leases, and queries."""
+"""Redis storage, shared by all processes."""

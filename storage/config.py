@@ -1,4 +1,4 @@
-"""Shared configuration in Redis that all processes must agree on: partition count and schema version."""
+"""Configuration shared in Redis: partition count and schema version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,13 +22,9 @@ class Config:
 
 
 async def ensure(client: Client, prefix: str, partitions: int, *, schema_version: int = SCHEMA_VERSION) -> Config:
-    """Store the partition count and schema version on first use; later, reject another partition count.
+    """Store partition count and schema version if Redis lacks them.
 
-    Args:
-        schema_version: The schema version for a new prefix, or one that Redis has lost.
-
-    Raises:
-        SettingsError: Redis holds another partition count, or `REDIS_URL` is wrong; see `URL_ERRORS`.
+    Raise SettingsError if Redis has another partition count, or `REDIS_URL` is wrong.
     """
     key = config_key(prefix)
     with _url_errors(), store_errors():
@@ -41,15 +37,14 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
     if count is None or found_version is None:
         raise SettingsError((_foreign_values_message(key),))
     if count != partitions:
-        raise SettingsError(
-            (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
-        )
+        problem = f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that"
+        raise SettingsError((problem,))
     return Config(Keys(prefix, partitions), found_version)
 
 
 @contextmanager
 def _url_errors() -> Iterator[None]:
-    """Raise a StoreError that shows a wrong `REDIS_URL` as SettingsError: no retry would help."""
+    """Raise SettingsError for a wrong `REDIS_URL`: no retry would help."""
     try:
         yield
     except StoreError as error:
@@ -67,13 +62,9 @@ def _parse_number(text: bytes | None) -> int | None:
 
 
 async def check_eviction_policy(client: Client) -> None:
-    """Reject a Redis whose eviction policy may evict any key: leases, undecided events, live sessions.
+    """Reject a Redis that may evict any key, such as leases and events.
 
-    If Redis forbids the query, pass; `conferral check` reports that.
-
-    Raises:
-        SettingsError: The policy is an `allkeys-` policy, or `REDIS_URL` is wrong; see `URL_ERRORS`.
-        StoreUnreachableError: Redis did not answer.
+    Raise SettingsError for that, or a wrong `REDIS_URL`. Pass if Redis forbids INFO: `conferral check` reports that.
     """
     try:
         with _url_errors(), store_errors():
@@ -81,7 +72,7 @@ async def check_eviction_policy(client: Client) -> None:
     except StoreUnreachableError:
         raise
     except StoreError:
-        return  # hosted Redis may forbid INFO
+        return
     nodes = [info, *(node for node in info.values() if isinstance(node, dict))]  # a cluster answers per node
     for policy in (str(node.get("maxmemory_policy", "")) for node in nodes):
         if policy.startswith("allkeys-"):
@@ -96,9 +87,7 @@ class NotInitializedError(StoreError):
 async def load(client: Client, prefix: str) -> Keys:
     """Return the keys as configured in Redis; for operator commands.
 
-    Raises:
-        NotInitializedError: Neither a webhook server nor a worker has run under this prefix.
-        StoreError: Another program uses this prefix.
+    Raise NotInitializedError if no process has used the prefix, StoreError if another program does.
     """
     if not (partitions := await _read_number(client, prefix, "partitions")):
         raise StoreError(_foreign_values_message(config_key(prefix)))
@@ -106,12 +95,11 @@ async def load(client: Client, prefix: str) -> Keys:
 
 
 async def read_schema_version(client: Client, prefix: str) -> int:
-    """Return the schema version that every process writes; raise like `load`."""
+    """Return the schema version that every process writes, or raise as `load`."""
     return await _read_number(client, prefix, "schema")
 
 
 async def _read_number(client: Client, prefix: str, field: str) -> int:
-    """Return a number of the shared configuration; raise like `load`."""
     with store_errors():
         found = await client.hget(config_key(prefix), field)
     if found is None:
@@ -123,6 +111,6 @@ async def _read_number(client: Client, prefix: str, field: str) -> int:
 
 
 async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
-    """Raise the schema version, unless it is higher already; return the version now in force."""
+    """Raise the schema version unless it is higher; return the one in force."""
     with store_errors():
         return int(await scripts.raise_schema(client, [config_key(prefix)], [schema_version]))

@@ -1,13 +1,10 @@
-"""Erasure of one ended or damaged session: removes everything that Redis holds about it (`conferral forget`).
+"""Erasure of an ended or damaged session (`conferral forget`).
 
-The eraser writes from outside, not through the worker that holds the partition. A session still has one writer at a
-time: one script removes the keys in the partition, and compares the version as each commit does. A worker that decides
-at the same moment has either committed before, and nothing is removed; or its commit conflicts, and it decides again,
-about an unknown session. A command to the worker would need a new event that older versions running alongside don't
-understand, and would wait while no worker runs.
+It bypasses the worker, which may not run. One script compares the session's version, as each commit does, and removes
+the partition's keys. A worker that decides meanwhile has changed the version, or its commit conflicts.
 
-Keys elsewhere (other slots of a cluster) are removed afterwards, the index of its calls last. So a repetition after a
-crash, by the session's id or one of its calls, finds what is left.
+Keys elsewhere are removed afterwards, the index of its calls last. So a repetition after a crash, by the session's id
+or one of its calls, finds what is left.
 """
 
 import re
@@ -38,27 +35,23 @@ _ERASED_COMMAND_FIELDS = ("session", "reason", "digest", "by")
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What Redis holds about one session at the time of the search. Contains no phone numbers."""
+    """What Redis holds about a session; contains no phone numbers."""
 
     session_id: str
     #: Empty if the session's hash is already gone.
     version: str
     is_live: bool
-    #: Whether workers can't load it. Then it never ends, and may be erased though it is live.
+    #: Whether workers can't load it. Then it never ends, and may be erased while live.
     is_damaged: bool = False
-    #: The unfinished work that still needs the session, in words; empty if there is none.
+    #: Unfinished work that still needs the session, in words; empty if there is none.
     pending_work: str = ""
     #: When the session ended, Unix milliseconds of partition time; 0 if unknown.
     ended_at_ms: int = 0
-    #: Entries in its log, count.
     log_entries: int = 0
-    #: Fields in its gates hash, count.
     gates: int = 0
-    #: SIDs of the calls indexed to it.
     calls: tuple[str, ...] = ()
     #: Keys of the command hashes that name it.
     commands: tuple[str, ...] = field(default=(), repr=False)
-    #: Ids of entries in the outcome stream.
     outcomes: tuple[str, ...] = ()
     #: Ids of dead letters that name it or one of its calls, or hold one of its phone numbers.
     dead_letters: tuple[str, ...] = ()
@@ -78,10 +71,9 @@ class ErasureReport:
 
 
 class SessionEraser:
-    """Finds and removes what Redis holds about a session. Every method may raise StoreError.
+    """Finds and removes a session's data. Methods may raise StoreError.
 
-    A search scans all call and command keys, and the streams of outcomes and dead letters, in batches. With 100,000
-    calls and 50,000 commands it takes about four seconds, during which Redis is mostly idle.
+    A search scans all call and command keys: about 4 s with 100,000 calls and 50,000 commands.
     """
 
     def __init__(self, client: Client, keys: Keys) -> None:
@@ -125,7 +117,7 @@ class SessionEraser:
         )
 
     async def erase(self, report: ErasureReport) -> bool:
-        """Remove what the report lists; return False, without removing, if the session has changed. Safe to repeat."""
+        """Remove what is listed; return False if the session has changed."""
         keys, session_id = self._keys, report.session_id
         partition = keys.partition_of(session_id)
         partition_keys = [
@@ -142,14 +134,9 @@ class SessionEraser:
         await run_each(self._client, report.calls, lambda pipe, call_sid: pipe.delete(keys.call(call_sid)))
         return True
 
-    # ---- search --------------------------------------------------------------------------------------------------
-
     async def _pending_work(self, session_id: str, names: set[str]) -> str:
-        """Describe the unfinished work of a session; empty if there is none.
-
-        The order follows the flow of work: from commands to events, and from the outbox back to events. The session's
-        version reveals a decision made in between.
-        """
+        """Describe the session's unfinished work; empty if there is none."""
+        # In the order in which work flows; a decision made in between changes the session's version.
         partition = self._keys.partition_of(session_id)
         async for _, entry in self._entries(self._keys.commands):
             if _names_session(entry, names):
@@ -164,14 +151,12 @@ class SessionEraser:
         return ""
 
     async def _calls_of(self, session_id: str) -> AsyncIterator[str]:
-        """Yield the SIDs of the calls indexed to the session."""
         async for names, answers in self._scan(self._keys.call("*"), lambda pipeline, key: pipeline.get(key)):
             for key, found in zip(names, answers, strict=True):
                 if found == session_id.encode():
                     yield key.removeprefix(self._keys.call(""))
 
     async def _commands_of(self, names: set[str]) -> AsyncIterator[str]:
-        """Yield the keys of command hashes that name the session or one of its calls, also in their reason."""
         async for found, answers in self._scan(
             self._keys.command("*"), lambda pipeline, key: pipeline.hmget(key, "session", "reason")
         ):
@@ -181,14 +166,12 @@ class SessionEraser:
                     yield key
 
     async def _letters_of(self, names: set[str], numbers: set[str]) -> AsyncIterator[str]:
-        """Yield the ids of dead letters that name the session or one of its calls, or hold one of its phone numbers."""
         async for letter in DeadLetterStore(self._client, self._keys).newest_first():
             texts = letter.decoded_fields().values()
             if _names_session(letter.fields, names) or names & _sids_in(texts) or numbers & _digits_in(texts):
                 yield letter.letter_id
 
     async def _entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
-        """Yield a stream's entries with their ids, oldest first."""
         after = "-"
         while True:
             with store_errors():
@@ -200,10 +183,7 @@ class SessionEraser:
             after = f"({found[-1][0].decode()}"
 
     async def _scan(self, pattern: str, append_command: Any) -> AsyncIterator[tuple[list[str], list[Any]]]:
-        """Yield keys that match a pattern, with the answers to a command about each, in batches; None for a wrong type.
-
-        On a cluster, this scans all primaries; a key that is being migrated may appear twice.
-        """
+        """Yield matching keys with answers; a migrating key may appear twice."""
         batch: list[str] = []
         with store_errors():
             async for key in self._client.scan_iter(match=pattern, count=CHUNK):
@@ -216,7 +196,6 @@ class SessionEraser:
 
 
 def _is_damaged(session_id: str, fields: Mapping[bytes, bytes] | None) -> bool:
-    """Whether workers can't load the session from its hash."""
     if fields is None:  # another Redis type
         return True
     try:
@@ -227,12 +206,10 @@ def _is_damaged(session_id: str, fields: Mapping[bytes, bytes] | None) -> bool:
 
 
 def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:
-    """Whether an entry's field `session` is one of these names: the session's id, and the SIDs of its calls."""
     return entry.get(b"session", b"").decode(errors="replace") in names
 
 
 def _is_unfinished_work_of(session_id: str, body: bytes) -> bool:
-    """Whether an outbox entry is an effect or write of the session; the mark of a finished effect is not."""
     try:
         entry = effect_codec.decode(body)
     except BadEntryError:
@@ -241,7 +218,6 @@ def _is_unfinished_work_of(session_id: str, body: bytes) -> bool:
 
 
 def _sids_of(fields: Mapping[str, str]) -> set[str]:
-    """Return the SIDs of a session's calls and conferences from its hash."""
     own = ("conference_sid", "former_calls", "former_conferences")
     return _sids_in(text for name, text in fields.items() if name in own or name.endswith(".call_sid"))
 
@@ -251,7 +227,7 @@ def _sids_in(texts: Iterable[str]) -> set[str]:
 
 
 def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
-    """Return the phone numbers of a session's parties and transfer targets, as bare digits."""
+    """Return the numbers of parties and transfer targets, as bare digits."""
     texts = [text for name, text in fields.items() if name.endswith(".address") or name == "transfer.to"]
     texts += [outcome.get(name, "") for outcome in outcomes for name in ("to", "attempts")]
     return {number for text in texts for number in _NUMBER.findall(text)}

@@ -1,6 +1,6 @@
 """Redis key names; no other module formats one.
 
-The braces are literal hash tags: they keep the keys of one script in one cluster slot.
+The braces are hash tags: they keep the keys of one script in one cluster slot.
 """
 
 import zlib
@@ -26,11 +26,10 @@ class Keys:
     """Keys under one prefix."""
 
     prefix: str
-    #: Number of partitions.
     partitions: int
 
     def partition_of(self, session_id: str) -> int:
-        """Return a session's partition: CRC-32 of its id, modulo the partition count."""
+        """Return a session's partition: CRC-32 of its id, modulo the count."""
         return zlib.crc32(session_id.encode()) % self.partitions
 
     def _partition_key(self, partition: int, name: str) -> str:
@@ -61,7 +60,7 @@ class Keys:
         return self._partition_key(partition, "ended")
 
     def suspects(self, partition: int) -> str:
-        """Hash: how many workers died on an entry or effect, by its id, and which death was counted last."""
+        """Hash: worker deaths by entry or effect id, and which was counted last."""
         return self._partition_key(partition, "suspects")
 
     def new_log(self, partition: int) -> str:
@@ -77,15 +76,18 @@ class Keys:
         return self._partition_key(self.partition_of(session_id), f"log:{session_id}")
 
     def gates(self, session_id: str) -> str:
-        """Hash: which call belongs to which dial of the session, and which dial won or lost its ring group."""
+        """Hash: which call has which dial, and which dial won its ring group."""
         return self._partition_key(self.partition_of(session_id), f"gates:{session_id}")
 
     def call(self, call_sid: str) -> str:
-        """String: the newest session of a call; expires with it, or after `CONFERRAL_REPLAY_WINDOW` if later."""
+        """String: the newest session of a call.
+
+        Expires with the session, or after `CONFERRAL_REPLAY_WINDOW` if later.
+        """
         return f"{self.prefix}:call:{call_sid}"
 
     def identity(self, digest: str) -> str:
-        """Sorted set: calls placed by a browser identity, given as a digest, within the last minute."""
+        """Sorted set: a browser identity's calls in the last minute, by digest."""
         return f"{self.prefix}:identity:{digest}"
 
     dial_rate = PrefixKey(
@@ -97,7 +99,7 @@ class Keys:
     sweep_lease = PrefixKey("lease:sweep", "Hash: the account sweep's lease.")
 
     def command(self, command_id: str) -> str:
-        """Hash: a command's outcome, its sender, its stream entry, and a digest of the request."""
+        """Hash: a command's outcome, sender, stream entry, and request digest."""
         return f"{self.prefix}:command:{command_id}"
 
     outcomes = PrefixKey("outcomes", "Stream for other systems: finished transfers and ended sessions.")
@@ -119,5 +121,5 @@ class Keys:
 
 
 def config_key(prefix: str) -> str:
-    """Hash: partition count and schema version; the one key needed before the partition count is known."""
+    """Return the key of the partition count and the schema version."""
     return f"{prefix}:config"

@@ -1,4 +1,4 @@
-"""Outcome stream for other systems: one entry per finished transfer and per ended session."""
+"""Outcome stream: finished transfers and ended sessions."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ OUTCOMES_KEPT = 100_000
 async def publish_outcome(
     client: Client, keys: Keys, record: OutcomeRecord, *, max_entries: int = OUTCOMES_KEPT
 ) -> None:
-    """Append an outcome. A repeated append has the same id, so readers can deduplicate."""
+    """Append an outcome; readers can deduplicate repetitions by its id."""
     with store_errors():
         await client.xadd(keys.outcomes, encode_outcome(record), maxlen=max_entries, approximate=True)
 
 
 def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
-    """Return the entry's fields; all are present, empty where they do not apply."""
+    """Return all of the entry's fields, empty where they do not apply."""
     return {
         "id": record.id,
         "kind": record.kind,
@@ -40,12 +40,8 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
 
 
 def _encode_attempt(attempt: Attempt, transfer_ended_at_ms: int) -> dict[str, Any]:
-    """Return the public fields of an attempt to reach a target; a time is null if the attempt did not get that far.
-
-    `waited_s` counts from the dial command to the answer, or to the end if no one answered. `talked_s` counts from the
-    answer to the end, and is null if no one answered. Both are seconds. For a party still ringing or connected, they
-    count until the transfer finished.
-    """
+    """Return an attempt's public fields; a time that was not reached is null."""
+    # A party may still ring or talk when the transfer finishes; its times in seconds count until then.
     end_ms = attempt.ended_at_ms or transfer_ended_at_ms
     return {
         "to": attempt.to,
@@ -60,5 +56,5 @@ def _encode_attempt(attempt: Attempt, transfer_ended_at_ms: int) -> dict[str, An
 
 
 def _seconds_between(start_ms: int, end_ms: int) -> float:
-    """Return the seconds between two times, to the millisecond; never negative, even across different clocks."""
+    """Return seconds, never negative, even across different clocks."""
     return max(0, end_ms - start_ms) / 1000

@@ -1,4 +1,4 @@
-"""Pub/Sub notifications that a rebalance may be necessary. Only a hint: workers also poll."""
+"""Pub/Sub hints that a rebalance may be necessary; workers also poll."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ WAIT_S = 60.0
 
 
 class RebalanceChannel:
-    """Sends and receives notifications, under a worker's name. On a cluster, any node forwards them to all."""
+    """Sends and receives notifications; cluster nodes forward them to all."""
 
     def __init__(self, client: Client, keys: Keys, name: str) -> None:
         self._client = client
@@ -40,11 +40,7 @@ class RebalanceChannel:
             log.debug("rebalance_notify_failed", reason=str(error))
 
     async def subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
-        """Receive notifications until the process stops.
-
-        Args:
-            on_message: Called for each notification, and after each subscription, since some may have been missed.
-        """
+        """Call `on_message` for each notification and each new subscription."""
         while not stop.is_set():
             try:
                 with store_errors(), as_connection_error():
@@ -56,12 +52,11 @@ class RebalanceChannel:
                 await pause(stop, RETRY_REFUSED_S)
 
     async def _subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
-        """Subscribe once; report each notification of another worker until the process stops."""
         channel = await self._open_pubsub()
         stopping = asyncio.ensure_future(stop.wait())
         try:
             await channel.subscribe(self._channel)
-            on_message()
+            on_message()  # some may have been missed
             while not stop.is_set():
                 message = await _next_message(channel, stopping)
                 if message is not None and message["data"] != self._name.encode():
@@ -71,7 +66,6 @@ class RebalanceChannel:
             await channel.aclose()
 
     async def _open_pubsub(self) -> Any:
-        """Return redis-py's Pub/Sub client; on a cluster, over any of the nodes."""
         if not isinstance(self._client, RedisCluster):
             return self._client.pubsub(ignore_subscribe_messages=True)
         try:
@@ -83,7 +77,7 @@ class RebalanceChannel:
 
 
 async def _next_message(channel: Any, stopping: "asyncio.Task[Literal[True]]") -> Any:
-    """Wait up to `WAIT_S` for a message; return None without one, and as soon as the process stops."""
+    """Return the next message; None after `WAIT_S`, or when stopping."""
     waiting = asyncio.ensure_future(channel.get_message(timeout=WAIT_S))
     await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():

@@ -1,13 +1,11 @@
-"""Schema version: every running process must be able to read what any of them writes.
+"""Schema version: every process must be able to read what others write.
 
 `schema` in `PREFIX:config` holds it. A newer release writes at the old schema version until `conferral upgrade` raises
-it, once no process below it runs. Within a schema version, the attributes of sessions stay the same; other records may
-gain fields.
+it, once no process below it runs. Within a schema version, sessions keep their attributes; other records may gain some.
 """
 
 #: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.
 SCHEMA_VERSIONS = {1: "the first version"}
-#: The newest schema version that this release supports.
 SCHEMA_VERSION = max(SCHEMA_VERSIONS)
 
 
@@ -15,18 +13,18 @@ class SchemaVersion:
     """The schema version that this process writes, as last read from Redis."""
 
     def __init__(self, supported: int = SCHEMA_VERSION) -> None:
-        #: The newest supported schema version; another than `SCHEMA_VERSION` only in a test.
+        #: Another than `SCHEMA_VERSION` only in a test.
         self.supported = supported
         self.written = supported
 
     @property
     def is_too_new(self) -> bool:
-        """Whether Redis may hold data that this release can't read; then it must decide nothing."""
+        """Whether Redis may hold unreadable data; if so, decide nothing."""
         return self.written > self.supported
 
     @property
     def writes_at(self) -> int:
-        """The schema version that this process writes, and stores in a Redis that has lost it."""
+        """The version to write, and to store in a Redis that has lost it."""
         return min(self.written, self.supported)
 
     @property

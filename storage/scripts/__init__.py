@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 _NAME = re.compile(r"^(?P<verb>[a-z_]+)-(?P<keys>\d+|n)\.lua$")
 
 Argument = str | bytes | int | float
-#: The commands that run a script; their arguments are the script, its number of keys, and the keys.
+#: The commands that run a script; their arguments: the script, its number of keys, the keys.
 SCRIPT_COMMANDS = ("EVALSHA", "EVAL")
 
 
@@ -27,19 +27,13 @@ class Script:
         if match is None:
             raise ValueError(f"a script's file is named verb_noun-KEYS.lua, not {file_name}")
         self.name = match["verb"]
-        #: Number of keys; None if it varies.
         self.key_count = None if match["keys"] == "n" else int(match["keys"])
         self.text = text
         # Redis names scripts by SHA-1; it is not a secret. Source: Redis docs, EVALSHA.
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        """Run the script.
-
-        Raises:
-            redis.exceptions.RedisError: Raised by the client, except for NOSCRIPT, after which the script is sent
-                again.
-        """
+        """Run the script; send it again if Redis has forgotten it."""
         self._check(keys)
         try:
             return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
@@ -47,7 +41,7 @@ class Script:
             return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
 
     def append_to(self, pipeline: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
-        """Add the script to a pipeline; if Redis has forgotten it, the answer is a `NoScriptError`."""
+        """Add the script to a pipeline; may answer with a `NoScriptError`."""
         self._check(keys)
         pipeline.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
@@ -56,13 +50,9 @@ class Script:
             raise ValueError(f"{self.name} takes {self.key_count} keys, not {len(keys)}")
 
 
-def _load() -> dict[str, Script]:
-    folder = resources.files("conferral.storage") / "scripts"
-    found = (Script(file.name, file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".lua"))
-    return {script.name: script for script in found}
-
-
-SCRIPTS = _load()
+_FOLDER = resources.files("conferral.storage") / "scripts"
+_FOUND = (Script(file.name, file.read_text("utf-8")) for file in _FOLDER.iterdir() if file.name.endswith(".lua"))
+SCRIPTS = {script.name: script for script in _FOUND}
 # Each is an attribute, such as `scripts.commit_batch`: every commit looks one up.
 globals().update(SCRIPTS)
 
