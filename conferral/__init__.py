@@ -1,4 +1,4 @@
-"""The package behind the `conferral` command: CLI, demo, setup check, and Python client.
+"""The `conferral` package: CLI, demo, setup check, and Python client.
 
 Imports are lazy, so that `--help` stays fast.
 """

@@ -4,20 +4,17 @@ from conferral.runtime.errors import ConferralError
 
 
 class OutputError(ConferralError):
-    """Standard output can't be written, as on a full disk; a closed pipe is no error."""
+    """Standard output can't be written (disk full); not for a closed pipe."""
 
 
 class CommandNotDoneError(ConferralError):
-    """Rejected, failed, or still in progress; the reason goes to standard error.
+    """A command was rejected, has failed, or is still in progress.
 
     Attributes:
-        reason: One sentence for people.
         allowed: Commands that the session would accept now.
-        command_id: The command's id, if one was submitted.
-        status: The command's status; empty while no worker has decided on it.
-        details: Further lines.
-        command_reason: The command's own reason, as on every other surface; empty if there is none.
-        exit_code: The program's exit code.
+        command_id: Empty if no command was submitted.
+        status: The command's; empty while no worker has decided on it.
+        command_reason: The command's own reason, as on every other surface; may be empty.
     """
 
     def __init__(

@@ -38,7 +38,6 @@ app.command()(upgrade)
 
 
 def _print_version(wanted: bool) -> None:
-    """Print the version and exit, if `--version` was given."""
     if wanted:
         from importlib.metadata import version
 
@@ -52,14 +51,15 @@ def conferral(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Move live Twilio calls from a bridge into a conference without dropping anyone.
+    """Move live Twilio calls from a bridge into a conference
+    without dropping anyone.
 
     Try it without an account: conferral demo
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, by default the process's own arguments; return the exit code."""
+    """Run one command, by default of `sys.argv`; return the exit code."""
     _refuse_unreadable_lines()
     collect_rarely()  # at the default thresholds, it takes a fifth of the startup time and finds nothing
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _EnvFileErrors(logging.Handler):
-    """Raises SettingsError for a line of `.env` that python-dotenv can't parse and would ignore, with its setting."""
+    """Raises SettingsError for a malformed line of `.env`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         numbers = ", ".join(map(str, record.args or ()))
@@ -106,13 +106,13 @@ class _EnvFileErrors(logging.Handler):
 
 
 def _refuse_unreadable_lines() -> None:
-    """Make a line of `.env` that can't be read an error; python-dotenv only logs a warning."""
+    """Make a malformed line of `.env` an error; python-dotenv only warns."""
     logger = logging.getLogger("dotenv.main")
     logger.handlers, logger.propagate = [_EnvFileErrors()], False
 
 
 def _replace_closed_streams() -> None:
-    """Replace standard streams that the caller closed (`<&-`): no question is answered, and no output arrives."""
+    """Replace standard streams that the caller closed (`<&-`)."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  # open until the process ends

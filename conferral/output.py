@@ -1,7 +1,6 @@
-"""All printing: results go to standard output, everything else to standard error.
+"""All printing: results on standard output, the rest on standard error.
 
-Values from outside (addresses, labels, reasons, session names) pass through `printable`: a caller's name may hold
-escape sequences that recolor the terminal or reverse a line.
+Values from outside pass through `printable`: a caller's name may hold escape sequences.
 """
 
 import json
@@ -40,9 +39,7 @@ _STATE_STYLES = {
 
 
 def printable(value: object) -> str:
-    r"""Return a value from outside with everything escaped that affects a terminal.
-
-    Escapes control characters, bidirectional and invisible characters, line separators, and lone surrogates.
+    r"""Escape everything in a value from outside that affects a terminal.
 
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
@@ -59,7 +56,7 @@ def _escaped(letter: str) -> str:
 
 
 def _echo(text: str, *, color: bool | None = None) -> None:
-    """Print to standard output; raise BrokenPipeError if no one reads it, OutputError if it can't be written."""
+    """Print; raise BrokenPipeError for a closed pipe, OutputError otherwise."""
     try:
         typer.echo(text, color=color)
     except BrokenPipeError:
@@ -75,12 +72,7 @@ def print_line(line: str = "") -> None:
 
 
 def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
-    """Print one line of a result, folded to a width.
-
-    Args:
-        indent: Indent of the continuation lines (spaces).
-        width: By default the width that every terminal has (columns).
-    """
+    """Print one line of a result, folded; widths are columns."""
     import textwrap
 
     for part in textwrap.wrap(
@@ -90,7 +82,7 @@ def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
 
 
 def print_fitted(line: str, indent: int) -> None:
-    """Print one line of a result, folded where a terminal is too narrow; whole where no terminal sets a width."""
+    """Print one line of a result, folded where a terminal is too narrow."""
     width = console().width
     if len(line) > width:
         print_folded(line, indent, width)
@@ -104,7 +96,7 @@ def print_heading(line: str) -> None:
 
 
 def print_section(heading: str, lines: Sequence[str]) -> None:
-    """Print indented lines below an empty line and a heading; nothing if there are no lines."""
+    """Print a heading and indented lines; nothing if there are no lines."""
     if lines:
         print_line()
         print_heading(heading)
@@ -113,12 +105,12 @@ def print_section(heading: str, lines: Sequence[str]) -> None:
 
 
 def print_failure(line: str) -> None:
-    """Print a line about a failure; the words say so, the color only helps."""
+    """Print a line about a failure."""
     _print_styled(line, "bold red")
 
 
 def _print_styled(line: str, style: str) -> None:
-    """Print a line in a style on a terminal, else plain; through `_echo`, which reports what can't be written."""
+    """Print a line, in a style on a terminal."""
     if not sys.stdout.isatty():
         print_line(line)
         return
@@ -134,7 +126,7 @@ def print_note(line: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a result as one JSON document. Non-ASCII characters are escaped, to keep terminals safe."""
+    """Print a result as a JSON document; ASCII keeps terminals safe."""
     _echo(json.dumps(value, indent=2))
 
 
@@ -159,7 +151,7 @@ def _echo_error(line: str) -> None:
 
 
 def flush_log() -> None:
-    """Discard log lines that standard error can't take, as on a full disk; Python would exit with 120."""
+    """Discard log lines that can't be written; Python would exit with 120."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -167,7 +159,7 @@ def flush_log() -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Discard what a stream that can't be written still holds, or gets; Python would fail to write it at exit."""
+    """Discard what a stream holds; Python would fail to write it at exit."""
     with suppress(OSError):  # it is no file
         descriptor, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, descriptor)
@@ -183,7 +175,7 @@ def confirm(question: str) -> bool:
 
 
 def require_confirmation(question: str) -> None:
-    """Ask for yes or no on the terminal; raise CommandNotDoneError unless the answer is yes."""
+    """Ask for yes or no; raise CommandNotDoneError unless it is yes."""
     if not confirm(question):
         raise CommandNotDoneError("nothing was changed")
 
@@ -202,7 +194,7 @@ def console() -> "Console":
 
 
 def table_cell(value: object, style: str = "") -> "Text":
-    """Return a value made printable, in a style or, by default, in the color of its first word (`_STATE_STYLES`)."""
+    """Return a printable value, by default colored by its first word."""
     from rich.text import Text
 
     text = printable(value)
@@ -214,7 +206,6 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
 
     Args:
         columns: Headings; a leading `>` aligns the column right.
-        rows: Raw values; they are made printable here.
         styled: Columns with colored words, if colors are enabled.
     """
     from rich.table import Table
@@ -241,13 +232,9 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
 class Entry(NamedTuple):
     """A row as a few lines, for terminals too narrow for the table."""
 
-    #: Printed first, not colored.
     name: str
-    #: Follows the name, colored by its first word.
     state: str
-    #: Follows the state.
     more: str
-    #: Follow below, indented.
     lines: tuple[str, ...]
 
     def drawn(self) -> "RenderableType":
@@ -267,10 +254,9 @@ def table_or_entries(
     entries: Sequence[Entry],
     styled: Sequence[str] = (),
 ) -> "RenderableType":
-    """Return rows as a table without empty columns, with short ids if needed; or as entries if that doesn't fit.
+    """Return a table without empty columns, or entries if it doesn't fit.
 
-    Args:
-        entries: The same rows, for a narrow terminal.
+    If needed, the table has short ids. `entries` are the same rows.
     """
     from rich.console import Group
     from rich.measure import Measurement
@@ -286,7 +272,7 @@ def table_or_entries(
 
 
 def _with_short_ids(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    """Return the rows with ids cut to a unique prefix, which selects a session like the full id."""
+    """Return rows with ids cut to a unique prefix, which still selects them."""
     kept = [list(row) for row in rows]
     if ID_COLUMN not in columns:
         return kept
@@ -308,7 +294,7 @@ def print_table(
     styled: Sequence[str] = (),
     entries: Sequence[Entry] | None = None,
 ) -> None:
-    """Print a table; if it is too wide and there are entries, print those instead."""
+    """Print a table, or the entries, if any, where it is too wide."""
     target = console()
     kept = list(rows)
     with target.capture() as captured:

@@ -1,4 +1,4 @@
-"""Generate the control API's reference page from its routes and command models."""
+"""Generate the control API's reference page from routes and models."""
 
 import inspect
 
@@ -14,7 +14,7 @@ from conferral.webhooks.api.routes import ROUTES, Route
 
 
 def api_page(notes: dict[str, str]) -> str:
-    """Return every route, error type, and command's fields; `notes` describe the error types by their names."""
+    """Return the page; `notes` describe the error types by their names."""
     intro = _prose(
         "Every route of the control API. For an introduction with examples, see [the control API](../api.md). "
         "`GET /openapi.json` returns the same for programs."

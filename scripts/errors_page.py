@@ -1,4 +1,4 @@
-"""Generate the reference page of the control API's errors: what each type means, and what to do about it."""
+"""Generate the reference page of the control API's errors and fixes."""
 
 from reference_pages import _page, _prose
 
@@ -47,7 +47,7 @@ _FIXES = {
 
 
 def errors_page(notes: dict[str, str]) -> str:
-    """Return each error type, described by `notes`, under a heading of its own, to which its `docs` field links."""
+    """Return a section for each error type; `notes` describe them."""
     intro = _prose(
         "Each error of [the control API](../api.md) has one of these as its `type`; its `docs` is the path to the "
         "section here, relative to the root of the repository. `reason` gives the details."

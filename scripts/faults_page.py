@@ -1,4 +1,4 @@
-"""Generate docs/reference/faults.md: the fault list, each fault with its tests."""
+"""Generate docs/reference/faults.md: each fault with its tests."""
 
 import ast
 import re
@@ -39,7 +39,6 @@ def faults_page() -> str:
 
 
 def _tests() -> dict[int, str]:
-    """Return links to each fault's tests."""
     found: dict[int, list[str]] = defaultdict(list)
     for path in sorted((_ROOT / "tests" / "fault_injection").glob("test_*.py")):
         module = ast.parse(path.read_text("utf-8"), path.name)
@@ -57,7 +56,6 @@ def _tests() -> dict[int, str]:
 
 
 def _is_soak(module: ast.Module) -> bool:
-    """Whether the whole file belongs to `make soak`."""
     marks = (
         node.value for node in module.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"

@@ -1,6 +1,6 @@
-"""Update the diagrams in docs/flows/ by running each flow end to end: `python scripts/flow_pages.py`.
+"""Update the diagrams in docs/flows/ by running each flow end to end.
 
-The pages are written by hand, except between `<!-- flow: NAME -->` and `<!-- /flow -->`.
+They stand between `<!-- flow: NAME -->` and `<!-- /flow -->`.
 """
 
 import asyncio

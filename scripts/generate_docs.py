@@ -1,4 +1,4 @@
-"""Generate pages in docs/ from code and measurements: `make docs`. With `--check`, only report stale ones."""
+"""Generate pages in docs/: `make docs`. `--check` reports stale ones."""
 
 import sys
 from collections.abc import Callable
@@ -34,7 +34,6 @@ def _refusals() -> dict[str, str]:
     return notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
 
 
-#: The generator of each file, by path relative to the repository's root.
 PAGES: dict[str, Callable[[], str]] = {
     "docs/statemachine.md": _states_page,
     "docs/statemachine.svg": diagram.svg,
@@ -54,7 +53,7 @@ for page in ("README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/reliab
 
 
 def pages() -> dict[str, str]:
-    """Return each generated file's text, by path relative to the repository's root."""
+    """Return each generated file's text, by path from the root."""
     return {name: make() for name, make in PAGES.items()}
 
 
@@ -68,7 +67,7 @@ def _is(path: Path, text: str) -> bool:
 
 
 def main() -> int:
-    """Write what changed; with `--check`, write nothing and return 1 if anything is stale."""
+    """Write what changed; with `--check`, return 1 if anything is stale."""
     found = pages()
     names = stale(found)
     for name in names:

@@ -1,4 +1,4 @@
-"""Install a lock file with pip and show progress, because pip itself is silent for half a minute.
+"""Install a lock file with progress: pip is silent for half a minute.
 
 Usage: python scripts/install.py requirements.lock [options of pip]
 """
@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Interval between progress lines if there is no terminal, in seconds.
 NEXT_LINE_S = 5.0
 HINT = (
     "The libraries could not be installed (pip's own words are above). They come from the package index alone: "

@@ -1,4 +1,4 @@
-"""Generate the reference page of the log events: what each one means, its level, and which modules log it."""
+"""Generate the reference page of the log events."""
 
 from collections import defaultdict
 from functools import cache
@@ -8,7 +8,6 @@ from source_notes import PACKAGES, ROOT, log_calls, modules
 
 from conferral.runtime import log
 
-#: What each event means, in one sentence.
 MEANINGS = {
     "account_swept": "A sweep compared Twilio's live calls and conferences with the sessions; `findings` differed.",
     "announcement_unknown": "Twilio requested an announcement that is no longer pending; it got a 404.",
@@ -103,7 +102,7 @@ MEANINGS = {
 
 @cache  # reads all modules; a test and the page ask for it
 def levels_and_places() -> dict[str, tuple[set[str], set[str]]]:
-    """Return each event that the code logs, with its levels and the modules that log it."""
+    """Return each logged event's levels and modules."""
     found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for path in modules(*PACKAGES):
         for call in log_calls(path):

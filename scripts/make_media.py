@@ -86,7 +86,6 @@ def _wav(values: Iterable[float]) -> bytes:
     return file.getvalue()
 
 
-#: The generator of each file.
 FILES: dict[str, Callable[[], bytes]] = {"ringback.wav": ringback, "music.wav": music}
 
 

@@ -1,4 +1,4 @@
-"""Fill the marked blocks of README, ARCHITECTURE.md, and pages in docs/ from `benchmarks/results.json`.
+"""Fill marked blocks of pages from `benchmarks/results.json`.
 
 A block is what stands between `<!-- figures: NAME -->` and `<!-- /figures -->`. Figures appear nowhere else.
 """
@@ -46,9 +46,6 @@ def _median(figure: Figure | None, unit: str, factor: float = 1.0) -> str:
     return UNMEASURED if figure is None else f"{number(figure.median * factor)} {unit}"
 
 
-# ---- when, and on what -------------------------------------------------------------------------------------------
-
-
 def _when(results: Results) -> str:
     lines = []
     for date, run in sorted(results.runs.items()):
@@ -89,9 +86,6 @@ def _readme(results: Results) -> str:
         rows.append([name, f"{_median(p50, 'ms')} median, {_median(p99, 'ms')} p99"])
     head = f"{when}Redis {versions['Redis']}.{_caveats(run)} Run it on your own hardware."
     return f"{head}\n\n{sizing.table(['Measurement', 'Result'], rows)}"
-
-
-# ---- figures -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -189,11 +183,8 @@ def _libraries(results: Results) -> str:
     return sizing.table(["CPU time", "Library", "Our code", "With the library"], rows)
 
 
-# ---- plots -------------------------------------------------------------------------------------------------------
-
-
 def _points(results: Results, benchmark: str, prefix: str, figure: str, x: str = "") -> list[plots.Point]:
-    """Return a figure's points, by the number in its name, or by another figure with the same number."""
+    """Return points, by the number in a figure's name, or by figure `x`."""
     found = []
     for value in _numbers(results, benchmark, prefix):
         one, across = (results.figure(benchmark, f"{prefix}_{value}.{name}") for name in (figure, x or figure))
@@ -243,9 +234,6 @@ def _latencies(results: Results) -> str:
     ]
     header = ["Load", "Events per second", "Command to REST: p50", "p99", "CPU per event", "CPU of the worker"]
     return sizing.table(header, rows)
-
-
-# ---- long runs ---------------------------------------------------------------------------------------------------
 
 
 def _long_runs(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Generate docs/demo.svg from the output of `conferral demo --exit`, and show it in the README.
+"""Generate docs/demo.svg from `conferral demo --exit`.
 
 The picture loads no fonts or other files; its text can be selected and read aloud.
 """
@@ -51,7 +51,7 @@ FORMAT = """\
 
 
 def printed() -> str:
-    """Return what the demo prints on standard output; raise RuntimeError, with its error output, if it fails."""
+    """Return the demo's output; raise RuntimeError if it fails."""
     program = Path(sys.executable).parent / "conferral"
     ran = subprocess.run(
         [program, *COMMAND.split()[1:]], capture_output=True, text=True, timeout=DEADLINE_S, check=False

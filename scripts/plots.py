@@ -1,4 +1,4 @@
-"""Draw line charts as SVG, readable in both themes, from the figures of `benchmarks/results.json`."""
+"""Draw line charts as SVG, readable in light and dark themes."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Chart:
-    """One pair of axes: the horizontal one is logarithmic, the vertical one too if `is_log`, else it begins at zero."""
+    """One pair of axes: x is logarithmic, y if `is_log`, else from zero."""
 
     title: str
     x_label: str
@@ -95,7 +95,7 @@ class _Scale:
 
 
 def _ticks(most: float, least: float, *, is_log: bool) -> list[float]:
-    """Return round numbers that enclose the values: 1, 2, 5 per decade, or multiples from zero."""
+    """Return 1, 2, 5 per decade, or multiples from zero, around the values."""
     steps = [step * 10.0**power for power in range(-3, 8) for step in (1, 2, 5)]
     if is_log:
         first = max(tick for tick in steps if tick <= max(least, steps[0]))

@@ -1,4 +1,4 @@
-"""Generate the pages of docs/reference/, each from the code that it describes."""
+"""Generate pages of docs/reference/, each from what it describes."""
 
 import inspect
 import re
@@ -39,16 +39,12 @@ def _page(source: str, *parts: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return a wrapped paragraph."""
     return textwrap.fill(text, 119, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
-
-
-# ---- settings ----------------------------------------------------------------------------------------------------
 
 
 def settings_page() -> str:
@@ -94,9 +90,6 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-# ---- metrics -----------------------------------------------------------------------------------------------------
-
-
 def metrics_page() -> str:
     """Return every metric with its kind and labels."""
     rows = []
@@ -117,11 +110,8 @@ def metrics_page() -> str:
     return _page("runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro)
 
 
-# ---- Redis -------------------------------------------------------------------------------------------------------
-
-
 def redis_page() -> str:
-    """Return every key, the session's fields with examples, and each script's arguments and results."""
+    """Return every key, session field, and script."""
     scripts = []
     for path in sorted((ROOT / "storage" / "scripts").glob("*.lua")):
         scripts += [f"### {path.stem}\n", f"```text\n{header_of(path.read_text('utf-8'))}\n```\n"]
@@ -187,7 +177,7 @@ def _log_fields() -> str:
 
 
 def _fields() -> tuple[str, ...]:
-    """Return the values of enumerated fields, the newest transfer's fields, and the remaining fields."""
+    """Return the tables of the session's fields."""
     without_phase = "during a conversion, in a settled conference, and at the end"
     closed = _table(
         ("Field", "Values"),
@@ -244,7 +234,7 @@ def _words(values: Iterable[str]) -> str:
 
 
 def _inner(kind: type[Any], shown: set[str]) -> str:
-    """Return the stored names of a class's fields, without those already shown."""
+    """Return a class's stored fields, without those already shown."""
     return _words(name for field in fields(kind) if (name := field.name.removesuffix("_ms")) not in shown)
 
 
@@ -263,9 +253,6 @@ def _example() -> Session:
         session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,
         conference_sid="CF" + "0" * 30 + "c3", parties=parties,
     )  # fmt: skip
-
-
-# ---- the command line --------------------------------------------------------------------------------------------
 
 
 def command_tree() -> Any:
@@ -298,7 +285,7 @@ def _commands(tree: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _help(text: str | None) -> str:
-    """Return a command's help as Markdown: paragraphs with fixed lines become shell blocks."""
+    """Return help as Markdown; fixed lines become shell blocks."""
     parts = []
     for paragraph in inspect.cleandoc(text or "").split("\n\n"):
         if not paragraph.startswith("\b"):

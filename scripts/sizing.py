@@ -1,4 +1,4 @@
-"""Calculate what an installation carries, from measured figures and Twilio's documented limits."""
+"""Calculate what an installation carries, from figures and limits."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ CPS_DEFAULT, CPS_MOST = 1, 30
 
 @dataclass(frozen=True)
 class Costs:
-    """Averages of one call of the mix, in processes at half of their highest rate, where batches are smaller."""
+    """Averages of one call of the mix, at half of the highest rate."""
 
     events: float
     callbacks: float
@@ -114,7 +114,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def assumptions(results: Results) -> str:
-    """Return what the calculation assumes, and what a call of the mix leads to."""
+    """Return the assumptions, and what a call of the mix leads to."""
     costs = Costs.of(results)
     if costs is None:
         return "Not measured yet."

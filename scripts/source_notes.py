@@ -1,4 +1,4 @@
-"""Read from source files what the running code can't provide: `#:` comments and calls of the logger."""
+"""Read `#:` comments and calls of the logger from source files."""
 
 import ast
 import re
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-#: The packages that ship.
 PACKAGES = (
     "conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage", "telephony", "webhooks",
     "worker",
@@ -72,7 +71,7 @@ def log_calls(path: Path) -> list[LogCall]:
 
 
 def header_of(lua: str) -> str:
-    """Return a Lua script's header comment, without comment marks and indentation."""
+    """Return a Lua script's header comment, without marks and indentation."""
     match = re.match(r"--\[\[\n(.*?)\]\]", lua, re.DOTALL)
     if match is None:
         raise ValueError("a script begins with a comment in double brackets")

@@ -1,4 +1,4 @@
-"""Generate docs/statemachine.md: the transition table as tables and Mermaid diagrams."""
+"""Generate docs/statemachine.md: the transition table and diagrams."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,7 @@ from conferral.statemachine.table.row import Stage
 
 
 def statemachine_page(meanings: Mapping[State, str], stages: Mapping[str, str]) -> str:
-    """Return the table as a Markdown page.
-
-    Args:
-        meanings: What each state means, one sentence each.
-        stages: What each stage of a transfer waits for, by the stage's name.
-    """
+    """Return the page; `stages` say what each stage waits for."""
     parts = [_HEAD, "```mermaid\n" + _mermaid() + "```\n", _LEGEND]
     parts += [_section(state, meanings[state]) for state in State]
     parts += [_stages(stages), _events()]
@@ -56,7 +51,6 @@ How to read the tables:
 
 
 def _mermaid() -> str:
-    """Return the diagram as Mermaid source."""
     lines = ["stateDiagram-v2", "    direction LR", f"    [*] --> {State.BRIDGED}"]
     lines += [f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in edge_labels().items()]
     lines.append(f"    {State.ENDED} --> [*]")
@@ -64,7 +58,6 @@ def _mermaid() -> str:
 
 
 def _stages_mermaid() -> str:
-    """Return the diagram of the stages as Mermaid source."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for row in TABLE:
         if row.next_stages or (row.stages and row.target):
@@ -155,6 +148,6 @@ def _summary(thing: object) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return text that stays inside one table cell: angle brackets of TwiML are escaped outside of code spans."""
+    """Escape what would leave a table cell, such as TwiML's brackets."""
     plain = re.sub(r"(`[^`]*`)|[<>]", lambda found: found[1] or escape(found[0]), text)
     return plain.replace("|", "\\|")

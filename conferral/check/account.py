@@ -1,4 +1,4 @@
-"""Check that Twilio accepts the credentials and that the number points to these webhooks."""
+"""Check the Twilio credentials, and where the number's calls go."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ from conferral.telephony.http_client import PooledHttpClient, rest_client
 from conferral.telephony.number_setup import NumberSetup, read_account, read_number
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
-#: Timeout for Twilio's answer, in seconds.
 DEADLINE_S = 5.0
 _STATUS_PATH = "/voice/status"
 #: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls.
@@ -29,7 +28,7 @@ _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
 
 
 async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
-    """Check the account and a number in E.164, by default `TWILIO_NUMBER`, with two read-only requests."""
+    """Check the account and a number in E.164; empty for `TWILIO_NUMBER`."""
     http = PooledHttpClient(
         api_url=settings.api_url, clock=SystemClock(), metrics=Metrics(), total_timeout_s=DEADLINE_S
     )
@@ -116,7 +115,6 @@ def _check_voice_url(settings: ServiceSettings, number_label: str, found: Number
 
 
 def _check_fallback_and_status(settings: ServiceSettings, number_label: str, found: NumberSetup) -> list[CheckResult]:
-    """Check the number's fallback URL and status callback."""
     if found.trunk_sid or found.application_sid:
         return []
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
@@ -138,7 +136,7 @@ def _check_fallback_and_status(settings: ServiceSettings, number_label: str, fou
 
 
 def _redacted_url(url: str) -> str:
-    """Return a configured URL without the parts that may be secrets."""
+    """Return a configured URL without what may be secret."""
     try:
         parts = urlsplit(url)
         return redacted_url(urlunsplit(parts._replace(query="…" if parts.query else "")))
@@ -147,7 +145,7 @@ def _redacted_url(url: str) -> str:
 
 
 def _target_of(url: str) -> tuple[str, str | None, int | None, str] | None:
-    """Return where a URL points, without its fragment, which holds Twilio's connection overrides; None if invalid."""
+    """Return where a URL points; None if it is invalid."""
     try:
         parts = urlsplit(url)
         port = parts.port

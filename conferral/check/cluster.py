@@ -1,4 +1,4 @@
-"""Check that a Redis Cluster survives the loss of a node and spreads partitions evenly."""
+"""Check that a Redis Cluster survives a lost node and is balanced."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Check that the directory is readable and that the allow-list permits the addresses it names."""
+"""Check that the directory is readable and its addresses are allowed."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
@@ -38,7 +38,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
 
 
 def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> list[CheckResult]:
-    """Return a line for each directory error, and skip the checks that need the directory."""
+    """Report directory errors; skip the checks that need the directory."""
     *others, last = (problem.removeprefix("CONFERRAL_DIRECTORY: ") for problem in problems)
     lines = [fail("directory", found, "") for found in others]
     lines.append(fail("directory", last, "fix the entries named above; docs/directory.md has an example"))

@@ -1,4 +1,4 @@
-"""Check that the public URL reaches webhooks that accept signed requests and reject unsigned ones."""
+"""Check that the webhooks at the public URL verify signatures."""
 
 import aiohttp
 from twilio.request_validator import RequestValidator
@@ -9,14 +9,13 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import probe
 
-#: Timeout for each of the two requests, in seconds.
 DEADLINE_S = 5.0
 #: Statuses of webhooks that accepted the signature: 404 for an unknown phrase, 503 without Redis.
 _REACHED_STATUSES = frozenset({404, 503})
 
 
 async def check_round_trip(settings: ServiceSettings) -> CheckResult:
-    """Send one unsigned and one signed request, as Twilio would; neither changes anything."""
+    """Send an unsigned and a signed request; neither changes anything."""
     url = f"{settings.public_url}{probe.TARGET}"
     form = {"AccountSid": settings.account_sid}
     token = settings.auth_token.get_secret_value()
@@ -38,7 +37,6 @@ async def check_round_trip(settings: ServiceSettings) -> CheckResult:
 
 
 def _connection_problem(error: Exception) -> str:
-    """Return why a request failed, in words for operators."""
     if isinstance(error, TimeoutError):
         return f"no answer within {DEADLINE_S:g} s"
     if isinstance(error, aiohttp.ClientConnectorDNSError):

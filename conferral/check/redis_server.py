@@ -1,4 +1,4 @@
-"""Check that Redis is safe for calls: the server, its persistence, scripts, and Conferral's keys and live sessions."""
+"""Check that Redis is safe for calls."""
 
 from typing import Any
 
@@ -24,9 +24,7 @@ VERSION_MIN = (6, 2)
 VERSION_WITH_LAG = (7, 0)
 #: Maximum number of sessions decoded, so that the check answers within seconds.
 CHECKED_MAX = 5_000
-#: Maximum number of damaged sessions listed by name.
 LISTED_MAX = 5
-#: What to do about an error that a setting causes.
 FIXES = {
     LOGIN_REFUSED: "correct the user and password in REDIS_URL",
     NO_SUCH_DATABASE: "correct the database number in REDIS_URL",
@@ -36,11 +34,7 @@ FIXES = {
 
 
 def fix_for(error: StoreError, **refusals: str) -> str:
-    """Return what to do about an error.
-
-    Args:
-        refusals: What to do about a refusal, by Redis's error code.
-    """
+    """Return what to do about an error; `refusals` maps codes to advice."""
     if fix := FIXES.get(str(error)):
         return fix
     if error.state in SILENT_STATES:
@@ -49,7 +43,7 @@ def fix_for(error: StoreError, **refusals: str) -> str:
 
 
 async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict[str, Any]]:
-    """Whether Redis answers, with its INFO; the INFO is empty without an answer."""
+    """Return whether Redis answers, and its INFO; empty if it doesn't."""
     try:
         with store_errors():
             info = await client.info()
@@ -63,7 +57,7 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
 
 
 async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:
-    """Check version, eviction, persistence, and replicas, from INFO and, where Redis allows it, CONFIG."""
+    """Check version, eviction, persistence, and replicas."""
     settings: dict[str, Any] = {}
     for name in ("maxmemory-policy", "appendonly", "appendfsync", "min-replicas-to-write"):
         try:
@@ -149,7 +143,7 @@ async def check_scripts(client: Client) -> CheckResult:
 
 
 async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckResult, Keys | None]:
-    """Check that the stored configuration matches the settings; writes nothing."""
+    """Check that Redis was set up with these settings; write nothing."""
     key = config_key(settings.prefix)
     try:
         with store_errors():

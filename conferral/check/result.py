@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 #: Hosts that only this machine can reach.
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-#: Twilio's own REST API.
 TWILIO_URL = "https://api.twilio.com"
 
 
@@ -14,9 +13,7 @@ class CheckResult:
 
     #: `ok`, `warn` or `fail`.
     status: str
-    #: What was checked, in one or two words.
     name: str
-    #: What the check found.
     found: str
     #: How to fix it; empty if there is nothing to do.
     fix: str = ""

@@ -16,12 +16,7 @@ from conferral.runtime.settings import ServiceSettings
 
 
 async def run_checks(settings: ServiceSettings, *, offline: bool, number: str) -> list[CheckResult]:
-    """Check everything.
-
-    Args:
-        offline: Whether to skip Twilio and the public URL.
-        number: The number to check, in E.164; empty for `TWILIO_NUMBER`.
-    """
+    """Check everything; `offline` skips Twilio and the public URL."""
     client = make_redis_client(settings.redis_url)
     try:
         return [

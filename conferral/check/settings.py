@@ -1,4 +1,4 @@
-"""Check where the settings come from, and that they make sense together, beyond each setting's own validation."""
+"""Check the sources of the settings, and whether they fit together."""
 
 from urllib.parse import urlsplit, urlunsplit
 
@@ -9,7 +9,7 @@ from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, t
 
 
 def check_sources() -> list[CheckResult]:
-    """Report where each setting comes from, never its value, and names that look like settings but aren't."""
+    """Report each setting's source, never its value, and unknown names."""
     environment, file = read_sources()
     both = sorted(environment.keys() & file.keys() & KNOWN_SETTINGS)
     places = {
@@ -29,7 +29,7 @@ def check_sources() -> list[CheckResult]:
 
 
 def check_settings(settings: ServiceSettings) -> list[CheckResult]:
-    """Check that loaded settings make sense together, and report what they turn on."""
+    """Check settings that are valid by themselves, but may conflict."""
     names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
     return [
         ok("settings", f"{names} are set and valid"),

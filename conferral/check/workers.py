@@ -70,12 +70,10 @@ def _holder(lease: Sequence[bytes | None]) -> str:
 
 
 def _is_held(lease: Sequence[bytes | None], now_ms: int, running: Collection[str]) -> bool:
-    """Whether a running worker holds a lease."""
     return int(lease[0] or 0) >= now_ms and _holder(lease) in running
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:
-    """Return a warning if many commands wait to be routed."""
     waiting = await count_waiting(client, keys)
     if waiting <= BACKLOG_MAX:
         return []

@@ -1,1 +1,1 @@
-"""The CLI commands. Each module registers its own and imports heavy modules inside its functions."""
+"""The CLI commands. Functions import heavy modules when they need them."""

@@ -63,7 +63,7 @@ def check(
 
 
 def _load_settings() -> "ServiceSettings":
-    """Load the settings. If settings are missing and there is no `.env`, say how to create one."""
+    """Load the settings; if there is no `.env`, say how to create one."""
     from conferral.runtime.errors import SettingsError
     from conferral.runtime.settings import ServiceSettings, load
 

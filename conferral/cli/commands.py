@@ -1,4 +1,4 @@
-"""One command-line command for each command, with the fields of its description as options."""
+"""One CLI command per command, with its described fields as options."""
 
 from __future__ import annotations
 
@@ -59,16 +59,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "record": ("Start, pause, resume, or stop a recording.", "--action start", "--action pause"),
 }
 _SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
-#: Commands that ask first, with the question.
 _QUESTIONS = {"end": "{whom} will be disconnected. End the call?", "remove": "{whom} will be disconnected. Continue?"}
 _ASKS_FIRST = "Asks for confirmation on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
 
 
 class _SubmitCommand(Command):
-    """A command whose help and options are derived from its description when they are needed."""
+    """A command that derives its help and options only when needed."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the options; the first call builds them, with the help, from the command's description."""
+        """Return the options; the first call builds them, and the help."""
         if not self.params:
             from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 
@@ -91,7 +90,7 @@ def _help_text(command: type[CommandEvent]) -> str:
 
 
 def _command_function(command: type[CommandEvent]) -> Callable[..., None]:
-    """Return the function that typer runs for a command, with a parameter for each option."""
+    """Return the function that typer runs, a parameter for each option."""
     from conferral.statemachine.events.commands import own_fields
 
     name, own = command.name, own_fields(command)

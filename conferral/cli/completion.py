@@ -1,4 +1,4 @@
-"""Shell completion (Tab) of option values: closed lists, and the session's parties."""
+"""Shell completion (Tab) of option values and the session's parties."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,6 @@ _T = TypeVar("_T")
 #: Repeated here, because importing `statemachine` would slow down `--help`. A test compares the two.
 LIVE_STATES = ("bridged", "converting", "conferenced", "transferring")
 STATES = (*LIVE_STATES, "ended")
-#: Timeout for completion, in seconds.
 TIMEOUT_S = 1.0
 #: Party names that are offered. Others might contain shell syntax.
 PARTY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
@@ -38,7 +37,7 @@ def complete_stories(incomplete: str) -> list[str]:
 
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Complete the connected parties of the session typed earlier, each with its status; none without a session."""
+    """Complete the connected parties of the session typed earlier."""
     # After an option without a value, click leaves the earlier arguments unparsed.
     typed = [context.params.get("session"), *context.args]
     named = next(filter(None, typed), "")
@@ -55,7 +54,7 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
 
 
 def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None:
-    """Return what a function reads; None after an error, which must not be printed, or after `TIMEOUT_S`."""
+    """Return what a function reads; None after an error or a timeout."""
     import asyncio
 
     from conferral.cli.redis_access import open_redis

@@ -1,4 +1,4 @@
-"""`dead`: list, show, retry, and drop dead letters (entries that couldn't be decoded or kept failing)."""
+"""`dead`: list, show, retry, and drop dead letters."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ All = Annotated[bool, typer.Option("--all", help="All dead letters, or all that 
 
 
 def _require_nonempty(reason: str | None) -> str | None:
-    """Reject an empty reason: a script's unset variable must not select all dead letters."""
+    """Reject an empty reason: an unset variable must not select all."""
     if reason == "":
         raise typer.BadParameter("must not be empty; leave it out to select all")
     return reason
@@ -193,7 +193,10 @@ def _require_ids_or_all(ids: list[str] | None, reason: str | None, *, everything
 
 
 def _confirm_all(question: str, reason: str, *, yes: bool) -> int | None:
-    """Ask about all dead letters with a reason (empty: all); return the number confirmed, None without a prompt."""
+    """Ask about all dead letters with a reason (empty: all).
+
+    Return the number confirmed; None without a prompt.
+    """
     if yes or not sys.stdin.isatty():
         return None
     groups = {group.reason: group.count for group in _with_dead_letters(lambda dead: dead.groups())}

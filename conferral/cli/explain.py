@@ -69,7 +69,7 @@ def _print_failure(failure: Failure) -> None:
 
 
 def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation as JSON: times in ISO 8601, null for unknown values."""
+    """Return an explanation as JSON; unknown values are null."""
     failure = explanation.first_failure
     return {
         "session": session_id,

@@ -1,4 +1,4 @@
-"""`forget`: erase everything that Redis holds about one ended or damaged session."""
+"""`forget`: erase what Redis holds about an ended or damaged session."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,6 @@ from conferral.errors import CommandNotDoneError
 if TYPE_CHECKING:
     from conferral.operations.erasure import ErasurePlan
 
-#: Singular and plural of each kind of record.
 _TRACE_NAMES = {
     "session": ("session record", "session records"),
     "log_entries": ("log entry", "log entries"),
@@ -30,7 +29,8 @@ def forget(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase everything stored about an ended or damaged session. Asks for confirmation on a terminal.
+    """Erase everything stored about an ended or damaged session.
+    Asks for confirmation on a terminal.
 
     \b
     Examples:
@@ -70,7 +70,6 @@ def forget(
 
 
 def _plan_lines(plan: "ErasurePlan") -> str:
-    """Describe what will be erased; numbers show only their last digits."""
     from conferral.operations import wording
 
     traces, customer = plan.traces, plan.session.parties.get("customer")

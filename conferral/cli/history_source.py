@@ -1,4 +1,4 @@
-"""Read a session's history (its hash and its log) from Redis or from a file."""
+"""Read a session's history (hash and log) from Redis or from a file."""
 
 import os
 import sys
@@ -11,11 +11,9 @@ from conferral.operations.session_queries import SessionQueries
 
 
 async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
-    """Return the history of a session, named by its id or by one of its calls.
+    """Return the history of a session, named by its id or one of its calls.
 
-    Raises:
-        UnknownSession: no session matches.
-        CommandNotDoneError: Redis no longer has it.
+    Raises UnknownSession if none matches, CommandNotDoneError if Redis no longer has it.
     """
     session_id = await reader.find(named)
     fields = await reader.read_session(session_id)
@@ -27,7 +25,7 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
 
 
 def read_history_file(name: str) -> SessionHistory:
-    """Read a history from a file (`-`: standard input); raise CommandNotDoneError if it can't be read or isn't one."""
+    """Read a history file (`-`: standard input), or raise CommandNotDoneError."""
     try:
         if name == "-":
             body = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
@@ -42,9 +40,9 @@ def read_history_file(name: str) -> SessionHistory:
 
 
 def save_history(history: SessionHistory, name: str) -> None:
-    """Write a history to a new file readable only by its owner, because it holds full phone numbers.
+    """Write a history to a new file, or raise CommandNotDoneError.
 
-    Raise CommandNotDoneError if the file can't be written, or already exists.
+    Only its owner can read the file: it holds full phone numbers.
     """
     try:
         with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

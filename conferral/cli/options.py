@@ -23,7 +23,6 @@ def _check_session(value: str | None) -> str | None:
 
 
 def _check_optional_id(value: str | None) -> str | None:
-    """Validate the id of a new session or a command, if one was given."""
     from conferral.statemachine.ids import id_error
 
     if value is not None and (why := id_error(value)):
@@ -46,7 +45,7 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_histories(incomplete: str) -> list[tuple[str, str]]:
-    """Complete `replay`'s argument: live sessions, history files, and their folders."""
+    """Complete `replay`: live sessions, history files, and their folders."""
     folder, _, begun = incomplete.rpartition("/")
     place = Path(f"{folder}/" if "/" in incomplete else ".")
     try:
@@ -68,11 +67,9 @@ def complete_histories(incomplete: str) -> list[tuple[str, str]]:
 
 #: Characters that could be shell syntax. Some shells evaluate completions, and callers choose their addresses.
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
-#: Maximum number of files and folders offered.
 COMPLETED_FILES_MAX = 200
 #: Ways to name a session: ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
 SESSION_PATTERN = r"[A-Za-z0-9_-]{1,64}|(client|sips?):[!-~]{1,250}|\+[0-9]{2,15}"
-#: The same for help texts.
 SESSION_HELP = (
     "Its id or at least the first 4 characters, a call SID, the conference SID, the last digits of a number, or a "
     "party's name, address, or label"

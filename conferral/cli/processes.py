@@ -1,4 +1,4 @@
-"""The commands that run processes: `webhooks`, `worker`, `sandbox`, and `console`."""
+"""The commands that run `webhooks`, `worker`, `sandbox`, and `console`."""
 
 from typing import Annotated
 

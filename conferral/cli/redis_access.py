@@ -35,7 +35,7 @@ def redacted_url(url: str) -> str:
 
 
 def make_redis_client(url: str, max_connections: int = 8) -> Client:
-    """Create a client for the configured URL; raise SettingsError if it is invalid."""
+    """Create a client; raise SettingsError if the URL is invalid."""
     try:
         return make_client(url, max_connections=max_connections)
     except RedisUrlError as error:
@@ -43,7 +43,7 @@ def make_redis_client(url: str, max_connections: int = 8) -> Client:
 
 
 def describe_redis_error(error: StoreError, url: str) -> str:
-    """Describe a Redis error in one sentence: a cluster's node by its own address, which the URL may not name."""
+    """Describe an error in one sentence, with the cluster node's address."""
     if error.node or str(error) in CLUSTER_SETTING_ERRORS:
         return str(error)
     return f"{error}; REDIS_URL names {redacted_url(url)}"
@@ -51,13 +51,9 @@ def describe_redis_error(error: StoreError, url: str) -> str:
 
 @asynccontextmanager
 async def open_redis(settings: StoreSettings, *, is_partial: bool = False) -> AsyncIterator[SessionQueries]:
-    """Open the configured Redis with the stored key layout.
+    """Open the configured Redis, or raise CommandNotDoneError.
 
-    Args:
-        is_partial: Whether to leave out the sessions of a cluster's nodes that do not answer; see `require_complete`.
-
-    Raises:
-        CommandNotDoneError: Redis is unreachable, or nothing is set up under the prefix.
+    `is_partial` leaves out cluster nodes that do not answer; see `require_complete`.
     """
     client = make_redis_client(settings.redis_url)
     try:
@@ -69,7 +65,7 @@ async def open_redis(settings: StoreSettings, *, is_partial: bool = False) -> As
 
 
 def run_query(query: Callable[[SessionQueries], Awaitable[T]], *, is_partial: bool = False) -> T:
-    """Return what a query reads from the configured Redis; arguments and errors are those of `open_redis`."""
+    """Return what a query reads from Redis; see `open_redis`."""
 
     async def opened() -> T:
         async with open_redis(load(StoreSettings), is_partial=is_partial) as reader:
@@ -79,7 +75,7 @@ def run_query(query: Callable[[SessionQueries], Awaitable[T]], *, is_partial: bo
 
 
 def require_complete(silent: Iterable[StoreError]) -> None:
-    """Raise CommandNotDoneError if nodes are silent, once what the others answered is printed; name them."""
+    """Raise CommandNotDoneError, after the output, if nodes were silent."""
     reasons = "; ".join(dict.fromkeys(map(str, silent)))
     if reasons:
         raise CommandNotDoneError(f"incomplete: {reasons}; the calls stored there are missing")

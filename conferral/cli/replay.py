@@ -1,4 +1,4 @@
-"""`replay`: step through a session's log, and show the session at any point of it."""
+"""`replay`: step through a session's log, or show any point of it."""
 
 import re
 from typing import Any
@@ -30,11 +30,11 @@ _DAY_MS = 86_400_000
 
 
 def print_history(named: str, as_of: str | None, save: str | None, *, full: bool, as_json: bool) -> None:
-    """Print a session's steps, or its state as of a version, time, or log entry; or save its history.
+    """Print a session's steps, or its state as of a point; or save it.
 
     Args:
         named: The session, as any command takes it, or a history file; `-` for standard input.
-        as_of: What `--as-of` says; None for the steps.
+        as_of: A version, time, or log entry; None for the steps.
         save: The new file; None to print.
     """
     history = _read_history(named)
@@ -62,7 +62,7 @@ def _read_history(named: str) -> SessionHistory:
 
 
 def _selected_version(history: SessionHistory, as_of: str) -> int:
-    """Return the version that `--as-of` selects; raise BadParameter if it is ambiguous or doesn't exist."""
+    """Return the version that `--as-of` selects, or raise BadParameter."""
     if re.fullmatch(r"\d{1,9}", as_of):
         if history.log and int(as_of) > (newest := max(map(timeline.version_of, history.log))):
             raise typer.BadParameter(f"no version {as_of}; the newest is {newest}", param_hint="--as-of")
@@ -81,9 +81,6 @@ def _selected_version(history: SessionHistory, as_of: str) -> int:
     if not at_ms:
         raise typer.BadParameter("must be a version, a time (UTC), or the id of a log entry", param_hint="--as-of")
     return replay.version_at(history.log, at_ms)
-
-
-# ---- step by step ------------------------------------------------------------------------------------------------
 
 
 def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
@@ -144,9 +141,6 @@ def _step_json(entry: LogEntry, moment: TimelineEntry, connected: str) -> dict[s
         "changes": decode_logged_changes(entry["changes"]),
         "now": connected,
     }
-
-
-# ---- one version -------------------------------------------------------------------------------------------------
 
 
 def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What `sessions`, `show`, `replay`, and `watch` print of sessions: tables, fields, parties, and logs."""
+"""Tables, fields, parties, and logs that CLI commands print of sessions."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "custome
 
 
 def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: bool) -> None:
-    """Print the sessions in one state, or all live ones; with `everything`, ended ones too."""
+    """Print sessions in a state, or live ones; `everything`: ended ones too."""
     with_ended = everything or state == "ended"
     found, times, silent = run_query(
         lambda reader: _read_sessions(reader, state, with_ended=with_ended), is_partial=True
@@ -38,7 +38,7 @@ def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: 
 async def _read_sessions(
     reader: SessionQueries, state: str | None, *, with_ended: bool
 ) -> tuple[list[SessionView], PartitionClocks, list[StoreUnreachableError]]:
-    """Read sessions, those that need attention first, the partitions' clocks, and why nodes did not answer."""
+    """Read sessions, most urgent first, clocks, and silent nodes' errors."""
     found = await reader.all_sessions(state, with_ended=with_ended)
     times = await read_partition_clocks(reader)
     ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
@@ -46,7 +46,7 @@ async def _read_sessions(
 
 
 def table_row(session: SessionView, now_ms: int, *, full: bool) -> tuple[str, ...]:
-    """Return a session as a table row; `now_ms` is its partition's time, or 0 for this machine's clock."""
+    """Return a table row; `now_ms` is the partition's time, 0 for ours."""
     return (
         session.id or "?",
         _state_text(session),
@@ -100,7 +100,6 @@ def print_session(named: str, *, full: bool, as_json: bool) -> None:
     _print_log(history.log, full=full)
 
 
-#: Width of the names of a session's fields (columns).
 _NAME_WIDTH = 15
 _SHOWN_FIELDS = (
     "end_reason", "direction", "created_at", "updated_at", "ended_at", "conference_sid", "conference_name",
@@ -118,8 +117,7 @@ def print_fields(session: SessionView, *, full: bool, is_stored: bool = True) ->
 def field_lines(session: SessionView, *, full: bool, is_stored: bool = True) -> list[str]:
     """Return the session-level fields as lines.
 
-    Args:
-        is_stored: Whether these are all fields of the stored hash, which may be damaged. A replay has only public ones.
+    `is_stored` is false for a replay, which has only public fields: it can't show damage.
     """
     fields = session.fields
     field = damaged_field(fields) if is_stored else ""

@@ -1,4 +1,4 @@
-"""`sessions`, `show`, `explain`, and `replay`. The modules that print are imported only when they are needed."""
+"""`sessions`, `show`, `explain`, and `replay`."""
 
 from typing import Annotated
 

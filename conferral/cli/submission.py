@@ -1,4 +1,4 @@
-"""Submit a command from the terminal: ask first if it hangs someone up, publish it, and print its outcome."""
+"""Submit a command from the terminal, and print its outcome."""
 
 import asyncio
 import shlex
@@ -31,7 +31,6 @@ from conferral.storage.queries import live_workers
 #: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
 HOLDS_WAIT_S = 2.0
 HOLDS_POLL_S = 0.05
-#: Time to wait for a command beyond its ring time, in seconds.
 WAIT_BEYOND_RING_S = 15.0
 WAIT_MIN_S = 30.0
 
@@ -42,7 +41,6 @@ class SubmitOptions:
 
     #: How long to wait for the outcome, in seconds; None for the command's ring time plus a margin.
     wait_s: float | None
-    #: Whether to print the command's id right away instead of waiting for the outcome.
     no_wait: bool
     #: None to generate one.
     command_id: str | None
@@ -52,8 +50,7 @@ class SubmitOptions:
 def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
     """Submit a command and print its outcome.
 
-    Args:
-        fields: As in the command stream, without the id; empty ones are left out.
+    `fields` are those of the command stream, without the id; empty ones are left out.
 
     Raises:
         BadParameter: the command is invalid for any session; nothing was published.
@@ -90,11 +87,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
     """Return the session's name for the command.
 
     An id or a call's SID is published as typed, because a repeated command is recognized by its fields. Anything else
-    must match exactly one live session.
-
-    Raises:
-        UnknownSession: no live session matches, and the text can't be an id that the router would reject.
-        AmbiguousSession: several match.
+    must match exactly one live session, else UnknownSession or AmbiguousSession is raised.
     """
     if await reader.find_exact(named):
         return named
@@ -106,16 +99,14 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
 
 
 def confirm_hang_up(command: str, question: str, session: str, party: str = "") -> str:
-    """Return the session if the user confirms, or if there is no terminal and they typed the full session id.
+    """Return the session, if the user confirms or typed its full id.
 
     Args:
         question: The prompt, with `{whom}` for the parties that it hangs up.
-        session: The session as typed.
         party: The party to hang up: its name, or the SID of its call; empty for everyone.
 
     Raises:
-        CommandNotDoneError: the user declined, or there is no terminal to ask on.
-        UnknownSession, AmbiguousSession: no session matches; several match.
+        CommandNotDoneError: the user declined, or typed no full id and has no terminal.
     """
     # Prompt outside of the event loop, so that Ctrl-C ends both the prompt and the command.
     session_name, session_id, whom = run_query(lambda reader: _resolve_for_prompt(reader, session, party))
@@ -130,7 +121,7 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
 
 
 async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) -> tuple[str, str, str]:
-    """Return the session's name for the command, its id, and a description of the parties to hang up."""
+    """Return the session's name and id, and the parties to hang up."""
     # Resolve it now: by the time the user answers, the last digits may match another session.
     session_name = await resolve_session(reader, named)
     session_id = await reader.find(session_name)
@@ -144,7 +135,6 @@ async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) ->
 
 
 async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
-    """Publish a validated command, wait for its outcome, and print it."""
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
     async with open_redis(settings) as reader:
@@ -197,7 +187,7 @@ def _print_id(command_id: str, *, as_json: bool) -> None:
 
 
 def _note_interrupt() -> asyncio.Event:
-    """Return an event that Ctrl-C sets from now on, once: a second Ctrl-C ends the program at once."""
+    """Return an event that the first Ctrl-C sets; the second ends us."""
     loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
 
     def note() -> None:
@@ -215,7 +205,7 @@ async def _outcome_of(
     settings: StoreSettings,
     interrupted: asyncio.Event,
 ) -> CommandOutcome:
-    """Return the last outcome read; raise CommandNotDoneError if Redis does not answer when the time is up."""
+    """Return the outcome; raise CommandNotDoneError if Redis is silent."""
     try:
         return await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
     except StoreUnreachableError as error:
@@ -224,13 +214,13 @@ async def _outcome_of(
 
 
 def _unknown_outcome(error: StoreUnreachableError, settings: StoreSettings, known: str, command_id: str) -> Exception:
-    """Return the error about a command without a readable outcome; `known` is a clause about what may have happened."""
+    """Return the error about a command whose outcome can't be read."""
     reason = f"{describe_redis_error(error, settings.redis_url)}; {known}; repeat it with --id {command_id}"
     return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
 
 
 async def _view_after_holds(reader: SessionQueries, session: SessionView, interrupted: asyncio.Event) -> SessionView:
-    """Return the session once Twilio has answered its open holds: after a consult's start, the agent's unhold."""
+    """Return the session once Twilio has answered its open holds."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
     with suppress(StoreError):
@@ -249,7 +239,6 @@ def _has_open_hold(session: SessionView) -> bool:
 async def _not_done(
     reader: SessionQueries, kind: str, outcome: CommandOutcome, session: SessionView, waited: str, command_line: str
 ) -> Exception:
-    """Return the error about a command that was rejected, has failed, or is still in progress."""
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
         # A failed attempt can change the call: say who the customer is connected to now.
@@ -283,7 +272,7 @@ async def _has_worker(reader: SessionQueries) -> bool:
 
 
 def own_command_line(settings: StoreSettings) -> str:
-    """Return the command line for this program and this Redis, without any password."""
+    """Return this program's command line for this Redis, without password."""
     if called := called_as():
         return called
     default = StoreSettings.model_fields["redis_url"].default

@@ -1,4 +1,4 @@
-"""`upgrade`: raise the schema version that all processes write, once every process supports it."""
+"""`upgrade`: raise the schema version once every process supports it."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,11 +57,7 @@ def _describe(process: "Process") -> str:
 
 
 async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tuple[int, int, list[Process]]":
-    """Return the schema version before and after, and the processes that don't support the new one.
-
-    Raises:
-        CommandNotDoneError: some process doesn't support the new version.
-    """
+    """Return the schema version before and after, and outdated processes."""
     from conferral.errors import CommandNotDoneError
     from conferral.storage import config
     from conferral.storage.queries import process_registry

@@ -1,4 +1,4 @@
-"""Help formatting: show arguments as SESSION and ID..., as in the examples, without types and braces."""
+"""Help formatting: plain argument names, as in the examples."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,13 @@ _NUMBERS = {"float": "a number", "int": "a whole number"}
 
 
 def _argument_name(argument: TyperArgument) -> str:
-    """Return an argument's name, in brackets if optional and with dots if repeatable."""
+    """Return a name, in brackets if optional, with dots if repeatable."""
     name = (argument.metavar or argument.name or "").strip("[]").upper() + ("..." if argument.nargs != 1 else "")
     return name if argument.required else f"[{name}]"
 
 
 class Command(TyperCommand):
-    """A command whose help shows plain argument names, and whose errors use plain words."""
+    """A command with plain argument names in its help, and plain errors."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; say in plain words that a value is no number."""
@@ -51,7 +51,7 @@ class Command(TyperCommand):
 
 
 def in_range(minimum: float, maximum: float) -> Callable[[Any], Any]:
-    """Return a callback that accepts numbers from `minimum` to `maximum`; the help then states the range in words."""
+    """Return a callback that accepts `minimum` to `maximum`."""
 
     def checked(value: Any) -> Any:
         if value is not None and not minimum <= value <= maximum:

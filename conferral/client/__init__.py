@@ -1,1 +1,1 @@
-"""The Python client: submits commands, waits for outcomes, follows sessions."""
+"""The Python client: submit commands, await outcomes, follow sessions."""

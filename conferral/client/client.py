@@ -1,4 +1,4 @@
-"""The Python client: submits commands, waits for outcomes, reads and follows sessions. It needs only Redis."""
+"""The Python client. It needs only Redis."""
 
 import asyncio
 import logging
@@ -26,11 +26,8 @@ from conferral.storage.commands import command_parser
 
 #: Maximum number of concurrent requests to a node of Redis, and to several nodes. Each occupies a connection.
 REQUESTS_MAX = 8
-#: Poll interval, in seconds.
 POLL_EVERY_S = 0.2
-#: Longest backoff while Redis is unreachable, in seconds.
 BACK_OFF_MAX_S = 5.0
-#: Default time to wait for an outcome, in seconds.
 TIMEOUT_S = 30.0
 #: Time limit for publishing a command with `wait=False` while Redis is unreachable, in seconds.
 PUBLISH_TIMEOUT_S = 5.0
@@ -54,8 +51,7 @@ class Client(CommandMethods):
         redis_url: `redis://`, `rediss://`, or `unix://`; by default REDIS_URL from the environment or `.env`.
         prefix: First part of every key; by default CONFERRAL_PREFIX.
 
-    Raises:
-        SettingsError: one of the two is invalid.
+    Invalid ones raise SettingsError.
     """
 
     def __init__(self, redis_url: str | None = None, prefix: str | None = None) -> None:
@@ -71,12 +67,7 @@ class Client(CommandMethods):
         return f"Client({redacted_url(self._url)}, prefix={self._prefix!r})"
 
     async def __aenter__(self) -> Self:
-        """Connect.
-
-        Raises:
-            StoreUnreachableError: Redis is unreachable.
-            StoreError: nothing is set up under the prefix.
-        """
+        """Connect; raise StoreError if nothing is set up under the prefix."""
         if self._connection is not None:
             raise RuntimeError("the client is open already")
         store = make_redis_client(self._url, max_connections=2 * REQUESTS_MAX)
@@ -97,8 +88,6 @@ class Client(CommandMethods):
         if self._connection is None:
             raise RuntimeError("the client is not open: async with Client() as client")
         return self._connection
-
-    # ---- commands ------------------------------------------------------------------------------------------------
 
     async def _submit(
         self, kind: str, session: SessionRef, fields: Mapping[str, Any], options: CommandOptions
@@ -123,7 +112,7 @@ class Client(CommandMethods):
         return await command.done(max(0.0, until_s - _now_s())) if waits else command
 
     def _warn_once_unreachable(self) -> Callable[[StoreError], None]:
-        """Return a callback that logs once per command that Redis is unreachable and the command has to wait."""
+        """Return a callback that logs the first error of a command."""
         reported: list[StoreError] = []
 
         def note(error: StoreError) -> None:
@@ -133,17 +122,12 @@ class Client(CommandMethods):
 
         return note
 
-    # ---- sessions ------------------------------------------------------------------------------------------------
-
     async def sessions(self, state: str | None = None, *, with_ended: bool = False) -> list[Session]:
         """Return the live sessions, oldest first.
 
         Args:
-            state: Only sessions in this state, such as `conferenced`; `ended` for ended ones.
+            state: Only sessions in this state, such as `conferenced`; others raise ValueError.
             with_ended: Whether to include ended sessions that Redis still holds.
-
-        Raises:
-            ValueError: there is no such state.
         """
         if state is not None and state not in tuple(State):
             raise ValueError(f"state must be one of {', '.join(State)}")
@@ -151,11 +135,7 @@ class Client(CommandMethods):
         return [Session.of(view) for view in found]
 
     async def session(self, named: str) -> Session:
-        """Return a session by its id, or by the SID of one of its calls.
-
-        Raises:
-            UnknownSession: no session matches.
-        """
+        """Return a session by its id or a call's SID, or raise UnknownSession."""
         return Session.of(await self._read_session(named))
 
     async def _read_session(self, session: str) -> SessionView:
@@ -164,21 +144,16 @@ class Client(CommandMethods):
             raise UnknownSession("no session or call with this id is known")
         return view
 
-    # ---- logs and outcomes ---------------------------------------------------------------------------------------
-
     async def follow(
         self, session: SessionRef, *, from_start: bool = False, after: str = ""
     ) -> AsyncIterator[LogEntry]:
-        """Yield a session's log entries as they arrive, until the session ends.
+        """Yield a session's log entries as they arrive, until it ends.
 
-        While Redis is unreachable, nothing arrives; afterwards, the missed entries follow.
+        While Redis is unreachable, nothing arrives; afterwards, the missed entries follow. Raises UnknownSession.
 
         Args:
             from_start: Whether to start with the entries that already exist.
             after: Start after the entry with this `id`.
-
-        Raises:
-            UnknownSession: no session matches.
         """
         named = session.id if isinstance(session, Session) else session
         session_id = (await self._read_session(named)).id
@@ -201,14 +176,13 @@ class Client(CommandMethods):
             await asyncio.sleep(POLL_EVERY_S)
 
     async def outcomes(self, *, after: str = "") -> AsyncIterator[OutcomeRecord]:
-        """Yield finished transfers and ended sessions as they arrive, without end.
+        """Yield finished transfers and ended sessions, without end.
 
         Each arrives at least once; deduplicate by `id`. Redis keeps about the last `CONFERRAL_OUTCOMES_KEPT`. While
         Redis is unreachable, nothing arrives; afterwards, the missed ones follow.
 
         Args:
-            after: Start after the outcome with this `position`; `0` for all that Redis keeps; by default, only new
-                ones.
+            after: Start after this `position`; `0` for all that Redis keeps; by default, only new ones.
         """
         position = after or await self._retry_while_unreachable("", self._reader.last_outcome_id)
         while True:
@@ -227,7 +201,7 @@ class Client(CommandMethods):
     async def _retry_while_unreachable(
         self, node: str, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run an idempotent request to a node, and retry it while Redis is unreachable."""
+        """Retry an idempotent request to a node until Redis answers."""
         return await retry_unreachable(
             lambda: self._run(request(*args, **kwargs), node), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
         )

@@ -8,8 +8,7 @@ from conferral.storage.commands.command_stream import CommandOutcome
 class Command:
     """A command and its id.
 
-    You can wait for its outcome repeatedly and concurrently, or later in another program that submits the same command
-    with the same id.
+    You can wait for its outcome repeatedly, or in another program that submits the same command with the same id.
     """
 
     def __init__(self, submitter: CommandSubmitter, submitted: SubmittedCommand) -> None:
@@ -32,7 +31,7 @@ class Command:
 
     @property
     def status(self) -> str:
-        """The status read last: empty, `accepted`, `done`, `rejected`, or `failed`."""
+        """The last status: empty, `accepted`, `done`, `rejected`, or `failed`."""
         return self._outcome.status
 
     @property
@@ -46,7 +45,7 @@ class Command:
         return self._outcome.session or self._submitted.session
 
     async def refresh(self) -> str:
-        """Read and return the status, without waiting and without raising if the command has failed."""
+        """Read and return the status, without waiting or raising failures."""
         self._outcome = await self._submitter.wait_for_outcome(self._submitted, 0)
         return self.status
 

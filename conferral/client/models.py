@@ -1,4 +1,4 @@
-"""The client's models of sessions, logs, and outcomes: read-only snapshots.
+"""Read-only snapshots of sessions, logs, and outcomes.
 
 States, reasons, and the like are strings, because a newer worker may send values that this version doesn't know. No
 repr contains a phone number or a person's name.
@@ -67,7 +67,6 @@ class Recording:
     sid: str = ""
     #: Twilio's status: `in-progress`, `paused`, `stopped`, `processing`, `completed`, `absent`, `failed`.
     status: str = ""
-    #: The recording's URL at Twilio.
     url: str = ""
     #: Length in seconds; 0 while it runs.
     duration_s: int = 0
@@ -139,7 +138,6 @@ class Session:
 
 
 def _copy(kind: type[_T], view: object, **others: Any) -> _T:
-    """Return a model with the view's attributes of the same names, and others."""
     names = (one.name for one in fields_of(kind))  # type: ignore[arg-type]
     return kind(**{name: getattr(view, name) for name in names if name not in others}, **others)
 
@@ -161,7 +159,6 @@ class LogEntry:
     #: `moved`, `stayed`, `refused`, `stale` or `unexpected`.
     outcome: str = ""
     reason: str = ""
-    #: The session's version after the event.
     version: int = 0
     #: The command's id, if the event is a command.
     command_id: str = ""
@@ -263,7 +260,6 @@ class OutcomeRecord:
 
 
 def _attempt(row: Mapping[str, Any]) -> Attempt:
-    """Parse one of the attempts that a transfer's entry of the outcome stream lists."""
     return Attempt(
         party=str(row.get("party", "")),
         result=str(row.get("result", "")),

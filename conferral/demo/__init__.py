@@ -1,1 +1,1 @@
-"""The demo: everything on this machine, and a story narrated from what really happens."""
+"""The demo: a story narrated from what really happens here."""

@@ -10,7 +10,6 @@ WAITING_LINE = "+14155550101"
 RECORDED_LINE = "+14155550102"
 #: Callers to this number get a survey after the agent has left.
 AFTER_CALL_LINE = "+14155550103"
-#: The numbers' names on the phones' page.
 LINE_NAMES = {BUSINESS: "alice", WAITING_LINE: "waiting room", RECORDED_LINE: "recorded", AFTER_CALL_LINE: "survey"}
 CUSTOMER = "+14155550123"
 ALICE = "client:alice"
@@ -22,7 +21,6 @@ MANUAL_PHONES = (CUSTOMER, ALICE, DAVE)
 ANSWERING_LATER = (BOB, CAROL)
 #: Phones that answer automatically unless the story says otherwise, in the order of the phones' page.
 ANSWERING = MANUAL_PHONES + ANSWERING_LATER
-#: The waiting line's greeting, and the survey's question.
 GREETING = "Thank you for calling. Someone will be with you in a moment."
 AFTER_CALL_TEXT = "What did you think of us? Please say it after the tone."
 

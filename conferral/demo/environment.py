@@ -1,4 +1,4 @@
-"""Start the demo's environment: a private Redis, the sandbox, webhooks, two workers, and the console."""
+"""Start the demo's Redis, sandbox, webhooks, workers, and console."""
 
 import os
 import sys
@@ -60,12 +60,15 @@ class DemoEnvironment:
 
     @property
     def console_signed_in(self) -> str:
-        """The console's URL with its token in the fragment, which browsers don't send and the page removes."""
+        """The console's URL; browsers don't send the token in its fragment."""
         return f"{self.console_url}/#token={API_TOKEN}"
 
 
 def choose_ports(shift: int = 0) -> Ports:
-    """Choose free ports, from the default ones plus `shift` on; raise CommandNotDoneError if none is free."""
+    """Choose free ports from the defaults plus `shift` on.
+
+    Raise CommandNotDoneError if none is free.
+    """
     usual = asdict(Ports())
     chosen: dict[str, int] = {}
     for name, wanted in usual.items():
@@ -98,7 +101,7 @@ after = "{survey_url}"
 def settings_of(
     redis_url: str, webhooks_url: str, sandbox_url: str, changes: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Return every setting that a demo process reads; unneeded ones are empty, which counts as unset."""
+    """Return every setting of a demo process; empty counts as unset."""
     variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
     variables |= {
         "REDIS_URL": redis_url,
@@ -120,7 +123,7 @@ def settings_of(
 
 
 async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, str]) -> DemoEnvironment:
-    """Start everything and wait until it is ready; raise CommandNotDoneError if it does not get ready in time."""
+    """Start everything; raise CommandNotDoneError if it isn't ready in time."""
     server = programs.find_redis_server()
     socket = children.folder / "redis.sock"
     url = f"unix://{socket}"
@@ -176,7 +179,7 @@ def _start_processes(children: Subprocesses, stage: DemoEnvironment, chosen: Por
 
 
 def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> dict[str, ReadyCheck]:
-    """Return each process's readiness check. It reads the process's own log: another program may own the port."""
+    """Return readiness checks that read the log: ports may be others'."""
 
     def log_contains(name: str, words: str) -> ReadyCheck:
         async def check() -> bool:
@@ -193,7 +196,7 @@ def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> 
 
 
 async def _wait_until_ready(started: Sequence[Subprocess], checks: Mapping[str, ReadyCheck]) -> None:
-    """Wait until all are ready, else raise CommandNotDoneError; from then on, an exit counts as a failure."""
+    """Wait until all are ready, or raise CommandNotDoneError."""
     waiting = dict(checks)
 
     async def settled() -> bool:

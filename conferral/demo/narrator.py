@@ -13,7 +13,6 @@ from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import SystemClock
 
 POLL_EVERY_S = 0.05
-#: Indent of a line without a time.
 _INDENT = " " * 12
 
 _CALLER = f"customer {wording.display_address(characters.CUSTOMER)}"
@@ -55,7 +54,6 @@ class Narrator:
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
     #: The number that the customer calls.
     line: str = characters.BUSINESS
-    #: Set when the story is over.
     is_over: bool = False
     _began_ms: int = 0
     _clock: SystemClock = field(default_factory=SystemClock)
@@ -79,19 +77,19 @@ class Narrator:
                     output.print_folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {sentence}", len(_INDENT))
 
     async def announce(self, sentence: str) -> None:
-        """Announce a person's next action, after narrating everything before it."""
+        """Narrate everything so far, then announce a person's next action."""
         await self.narrate_new()
         output.print_folded(sentence, 2)
 
     async def add_observation(self, fact: str) -> None:
-        """Add an observation from another source, after narrating everything before it."""
+        """Narrate everything so far, then add another source's observation."""
         await self.narrate_new()
         output.print_folded(f"{_INDENT}{fact}", len(_INDENT) + 2)
 
 
 @asynccontextmanager
 async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> AsyncIterator[Narrator]:
-    """Yield a narrator that runs until the end of the block, and then narrates the rest."""
+    """Yield a narrator that runs during the block, then narrates the rest."""
     narrator = Narrator(follower, line=line)
     await follower.start(SystemClock().wall_ms())
     announcing = asyncio.create_task(narrator.run())
@@ -108,10 +106,7 @@ async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> As
 
 
 def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = characters.BUSINESS) -> str:
-    """Return a log entry in the story's words; empty if it isn't worth a sentence.
-
-    `people` and `line` are as in `Narrator`: a name for each party, and the number that the customer calls.
-    """
+    """Return a log entry in the story's words; empty to skip it."""
     if entry["event"] == "call_received":
         text = _WAITS if entry["to"] == "conferenced" else _SENTENCES["call_received"]
         return f"{text.format(line=wording.display_address(line))}  [{entry['to']}]"
@@ -133,7 +128,7 @@ def _departure(entry: LogEntry, people: Mapping[str, str]) -> str:
 
 
 def _event_sentence(entry: LogEntry, people: Mapping[str, str]) -> str:
-    """Return a sentence about an event, with people's names for parties; empty if it isn't narrated."""
+    """Return a sentence about an event; empty if it isn't narrated."""
     event, details = entry["event"], wording.details(entry)
     who = people.get(details["party"], details["party"])
     if event in _SENTENCES:

@@ -1,4 +1,4 @@
-"""Control the sandbox's phones for the demo: call, hang up, and read who hears whom."""
+"""Control the sandbox's phones: call, hang up, read who hears whom."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,7 +9,6 @@ import aiohttp
 from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
 
-#: A value in a phone's script.
 ScriptValue = float | str | list[str]
 
 
@@ -21,9 +20,9 @@ class DemoPhones:
         self._url = url
 
     async def script(self, address: str, **does: ScriptValue) -> None:
-        """Script what a phone does whenever it rings, or `times` times; the keywords are the sandbox's.
+        """Script a phone for every ring, or for `times` rings.
 
-        With `by_hand`, the user of the page plays it from its next call on. `name` is what the page shows.
+        The keywords are the sandbox's. With `by_hand`, the user of the page plays it from its next call on.
         """
         await self._request("POST", "/sandbox/phones", {"address": address, **does})
 
@@ -32,7 +31,7 @@ class DemoPhones:
         return str((await self._request("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])
 
     async def browser_call(self, identity: str, to: str, **params: str) -> str:
-        """Call from a browser through the account's TwiML application; return the call's SID."""
+        """Call from a browser through the TwiML app; return the call's SID."""
         body = {"identity": identity, "to": to, "params": params}
         return str((await self._request("POST", "/sandbox/browser-calls", body))["sid"])
 
@@ -72,7 +71,10 @@ class DemoPhones:
         return len((await self._request("GET", "/sandbox/calls?live=true"))["calls"])
 
     async def recorded_s(self, people: Mapping[str, str], since_s: float) -> dict[str, float]:
-        """Return how many seconds of each voice were recorded since a sandbox time; `people` are names by call SID."""
+        """Return the seconds recorded of each voice since a sandbox time.
+
+        `people` are names by call SID.
+        """
         now_s = await self.now_s()
         seconds = dict.fromkeys(people.values(), 0.0)
         for recording in (await self._request("GET", "/sandbox/recordings"))["recordings"]:
@@ -93,7 +95,7 @@ class DemoPhones:
         return {name: _heard_text(it, people) for name, it in last.items() if it["until_s"] is None}
 
     async def heard_no_one_s(self, call_sid: str, since_s: float, until_s: float) -> float:
-        """Return for how many seconds in an interval a party heard no one: silence, music, or ringing."""
+        """Return how long a party heard silence, music, or ringing, in seconds."""
         intervals = (await self._request("GET", f"/sandbox/hearing?call={call_sid}"))["hearing"][call_sid]
         return sum(
             max(0.0, min(float(it["until_s"] or until_s), until_s) - max(float(it["since_s"]), since_s))

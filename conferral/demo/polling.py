@@ -1,4 +1,4 @@
-"""Poll until a condition holds or a deadline passes, and cancel tasks reliably."""
+"""Poll until a condition holds, and cancel tasks reliably."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,7 +10,7 @@ CANCEL_AGAIN_S = 1.0
 
 
 async def poll_until(holds: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
-    """Poll until the condition holds; False on timeout. Each poll needs a timeout of its own."""
+    """Poll until it holds; False on timeout. Each poll limits its own time."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
     while not await holds():
@@ -23,8 +23,8 @@ async def poll_until(holds: Callable[[], Awaitable[bool]], timeout_s: float) -> 
 async def cancel_all(tasks: Iterable["asyncio.Task[Any]"]) -> None:
     """Cancel tasks, repeatedly, until they have ended.
 
-    One cancellation may not be enough: up to Python 3.11, `asyncio.wait_for`, which redis-py uses to send, swallows a
-    cancellation that arrives in the same loop iteration as the awaited result (cpython issue 81839).
+    Up to Python 3.11, `asyncio.wait_for`, which redis-py uses to send, swallows a cancellation that arrives in the same
+    loop iteration as the awaited result (cpython issue 81839).
     """
     going = {task for task in tasks if not task.done()}
     while going:

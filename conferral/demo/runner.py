@@ -39,13 +39,13 @@ class DemoOptions:
 
 
 def run(options: DemoOptions) -> None:
-    """Run until Ctrl-C or the end of the story; raise CommandNotDoneError if a process or an expected step fails."""
+    """Run until Ctrl-C or the story's end, or raise CommandNotDoneError."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(_run_and_clean_up(options))
 
 
 async def _run_and_clean_up(options: DemoOptions) -> None:
-    """Run the demo to its end, then stop and remove everything that it started."""
+    """Run the demo to its end, then stop and remove what it started."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOPS:
@@ -82,7 +82,7 @@ async def _run_until_over(children: Subprocesses, stop: asyncio.Event, options: 
 
 @asynccontextmanager
 async def serve_after_call_twiml() -> AsyncIterator[str]:
-    """Serve the survey for the customer's `after` URL, as another application would; yield the URL."""
+    """Serve the survey, as another application would; yield its URL."""
 
     async def respond(_request: web.Request) -> web.Response:
         document = f"<Response><Say>{characters.AFTER_CALL_TEXT}</Say><Hangup/></Response>"

@@ -1,4 +1,4 @@
-"""Building blocks of the demo's stories: people call, submit commands, hang up, and hear each other.
+"""Building blocks of the demo's stories: people call, talk, hang up.
 
 Each raises `CommandNotDoneError` if what it expects does not happen in time.
 """
@@ -21,7 +21,6 @@ from conferral.statemachine.states import PartyStatus, Phase
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.commands.command_stream import CommandOutcome
 
-#: Timeout of one step, in seconds.
 STEP_S = 15.0
 #: Length of a conversation, in seconds, so that a reader can follow.
 TALK_S = 1.5
@@ -45,7 +44,7 @@ class ScenarioRunner:
     pace: float = 1.0
 
     async def script_all_phones(self) -> None:
-        """Name every phone, and script it to answer and to press 1 at the first prompt of each call."""
+        """Name every phone, and let it answer and press 1 at the first prompt."""
         for address in characters.ANSWERING:
             await self.phones.script(address, name=characters.name(address).removeprefix("the "))
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
@@ -62,7 +61,7 @@ class ScenarioRunner:
             await self.phones.set_number(number, name, self.environment.webhooks_url, route)
 
     async def phone(self, address: str, **does: ScriptValue) -> None:
-        """Script what a phone does when it rings. Floats are times, in seconds at normal pace; ints are not."""
+        """Script a phone; floats are times in seconds at normal pace."""
         timed = {"ring_after_s": RING_AFTER_S, **does}
         script = {name: at / self.pace if isinstance(at, float) else at for name, at in timed.items()}
         await self.phones.script(address, **script)
@@ -137,7 +136,7 @@ class Scenario:
         await asyncio.sleep(TALK_S / self.runner.pace)
 
     async def submit(self, kind: str, expected: str = "done", **fields: str) -> None:
-        """Submit a command and wait for its outcome: `done`, or the `expected` reason for failing."""
+        """Submit a command; wait for `done`, or for the `expected` failure."""
         outcome = await self.read_outcome(await self.submit_without_waiting(kind, **fields))
         if (outcome.status if outcome.status == "done" else outcome.reason) != expected:
             raise CommandNotDoneError(f"{kind} {outcome.status or 'was not processed'}: {outcome.reason}")
@@ -163,8 +162,7 @@ class Scenario:
     async def expect_heard(self, **heard: str) -> None:
         """Wait until people hear what is expected, and narrate it.
 
-        Args:
-            heard: Who or what each connected person hears, by name, with `customer` for `the customer`.
+        `heard` has what each connected person hears, by name, with `customer` for `the customer`.
         """
         expected = {("the customer" if name == "customer" else name): what for name, what in heard.items()}
         hears: dict[str, str] = {}
@@ -227,7 +225,7 @@ class Scenario:
             raise CommandNotDoneError(f"{what} did not come within {STEP_S:g} s; the session is {state}")
 
     async def heard_no_one_text(self, party: str, since_s: float) -> str:
-        """Return for how long a party has heard no one since a sandbox time, in milliseconds with the unit."""
+        """Return how long a party has heard no one, in ms with the unit."""
         session, phones = await self._session(), self.runner.phones
         heard_no_one_s = await phones.heard_no_one_s(session.parties[party].call_sid, since_s, await phones.now_s())
         return f"{heard_no_one_s * 1000:.0f} ms"

@@ -1,4 +1,4 @@
-"""The demo's processes: started in their own process group, supervised, and always terminated."""
+"""The demo's processes: supervised, in one group, always terminated."""
 
 import asyncio
 import os
@@ -15,11 +15,8 @@ from conferral.demo import watchdog
 from conferral.demo.polling import poll_until
 from conferral.errors import CommandNotDoneError
 
-#: Grace period for a process to stop after SIGTERM, in seconds.
 STOP_S = 10.0
-#: Interval between checks for dead processes, in seconds.
 POLL_EVERY_S = 0.05
-#: Log lines shown when a process dies (count).
 LOG_LINES_MAX = 8
 ERROR_LINES_MAX = 40
 #: A Unix socket's path is limited to about 100 bytes, and temporary folders can be deep.
@@ -35,11 +32,9 @@ class Subprocess:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
-    #: Starts the process again.
     start: Callable[[], subprocess.Popen[bytes]]
     #: Whether it may exit: its starter handles that for now.
     is_starting: bool = False
-    #: Whether to restart it when it exits.
     is_restarted: bool = False
 
     def restart(self) -> None:
@@ -56,7 +51,7 @@ class Subprocess:
         return text in self.log.read_text(errors="replace")
 
     def death_report(self) -> CommandNotDoneError:
-        """Return an error with the first error in its log and what follows, else with the last lines."""
+        """Return an error with the log from its first error on, or its end."""
         reason = f"{self.name} exited unexpectedly (exit code {self.process.poll()}); from the end of its log:"
         lines = self.log.read_text(errors="replace").splitlines()
         errors = [number for number, line in enumerate(lines) if "[error" in line or "Traceback" in line]
@@ -96,7 +91,7 @@ class Subprocesses:
             self._watchdog.communicate(watchdog.DONE)
 
     def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> Subprocess:
-        """Start a process in the folder, with its own log; it may exit while `is_starting` is set."""
+        """Start a process in the folder, with its own log."""
         assert self._watchdog is not None
         group = self._watchdog.pid
         log = self.folder / f"{name}.log"
@@ -130,7 +125,7 @@ class Subprocesses:
         self._processes = [child for child in self._processes if child not in dismissed]
 
     async def wait_for_death(self) -> None:
-        """Wait until a process exits unexpectedly; raise CommandNotDoneError with the end of its log."""
+        """Wait for an unexpected exit; raise CommandNotDoneError with the log."""
         while True:
             for child in self._processes:
                 if child.has_ended and not (child.is_starting or child.is_restarted):
@@ -138,7 +133,7 @@ class Subprocesses:
             await asyncio.sleep(POLL_EVERY_S)
 
     async def stop(self) -> None:
-        """Send SIGTERM to all, Redis last because the others still write to it. `__exit__` kills the remaining ones."""
+        """Terminate all, Redis last: the others still write to it."""
         await _terminate(self._processes[1:])
         await _terminate(self._processes[:1])
 

@@ -1,7 +1,7 @@
 """Watchdog: clean up after a demo that was killed with SIGKILL.
 
-The watchdog is the first process of the demo's process group. It waits for end of file on its standard input, which
-only the demo holds open, so it notices the demo's death in any case. It imports nothing from Conferral.
+It is the first process of the demo's group, and imports nothing from Conferral. Only the demo holds its standard
+input open, so end of file reports the demo's death in any case.
 """
 
 import os
@@ -12,7 +12,6 @@ import time
 
 #: What the demo writes after cleaning up itself.
 DONE = b"done"
-#: Grace period for processes to stop after SIGTERM, in seconds.
 GRACE_S = 5.0
 
 

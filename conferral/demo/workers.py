@@ -1,4 +1,4 @@
-"""Restart the demo's workers when they die, and report which one took over."""
+"""Restart the demo's dead workers, and report which one took over."""
 
 import asyncio
 import signal
@@ -16,7 +16,6 @@ from conferral.runtime.errors import StoreError
 
 #: Delay before a dead worker restarts, so that the takeover becomes visible, in seconds.
 RESTART_AFTER_S = 10.0
-#: The delay if no other worker runs, in seconds.
 RESTART_ALONE_AFTER_S = 1.0
 
 
@@ -27,7 +26,6 @@ class DemoWorkers:
         self._workers = children.restarted
         self._reader = reader
         self._phones = phones
-        #: How often a worker has died (count).
         self.deaths = 0
 
     async def run(self) -> None:
@@ -67,7 +65,7 @@ class DemoWorkers:
 
 
 def is_uninvolved(health: Health, pid: int) -> bool:
-    """Whether other processes than this one hold every partition and route commands."""
+    """Whether other processes hold every partition and route commands."""
     holders = [one.holder.name for one in health.partitions] + [health.router.name]
     return all(name and f"-{pid}-" not in name for name in holders)
 

@@ -18,7 +18,7 @@ READINESS_CHECKS_MAX = 4
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raise SettingsError if the port is taken or forbidden; it says how to choose another."""
+    """Raise SettingsError if the port is taken or forbidden."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # The servers set it, too: a stopped server's TIME_WAIT doesn't count as taken.
@@ -30,13 +30,13 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def warn_of_weak_token(token: SecretStr | None) -> None:
-    """Log a warning about a guessable token: it alone protects the control API and the console."""
+    """Warn of a guessable token for the control API and the console."""
     if token is not None and (weakness := token_weakness(token)):
         log.warning("api_token_weak", setting="CONFERRAL_API_TOKEN", reason=weakness)
 
 
 def configure_log(settings: StoreSettings) -> None:
-    """Configure logging, and log each name that looks like a setting but isn't: a misspelled setting has no effect."""
+    """Configure logging, and warn of unknown settings: they have no effect."""
     logging_setup.configure(settings.log_format)
     for name, nearest in unknown_settings().items():
         reason = f"no setting has this name; did you mean {nearest}?" if nearest else "no setting has this name"
@@ -44,13 +44,13 @@ def configure_log(settings: StoreSettings) -> None:
 
 
 def page_url(host: str, port: int) -> str:
-    """Return the URL at which a browser on this machine reaches a server that listens on a host, or on all."""
+    """Return a local browser's URL for a server listening on a host."""
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{named}:{port}/"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host's name means that only this machine can connect."""
+    """Whether only this machine can connect to a host of this name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -30,7 +30,7 @@ _SHUTDOWN_S = 3.0
 
 
 def run_console(host: str, port: int, options: ConsoleOptions) -> int:
-    """Run the web console, return the exit code; raise SettingsError if a setting is invalid or the port taken."""
+    """Run the web console; return the exit code, or raise SettingsError."""
     settings = load(ConsoleSettings)
     require_free_port(host, port)
     configure_log(settings)

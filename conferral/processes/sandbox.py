@@ -12,12 +12,7 @@ from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 
 
 def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
-    """Run the sandbox; return the exit code.
-
-    Raises:
-        SettingsError: a setting is invalid, the token may be a real account's, the host is not loopback, or the port is
-            taken.
-    """
+    """Run the sandbox; return the exit code, or raise SettingsError."""
     settings = load(SandboxSettings)
     _require_loopback(host)
     require_free_port(host, port)
@@ -29,15 +24,15 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
 
 
 def _require_loopback(host: str) -> None:
-    """Refuse a host that other machines reach: the control routes are unauthenticated."""
+    """Refuse other hosts: the control routes are unauthenticated."""
     if not is_loopback(host):
         raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
 
 
 def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
-    """Refuse a token that may be a real account's: that account's webhooks would accept the sandbox's signatures.
+    """Refuse what may be a real account's token.
 
-    If TWILIO_API_URL names this sandbox, the token is the sandbox's own.
+    That account's webhooks would accept the sandbox's signatures.
     """
     given = settings.auth_token
     if given is None or given.get_secret_value() == AUTH_TOKEN:

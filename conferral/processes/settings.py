@@ -1,4 +1,4 @@
-"""The settings of the sandbox, the names of all settings, and names that look like settings but aren't."""
+"""The sandbox's settings, and the names of all processes' settings."""
 
 from difflib import get_close_matches
 
@@ -30,7 +30,6 @@ class SandboxSettings(StoreSettings):
     )
 
 
-#: Names of all processes' settings.
 KNOWN_SETTINGS = frozenset(
     str(field.validation_alias)
     for kind in (ServiceSettings, ConsoleSettings, SandboxSettings)
@@ -42,7 +41,7 @@ _TESTS = "CONFERRAL_TEST_"
 
 
 def unknown_settings() -> dict[str, str]:
-    """Return names in the environment and `.env` that match no setting, each with the most similar one, or empty."""
+    """Return unknown names like settings, each with the nearest, or empty."""
     environment, file = read_sources()
     ours = (name for name in environment.keys() | file.keys() if name.startswith(_OURS))
     unknown = sorted(name for name in ours if name not in KNOWN_SETTINGS and not name.startswith(_TESTS))

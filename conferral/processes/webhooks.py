@@ -1,4 +1,4 @@
-"""The webhooks process: wires and runs the HTTP server for Twilio and the control API."""
+"""The webhooks process: Twilio's HTTP server and the control API."""
 
 import asyncio
 from dataclasses import replace
@@ -30,16 +30,11 @@ from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
 
-#: Interval between attempts to compare the number of partitions with Redis, in seconds.
 CONFIG_CHECK_EVERY_S = 1.0
 
 
 def serve_webhooks(host: str, port: int) -> int:
-    """Run the webhooks; return the exit code.
-
-    Raises:
-        SettingsError: a setting is invalid, the port is taken, or Redis has another number of partitions.
-    """
+    """Run the webhooks; return the exit code, or raise SettingsError."""
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
     require_free_port(host, port)
@@ -107,10 +102,10 @@ async def _serve(settings: ServiceSettings, directory: DirectoryFile, host: str,
 async def _ensure_config(
     client: Client, settings: ServiceSettings, schema: SchemaVersion, metrics: Metrics, stop: asyncio.Event
 ) -> None:
-    """Compare the configuration with Redis once it is reachable, then keep watching the schema version.
+    """Compare the configuration with Redis, then watch the schema version.
 
     Raises:
-        SettingsError: Redis has another number of partitions or an unsupported schema version, or evicts keys.
+        SettingsError: Redis has other partitions or an unsupported schema version, or evicts keys.
     """
     keys = Keys(settings.prefix, settings.partitions)
     own = process_registry.Process(lifecycle.process_name(), "webhooks", schema.supported, version("conferral"))

@@ -9,11 +9,7 @@ from conferral.worker.process import Worker
 
 
 def run_worker(host: str, port: int | None) -> int:
-    """Run a worker; return the exit code.
-
-    Raises:
-        SettingsError: a setting is invalid, the port is taken, or Redis has another number of partitions.
-    """
+    """Run a worker; return the exit code, or raise SettingsError."""
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
     if port is not None:

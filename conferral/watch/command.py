@@ -1,4 +1,4 @@
-"""`watch`: live view of sessions. A table on a terminal, one line per change elsewhere."""
+"""`watch`: a live table on a terminal, one line per change elsewhere."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Keyboard input of `watch`: reads single keys and applies them to the selection."""
+"""Keyboard input of `watch`: single keys change the selection."""
 
 import asyncio
 import os
@@ -14,9 +14,7 @@ from conferral.storage.codecs.session_view import SessionView
 
 #: In cycling order; empty for all.
 STATES = ("", *LIVE_STATES)
-#: Maximum length of the search text (characters).
 TEXT_MAX = 40
-#: Help for the keys.
 HELP = (
     ("j, k", "move down and up (or arrow keys); Enter opens the session, q or Esc goes back"),
     ("/", "search by SID, last digits, or name; Enter keeps the search"),
@@ -37,11 +35,9 @@ class Selection:
 
     #: Empty for all.
     state: str = ""
-    #: Whether to show only sessions that need attention.
     needs_attention: bool = False
     #: Text that a session must contain; empty for any.
     text: str = ""
-    #: Whether keys are appended to the text.
     is_typing: bool = False
     wants_help: bool = False
     #: Rows that the selection has moved since the last poll; negative is up.
@@ -63,7 +59,7 @@ class Selection:
         return ", ".join(filter(None, parts))
 
     def press(self, keys: str) -> None:
-        """Apply keys, as received from the terminal in one read."""
+        """Apply keys that one read of the terminal returned."""
         if len(keys) > 1 and keys.startswith(_ESCAPE):
             if not self.is_typing and keys in _ARROWS:
                 self._apply(_ARROWS[keys])
@@ -111,14 +107,16 @@ class Selection:
 
 
 def _searchable_text(session: SessionView) -> str:
-    """Return what identifies a session besides the shown text: SIDs, labels, full addresses."""
     parties = [f"{party.call_sid} {party.label} {party.address}" for party in session.parties.values()]
     return " ".join([session.id, session.conference_sid, *parties])
 
 
 @contextmanager
 def read_keys(handle: Callable[[str], None]) -> Iterator[bool]:
-    """Pass typed keys to a handler, inside a running loop; yield whether there is a keyboard."""
+    """Pass typed keys to a handler; yield whether there is a keyboard.
+
+    It needs a running event loop.
+    """
     if not sys.stdin.isatty():
         yield False
         return

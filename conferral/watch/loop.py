@@ -14,7 +14,6 @@ from conferral.runtime.settings import StoreSettings, load
 from conferral.watch.keys import Selection, read_keys
 from conferral.watch.views import AttentionView, LineView, ScreenView, View
 
-#: Longest backoff while Redis is unreachable, in seconds.
 BACK_OFF_MAX_S = 5.0
 #: Maximum fraction of the time spent polling. With thousands of sessions, `watch` polls less often, so that it keeps
 #: neither Redis nor this machine busy.
@@ -61,7 +60,7 @@ def _line_view(reader: SessionQueries, selection: Selection, *, full: bool, as_j
 async def _follow(
     follower: ChangeFeed, view: View, redis_address: str, stop: asyncio.Event, *, until_ended: bool = False
 ) -> None:
-    """Poll and show changes until the stop or, if wanted, the session's end; retry while Redis is unreachable."""
+    """Show changes until the stop or, if wanted, the session's end."""
     clock, pause_s = SystemClock(), POLL_INTERVAL_S
     await view.show_initial(await follower.start(clock.wall_ms()))
     while not stop.is_set():
@@ -86,6 +85,6 @@ async def _follow(
 
 
 async def _is_over(follower: ChangeFeed) -> bool:
-    """Whether the session that is followed has ended or no longer exists."""
+    """Whether the session has ended or no longer exists."""
     session = await follower.reader.view(follower.session_id)
     return session.is_ended or not session.fields

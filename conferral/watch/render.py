@@ -1,4 +1,4 @@
-"""The terminal screen of `watch`: sessions, and below them the newest changes, at any terminal size."""
+"""The screen of `watch`: sessions, and below them the newest changes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +22,6 @@ from conferral.operations.history.change_feed import Change
 from conferral.operations.session_queries import LogEntry
 from conferral.storage.codecs.session_view import SessionView
 
-#: Maximum number of lines for changes, space permitting.
 CHANGES_MAX = 12
 #: Lines that sessions and changes each keep, however small the terminal.
 OLD_CHANGES_MIN = 3
@@ -47,10 +46,9 @@ def draw(
 
     Args:
         changes: Oldest first.
-        notice: A line at the end; empty for how to leave.
+        notice: A line at the end; empty for `leave`, which says how to leave.
         now_of: Returns a session's current time, in Unix milliseconds; 0 for this machine's clock.
         nothing: Text if there are no sessions.
-        leave: How to leave, and what else there is to do.
         keys: Help for the keys, replacing the changes; empty if not requested.
         selected: Id of the marked session, which must be visible; empty for none.
     """
@@ -80,7 +78,7 @@ def draw(
 
 
 def _fitting_count(target: Console, most: int, space: int, drawn: Callable[[int], RenderableType]) -> int:
-    """Return how many items fit into the available lines, at least one if there is one."""
+    """Return how many items fit into the lines, at least one if any."""
     count = min(most, space)
     while count > 1 and len(target.render_lines(drawn(count))) > space:
         count -= 1
@@ -101,10 +99,10 @@ def _sessions_part(
 def draw_session(
     target: Console, session: SessionView, log: Sequence[LogEntry], notice: str, *, full: bool
 ) -> RenderableType:
-    """Draw a single session: the content of `show`, with as many of its newest log entries as fit.
+    """Draw `show` for one session, with as many new log entries as fit.
 
     Args:
-        session: The session; empty if it is unknown.
+        session: Empty if it is unknown.
         log: Oldest first.
         notice: A line at the end; empty for how to leave.
     """
@@ -140,7 +138,6 @@ def _keys_part(keys: Sequence[tuple[str, str]]) -> RenderableType:
 
 
 def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
-    """Draw the changes: time, session, and text, which is folded on a narrow terminal."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
@@ -159,7 +156,7 @@ def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
 
 
 def text_of(change: Change, *, full: bool) -> str:
-    """Describe the change and its consequences."""
+    """Describe a change and its consequences."""
     what = wording.describe_entry(change.entry)
     if not full and "+" in what:
         what = wording.display_address(what)

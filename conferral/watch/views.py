@@ -1,4 +1,4 @@
-"""Views of `watch`: a redrawn list, a line per change, or a line when a session starts or stops needing attention."""
+"""Views of `watch`: a redrawn list, changes, or sessions in trouble."""
 
 import json
 from abc import ABC, abstractmethod
@@ -39,7 +39,7 @@ class View(ABC):
         """Show the changes since the last poll."""
 
     def show_notice(self, news: str) -> None:
-        """Report that Redis is unreachable or back, by default on standard error."""
+        """Report that Redis is unreachable or back; default: standard error."""
         output.print_note(news)
 
 
@@ -53,14 +53,14 @@ class LineView(View):
         self._with_session = with_session
 
     async def show_initial(self, sessions: list[SessionView]) -> None:
-        """Print a line per session; nothing with JSON, which reports only changes."""
+        """Print a line per session; with JSON, nothing."""
         if not self._as_json:
             for session in sessions:
                 if self._selection.state in ("", session.state):
                     output.print_line(session_line(session, full=self._full))
 
     async def show_changes(self, changes: list[Change]) -> None:
-        """Print the changes; with a selected state, those that enter, happen in, or leave it."""
+        """Print the changes that enter, happen in, or leave a selected state."""
         for change in changes:
             if self._selection.state and self._selection.state not in (change.entry["from"], change.entry["to"]):
                 continue
@@ -80,7 +80,7 @@ def session_line(session: SessionView, *, full: bool) -> str:
 
 
 def change_json(change: Change) -> dict[str, Any]:
-    """Return a change as a JSON object: the log entry as stored in Redis, with its session."""
+    """Return a log entry as stored in Redis, with its session."""
     fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
     for name in ("effects", "reports", "failed_attempts", "changes"):
         if name not in change.entry.fields and name in ("changes", "failed_attempts"):
@@ -93,7 +93,7 @@ def change_json(change: Change) -> dict[str, Any]:
 
 
 class AttentionView(View):
-    """One line, or one JSON object, whenever a session starts or stops needing attention, or its problem changes."""
+    """A line or JSON object when a session's need for attention changes."""
 
     def __init__(self, reader: SessionQueries, selection: Selection, *, as_json: bool) -> None:
         self._reader = reader
@@ -102,7 +102,7 @@ class AttentionView(View):
         self._last_shown: dict[str, Attention] = {}
 
     async def show_changes(self, _changes: list[Change]) -> None:
-        """Check all sessions, because a session may need attention precisely when nothing happens."""
+        """Check all sessions: one may need attention because nothing happens."""
         sessions = await self._reader.views(await self._reader.live_ids())
         times = await read_partition_clocks(self._reader)
         found = {
@@ -129,7 +129,7 @@ class AttentionView(View):
 
 
 class ScreenView(View):
-    """A redrawn list, sessions that need attention first, with the newest changes below."""
+    """A list, sessions that need attention first, above the newest changes."""
 
     def __init__(self, reader: SessionQueries, selection: Selection, *, full: bool) -> None:
         self._reader = reader
@@ -143,7 +143,6 @@ class ScreenView(View):
         self._selected = ""
         #: The opened session as last read: its id, the session, and its log.
         self._opened: tuple[str, SessionView, list[LogEntry]] = ("", SessionView(), [])
-        #: Whether there is keyboard input.
         self.has_keys = False
         # Creating the display draws once, so set all other attributes first.
         self._console = output.console()
@@ -168,7 +167,7 @@ class ScreenView(View):
         self.refresh()
 
     def _move_mark(self) -> None:
-        """Move the mark as the keys say; a marked session stays marked when its row moves."""
+        """Move the mark as the keys say; it stays on its session."""
         moved, self._selection.moved = self._selection.moved, 0
         ids = [session.id for session in self.visible_sessions()] if moved or self._selection.is_open else []
         if self._selected in ids:

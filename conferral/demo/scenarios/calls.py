@@ -1,4 +1,4 @@
-"""The demo's stories about single calls and transfers, and the tour through all of them."""
+"""The demo's stories about calls and transfers, and the tour of them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,11 @@ class Story:
 
     summary: str
     play: Callable[[ScenarioRunner], Awaitable[None]]
-    #: Settings that the story changes.
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
 async def convert(runner: ScenarioRunner) -> None:
-    """Convert a bridged call into a conference, which ends when one party leaves."""
+    """Convert a bridged call into a conference; it ends with one party."""
     async with runner.call_in() as play:
         await _convert(play)
         await play.hang_up("agent", "alice hangs up")
@@ -36,7 +35,7 @@ async def warm(runner: ScenarioRunner) -> None:
 
 
 async def consult(runner: ScenarioRunner) -> None:
-    """Consult: the customer waits while agent and target talk; then the agent completes the transfer."""
+    """Consult: the customer waits while agent and target talk."""
     async with runner.call_in() as play:
         await _consult(play)
         await _complete(play)
@@ -44,7 +43,7 @@ async def consult(runner: ScenarioRunner) -> None:
 
 
 async def blind(runner: ScenarioRunner) -> None:
-    """Blind transfer: the agent leaves at once, and the customer hears ringing until the target answers."""
+    """Blind transfer: the customer hears ringing until the target answers."""
     await runner.phone(characters.BOB, answer_after_s=LATE_ANSWER_AFTER_S)
     async with runner.call_in() as play:
         await play.announce("alice transfers the customer blind: transfer --to client:bob --mode blind")
@@ -66,7 +65,7 @@ async def recall(runner: ScenarioRunner) -> None:
 
 
 async def outbound(runner: ScenarioRunner) -> None:
-    """Outbound: call the agent, then the customer; the bridge can be transferred like any other."""
+    """Outbound: call the agent, then the customer; transfer as usual."""
     async with runner.call_out("outbound-1") as play:
         await play.expect_heard(customer="alice", alice="the customer")
         await _transfer(play, "alice wants bob to join them", "bob", "warm")
@@ -76,7 +75,7 @@ async def outbound(runner: ScenarioRunner) -> None:
 
 
 async def several(runner: ScenarioRunner) -> None:
-    """Ring group: several phones ring at once, and the first to press 1 gets the call."""
+    """Ring group: several phones ring; the first to press 1 gets the call."""
     for address in (characters.BOB, characters.CAROL):
         await runner.phone(address, answer_after_s=ANSWER_AFTER_S)
     async with runner.call_in() as play:
@@ -100,16 +99,13 @@ async def several(runner: ScenarioRunner) -> None:
 
 
 async def tour(runner: ScenarioRunner) -> None:
-    """Everything in one call: bridge, convert, consult with swap, complete, then a transfer that fails."""
+    """Everything in one call: convert, consult, complete, recall."""
     async with runner.call_in() as play:
         await _convert(play)
         await _consult(play)
         await _complete(play)
         await _fail_and_recall(play, "bob")
         await play.hang_up("customer", "the customer hangs up")
-
-
-# ---- scenes that several stories have ------------------------------------------------------------------------------
 
 
 async def _convert(play: Scenario) -> None:

@@ -1,4 +1,4 @@
-"""The demo's conference stories: waiting, parties, parking, supervisors, recordings."""
+"""The demo's stories: waiting, parties, parking, supervisors, recordings."""
 
 from conferral.demo import characters
 from conferral.demo.scenario import LATE_ANSWER_AFTER_S, ScenarioRunner
@@ -27,7 +27,7 @@ async def waiting(runner: ScenarioRunner) -> None:
 
 
 async def client(runner: ScenarioRunner) -> None:
-    """An agent calls from a browser: a conference from the start; the last party left is hung up."""
+    """An agent calls from a browser: a conference from the start."""
     await runner.phone(characters.CUSTOMER, answer_after_s=LATE_ANSWER_AFTER_S)
     async with runner.call_from_browser("browser-1") as play:
         await play.wait_until_party_is("customer", PartyStatus.RINGING)
@@ -170,13 +170,12 @@ async def record(runner: ScenarioRunner) -> None:
 
 
 def _is_heard_by_all(session: SessionView) -> bool:
-    """Whether Twilio has confirmed that the supervisor is neither muted nor coaching."""
+    """Whether Twilio confirmed that the supervisor talks to everyone."""
     supervisor = session.parties["supervisor"]
     return not supervisor.coaches and not supervisor.muted
 
 
 def _no_one_is_recorded(seconds: dict[str, float]) -> None:
-    """Verify that no voice was recorded; raise CommandNotDoneError if one was."""
     heard = [name for name, lasted_s in seconds.items() if lasted_s]
     if heard:
         raise CommandNotDoneError(f"the consult is on a recording: {', '.join(heard)}")
