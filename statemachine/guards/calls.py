@@ -1,22 +1,14 @@
-"""Guards on the legs: the bridge, its two calls, and parties dialed by REST."""
+"""Guards on the legs: the bridge, its calls, and parties dialed by REST."""
 
+from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    Call,
-    CallProgressed,
-    CallReceived,
-    DialEnded,
-    EffectOutcome,
-    EffectSucceeded,
-    Event,
-    GateDecided,
-    GateDecision,
-    GateReached,
-)
+from conferral.statemachine.events import CallProgressed, DialEnded, EffectOutcome, Event
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 
+#: DialCallStatus of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
+_UNREACHED = frozenset({"busy", "no-answer", "failed"})
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
 
 
@@ -30,24 +22,20 @@ def opens_session(draft: Draft, _event: Event) -> bool:
     return draft.session.version == 0
 
 
-def opens_conference(draft: Draft, event: CallReceived | Call) -> bool:
-    """Whether this event opens the session, and its parties meet in a conference."""
+def opens_conference(draft: Draft, event: events.CallReceived | events.Call) -> bool:
+    """Whether this event opens a session whose parties meet in a conference."""
     return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
 
 
 def opens_session_by_callback(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the agent's live call belongs to a session that could not be stored when the call came in."""
+    """Whether the agent's live call shows a session that was never stored."""
     return opens_session(draft, event) and event.party == AGENT and not event.dial and not event.is_final
 
 
-# ---- the bridge --------------------------------------------------------------------------------------------------
-
-
 def is_connected(draft: Draft, _event: Event) -> bool:
-    """Whether customer and agent talk, so that there is a bridge to convert."""
-    parent, child = draft.session.parent, draft.session.child
-    is_known = bool(parent.call_sid) and bool(child.call_sid)
-    return draft.session.phase is Phase.CONNECTED and is_known and not parent.is_gone and not child.is_gone
+    """Whether customer and agent talk, so there is a bridge to convert."""
+    sides = (draft.session.parent, draft.session.child)
+    return draft.session.phase is Phase.CONNECTED and all(side.call_sid and not side.is_gone for side in sides)
 
 
 def is_ringing(draft: Draft, _event: Event) -> bool:
@@ -61,10 +49,8 @@ def is_of_unknown_call(draft: Draft, event: CallProgressed) -> bool:
 
 
 def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the event is about a call that was replaced and has ended or is ending.
-
-    The end of a dial may be the first callback about it, after its party was replaced.
-    """
+    """Whether the call was replaced, and has ended or is ending."""
+    # The end of a dial may be the first callback about it, after its party was replaced.
     is_end_of_earlier_dial = bool(event.dial) and event.is_final and party_of_call(draft, event) is None
     return event.call_sid in draft.session.former_calls or is_end_of_earlier_dial
 
@@ -72,16 +58,14 @@ def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
 def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     """Whether a newer status of the call is already known."""
     party = party_of_call(draft, event)
-    if party is None or party.is_gone:
-        return party is not None
-    if event.is_final:
-        return False
+    if party is None or party.is_gone or event.is_final:
+        return party is not None and party.is_gone
     came_in = draft.session.direction == INBOUND and party == draft.session.parent
     return came_in or party.answered or party.status is PartyStatus.CONNECTED
 
 
 def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the parent, an agent dialed by REST, is queued, ringing, or answered."""
+    """Whether the parent, dialed by REST, is queued, ringing, or answered."""
     return _is_parent(draft, event) and not event.is_final
 
 
@@ -96,7 +80,7 @@ def child_answers(draft: Draft, event: CallProgressed) -> bool:
 
 
 def child_ended_after_dial(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is over, and the `<Dial>` action has already reported its side."""
+    """Whether the child's call is over, and the `<Dial>` action came before."""
     return bool(draft.session.dial_call_status) and child_ended(draft, event)
 
 
@@ -111,7 +95,7 @@ def parent_ended(draft: Draft, event: CallProgressed) -> bool:
 
 
 def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
-    """Whether both calls are over; only who hung up first is still unknown."""
+    """Whether both calls are over; who hung up first is unknown."""
     return parent_ended(draft, event) and draft.session.child.is_gone
 
 
@@ -121,22 +105,20 @@ def party_ended(draft: Draft, event: CallProgressed) -> bool:
 
 
 def _is_child(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the callback is about the party that the bridge's `<Dial>` rings."""
     return party_of_call(draft, event) == draft.session.child
 
 
 def _is_parent(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the callback is about the party whose `<Dial>` makes the bridge."""
     return party_of_call(draft, event) == draft.session.parent
 
 
 def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:
-    """Whether the `<Dial>` between customer and agent ended and the parent is still connected."""
+    """Whether the bridge's `<Dial>` ended, and its parent is connected."""
     return event.dial == "bridge" and not event.party_is_gone
 
 
 def is_other_dial(_draft: Draft, event: DialEnded) -> bool:
-    """Whether a `<Dial>` other than the one between customer and agent ended."""
+    """Whether a `<Dial>` other than the bridge's ended."""
     return event.dial != "bridge"
 
 
@@ -146,21 +128,18 @@ def dialing_party_is_gone(_draft: Draft, event: DialEnded) -> bool:
 
 
 def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
-    """Whether the other side's call is live: it was moved, although this session knows of no conversion."""
+    """Whether the other side's call is live: an unknown conversion moved it."""
     return event.other_side_is_live and not event.party_is_gone
 
 
 def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
-    """Whether the `<Dial>` ended after a conversation, or the child's own callback has come.
-
-    If no one answered, that callback may still distinguish a refusal from busy, so Conferral waits for it.
-    """
-    child = draft.session.child
-    return event.dial_call_status in ("completed", "answered") or child.is_gone
+    """Whether the `<Dial>` was answered, or the child's callback has come."""
+    # If no one answered, the child's callback may still distinguish a refusal from busy.
+    return event.dial_call_status in ("completed", "answered") or draft.session.child.is_gone
 
 
 def dial_has_ended(draft: Draft, _event: Event) -> bool:
-    """Whether Twilio has already requested the action of the bridge's `<Dial>`."""
+    """Whether the action of the bridge's `<Dial>` was requested before."""
     return bool(draft.session.dial_call_status)
 
 
@@ -169,14 +148,8 @@ def is_of_unknown_party(draft: Draft, event: DialEnded) -> bool:
     return draft.session.find_party(call_sid=event.call_sid, name=event.party) is None
 
 
-# ---- several agents in turn --------------------------------------------------------------------------------------
-
-#: DialCallStatus values of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
-_UNREACHED = frozenset({"busy", "no-answer", "failed"})
-
-
 def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
-    """Whether an agent was not reached, and the document of the `<Dial>` action rings the next one."""
+    """Whether no one answered, and the `<Dial>` action rings the next agent."""
     session = draft.session
     return (
         event.dial == "bridge"
@@ -189,7 +162,7 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
 
 
 def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
-    """Whether a `<Dial>` failed because of its caller ID, and its action's document repeats it with Conferral's own."""
+    """Whether a `<Dial>` that failed by its caller ID is repeated without it."""
     session, number = draft.session, event.agent_number
     is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
     return (
@@ -209,17 +182,14 @@ def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the `<Dial>` action's document is already ringing a later agent."""
+    """Whether the `<Dial>` action is already ringing a later agent."""
     session = draft.session
     later = event.party == AGENT and session.agent_number < event.agent_number < len(session.agents)
     return later and session.phase is Phase.RINGING
 
 
-# ---- parties dialed by REST --------------------------------------------------------------------------------------
-
-
-def is_of_abandoned_dial(draft: Draft, event: CallProgressed | GateReached | GateDecided) -> bool:
-    """Whether the event shows a call whose dial was given up and that has not been hung up."""
+def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided) -> bool:
+    """Whether a call is live though its dial was given up."""
     if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
         return False
     if event.call_sid in draft.session.former_calls:
@@ -233,68 +203,63 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | GateReached | Gat
 
 
 def is_own_live_leg(draft: Draft, event: CallProgressed) -> bool:
-    """Whether a call dialed by REST is live, although the session ended without knowing of it."""
+    """Whether a dialed call is live, unknown to the session when it ended."""
     return bool(event.dial) and not event.is_final and not _is_released(draft, event.call_sid)
 
 
-def is_live_leg_at_gate(draft: Draft, event: GateReached | GateDecided) -> bool:
-    """Whether a dialed call is in or past the gate, although the session ended without knowing of it.
-
-    After a Redis rollback, the end may be decided before the gate's events.
-    """
-    is_over = isinstance(event, GateDecided) and event.decision != GateDecision.ACCEPTED
+def is_live_leg_at_gate(draft: Draft, event: events.GateReached | events.GateDecided) -> bool:
+    """Whether a dialed call is at or past the gate of an ended session."""
+    # After a Redis rollback, the end may be decided before the gate's events.
+    is_over = isinstance(event, events.GateDecided) and event.decision != events.GateDecision.ACCEPTED
     return bool(event.dial) and not is_over and not _is_released(draft, event.call_sid)
 
 
 def _is_released(draft: Draft, call_sid: str) -> bool:
     """Whether a dialed call was hung up or continues elsewhere."""
     known = draft.session.find_party(call_sid=call_sid)
-    # A call that looked like a guest belongs to the session after all: the URL names its dial.
+    # A call that looked like a guest is the session's after all: the URL names its dial.
     return known is not None and (known.hang_up_requested or known.left_reason in CONTINUES_ELSEWHERE - {NOT_OURS})
 
 
-def shows_live_leg(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether a dial or a search has shown a call that was not hung up when the session ended."""
+def shows_live_leg(draft: Draft, event: events.EffectSucceeded) -> bool:
+    """Whether a dial or a search shows a call not hung up at the end."""
     return bool(event.call_sid) and not _is_released(draft, event.call_sid)
 
 
-def is_of_current_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> bool:
-    """Whether the event is about a dial whose party has not left, so it is still expected."""
+def is_of_current_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectOutcome) -> bool:
+    """Whether the event is about a dial that is still expected."""
     return party_of_dial(draft, event) is not None
 
 
-def party_of_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> Party | None:
+def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectOutcome) -> Party | None:
     """Return the party, not gone, of the dial that an event is about."""
     dial_id = event.effect_id if isinstance(event, EffectOutcome) else event.dial
-    for party in draft.session.parties.values():
-        if party.dial_id == dial_id and not party.is_gone:
-            return party
-    return None
+    return next((one for one in draft.session.parties.values() if one.dial_id == dial_id and not one.is_gone), None)
 
 
-def gate_accepted_call(draft: Draft, event: GateDecided) -> bool:
+def gate_accepted_call(draft: Draft, event: events.GateDecided) -> bool:
     """Whether the gate accepted a call that is still expected."""
-    return event.decision == GateDecision.ACCEPTED and is_of_current_dial(draft, event)
+    return event.decision == events.GateDecision.ACCEPTED and is_of_current_dial(draft, event)
 
 
 def is_find_call_result(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the event is the result of a search for the call of a dial with an unknown outcome."""
+    """Whether the event is the result of a search for a dial's call."""
     return event.kind == "find_call" and searched_party(draft, event) is not None
 
 
 def call_was_not_found(draft: Draft, event: EffectOutcome) -> bool:
     """Whether the search found no call, or failed."""
-    found = isinstance(event, EffectSucceeded) and event.call_sid
+    found = isinstance(event, events.EffectSucceeded) and event.call_sid
     return is_find_call_result(draft, event) and not found
 
 
 def search_misses_talking_agent(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the search found no call, although the agent is talking, so there must be one."""
+    """Whether the search found no call, although the agent is talking."""
     return call_was_not_found(draft, event) and draft.session.phase is Phase.CONNECTED
 
 
-def unwanted_call_was_found(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the search found the call of a dial that was given up, and it has not been hung up."""
+def unwanted_call_was_found(draft: Draft, event: events.EffectSucceeded) -> bool:
+    """Whether the search found a call to hang up: its dial was given up."""
     session = draft.session
     if event.kind != "find_call" or not event.call_sid or event.call_sid in session.former_calls:
         return False
@@ -303,21 +268,19 @@ def unwanted_call_was_found(draft: Draft, event: EffectSucceeded) -> bool:
 
 
 def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
-    """Return the party whose call was searched for; None if it is gone, or its call known, by now."""
+    """Return the party whose call was searched for; None if not needed now."""
     party = draft.session.parties.get(event.party)
     return party if party is not None and not party.is_gone and party.dial_check and not party.call_sid else None
 
 
 def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
-    """Whether the outcome of the agent's outbound dial is unknown, and no search was made.
-
-    While the agent talks, Conferral searches until it finds the call.
-    """
+    """Whether the outcome of the agent's outbound dial is still unknown."""
     agent = draft.session.agent
+    # While the agent talks, Conferral searches until it finds the call.
     talks = draft.session.phase is Phase.CONNECTED and not agent.call_sid
     return draft.session.direction == OUTBOUND and (agent.dial_check == "unknown" or (talks and bool(agent.dial_check)))
 
 
 def dial_was_read(draft: Draft, _event: Event) -> bool:
-    """Whether the agent's overdue dial was read or searched for, and no callback about it came since."""
+    """Whether the agent's overdue dial was read; no callback came since."""
     return draft.session.agent.dial_check in ("read", "searched")

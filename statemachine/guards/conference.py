@@ -1,13 +1,8 @@
 """Guards on the conference and its participants."""
 
+from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    ConferenceEvent,
-    DialEnded,
-    ParticipantChanged,
-    ParticipantJoined,
-    ParticipantLeft,
-)
+from conferral.statemachine.events import ParticipantChanged, ParticipantJoined, ParticipantLeft
 from conferral.statemachine.reasons import is_label_of_dial
 from conferral.statemachine.session import AGENT, CUSTOMER
 
@@ -21,13 +16,11 @@ def is_unknown_participant(draft: Draft, event: ParticipantJoined | ParticipantL
 
 
 def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether the event is about a party that left or was given up, whose name another party may have now.
-
-    If its call SID was never known, its label identifies it: labels are numbered and never reused.
-    """
+    """Whether the event is about a party that left or was given up."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is not None:
         return party.is_gone and isinstance(event, ParticipantChanged)
+    # Labels are numbered and never reused, so a label identifies a party whose call SID was never known.
     return event.call_sid in draft.session.former_calls or is_label_of_dial(draft.session, event.label)
 
 
@@ -40,22 +33,20 @@ def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft
 
 
 def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
-    """Whether the change happened before the party's latest update was requested, so it says nothing about that update.
-
-    Twilio reports whole seconds. If its clock is behind, a read or the response replaces the callback.
-    """
+    """Whether the change precedes the party's latest requested update."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None or not event.occurred_at_ms:
         return False
+    # If Twilio's clock is behind, a read or the response replaces the callback.
     return event.occurred_at_ms + _WHOLE_SECOND_MS <= party.pending_since_ms
 
 
 def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether the event is late: it is about a conference that the session has left."""
+    """Whether the event is about a conference that the session has left."""
     return draft.session.is_former_conference(event.conference_sid)
 
 
-def is_another_conference(draft: Draft, event: ConferenceEvent) -> bool:
+def is_another_conference(draft: Draft, event: events.ConferenceEvent) -> bool:
     """Whether the event is about a conference other than the session's."""
     return bool(draft.session.conference_sid) and event.conference_sid != draft.session.conference_sid
 
@@ -66,11 +57,11 @@ def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether this join is already known, from a read or the request for wait audio, but not from a callback."""
+    """Whether the join is known, but not from a callback."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    has_no_callback = party is not None and party.in_conference and party.conference_sequence < 0
-    takes_part = party is not None and (party.answered or not party.dial_id)
-    return has_no_callback and takes_part and event.conference_sid == draft.session.conference_sid
+    if party is None or event.conference_sid != draft.session.conference_sid:
+        return False
+    return party.in_conference and party.conference_sequence < 0 and (party.answered or not party.dial_id)
 
 
 def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
@@ -83,29 +74,28 @@ def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether customer or agent joined, and the other of the two is in the conference already."""
+    """Whether one of customer and agent joined, and the other is there."""
     joining = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
     return other is not None and draft.session.parties[other].in_conference
 
 
 def party_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether customer or agent left the conference because the call is over."""
+    """Whether customer or agent left the conference by hanging up."""
     return event.hung_up and not event.call_continues and not _is_of_guest(draft, event)
 
 
 def guest_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether a guest, or a call that is no party's, left because the call is over."""
+    """Whether a guest, or a call that is no party's, hung up."""
     return event.hung_up and _is_of_guest(draft, event)
 
 
 def _is_of_guest(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether the event is about a call other than the customer's and the agent's."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     return party is None or party.name not in (CUSTOMER, AGENT)
 
 
-def is_of_absent_party(draft: Draft, event: DialEnded) -> bool:
-    """Whether the call does not belong to the session, or is known to have left the conference."""
+def is_of_absent_party(draft: Draft, event: events.DialEnded) -> bool:
+    """Whether the call is unknown, or its party is not in the conference."""
     party = draft.session.find_party(call_sid=event.call_sid)
     return party is None or not party.in_conference

@@ -13,13 +13,14 @@ def was_moved_recently(draft: Draft, _event: Event) -> bool:
 
 
 def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
-    """Whether nothing shows that a leg has left the bridge, so both parties are still talking."""
+    """Whether no leg is known to have left the bridge: both still talk."""
     session = draft.session
     return not (session.participants or session.dial_call_status or session.conference_sid or session.moved_at_ms)
 
 
 def outbound_is_still_bridged(draft: Draft, event: Event) -> bool:
-    """Whether an outbound session may still be a bridge: hanging up its agent would end the customer's call."""
+    """Whether an outbound session may still be a bridge."""
+    # There, hanging up the agent would end the customer's call.
     return draft.session.direction == OUTBOUND and both_are_still_bridged(draft, event)
 
 
@@ -29,8 +30,8 @@ def has_open_redirect(draft: Draft, _event: Event) -> bool:
 
 
 def awaits_redirect(draft: Draft, event: Event) -> bool:
-    """Whether a redirect has no outcome yet, and nothing shows that a leg has left the bridge."""
-    return bool(draft.session.open_redirects) and both_are_still_bridged(draft, event)
+    """Whether a redirect is open, and no leg is known to have left the bridge."""
+    return has_open_redirect(draft, event) and both_are_still_bridged(draft, event)
 
 
 def repair_is_available(draft: Draft, _event: Event) -> bool:
@@ -38,16 +39,13 @@ def repair_is_available(draft: Draft, _event: Event) -> bool:
     return not draft.session.repair_attempted
 
 
-# ---- for a transfer ----------------------------------------------------------------------------------------------
-
-
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
-    """Whether a transfer is waiting for both parties to be in the conference."""
+    """Whether a transfer waits for both parties to join the conference."""
     return draft.session.running_transfer is not None
 
 
 def park_awaits_conversion(draft: Draft, _event: Event) -> bool:
-    """Whether a park is waiting for both parties to be in the conference."""
+    """Whether a park waits for both parties to join the conference."""
     transfer = draft.session.running_transfer
     return transfer is not None and transfer.mode is TransferMode.PARK
 
@@ -67,13 +65,13 @@ def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnd
 
 
 def agent_left_early(draft: Draft, event: Event) -> bool:
-    """Whether a transfer waits for the conversion and only the agent is gone: it continues as blind."""
+    """Whether only the agent is gone while a transfer awaits the conversion."""
     session = draft.session
     return transfer_awaits_conversion(draft, event) and session.agent.is_gone and not session.customer.is_gone
 
 
 def only_customer_joined(draft: Draft, event: Event) -> bool:
-    """Whether a conversion for a transfer has brought in the customer but not the agent."""
+    """Whether a transfer's conversion brought in the customer alone."""
     session = draft.session
     joined_alone = session.customer.in_conference and not session.agent.in_conference
     return transfer_awaits_conversion(draft, event) and joined_alone

@@ -2,32 +2,23 @@
 
 from collections.abc import Callable
 
+from conferral.statemachine import effects
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.effects import (
-    CreateCall,
-    CreateParticipant,
-    Effect,
-    HangUpCall,
-    RedirectCall,
-    RedirectToUrl,
-    SayAndHangUp,
-    UpdateParticipant,
-)
 from conferral.statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
 from conferral.statemachine.guards.calls import is_of_current_dial, party_of_dial
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import Phase
 
-_DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
-#: Phases in which the customer talks to the agent, or will again.
+_DIALS = frozenset({effects.CreateParticipant.kind, effects.CreateCall.kind})
+#: Phases in which the customer talks to the agent, or will again. In others, the agent is hung up again.
 _WITH_AGENT = frozenset({Phase.NONE, Phase.WARM, Phase.CONSULT})
 #: Twilio did not accept the request; the executor retries it.
 _TOO_MANY_REQUESTS = 429
 
 
-def is_result_of(*kinds: type[Effect]) -> Callable[[Draft, EffectOutcome], bool]:
-    """Return the guard that asks whether an event is the outcome of such an effect."""
+def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, EffectOutcome], bool]:
+    """Return the guard: is the event the outcome of such an effect?"""
     names = [kind.kind for kind in kinds]
 
     def is_result(_draft: Draft, event: EffectOutcome) -> bool:
@@ -39,103 +30,99 @@ def is_result_of(*kinds: type[Effect]) -> Callable[[Draft, EffectOutcome], bool]
 
 
 def is_dial_result(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the event is the outcome of a dial whose party is still expected."""
+    """Whether this is the outcome of a dial whose party is still expected."""
     return event.kind in _DIALS and is_of_current_dial(draft, event)
 
 
 def is_of_replaced_dial(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether a call was placed for a party that has been dialed again since."""
+    """Whether a call was placed for a party that has been dialed again."""
     session = draft.session
     is_new = session.find_party(call_sid=event.call_sid) is None and event.call_sid not in session.former_calls
     return event.kind in _DIALS and bool(event.call_sid) and is_new and not is_of_current_dial(draft, event)
 
 
 def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
-    """Whether Twilio refused a dial whose caller ID is not Conferral's own, which may still work."""
+    """Whether Twilio refused a dial that may work with Conferral's number."""
     party = party_of_dial(draft, event) if event.kind in _DIALS else None
     is_refusal = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
     if party is None or not party.caller_id or party.caller_id_refused:
         return False
-    # If a callback has shown the call, it was placed, whatever the response says; it is not placed again.
+    # A call shown by a callback was placed, whatever the response says.
     return is_refusal and not (party.is_leaving or party.call_sid)
 
 
 def is_update_of_gone_participant(_draft: Draft, event: EffectFailed) -> bool:
-    """Whether an update failed because its participant was no longer in the conference."""
-    return event.kind == UpdateParticipant.kind and event.gone
+    """Whether an update failed because its participant had left."""
+    return event.kind == effects.UpdateParticipant.kind and event.gone
 
 
 def is_update_before_start(_draft: Draft, event: EffectFailed) -> bool:
-    """Whether Twilio refused an update because the conference has not started."""
-    return event.kind == UpdateParticipant.kind and event.refused_before_start
+    """Whether an update failed because the conference has not started."""
+    return event.kind == effects.UpdateParticipant.kind and event.refused_before_start
 
 
 def is_dial_before_start(draft: Draft, event: EffectFailed) -> bool:
-    """Whether Twilio adds no one because the conference has not started, and no callback has shown the call."""
+    """Whether a dial failed because the conference has not started."""
     return event.refused_before_start and _is_not_added(draft, event)
 
 
 def is_dial_into_ended_conference(draft: Draft, event: EffectFailed) -> bool:
-    """Whether Twilio adds no one because the conference is over, and no callback has shown the call."""
+    """Whether a dial failed because the conference is over."""
     return event.gone and _is_not_added(draft, event)
 
 
 def _is_not_added(draft: Draft, event: EffectFailed) -> bool:
-    """Whether an expected party is not in the conference because this dial failed."""
-    party = party_of_dial(draft, event) if event.kind == CreateParticipant.kind else None
+    """Whether this dial failed, and no callback has shown the party's call."""
+    party = party_of_dial(draft, event) if event.kind == effects.CreateParticipant.kind else None
     return party is not None and not (party.is_leaving or party.call_sid)
 
 
 def supervisor_update_was_refused(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio refused an update of a supervisor."""
-    return event.kind == UpdateParticipant.kind and any(
+    return event.kind == effects.UpdateParticipant.kind and any(
         party.is_supervisor and party.update_effect_id == event.effect_id for party in draft.session.parties.values()
     )
 
 
 def is_redirect_of_gone_call(_draft: Draft, event: EffectFailed) -> bool:
-    """Whether the leg was gone when it should have been moved (21220): the conversion came too late."""
-    return event.kind == RedirectCall.kind and event.gone
+    """Whether the leg to move was gone (21220): the conversion was too late."""
+    return event.kind == effects.RedirectCall.kind and event.gone
 
 
 def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
-    """Whether the refused redirect was the conversion's first step, so both parties still talk."""
+    """Whether the conversion's first redirect was refused: both still talk."""
     session = draft.session
-    return event.kind == RedirectCall.kind and not (
+    return event.kind == effects.RedirectCall.kind and not (
         session.repair_attempted or session.participants or session.dial_call_status
     )
 
 
 def is_refused_move_from_bridge(draft: Draft, event: EffectFailed) -> bool:
-    """Whether Twilio refused to move a blind transfer's customer from the bridge, so both parties still talk."""
+    """Whether Twilio refused to move a blind transfer's bridged customer."""
     is_bridged = is_first_redirect(draft, event) or outbound_is_still_bridged(draft, event)
-    return event.kind == RedirectCall.kind and event.party == CUSTOMER and not event.gone and is_bridged
+    return event.kind == effects.RedirectCall.kind and event.party == CUSTOMER and not event.gone and is_bridged
 
 
 def sentence_failed(_draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the sentence that should have ended a call could not be played, so the call may still be live."""
-    return event.kind == SayAndHangUp.kind and not (isinstance(event, EffectFailed) and event.gone)
+    """Whether the final sentence could not be played to a call still live."""
+    return event.kind == effects.SayAndHangUp.kind and not (isinstance(event, EffectFailed) and event.gone)
 
 
 def redirect_to_url_failed(draft: Draft, event: EffectOutcome) -> bool:
     """Whether the customer could not be redirected to the `after` URL."""
-    return event.kind == RedirectToUrl.kind and bool(draft.session.conference_sid)
+    return event.kind == effects.RedirectToUrl.kind and bool(draft.session.conference_sid)
 
 
 def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
-    """Whether Twilio refused for good to hang up an agent who can stay.
-
-    A customer who waits for someone else is not given back: there, the agent is hung up again.
-    """
-    # A former agent, `agent-N`, is gone, so the name is enough.
+    """Whether Twilio refused for good to hang up an agent who can stay."""
     agent = draft.session.present_party(AGENT)
-    is_refused = event.kind == HangUpCall.kind and event.party == AGENT and not event.gone
+    is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
     if agent is None or not is_refused or draft.session.phase not in _WITH_AGENT:
         return False
-    # A hangup requested since then has an outcome of its own.
+    # A hangup requested since then has its own outcome.
     return agent.is_leaving and agent.hang_up_has_outcome
 
 
 def is_awaited_hang_up(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the event is the outcome of a hangup that an `end` command waits for."""
+    """Whether this is the outcome of a hangup that an `end` waits for."""
     return event.effect_id in draft.session.end_effect_ids

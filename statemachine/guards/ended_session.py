@@ -7,17 +7,17 @@ from conferral.statemachine.guards.calls import shows_live_leg
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, guests_may_remain, is_label_of_dial, is_of_another_app
 from conferral.statemachine.session import Party
 
-#: Values of `dial_check` for dials that may have placed an unknown call.
+#: Values of `dial_check` if a dial may have placed an unknown call: no outcome, or Redis was rolled back.
 _UNKNOWN = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:
-    """Whether a party was dialed, and no call SID shows yet if that placed a call."""
+    """Whether no call SID shows yet if the party's dial placed a call."""
     return bool(party.dial_id) and not party.call_sid
 
 
 def may_have_called(party: Party) -> bool:
-    """Whether a dial may have placed an unknown call: its outcome is missing, or Redis was rolled back."""
+    """Whether a dial of unknown outcome may have placed a call."""
     return is_unknown_dial(party) and party.dial_check in _UNKNOWN
 
 
@@ -27,23 +27,23 @@ def is_being_searched(party: Party, now_ms: int) -> bool:
 
 
 def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
-    """Whether the live call continues elsewhere: Conferral or another app redirected it, or another app owns it."""
+    """Whether the live call was redirected elsewhere, or is another app's."""
     party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
     return party is not None and (party.left_reason in CONTINUES_ELSEWHERE or is_of_another_app(draft.session, party))
 
 
 def concerns_whole_session(event: AccountSwept) -> bool:
-    """Whether the event names no call or conference, so that all are checked: Redis was rolled back."""
+    """Whether the event names no call or conference: Redis was rolled back."""
     return not event.call_sid and not event.conference_sid
 
 
 def finds_unknown_call(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether a search found the call of a dial, and the call has not been hung up."""
+    """Whether a search found the call of a dial, not hung up yet."""
     return event.kind == FindCall.kind and shows_live_leg(draft, event)
 
 
 def asks_for_unknown_calls(draft: Draft, event: AccountSwept) -> bool:
-    """Whether the whole session must be checked, and a dial may have placed a call that the session never knew."""
+    """Whether Redis was rolled back, and a dial may have placed a call."""
     return concerns_whole_session(event) and any(is_unknown_dial(party) for party in draft.session.parties.values())
 
 
@@ -53,12 +53,12 @@ def finds_live_call(_draft: Draft, event: AccountSwept) -> bool:
 
 
 def finds_live_conference(_draft: Draft, event: AccountSwept) -> bool:
-    """Whether the sweep found a conference of the ended session still live."""
+    """Whether the sweep found the ended session's conference still live."""
     return bool(event.conference_sid)
 
 
 def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether the join is late: the party has since been redirected elsewhere."""
+    """Whether the join is late: the party has been redirected since."""
     session = draft.session
     party = session.find_party(call_sid=event.call_sid, label=event.label)
     is_elsewhere = party is not None and party.left_reason in CONTINUES_ELSEWHERE
@@ -66,7 +66,7 @@ def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> boo
 
 
 def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether another app brought the call in, as its label shows, and the end came before the join."""
+    """Whether the call is another app's, and joined after the end."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return event.call_sid not in draft.session.former_calls and not is_label_of_dial(draft.session, event.label)
@@ -74,5 +74,5 @@ def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def leaves_guests_behind(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the customer left the conference for the final sentence while guests may still be in it."""
+    """Whether guests may remain after the customer left for the sentence."""
     return event.kind == SayAndHangUp.kind and guests_may_remain(draft.session)

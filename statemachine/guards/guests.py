@@ -1,7 +1,4 @@
-"""Guards on participants that a read shows but the session does not know.
-
-Either Redis was rolled back, or the callback of their join was lost.
-"""
+"""Guards on unknown participants in a read: a rollback, or a lost join."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Add, CallsRead, Event, ParticipantSeen, Supervise
@@ -9,7 +6,6 @@ from conferral.statemachine.guards.recovery import label_number, name_from_label
 from conferral.statemachine.session import AGENT, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, PartyStatus, Phase, TransferStage
 
-#: Transfer stages before a dial.
 _BEFORE_DIAL = frozenset({
     TransferStage.CONVERTING, TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER,
     TransferStage.PAUSING_RECORDING, TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
@@ -17,7 +13,7 @@ _BEFORE_DIAL = frozenset({
 
 
 def unknown_participants(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
-    """Return the participants of the session's own conference who are neither parties nor former parties."""
+    """Return the participants of the session's conference that it never knew."""
     conference = event.conference_sid
     is_own = conference == session.conference_sid or not session.participants
     if not is_own or session.is_former_conference(conference):
@@ -33,7 +29,7 @@ def unknown_participants(session: Session, event: CallsRead) -> tuple[Participan
 
 
 def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
-    """Whether the session is about to dial under that label: the search before the dial will find this call."""
+    """Whether the search before a pending dial will find this participant."""
     if label_number(seen) <= session.dials:
         return False
     name = name_from_label(seen)
@@ -49,25 +45,21 @@ def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
 
 
 def is_muted_guest(seen: ParticipantSeen) -> bool:
-    """Whether a participant without a label of Conferral's is muted, so they only listen."""
+    """Whether a guest is muted, and so only listens."""
     return not name_from_label(seen) and seen.muted
 
 
 def is_supervisor(seen: ParticipantSeen) -> bool:
-    """Whether a participant is a supervisor, by label or because it coaches."""
+    """Whether a participant is a supervisor, by label or by coaching."""
     return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
 
 
 def _counts_as_party(seen: ParticipantSeen) -> bool:
-    """Whether a participant counts for the lone-participant rule."""
     return not (is_supervisor(seen) or is_muted_guest(seen))
 
 
 def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
-    """Whether customer and agent are in the conference with an unknown target: Redis lost a transfer.
-
-    With others present it may not be a transfer; if someone is held, it is treated as one.
-    """
+    """Whether customer, agent, and an unknown target show a lost transfer."""
     session = draft.session
     is_busy = session.opening is not Opening.OVER or session.phase is not Phase.NONE
     if is_busy or session.running_transfer is not None:
@@ -84,16 +76,16 @@ def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
     if not targets:
         return False
     known = {customer.call_sid, agent.call_sid, *(target.call_sid for target in targets)}
+    # With others present, it may not be a transfer; if someone is held, it is treated as one.
     others = [one for sid, one in seen_by_call.items() if sid not in known and _counts_as_party(one)]
     return seen_by_call[customer.call_sid].held or targets[0].held or not others
 
 
 def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
-    """Return the targets of a transfer that Redis lost: the one that answered, then those that ring.
+    """Return a lost transfer's targets: the answered one, then the ringing.
 
-    While the customer is held, it is a consult. If several targets answered, the newest counts, and the ringing ones
-    lost to it. If none answered, all of them ring: a ring group. If the customer is not held, it is a transfer only if
-    exactly one target answered, and it has no ringing targets.
+    With the customer held, it is a consult: the newest answered target counts, and ringing ones lost to it. If none
+    answered, all ring: a ring group. Otherwise, it is a transfer only if exactly one answered, without the ringing.
     """
     targets = [seen for seen in unknown_participants(session, event) if name_from_label(seen) == TARGET]
     answered = [seen for seen in targets if not seen.is_ringing]
@@ -105,7 +97,7 @@ def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, .
 
 
 def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent is gone and the customer is in the conference with an unknown participant."""
+    """Whether the agent is gone, and the customer is with unknown parties."""
     session = draft.session
     if session.running_transfer is not None:
         return False
@@ -116,7 +108,7 @@ def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
 
 
 def losing_targets(session: Session) -> tuple[Party, ...]:
-    """Return the targets found by a read that still ring although another target of the ring group answered."""
+    """Return the targets that still ring after a ring group's answer."""
     targets = [
         party
         for party in session.parties.values()
@@ -128,5 +120,5 @@ def losing_targets(session: Session) -> tuple[Party, ...]:
 
 
 def has_losing_target(draft: Draft, _event: Event) -> bool:
-    """Whether a target of a ring group that Redis lost still rings although another one has answered."""
+    """Whether targets of a lost ring group ring although one answered."""
     return bool(losing_targets(draft.session))

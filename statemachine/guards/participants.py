@@ -1,13 +1,13 @@
-"""Guards on the desired and the confirmed state of participants, supervisors included."""
+"""Guards on the desired and the confirmed state of participants."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import AGENT, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party, Session
 from conferral.statemachine.states import SuperviseMode
 
-#: Consecutive supervisor updates that Twilio may refuse before Conferral stops requesting more (count).
+#: Consecutive refused supervisor updates before Conferral stops requesting more (count).
 _REFUSED_MAX = 4
-#: Reads after which a coached agent is hung up even if Twilio does not confirm the supervisor's mute (count).
+#: Reads after which a coached agent is hung up although the supervisor's mute is unconfirmed (count).
 _CONFIRMATION_READS_MAX = 2
 
 
@@ -18,9 +18,9 @@ def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
 
 
 def differs_from_desired(draft: Draft, _event: Event) -> bool:
-    """Whether a participant differs from the desired state and no update is open."""
+    """Whether a participant with no open update differs from what is desired."""
     session = draft.session
-    # After most events, no one differs; with up to 250 parties, asking `next_update` about each would take too long.
+    # After most events, no one differs; asking `next_update` about up to 250 parties would take too long.
     may_differ = [
         party
         for party in session.parties.values()
@@ -37,11 +37,11 @@ def differs_from_desired(draft: Draft, _event: Event) -> bool:
 
 
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
-    """Return the next update to request for a participant; None if it matches or an update is open.
+    """Return a participant's next update; None if none is due or one is open.
 
-    A hold or a flag that is no longer desired is undone without waiting for its confirmation, and holds and unholds
-    overtake `EndConferenceOnExit`: requests of one session are sent in order. The flag of a held party is left alone,
-    because Twilio ignores changes to it. Twilio updates no one before the conference starts.
+    A hold or a flag no longer desired is undone before its confirmation; holds and unholds overtake
+    `EndConferenceOnExit`, because requests of one session are sent in order. Twilio ignores changes to a held party's
+    flag, and updates no one before the conference starts.
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
@@ -49,16 +49,12 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
         return None
     update = _next_difference(session, party)
     # Checked last: after most events, no participant differs.
-    return update if update and _has_started(session) else None
-
-
-def _has_started(session: Session) -> bool:
-    """Whether the conference is in progress, as far as known: Twilio updates no one before."""
-    return not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants)
+    if update and not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants):
+        return update
+    return None
 
 
 def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None:
-    """Return the next update: hold, `EndConferenceOnExit`, supervision or mute; None if all match or one is open."""
     if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
         return ParticipantUpdate.UNHOLD
     if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):
@@ -77,7 +73,7 @@ def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None
 
 
 def is_reconciled(draft: Draft, _event: Event) -> bool:
-    """Whether a confirmation was pending and every participant now matches the desired state."""
+    """Whether a confirmation was pending, and all match the desired state."""
     session = draft.session
     return "confirm" in session.timers and all(
         not party.in_conference
@@ -86,11 +82,8 @@ def is_reconciled(draft: Draft, _event: Event) -> bool:
     )
 
 
-# ---- supervisors, and the agent they coach -----------------------------------------------------------------------
-
-
 def confirmed_supervise_mode(session: Session, party: Party) -> str:
-    """Return the supervise mode that Twilio has confirmed: a `SuperviseMode`, or empty for none."""
+    """Return the confirmed supervise mode, a `SuperviseMode` or empty."""
     if not party.coaches:
         return SuperviseMode.MONITOR if party.muted else SuperviseMode.BARGE
     agent = session.present_party(AGENT)
@@ -99,13 +92,10 @@ def confirmed_supervise_mode(session: Session, party: Party) -> str:
 
 
 def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate | None:
-    """Return the update to request for a supervisor; None if Twilio has confirmed the desired mode.
-
-    A supervisor who whispers to a leaving agent would be heard by everyone, so the supervisor is muted until the next
-    agent joins.
-    """
+    """Return the next update of a supervisor; None if the mode is confirmed."""
     wanted = party.supervises
     if wanted == SuperviseMode.WHISPER and not _agent_stays(session):
+        # Everyone would hear the supervisor, who is muted until the next agent joins.
         wanted = SuperviseMode.MONITOR
     if confirmed_supervise_mode(session, party) == wanted or party.refused_updates >= _REFUSED_MAX:
         return None
@@ -113,12 +103,11 @@ def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate 
 
 
 def whispers_to_leaving_agent(session: Session, party: Party) -> bool:
-    """Whether an open update lets a supervisor whisper to a leaving agent: everyone would hear it."""
+    """Whether an open update whispers to a leaving agent: everyone would hear."""
     return party.pending_update == ParticipantUpdate.WHISPER and not _agent_stays(session)
 
 
 def _agent_stays(session: Session) -> bool:
-    """Whether the agent is in the conference and not leaving."""
     agent = session.present_party(AGENT)
     return agent is not None and agent.in_conference and not agent.is_leaving
 
@@ -126,8 +115,7 @@ def _agent_stays(session: Session) -> bool:
 def may_hang_up(session: Session, party: Party) -> bool:
     """Whether a party that is being removed may be hung up now.
 
-    Not the agent while a supervisor whispers to them, and not a party whose leaving ends the conference while another
-    is about to be dialed.
+    Not the agent while a supervisor whispers to them, nor a party whose leaving ends a conference that another joins.
 
     Source: Twilio docs, Participant resource, `CallSidToCoach` and `EndConferenceOnExit`.
     """
@@ -138,18 +126,15 @@ def may_hang_up(session: Session, party: Party) -> bool:
     coach = session.present_party(SUPERVISOR)
     if coach is None or not coach.in_conference or party.name != AGENT:
         return True
-    # Callbacks may not say whom a supervisor coaches; during a mute or whisper update, everyone may hear the
-    # supervisor.
+    # Callbacks may not say whom a supervisor coaches; during a mute or whisper update, everyone may hear them.
     coaches = coach.coaches or coach.pending_update in (ParticipantUpdate.WHISPER, ParticipantUpdate.MONITOR)
     gives_up = session.confirmation_reads >= _CONFIRMATION_READS_MAX or coach.refused_updates >= _REFUSED_MAX
     return gives_up or not coaches
 
 
 def _would_end_conference(session: Session, party: Party) -> bool:
-    """Whether a party's leaving would end a conference into which a supervisor or a new party is about to be dialed.
-
-    Only for a while: if `EndConferenceOnExit` can't be cleared, the command fails and dials no one.
-    """
+    """Whether leaving would end a conference into which another is dialed."""
+    # Only for a while: if the flag can't be cleared, the command fails and dials no one.
     someone_will_join = any(command.awaits_end_on_exit for command in session.pending_commands)
     is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES
     return someone_will_join and party.in_conference and is_open

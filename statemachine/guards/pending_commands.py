@@ -1,17 +1,8 @@
 """Guards on pending commands."""
 
+from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    Add,
-    Announce,
-    AnnouncementEnded,
-    EffectFailed,
-    Event,
-    Hold,
-    PartyCommand,
-    Supervise,
-    Transfer,
-)
+from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Supervise
 from conferral.statemachine.guards.participants import confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import iterate_present, present_parties, someone_is_being_dialed
 from conferral.statemachine.pending_command import PendingCommand
@@ -22,11 +13,13 @@ from conferral.statemachine.step import CommandStatus
 
 #: Refused requests of one kind before Conferral stops trying (count).
 REFUSED_MAX = 2
+#: Source: Twilio docs, TwiML `<Conference>`, `maxParticipants`.
+PARTICIPANTS_MAX = 250
 CommandResult = tuple[CommandStatus, str]
 
 
 def named_party(draft: Draft, event: PartyCommand) -> Party | None:
-    """Return the present party that a command names, by name or call SID; None if there is none."""
+    """Return the present party with the command's name or call SID, or None."""
     parties = draft.session.parties
     party = parties.get(event.party) or next((one for one in parties.values() if one.call_sid == event.party), None)
     return None if party is None or party.is_gone else party
@@ -58,29 +51,29 @@ def is_outside_conference(draft: Draft, event: PartyCommand) -> bool:
 
 
 def names_supervisor(draft: Draft, event: PartyCommand) -> bool:
-    """Whether the command names a supervisor, whose mode decides who hears them."""
+    """Whether the command names a supervisor, whose mode decides instead."""
     party = named_party(draft, event)
     return party is not None and party.is_supervisor
 
 
-def is_last_unheld(draft: Draft, event: Hold) -> bool:
+def is_last_unheld(draft: Draft, event: events.Hold) -> bool:
     """Whether no one would hear anyone after this hold."""
     party = named_party(draft, event)
     return party is not None and is_only_unheld(draft.session, party)
 
 
 def is_only_unheld(session: Session, party: Party) -> bool:
-    """Whether all other present parties are held by a command, or are about to be, and this one is not."""
+    """Whether commands hold, or will hold, all other present parties."""
     return not is_held_by_command(party) and sum(not is_held_by_command(one) for one in present_parties(session)) <= 1
 
 
 def is_held_by_command(party: Party) -> bool:
-    """Whether a command holds the party. A hold with ringing is Conferral's own, and ends when another answers."""
+    """Whether a command holds the party. Conferral itself holds with ringing."""
     return party.desired_hold and party.wait_audio is not WaitAudio.RINGBACK
 
 
 def all_are_held(draft: Draft, _event: Event) -> bool:
-    """Whether all remaining parties are held by command, so that none of them can unhold the others."""
+    """Whether commands hold all remaining parties: none can unhold the others."""
     session = draft.session
     count = 0
     for party in iterate_present(session):
@@ -102,8 +95,8 @@ def name_is_in_use(draft: Draft, event: Add) -> bool:
     )
 
 
-def is_full(draft: Draft, _event: Add | Supervise | Transfer) -> bool:
-    """Whether the conference has reached its limit of participants, those about to be dialed included."""
+def is_full(draft: Draft, _event: Add | Supervise | events.Transfer) -> bool:
+    """Whether the conference, with parties about to be dialed, is full."""
     session = draft.session
     limit = session.attributes.max_participants or PARTICIPANTS_MAX
     waiting = sum(
@@ -113,13 +106,10 @@ def is_full(draft: Draft, _event: Add | Supervise | Transfer) -> bool:
     return sum(not party.is_gone for party in session.parties.values()) + waiting >= limit
 
 
-def cannot_take_target(draft: Draft, event: Transfer) -> bool:
-    """Whether the conference is full while the target is dialed; in a blind transfer, the agent leaves first."""
+def cannot_take_target(draft: Draft, event: events.Transfer) -> bool:
+    """Whether the conference is full while the target is dialed."""
+    # In a blind transfer, the agent leaves first.
     return event.mode != TransferMode.BLIND and is_full(draft, event)
-
-
-#: Source: Twilio docs, TwiML `<Conference>`, `maxParticipants`.
-PARTICIPANTS_MAX = 250
 
 
 def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
@@ -130,7 +120,7 @@ def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
 
 
 def switches_supervise_mode(draft: Draft, event: Supervise) -> bool:
-    """Whether the command names the present supervisor's address, so that it only switches the mode."""
+    """Whether the supervisor is present, so that only the mode changes."""
     there = draft.session.present_party(SUPERVISOR)
     return there is not None and there.address == event.to
 
@@ -141,7 +131,7 @@ def supervisor_is_pending(draft: Draft, _event: Supervise) -> bool:
 
 
 def _pending_supervisor(session: Session) -> str:
-    """Return the address of a supervisor who is about to be dialed; empty for none."""
+    """Return the address of a supervisor about to be dialed; empty for none."""
     waiting = (command for command in session.pending_commands if command.name == Supervise.name)
     return next((command.to for command in waiting if command.awaits_end_on_exit or command.is_queued), "")
 
@@ -153,11 +143,9 @@ def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> 
 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
-    """Whether the agent is on hold or about to be: Twilio then refuses coaching (16027).
-
-    An agent who hears ringing on hold is taken off hold for the supervisor.
-    """
+    """Whether the agent is held: Twilio then refuses coaching (16027)."""
     agent = draft.session.parties.get(AGENT)
+    # An agent who hears ringing on hold is taken off hold for the supervisor.
     is_held = agent is not None and (agent.held or agent.desired_hold) and agent.wait_audio is not WaitAudio.RINGBACK
     return event.mode == SuperviseMode.WHISPER and is_held
 
@@ -168,7 +156,7 @@ def is_announcing(draft: Draft, _event: Announce) -> bool:
 
 
 def has_no_audience(draft: Draft, _event: Announce) -> bool:
-    """Whether no one would hear it, because everyone is on hold or waiting."""
+    """Whether no one would hear it: everyone is on hold or waiting."""
     return not audience(draft.session)
 
 
@@ -191,12 +179,12 @@ def has_finished_command(draft: Draft, _event: Event) -> bool:
 
 
 def has_queued_command(draft: Draft, _event: Event) -> bool:
-    """Whether commands were queued for the conference, and both parties are in it."""
+    """Whether commands were queued for the conference."""
     return any(command.is_queued for command in draft.session.pending_commands)
 
 
 def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
-    """Whether a party is waiting to be dialed, and no party's leaving ends the conference anymore."""
+    """Whether a party can be dialed: no one's leaving ends the conference."""
     clearing = any(command.awaits_end_on_exit for command in draft.session.pending_commands)
     return clearing and all(
         not party.end_on_exit and party.pending_update not in END_ON_EXIT_UPDATES
@@ -212,15 +200,16 @@ def supervisor_has_joined(draft: Draft, _event: Event) -> bool:
 
 
 def awaits_supervisor_mode(session: Session, command: PendingCommand) -> bool:
-    """Whether the command waits for a supervisor's mode, without a deadline yet."""
+    """Whether the command awaits a supervisor's mode, without a deadline yet."""
     party = session.parties.get(command.party)
     waits = command.name == Supervise.name and not (command.due_ms or command.is_queued)
     return waits and party is not None and party.takes_part
 
 
 def supervisor_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether a supervisor left and that is not recorded yet. A dial of unknown outcome doesn't count as left."""
+    """Whether a supervisor left, and that is not recorded yet."""
     party = draft.session.parties.get(SUPERVISOR)
+    # A dial of unknown outcome doesn't count as left.
     is_new = party is not None and party.is_gone and party.is_supervisor and party.left_reason != "unknown"
     return is_new and not any(command.party == SUPERVISOR for command in draft.session.pending_commands)
 
@@ -230,17 +219,15 @@ def command_result(draft: Draft, command: PendingCommand) -> CommandResult | Non
     if command.is_queued or command.awaits_end_on_exit:
         return None
     find_result = _RESULTS.get(command.name)
-    return find_result(draft, command) if find_result is not None else None
+    return find_result(draft, command) if find_result else None
 
 
 def _left_result(party: Party | None) -> CommandResult:
-    """Return the failure of a command whose party has left, with why it left."""
     reason = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
     return CommandStatus.FAILED, reason
 
 
 def _hold_or_mute_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    """Return the result of a `hold`, `unhold`, `mute`, or `unmute`; None until Twilio has confirmed it."""
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return _left_result(party)
@@ -253,7 +240,6 @@ def _hold_or_mute_result(draft: Draft, command: PendingCommand) -> CommandResult
 
 
 def _add_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    """Return the result of an `add`; None until the dialed party takes part or is gone."""
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return _left_result(party)
@@ -261,20 +247,18 @@ def _add_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
 
 
 def _remove_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    """Return `done` once the party of a `remove` is gone; None before."""
     party = draft.session.parties.get(command.party)
     return (CommandStatus.DONE, "") if party is None or party.is_gone else None
 
 
 def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    """Return the result of a `supervise`; None until Twilio has confirmed the mode."""
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return _left_result(party)
     if party.supervises != command.mode:
         event = draft.event
-        # The event being applied is the refusal after which the supervisor only monitors.
-        if party.refused_updates >= REFUSED_MAX and isinstance(event, EffectFailed):
+        # This event is the refusal after which the supervisor only monitors.
+        if party.refused_updates >= REFUSED_MAX and isinstance(event, events.EffectFailed):
             return CommandStatus.FAILED, event.reason_text
         return CommandStatus.FAILED, "superseded by another command"
     is_confirmed = (
@@ -284,9 +268,8 @@ def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | 
 
 
 def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    """Return `done` once all calls that it plays to have left. If all participants hear it, a callback decides."""
     if not command.playing_to:
-        return None
+        return None  # all participants hear it, and a callback reports its end
     still = {party.call_sid for party in draft.session.participants if not party.is_gone}
     return None if still.intersection(command.playing_to) else (CommandStatus.DONE, "")
 
@@ -300,10 +283,7 @@ _RESULTS = {
 }
 
 
-# ---- announcements -----------------------------------------------------------------------------------------------
-
-
-def is_of_announcement(draft: Draft, event: AnnouncementEnded) -> bool:
+def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
     """Whether the event is about the announcement that is playing."""
     for command in draft.session.pending_commands:
         if command.name == Announce.name:

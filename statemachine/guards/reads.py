@@ -7,19 +7,22 @@ from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
 from conferral.statemachine.session import Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferStage
 
+#: Stages of a transfer without the agent, past the customer's move into the conference.
+_AFTER_MOVE = (TransferStage.DIALING, TransferStage.UNHOLDING_CUSTOMER, TransferStage.PARKING)
+
 
 def is_outdated(draft: Draft, event: CallsRead) -> bool:
-    """Whether facts changed after the read began, so the read may be older than they are."""
+    """Whether facts changed after the read began, so it may be outdated."""
     return draft.session.facts_version > event.read_version
 
 
 def reread_is_due(draft: Draft, _event: Event) -> bool:
-    """Whether a read was requested while another was open, and that one has its answer."""
+    """Whether a read is wanted, and none is open."""
     return draft.session.reread_wanted and not draft.session.open_read_id
 
 
 def shows_parent_ended(draft: Draft, event: CallsRead) -> bool:
-    """Whether the call whose `<Dial>` bridges the two is over."""
+    """Whether the call whose `<Dial>` made the bridge is over."""
     return _shows_ended(draft, event, draft.session.parent)
 
 
@@ -34,25 +37,25 @@ def shows_either_ended(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_child_answered(draft: Draft, event: CallsRead) -> bool:
-    """Whether the child's call is in progress while the session still counts as ringing."""
+    """Whether the child's call is in progress while the session rings."""
     seen = child_in_read(draft, event)
     return seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING
 
 
 def shows_next_agent(draft: Draft, event: CallsRead) -> bool:
-    """Whether one agent was not reached and the next one's phone rings, although no callback said so."""
+    """Whether the next agent's phone rings, although no callback said so."""
     return awaits_next_agent(draft, event) and next_agent_call(draft, event) is not None
 
 
 def awaits_next_agent(draft: Draft, event: CallsRead) -> bool:
-    """Whether one agent was not reached, and the document of the `<Dial>` action is about to ring the next."""
+    """Whether an agent was not reached, and the next is about to ring."""
     session = draft.session
     is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
     return is_left and shows_child_ended(draft, event)
 
 
 def next_agent_call(draft: Draft, event: CallsRead) -> CallSeen | None:
-    """Return a live call made by the bridge's `<Dial>`s, other than the known one."""
+    """Return a live, unknown call made by the bridge's `<Dial>`s."""
     known = (*draft.session.former_calls, draft.session.child.call_sid)
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
     return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
@@ -65,17 +68,18 @@ def shows_both_in_conference(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
-    """Whether only the agent is gone during a conversion for a transfer, which then continues as blind."""
+    """Whether only the agent is gone in a conversion for a transfer."""
     session = draft.session
     agent_left = _shows_ended(draft, event, session.agent) and not _shows_ended(draft, event, session.customer)
     return session.running_transfer is not None and agent_left
 
 
 def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer's call, on its way into the conference, is live but not in it."""
-    customer = draft.session.customer
+    """Whether the customer's call is live but not in the conference."""
+    customer, stage = draft.session.customer, draft.transfer.stage
+    is_expected = draft.session.phase in WITHOUT_AGENT and stage in _AFTER_MOVE
     return (
-        (draft.transfer.stage is TransferStage.MOVING_CUSTOMER or _customer_belongs_in_conference(draft))
+        (stage is TransferStage.MOVING_CUSTOMER or is_expected)
         and not customer.in_conference
         # A leg that is moving, or was just moved, may not be listed yet; a second move would take it out again.
         and not draft.session.open_redirects
@@ -87,11 +91,9 @@ def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
 
 
 def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent's hangup has not ended the bridge yet, or only just; then the customer joins the conference.
-
-    A redirect that crosses with it would take the customer out of the conference again. The hangup and the read are
-    sent together, so the read may show the agent's call as completed while the customer is still on the way.
-    """
+    """Whether the agent's hangup has not ended the bridge, or only just."""
+    # A redirect that crosses with the hangup would take the customer out of the conference again. The two are sent
+    # together with the read, so it may show the agent's call as completed while the customer is on the way.
     agent = draft.session.agent
     if outbound_is_still_bridged(draft, event):
         return False  # the customer's own redirect moves them, not the agent's hangup
@@ -100,32 +102,24 @@ def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
     return agent.hang_up_requested and not agent.is_gone and draft.transfer.stage is TransferStage.MOVING_CUSTOMER
 
 
-def _customer_belongs_in_conference(draft: Draft) -> bool:
-    """Whether a transfer without the agent is past the customer's move, so that they belong in the conference."""
-    return draft.session.phase in WITHOUT_AGENT and draft.transfer.stage in (
-        TransferStage.DIALING,
-        TransferStage.UNHOLDING_CUSTOMER,
-        TransferStage.PARKING,
-    )
-
-
 def shows_customer_still_missing(draft: Draft, event: CallsRead) -> bool:
     """Whether the customer is still missing after a second redirect."""
     return draft.session.repair_attempted and shows_customer_missing(draft, event)
 
 
 def shows_customer_still_bridged(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer is still in the bridge with the agent after a second redirect."""
+    """Whether a second redirect left the customer in the bridge."""
     agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
     return agent_is_there and outbound_is_still_bridged(draft, event) and shows_customer_still_missing(draft, event)
 
 
 def child_in_read(draft: Draft, event: CallsRead) -> CallSeen | None:
-    """Return the child's call as the read shows it, the newest child if its SID is unknown; None if it shows none."""
+    """Return the child's call as the read shows it; None if it shows none."""
     child = draft.session.child
     if child.call_sid:
         status = event.status_of(child.call_sid)
         return CallSeen(child.call_sid, status) if status else None
+    # The newest child is listed first.
     former = draft.session.former_calls
     return next((call for call in event.calls if call.parent_call_sid and call.call_sid not in former), None)
 

@@ -13,9 +13,9 @@ _OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStat
 def is_recorded(session: Session) -> bool:
     """Whether a recording is running, paused, or about to start."""
     recording = session.recording
-    return (
-        recording is not None and recording.status not in _OVER and bool(recording.status or recording.pending_update)
-    )
+    if recording is None or recording.status in _OVER:
+        return False
+    return bool(recording.status or recording.pending_update)
 
 
 def is_recorded_already(draft: Draft, event: Record) -> bool:
@@ -24,7 +24,7 @@ def is_recorded_already(draft: Draft, event: Record) -> bool:
 
 
 def was_recorded_from_start(draft: Draft, event: Record) -> bool:
-    """Whether the command starts a recording after the conference's own was stopped, which can't restart."""
+    """Whether it starts a recording after the conference's own was stopped."""
     recording = draft.session.recording
     return event.action == RecordAction.START and recording is not None and recording.of_conference
 
@@ -48,14 +48,14 @@ def recording_is_as_requested(draft: Draft, event: Record) -> bool:
 
 
 def would_record_consult(draft: Draft, event: Record) -> bool:
-    """Whether the command would resume the recording during a private consult."""
+    """Whether the command would resume the recording of a private consult."""
     recording = draft.session.recording
     records_conference = recording is not None and recording.of_conference and is_recorded(draft.session)
     return event.action == RecordAction.RESUME and records_conference and consult_is_private(draft)
 
 
 def is_paused_for_consult(draft: Draft, event: Record) -> bool:
-    """Whether the command pauses a recording that is already paused, but only for the consult."""
+    """Whether the command pauses a recording paused only for the consult."""
     recording = draft.session.recording
     paused = recording is not None and recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
     return event.action == RecordAction.PAUSE and paused
@@ -69,14 +69,14 @@ def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
     if recording is None:
         return event.of_conference
     if recording.pending_update == RecordAction.START and event.status in _OVER:
-        return False  # the recording being started has no SID yet and is not over, so this is an earlier one
+        return False  # the recording being started is not over, so this is an earlier one
     if recording.recording_sid:
         return recording.recording_sid == event.recording_sid
     return recording.of_conference == event.of_conference
 
 
 def recording_is_due(draft: Draft, _event: Event) -> bool:
-    """Whether the customer's call should be recorded from its answer, and is not yet."""
+    """Whether the answered customer's call should be recorded, and is not yet."""
     session = draft.session
     if session.attributes.record != "customer" or session.phase is Phase.RINGING:
         return False
@@ -90,11 +90,10 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
 
 
 def should_resume_recording(draft: Draft, _event: Event) -> bool:
-    """Whether the recording was paused for a consult that is over or has been merged."""
+    """Whether the recording was paused for a consult now over or merged."""
     recording = draft.session.recording
-    if recording is None or not recording.is_paused_for_consult or recording.pending_update:
-        return False
-    return not consult_is_private(draft)
+    is_paused = recording is not None and recording.is_paused_for_consult and not recording.pending_update
+    return is_paused and not consult_is_private(draft)
 
 
 def consult_is_private(draft: Draft) -> bool:

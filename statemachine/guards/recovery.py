@@ -8,34 +8,31 @@ from conferral.statemachine.guards.calls import opens_session
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, LABEL, SUPERVISOR, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES
 
-#: A phone number within a name: names appear in logs.
+#: A phone number within a name, which must not appear in logs.
 _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
 
 
 def found_transfer(draft: Draft, event: ConferenceFound) -> bool:
-    """Whether customer, agent, and one target are in the conference: a transfer is waiting for the agent."""
+    """Whether a lost conference holds customer, agent, and one target."""
     return opens_session(draft, event) and _is_transfer(assign_names(event))
 
 
 def _is_transfer(by_name: dict[str, ParticipantFound]) -> bool:
-    """Whether participants, by name, are customer, agent, and target of a transfer, all answered."""
+    """Whether customer, agent, and target are there, all answered."""
     three = {CUSTOMER, AGENT, TARGET}
     if not three <= by_name.keys() or any(by_name[name].is_ringing for name in three):
         return False
-    # With guests present it may not be a transfer. If someone is held, treat it as one, so that they don't hear the
-    # others.
+    # With guests, it may not be a transfer; if someone is held, it is treated as one, so that they don't hear others.
     return by_name[CUSTOMER].held or by_name[TARGET].held or by_name.keys() - {SUPERVISOR} == three
 
 
 def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer of a bridge talks to another party in a conference, and Redis lost how they got there.
-
-    An agent whose call continues elsewhere doesn't count: then a leg is on its way, and Conferral waits for it.
-    """
+    """Whether the bridge's customer talks in an unknown conference."""
     inside = {seen.call_sid for seen in event.participants}
     customer, agent = draft.session.customer, draft.session.agent
     if customer.call_sid not in inside or len(inside) < 2:
         return False
+    # If the agent's call continues elsewhere, a leg is on its way, and Conferral waits for it.
     is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
     return is_over or agent.call_sid in inside
 
@@ -46,7 +43,7 @@ def shows_transfer_in_conference(draft: Draft, event: CallsRead) -> bool:
 
 
 def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> ConferenceFound:
-    """Return what a sweep, or a read of the session's own conference, shows, in the form a sweep reports."""
+    """Return a sweep's event, or a read of the own conference in its form."""
     if isinstance(event, ConferenceFound):
         return event
     session = draft.session
@@ -62,18 +59,13 @@ def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> Confer
 
 
 def label_number(one: ParticipantFound | ParticipantSeen) -> int:
-    """Return the number in a participant's label, which counts dials; 0 if Conferral did not give the label."""
+    """Return the number in Conferral's label, which counts dials; 0 if none."""
     label = LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
 
 
 def assign_names(event: ConferenceFound) -> dict[str, ParticipantFound]:
-    """Return the participants by their new names.
-
-    Of several legs of one name, the newest gets it. A participant without a label of Conferral's, or with one that is
-    taken, is a guest. One of the targets becomes `target`, or `agent` if there is no agent, because the transfer is
-    lost.
-    """
+    """Return the participants by their new names; a name's newest leg gets it."""
     by_name: dict[str, ParticipantFound] = {}
     others: list[ParticipantFound] = []
     for one in sorted(event.participants, key=label_number, reverse=True):
@@ -82,18 +74,18 @@ def assign_names(event: ConferenceFound) -> dict[str, ParticipantFound]:
             by_name[name] = one
         else:
             others.append(one)
-    if TARGET in by_name and AGENT not in by_name:
+    if TARGET in by_name and AGENT not in by_name:  # the transfer is lost
         by_name[AGENT] = by_name.pop(TARGET)
     return by_name | {f"guest-{number}": one for number, one in enumerate(others, start=1)}
 
 
 def recovered_dial_id(call_sid: str) -> str:
-    """Return a stand-in for the lost id of the dial that placed a call; its callbacks are matched by call SID."""
+    """Return a stand-in for a lost dial id; callbacks are matched by call SID."""
     return f"found:{call_sid}"
 
 
 def name_from_label(one: ParticipantFound | ParticipantSeen | Party) -> str:
-    """Return the party's name in a label of Conferral's, `target` for each of a ring group; empty for other labels."""
+    """Return the name in Conferral's label; `target` for any of a ring group."""
     label = LABEL.fullmatch(one.label)
     if label is None or _PHONE_NUMBER.search(label["name"]):
         return ""

@@ -1,8 +1,4 @@
-"""Guards on a transfer in progress: what its stages wait for, and what commands and events find.
-
-Those of the first part are used by automatic rows, which are tried after every event. Each leads to another stage, so
-it no longer holds afterwards.
-"""
+"""Guards on a transfer: its stages, and what commands and events find."""
 
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
@@ -25,32 +21,25 @@ from conferral.statemachine.states import Phase, TransferMode, TransferStage, Tr
 
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
 _AFTER_DIAL = (
-    TransferStage.TALKING,
-    TransferStage.SWAPPING,
-    TransferStage.SWAPPED,
-    TransferStage.MERGING,
-    TransferStage.COMPLETING,
-    TransferStage.RELEASING_AGENT,
-    TransferStage.CANCELLING,
-    TransferStage.RETURNING_CUSTOMER,
-)
+    TransferStage.TALKING, TransferStage.SWAPPING, TransferStage.SWAPPED, TransferStage.MERGING,
+    TransferStage.COMPLETING, TransferStage.RELEASING_AGENT, TransferStage.CANCELLING, TransferStage.RETURNING_CUSTOMER,
+)  # fmt: skip
 #: Stages in which a customer without an agent waits for an answer.
 _WAITS_FOR_ANSWER = (TransferStage.DIALING, TransferStage.WAITING_TO_RECALL)
 #: Phases in which the agent is being dialed.
 AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
-
-
-#: ReasonConferenceEnded in Twilio's words.
+#: Twilio's ReasonConferenceEnded.
 _ENDED_BY_FLAG = "participant-with-end-conference-on-exit-left"
 
 
 def no_target_remains(draft: Draft, _event: Event) -> bool:
-    """Whether each target has left, or lost to another of its ring group; a loser's phone may ring a moment longer."""
+    """Whether each target has left, or lost to another of its ring group."""
+    # A loser's phone may ring a moment longer.
     return all(target.is_gone or (target.is_leaving and target.name != TARGET) for target in draft.session.targets)
 
 
 def others_are_present(draft: Draft) -> bool:
-    """Whether the customer is with added parties that the transfer does not depend on and who can stay."""
+    """Whether the customer is with added parties who can stay."""
     return bool(_others(draft.session))
 
 
@@ -63,12 +52,12 @@ def _others(session: Session) -> list[Party]:
 
 
 def party_is_kept_from_others(draft: Draft, _event: Event) -> bool:
-    """Whether a party is on hold for someone who is dialed or will be, although another can talk to them, or soon."""
+    """Whether a party is on hold although another can talk to them, or soon."""
     return kept_party(draft) is not None
 
 
 def kept_party(draft: Draft) -> Party | None:
-    """Return who is on hold for someone who is, or will be, dialed, but could talk to another; None if no one is."""
+    """Return who is on hold for a dial, but could talk to another; or None."""
     if draft.session.phase in WITHOUT_AGENT:
         waits = draft.transfer.stage in _WAITS_FOR_ANSWER and draft.session.customer.desired_hold
         # With someone on hold, the customer would hear no one.
@@ -88,7 +77,7 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
 
 
 def party_held_for(draft: Draft, name: str) -> Party | None:
-    """Return who is on hold until the dialed party of that name joins; None if no one is."""
+    """Return who is on hold until the named dialed party joins, or None."""
     session = draft.session
     transfer = session.running_transfer
     if transfer is None:
@@ -99,11 +88,11 @@ def party_held_for(draft: Draft, name: str) -> Party | None:
 
 
 def answering_party(draft: Draft) -> Party | None:
-    """Return the party that took the call: answered, in the conference, and not being removed."""
+    """Return the party that took the call, unless it is being removed."""
     return next((party for party in dialed_parties(draft) if party.takes_part and not party.is_leaving), None)
 
 
-# ---- after every event -------------------------------------------------------------------------------------------
+# ---- after every event: each leads to another stage, where it no longer holds ------------------------------------
 
 
 def customer_has_left(draft: Draft, _event: Event) -> bool:
@@ -112,7 +101,7 @@ def customer_has_left(draft: Draft, _event: Event) -> bool:
 
 
 def agent_left_by_command(draft: Draft, _event: Event) -> bool:
-    """Whether the agent left a transfer whose target still rings, as `complete` requested."""
+    """Whether `complete` released the agent while the target still rings."""
     return draft.session.phase is Phase.BLIND and draft.transfer.step_name == "complete" and draft.session.agent.is_gone
 
 
@@ -122,10 +111,10 @@ def agent_left_before_answer(draft: Draft, _event: Event) -> bool:
 
 
 def customer_is_alone(draft: Draft, event: Event) -> bool:
-    """Whether agent and target are both gone, and no one is being dialed."""
+    """Whether agent and target are gone, and no one is being dialed."""
     stage = draft.transfer.stage
     if stage is TransferStage.UNHOLDING_CUSTOMER:
-        # The next that is dialed takes the name of the agent, or of the target that joined: these must be gone.
+        # The next dialed takes the name of the agent, or of the target that joined: these must be gone.
         rings_agent = draft.session.phase in AGENT_RING_PHASES
         return draft.session.agent.is_gone if rings_agent else no_target_remains(draft, event)
     both_are_gone = draft.session.agent.is_gone and no_target_remains(draft, event)
@@ -133,17 +122,15 @@ def customer_is_alone(draft: Draft, event: Event) -> bool:
 
 
 def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
-    """Whether the agent hung up after the transfer failed or was canceled, which ends the call.
-
-    A customer who is still on hold has not been given back to the agent, and is not hung up for this.
-    """
+    """Whether the agent hung up after the transfer failed or was canceled."""
+    # A customer who is still on hold has not been given back to the agent, and is not hung up for this.
     customer = draft.session.customer
     is_kept = customer.held or customer.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
     return draft.session.agent.is_gone and not is_kept and not others_are_present(draft)
 
 
 def agent_may_leave(draft: Draft, _event: Event) -> bool:
-    """Whether the agent can leave without ending the conference, and is not on hold."""
+    """Whether the agent, not on hold, can leave without ending the conference."""
     agent = draft.session.agent
     return agent.is_gone or not (agent.pending_update or agent.end_on_exit or agent.held)
 
@@ -166,7 +153,7 @@ def target_joined(draft: Draft, _event: Event) -> bool:
 
 
 def blind_target_joined(draft: Draft, event: Event) -> bool:
-    """Whether the target of a blind transfer answered and is in the conference."""
+    """Whether a blind transfer's target answered and is in the conference."""
     return draft.session.phase is Phase.BLIND and target_joined(draft, event)
 
 
@@ -177,12 +164,12 @@ def every_dial_failed(draft: Draft, _event: Event) -> bool:
 
 
 def no_target_was_reached(draft: Draft, event: Event) -> bool:
-    """Whether none of the dialed parties can be reached, and the agent is with the customer."""
+    """Whether no target can be reached, and the agent is with the customer."""
     return every_dial_failed(draft, event) and draft.session.phase in (Phase.WARM, Phase.CONSULT)
 
 
 def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
-    """Whether the customer has no one to talk to and no one is left to dial."""
+    """Whether the customer is alone and no one is left to dial."""
     if not fallback_is_due(draft, event):
         return False
     transfer, fallback = draft.transfer, draft.policy.fallback
@@ -192,7 +179,7 @@ def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
 
 
 def failed_with_others_present(draft: Draft, event: Event) -> bool:
-    """Whether no one is left to dial, but an added party is still with the customer."""
+    """Whether no one is left to dial, but an added party is present."""
     return transfer_failed_for_good(draft, event) and others_are_present(draft)
 
 
@@ -203,10 +190,8 @@ def retrieve_has_failed(draft: Draft, event: Event) -> bool:
 
 
 def fallback_is_due(draft: Draft, event: Event) -> bool:
-    """Whether the recall or the fallback is due, because the customer has no one to talk to.
-
-    Conferral waits for an agent who is leaving: the recall may dial them next.
-    """
+    """Whether the customer, with no one to talk to, needs recall or fallback."""
+    # Conferral waits for an agent who is leaving: the recall may dial them next.
     phase = draft.session.phase
     dials_alone = phase in (Phase.BLIND, Phase.RECALL)
     is_alone = (dials_alone and every_dial_failed(draft, event)) or customer_is_alone(draft, event)
@@ -214,7 +199,7 @@ def fallback_is_due(draft: Draft, event: Event) -> bool:
 
 
 def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
-    """Whether the customer talks to the party that took the call, and the agent who handed over is gone."""
+    """Whether the customer talks to the answering party, without the agent."""
     customer = draft.session.customer
     agent_is_out = draft.session.phase in AGENT_RING_PHASES or draft.session.agent.is_gone
     return answering_party(draft) is not None and customer.in_conference and _is_off_hold(customer) and agent_is_out
@@ -231,7 +216,7 @@ def is_retrieved(draft: Draft, event: Event) -> bool:
 
 
 def customer_is_parked(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is waiting and the agent who parks the call is gone."""
+    """Whether the customer waits, and the agent who parks the call is gone."""
     return draft.session.agent.is_gone and draft.session.customer.in_conference
 
 
@@ -257,12 +242,12 @@ def targets_are_gone(draft: Draft, _event: Event) -> bool:
 
 
 def customer_is_unheld(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is off hold and the agent or an added party is present."""
+    """Whether the customer is off hold, with the agent or an added party."""
     return _is_off_hold(draft.session.customer) and (not draft.session.agent.is_gone or others_are_present(draft))
 
 
 def _is_off_hold(party: Party) -> bool:
-    """Whether a party is confirmed off hold, and no hold is desired or under way."""
+    """Whether a party is confirmed off hold, and no hold is under way."""
     return (
         not party.held
         and not party.desired_hold
@@ -276,40 +261,36 @@ def no_one_is_held(draft: Draft, _event: Event) -> bool:
     return all(_is_off_hold(party) for party in parties if party.in_conference and not party.is_gone)
 
 
-# ---- when a timer expires ----------------------------------------------------------------------------------------
-
-
 def a_party_is_missing(draft: Draft) -> bool:
-    """Whether a party that is being removed has not left, or the customer has not joined."""
+    """Whether a removed party has not left, or the customer has not joined."""
     parties = (draft.session.agent, *draft.session.targets)
     lingers = any(party.is_leaving and not party.is_gone for party in parties)
     return lingers or not draft.session.customer.in_conference
 
 
 def agent_lingers(draft: Draft) -> bool:
-    """Whether the agent, whom the end of the `<Dial>` or a request should have hung up, is not known to have left."""
+    """Whether the agent, already hung up, is not known to have left."""
     agent = draft.session.agent
     return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
 
 
 def asked_pause_ms(draft: Draft) -> int:
-    """Return how long Twilio asked to wait, as it refuses a dial before that, milliseconds; 0 if it did not ask."""
-    # The event being applied is what made the dial fail.
+    """Return how long Twilio asked to wait before a dial, ms; 0 for no wish."""
     return draft.event.retry_after_ms if isinstance(draft.event, events.EffectFailed) else 0
 
 
 def park_timed_out_with_others(draft: Draft, event: Event) -> bool:
-    """Whether a parked call timed out with no one left to dial, while an added party is present."""
-    return (
-        park_timeout_ends_session(draft, event) and draft.session.customer.in_conference and others_are_present(draft)
-    )
+    """Whether a parked call timed out for good, with an added party present."""
+    has_company = draft.session.customer.in_conference and others_are_present(draft)
+    return has_company and park_timeout_ends_session(draft, event)
 
 
 # ---- when a conference ends --------------------------------------------------------------------------------------
 
 
 def agent_ended_conference(draft: Draft, event: events.ConferenceEnded) -> bool:
-    """Whether the agent hung up before Twilio cleared `EndConferenceOnExit`, so the customer lost the conference."""
+    """Whether the agent's leaving ended the customer's conference."""
+    # Before Twilio cleared the agent's `EndConferenceOnExit`.
     if event.call_sid_ending:
         by_agent = event.call_sid_ending == draft.session.agent.call_sid
     else:
@@ -318,27 +299,23 @@ def agent_ended_conference(draft: Draft, event: events.ConferenceEnded) -> bool:
 
 
 def customer_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
-    """Whether the customer, who lost the conference, joined a new one before the end of the old one was reported."""
+    """Whether the customer joined another conference before the old one's end."""
     return not draft.transfer.attempts and _customer_joins_elsewhere(draft, event)
 
 
 def customer_lost_conference(draft: Draft, _event: events.ConferenceEnded | events.ParticipantJoined) -> bool:
-    """Whether the customer waited alone and has not hung up: their `<Dial>` action joins another conference.
-
-    Either Twilio removed the customer because the wait audio failed, or the customer has not joined yet and the agent,
-    who was in the conference alone, has left.
-    """
+    """Whether the customer waited alone; their `<Dial>` action joins another."""
+    # Twilio removed them because the wait audio failed; or the agent, alone in the conference, left before they joined.
     others = any(party.name != CUSTOMER for party in draft.session.participants)
     return draft.session.phase in WITHOUT_AGENT and not others
 
 
 def customer_waits_in_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
-    """Whether the waiting customer joined the new conference before the end of the old one was reported."""
+    """Whether the waiting customer's join precedes the old conference's end."""
     return customer_lost_conference(draft, event) and _customer_joins_elsewhere(draft, event)
 
 
 def _customer_joins_elsewhere(draft: Draft, event: events.ParticipantJoined) -> bool:
-    """Whether the customer's call joined a conference other than the session's."""
     return event.call_sid == draft.session.customer.call_sid and is_another_conference(draft, event)
 
 
@@ -346,14 +323,13 @@ def _customer_joins_elsewhere(draft: Draft, event: events.ParticipantJoined) -> 
 
 
 def moves_only_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
-    """Whether both parties talk and the agent leaves at once, so that only the customer is moved."""
+    """Whether both talk and the agent leaves at once: only the customer moves."""
     return (isinstance(event, events.Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
 
 
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
-    """Whether customer or agent is not in the conference: a handover needs both."""
-    parties = draft.session.parties
-    return any(parties[name].is_gone or not parties[name].in_conference for name in (CUSTOMER, AGENT))
+    """Whether customer or agent, both needed, is not in the conference."""
+    return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
 
 
 def customer_waits_without_agent(draft: Draft, _event: Event) -> bool:
@@ -362,39 +338,33 @@ def customer_waits_without_agent(draft: Draft, _event: Event) -> bool:
 
 
 def customer_arrived_alone(draft: Draft, event: Event) -> bool:
-    """Whether the customer started the conference on arrival and is alone in it."""
+    """Whether the customer's arrival started a conference without others."""
     customer = draft.session.customer
-    return (
-        customer_has_arrived(draft, event)
-        and not customer.waits_for_start
-        and present_parties(draft.session) == (customer,)
-    )
+    has_started = customer_has_arrived(draft, event) and not customer.waits_for_start
+    return has_started and present_parties(draft.session) == (customer,)
 
 
 def agent_was_released(draft: Draft, _event: Event) -> bool:
-    """Whether the agent is gone or leaving, so that there is nothing to complete or return to."""
+    """Whether the agent is gone or leaving: nothing to complete or cancel."""
     return draft.session.phase in WITHOUT_AGENT or draft.session.agent.is_leaving or draft.session.agent.is_gone
 
 
 def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
-    """Whether the transfer does not depend on the named party.
-
-    It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall. In a blind
-    transfer, the fallback follows a target who is removed.
-    """
+    """Whether the transfer does not depend on the named party."""
+    # It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall.
     party = named_party(draft, event)
     if party is None or party.name == CUSTOMER:
         return False
     # After a hangup that Twilio refused, the party can be removed again.
     was_refused = party.is_removed and party.hang_up_has_outcome
     is_expected = was_refused or not party.is_leaving
-    if party.name == TARGET:
+    if party.name == TARGET:  # in a blind transfer, the fallback follows
         return draft.session.phase is Phase.BLIND and is_expected
     return party.name != AGENT or (draft.session.phase in AGENT_RING_PHASES and is_expected)
 
 
 def completes_awaited_transfer(draft: Draft, event: events.Complete | events.Remove) -> bool:
-    """Whether the command releases the agent of a transfer, except a park, that waits for the conversion."""
+    """Whether the command releases an agent whose transfer awaits conversion."""
     if not transfer_awaits_conversion(draft, event) or park_awaits_conversion(draft, event):
         return False
     return isinstance(event, events.Complete) or named_party(draft, event) == draft.session.agent

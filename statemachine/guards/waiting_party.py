@@ -18,21 +18,19 @@ WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}
 _LONE = "lone"
 # Looked up once: every event asks several times who waits, and a look-up in an enumeration takes longer than the rest.
-_PARKED, _NONE, _OVER, _LEFT = Phase.PARKED, Phase.NONE, Opening.OVER, PartyStatus.LEFT
-_CONSULT = Phase.CONSULT
-_RINGBACK = WaitAudio.RINGBACK
-#: Reads of the presence to wait for before relying on what is known (count): half a minute in all. Otherwise, a lone
-#: party would be billed for as long as reads fail.
+_PARKED, _NONE, _CONSULT = Phase.PARKED, Phase.NONE, Phase.CONSULT
+_OVER, _LEFT, _RINGBACK = Opening.OVER, PartyStatus.LEFT, WaitAudio.RINGBACK
+#: Failing presence reads, half a minute of them, before a lone party, who is billed, counts as alone (count).
 _PRESENCE_READS_MAX = 15
 
 
 def present_parties(session: Session) -> tuple[Party, ...]:
-    """Return the participants who count for the lone-participant rule: all but supervisors and muted guests."""
+    """Return the participants except supervisors and muted guests."""
     return tuple(iterate_present(session))
 
 
 def iterate_present(session: Session) -> Iterator[Party]:
-    """Iterate over `present_parties`, for guards that are asked for every event and need only the first few."""
+    """Iterate over `present_parties`, for guards that need only the first few."""
     for party in session.parties.values():
         if (
             party.in_conference
@@ -49,13 +47,14 @@ def someone_is_being_dialed(session: Session) -> bool:
 
 
 def _is_being_dialed(party: Party) -> bool:
-    """Whether a dialed party may still join. One that took part and was removed by another app won't."""
+    """Whether a dialed party may still join."""
+    # One that took part and was removed by another app won't.
     was_in = party.answered and party.status is PartyStatus.CONNECTED
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
 def waiting_party_name(session: Session) -> str:
-    """Return who waits in a conference used from the start: the caller, or the agent who was called first."""
+    """Return who waits in a conference used from the start."""
     return CUSTOMER if session.direction == INBOUND else AGENT
 
 
@@ -68,19 +67,19 @@ def waiting_party(draft: Draft) -> Party | None:
 
 
 def party_waits_in_silence(draft: Draft, _event: Event) -> bool:
-    """Whether a party waits alone for someone, off hold, in a conference that plays no more wait music."""
+    """Whether a party waits alone, off hold, and hears no wait music."""
     return silent_party(draft) is not None
 
 
 def silent_party(draft: Draft) -> Party | None:
-    """Return who waits alone in a conference that has started, which never plays wait music again; None if no one does.
+    """Return who waits alone, off hold, in a conference that plays no music.
 
-    It is the customer, for whom someone is or will be dialed, or the last party in a conference while the phone of an
-    added party rings, or is in the gate. Next to a customer on hold, it is the only one off hold: an added party of a
-    parked call, or the agent of a consult who hears no phone ring. A party that joins at once will end the silence.
+    It is the customer, for whom someone is or will be dialed, or the last party while an added party rings or is in
+    the gate. Next to a customer on hold, it is the only one off hold: an added party of a parked call, or the agent of
+    a consult who hears no ringing. A party that joins at once ends the silence.
     """
     session = draft.session
-    party = _only_one_to_talk(session)
+    party = _only_one_to_talk(session)  # Twilio never plays wait music in a started conference again
     if party is None or party.waits_for_start or party.desired_hold:
         return None
     dialed = [one for one in session.parties.values() if _is_being_dialed(one)]
@@ -104,7 +103,7 @@ def silent_party(draft: Draft) -> Party | None:
 
 
 def _only_one_to_talk(session: Session) -> Party | None:
-    """Return the only present party, or the only one off hold next to a held customer; None for none or several."""
+    """Return the only party present, or off hold next to a held customer."""
     present = iterate_present(session)
     if session.phase in (_PARKED, _CONSULT):
         present = (party for party in present if not party.desired_hold)
@@ -113,12 +112,12 @@ def _only_one_to_talk(session: Session) -> Party | None:
 
 
 def _held_for_park(session: Session) -> Party | None:
-    """Return who is on hold because a parked call left them no one to talk to; None if no one is."""
+    """Return who is on hold because a parked call left them alone, or None."""
     return next((party for party in iterate_present(session) if party.held_for_park), None)
 
 
 def party_with_company_while_parked(session: Session) -> Party | None:
-    """Return who is held for a parked call, although someone is there to talk to by now; None if no one is."""
+    """Return who is held for a parked call although not alone, or None."""
     held = _held_for_park(session)
     if held is None:
         return None
@@ -127,7 +126,7 @@ def party_with_company_while_parked(session: Session) -> Party | None:
 
 
 def _hears_supervisor(session: Session, party: Party) -> bool:
-    """Whether a supervisor talks to the party. No one can whisper to a party on hold."""
+    """Whether a supervisor talks to the party; no whisper reaches a held one."""
     supervisor = session.parties.get(SUPERVISOR)
     if supervisor is None or not supervisor.in_conference:
         return False
@@ -136,7 +135,7 @@ def _hears_supervisor(session: Session, party: Party) -> bool:
 
 
 def party_on_ringback(draft: Draft) -> Party | None:
-    """Return who was left alone, and hears ringing on hold while an added party is dialed; None if no one was."""
+    """Return who hears ringing on hold while another is dialed, or None."""
     if not is_settled(draft):
         return None
     held = (party for party in draft.session.parties.values() if party.desired_hold and party.wait_audio is _RINGBACK)
@@ -144,13 +143,13 @@ def party_on_ringback(draft: Draft) -> Party | None:
 
 
 def ringback_is_over(session: Session, waiting: Party) -> bool:
-    """Whether another party has joined, or has answered and joins at once, or a supervisor talks to the one waiting."""
+    """Whether the waiting party has, or will soon have, someone to listen to."""
     someone_joins = any(_is_being_dialed(one) and one.joins_at_once for one in session.parties.values())
     return someone_joins or len(tuple(islice(iterate_present(session), 2))) > 1 or _hears_supervisor(session, waiting)
 
 
 def consult_ringing_is_over(session: Session) -> bool:
-    """Whether the agent of a consult, who hears ringing on hold, has a supervisor or an added party to listen to."""
+    """Whether a consult's agent, on hold with ringing, has someone to hear."""
     agent = session.agent
     if not agent.desired_hold or agent.wait_audio is not _RINGBACK:
         return False
@@ -158,13 +157,13 @@ def consult_ringing_is_over(session: Session) -> bool:
 
 
 def is_settled(draft: Draft) -> bool:
-    """Whether the session is in a conference without a transfer, an opening, or a parked call."""
+    """Whether a conference has no transfer, opening, or parked call."""
     session = draft.session
     return draft.state is State.CONFERENCED and session.phase is _NONE and session.opening is _OVER
 
 
 def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether the customer, who waits alone and should hear audio, can't be held: the conference has not started."""
+    """Whether the lone customer's hold failed: the conference has not started."""
     session = draft.session
     customer = session.customer
     is_theirs = customer.update_effect_id == event.effect_id
@@ -173,20 +172,17 @@ def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:
 
 
 def expected_party(draft: Draft) -> Party:
-    """Return the party for whom the one who waits in the conference is waiting."""
+    """Return the party for whom the waiting party waits."""
     return draft.session.parties[AGENT if waiting_party_name(draft.session) == CUSTOMER else CUSTOMER]
 
 
-# ---- alone -------------------------------------------------------------------------------------------------------
-
-
 def is_empty(draft: Draft, _event: Event) -> bool:
-    """Whether no party, supervisors aside, is in the conference, and none waits on purpose."""
+    """Whether the conference has no party but supervisors, and none waits."""
     return next(iterate_present(draft.session), None) is None and waiting_party(draft) is None
 
 
 def is_alone(draft: Draft) -> bool:
-    """Whether at most one party is in the conference, none is being dialed, and the wait is not on purpose."""
+    """Whether at most one party is present, no one is dialed, and none waits."""
     session = draft.session
     present = tuple(islice(iterate_present(session), 2))
     return len(present) < 2 and waiting_party(draft) is None and not someone_is_being_dialed(session)
@@ -198,11 +194,9 @@ def is_newly_alone(draft: Draft, _event: Event) -> bool:
 
 
 def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
-    """Whether conference events are missing, and no read since then shows who is present.
-
-    Callbacks get lost, and a rolled-back Redis does not know later joins. Twilio does not promise gapless sequence
-    numbers, so a gap only triggers a read. Conferral stops waiting for reads that fail for half a minute.
-    """
+    """Whether conference events are missing, and no read filled the gap."""
+    # Callbacks get lost, and a rolled-back Redis does not know later joins. A gap only triggers a read, because Twilio
+    # does not promise gapless sequence numbers.
     session = draft.session
     return session.presence_reads < _PRESENCE_READS_MAX and session.seen.has_gap(
         session.conference_sid, session.verified_sequence
@@ -210,7 +204,7 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
 
 
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
-    """Whether an agent is with the customer of a parked call, although Redis lost who dialed them."""
+    """Whether an agent is with a parked customer: Redis lost the retrieval."""
     session = draft.session
     if session.phase is not _PARKED:
         return False
@@ -225,7 +219,7 @@ def is_no_longer_alone(draft: Draft, _event: Event) -> bool:
 
 
 def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether the customer left the conference, and the action's document continues at the `after` URL."""
+    """Whether the customer left, and continues at the `after` URL."""
     party = draft.session.find_party(call_sid=event.call_sid)
     is_customer = party is not None and party.name == CUSTOMER and not event.party_is_gone
     comes_out = event.dial == "conference" and waiting_party(draft) is None
@@ -233,22 +227,19 @@ def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
 
 
 def has_after_url(draft: Draft, _event: Event) -> bool:
-    """Whether the lone party is the customer and the directory sets an `after` URL."""
+    """Whether the customer is left alone, and there is an `after` URL."""
     remaining = present_parties(draft.session)
     return bool(draft.session.attributes.after_url) and len(remaining) == 1 and remaining[0].name == CUSTOMER
 
 
-# ---- waiting -----------------------------------------------------------------------------------------------------
-
-
 def waiting_party_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether the waiting party hung up, or could not be reached in the first place."""
+    """Whether the waiting party hung up, or was never reached."""
     found = waiting_party(draft)
     return found is not None and found.is_gone
 
 
 def waiting_party_is_missing(draft: Draft, _event: Event) -> bool:
-    """Whether the waiting party, whose phone no longer rings, is not in the conference, and no timer watches that."""
+    """Whether the waiting party is missing, and no timer watches that."""
     found = waiting_party(draft)
     if found is None or found.in_conference or "opening" in draft.session.timers:
         return False
@@ -264,7 +255,7 @@ def waiting_party_is_present(draft: Draft, _event: Event) -> bool:
 
 
 def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:
-    """Whether the waiting party has joined, so that the other one can be dialed."""
+    """Whether the waiting party is there, so the other can be dialed."""
     found = waiting_party(draft)
     return found is not None and found.in_conference and not found.is_leaving
 
@@ -276,7 +267,7 @@ def expected_party_takes_part(draft: Draft, _event: Event) -> bool:
 
 
 def next_agent_is_due(draft: Draft, event: Event) -> bool:
-    """Whether the dialed agent could not be reached, and the session has another one to dial."""
+    """Whether the dialed agent was not reached, and there is another one."""
     session = draft.session
     return expected_party_failed(draft, event) and session.agent_number + 1 < len(session.agents)
 
@@ -287,50 +278,42 @@ def expected_party_failed(draft: Draft, _event: Event) -> bool:
 
 
 def will_rejoin(draft: Draft, party: Party, event: events.ParticipantLeft) -> bool:
-    """Whether the party waits and its call continues, so that its `<Dial>` action will join it again.
-
-    Twilio may report a wait document that it could not fetch like a hangup.
-    """
+    """Whether the party waits and its call continues: its `<Dial>` rejoins it."""
+    # Twilio may report a wait document that it could not fetch like a hangup.
     found = waiting_party(draft)
     waits = party.name == (CUSTOMER if draft.state is State.TRANSFERRING else found.name if found else "")
     return event.call_continues and waits and not party.is_leaving
 
 
 def waiting_party_lost_conference(draft: Draft, _event: events.ConferenceEnded) -> bool:
-    """Whether a party waited alone in this conference and has not hung up: its `<Dial>` action joins another one."""
+    """Whether a party waited in it alone: its `<Dial>` action joins another."""
     return waiting_party(draft) is not None
 
 
 def dial_shows_conference_over(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether no one can be dialed into the waiting party's conference: it is over, but no callback said so.
-
-    This is believed once per conference. Otherwise, dials would repeat forever if Twilio refuses them for a conference
-    that reads still show.
-    """
-    session = draft.session
+    """Whether a failed dial shows that the waiting party's conference ended."""
     is_into_conference = event.kind == CreateParticipant.kind and event.gone
-    conference = session.conference_sid
-    is_new = bool(conference) and conference not in session.former_conferences
+    conference = draft.session.conference_sid
+    # Believed once per conference: otherwise, dials would repeat forever if reads still show it.
+    is_new = bool(conference) and conference not in draft.session.former_conferences
     return is_into_conference and is_new and party_of_dial(draft, event) == expected_party(draft)
 
 
 def waiting_party_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
-    """Whether the waiting party joined the new conference before the end of the old one was reported."""
+    """Whether the waiting party's join precedes the old conference's end."""
     found = waiting_party(draft)
     return found is not None and event.call_sid == found.call_sid and is_another_conference(draft, event)
 
 
 def shows_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the waiting party's call is live but not in the conference.
-
-    A party that the conference never showed may have gotten another document and be talking; it is not moved.
-    """
+    """Whether the waiting party's call is live but not in the conference."""
     found = waiting_party(draft)
     return (
         found is not None
         and not (found.in_conference or found.is_leaving)
-        # The waiting party is not expected in the conference until the gate accepts the call.
+        # Not expected in the conference until the gate accepts the call.
         and draft.session.opening is not Opening.CALLING
+        # A party that the conference never showed may have gotten another document and be talking.
         and has_reached_conference(draft, found)
         and bool(found.call_sid)
         and not draft.session.open_redirects
@@ -341,29 +324,29 @@ def shows_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
 
 
 def has_reached_conference(draft: Draft, party: Party) -> bool:
-    """Whether a waiting party has been in the conference, or come back from it."""
+    """Whether a waiting party has ever been in the conference."""
     return (
         party.has_rejoined or party.answered or party.conference_sequence >= 0 or bool(draft.session.former_conferences)
     )
 
 
 def waiting_party_left_conference(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether the `<Dial>` that joins the waiting party has ended; its action joins it again."""
+    """Whether the waiting party's `<Dial>` ended; its action rejoins it."""
     found = waiting_party(draft)
     return found is not None and event.call_sid == found.call_sid and event.dial == "conference"
 
 
 def is_actually_bridged(draft: Draft, event: events.CallProgressed) -> bool:
-    """Whether a callback about the expected party shows that the webhook, without Redis, bridged the call."""
+    """Whether a webhook without Redis bridged the call, as a callback shows."""
     found = waiting_party(draft)
     is_elsewhere = found is not None and not has_reached_conference(draft, found)
     return is_elsewhere and not event.dial and event.party == expected_party(draft).name
 
 
 def shows_waiting_conference_over(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the waiting party's conference is over, but no callback said so. A new one may not be listed yet."""
+    """Whether the waiting party's conference ended without a callback."""
     found, session = waiting_party(draft), draft.session
-    is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms
+    is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms  # may not be listed yet
     is_there = found is not None and found.in_conference and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
     return is_there and bool(session.conference_sid) and event.conference_sid != session.conference_sid and not is_new
 
@@ -374,9 +357,9 @@ def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> 
 
 
 def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the conference is over, but no callback said so. A new one may not be listed yet."""
+    """Whether the conference ended without a callback."""
     session = draft.session
-    is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms
+    is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms  # may not be listed yet
     return bool(session.conference_sid) and not event.conference_sid and waiting_party(draft) is None and not is_new
 
 
@@ -386,5 +369,5 @@ def is_of_second_call(draft: Draft, event: Event) -> bool:
 
 
 def park_timeout_ends_session(draft: Draft, _event: Event) -> bool:
-    """Whether the session ends when a parked call times out, because no fallback is configured."""
+    """Whether a parked call ends when it times out: there is no fallback."""
     return draft.policy.fallback == "end"
