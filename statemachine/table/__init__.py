@@ -1,10 +1,10 @@
-"""The transition table over the five states, one file for each kind of event.
+"""Transition table over the five states, one file per kind of event.
 
-Rows of one event are tried from top to bottom; the first whose guard agrees is taken. A row without a guard comes last.
-After every event that was taken, the rows of `automatic` are tried, until none fits. `stages` divides `transferring`.
+The first row of an event whose guard agrees is taken; a row without a guard comes last. Then the rows of `automatic`
+are tried, until none fits. `stages` divides `transferring`.
 
-Every pair (state, event) is either in `TABLE` or in `IGNORED`, with the reason why nothing happens; tests count them.
-`docs/statemachine.md` and its diagram are generated from here.
+Every pair (state, event) is in `TABLE`, or in `IGNORED` with the reason; tests count them. `docs/statemachine.md` and
+its diagram are generated from here.
 """
 
 from conferral.statemachine.events import EVENTS, Automatic
@@ -23,18 +23,11 @@ from conferral.statemachine.table.timers import TIMERS
 __all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
 
 ROWS: tuple[Row | Refuse, ...] = (
-    *COMMANDS,
-    *CALLS,
-    *CONFERENCE,
-    *EFFECT_RESULTS,
-    *READS,
-    *TIMEOUTS,
-    *TIMERS,
-    *AUTOMATIC,
-)
+    *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMEOUTS, *TIMERS, *AUTOMATIC,
+)  # fmt: skip
 _EVENT_ORDER = {event: position for position, event in enumerate((*EVENTS, Automatic))}
 _STATE_ORDER = {state: position for position, state in enumerate(State)}
-#: The rows, one transition for each state and event, by state and event.
+#: One transition for each row, state, and event.
 TABLE: tuple[Transition, ...] = tuple(
     sorted(expand(ROWS), key=lambda one: (_STATE_ORDER[one.source], _EVENT_ORDER[one.event]))
 )

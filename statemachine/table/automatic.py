@@ -1,8 +1,4 @@
-"""Rows without an event: checked after every event that was taken, from the top, until none fits.
-
-A conference waits here for its first agent, for queued commands, and for leaving parties. `stages` holds the rows that
-move a transfer from stage to stage.
-"""
+"""Rows without an event: tried after every event that was taken."""
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on

@@ -5,7 +5,6 @@ from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Row, T, V
 
-#: A party at the gate.
 AT_GATE = (on.GateReached, on.GateDecided)
 
 # fmt: off
@@ -30,9 +29,7 @@ CALLS: tuple[Row, ...] = (
     Row(B,          on.DialEnded,                        when.dialing_party_is_gone,          E,          do.end_parent_left),
     Row(B,          on.DialEnded,                        when.other_side_was_moved,           V,          (do.begin_recovered_conversion, do.note_parent_dial_ended)),
     Row(B,          (on.CallProgressed, on.DialEnded),   when.is_of_earlier_agent,            STAY,       do.ignore_late),
-
     Row(B,          on.CallProgressed,                   when.is_of_later_agent,              STAY,       do.follow_later_agent),
-
     Row(B,          on.DialEnded,                        when.agent_is_redialed,              STAY,       do.redial_agent),
     Row(B,          on.DialEnded,                        when.next_agent_is_dialed,           STAY,       do.try_next_agent),
     Row(B,          on.DialEnded,                        when.dial_has_ended,                 STAY,       do.ignore_late),

@@ -1,7 +1,4 @@
-"""Commands: when each is refused, for instance with no transfer in progress, and what each begins.
-
-A refusal names its reason, or the function that returns it. `ANY` means every command but `call`.
-"""
+"""Commands: what they begin; refusals, such as no transfer in progress."""
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
@@ -10,15 +7,13 @@ from conferral.statemachine import refusals
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Refuse, Row, S, T, V
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
 
-#: Every command but `call`.
 ANY = tuple(command for command in on.COMMANDS if command is not on.Call)
 #: Commands that a parked call refuses.
 NEEDS_AGENT = (on.Transfer, on.Park, on.Add, on.Hold, on.Unhold, on.Mute, on.Unmute, on.Supervise)
-#: Commands that need a conference that has started.
+#: Commands that need a started conference.
 NEEDS_CONFERENCE = (*NEEDS_AGENT, on.Announce, on.Record)
-#: Steps of a transfer that is in progress.
 TRANSFER_STEPS = (on.Complete, on.Cancel, on.Swap, on.Merge)
-#: Those, and `remove`, which completes or cancels a transfer.
+#: A transfer's steps, and `remove`, which completes or cancels a transfer.
 STEPS_OR_REMOVE = (*TRANSFER_STEPS, on.Remove)
 #: Commands that a conference and a transfer carry out alike.
 WORKS_IN_TRANSFER = (on.Mute, on.Unmute, on.Supervise, on.Announce)

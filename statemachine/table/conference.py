@@ -1,11 +1,10 @@
-"""Conference events: who joins, leaves, or changes; the end of a conference, an announcement, a recording."""
+"""Conference events: participants, announcements, recordings, and its end."""
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, S, T, V
 
-#: Every event of a participant.
 PARTICIPANT = (on.ParticipantJoined, on.ParticipantChanged, on.ParticipantLeft)
 #: Events that another conference of the session may send as well.
 OF_ANY_CONFERENCE = (on.ConferenceStarted, on.ParticipantLeft, on.ConferenceEnded)
@@ -24,9 +23,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(E,           on.ParticipantJoined,                        when.is_of_late_guest,                        STAY,              do.end_conference_of_late_guest),
     Row(E,           on.ParticipantJoined,                        None,                                         STAY,              do.hang_up_after_end),
     Row(C|T,         (on.ParticipantChanged, on.ParticipantLeft), when.is_of_former_party,                      STAY,              do.ignore_former_party),
-
     Row(V|C|T,       on.ParticipantChanged,                       when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
-
     Row(C|T,         on.ParticipantLeft,                          when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
     Row(V|C|T,       PARTICIPANT,                                 when.is_older_than_known,                     STAY,              do.ignore_late),
 
@@ -62,7 +59,6 @@ CONFERENCE: tuple[Row, ...] = (
 
     Row(C|T,         on.AnnouncementEnded,                        when.is_of_announcement,                      STAY,              do.note_announcement_ended),
     Row(C|T,         on.AnnouncementEnded,                        None,                                         STAY,              do.log_only),
-
     Row(LIVE|E,      on.RecordingChanged,                         None,                                         STAY,              do.note_recording_changed),
 )
 # fmt: on

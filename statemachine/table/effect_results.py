@@ -1,4 +1,4 @@
-"""Results of effects: what follows when Twilio has done, refused, or not answered a request."""
+"""Results of effects: Twilio did, refused, or did not answer a request."""
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import effects
@@ -6,9 +6,8 @@ from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Row, S, T, V
 
-#: The effect failed, or it is unknown whether it happened.
+#: The effect failed, or may have.
 NOT_DONE = (on.EffectFailed, on.EffectUnknown)
-#: Every result.
 ANY = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
 # fmt: off
@@ -34,16 +33,13 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               on.EffectFailed,    when.is_dial_result,                                                STAY, do.note_dial_failed),
     Row(B,                 on.EffectFailed,    when.is_dial_result,                                                E,    do.end_agent_not_dialed),
     Row(E,                 NOT_DONE,           None,                                                               STAY, do.log_only),
-
     Row(B|C|T,             on.EffectUnknown,   when.is_dial_result,                                                STAY, do.note_dial_unknown),
     Row(B,                 ANY,                when.search_misses_talking_agent,                                   STAY, do.find_agent_later),
-
     Row(B,                 ANY,                when.call_was_not_found,                                            E,    do.end_agent_not_dialed),
     Row(B|C|T,             on.EffectSucceeded, when.is_find_call_result,                                           STAY, do.note_dial_placed),
     Row(C|T,               on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY, do.hang_up_placed_call),
     Row(B|C|T,             on.EffectSucceeded, when.is_dial_result,                                                STAY, do.note_dial_placed),
     Row(C|T,               on.EffectSucceeded, when.is_of_replaced_dial,                                           STAY, do.hang_up_placed_call),
-
     Row(C|T,               on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY, (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts.
     Row(C,                 on.EffectFailed,    when.customer_hold_failed,                                          STAY, (do.await_waiting_party_rejoin, do.redirect_waiting_party)),
@@ -51,18 +47,15 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               on.EffectFailed,    when.is_update_before_start,                                        STAY, do.await_conference_start),
     Row(C|T,               on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY, do.note_supervisor_refused),
     Row(C|T,               ANY,                when.is_result_of(effects.UpdateParticipant),                       STAY, do.note_update_result),
-
     Row(V|C|T,             on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY, do.note_redirected),
     Row(LIVE,              on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_done),
     Row(LIVE|E,            on.EffectSucceeded, None,                                                               STAY, do.log_only),
-
     Row(S.RELEASING_AGENT, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING, (do.keep_agent, do.undo_complete)),
     Row(C|T,               on.EffectFailed,    when.agent_hang_up_was_refused,                                     STAY, do.keep_agent),
 
     # No leg has moved: agent and customer still talk over the bridge.
     Row(S.MOVING_CUSTOMER, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,    do.return_to_bridge_unmoved),
     Row(C|T,               on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
-
     Row(V|C|T,             on.EffectUnknown,   when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
     Row(LIVE,              NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
     Row(C|T,               NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                        STAY, do.note_announcement_failed),

@@ -1,4 +1,4 @@
-"""Pairs of a state and an event that decide nothing, with the reason. The log names it."""
+"""Pairs of a state and an event that decide nothing, with the reason."""
 
 from conferral.statemachine import events as on
 from conferral.statemachine.table.row import B, C, E, Ignored, T, V

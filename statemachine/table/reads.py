@@ -1,4 +1,4 @@
-"""Reads: what a read of Twilio's REST API, a sweep, or a lost conference shows."""
+"""Reads: what a read of Twilio, a sweep, or a lost conference shows."""
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on

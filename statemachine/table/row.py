@@ -1,4 +1,4 @@
-"""What the rows of the transition table are, and how they expand to one transition for each state and event."""
+"""Rows of the transition table, and how they expand to transitions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -17,10 +17,8 @@ Events = type[Event] | tuple[type[Event], ...]
 
 #: `bridged`, `converting` (V), `conferenced`, `transferring`, `ended`.
 B, V, C, T, E = (frozenset({state}) for state in State)
-#: Every state but `ended`.
 LIVE = B | V | C | T
-#: Stages divide two states: the stages of a transfer `transferring`, those of an opening `conferenced`. A row may apply
-#: in some of them, and may lead to one.
+#: Stages divide `transferring` (of a transfer) and `conferenced` (of an opening).
 S = TransferStage
 O = Opening  # noqa: E741
 Stage = TransferStage | Opening
@@ -36,14 +34,13 @@ class Row(NamedTuple):
     source: Source
     events: Events
     guard: Guard | None
-    #: One state; or one stage, or several of which the action chooses one; None where nothing changes.
+    #: One state or stage, or several stages of which the action chooses one; None if nothing changes.
     target: Source | None
-    #: What is done, in this order.
     actions: Actions
 
 
 class Refuse(NamedTuple):
-    """Commands that some states or stages refuse, if the guard agrees. The state stays."""
+    """Commands that some states or stages refuse, if the guard agrees."""
 
     source: Source
     events: Events
@@ -67,22 +64,20 @@ class Transition(NamedTuple):
     guard: Guard | None
     target: State | None
     actions: tuple[Action, ...]
-    #: The stages in which it applies, empty for all; and those to which it may lead, empty if the stage stays.
+    #: Stages in which it applies, empty for all; and those to which it may lead, empty if it stays.
     stages: Stages = ()
     next_stages: Stages = ()
-    #: What must hold for it to be taken: the stages, and the guard.
+    #: The stages and the guard.
     conditions: tuple[Guard, ...] = ()
 
 
 def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
-    """Return a row's transitions, in the order of the rows."""
+    """Yield the rows' transitions, in the order of the rows."""
     for row in rows:
         states, stages = _states_and_stages(row.source)
         conditions = (*([in_stages_guard(stages)] if stages else ()), *([row.guard] if row.guard else ()))
         for event in row.events if isinstance(row.events, tuple) else (row.events,):
-            for source in State:
-                if source not in states:
-                    continue
+            for source in [state for state in State if state in states]:
                 if isinstance(row, Refuse):
                     yield Transition(source, event, row.guard, None, (refusal(row.reason),), stages, (), conditions)
                 else:
@@ -92,7 +87,7 @@ def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
 
 
 def _states_and_stages(source: Source) -> tuple[frozenset[State], Stages]:
-    """Return the states and the stages that a row names. A stage implies its state."""
+    """Return the states and the stages of a row; a stage implies its state."""
     if isinstance(source, frozenset):
         return source, ()
     stages = source if isinstance(source, tuple) else (source,)
@@ -100,7 +95,7 @@ def _states_and_stages(source: Source) -> tuple[frozenset[State], Stages]:
 
 
 def _target_and_stages(target: Source | None, source: State) -> tuple[State | None, Stages]:
-    """Return the state that a row of this source state enters, None if it stays; and the stages to which it may lead."""
+    """Return the state to enter, None if it stays, and the possible stages."""
     if target is None:
         return None, ()
     (state,), stages = _states_and_stages(target)
@@ -109,7 +104,7 @@ def _target_and_stages(target: Source | None, source: State) -> tuple[State | No
 
 @cache
 def refusal(reason: Reason) -> Action:
-    """Return the action that refuses a command for this reason. Its docstring is for the generated page."""
+    """Return the action that refuses a command; the page shows its docstring."""
 
     def refuse(draft: Draft, _event: Command) -> None:
         draft.refusal = reason if isinstance(reason, str) else reason(draft)
@@ -119,7 +114,7 @@ def refusal(reason: Reason) -> Action:
 
 
 def in_stages_guard(stages: Stages) -> Guard:
-    """Return the guard that asks whether the opening or the transfer is in one of these stages."""
+    """Return the guard: is the opening or the transfer in one of these stages?"""
     if isinstance(stages[0], Opening):
         return lambda draft, _event: draft.session.opening in stages
     return lambda draft, _event: draft.transfer.stage in stages

@@ -1,7 +1,4 @@
-"""Stages of a transfer: what ends each, how long it may last, and what follows. The state is `transferring`.
-
-The machine sets the timer of a stage when a row enters it. Rows of one stage are tried from the top.
-"""
+"""Stages of a transfer: what ends each, its time limit, and what follows."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,10 +11,8 @@ from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lin
 from conferral.statemachine.states import Opening, Phase
 from conferral.statemachine.table.row import STAY, Action, Actions, C, Guard, Row, S, Source, Stages
 
-#: Name of a timeout in `Policy`.
-TimeoutName = str
-#: Function that returns a timeout in milliseconds, or None for no limit.
-FindTimeout = Callable[[Draft], int | None]
+#: Name of a timeout in `Policy`, or a function that returns one in milliseconds, None for no limit.
+Timeout = str | Callable[[Draft], int | None]
 
 
 class Until(NamedTuple):
@@ -33,29 +28,29 @@ class Limit(NamedTuple):
     """How long a stage may last, and what follows then."""
 
     stage: S
-    timeout: TimeoutName | FindTimeout
+    timeout: Timeout
     target: Source | None
     actions: Actions
 
 
 def hold_or_ringback_timeout(draft: Draft) -> int:
-    """`hold_timeout_ms` if a party could overhear another without the hold, else `ringback_timeout_ms`."""
+    """`hold_timeout_ms` to keep a talk private, else `ringback_timeout_ms`."""
     policy = draft.policy
     return policy.hold_timeout_ms if draft.session.phase in (Phase.CONSULT, Phase.PARK) else policy.ringback_timeout_ms
 
 
 def leave_or_arrive_timeout(draft: Draft) -> int:
-    """`leave_timeout_ms` if the agent is being hung up, else `arrive_timeout_ms`."""
+    """`leave_timeout_ms` if the agent lingers, else `arrive_timeout_ms`."""
     return draft.policy.leave_timeout_ms if agent_lingers(draft) else draft.policy.arrive_timeout_ms
 
 
 def leave_timeout_if_missing(draft: Draft) -> int | None:
-    """`leave_timeout_ms` if a party has yet to leave or to join, else no limit."""
+    """`leave_timeout_ms` if a party has yet to leave or join, else no limit."""
     return draft.policy.leave_timeout_ms if a_party_is_missing(draft) else None
 
 
 def recall_pause(draft: Draft) -> int:
-    """`recall_pause_ms`, or longer if Twilio refused the last dial and asked to wait longer."""
+    """`recall_pause_ms`, or longer if Twilio asked to wait longer."""
     return max(draft.policy.recall_pause_ms, asked_pause_ms(draft))
 
 
@@ -137,23 +132,18 @@ LIMITS = {one.stage: one.timeout for one in STAGES if isinstance(one, Limit)}
 
 
 def enter_stage(stages: Stages) -> Action:
-    """Return the action that enters a stage and sets its timer.
-
-    If a row leads to one of several stages, its other actions have entered one; this only sets the timer.
-    """
+    """Return the action that enters a stage and sets its timer."""
 
     def enter(draft: Draft, _event: Event) -> None:
         if isinstance(stages[0], Opening):
             draft.change(opening=stages[0])
             return
-        if len(stages) == 1:
+        if len(stages) == 1:  # otherwise, the row's other actions have entered one of them
             draft.change_transfer(stage=stages[0], overdue_reads=0)
         stage = draft.transfer.stage
         assert stage in stages, stage
         timeout = LIMITS.get(stage)
-        timeout_ms = timeout(draft) if callable(timeout) else None
-        if isinstance(timeout, str):
-            timeout_ms = getattr(draft.policy, timeout)
+        timeout_ms = getattr(draft.policy, timeout) if isinstance(timeout, str) else timeout and timeout(draft)
         if timeout_ms is None:
             draft.cancel_timers(StageOverdue)
         else:

@@ -12,7 +12,6 @@ TIMERS: tuple[Row, ...] = (
     Row(B,    on.LeaveOverdue,                   when.dial_has_ended,             E,                 do.end_by_child_reason),
     Row(B,    (on.RingOverdue, on.LeaveOverdue), None,                            STAY,              do.read_calls),
     Row(C|T,  on.LeaveOverdue,                   None,                            STAY,              do.read_until_known),
-
     Row(V,    on.ConvertOverdue,                 None,                            STAY,              do.read_missing_leg),
 
     # Twilio may be slow: while both are still bridged, they talk, and no one is hung up.
@@ -26,14 +25,11 @@ TIMERS: tuple[Row, ...] = (
     Row(C,    (on.LoneOverdue, on.ParkOverdue),  when.presence_is_uncertain,      STAY,              do.read_presence),
     Row(C,    on.LoneOverdue,                    when.has_after_url,              E,                 do.redirect_to_after_url),
     Row(C,    on.LoneOverdue,                    None,                            E,                 do.end_lone_party),
-
     Row(C,    on.OpeningOverdue,                 None,                            STAY,              do.read_waiting_party),
-
     Row(B,    on.DialOverdue,                    when.dial_outcome_is_unknown,    STAY,              do.find_agent_call),
     Row(B,    on.DialOverdue,                    when.dial_was_read,              E,                 do.end(EndReason.AGENT_NO_ANSWER)),
     Row(C|T,  on.DialOverdue,                    None,                            STAY,              do.check_dials),
     Row(B,    on.DialOverdue,                    None,                            STAY,              do.read_agent_dial),
-
     Row(C|T,  on.ConfirmOverdue,                 None,                            STAY,              do.read_participants),
 
     # Before that, the rows of `stages`.
