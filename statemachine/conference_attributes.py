@@ -1,16 +1,13 @@
-"""Conference attributes of a session: what the directory sets for the called number."""
+"""Conference attributes of a session, set for the called number."""
 
 from conferral.statemachine.record import BaseRecord, Hidden
 
 
 class ConferenceAttributes(BaseRecord, frozen=True):
-    """Attributes fixed when the session begins. Empty values leave the choice to the settings, or to Twilio.
+    """Attributes fixed at the start; empty leaves the choice to the settings."""
 
-    Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes these are.
-    """
-
-    #: `CONFERRAL_RECORD`, or the directory's value: `false`, `true` (the conference, from its start), or `customer`
-    #: (the customer's call, in two channels).
+    # Source: Twilio docs, TwiML `<Conference>` and `<Dial>`.
+    #: `false`, `true` (the conference, from its start), or `customer` (the customer's call, in two channels).
     record: str = "false"
     #: `true`, `false`, `onEnter` or `onExit`; empty for `false`.
     beep: str = ""
@@ -24,15 +21,14 @@ class ConferenceAttributes(BaseRecord, frozen=True):
     wait_url: str = ""
     #: What a caller who waits in a conference hears first, instead of `CONFERRAL_GREETING`.
     greeting: Hidden[str] = ""
-    #: Most participants (count, 2 to 250); 0 for Twilio's own limit.
+    #: 2 to 250; 0 for Twilio's own limit.
     max_participants: int = 0
-    #: Seconds after which the customer is removed from the conference; 0 for Twilio's own limit.
+    #: Until the customer is removed; 0 for Twilio's own limit.
     time_limit_s: int = 0
-    #: Whether the customer can leave the conference by pressing `*`.
+    #: The customer can leave by pressing `*`.
     hangup_on_star: bool = False
     #: URL of the TwiML that the customer continues with when the others have left; empty to hang up.
     after_url: str = ""
 
 
-#: Attributes of a number that is not in the directory.
 DEFAULT_ATTRIBUTES = ConferenceAttributes()

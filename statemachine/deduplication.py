@@ -1,4 +1,4 @@
-"""Deduplicates events in bounded space: a duplicate callback changes nothing."""
+"""Deduplicates events in bounded space: a duplicate changes nothing."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,16 +10,16 @@ from conferral.statemachine.record import BaseRecord
 if TYPE_CHECKING:  # the events need the session's names of parties
     from conferral.statemachine.events import Event
 
-#: Width of the window below the highest sequence number. Older numbers count as seen.
+#: Width of the window below the highest sequence number.
 WINDOW_BITS = 256
 #: Tokens kept; the oldest is dropped first. The table's guards refuse events whose token was dropped.
 TOKENS_MAX = 128
-#: Calls and conferences whose sequence numbers are kept; a session has at most 250 participants at a time.
+#: Calls and conferences kept; a session has at most 250 participants at a time.
 SOURCES_MAX = 512
 
 
 class SeenEvents(BaseRecord, frozen=True):
-    """Seen sequence numbers per call or conference (the highest and a window below it) and the last tokens."""
+    """Seen sequence numbers per call or conference, and the last tokens."""
 
     #: The highest SequenceNumber, and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest), as
     #: little-endian bytes: most formats hold no integers of this size.
@@ -27,7 +27,7 @@ class SeenEvents(BaseRecord, frozen=True):
     tokens: tuple[str, ...] = ()
 
     def contains(self, event: "Event") -> bool:
-        """Whether this event was already applied, by its sequence number, else its token. Old numbers count as seen."""
+        """Whether this event was applied. Numbers below the window count as seen."""
         if event.sequence is not None and event.source in self.windows:
             highest, bits = self.windows[event.source]
             behind = highest - event.sequence
@@ -35,27 +35,19 @@ class SeenEvents(BaseRecord, frozen=True):
         return bool(event.token) and event.token in self.tokens
 
     def has_gap(self, source: str, after: int) -> bool:
-        """Whether an event of this conference or call is missing between those seen.
-
-        Args:
-            source: SID of the conference or call.
-            after: Check only numbers above this one. Numbers that have left the window can't be checked.
-        """
+        """Whether an event above `after`, still in the window, is missing."""
         highest, bits = self.windows.get(source, (0, b""))
-        # One bit for each number above `after` that is still in the window.
+        # One bit for each of these numbers.
         expected = (1 << max(0, highest - max(after, highest - WINDOW_BITS))) - 1
         return (int.from_bytes(bits, "little") & expected) != expected
 
     def highest(self, source: str) -> int:
-        """Return the highest sequence number seen of this conference or call, 0 for none."""
+        """Return the highest sequence number seen of a call or conference, or 0."""
         return self.windows.get(source, (0, b""))[0]
 
     def with_event(self, event: "Event") -> "SeenEvents":
-        """Return a copy that contains this event.
-
-        Events that decide nothing are skipped: repeating them does no harm. Their numbers would push deciding events
-        out of the window, and a late `participant-leave` would count as seen.
-        """
+        """Return a copy that contains this event."""
+        # Repeating an event that decides nothing does no harm. Its number would push deciding events out of the window.
         if event.ignored_because:
             return self
         if event.sequence is not None and event.source:
@@ -65,7 +57,6 @@ class SeenEvents(BaseRecord, frozen=True):
         return self
 
     def _with_sequence(self, source: str, sequence: int) -> "SeenEvents":
-        """Return a copy in which this sequence number of a call or conference counts as seen."""
         highest, stored_bits = self.windows.get(source, (sequence, b""))
         bits = int.from_bytes(stored_bits, "little")
         if sequence > highest:

@@ -1,8 +1,4 @@
-"""Diagram of the transition table, as an SVG drawing.
-
-Everything is derived from the table except the layout of the drawing. A transition without a place in the layout is an
-error, so the drawing can't omit one.
-"""
+"""Diagram of the transition table, as SVG; only its layout is by hand."""
 
 from html import escape
 from typing import NamedTuple
@@ -15,19 +11,19 @@ Edge = tuple[State, State]
 
 
 class Box(NamedTuple):
-    """Center of a state's box on the drawing, in user units."""
+    """Center of a state's box, in user units."""
 
     x: int
     y: int
 
 
 class Line(NamedTuple):
-    """Path of an edge on the drawing, and where its label begins."""
+    """Path of an edge, and where its label begins."""
 
     path: str
     x: int
     y: int
-    #: SVG's `text-anchor`: `start`, `middle`, or `end`.
+    #: SVG's `text-anchor`.
     anchor: str = "middle"
 
 
@@ -62,17 +58,12 @@ LINES: dict[Edge, Line] = {
     (State.CONFERENCED, State.ENDED): Line("M875 356 V560 Q875 588 847 588 H575", 888, 404, "start"),
 }
 START = Line("M50 330 H115", 50, 292, "start")
-
-
 #: Sort key: on an edge, commands come before facts, effect outcomes, and timers.
 _ORDER = {event: place for place, event in enumerate((*COMMANDS, *FACTS, *OUTCOMES, *TIMERS))}
 
 
 def edge_labels() -> dict[Edge, tuple[str, ...]]:
-    """Return the labels of each edge: event names, and in brackets the guards of automatic rows.
-
-    The brackets are UML's notation for a guard.
-    """
+    """Return each edge's labels: event names, and automatic rows' guards."""
     found: dict[Edge, dict[str, int]] = {}
     for row in TABLE:
         if row.target is not None and row.target is not row.source:
@@ -81,21 +72,15 @@ def edge_labels() -> dict[Edge, tuple[str, ...]]:
 
 
 def label(row: Transition) -> str:
-    """Return a row's label on its edge: the event's name; for an automatic row, the guard's in brackets."""
+    """Return a row's event name; for an automatic row, its guard in brackets."""
     return f"[{row.guard.__name__}]" if row.event is Automatic and row.guard is not None else row.event.name
 
 
 def svg(*, is_standalone: bool = True) -> str:
-    """Return the drawing. It follows the reader's light or dark theme and names every part for screen readers.
+    """Return the drawing, in the reader's light or dark theme.
 
-    States have ids such as `state-bridged`, edges such as `edge-bridged-converting`.
-
-    Args:
-        is_standalone: Whether the drawing brings its own colors. Otherwise it inherits those of the page that embeds
-            it, whose policy may forbid inline styles.
-
-    Raises:
-        ValueError: a transition has no place in `LINES`, or a place in `LINES` has no transition.
+    It names every part for screen readers; states have ids such as `state-bridged`, edges `edge-bridged-converting`. If
+    not `is_standalone`, the page that embeds it brings the colors: its policy may forbid inline styles.
     """
     edges = edge_labels()
     if edges.keys() != LINES.keys():
@@ -105,15 +90,13 @@ def svg(*, is_standalone: bool = True) -> str:
         _draw_edge(LINES[edge], "-".join(edge), f"From {edge[0]} to {edge[1]}: {', '.join(names)}", names)
         for edge, names in edges.items()
     ]
-    boxes = [_draw_box(state, box) for state, box in BOXES.items()]
-    start = _draw_edge(START, "start", "A session begins", ("inbound call", "or call"))
     return _SVG.format(
         width=WIDTH,
         height=HEIGHT,
         style=_STYLE if is_standalone else "",
-        start=start,
+        start=_draw_edge(START, "start", "A session begins", ("inbound call", "or call")),
         edges="\n".join(drawn),
-        boxes="\n".join(boxes),
+        boxes="\n".join(_draw_box(state, box) for state, box in BOXES.items()),
     )
 
 
@@ -140,7 +123,6 @@ orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
 
 
 def _draw_edge(line: Line, edge_id: str, title: str, labels: tuple[str, ...]) -> str:
-    """Return the SVG of an edge: its arrow, its labels below each other, and the title shown on hover."""
     rows = (
         f'<tspan x="{line.x}" y="{line.y + index * LINE_HEIGHT}">{escape(label)}</tspan>'
         for index, label in enumerate(labels)
@@ -148,14 +130,13 @@ def _draw_edge(line: Line, edge_id: str, title: str, labels: tuple[str, ...]) ->
     return (
         f'<g id="edge-{edge_id}" class="edge"><title>{escape(title)}</title>'
         f'<path d="{line.path}" fill="none" stroke="currentColor" stroke-width="1.5" marker-end="url(#diagram-head)"/>'
-        # Invisible, but wide enough to hover over, which shows the title: the line itself is too thin.
+        # Invisible, but wide enough to hover over, which shows the title.
         f'<path class="reach" d="{line.path}" fill="none" stroke-width="16" pointer-events="stroke"/>'
         f'<text text-anchor="{line.anchor}">{"".join(rows)}</text></g>'
     )
 
 
 def _draw_box(state: State, box: Box) -> str:
-    """Return the SVG of a state: a box around its name."""
     x, y = box.x - BOX_WIDTH // 2, box.y - BOX_HEIGHT // 2
     return (
         f'<g id="state-{state}" class="state"><title>{state}</title>'

@@ -1,8 +1,7 @@
-"""Dispatch of events to rows: builds the `transitions` machine from the table, and compiles its rows for `step`.
+"""Dispatch of events to rows: `transitions` validates, we compile.
 
-The library validates the table, and defines what a row means. It tries up to ten rows per event, with contexts and
-callback lists for each, which takes as long as the rows' own guards and actions. So `take_row` walks what the library
-has built, without its calls. Tests prove that the compiled rows are the table's, and that both ways decide the same.
+The library defines what a row means, but its contexts and callback lists for up to ten rows per event take as long as
+the rows' own guards and actions. So `take_row` walks what it has built. Tests prove that both decide the same.
 """
 
 from typing import Any, NamedTuple
@@ -18,22 +17,20 @@ from conferral.statemachine.table.stages import enter_stage
 
 
 class CompiledRow(NamedTuple):
-    """A transition of the machine."""
+    """A row of the machine: its actions run in order before the state changes."""
 
-    #: What must hold for it to be taken, tried in this order.
     conditions: tuple[Guard, ...]
-    #: What is done, in this order, before the state changes.
     actions: tuple[Action, ...]
     #: None if the state stays.
     target: State | None
 
 
-#: The rows by event name and state, in the order in which they are tried.
+#: By event name and state, in the order in which rows are tried.
 CompiledRows = dict[str, dict[State, tuple[CompiledRow, ...]]]
 
 
 def build_machine() -> Machine:
-    """Build the process's machine: no automatic transitions, and no model of its own."""
+    """Build the machine: no automatic transitions, and no model of its own."""
     machine = Machine(model=None, states=State, initial=None, auto_transitions=False)
     for row in TABLE:
         machine.add_transition(
@@ -56,7 +53,6 @@ def compile_rows(machine: Machine) -> CompiledRows:
 
 
 def _compile_row(transition: Any) -> CompiledRow:
-    """Return a transition object of the `transitions` library as a plain row."""
     return CompiledRow(
         conditions=tuple(condition.func for condition in transition.conditions),
         actions=tuple(transition.before),
@@ -64,7 +60,7 @@ def _compile_row(transition: Any) -> CompiledRow:
     )
 
 
-#: Each row after its conditions: to unpack a plain tuple takes less time than to read an attribute.
+#: Next to each row its conditions: unpacking a tuple takes less time than reading an attribute.
 _ROWS = {
     name: {state: tuple((row.conditions, row) for row in rows) for state, rows in states.items()}
     for name, states in compile_rows(build_machine()).items()
@@ -72,11 +68,7 @@ _ROWS = {
 
 
 def take_row(draft: Draft, event: Event) -> CompiledRow | None:
-    """Take the first row whose conditions hold: run its actions, then change the draft's state.
-
-    Returns:
-        The row; None if the state has none for this event, or none whose conditions hold.
-    """
+    """Take the first row whose conditions hold, and return it, or None."""
     for conditions, row in _ROWS[event.name].get(draft.state, ()):
         for condition in conditions:
             if not condition(draft, event):

@@ -1,4 +1,4 @@
-"""Draft of a step: the mutable copy on which one event is worked out. Discarded if anything raises."""
+"""Draft of a step: mutable, for one event; discarded if anything raises."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True, eq=False)
 class Draft:
-    """Draft of one step. A `transitions` machine can move it, too: a model needs only `state`."""
+    """Draft of one step. For `transitions`, a model: it has a `state`."""
 
     session: Session
     event: Event
@@ -29,7 +29,7 @@ class Draft:
     outcome_records: list[OutcomeRecord] = field(init=False, default_factory=list)
     reason: str = field(init=False, default="")
     refusal: str = field(init=False, default="")
-    #: Outcome if the state stays: `stayed`, unless an action says otherwise.
+    #: If the state stays: `stayed`, unless an action says otherwise.
     outcome: Outcome = field(init=False, default=Outcome.STAYED)
     ended_lone_conference: bool = field(init=False, default=False)
 
@@ -41,11 +41,8 @@ class Draft:
         self.session = replace(self.session, **changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
-        """Change fields of one party. If that begins or ends a hold, the time since which it is held follows.
-
-        A newly desired hold is not for a parked call unless the change says so.
-        """
-        if "desired_hold" in changes:
+        """Change fields of one party; what follows from a hold changes as well."""
+        if "desired_hold" in changes:  # not for a parked call unless the change says so
             changes.setdefault("held_for_park", False)
         if changes.get("held", party.held) != party.held:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
@@ -61,25 +58,22 @@ class Draft:
         return not_none(self.session.transfer)
 
     def emit(self, kind: type[Effect], **fields: Any) -> str:
-        """Emit an effect and return its id. Deciding the same entry again gives the same id."""
+        """Emit an effect and return its id, which is the same if decided again."""
         effect = kind(effect_id="", session_id=self.session.id, **fields)
         new_id = effect_id(self.session.id, self.event.entry_id, len(self.effects), kind.kind, effect.target)
         self.effects.append(replace(effect, effect_id=new_id))
         return new_id
 
     def set_timer(self, timer: type[TimerExpired], after_ms: int) -> None:
-        """Set a timer, replacing one of the same name.
-
-        It is never due in the past: it could have fired at that time before, and would count as a duplicate.
-        """
+        """Set a timer, replacing one of the same name. Never due in the past."""
+        # A timer could have fired at that time before, and would count as a duplicate.
         self.change(timers={**self.session.timers, timer.timer: self.now_ms + max(0, after_ms)})
 
     def cancel_timers(self, *timers: type[TimerExpired]) -> None:
         """Cancel those of the timers that are set."""
         for timer in timers:
             if timer.timer in self.session.timers:
-                left = {name: due for name, due in self.session.timers.items() if name != timer.timer}
-                self.change(timers=left)
+                self.change(timers={name: due for name, due in self.session.timers.items() if name != timer.timer})
 
     def ignore(self, outcome: Outcome, reason: str) -> None:
         """Ignore the event, with an outcome and a reason."""
@@ -92,6 +86,6 @@ class Draft:
 
 
 def not_none(value: _T | None) -> _T:
-    """Return a value that can't be None here: a guard of the row has checked it."""
+    """Return a value that can't be None here: the row's guard has checked it."""
     assert value is not None
     return value

@@ -1,4 +1,4 @@
-"""Effects: the Twilio requests that follow from a step. The worker executes them after the commit."""
+"""Effects: Twilio requests, which the worker executes after the commit."""
 
 import hashlib
 from enum import StrEnum
@@ -9,15 +9,10 @@ from conferral.statemachine.record import BaseRecord, Hidden, snake_case
 
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
-    """Return a deterministic id for an effect: deciding the same entry again gives the same id.
+    """Return an effect's id: deciding the same entry again gives the same one.
 
-    After a Redis rollback, the replayed entries produce the same ids, so Conferral finds what was already done instead
-    of doing it twice.
-
-    Args:
-        entry_id: Id of the stream entry whose step emits the effect.
-        index: Position among the effects of that step, from 0.
-        target: SID of the resource it acts on, or another word that distinguishes it from its siblings.
+    After a Redis rollback, Conferral so finds what was already done. `index` counts the effects of a step; `target` is
+    the SID acted on, or another word that distinguishes siblings.
     """
     text = "\n".join((session_id, entry_id, str(index), kind, target))
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
@@ -26,16 +21,15 @@ def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str
 class Effect(BaseRecord, frozen=True, kw_only=True):
     """Base class of effects."""
 
-    #: The class's name in snake case. Redis holds it, so a class keeps its name.
+    #: Redis holds it, so a class keeps its name.
     kind: ClassVar[str] = ""
     #: Bypasses the session's queue, and is retried until Twilio gives a definite answer.
     is_ending: ClassVar[bool] = False
-    #: Which attribute names what the effect acts on.
     target_attribute: ClassVar[str] = "party"
 
     effect_id: str
     session_id: str
-    #: Name of the party concerned; empty if none is.
+    #: Empty if none is concerned.
     party: str = ""
 
     def __init_subclass__(cls) -> None:
@@ -49,7 +43,7 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
 
     @property
     def detail(self) -> str:
-        """What distinguishes the effect from others of its kind in the session's log; usually empty."""
+        """What distinguishes it from others of its kind in the log; usually empty."""
         return ""
 
 
@@ -62,106 +56,87 @@ class CallEffect(Effect, frozen=True, kw_only=True):
 
 
 class RedirectCall(CallEffect, frozen=True, kw_only=True):
-    """Redirect a live call to inline TwiML that joins it to the session's conference. Twilio fetches no document."""
+    """Redirect a live call to inline TwiML that joins the conference."""
 
-    #: Conference SID once it is known, so that a late leg can't open a second conference; until then, the conference
-    #: name.
+    #: Conference SID once known, so that a late leg can't open a second one; until then, the conference name.
     conference: str
-    #: The conference's name; empty if it equals the session's id.
+    #: Empty if it equals the session's id.
     conference_name: str = ""
-    #: Participant label.
     label: str
-    #: Number of the attempt to bring this leg in, from 1. The `<Dial>` action URL carries it.
+    #: Number of the attempt to bring this leg in, from 1; the `<Dial>` action URL carries it.
     attempt: int = 1
-    #: `ringback` or `music` for a party that waits and does not start the conference; empty for a party that starts it,
-    #: in silence.
+    #: `ringback` or `music` if it waits; empty if it starts the conference, in silence.
     wait_audio: str = ""
-    #: SID of the conference that the leg is to leave, if any.
+    #: SID of the conference that the leg leaves, if any.
     left_conference: str = ""
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
 class Dial(Effect, frozen=True, kw_only=True):
-    """Base class of the two ways to dial a party. Its `effect_id` is the dial's id.
-
-    Its success carries the call SID and Twilio's expected queue time.
-    """
+    """Base class of dials; success carries the call SID and the queue time."""
 
     #: `+E.164`, `client:NAME` or `sip:URI`.
     to: Hidden[str]
-    #: Seconds to ring.
     timeout_s: int
-    #: The caller ID; empty for `TWILIO_NUMBER`.
+    #: Empty for `TWILIO_NUMBER`.
     caller_id: Hidden[str] = ""
-    #: Twilio's CallToken, which allows showing the inbound caller's number. Contains a number.
+    #: Allows showing the inbound caller's number, which it contains.
     call_token: Hidden[str] = ""
-    #: Whether a party is waiting for this dial; such dials take precedence in the rate limiter.
+    #: A party is waiting for this dial, which takes precedence in the rate limiter.
     is_urgent: bool = True
 
 
 class CreateParticipant(Dial, frozen=True, kw_only=True):
-    """Dial a party into the conference with `Participants.create`.
-
-    If the outcome is unknown, the worker searches for the label before it retries.
-    """
+    """Dial with `Participants.create`. Verified by label before a retry."""
 
     #: SID of the conference, or its name before it exists.
     conference: str
     label: str
     #: Whether the participants hear it ring.
     early_media: bool
-    #: Whether it joins muted and without starting the conference, as a supervisor does.
+    #: Joins muted and without starting the conference, as a supervisor does.
     supervises: bool = False
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
 class CreateCall(Dial, frozen=True, kw_only=True):
-    """Dial a party with `Calls.create` to the gate, which decides whether the call may join the conference.
+    """Dial a party to the gate with `Calls.create`. Unverifiable: sent once."""
 
-    The request can't be verified, so it is sent at most once.
-    """
-
-    #: DTMF sent after the answer; empty for none.
+    #: DTMF sent after the answer.
     digits: str = ""
 
 
 class FindCall(Effect, frozen=True, kw_only=True):
-    """Search Twilio's call list for the call of a gated dial whose outcome is unknown.
-
-    Its success carries the call SID, or none.
-    """
+    """Search Twilio for the call of a gated dial of unknown outcome."""
 
     target_attribute: ClassVar[str] = "dial_id"
 
-    #: Id of the dial.
     dial_id: str
     to: Hidden[str]
-    #: When the dial was emitted, Unix milliseconds.
+    #: When the dial was emitted.
     since_ms: int
-    #: The caller ID used; empty for `TWILIO_NUMBER`.
+    #: Empty for `TWILIO_NUMBER`.
     caller_id: Hidden[str] = ""
 
 
 class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
-    """Hold or mute a participant, set `EndConferenceOnExit`, or set whom it coaches. Safe to retry."""
+    """Update a participant: hold, mute, flag, or coaching. Safe to retry."""
 
     conference_sid: str
-    #: None leaves it unchanged.
+    #: None, or an empty text, leaves it unchanged.
     hold: bool | None = None
-    #: What the party hears on hold, `ringback` or `music`.
+    #: On hold: `ringback` or `music`.
     wait_audio: str = ""
-    #: EndConferenceOnExit; None leaves it unchanged.
     end_on_exit: bool | None = None
-    #: None leaves it unchanged.
     muted: bool | None = None
-    #: Supervisors only: a `SuperviseMode`; empty leaves it unchanged. Sets muting and coaching in one request.
+    #: Supervisors only: a `SuperviseMode`, which sets muting and coaching in one request.
     supervises: str = ""
-    #: Supervisors who whisper: SID of the call that hears them.
+    #: In `whisper`: SID of the call that hears the supervisor.
     coaches: str = ""
 
     @property
     def detail(self) -> str:
-        """The one requested update, a value of `ParticipantUpdate`, for logs; exactly one is ever set."""
+        """The requested `ParticipantUpdate`; exactly one is ever set."""
         if self.supervises:
             return self.supervises
         if self.hold is not None:
@@ -172,16 +147,16 @@ class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
 
 
 class SayAndHangUp(CallEffect, frozen=True, kw_only=True):
-    """Play a sentence to a call, then hang it up. A call that is already over counts as done."""
+    """Play a sentence to a call, then hang it up; done if it is over."""
 
     is_ending: ClassVar[bool] = True
 
-    #: Key of the sentence, a `Sentence`.
+    #: A `Sentence`.
     sentence: str
 
 
 class Sentence(StrEnum):
-    """Keys of the sentences played before a hangup; `telephony/phrases.py` has the words in each language."""
+    """Keys of the sentences played before a hangup; `telephony/phrases.py`."""
 
     #: For a customer whose transfer failed for good.
     TRANSFER_FAILED = "transfer-failed"
@@ -190,23 +165,21 @@ class Sentence(StrEnum):
 
 
 class RedirectToUrl(CallEffect, frozen=True, kw_only=True):
-    """Redirect the customer's call to your app's TwiML once the others have left. This ends the session."""
+    """Redirect the customer to your app's TwiML, which ends the session."""
 
     is_ending: ClassVar[bool] = True
 
-    #: URL of the TwiML.
     url: str
 
 
 class PlayAnnouncement(Effect, frozen=True, kw_only=True):
-    """Play audio to the whole conference or to one participant. Never retried: it would be heard twice."""
+    """Play audio to the conference or one party. Never retried: heard twice."""
 
     conference_sid: str
-    #: SID of the participant's call; empty for the whole conference.
+    #: Empty for the whole conference.
     call_sid: str = ""
-    #: URL of the audio; empty if Conferral's own document says the command's sentence.
+    #: Empty if Conferral's own document says the command's sentence.
     url: Hidden[str] = ""
-    #: Id of the `announce` command.
     command_id: str
 
     @property
@@ -216,19 +189,18 @@ class PlayAnnouncement(Effect, frozen=True, kw_only=True):
 
 
 class StartRecording(CallEffect, frozen=True, kw_only=True):
-    """Record a call in two channels. Verified before a retry. Its success carries the recording SID."""
+    """Record a call in two channels. Verified before a retry."""
 
 
 class ChangeRecording(Effect, frozen=True, kw_only=True):
     """Pause, resume, or stop a recording. Safe to retry."""
 
-    #: SID of the recording; empty for the running one (`Twilio.CURRENT`).
+    #: Empty for the running one (`Twilio.CURRENT`).
     recording_sid: str = ""
-    #: SID of the recorded call; empty for a conference recording.
+    #: A call's recording has this, a conference's the next.
     call_sid: str = ""
-    #: SID of the recorded conference; empty for a call recording.
     conference_sid: str = ""
-    #: `paused`, `in-progress`, or `stopped`. Paused time is skipped in the recording (`PauseBehavior=skip`).
+    #: `paused` (which skips the time: `PauseBehavior=skip`), `in-progress`, or `stopped`.
     status: str
 
     @property
@@ -243,13 +215,13 @@ class ChangeRecording(Effect, frozen=True, kw_only=True):
 
 
 class HangUpCall(CallEffect, frozen=True, kw_only=True):
-    """End one call, whatever its status. A call that is already over counts as done."""
+    """End one call, whatever its status; done if it is over."""
 
     is_ending: ClassVar[bool] = True
 
 
 class EndConference(Effect, frozen=True, kw_only=True):
-    """Complete the conference. A conference that is already over counts as done."""
+    """Complete the conference; done if it is over."""
 
     is_ending: ClassVar[bool] = True
     target_attribute: ClassVar[str] = "conference_sid"
@@ -258,28 +230,26 @@ class EndConference(Effect, frozen=True, kw_only=True):
 
 
 class ReadCalls(Effect, frozen=True, kw_only=True):
-    """Read the session's calls and conference from Twilio. The result is a `CallsRead` event."""
+    """Read the session's calls and conference from Twilio into a `CallsRead`."""
 
     target_attribute: ClassVar[str] = "parent_call_sid"
 
-    #: The call whose `<Dial>` bridges the two and whose children are listed; empty if unknown.
+    #: The call whose `<Dial>` made the bridge and whose children are listed; empty if unknown.
     parent_call_sid: str
-    #: Other calls of the session, most important first. The worker reads those that the conference does not show, up to
-    #: a limit per read.
+    #: Other calls, most important first. The worker reads some of those that the conference does not show.
     call_sids: tuple[str, ...] = ()
-    #: Subset of `call_sids` that is always read, because presence in the conference does not prove an answer.
+    #: Those of `call_sids` that are always read: presence in the conference does not prove an answer.
     unproven_sids: tuple[str, ...] = ()
-    #: Whether to search for a live conference of the session by its name, too.
+    #: Whether to search for a live conference by its name, too.
     with_conference: bool
-    #: The conference's name; empty if it equals the session's id.
+    #: Empty if it equals the session's id.
     conference_name: str = ""
-    #: SID of the session's conference if known. It selects among conferences of the same name.
+    #: If known; selects among conferences of the same name.
     conference_sid: str = ""
-    #: The session's version when the read was emitted.
+    #: The session's version when it was emitted.
     read_version: int
 
 
-#: Every kind of effect, for codecs and docs.
 EFFECTS: tuple[type[Effect], ...] = (
     RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, PlayAnnouncement, StartRecording,
     ChangeRecording, SayAndHangUp, RedirectToUrl, HangUpCall, EndConference, ReadCalls,

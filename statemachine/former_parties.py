@@ -1,4 +1,4 @@
-"""Pruning of parties that have left. They stay in the session for a while; then only the log has them."""
+"""Pruning of parties that left a while ago; then only the log has them."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -11,7 +11,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, T
 
 #: A party is pruned once this many others have left after it (count).
 LATER_DEPARTURES_MAX = 20
-#: Most calls of former parties, and most former conferences, whose late callbacks are still recognized (count).
+#: Calls of former parties, and former conferences, whose late callbacks are recognized (count).
 FORMER_CALLS_MAX = 100
 FORMER_CONFERENCES_MAX = 20
 #: Names that Conferral numbers. No number is used twice.
@@ -19,16 +19,13 @@ _NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})
 
 
 def next_name(session: Session, base: str, also_taken: Collection[str] = ()) -> str:
-    """Return the next numbered name, such as `agent-2` for the base `agent`.
-
-    `also_taken` are names given in this step that the session does not have yet.
-    """
+    """Return the next numbered name not taken, such as `agent-2` for `agent`."""
     highest = _highest_numbers(session.name_numbers, (*session.parties, *also_taken)).get(base, 0)
     return f"{base}-{highest + 1}"
 
 
 def _highest_numbers(numbers: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
-    """Return the highest number used so far per base name: those given, raised by those in the names."""
+    """Return the highest number used per base name, given or in the names."""
     found = dict(numbers)
     for base, number in filter(None, map(_split_numbered, names)):
         found[base] = max(found.get(base, 0), number)
@@ -37,17 +34,12 @@ def _highest_numbers(numbers: Mapping[str, int], names: Iterable[str]) -> dict[s
 
 @lru_cache(1_024)
 def _split_numbered(name: str) -> tuple[str, int] | None:
-    """Return base and number of a name; None if Conferral does not number it. Cached: names are few."""
-    match = _NUMBERED.fullmatch(name)
+    match = _NUMBERED.fullmatch(name)  # cached, because names are few
     return match and (match[1], int(match[2]))
 
 
 def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
-    """Return the changes of the session's fields that number the departures of a step and drop old ones.
-
-    Args:
-        before: The session before the step.
-    """
+    """Return the changes that number a step's departures and drop old ones."""
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:
@@ -65,18 +57,17 @@ def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
             changes |= {"parties": parties, "departures": departures}
     if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
         former = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
-        live = (party.call_sid for party in changes.get("parties", session.parties).values())
-        changes |= {"former_calls": former, "seen": _without_pruned_calls(session.seen, {*live, *former})}
+        kept = {*former, *(party.call_sid for party in changes.get("parties", session.parties).values())}
+        # SIDs of calls begin with "CA"; conferences stay.
+        windows = {sid: seen for sid, seen in session.seen.windows.items() if sid in kept or not sid.startswith("CA")}
+        changes |= {"former_calls": former, "seen": SeenEvents(windows, session.seen.tokens)}
     if len(session.former_conferences) > FORMER_CONFERENCES_MAX:
         changes["former_conferences"] = session.former_conferences[-FORMER_CONFERENCES_MAX:]
     return changes
 
 
 def _number_departures(session: Session, before: Session) -> tuple[Mapping[str, Party], int]:
-    """Return the parties, numbered in the order of leaving, and the count of departures.
-
-    An earlier step has numbered those that did not change.
-    """
+    """Return the parties, numbered in the order of leaving, and their count."""
     changed, departures = {}, session.departures
     for name in changed_parties(session, before):
         party = session.parties[name]
@@ -89,7 +80,7 @@ def _number_departures(session: Session, before: Session) -> tuple[Mapping[str, 
 
 
 def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
-    """Whether a party left long ago, by the count of departures so far, and nothing open refers to it."""
+    """Whether a party left long ago, and nothing open refers to it."""
     if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
         return False
     transfer = session.running_transfer
@@ -98,9 +89,3 @@ def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
     is_open = (party.left_reason == "unknown" and not party.call_sid) or party.dial_id in dials - {""}
     is_named = any(command.party == party.name for command in session.pending_commands)
     return not (is_open or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
-
-
-def _without_pruned_calls(seen: SeenEvents, kept_calls: Collection[str]) -> SeenEvents:
-    """Return the seen events without calls that are not kept. SIDs of calls begin with "CA"; conferences stay."""
-    windows = {sid: seen.windows[sid] for sid in seen.windows if not sid.startswith("CA") or sid in kept_calls}
-    return seen if len(windows) == len(seen.windows) else SeenEvents(windows, seen.tokens)

@@ -1,11 +1,8 @@
 """Transition machine: decides events with `step`.
 
-Theory of operation. Each step works on a draft. Rows are tried in order: the first whose guard holds wins, and its
-action changes the draft (`dispatch.py`). A Step is built only if nothing raised. A `transitions` machine can't
-distinguish "no row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
-
-After a change to the table, update the stories in `tests/statemachine/` and `docs/statemachine.md` (`make docs`). The
-codecs in `storage/` follow from the types of the attributes.
+Each step works on a draft. The first row whose guard holds wins, and its action changes the draft (`dispatch.py`). A
+Step is built only if nothing raised. A `transitions` machine can't distinguish "no row", "no guard held", and
+"ignored", so `step` checks ignored pairs before it tries rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,16 +37,10 @@ _FOLLOW_UPS_MAX = 16
 
 
 def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
-    """Apply one event to a session. Pure: the result depends on the arguments only.
+    """Apply one event to a session: the result depends on the arguments only.
 
-    Args:
-        session: The session; version 0 if it does not exist yet.
-        now_ms: The time, Unix milliseconds; raised to the session's `updated_at_ms` if it is earlier.
-        policy: Timeouts and choices from the settings.
-
-    Returns:
-        The changed session and everything that follows. Every event raises the version by one, whatever its outcome,
-        except for events of an unknown session, which leave it at 0.
+    Every event raises the version by one, whatever its outcome, except for events of an unknown session (version 0).
+    `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
     if session.version == 0 and not _opens_session(session, event):
@@ -77,37 +68,32 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
         return ()
     allowed: dict[str, None] = {}
     for trial in _sample_commands(session):
-        # For a party command, one accepted sample is enough: there may be hundreds of parties.
+        # One accepted sample of a party command is enough: there may be hundreds of parties.
         if trial.name not in allowed and not _refusal_of(session, trial, policy):
             allowed[trial.name] = None
     return tuple(allowed)
 
 
 def command_refusals(session: Session) -> tuple[tuple[events.Command, str], ...]:
-    """Return every command the session could get, each with why it would be refused now; empty if it would not be.
-
-    There is one sample per mode and action, and one per present party for party commands, so large conferences yield
-    many.
-    """
+    """Return sample commands, each with why it would be refused now, or empty."""
     if session.version == 0:
         return ()
     return tuple((trial, _refusal_of(session, trial, DEFAULT_POLICY)) for trial in _sample_commands(session))
 
 
 def _refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
-    """Return why the session would refuse a command, empty if it would not, without working out what follows."""
     draft = Draft(session, trial, session.updated_at_ms, policy)
     take_row(draft, trial)
     return draft.refusal
 
 
 def _sample_commands(session: Session) -> Iterator[events.Command]:
-    """Yield sample commands for an existing session: one of each, or one per value of its mode, action, or party."""
-    # Without any party left, name an absent one: the refusal then says so.
+    """Yield one command of each kind, or one per mode, action, or party."""
+    # Without any party left, an absent one: the refusal then says so.
     party_names = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
     for kind, sample_values, variant in _SAMPLES:
         if kind is events.Supervise and SUPERVISOR in session.parties:
-            # For the same address, the command only switches the supervisor's mode.
+            # For the same address, it only switches the mode.
             sample_values = {"to": session.parties[SUPERVISOR].address}
         for value in (variant.value.words or party_names) if variant else ("",):
             values: dict[str, Any] = {**sample_values, variant.attribute: value} if variant else sample_values
@@ -123,25 +109,20 @@ _SAMPLES = tuple(
 
 
 def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome) -> Session:
-    """Return the session with its open read closed.
-
-    Another read follows for the calls that this one left out; or for all calls, if one was requested meanwhile.
-    """
+    # Another read follows for the calls that this one left out; or for all, if one was requested meanwhile.
     is_current = isinstance(event, events.CallsRead) and session.facts_version <= event.read_version
     unread = event.unread if isinstance(event, events.CallsRead) and is_current and not session.reread_wanted else ()
-    reread_wanted = session.reread_wanted or bool(unread)
-    return replace(session, open_read_id="", reread_wanted=reread_wanted, unread_calls=unread)
+    return replace(session, open_read_id="", reread_wanted=session.reread_wanted or bool(unread), unread_calls=unread)
 
 
 def _close_hang_up(session: Session, event: events.EffectOutcome) -> Session:
-    """Return the session with a hangup's outcome noted. If the party is still there later, it is hung up again."""
+    """Note a hangup's outcome. A party still there later is hung up again."""
     over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
             if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
     return replace(session, parties={**session.parties, **over}) if over else session
 
 
 def _opens_session(session: Session, event: Event) -> bool:
-    """Whether the event may create a session that does not exist yet."""
     if isinstance(event, _OPENING):
         return True
     return isinstance(event, events.CallProgressed) and opens_session_by_callback(
@@ -150,7 +131,6 @@ def _opens_session(session: Session, event: Event) -> bool:
 
 
 def _step_without_session(session: Session, event: Event) -> Step:
-    """Return the step of an event whose session does not exist: a command is rejected, anything else unexpected."""
     if isinstance(event, events.Command):
         report = CommandReport(event.command_id, CommandStatus.REJECTED, "no such session")
         return Step(session, Outcome.REFUSED, "no such session", reports=(report,))
@@ -158,29 +138,25 @@ def _step_without_session(session: Session, event: Event) -> Step:
 
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
-    """Return a step that changes nothing but the session's version and its seen events."""
     after = replace(session, version=session.version + 1, seen=session.seen.with_event(event))
     return Step(after, outcome, reason)
 
 
 def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session) -> Step:
-    """Take the event's row, then automatic rows; a refusal undoes what the row changed.
-
-    Args:
-        session: The session with a read, a hangup, or a timer closed that the event reports; `before` has it open.
-    """
+    """Take the event's row, then automatic rows; a refusal undoes the changes."""
+    # In `before`, the read, hangup, or timer that the event reports is still open.
     because = IGNORED_BECAUSE.get((session.state, event.name))
     if because is not None:
         return _ignoring_step(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
     row = take_row(draft, event)
-    # Every pair ends in a row without a guard, so some row always matches; tests check the table for that.
+    # Every pair ends in a row without a guard; tests check that.
     assert row, (session.state, event.name)
     if draft.refusal:
-        reason = _refusal_text(before, draft.refusal, policy)
+        allowed = ", ".join(allowed_commands(before, policy))
         draft.session = session
-        draft.reason = reason
-        draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, reason)]
+        draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
+        draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
         draft.outcome = Outcome.REFUSED
     else:
         _take_automatic_rows(draft, event)
@@ -190,7 +166,6 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
 
 
 def _take_automatic_rows(draft: Draft, event: Event) -> None:
-    """Take the state's automatic rows, one after another, until none matches."""
     always = events.Automatic(session_id=event.session_id, entry_id=event.entry_id)
     for _ in range(_FOLLOW_UPS_MAX):
         if not take_row(draft, always):
@@ -199,7 +174,6 @@ def _take_automatic_rows(draft: Draft, event: Event) -> None:
 
 
 def _build_step(draft: Draft, before: Session, event: Event) -> Step:
-    """Return the draft as a step; this sets the session's version, times, and seen events."""
     version = before.version + 1
     after = draft.session
     moved = draft.state is not before.state
@@ -236,13 +210,12 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
 
 
 def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
-    """Return the timers that were set, moved, or canceled between two versions (due times by name)."""
     changed = {name for name, _ in after.items() ^ before.items()} if after is not before else ()
     return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
 
 
 def _has_new_facts(before: Session, after: Session) -> bool:
-    """Whether facts about parties or redirects changed, which outdates a read that began before this event."""
+    """Whether the facts changed, which outdates a read that began before."""
     if after.open_redirects != before.open_redirects:
         return True
     return after.parties is not before.parties and (
@@ -252,20 +225,12 @@ def _has_new_facts(before: Session, after: Session) -> bool:
 
 
 def _facts_differ(before: Party, after: Party) -> bool:
-    """Whether the known facts about a party changed. When to check its dial, or its open hangup, is no such fact."""
-    return (
-        replace(
-            after,
-            dial_check_at_ms=before.dial_check_at_ms,
-            dial_read_at_ms=before.dial_read_at_ms,
-            dial_check=before.dial_check,
-            hang_up_effect_id=before.hang_up_effect_id,
-        )
-        != before
+    # When to check its dial, and its open hangup, are no facts.
+    rest = replace(
+        after,
+        dial_check_at_ms=before.dial_check_at_ms,
+        dial_read_at_ms=before.dial_read_at_ms,
+        dial_check=before.dial_check,
+        hang_up_effect_id=before.hang_up_effect_id,
     )
-
-
-def _refusal_text(session: Session, why: str, policy: Policy) -> str:
-    """Return why a command is refused, followed by the commands that are allowed instead."""
-    allowed = allowed_commands(session, policy)
-    return f"{why}; allowed now: {', '.join(allowed)}" if allowed else f"{why}; no commands are allowed"
+    return rest != before

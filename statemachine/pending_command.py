@@ -1,34 +1,30 @@
-"""Pending commands (accepted and unfinished, other than transfers), and the session's recording."""
+"""Pending commands, other than transfers, and the session's recording."""
 
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.transfer import DialOptions
 
 
 class PendingCommand(BaseRecord, frozen=True):
-    """One of `add`, `remove`, `hold`, `unhold`, `mute`, `unmute`, `supervise`, `announce` and `record`."""
+    """A command, other than a transfer's, that is accepted and unfinished."""
 
     command_id: str
-    #: The command's name.
     name: str
-    #: Name of the party concerned.
     party: str = ""
-    #: The destination to dial.
     to: Hidden[str] = ""
     options: DialOptions = DialOptions()
-    #: `supervise` only: a `SuperviseMode`.
+    #: A `SuperviseMode`, for `supervise` only.
     mode: str = ""
-    #: `record` only: a `RecordAction`.
+    #: A `RecordAction`, for `record` only.
     action: str = ""
-    #: `announce` only: what to play, or what to say.
     url: Hidden[str] = ""
     say: Hidden[str] = ""
     #: Waits until both parties are in the conference.
     is_queued: bool = False
-    #: Waits for Twilio to confirm that no party's leaving ends the conference; then the party is dialed.
+    #: The party is dialed once Twilio confirms that no one's leaving ends the conference.
     awaits_end_on_exit: bool = False
     #: Deadline, Unix milliseconds; 0 for none.
     due_ms: int = 0
-    #: `remove` only: the hangup went unconfirmed for a while, and a read of Twilio was emitted.
+    #: `remove` only: the hangup went unconfirmed for a while, and a read was emitted.
     calls_were_read: bool = False
     #: `announce` only: SIDs of the calls still playing it; empty if the whole conference hears it.
     playing_to: tuple[str, ...] = ()
@@ -43,19 +39,16 @@ class Recording(BaseRecord, frozen=True):
     recording_sid: str = ""
     #: A `RecordingStatus` that Twilio has confirmed; empty before that.
     status: str = ""
-    #: Whether the conference is recorded from its start; otherwise the customer's call is, in two channels.
+    #: Records the conference from its start; otherwise the customer's call, in two channels.
     of_conference: bool = False
-    #: Desired status: `in-progress`, `paused`, or `stopped`.
+    #: `in-progress`, `paused`, or `stopped`.
     desired_status: str = ""
-    #: The request without an outcome: `start`, `pause`, `resume`, `stop`, or empty.
+    #: The request without an outcome (`start`, `pause`, `resume`, `stop`), and its effect's id.
     pending_update: str = ""
-    #: Id of that request's effect.
     update_effect_id: str = ""
-    #: Paused for a consult; resumes afterwards.
+    #: Resumes afterward.
     is_paused_for_consult: bool = False
     #: Consecutive requests that Twilio refused or did not answer (count).
     failures: int = 0
-    #: URL of the recording at Twilio.
     url: str = ""
-    #: Duration, seconds.
     duration_s: int = 0

@@ -1,4 +1,4 @@
-"""Timeouts and choices that drive sessions. They come from the settings; the state machine sees only these."""
+"""Timeouts and choices that drive sessions, taken from the settings."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 class Policy:
     """Timeouts in milliseconds, and what to do when a transfer fails."""
 
-    #: How long the agent may ring (`CONFERRAL_RING_TIMEOUT`).
     ring_timeout_ms: int = 30_000
     #: Slack after the ring timeout before Twilio is read: covers a late callback and Twilio's own buffer of 5 s.
     ring_slack_ms: int = 10_000
@@ -19,9 +18,7 @@ class Policy:
     convert_timeout_ms: int = 5_000
     #: How long a moved leg may take to arrive before a read counts as showing it missing.
     settle_ms: int = 2_000
-    #: How long the repair of a conversion may take.
     repair_timeout_ms: int = 5_000
-    #: How long one participant may be alone (`CONFERRAL_LONE_GRACE`).
     lone_grace_ms: int = 2_000
     #: How long the callback of a hold or an `EndConferenceOnExit` update may take before Twilio is read.
     confirm_ms: int = 1_000
@@ -53,9 +50,7 @@ class Policy:
     ring_read_ms: int = 6_000
     #: Delay between the read of an overdue dial and giving it up.
     dial_read_wait_ms: int = 3_000
-    #: Delay between two recalls of an agent.
     recall_pause_ms: int = 4_000
-    #: Most recalls of an agent (count).
     recalls_max: int = 2
     #: What follows a failed blind transfer (`CONFERRAL_TRANSFER_FALLBACK`): `recall`, `end`, or a destination.
     fallback: str = "recall"
@@ -63,13 +58,9 @@ class Policy:
     shows_customer_number: bool = False
     #: Whether every phone number dialed by REST must press 1 (`CONFERRAL_CONFIRM`).
     confirm_phones: bool = False
-    #: How long a call may stay parked (`CONFERRAL_PARK_TIMEOUT`).
     park_timeout_ms: int = 300_000
-    #: How long an announcement may take to be fetched and played.
     announce_timeout_ms: int = 60_000
     #: How long Twilio may take to confirm a command.
     command_timeout_ms: int = 10_000
-    #: How to record the conference of a session that an operator's command opens (`CONFERRAL_RECORD`).
     record: str = "false"
-    #: Maximum age of a session.
     age_max_ms: int = 86_400_000

@@ -1,23 +1,22 @@
-"""Reasons: why a session ended (`end_reason`), and why a party is no longer in it (`left_reason`)."""
+"""Reasons: why a session ended, and why a party is no longer in it."""
 
 import re
 from enum import StrEnum
 
 from conferral.statemachine.session import GUEST, LABEL, Party, Session
 
-#: Twilio's ReasonParticipantLeft: the party hung up.
+#: Twilio's ReasonParticipantLeft.
 HUNG_UP = "participant_hung_up"
 #: Why a party's call continues outside the session: Conferral redirected it to your app's TwiML, or your app did.
 REDIRECTED_AWAY = "redirected-away"
 #: Why a guest's call continues: another app brought it into the conference, and only the conference ended.
 NOT_OURS = "not-ours"
 CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, "participant_updated_via_api"})
-#: Reasons reported as one: the party hung up.
+#: Reported as one.
 _HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
 REMOVED_BY_END = "moderator_ended_conference"
-#: Reasons reported as one: the party left with the conference. By ReasonParticipantLeft, or, if only the end of the
-#: conference was reported, by ReasonConferenceEnded.
+#: Reported as one: ReasonParticipantLeft, or ReasonConferenceEnded if only that was reported.
 _CONFERENCE_END_REASONS = frozenset({
     REMOVED_BY_END, "conference_ended_via_api",
     "conference-ended-via-api", "last-participant-left", "last-participant-kicked",
@@ -27,67 +26,58 @@ _GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
 
 
 class EndReason(StrEnum):
-    """Why a session ended. These words are documented and never change their meaning."""
+    """Why a session ended. Documented; the words never change their meaning."""
 
-    #: The agent hung up, or the agent's call ended.
     AGENT_LEFT = "agent-left"
     #: The customer hung up, before or after the agent answered.
     CUSTOMER_LEFT = "customer-left"
-    #: The agent's line was busy.
     AGENT_BUSY = "agent-busy"
-    #: The agent did not answer in time.
     AGENT_NO_ANSWER = "agent-no-answer"
-    #: The agent rejected the call.
     AGENT_REJECTED = "agent-rejected"
     #: The agent could not be reached: wrong number, no route, or not registered.
     AGENT_FAILED = "agent-failed"
-    #: The customer's line was busy. This and the next three occur when the agent is called first.
+    #: This and the next three occur when the agent is called first.
     CUSTOMER_BUSY = "customer-busy"
     CUSTOMER_NO_ANSWER = "customer-no-answer"
     CUSTOMER_REJECTED = "customer-rejected"
     CUSTOMER_FAILED = "customer-failed"
-    #: The agent, or the customer, did not press 1 when prompted.
+    #: They did not press 1 when prompted.
     AGENT_NO_CONFIRMATION = "agent-no-confirmation"
     CUSTOMER_NO_CONFIRMATION = "customer-no-confirmation"
     #: A transfer failed after the agent had left, and there was no recall or fallback.
     TRANSFER_FAILED = "transfer-failed"
-    #: A transfer failed after the agent had left, and the recall did not reach the agent.
+    #: As above, and the recall did not reach the agent.
     RECALL_FAILED = "recall-failed"
-    #: A transfer failed after the agent had left, and so did the fallback destination.
+    #: As above, and so did the fallback destination.
     FALLBACK_FAILED = "fallback-failed"
     #: No one retrieved a parked call in time, and there was no one else to call.
     PARK_TIMEOUT = "park-timeout"
     #: One party was left in the conference and Conferral does not know who hung up first.
     ALONE = "alone"
-    #: The conversion failed and could not be repaired.
     CONVERT_FAILED = "convert-failed"
-    #: An operator's `end` command.
     COMMAND = "command"
-    #: The session was older than a day.
     TOO_OLD = "too-old"
 
 
 def reported_reason(reason: str) -> str:
-    """Return why a party is gone, with one word for all the ways of hanging up, or of leaving with a conference."""
+    """Return why a party is gone, with one word for all ways of hanging up."""
     if reason in _CONFERENCE_END_REASONS:
         return "left"
     return "hung-up" if reason in _HANG_UP_REASONS else reason
 
 
 def is_of_another_app(session: Session, party: Party) -> bool:
-    """Whether another app placed the party's call: a guest (`guest-N`) without a dial id or label of Conferral's."""
+    """Whether a guest's call was placed by another app."""
     return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_label_of_dial(session, party.label))
 
 
 def is_label_of_dial(session: Session, label: str) -> bool:
-    """Whether a dial of the session may have given this label, `NAME-NUMBER`.
-
-    Dials count up, so a number above their count is in another app's label.
-    """
+    """Whether a dial of the session may have given this label, `NAME-NUMBER`."""
+    # Dials count up, so a number above their count is in another app's label.
     found = LABEL.fullmatch(label)
     return found is not None and int(found["number"]) <= session.dials
 
 
 def guests_may_remain(session: Session) -> bool:
-    """Whether guests, whose calls Conferral does not end, may still be in the conference of an ended session."""
+    """Whether guests may still be in an ended session's conference."""
     return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())

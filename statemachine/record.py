@@ -1,7 +1,7 @@
-"""Base class of records: the immutable values of the state machine, such as sessions, events, and effects.
+"""Base class of records: the state machine's immutable values.
 
-Each event makes and compares dozens of records, some with 45 fields. A frozen `msgspec.Struct` does that in C. The
-functions of `dataclasses` (`fields`, `asdict`, `is_dataclass`, `replace`) take records, too.
+Each event makes and compares dozens, some with 45 fields; a frozen `msgspec.Struct` does that in C. The functions of
+`dataclasses` (`fields`, `asdict`, `is_dataclass`, `replace`) take records, too.
 """
 
 import re
@@ -16,19 +16,19 @@ __all__ = ["BaseRecord", "Hidden", "replace", "snake_case"]
 
 _T = TypeVar("_T")
 _HIDDEN = "not in a repr"
-#: The type of a field that no repr shows: addresses, messages, and tokens must not reach a log.
+#: A field that no repr shows: addresses, messages, and tokens must not reach a log.
 Hidden = Annotated[_T, _HIDDEN]
 
 
 class _DataclassFields:
-    """Descriptor that holds a record class's fields in the form that the functions of `dataclasses` expect."""
+    """Descriptor that holds a record class's fields as `dataclasses` expects."""
 
     def __get__(self, _instance: object, kind: type["BaseRecord"]) -> dict[str, "Field[Any]"]:
         return _fields_of(kind)
 
 
 class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Base class of records. Their encoded form leaves out attributes that equal their defaults."""
+    """Base class of records; encoded without attributes that equal defaults."""
 
     __dataclass_fields__: ClassVar[Any] = _DataclassFields()
 
@@ -36,25 +36,23 @@ class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return name and value of each field that a repr may show, which excludes `Hidden` fields."""
         return [(shown.name, getattr(self, shown.name)) for shown in _fields_of(type(self)).values() if shown.repr]
 
 
 @cache
 def _fields_of(kind: type[BaseRecord]) -> dict[str, "Field[Any]"]:
-    """Return a record class's fields as `dataclasses` describes them, by name."""
+    """Return a record class's fields by name, as `dataclasses` has them."""
     fields = [(info.name, info.type, _dataclass_field(info)) for info in msgspec.structs.fields(kind)]
     twin: Any = make_dataclass(kind.__name__, fields, kw_only=True)
     return dict(twin.__dataclass_fields__)
 
 
 def _dataclass_field(info: msgspec.structs.FieldInfo) -> Any:
-    """Return a msgspec field's default, and whether a repr shows it, as a field of `dataclasses`."""
     defaults = {"default": info.default, "default_factory": info.default_factory}
     defaults = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
     return field(**defaults, repr=_HIDDEN not in get_args(info.type))
 
 
 def snake_case(class_name: str) -> str:
-    """Return a class's name in lowercase, its words joined by `_`: `CallReceived` becomes `call_received`."""
+    """Return a name in snake case: `CallReceived` becomes `call_received`."""
     return re.sub(r"\B(?=[A-Z])", "_", class_name).lower()

@@ -1,4 +1,4 @@
-"""Reasons of refusals that name something of the session, or that more than one place gives."""
+"""Reasons of refusals that name something, or that several rows give."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.states import Phase
@@ -28,6 +28,6 @@ def party_is_unknown(draft: Draft) -> str:
 
 
 def step_is_under_way(draft: Draft) -> str:
-    """another `complete`, `cancel`, `swap`, or `merge` is in progress, which the reason names."""
+    """another `complete`, `cancel`, `swap`, or `merge` is in progress."""
     name = draft.transfer.step_name
     return f"{name} is still in progress" if name else "a swap is still being reverted"

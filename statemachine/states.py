@@ -1,10 +1,10 @@
-"""States of a session, their phases, and the statuses of parties, calls, recordings, and transfers."""
+"""States and phases of sessions; statuses of parties, calls, and the rest."""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """State of a session. Each value completes the sentence "the session is ..."."""
+    """State of a session; completes the sentence "the session is ..."."""
 
     #: Customer and agent are in an ordinary `<Dial>`, ringing or talking; no conference exists.
     BRIDGED = "bridged"
@@ -19,11 +19,10 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """Substate of a session. `converting` and a settled `conferenced` have no phase."""
+    """Substate of a session; a settled `conferenced`, for one, has none."""
 
-    #: No one has answered yet: in `bridged`, and in `conferenced` if a caller waits in the conference from the start.
+    #: No one has answered yet: in `bridged`, or in a conference where a caller waits from the start.
     RINGING = "ringing"
-    #: Customer and agent are talking.
     CONNECTED = "connected"
     #: A transfer in which all three talk.
     WARM = "warm"
@@ -33,13 +32,12 @@ class Phase(StrEnum):
     BLIND = "blind"
     #: The transfer failed after the agent had left; Conferral calls the agent back.
     RECALL = "recall"
-    #: The agent is leaving and no one is dialed: the customer will wait until someone retrieves the call.
+    #: The agent is leaving; the customer will wait until someone retrieves the call.
     PARK = "park"
     #: The customer hears music until someone retrieves the call. A phase of `conferenced`.
     PARKED = "parked"
     #: Conferral is dialing the party that retrieves a parked call.
     RETRIEVE = "retrieve"
-    #: No phase.
     NONE = ""
 
 
@@ -54,14 +52,13 @@ class PartyStatus(StrEnum):
 
 
 class TransferMode(StrEnum):
-    """Ways to hand a call over. Source: RFC 5589, sections 6 and 7; parking comes from PBXs."""
+    """Ways to hand a call over. Source: RFC 5589, sections 6 and 7."""
 
     WARM = "warm"
     CONSULT = "consult"
     BLIND = "blind"
     #: The mode of `park`, and of the recall when no one retrieves the parked call in time.
     PARK = "park"
-    #: The mode of `retrieve`.
     RETRIEVE = "retrieve"
 
 
@@ -70,7 +67,7 @@ TRANSFER_MODES = (TransferMode.WARM, TransferMode.CONSULT, TransferMode.BLIND)
 
 
 class SuperviseMode(StrEnum):
-    """Supervision modes: listen, coach, or barge in. Source: Twilio docs, Participant resource, `Coaching`."""
+    """How to supervise. Source: Twilio docs, Participant resource, `Coaching`."""
 
     #: The supervisor hears everyone; no one hears the supervisor.
     MONITOR = "monitor"
@@ -90,7 +87,7 @@ class RecordAction(StrEnum):
 
 
 class RecordingStatus(StrEnum):
-    """Status of a recording, in Twilio's words. Source: Twilio docs, Recordings resource."""
+    """Status of a recording. Source: Twilio docs, Recordings resource."""
 
     IN_PROGRESS = "in-progress"
     PAUSED = "paused"
@@ -105,20 +102,18 @@ class SessionMode(StrEnum):
     """How a session first connects its calls, as in the `call` command."""
 
     BRIDGE = "bridge"
-    #: In a conference from the start.
     CONFERENCE = "conference"
 
 
 class Opening(StrEnum):
-    """What a conference used from the start is still waiting for. Internal."""
+    """What a conference used from the start still waits for. Internal."""
 
     #: The waiting party's own phone is still being dialed (`call` with mode `conference`).
     CALLING = "calling"
     #: The waiting party is on the way into the conference.
     ARRIVING = "arriving"
-    #: The other party is being dialed. No other stage has this value: members of a `StrEnum` equal their text.
+    #: The other party is being dialed. Not `dialing`: members of a `StrEnum` equal their text, as stages must not.
     DIALING = "dialing-party"
-    #: Nothing: the opening is over, or the session began as a bridge.
     OVER = ""
 
 
@@ -130,7 +125,6 @@ class TransferStatus(StrEnum):
     CONFIRMING = "confirming"
     #: Agent and target talk, or, after a swap, agent and customer.
     CONSULTING = "consulting"
-    #: All three talk.
     MERGED = "merged"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -138,7 +132,7 @@ class TransferStatus(StrEnum):
 
 
 class TransferStage(StrEnum):
-    """What a running transfer is waiting for. Internal; `transfer.status` is the public view."""
+    """What a transfer waits for. Internal: `transfer.status` is public."""
 
     #: Customer and agent join the conference.
     CONVERTING = "converting"
@@ -183,17 +177,14 @@ class WaitAudio(StrEnum):
 
     RINGBACK = "ringback"
     MUSIC = "music"
-    #: No audio from Conferral.
     NONE = ""
 
 
 class CallStatus(StrEnum):
-    """Status of a call, in Twilio's words. `initiated` occurs only in callbacks.
-
-    Source: Twilio docs, Call resource (status values) and `StatusCallbackEvent`.
-    """
+    """Status of a call. Source: Twilio docs, Call resource."""
 
     QUEUED = "queued"
+    #: Only in callbacks. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
     INITIATED = "initiated"
     RINGING = "ringing"
     IN_PROGRESS = "in-progress"
@@ -204,7 +195,7 @@ class CallStatus(StrEnum):
     CANCELED = "canceled"
 
 
-#: Statuses in which a call is over for good; a different status that arrives afterwards is late.
+#: A call's status never changes after these; a different one is late.
 FINAL_CALL_STATUSES = frozenset(
     {CallStatus.COMPLETED, CallStatus.BUSY, CallStatus.FAILED, CallStatus.NO_ANSWER, CallStatus.CANCELED}
 )

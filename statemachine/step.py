@@ -1,4 +1,4 @@
-"""Result of one step: the changed session, effects, timers, command reports, and the event's outcome."""
+"""Result of one step: the changed session, and everything that follows."""
 
 from enum import StrEnum
 
@@ -11,7 +11,6 @@ from conferral.statemachine.transfer import Attempt
 class Outcome(StrEnum):
     """Outcome of an event."""
 
-    #: The state changed.
     MOVED = "moved"
     #: The event was applied; the state is the same.
     STAYED = "stayed"
@@ -37,14 +36,13 @@ class CommandReport(BaseRecord, frozen=True):
 
     command_id: str
     status: CommandStatus
-    #: Why, in words; empty if there is nothing to add.
     reason: str = ""
 
 
 class OutcomeRecord(BaseRecord, frozen=True):
     """Record for other systems: a finished transfer or an ended session."""
 
-    #: Marks repetitions: the same in every copy, and used by no other record, even if a later session has the same id.
+    #: The same in every copy, and in no other record, even if a later session has the same id.
     id: str
     #: `transfer` or `session`.
     kind: str
@@ -52,14 +50,13 @@ class OutcomeRecord(BaseRecord, frozen=True):
     #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session.
     result: str
     reason: str = ""
-    #: Transfers only: the mode, the destinations as given, and the attempts to reach them.
+    #: Transfers only, with the destinations as given.
     mode: str = ""
     to: Hidden[str] = ""
     attempts: tuple[Attempt, ...] = ()
-    #: Unix milliseconds.
     started_at_ms: int = 0
     ended_at_ms: int = 0
-    #: Who gave the command for the transfer, or for the `call` that started the session; empty if unknown.
+    #: Who gave the command for the transfer or the session; empty if unknown.
     by: str = ""
 
 
@@ -74,14 +71,13 @@ class TimerChange(BaseRecord, frozen=True):
 class Step(BaseRecord, frozen=True):
     """Result of applying one event to a session."""
 
-    #: The session afterwards. Its version is one higher unless the session is unknown.
+    #: Its version is one higher unless the session is unknown.
     session: Session
     outcome: Outcome
-    #: Why nothing happened, or why the session ended; empty if there is nothing to add.
+    #: Why nothing happened, or why the session ended; or empty.
     reason: str = ""
     effects: tuple[Effect, ...] = ()
     timers: tuple[TimerChange, ...] = ()
     reports: tuple[CommandReport, ...] = ()
     outcome_records: tuple[OutcomeRecord, ...] = ()
-    #: Whether this step ends a conference in which one participant was left alone.
     ended_lone_conference: bool = False
