@@ -166,10 +166,12 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     """Record the participants that a read shows; its list may lag.
 
     A former conference counts once a later read of the stage shows it, too: the customer may have come back to it
-    before the agent's leaving ended it.
+    before the agent's leaving ended it. It does not while a redirect out of it has no outcome.
     """
-    is_former = draft.state is State.TRANSFERRING and draft.session.is_former_conference(event.conference_sid)
-    if not event.conference_sid or (is_former and draft.transfer.overdue_reads < _SHOWN_AGAIN):
+    session = draft.session
+    is_former = draft.state is State.TRANSFERRING and session.is_former_conference(event.conference_sid)
+    may_be_old = is_former and (session.open_redirects or draft.transfer.overdue_reads < _SHOWN_AGAIN)
+    if not event.conference_sid or may_be_old:
         return
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)

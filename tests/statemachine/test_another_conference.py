@@ -123,20 +123,37 @@ def test_end_of_the_conference_is_survived_only_if_the_agent_caused_it(by, reaso
     assert story.session.state == state
 
 
-def test_customer_who_was_back_before_the_agent_left_is_moved_out_of_the_same_conference():
-    """It had started, so the customer waits there in silence. The callback of the return was lost."""
-    story = Scenario().answered().transfer("warm").dial_ends("completed").joins("customer")
+SHOWN = {"customer": "in-progress", "conference": CONFERENCE, "inside": ("customer",)}
+
+
+def moved_out_of_the_same_conference():
+    """The customer was back before the agent left. It had started, so the customer waits there in silence."""
+    story = succeeds_all(Scenario().answered().transfer("warm")).dial_ends("completed").joins("customer")
     story.fires(ConvertOverdue).fires(RepairOverdue).expect("transferring", "hang up agent", "move customer")
     succeeds_all(story).leaves("customer", status="in-progress", reason="participant_updated_via_api")
     story.call("agent", "completed").leaves("agent")
     story.legs["customer"].starts = False
-    seen = {"customer": "in-progress", "conference": CONFERENCE, "inside": ("customer",)}
-    story.fires(StageOverdue).reads(**seen).fires(StageOverdue).reads(**seen)
-    story.expect("transferring", "look", "move customer")
+    story.fires(StageOverdue).reads(**SHOWN).fires(StageOverdue).reads(**SHOWN)
+    return story.expect("transferring", "look", "move customer")
+
+
+def test_customer_who_was_back_before_the_agent_left_is_moved_out_of_the_same_conference():
+    """The callback of the return was lost."""
+    story = moved_out_of_the_same_conference()
     assert story.last.effects[-1].left_conference == CONFERENCE, "a customer who is still in that one was not moved"
     succeeds_all(story).joins("customer", conference=OTHER_CONFERENCE, starts=False).expect(
         "transferring", "dial target"
     )
+
+
+def test_customer_is_not_moved_again_before_the_first_move_has_an_outcome():
+    """A second move would take the customer out of the new conference, and that looks as if they had left."""
+    story = moved_out_of_the_same_conference()
+    for _ in range(3):
+        story.fires(StageOverdue).reads(**SHOWN)
+        assert "move customer" not in story.words()
+    succeeds_all(story).joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.expect("transferring", "dial target")
 
 
 def test_customer_whose_move_redis_has_lost_is_followed():
