@@ -3,7 +3,7 @@
 from conferral.operations import session_search
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.redis_limiter import RequestRunner, cancellable
-from conferral.runtime.redaction import redact
+from conferral.runtime.redaction import mask_numbers, redact
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import decode_fields
@@ -108,4 +108,4 @@ class SessionQueries(SessionReader):
 def _displayed(named: str) -> str:
     if named.lstrip("+").isdigit() and len(named) > session_search.SHOWN_DIGITS_MAX:
         return redact(named) if named.startswith("+") else safe_id(named)
-    return named
+    return named if NAME_PATTERN.fullmatch(named) else mask_numbers(named)

@@ -131,7 +131,10 @@ def test_browser_named_by_number_is_shown_by_its_last_digits():
 @pytest.mark.redis
 async def test_unknown_session_is_reported_without_the_phone_number(reader, redis):
     put(redis, make_session())
-    for named, reported in (("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob")):
+    for named, reported in (
+        ("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob"),
+        ("sip:14155550199@pbx.example.com", "sip:…99@pbx.example.com"), ("+1 415 555 0199", "+…99"),
+    ):  # fmt: skip
         with pytest.raises(UnknownSession) as unknown:
             await reader.find(named)
         assert str(unknown.value) == f"no call {reported} found"
