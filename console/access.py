@@ -35,7 +35,7 @@ class AccessControl(BearerAuthenticator):
         self._read_only = read_only
 
     def signed_in_until_s(self, request: web.Request) -> int | None:
-        """Return the sign-in's expiry, Unix seconds; 0: never, None: not signed in."""
+        """Return when the sign-in expires, Unix s; 0: never, None: not signed in."""
         return 0 if self.has_valid_token(request) else self._cookie_until_s(request) or None
 
     def require_read(self, request: web.Request) -> int:
