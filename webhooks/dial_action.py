@@ -17,6 +17,7 @@ from conferral.statemachine.events import DialEnded
 from conferral.statemachine.session import AGENT, CUSTOMER, first_label
 from conferral.statemachine.states import CallStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
+from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id
 from conferral.telephony.callback_events import caller_of, dial_ended
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
@@ -85,6 +86,9 @@ class DialActionRoutes(Routes):
             to_publish = False
             outcome, next_agent = self._outcome(form, action, event, None)
             chosen = decide_without_redis(outcome)
+            if chosen is DialActionAnswer.HANG_UP and (view := await self._read_despite(error, action)) is not None:
+                outcome, next_agent = self._outcome(form, action, event, view)
+                chosen = decide(outcome, view, may_be_old=True)
         else:
             outcome, next_agent = self._outcome(form, action, event, view)
             chosen = decide(outcome, view, may_be_old=may_be_old)
@@ -109,6 +113,16 @@ class DialActionRoutes(Routes):
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
             return twiml_response(self._dial_agent(form, action, agent, own_number_from_agent=agent.number))
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
+
+    async def _read_despite(self, error: StoreError, action: DialAction) -> SessionView | None:
+        """Return the session if Redis refuses only writes, such as a full one."""
+        if error.state in SILENT_STATES:
+            return None
+        try:
+            async with store_timeout(SHORT_STORE_DEADLINE_S):
+                return await self._ingest.read(action.session_id)
+        except StoreError:
+            return None
 
     async def _publish(self, event: DialEnded, route: str) -> None:
         try:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
@@ -84,6 +85,35 @@ async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_jo
         starts,
     )
     assert child_lookup.asked == [], "who comes out of a conference has no child"
+
+
+class FullRedisError(StoreUnreachableError):
+    state = "full (OOM)"
+
+
+@pytest.mark.parametrize(("error", "refused", "last"), [
+    (FullRedisError, {"publish_and_read"}, "Dial"),
+    (FullRedisError, {"publish_and_read", "read"}, "Hangup"),
+    (StoreUnreachableError, {"publish_and_read"}, "Hangup"),
+])  # fmt: skip
+async def test_waiting_customer_goes_on_waiting_if_redis_refuses_only_writes(
+    client, ingest, monkeypatch, error, refused, last
+):
+    async def refuse(*_args, **_options):
+        raise error("refused")
+
+    ingest.facts = facts("conferenced", phase="parked", customer=PartyView(CALLER, label="customer-2"))
+    for name in refused:
+        monkeypatch.setattr(ingest, name, refuse)
+    target, answers = left("customer"), []
+    while answers[-1:] != [[last]] and len(answers) < 4:
+        _, document = await post(client, target, form())
+        answers.append(verbs(document))
+        if answers[-1] == ["Pause", "Redirect"]:
+            url = urlsplit(ET.fromstring(document).find("Redirect").text)
+            target = f"{url.path}?{url.query}"
+
+    assert answers == [["Pause", "Redirect"]] * 2 + [[last]]
 
 
 async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
