@@ -230,7 +230,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
 
 
 class Entry(NamedTuple):
-    """A row as a few lines, for terminals too narrow for the table."""
+    """A row for narrow terminals: name, state, more; then other lines."""
 
     name: str
     state: str

@@ -19,9 +19,13 @@ def api_page(notes: dict[str, str]) -> str:
         "Every route of the control API. For an introduction with examples, see [the control API](../api.md). "
         "`GET /openapi.json` returns the same for programs."
     )
-    refusals = [(str(STATUS[kind]), _linked(kind), notes[kind.name]) for kind in ErrorType]
+    refusals = [
+        (str(STATUS[kind]), f"[`{kind.value}`](errors.md#{kind.value})", notes[kind.name]) for kind in ErrorType
+    ]
+    routes = [(f"`{route.method} {route.path}`", route.summary, "yes" if route.needs_token else "") for route in ROUTES]
     return _page(
-        "webhooks/api/", "# The control API, route by route\n", intro, _overview(),
+        "webhooks/api/", "# The control API, route by route\n", intro,
+        _table(("Request", "Does", "Needs the token"), routes),
         *(_section(route) for route in ROUTES if route.is_ours),
         "## Refusals\n", _prose(_REFUSALS), _table(("Status", "`type`", "Meaning"), refusals),
         "## Commands and their fields\n", _prose(_COMMANDS), *map(_command, COMMANDS),
@@ -35,20 +39,11 @@ _REFUSALS = (
 )
 
 
-def _linked(kind: ErrorType) -> str:
-    return f"[`{kind.value}`](errors.md#{kind.value})"
-
-
 _COMMANDS = (
     "The fields are the same on the stream, on the command line, and here. Empty text counts as absent. `session` is "
     "part of the path; POST `call` to `/sessions`, without `type`. A `by` is ignored here: the name of the token takes "
     "its place. [Commands](../commands.md) explains each."
 )
-
-
-def _overview() -> str:
-    rows = [(f"`{route.method} {route.path}`", route.summary, "yes" if route.needs_token else "") for route in ROUTES]
-    return _table(("Request", "Does", "Needs the token"), rows)
 
 
 def _section(route: Route) -> str:

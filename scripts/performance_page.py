@@ -144,14 +144,11 @@ ROWS = (
 
 
 def _figures(results: Results) -> str:
-    rows = [*(row.cells(results) for row in ROWS), _redis(results), *_takeovers(results)]
-    return sizing.table(["Figure", "Median of the rounds (least to most)", "For comparison"], rows)
-
-
-def _redis(results: Results) -> list[str]:
     commit, ingest = results.figure("worker", "ordinary.redis_us"), results.figure("webhooks", "webhooks.redis_us")
     shown = f"{number(commit.median + ingest.median)} {_CPU}" if commit and ingest else UNMEASURED
-    return ["Redis: an event of a bridged call, from ingest to commit", shown, "the sum of the two figures above"]
+    redis = ["Redis: an event of a bridged call, from ingest to commit", shown, "the sum of the two figures above"]
+    rows = [*(row.cells(results) for row in ROWS), redis, *_takeovers(results)]
+    return sizing.table(["Figure", "Median of the rounds (least to most)", "For comparison"], rows)
 
 
 def _takeovers(results: Results) -> list[list[str]]:
@@ -236,10 +233,6 @@ def _latencies(results: Results) -> str:
     return sizing.table(header, rows)
 
 
-def _long_runs(results: Results) -> str:
-    return "\n".join((_endurance(results), _pauses(results)))
-
-
 def _endurance(results: Results) -> str:
     get = results.figure
     rate, sessions = get("endurance", "events_per_s"), get("endurance", "sessions_count")
@@ -300,6 +293,6 @@ BLOCKS: dict[str, Callable[[Results], str | None]] = {
     "scale": sizing.scale,
     "assumptions": sizing.assumptions,
     "twilio": sizing.twilio,
-    "long_runs": _long_runs,
+    "long_runs": lambda results: f"{_endurance(results)}\n{_pauses(results)}",
     "simulation": _simulation,
 }

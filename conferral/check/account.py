@@ -151,7 +151,7 @@ def _target_of(url: str) -> tuple[str, str | None, int | None, str] | None:
         port = parts.port
     except ValueError:
         return None
-    return parts.scheme, parts.hostname, port, parts.path
+    return parts.scheme, parts.hostname, port, parts.path  # the fragment holds Twilio's connection overrides
 
 
 def _failed_query(name: str, error: ProviderError) -> CheckResult:

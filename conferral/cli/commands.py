@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from conferral.statemachine.events.commands import Command as CommandEvent
     from conferral.statemachine.events.commands import CommandField
 
-#: Each command's summary, and the options of its examples. Importing the descriptions would slow down `--help`, so the
-#: summaries are repeated here. A test compares them.
+#: Summaries, repeated here because importing the descriptions would slow down `--help`; and options of examples.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "call": (
         "Call an agent, then a customer, and connect them.",

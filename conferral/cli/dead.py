@@ -67,7 +67,12 @@ def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, a
       conferral dead list
       conferral dead list --reason "missing field type" --limit 10
     """
-    letters, groups = _with_dead_letters(lambda dead: _newest_and_counts(dead, limit, reason or "", full=full))
+
+    async def newest_and_counts(dead: "DeadLetters") -> "tuple[tuple[DeadLetter, ...], dict[str, int]]":
+        letters = await dead.newest(limit, reason or "", full=full)
+        return letters, {group.reason: group.count for group in await dead.groups()}
+
+    letters, groups = _with_dead_letters(newest_and_counts)
     if as_json:
         output.print_json([_as_json(letter) for letter in letters])
         return
@@ -106,13 +111,6 @@ def show_letter(
     output.print_line()
     for name, value in letter.fields.items():
         output.print_line(f"{name:<15} {value}")
-
-
-async def _newest_and_counts(
-    dead: "DeadLetters", limit: int, reason: str, *, full: bool
-) -> "tuple[tuple[DeadLetter, ...], dict[str, int]]":
-    letters = await dead.newest(limit, reason, full=full)
-    return letters, {group.reason: group.count for group in await dead.groups()}
 
 
 def _table_row(letter: "DeadLetter") -> tuple[str, ...]:

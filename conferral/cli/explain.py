@@ -26,15 +26,13 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     output.print_line()
     for sentence in explained.summary:
         output.print_line(sentence)
-    output.print_section(
-        "Waiting for", [_wait_line(wait, now_ms) for wait in explained.waits if wait.by in ("person", "twilio")]
-    )
+    waits = [_wait_line(wait, now_ms) for wait in explained.waits if wait.by in ("person", "twilio")]
+    output.print_section("Waiting for", waits)
     output.print_section("Automatic next steps", explained.upcoming)
     if explained.first_failure is not None:
         _print_failure(explained.first_failure)
-    output.print_section(
-        "Suggested actions", [line for one in explained.suggestions for line in (one.line, f"  {one.why}")]
-    )
+    suggested = [line for one in explained.suggestions for line in (one.line, f"  {one.why}")]
+    output.print_section("Suggested actions", suggested)
 
 
 async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -> tuple[str, Explanation, int]:

@@ -151,12 +151,8 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     then_ms, heard = session.updated_at_ms, audibility(session)
     waits = list_waits(session, then_ms, replay.pending_effects_at(history.log, version))
     if as_json:
-        document = {
-            "fields": fields,
-            "hearing": [one.text for one in heard],
-            "waits": [wait_json(one) for one in waits],
-        }
-        output.print_json(document)
+        hearing = [one.text for one in heard]
+        output.print_json({"fields": fields, "hearing": hearing, "waits": [wait_json(one) for one in waits]})
         return
     print_fields(session, full=full, is_stored=False)
     print_parties(session, full=full)

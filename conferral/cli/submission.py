@@ -31,6 +31,7 @@ from conferral.storage.queries import live_workers
 #: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
 HOLDS_WAIT_S = 2.0
 HOLDS_POLL_S = 0.05
+_HOLDS = (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
 WAIT_BEYOND_RING_S = 15.0
 WAIT_MIN_S = 30.0
 
@@ -162,14 +163,8 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             session = await _view_after_holds(reader, session, interrupted)
     try:
         if options.as_json:
-            output.print_json(
-                {
-                    "command": submitted.command_id,
-                    "status": outcome.status,
-                    "reason": outcome.reason,
-                    "session": session_id,
-                }
-            )
+            about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
+            output.print_json({"command": submitted.command_id, **about})
         else:
             _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
     except OutputError as error:  # the exit code is that of the outcome
@@ -224,16 +219,12 @@ async def _view_after_holds(reader: SessionQueries, session: SessionView, interr
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
     with suppress(StoreError):
-        while _has_open_hold(session) and clock() < until_s and not interrupted.is_set():
+        while clock() < until_s and not interrupted.is_set():
+            if not any(party.pending_update in _HOLDS for party in session.present.values()):
+                break
             await asyncio.sleep(HOLDS_POLL_S)
             session = await reader.view(session.id)
     return session
-
-
-def _has_open_hold(session: SessionView) -> bool:
-    return any(
-        party.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD) for party in session.present.values()
-    )
 
 
 async def _not_done(
@@ -298,7 +289,5 @@ def _print_done(
     if session.is_ended:
         output.print_note(f"for details: {command_line} show {session_id}")
     else:
-        suggestion = suggestions.suggest_next(
-            allowed_commands_of(session), session_id, command_line, fields, session.state
-        )
-        output.print_note(f"next: {suggestion}")
+        allowed = allowed_commands_of(session)
+        output.print_note(f"next: {suggestions.suggest_next(allowed, session_id, command_line, fields, session.state)}")

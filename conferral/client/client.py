@@ -131,8 +131,7 @@ class Client(CommandMethods):
         """
         if state is not None and state not in tuple(State):
             raise ValueError(f"state must be one of {', '.join(State)}")
-        found = await self._run(self._reader.all_sessions(state, with_ended=with_ended))
-        return [Session.of(view) for view in found]
+        return [Session.of(view) for view in await self._run(self._reader.all_sessions(state, with_ended=with_ended))]
 
     async def session(self, named: str) -> Session:
         """Return a session by its id or a call's SID, or raise UnknownSession."""

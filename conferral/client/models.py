@@ -164,8 +164,7 @@ class LogEntry:
     command_id: str = ""
     #: REST requests to Twilio that followed, each with `id`, `kind`, `party`, and `target`.
     effects: tuple[Mapping[str, str], ...] = ()
-    #: Commands that this event finished, each with `command`, `type`, `status` (`done`, `failed`, `rejected`), and
-    #: `reason`.
+    #: Commands that it finished, with `command`, `type`, `status` (`done`, `failed`, `rejected`), and `reason`.
     reports: tuple[Mapping[str, str], ...] = ()
     #: The effect's id, if the event is an effect's outcome.
     effect_id: str = ""

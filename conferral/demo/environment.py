@@ -21,10 +21,8 @@ from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import live_workers
 
-#: Timeout for the whole startup, in seconds. It takes one or two, a minute on a machine with other work. A process that
-#: ends is noticed at once.
+#: Timeout for the whole startup, which takes one or two seconds, a minute on a busy machine.
 START_S = 90.0
-#: How many sets of ports to try if other programs take some first.
 ATTEMPTS = 5
 PORT_SHIFTS = 500
 #: What Conferral's processes log when they can't listen.
@@ -55,7 +53,6 @@ class DemoEnvironment:
     sandbox_url: str
     console_url: str
     reader: SessionQueries
-    #: The settings of the processes.
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -73,8 +70,7 @@ def choose_ports(shift: int = 0) -> Ports:
     chosen: dict[str, int] = {}
     for name, wanted in usual.items():
         # Reserve the default ports for their own services, so that one taken port doesn't shift the others.
-        others = frozenset(usual.values()) - {wanted}
-        port = ports.choose(wanted + shift, taken=others | frozenset(chosen.values()))
+        port = ports.choose(wanted + shift, taken=frozenset(usual.values()) - {wanted} | frozenset(chosen.values()))
         if not port:
             raise CommandNotDoneError(f"port {wanted} is taken, and so are the {ports.ATTEMPTS_MAX} above it")
         if port != wanted:

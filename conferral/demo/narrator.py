@@ -49,8 +49,7 @@ class Narrator:
     """Narrates one session's story."""
 
     follower: ChangeFeed
-    #: Each person's name, by party name, or by "agent 1 of 2" while several agents are tried in turn. The story sets
-    #: it, because a role passes from one person to the next.
+    #: Names by party, or by "agent 1 of 2". The story sets them: a role passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
     #: The number that the customer calls.
     line: str = characters.BUSINESS
@@ -68,8 +67,7 @@ class Narrator:
     async def narrate_new(self) -> None:
         """Narrate new log entries."""
         async with self._turn:
-            changes = await self.follower.poll(self._clock.wall_ms())
-            for change in changes:
+            for change in await self.follower.poll(self._clock.wall_ms()):
                 at_ms = wording.parse_time_ms(change.entry["at"])
                 self._began_ms = self._began_ms or at_ms
                 sentence = narrate_entry(change.entry, self.people, self.line)
@@ -118,13 +116,10 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = charac
         # On this number, the customer isn't hung up with the others: the survey follows.
         goes_on = line == characters.AFTER_CALL_LINE and entry["reason"] == "agent-left"
         return f"{'the conference ends, and the survey begins' if goes_on else 'the call ends for everyone'}  {state}"
-    return f"{_event_sentence(entry, people) or _departure(entry, people) or wording.describe_entry(entry)}  {state}"
-
-
-def _departure(entry: LogEntry, people: Mapping[str, str]) -> str:
-    # Narrated only where it comes before the end of the call and so changes the state itself.
-    party = wording.details(entry)["party"]
-    return f"{people.get(party, party)} leaves the conference" if entry["event"] == "participant_left" else ""
+    if entry["event"] == "participant_left":  # before the call's end, so it changes the state itself
+        party = wording.details(entry)["party"]
+        return f"{people.get(party, party)} leaves the conference  {state}"
+    return f"{_event_sentence(entry, people) or wording.describe_entry(entry)}  {state}"
 
 
 def _event_sentence(entry: LogEntry, people: Mapping[str, str]) -> str:

@@ -53,15 +53,12 @@ def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
 async def _serve(
     settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
 ) -> int:
-    token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
-    account_sid = settings.account_sid or ACCOUNT_SID
     # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
     secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
-    api_key = (settings.api_key, secret) if settings.api_key and secret else None
     sandbox = Sandbox(
-        account_sid=account_sid,
-        auth_token=token,
-        api_key=api_key,
+        account_sid=settings.account_sid or ACCOUNT_SID,
+        auth_token=settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN,
+        api_key=(settings.api_key, secret) if settings.api_key and secret else None,
         host=host,
         port=port,
         console_url=console_url,

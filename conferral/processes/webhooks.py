@@ -65,8 +65,7 @@ async def _serve(settings: ServiceSettings, directory: DirectoryFile, host: str,
             stop.set()
 
     try:
-        # Callers get an answer even without Redis: events use the settings' number of partitions, and a background task
-        # compares it with Redis.
+        # Callers get an answer even without Redis: a background task compares the number of partitions with it.
         keys = Keys(settings.prefix, settings.partitions)
         publisher = BatchingIngest(
             client,

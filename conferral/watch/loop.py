@@ -15,8 +15,7 @@ from conferral.watch.keys import Selection, read_keys
 from conferral.watch.views import AttentionView, LineView, ScreenView, View
 
 BACK_OFF_MAX_S = 5.0
-#: Maximum fraction of the time spent polling. With thousands of sessions, `watch` polls less often, so that it keeps
-#: neither Redis nor this machine busy.
+#: Maximum fraction of the time spent polling: with thousands of sessions, `watch` polls less often.
 BUSY_MAX = 0.25
 
 

@@ -69,11 +69,10 @@ def draw(
         shown = _fitting_count(target, len(sessions), space, sessions_part)
         parts.append(sessions_part(shown))
         if shown < len(sessions):
-            hidden = f"and {len(sessions) - shown} more (conferral sessions lists all)"
-            parts.append(output.table_cell(hidden, "dim"))
+            parts.append(output.table_cell(f"and {len(sessions) - shown} more (conferral sessions lists all)", "dim"))
     else:
         parts.append(output.table_cell(nothing, "none"))
-    status = output.table_cell(notice, "yellow") if notice else output.table_cell(leave, "dim")
+    status = output.table_cell(notice or leave, "yellow" if notice else "dim")
     return Group(*parts, output.table_cell(""), below, status)
 
 
@@ -106,11 +105,8 @@ def draw_session(
         log: Oldest first.
         notice: A line at the end; empty for how to leave.
     """
-    status = (
-        output.table_cell(notice, "yellow")
-        if notice
-        else output.table_cell("q goes back; j and k show the next or previous one", "dim")
-    )
+    leave = "q goes back; j and k show the next or previous one"
+    status = output.table_cell(notice or leave, "yellow" if notice else "dim")
     if not session.fields:
         return Group(
             output.table_cell("not in Redis; it may have ended long ago", "none"), output.table_cell(""), status

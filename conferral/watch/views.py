@@ -117,14 +117,13 @@ class AttentionView(View):
             # The text of an overdue item contains its duration; a new duration isn't a new problem.
             if (attention and attention.rank) == (before and before.rank):
                 continue
+            at = to_iso(times.now_ms)
             if self._as_json:
                 trouble = attention and {"rank": attention.rank, "words": attention.text}
-                output.print_json_line({"at": to_iso(times.now_ms), "session": name, "trouble": trouble})
+                output.print_json_line({"at": at, "session": name, "trouble": trouble})
             else:
-                at = to_iso(times.now_ms)[11:-1]
-                output.print_line(
-                    f"{at}  {name}  {attention.text if attention else 'no longer needs attention, or has ended'}"
-                )
+                text = attention.text if attention else "no longer needs attention, or has ended"
+                output.print_line(f"{at[11:-1]}  {name}  {text}")
         self._last_shown = found
 
 

@@ -159,7 +159,8 @@ async def record(runner: ScenarioRunner) -> None:
         since_s = await runner.phones.now_s()
         await play.expect_heard(customer="music", alice="bob", bob="alice")
         await play.talk()
-        _no_one_is_recorded(await play.recorded(since_s))
+        if heard := [name for name, lasted_s in (await play.recorded(since_s)).items() if lasted_s]:
+            raise CommandNotDoneError(f"the consult is on a recording: {', '.join(heard)}")
         await play.narrator.add_observation("recorded during the consult: no voice")
         await play.narrator.announce("all three talk: merge")
         await play.submit("merge")
@@ -173,12 +174,6 @@ def _is_heard_by_all(session: SessionView) -> bool:
     """Whether Twilio confirmed that the supervisor talks to everyone."""
     supervisor = session.parties["supervisor"]
     return not supervisor.coaches and not supervisor.muted
-
-
-def _no_one_is_recorded(seconds: dict[str, float]) -> None:
-    heard = [name for name, lasted_s in seconds.items() if lasted_s]
-    if heard:
-        raise CommandNotDoneError(f"the consult is on a recording: {', '.join(heard)}")
 
 
 async def after(runner: ScenarioRunner) -> None:
