@@ -30,6 +30,8 @@ PACKAGES = (
 FILE_LINES_MAX = 500
 CLASS_LINES_MAX = 300
 FUNCTION_LINES_MAX = 70
+#: Of the first line of a docstring. Source: PEP 8, section "Maximum Line Length".
+SUMMARY_LENGTH_MAX = 72
 LOG_LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
@@ -245,6 +247,18 @@ def test_functions_and_classes_are_short():
             most = CLASS_LINES_MAX if is_class else FUNCTION_LINES_MAX
             if length > most:
                 problems.append(f"{name}:{node.lineno}: {node.name} has {length} lines, {most} at most")
+    report(problems)
+
+
+def test_docstrings_begin_with_a_short_line():
+    problems = []
+    for name in IN_PACKAGES:
+        for node in nodes_of(name):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                length = len((ast.get_docstring(node) or "").partition("\n")[0])
+                if length > SUMMARY_LENGTH_MAX:
+                    line = node.body[0].lineno
+                    problems.append(f"{name}:{line}: first line of {length} characters, {SUMMARY_LENGTH_MAX} at most")
     report(problems)
 
 
