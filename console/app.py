@@ -56,7 +56,7 @@ class ConsoleOptions:
     read_only: bool = False
     #: How to call this program, for commands that the page offers to copy.
     command_line: str = "conferral"
-    #: Whether copied commands contain the token or its variable. Never with `read_only`: it allows changes elsewhere.
+    #: Whether copied commands contain the token, not its variable. Never with `read_only`: the token allows changes.
     show_token: bool = False
     #: Accepted host names besides this machine's; None for any.
     allowed_hosts: tuple[str, ...] | None = ()
@@ -218,7 +218,7 @@ def _sign_out_handler(access: AccessControl) -> _Handler:
 
 def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
     async def download(request: web.Request) -> web.Response:
-        """Return a session's history for `conferral replay`."""
+        """Return a history for `conferral replay`; with `full=true`, full numbers."""
         access.require_read(request)
         id_or_call_sid, full = request.match_info["session"], request.query.get("full") == "true"
         reader = await redis.reader()

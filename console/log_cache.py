@@ -56,8 +56,9 @@ class CachedLog:
 
     def _add(self, entries: list[LogEntry]) -> None:
         self.log += entries
+        changed = self._timeline.add(entries)  # the new timeline entries, and those that these complete
         self._messages += [b""] * len(entries)
-        for index in self._timeline.add(entries):  # the new timeline entries, and those that these complete
+        for index in changed:
             self._messages[index] = orjson.dumps(to_json_value(self.entries[index]))
 
     def messages_after(self, known_count: int) -> list[bytes]:

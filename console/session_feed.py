@@ -226,7 +226,7 @@ class SessionFeed:
             await asyncio.sleep(pause_s)
 
     async def _poll(self) -> None:
-        """Read what has changed since the last poll."""
+        """Read what has changed; each commit changes its partition's mark."""
         await self._read_clock()
         # Read the marks first: the next poll then finds commits made in between.
         marks = await self._redis.run(lambda reader: reader.commit_marks())
@@ -350,7 +350,7 @@ class SessionFeed:
 
 
 def _addresses_in_use(sessions: Iterable[SessionView], *, full: bool) -> list[str]:
-    """Return agents', targets', and like addresses, most frequent first."""
+    """Return agents' and targets' addresses by frequency; numbers if `full`."""
     found: Counter[str] = Counter()
     for session in sessions:
         # A party that appears twice in a session counts once.

@@ -2,7 +2,7 @@
 
 
 class ConferralError(Exception):
-    """Base of all errors raised on purpose; its message is static."""
+    """Base of errors raised on purpose: static message, details in attributes."""
 
 
 class SettingsError(ConferralError):

@@ -43,7 +43,7 @@ def count_outages(metrics: Metrics) -> None:
 
 
 def log_unreachable(error: Exception, **fields: Any) -> None:
-    """Count a failed Redis request; log it at most once a minute."""
+    """Count a failed Redis request; log an outage's first, then one a minute."""
     if isinstance(error, StoreUnaskedError):
         return
     loop = asyncio.get_running_loop()

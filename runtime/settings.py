@@ -1,6 +1,7 @@
 """Settings of every process: the only module that reads the environment.
 
-Attribute names carry the unit that the environment variable's name lacks. `docs/reference/settings.md` is generated.
+Names, meanings, and defaults are public: `docs/reference/settings.md` is generated from these classes. Attribute names
+carry the unit that the environment variable's name lacks.
 """
 
 import re
@@ -419,7 +420,7 @@ def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
 
 
 def read_sources() -> tuple[dict[str, str], dict[str, str]]:
-    """Return the values, also secret ones, in the environment and in `.env`."""
+    """Return the environment's and `.env`'s values (secrets, too) by name."""
     sources = (EnvSettingsSource(ServiceSettings), DotEnvSettingsSource(ServiceSettings))
     environment, file = (
         {name.upper(): value for name, value in source.env_vars.items() if value} for source in sources

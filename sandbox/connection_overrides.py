@@ -23,7 +23,7 @@ class ConnectionOverrides:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL without its fragment, its overrides, and what is wrong there."""
+    """A URL without its fragment, its overrides, and the fragment's error."""
 
     url: str
     overrides: ConnectionOverrides

@@ -102,7 +102,6 @@ class PageSockets:
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
-
         self._sockets: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:

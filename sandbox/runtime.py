@@ -148,7 +148,7 @@ class SandboxRuntime:
         return self.phones[address]
 
     async def call_in(self, from_: str, to: str, custom: Params = (), *, url: str = "") -> CallHandle:
-        """Call a number or browser application; raise UnknownNumberError.
+        """Call a number or browser application, or raise UnknownNumberError.
 
         `custom` are a browser's own parameters; `url` replaces the number's voice URL.
         """

@@ -62,7 +62,10 @@ class Sandbox(SandboxRuntime):
         await self.stop()
 
     async def start(self) -> None:
-        """Listen, and set `port`; raise SettingsError if the port is taken."""
+        """Listen, and set `port`; raise SettingsError if the port is taken.
+
+        Raise ValueError for a host other than loopback: the control routes are unauthenticated.
+        """
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
         await self.open()

@@ -156,7 +156,10 @@ def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Allow-list of destinations; never premium-rate or emergency numbers."""
+    """Allow-list of destinations; never premium-rate or emergency numbers.
+
+    Empty allows nothing.
+    """
 
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()

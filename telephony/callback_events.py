@@ -1,4 +1,4 @@
-"""Callback events: parses Twilio's form fields, all of which are here.
+"""Callback events: parses Twilio's form; names all fields that are read.
 
 Words that Twilio may extend are kept; ids, counts, and all that becomes part of a response are validated. Unknown
 fields of conferences and recordings are only logged. Every function may raise `MalformedCallbackError`.

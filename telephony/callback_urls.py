@@ -120,7 +120,7 @@ class DialAction(UrlFields):
         return self.conference_name or self.session_id
 
     def next_request(self, dial_call_status: str) -> "DialAction":
-        """Return the fields to request the same document again."""
+        """Return the fields to ask again, as Redis did not answer."""
         return replace(self, request_number=self.request_number + 1, dial_call_status=dial_call_status)
 
 
@@ -164,7 +164,7 @@ class Gate(UrlFields):
         return Gate(self.session_id, self.dial, self.question, briefed=True)
 
     def next_request(self, key: str) -> "Gate":
-        """Return the fields to request the same document again, after this key."""
+        """Return the fields to ask again with this key, as Redis did not answer."""
         return replace(self, request_number=self.request_number + 1, key=key if _KEY.fullmatch(key) else "other")
 
 

@@ -34,7 +34,7 @@ class ConferenceNames:
         return cls(tokens, f"{settings.prefix} {settings.public_url}")
 
     def make(self, session_id: str, opener: str) -> str:
-        """Return a session's name; `opener` is the call or command that opens it."""
+        """Return a session's name; the same opener (SID or id) gives the same."""
         opening = hashlib.sha256(opener.encode()).hexdigest()[:8]
         return f"{session_id}-{opening}{self._digest(self._tokens[0], session_id, opening)}"
 

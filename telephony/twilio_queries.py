@@ -207,9 +207,9 @@ class TwilioQueries:
 
 
 def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sids: set[str]) -> _Conference:
-    """Return the session's conference; of several the largest.
+    """Return the session's largest conference, because a late leg is alone.
 
-    A late leg is alone. A conference of unknown SID counts only with a leg of the session: a name proves nothing.
+    A conference of unknown SID counts only with a leg of the session: a name proves nothing.
     """
     own = [
         (conference_sid, inside)
@@ -249,5 +249,5 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
 
 def _created_at(call: CallInstance) -> datetime:
     """Return when a call was created, or the minimum if Twilio's date is bad."""
-    created = call.date_created
+    created = call.date_created  # the library has None or text for a bad date
     return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)

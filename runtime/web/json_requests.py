@@ -88,7 +88,7 @@ def json_response(body: object, status: int = 200) -> web.Response:
 
 
 async def read_json_object(request: web.Request) -> dict[str, Any]:
-    """Return the body; raise RequestError if it is no JSON object, or late."""
+    """Return the body; raise RequestError: no JSON object, too large, or late."""
     if hdrs.CONTENT_ENCODING in request.headers:  # a small body may decompress into a huge one
         raise RequestError("malformed", "the body must not be compressed")
     if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:

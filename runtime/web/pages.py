@@ -114,7 +114,8 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
 def is_same_origin(request: web.Request) -> bool:
     """Whether a request comes from a page of this server, or no browser.
 
-    A foreign page must not use the rights of a person who has ours open. Source: RFC 6454, section 7.
+    Check it for every change and every WebSocket: a foreign page must not use the rights of a person who has ours open.
+    Source: RFC 6454, section 7.
     """
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is None:

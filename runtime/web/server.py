@@ -46,7 +46,7 @@ async def run_server(
 ) -> AsyncIterator[int]:
     """Serve an application inside the block; yield the port (any if 0).
 
-    Leaving the block closes the port, then idle connections. aiohttp waits for open requests twice for `shutdown_s`.
+    Leaving the block closes the port, then idle connections. Open requests have twice `shutdown_s` to be answered.
     Raises SettingsError if the port is taken, or needs privileges.
     """
     # A handler outlives its client: an event that was read is stored even if no one waits for the answer.

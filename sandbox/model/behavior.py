@@ -25,9 +25,10 @@ class Behavior(Immutable):
     redirect_target_after_s: float = 0.65  #: From redirecting a bridged parent to its new TwiML.
     old_action_on_redirect: bool = True  #: Whether that old action is requested at all (both are reported).
     old_action_on_conference_redirect: bool = False  #: The same for a redirected participant.
-    #: When an update of EndConferenceOnExit takes effect; if it doesn't, only the response shows the new value.
+    #: When an update of EndConferenceOnExit takes effect; if not, only the response shows the new value. `with-hold`:
+    #: only in a request that also sets Hold, and unless on hold afterwards.
     end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"
-    end_before_start: Literal["refused", "taken"] = "refused"  #: Ending a conference via REST (page on error 16001).
+    end_before_start: Literal["refused", "taken"] = "refused"  #: Ending a conference via REST; 16001 says no.
     #: Updates and removals of participants via REST; Twilio's page on error 16099 says no.
     update_before_start: Literal["refused", "taken"] = "refused"
     add_before_start: Literal["taken", "refused"] = "taken"  #: Dialing in: 16099 says no, Twilio's samples do it.

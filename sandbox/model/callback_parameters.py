@@ -56,7 +56,7 @@ def _place_fields(prefixes: tuple[str, str], address: str) -> dict[str, str]:
 
 
 def dial_action(status: str, child: Call | None, duration_s: float | None, bridged: bool | None) -> Params:
-    """Return what a `<Dial>`'s action gets besides; None omits a parameter."""
+    """Return the extra parameters of a `<Dial>`'s action; None omits one."""
     out = [("DialCallStatus", status)]
     if child is not None:
         out.append(("DialCallSid", child.sid))

@@ -249,7 +249,7 @@ def _after_removal(
 
 
 def finish(transaction: Transaction, conference: Conference, reason: str, ended_by: Participant | None = None) -> None:
-    """End the conference: everyone who joined leaves, to their TwiML if any."""
+    """End the conference: joined legs go on with their TwiML, or are hung up."""
     if conference.status == "completed":
         return
     for participant in list(conference.participants.values()):

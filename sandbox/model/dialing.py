@@ -123,7 +123,7 @@ def answer_child(transaction: Transaction, child: Call) -> None:
 
 
 def bridge(transaction: Transaction, child: Call) -> None:
-    """Bridge the child that answered with its parent, and answer that, too."""
+    """Bridge the child that answered with its parent; answer a ringing parent."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or dial.winner_sid != child.sid or child.is_final:

@@ -1,4 +1,4 @@
-"""Recordings without audio: whose voices (Twilio docs: Recordings, Call)."""
+"""Recordings: whose voices, but no audio (Twilio docs: Recordings)."""
 
 from collections.abc import Iterable
 

@@ -304,13 +304,13 @@ class State:
     seed: str
     numbers: dict[str, Number] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
-    live_calls: dict[str, None] = field(default_factory=dict)  #: SIDs, in order of creation.
+    live_calls: dict[str, None] = field(default_factory=dict)  #: SIDs of calls not final, in order of creation.
     conferences: dict[str, Conference] = field(default_factory=dict)
     conference_sids: dict[str, str] = field(default_factory=dict)  #: Of live conferences, by name.
     recordings: dict[str, Recording] = field(default_factory=dict)
     active_recordings: dict[str, list[str]] = field(default_factory=dict)  #: Unfinished ones by leg or conference.
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
-    created_counts: dict[str, int] = field(default_factory=dict)  #: SIDs by prefix; also the newest resource's number.
+    created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
     fetch_count: int = 0
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.

@@ -14,7 +14,7 @@ def file_name(url: str) -> str:
 
 
 def is_ringing(heard: Sound) -> bool:
-    """Whether it is Twilio's ringback, or a file named like `ringback`."""
+    """Whether it is Twilio's ringback, or a file with `ringback` in its name."""
     return heard.kind == "ringback" or (heard.kind == "music" and "ringback" in file_name(heard.content))
 
 

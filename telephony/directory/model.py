@@ -76,7 +76,7 @@ class DirectoryFile:
         self.current = load_directory(settings)
 
     def reload(self) -> None:
-        """Read the file again, also in a thread; if it has errors, log them."""
+        """Read the file again, also in a thread; on errors, only log them."""
         if self._settings.directory is None:
             log.info("directory_absent", setting="CONFERRAL_DIRECTORY")
             return

@@ -32,7 +32,7 @@ def _attributes(
 ) -> dict[str, Any]:
     """Return attributes; `prefix` and `record` are for the recording."""
     named = {
-        "beep": attributes.beep or "false",
+        "beep": attributes.beep or "false",  # Twilio beeps by default
         "jitter_buffer_size": attributes.jitter_buffer_size,
         "region": attributes.region,
         "max_participants": attributes.max_participants,

@@ -127,7 +127,7 @@ def list_page(
     show: Callable[[State, Item], dict[str, Any]],
     age: Callable[[Item], int] | None = None,
 ) -> RestAnswer:
-    """Return one page of a list; raise RestError for bounds exceeded.
+    """Return one page of a list; raise RestError for a bad page or page size.
 
     `age` decreases along the list: the next page continues after the last item shown, even if the list changes.
     Without it, pages are counted by offset.
