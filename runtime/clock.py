@@ -35,7 +35,7 @@ class SystemClock:
 
 
 class StoreClock:
-    """A time that starts as Redis's and then advances evenly.
+    """A time without clock skew: starts as Redis's, then advances evenly.
 
     It combines Redis's answers with this machine's monotonic clock, so all workers share one time. It follows the drift
     of Redis's clock, but no step: a timer set for two seconds fires after two seconds.

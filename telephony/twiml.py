@@ -91,7 +91,7 @@ class PromptBuilder:
         )
 
     def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing; only then, a `<Redirect>` requests admission."""
+        """Brief a ring group's party; only then, a `<Redirect>` asks to admit it."""
         response = VoiceResponse()
         self._brief(response, brief, recall_reason)
         response.redirect(self._urls.of(gate.after_brief()), method="POST")
@@ -289,7 +289,7 @@ class TwimlBuilder(PromptBuilder):
         action = DialAction(
             session_id, party, DialKind.CONFERENCE, options.get("attempt", 1), conference_name="".join(other_name)
         )
-        dial = response.dial(action=self._urls.of(action), method="POST", **_time_limits(party, attributes))
+        dial = response.dial(action=self._urls.of(action), method="POST", **_customer_options(party, attributes))
         dial.conference(
             conference,
             participant_label=label,
@@ -341,8 +341,8 @@ class TwimlBuilder(PromptBuilder):
         )
 
 
-def _time_limits(party: str, attributes: ConferenceAttributes) -> dict[str, Any]:
-    """Return limits of the customer's time; empty for all others."""
+def _customer_options(party: str, attributes: ConferenceAttributes) -> dict[str, Any]:
+    """Return the customer's `timeLimit` and `hangupOnStar`; empty for others."""
     if party != CUSTOMER:
         return {}
     limit = {"time_limit": attributes.time_limit_s} if attributes.time_limit_s else {}

@@ -47,7 +47,7 @@ class SessionChange:
 
 @dataclass(slots=True)
 class Batch:
-    """Everything that one commit stores."""
+    """What a commit stores, and the entries that it acknowledges (XDEL)."""
 
     entry_ids: list[str] = field(default_factory=list)
     #: The time of all log entries, as in their field `at`.

@@ -1,4 +1,4 @@
-"""Rate limiter for dials, shared by all workers through Redis."""
+"""Rate limiter (CPS) for dials, shared by all workers through Redis."""
 
 import asyncio
 from collections import deque
