@@ -116,7 +116,7 @@ def show_value(given: object, *, masked: bool = False) -> str:
     if masked:
         return f"the value (hidden, {len(text)} character{'' if len(text) == 1 else 's'})"
     # Whatever is wrong with a URL, all before its last @ and all after password=, also misspelled, may be a password.
-    text = re.sub(r"((?:pass|pw)\w*=).*", r"\1***", text, flags=re.DOTALL | re.IGNORECASE)
+    text = re.sub(r"((?:pass|pw|token|secret|key|sig|auth)\w*=).*", r"\1***", text, flags=re.DOTALL | re.IGNORECASE)
     text = re.sub(r"^([a-z]+:)?(/*).*@", r"\1\2***@", text, flags=re.DOTALL)
     text = mask_numbers(_LONG.sub(lambda found: f"{found[0][:2]}…", text))
     text = text if text.isprintable() else repr(text)[1:-1]

@@ -155,6 +155,8 @@ def test_invalid_settings_are_shown_without_secrets_and_numbers():
     for password in ("very&secret", "very@secret"):
         (line,) = problems(REDIS_URL=f"http://cache/0?db=1&password={password}")
         assert line.startswith('REDIS_URL: "http://cache/0?db=1&password=***" is not valid; ')
+    (line,) = problems(CONFERRAL_MUSIC="https://cdn.example/a.mp3?version=2&Token=very#secret")
+    assert line.startswith('CONFERRAL_MUSIC: "https://cdn.example/a.mp3?version=2&Token=***" is not valid; ')
     (line,) = problems(TWILIO_ACCOUNT_SID="0123456789abcdef0123456789abcdef")
     assert line.startswith('TWILIO_ACCOUNT_SID: "01…" is not valid; ')
     (line,) = problems(CONFERRAL_API_TOKEN="very-secret word")
