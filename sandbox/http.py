@@ -31,6 +31,8 @@ async def read_json_object(
     """Return a request's JSON object; raise ControlError for wrong fields."""
     try:
         body = orjson.loads(await request.read() or b"{}")
+    except web.RequestPayloadError as error:
+        raise ControlError(400, "the body can't be decompressed") from error
     except orjson.JSONDecodeError as error:
         raise ControlError(400, f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
