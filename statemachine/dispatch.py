@@ -1,4 +1,4 @@
-"""Dispatch of events to rows: `transitions` validates, we compile.
+"""Dispatch of events to the rows, which `transitions` has validated.
 
 The library defines what a row means, but its contexts and callback lists for up to ten rows per event take as long as
 the rows' own guards and actions. So `take_row` walks what it has built. Tests prove that both decide the same.

@@ -11,8 +11,8 @@ from conferral.statemachine.record import BaseRecord, Hidden, snake_case
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
     """Return an effect's id: deciding the same entry again gives the same one.
 
-    After a Redis rollback, Conferral so finds what was already done. `index` counts the effects of a step; `target` is
-    the SID acted on, or another word that distinguishes siblings.
+    After a Redis rollback, Conferral thus finds what was done, instead of doing it twice. `index` counts the effects of
+    a step; `target` is the SID acted on, or another word that distinguishes siblings.
     """
     text = "\n".join((session_id, entry_id, str(index), kind, target))
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
@@ -100,7 +100,7 @@ class CreateParticipant(Dial, frozen=True, kw_only=True):
 
 
 class CreateCall(Dial, frozen=True, kw_only=True):
-    """Dial a party to the gate with `Calls.create`. Unverifiable: sent once."""
+    """Dial to the gate with `Calls.create`. Unverifiable: sent at most once."""
 
     #: DTMF sent after the answer.
     digits: str = ""
@@ -120,7 +120,7 @@ class FindCall(Effect, frozen=True, kw_only=True):
 
 
 class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
-    """Update a participant: hold, mute, flag, or coaching. Safe to retry."""
+    """Hold or mute, set `EndConferenceOnExit`, or coach. Safe to retry."""
 
     conference_sid: str
     #: None, or an empty text, leaves it unchanged.
@@ -173,7 +173,7 @@ class RedirectToUrl(CallEffect, frozen=True, kw_only=True):
 
 
 class PlayAnnouncement(Effect, frozen=True, kw_only=True):
-    """Play audio to the conference or one party. Never retried: heard twice."""
+    """Play audio to all or one. Never retried: it would be heard twice."""
 
     conference_sid: str
     #: Empty for the whole conference.

@@ -32,9 +32,9 @@ def _highest_numbers(numbers: Mapping[str, int], names: Iterable[str]) -> dict[s
     return found
 
 
-@lru_cache(1_024)
+@lru_cache(1_024)  # names are few
 def _split_numbered(name: str) -> tuple[str, int] | None:
-    match = _NUMBERED.fullmatch(name)  # cached, because names are few
+    match = _NUMBERED.fullmatch(name)
     return match and (match[1], int(match[2]))
 
 

@@ -62,5 +62,6 @@ class Policy:
     announce_timeout_ms: int = 60_000
     #: How long Twilio may take to confirm a command.
     command_timeout_ms: int = 10_000
+    #: How to record a session that a command opens (`CONFERRAL_RECORD`).
     record: str = "false"
     age_max_ms: int = 86_400_000

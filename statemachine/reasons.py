@@ -46,9 +46,9 @@ class EndReason(StrEnum):
     CUSTOMER_NO_CONFIRMATION = "customer-no-confirmation"
     #: A transfer failed after the agent had left, and there was no recall or fallback.
     TRANSFER_FAILED = "transfer-failed"
-    #: As above, and the recall did not reach the agent.
+    #: A transfer failed after the agent had left, and the recall did not reach the agent.
     RECALL_FAILED = "recall-failed"
-    #: As above, and so did the fallback destination.
+    #: A transfer failed after the agent had left, and so did the fallback destination.
     FALLBACK_FAILED = "fallback-failed"
     #: No one retrieved a parked call in time, and there was no one else to call.
     PARK_TIMEOUT = "park-timeout"

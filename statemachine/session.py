@@ -133,6 +133,7 @@ class Party(BaseRecord, frozen=True):
     refused_updates: int = 0
     #: The unconfirmed `ParticipantUpdate`; empty if none.
     pending_update: str = ""
+    #: An earlier callback says nothing about that update.
     pending_since_ms: int = 0
     held_since_ms: int = 0
     #: Id of the update's effect; empty once it has an outcome.
@@ -220,7 +221,7 @@ class Session(BaseRecord, frozen=True):
     parked_until_ms: int = 0
 
     departures: int = 0
-    #: Highest number used so far by name without it, such as `agent`. No number is used twice.
+    #: Highest number used so far, by base name, such as `agent`. No number is used twice.
     name_numbers: Mapping[str, int] = field(default_factory=dict)
     #: Dials by REST so far (count): part of the next participant label.
     dials: int = 0

@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """Substate of a session; a settled `conferenced`, for one, has none."""
+    """Substate of a session; `converting` and settled `conferenced` have none."""
 
     #: No one has answered yet: in `bridged`, or in a conference where a caller waits from the start.
     RINGING = "ringing"
@@ -112,7 +112,7 @@ class Opening(StrEnum):
     CALLING = "calling"
     #: The waiting party is on the way into the conference.
     ARRIVING = "arriving"
-    #: The other party is being dialed. Not `dialing`: members of a `StrEnum` equal their text, as stages must not.
+    #: The other party is being dialed. Not `dialing`, as a transfer's stage: members of a `StrEnum` equal their text.
     DIALING = "dialing-party"
     OVER = ""
 

@@ -80,14 +80,14 @@ def read_agent_dial(draft: Draft, event: events.DialOverdue) -> None:
 
 
 def note_child_ended(draft: Draft, event: events.CallProgressed) -> None:
-    """Record that the child's call ended; who hung up first is not known yet."""
+    """Record the child's end; the `<Dial>` action will say who was first."""
     note_call_ended(draft, draft.session.child, event)
     draft.cancel_timers(events.RingOverdue)
     draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms)
 
 
 def note_parent_ended(draft: Draft, event: events.CallProgressed) -> None:
-    """Record that both calls ended; who hung up first is not known yet."""
+    """Record both ends; the `<Dial>` action or a read will say who was first."""
     note_call_ended(draft, not_none(party_of_call(draft, event)), event)
 
 

@@ -58,6 +58,7 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
 
 def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
     """Record the callback of a join that a read showed first."""
+    # Unlike in `note_join`, what was requested or confirmed since stays.
     party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
     if event.sequence is not None:
         draft.change_party(party, conference_sequence=event.sequence)
@@ -76,7 +77,7 @@ def hang_up_arrival(draft: Draft, event: events.ParticipantJoined) -> None:
     """Hang up a party that joined although it is being removed."""
     if event.start_on_enter:
         mark_conference_started(draft)
-    draft.emit(HangUpCall, call_sid=event.call_sid)
+    draft.emit(HangUpCall, call_sid=event.call_sid)  # even if its hangup was requested before
     draft.reason = "joined when no one was waiting anymore"
 
 

@@ -88,7 +88,7 @@ def next_label(draft: Draft, name: str) -> str:
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
-    """Whether a party must hear a brief, press a key, or get digits."""
+    """Whether a party must hear a brief, press a key, or be sent digits."""
     return bool(options.brief or options.confirm or options.digits) or must_confirm(draft, to)
 
 
@@ -103,7 +103,7 @@ def dialed_party(draft: Draft, event: events.GateReached | events.GateDecided | 
 
 
 def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> None:
-    """Dial again with the called number: Twilio refused the caller ID."""
+    """Dial again with a business number: Twilio refused the caller ID."""
     party = dialed_party(draft, event)
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
     if party.name == AGENT:
@@ -143,7 +143,8 @@ def _place_dial(draft: Draft, party: Party) -> None:
             CreateParticipant, **dialed, conference=draft.session.conference_to_join, label=party.label,
             early_media=party.early_media, supervises=party.is_supervisor, attributes=draft.session.attributes,
         )  # fmt: skip
-    # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome.
+    # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; an outcome
+    # always comes.
     draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
     set_dial_timer(draft)
 
@@ -229,7 +230,7 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
 
 
 def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
-    """Give up the dial: the call list does not show its call."""
+    """Give up the dial: the call list lacks its call, or was not read."""
     party = not_none(searched_party(draft, event))
     draft.change_party(party, dial_check_at_ms=0)
     note_gone(draft, party.name, "unknown")
@@ -422,7 +423,8 @@ def hang_up_party(draft: Draft, party: Party) -> None:
     """Hang up a party as soon as its call is known."""
     mark_leaving(draft, party)
     if party.dial_check in ("unknown", "searched") and not party.call_sid:
-        # If a call shows up or is found, it is hung up. Only for the agent of a `call`, the search decides.
+        # No call is known, so there is nothing to wait for: one that shows up is hung up. Only the agent of a `call` is
+        # waited for: the search, or the end of the call, ends the session.
         find_dialed_call(draft, draft.session.parties[party.name])
         if draft.state is not State.BRIDGED:
             note_gone(draft, party.name, "cancelled")

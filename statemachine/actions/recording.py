@@ -94,7 +94,7 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
 
 
 def pause_for_consult(draft: Draft, event: Event) -> bool:
-    """Pause the recording for a consult; return if Twilio must confirm it."""
+    """Pause for a consult; return whether Twilio must confirm it first."""
     if consult_is_unrecorded(draft, event):
         return False
     recording = not_none(draft.session.recording)  # it records the consult

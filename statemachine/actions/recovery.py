@@ -112,7 +112,7 @@ def _resume_transfer(draft: Draft) -> None:
 
 
 def _rebuild(draft: Draft, event: events.ConferenceFound, by_name: dict[str, events.ParticipantFound]) -> None:
-    """Replace the parties with those shown; a missing main party has left."""
+    """Replace the parties with those shown; a missing customer or agent left."""
     has_started = any(one.start_on_enter and not one.is_ringing for one in event.participants)
     parties = {
         name: party_from_participant(draft, name, one, waits_for_start=not has_started, supervises=name == SUPERVISOR)

@@ -209,10 +209,11 @@ def end_by_command(draft: Draft, event: events.End | events.Remove) -> None:
 
 
 def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True) -> None:
-    """End the session: hang up every live leg with its own request.
+    """End the session: hang up every live leg, and end the conference.
 
-    Twilio can't end a conference that has not started, and its end does not reach ringing parties. It removes unknown
-    participants and guests, whose calls Conferral does not own. Source: Twilio docs, Errors, 16001.
+    Each leg has its own request: Twilio can't end a conference that has not started, and its end does not reach ringing
+    parties. The end removes unknown participants and guests, whose calls Conferral does not own. Source: Twilio docs,
+    Errors, 16001.
     """
     session = draft.session
     # A read may be open for a session without a conference; effects emitted earlier stay in front.

@@ -1,7 +1,7 @@
 """Commands of operators: the only description of each and its fields.
 
 Checks, OpenAPI and AsyncAPI, command line, console forms, and sample commands derive from it. A field's annotation
-holds its type, valid values, and description; a class's docstring describes the command.
+holds its type, valid values, and description; a class's docstring describes the command, its first line briefly.
 """
 
 from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_origin

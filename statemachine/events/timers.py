@@ -20,7 +20,7 @@ class TimerExpired(Event, frozen=True, kw_only=True):
 
 
 class RingOverdue(TimerExpired, frozen=True):
-    """No callback says that the agent answered or failed, though it is time."""
+    """The agent should have answered or failed, but no callback said so."""
 
 
 class LeaveOverdue(TimerExpired, frozen=True):

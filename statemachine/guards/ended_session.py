@@ -12,7 +12,7 @@ _UNKNOWN = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:
-    """Whether no call SID shows yet if the party's dial placed a call."""
+    """Whether a party was dialed, and no call SID shows yet if that worked."""
     return bool(party.dial_id) and not party.call_sid
 
 

@@ -85,7 +85,8 @@ def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, .
     """Return a lost transfer's targets: the answered one, then the ringing.
 
     With the customer held, it is a consult: the newest answered target counts, and ringing ones lost to it. If none
-    answered, all ring: a ring group. Otherwise, it is a transfer only if exactly one answered, without the ringing.
+    answered, all ring: a ring group. With the customer off hold, it is a transfer only if exactly one answered; ringing
+    ones don't count.
     """
     targets = [seen for seen in unknown_participants(session, event) if name_from_label(seen) == TARGET]
     answered = [seen for seen in targets if not seen.is_ringing]

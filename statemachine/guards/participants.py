@@ -39,9 +39,9 @@ def differs_from_desired(draft: Draft, _event: Event) -> bool:
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
     """Return a participant's next update; None if none is due or one is open.
 
-    A hold or a flag no longer desired is undone before its confirmation; holds and unholds overtake
-    `EndConferenceOnExit`, because requests of one session are sent in order. Twilio ignores changes to a held party's
-    flag, and updates no one before the conference starts.
+    A hold or a flag no longer desired is undone before its confirmation, and holds and unholds overtake
+    `EndConferenceOnExit`: requests of one session are sent in order. Twilio ignores changes to a held party's flag, and
+    updates no one before the conference starts.
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """

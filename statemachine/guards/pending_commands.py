@@ -63,7 +63,7 @@ def is_last_unheld(draft: Draft, event: events.Hold) -> bool:
 
 
 def is_only_unheld(session: Session, party: Party) -> bool:
-    """Whether commands hold, or will hold, all other present parties."""
+    """Whether this is the only present party that no command holds."""
     return not is_held_by_command(party) and sum(not is_held_by_command(one) for one in present_parties(session)) <= 1
 
 

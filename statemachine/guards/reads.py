@@ -92,8 +92,8 @@ def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
 
 def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
     """Whether the agent's hangup has not ended the bridge, or only just."""
-    # A redirect that crosses with the hangup would take the customer out of the conference again. The two are sent
-    # together with the read, so it may show the agent's call as completed while the customer is on the way.
+    # A redirect that crosses with the hangup would take the customer out of the conference again. The hangup and
+    # the read are sent together, so the read may show the agent's call as completed while the customer is on the way.
     agent = draft.session.agent
     if outbound_is_still_bridged(draft, event):
         return False  # the customer's own redirect moves them, not the agent's hangup

@@ -43,7 +43,7 @@ def shows_transfer_in_conference(draft: Draft, event: CallsRead) -> bool:
 
 
 def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> ConferenceFound:
-    """Return a sweep's event, or a read of the own conference in its form."""
+    """Return a sweep's event, or what a read shows in the form of one."""
     if isinstance(event, ConferenceFound):
         return event
     session = draft.session

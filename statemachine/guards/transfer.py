@@ -261,6 +261,9 @@ def no_one_is_held(draft: Draft, _event: Event) -> bool:
     return all(_is_off_hold(party) for party in parties if party.in_conference and not party.is_gone)
 
 
+# ---- when a timer expires ----------------------------------------------------------------------------------------
+
+
 def a_party_is_missing(draft: Draft) -> bool:
     """Whether a removed party has not left, or the customer has not joined."""
     parties = (draft.session.agent, *draft.session.targets)
@@ -269,13 +272,14 @@ def a_party_is_missing(draft: Draft) -> bool:
 
 
 def agent_lingers(draft: Draft) -> bool:
-    """Whether the agent, already hung up, is not known to have left."""
+    """Whether the agent should be hung up by now, but is not known to be."""
     agent = draft.session.agent
     return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
 
 
 def asked_pause_ms(draft: Draft) -> int:
-    """Return how long Twilio asked to wait before a dial, ms; 0 for no wish."""
+    """Return how long Twilio asked to wait before a dial, ms; 0 if it did not."""
+    # The event being applied is what made the dial fail.
     return draft.event.retry_after_ms if isinstance(draft.event, events.EffectFailed) else 0
 
 

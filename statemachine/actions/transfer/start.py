@@ -22,7 +22,7 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions, TransferState
 
-#: Reads of a stage at the same interval; after that, the interval doubles (count).
+#: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
 _STEADY_READS = 5
 #: Up to this often: from 2 s to 32 s (count).
 _DOUBLINGS_MAX = 4
@@ -227,6 +227,7 @@ def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
 
 
 def _shows_answer(party: Party, status: str) -> bool:
+    # The gate itself reports that a call reached it.
     is_expected = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
     return is_expected and status == CallStatus.IN_PROGRESS
 
