@@ -124,6 +124,9 @@ def _schemas() -> dict[str, Any]:
     _, answers = models_json_schema([(model, "serialization") for model in described], ref_template=_REF + "{model}")
     _, request = models_json_schema([(models.TokenRequest, "validation")], ref_template=_REF + "{model}")
     schemas: dict[str, Any] = {**answers["$defs"], **request["$defs"]}
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = " ".join(schema["description"].split())  # unfold a docstring
     schemas[models.Session.__name__]["patternProperties"] = models.SESSION_PATTERNS
     for route in ROUTES:
         if isinstance(route.body, tuple):

@@ -62,8 +62,10 @@ class SweepStore:
         """Return when the last complete sweep began (Redis's ms); None without."""
         with store_errors():
             swept = await self._client.hget(self._keys.sweep_lease, _SWEPT_FIELD)
-        # Another program may write under our prefix.
-        return int(swept) if swept is not None and swept.isdigit() else None
+        try:
+            return None if swept is None else int(swept)
+        except ValueError:  # another program writes under our prefix
+            return None
 
     async def save_last_sweep(self, at_ms: int) -> None:
         """Save the start of a complete sweep, for the next holder."""
@@ -146,7 +148,7 @@ class SweepStore:
         return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
 
     async def recover(self, found: ConferenceFound) -> bool:
-        """Publish a lost session's conference; return False if a node is silent."""
+        """Publish a lost session's conference, or return False: a node is silent."""
         calls = [self._keys.call(participant.call_sid) for participant in found.participants]
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):
             return False
