@@ -150,7 +150,11 @@ class CommandSubmitter:
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
     ) -> CommandOutcome:
-        """Wait until an outcome is final, time is up, or the client is gone."""
+        """Wait until an outcome is final, time is up, or the client is gone.
+
+        Return the last one read. Raise CommandIdConflict if another command got the id first, StoreUnreachableError if
+        Redis is unreachable when the time is up.
+        """
         until_s = _now_s() + timeout_s
         pause_s = POLL_INITIAL_S
         while True:

@@ -76,7 +76,7 @@ class Keys:
         return self._partition_key(self.partition_of(session_id), f"log:{session_id}")
 
     def gates(self, session_id: str) -> str:
-        """Hash: which call has which dial, and which dial won its ring group."""
+        """Hash: which call has which dial; which dials won or lost ring groups."""
         return self._partition_key(self.partition_of(session_id), f"gates:{session_id}")
 
     def call(self, call_sid: str) -> str:
@@ -121,5 +121,5 @@ class Keys:
 
 
 def config_key(prefix: str) -> str:
-    """Return the key of the partition count and the schema version."""
+    """Return the key of the partition count and the schema, read before all."""
     return f"{prefix}:config"

@@ -26,7 +26,7 @@ BODY_BYTES_MAX = 64 * 1024
 FIELDS_MAX = 512
 #: Maximum body of a voice request, bytes. Browsers and voice bots add fields of any number and size.
 VOICE_BODY_BYTES_MAX = 1024 * 1024
-#: Read timeout, seconds. A body that trickles in is not Twilio's.
+#: Read timeout, seconds; Twilio gives up after 15 s. A body that trickles in is not Twilio's.
 _READ_DEADLINE_S = 5.0
 _SIGNATURE_HEADER = "x-twilio-signature"
 _PROBE_HEADER = probe.HEADER.lower()
@@ -42,7 +42,8 @@ class Rules:
     may_get: bool
     #: Whether a caller waits for the answer. Then the body may be large.
     is_voice: bool
-    #: Whether a browser's parameters may have Twilio's names. Elsewhere, a repeated field's first value counts.
+    #: Whether a browser's parameters may have Twilio's names. In other voice requests, a repeated field's first value
+    #: counts: refusing one would cost the call.
     is_new_call: bool
 
 

@@ -62,7 +62,7 @@ def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: st
 
 
 def released_dials(view: SessionView, dial_id: str) -> tuple[str, ...]:
-    """Return the ring group's other dials whose parties have left."""
+    """Return the ring group's dials whose parties have left or are leaving."""
     # A winner may hang up on the way into the conference. Another party can then take the call.
     ring_group = view.parties[view.dialed_by(dial_id)].ring_group
     targets = (party for party in view.parties.values() if party.ring_group == ring_group and party.dial_id != dial_id)

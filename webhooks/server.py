@@ -24,7 +24,10 @@ _COLLECT_EVERY_S = 1.0
 async def serve(
     app: web.Application, host: str, port: int, stop: asyncio.Event, metrics: Metrics | None = None
 ) -> None:
-    """Serve until `stop` is set; raise SettingsError if the port is taken."""
+    """Serve until `stop` is set; raise SettingsError if the port is taken.
+
+    The application's dependencies (Redis, Twilio) must stay open until this returns.
+    """
     async with run_server(
         app, host, port, metrics=metrics, shutdown_s=_SHUTDOWN_S, lingering_time=_LINGER_S, auto_decompress=False
     ):

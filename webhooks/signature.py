@@ -26,7 +26,7 @@ class SignatureCheck:
         self._signers = tuple(_Signer(token.encode()) for token in tokens)
 
     def is_valid(self, target: str, form: Form, signature: str, *, prefix_was_kept: bool) -> bool:
-        """Whether the signature is valid for one of the tokens."""
+        """Whether one of the tokens signed `target`, as sent (undecoded)."""
         # The URL is the configured one: anyone can put anything into Host or X-Forwarded-*. A proxy may strip its path.
         # Sort only once, for a third of the time. Twilio signs bytes, so restore those that are not UTF-8.
         text = (target if prefix_was_kept else self._prefix + target) + form.signed_text()

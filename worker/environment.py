@@ -1,4 +1,7 @@
-"""A worker's environment, which simulations and tests replace."""
+"""A worker's environment, which simulations and tests replace.
+
+Nothing else in a worker reaches outside.
+"""
 
 import random
 from collections.abc import Awaitable, Callable

@@ -13,7 +13,7 @@ SHUTDOWN_S = 1.0
 
 
 def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]) -> web.Application:
-    """Return the app with `/healthz`, `/readyz`, and `/metrics`."""
+    """Return the app with `/healthz` (no Redis), `/readyz`, and `/metrics`."""
 
     async def render_metrics() -> bytes:
         return metrics.exposition()

@@ -42,7 +42,7 @@ GAUGES_EVERY_S = 2.0
 
 
 def make_policy(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
-    """Return the policy; raise SettingsError for an unusable fallback."""
+    """Return the policy; raise SettingsError for a bad directory or fallback."""
     directory = directory or load_directory(settings)
     return Policy(
         ring_timeout_ms=settings.ring_timeout_s * 1000,

@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class TaskLease:
-    """The lease of a task; `held` is None while another worker may have it."""
+    """The lease of a task; `held` is None while this worker lacks it."""
 
     def __init__(
         self, core: WorkerCore, task: str, key: str, is_dead: Callable[[str], bool], lease_ms: int = LEASE_MS

@@ -67,7 +67,7 @@ class Client(CommandMethods):
         return f"Client({redacted_url(self._url)}, prefix={self._prefix!r})"
 
     async def __aenter__(self) -> Self:
-        """Connect; raise StoreError if nothing is set up under the prefix."""
+        """Connect; raise StoreError if Redis is unreachable or not set up."""
         if self._connection is not None:
             raise RuntimeError("the client is open already")
         store = make_redis_client(self._url, max_connections=2 * REQUESTS_MAX)
@@ -126,7 +126,7 @@ class Client(CommandMethods):
         """Return the live sessions, oldest first.
 
         Args:
-            state: Only sessions in this state, such as `conferenced`; others raise ValueError.
+            state: Only sessions in this state, such as `conferenced` or `ended`; an unknown state raises ValueError.
             with_ended: Whether to include ended sessions that Redis still holds.
         """
         if state is not None and state not in tuple(State):

@@ -67,6 +67,8 @@ class CommandMethods(ABC):
     ) -> Command:
         """Call an agent, then a customer, in a new session.
 
+        Once done, the command has the session's id.
+
         Args:
             agent: Address to call first; the dial options apply to the agent.
             customer: Address to call once the agent has answered.
@@ -119,7 +121,10 @@ class CommandMethods(ABC):
         return await self._submit("park", session, {}, how)
 
     async def retrieve(self, session: SessionRef, *, to: str, **how: Unpack[DialOptions]) -> Command:
-        """Connect an agent to a parked call; on failure, it stays parked."""
+        """Connect an agent to a parked call. Done when the two talk.
+
+        If it fails, the call stays parked.
+        """
         return await self._dial("retrieve", session, {"to": to}, how)
 
     async def add(self, session: SessionRef, *, to: str, party: str, **how: Unpack[DialOptions]) -> Command:

@@ -41,7 +41,7 @@ _TESTS = "CONFERRAL_TEST_"
 
 
 def unknown_settings() -> dict[str, str]:
-    """Return unknown names like settings, each with the nearest, or empty."""
+    """Return names that match no setting, each with the nearest, or empty."""
     environment, file = read_sources()
     ours = (name for name in environment.keys() | file.keys() if name.startswith(_OURS))
     unknown = sorted(name for name in ours if name not in KNOWN_SETTINGS and not name.startswith(_TESTS))

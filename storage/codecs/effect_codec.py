@@ -68,7 +68,7 @@ class OutboxEntry:
     work: Effect | PostCommitWrite = field(repr=False)
     #: Redis's time of the commit, Unix milliseconds.
     committed_at_ms: int
-    #: When Redis marked it as possibly sent, Unix milliseconds; None without a mark, as most effects.
+    #: Redis's time of the mark as possibly sent, Unix milliseconds; None without one. Only at-most-once effects get it.
     sent_at_ms: int | None = None
     #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)

@@ -69,7 +69,7 @@ def as_text(entry: Mapping[str, str]) -> dict[str, str]:
 
 
 def decode_packed(entry: Mapping[bytes, bytes], entry_id: str) -> Event | None:
-    """Decode a packed event; None if it is not packed or of unknown type."""
+    """Decode a packed event, None if it is another; may raise BadEntryError."""
     packed, name = entry.get(b"packed"), entry.get(b"type", b"")
     return None if packed is None or name not in _DECODERS else _unpack(name, packed, entry_id)
 

@@ -50,7 +50,7 @@ class BlockingReads:
         return [(entry_id, _as_dict(fields)) for _, entries in reply or () for entry_id, fields in entries]
 
     def interrupt(self, stream: str) -> None:
-        """End a stream's running read, if any; it returns no entries."""
+        """End a stream's running read: it returns no entries, and loses none."""
         if (connection := self._connections.pop(stream, None)) is not None:
             connection.close()
         if (task := self._tasks.get(stream)) is not None:

@@ -35,7 +35,10 @@ async def own_connection_name(client: Client) -> tuple[str, bool]:
 
 
 async def which_are_open(client: Client, connections: Collection[str]) -> dict[str, bool]:
-    """Return whether connections are open; leave out other servers'."""
+    """Return whether connections are open; leave out other servers'.
+
+    Raise StoreError if Redis forbids CLIENT LIST.
+    """
     client_ids = [name.partition(":")[2] for name in connections]
     with store_errors():
         pipeline = client.pipeline()

@@ -72,7 +72,7 @@ class CommitResult(Enum):
 
 
 class CommitConflictError(StoreError):
-    """Version conflict (optimistic lock): nothing was written; reload these."""
+    """Version conflict (optimistic lock): unwritten; reload `session_ids`."""
 
     def __init__(self, session_ids: tuple[str, ...]) -> None:
         super().__init__("sessions have another version")

@@ -41,7 +41,7 @@ class Script:
             return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
 
     def append_to(self, pipeline: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
-        """Add the script to a pipeline; may answer with a `NoScriptError`."""
+        """Add the script to a pipeline; if forgotten, it answers NoScriptError."""
         self._check(keys)
         pipeline.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
 

@@ -100,7 +100,10 @@ class PartitionAssigner:
         await self.release(except_for=executor.busy_partitions)
 
     async def release(self, *, except_for: Collection[int] = ()) -> None:
-        """Release stopped consumers' leases; those that fail stay in `consumers`."""
+        """Release stopped consumers' leases, except for requests in flight.
+
+        Partitions that fail, or that `except_for` names, stay in `consumers`.
+        """
 
         async def release_lease(number: int) -> None:
             await leases.release(self._core.client, self.consumers[number].lease, self.consumers[number].clock.now_ms())
@@ -110,7 +113,10 @@ class PartitionAssigner:
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
-        """During shutdown, release idle partitions; renew those with requests."""
+        """During shutdown, release idle partitions; renew those with requests.
+
+        After an expired lease, the next holder would verify everything. `is_drained` ends the wait.
+        """
         renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:
             if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:

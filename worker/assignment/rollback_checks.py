@@ -35,11 +35,14 @@ class _Check:
 
 
 class RollbackChecks:
-    """One worker's partitions with unchecked sessions, one at a time."""
+    """One worker's partitions with unchecked sessions, one at a time.
+
+    The rate is per worker: after an outage, all its partitions roll back together.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._pending: deque[_Check] = deque()
+        self._pending: deque[_Check] = deque()  # the first one is running
         self._task: asyncio.Task[None] | None = None
 
     def add(self, consumer: PartitionConsumer, store: PartitionStore) -> None:

@@ -1,4 +1,8 @@
-"""Partition consumer: takeover of a partition, and its entries."""
+"""Partition consumer: takeover of a partition, and its entries.
+
+If the process dies before a commit, the next holder decides the entries again, with the same ids. After it, effects
+and timers are in Redis, where the next holder finds them.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -31,7 +31,7 @@ EFFECT_DEATHS_MAX = 5
 TRIAL_SESSIONS_MAX = 8
 #: Worker deaths after which a stream entry is dead-lettered.
 ENTRY_DEATHS_MAX = 3
-#: How long a suspect's first attempt delays the next, seconds.
+#: How long, at most, a suspect's first attempt delays the next, seconds.
 TRIAL_WAIT_S = 1.0
 REASON = "five workers died over it"
 

@@ -358,6 +358,7 @@ class Execution:
             is_ours = await self.context.outbox.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # another session dialed the same address
+        # The wait for a permit counts as queue time, like Twilio's own queue.
         return succeeded(self.job.effect, call_sid, queue_ms + self.job.dial_wait_ms)
 
 

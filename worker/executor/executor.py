@@ -39,6 +39,7 @@ class Executor:
     """Executes committed effects and reports their outcomes.
 
     Jobs without a recorded outcome stay in the outbox for the next lease holder, so dropping one here loses nothing.
+    `adaptive_limit` must observe every answer from Twilio.
     """
 
     def __init__(
@@ -83,7 +84,10 @@ class Executor:
             self._enqueue(job)
 
     def cancel_session(self, session_id: str) -> None:
-        """Drop an ending session's unsent jobs, except hang-ups; repeat none."""
+        """Drop an ending session's unsent jobs, except hang-ups; repeat none.
+
+        Call it before the jobs of the end are submitted. A request in flight continues.
+        """
         self._dials.remove(lambda job: job.effect.session_id == session_id)
         self._read_queue.drop(session_id)
         tasks = list(self._out_of_band.get(session_id, ()))

@@ -16,7 +16,10 @@ log = structlog.get_logger()
 
 
 async def run_to_outcome(execution: Execution) -> Job | None:
-    """Run a job, record its outcome, and return a stray call's hang-up."""
+    """Run a job, record its outcome, and return a stray call's hang-up.
+
+    Raises LeaseLostError or JobObsoleteError, as `Execution.run` does.
+    """
     job, context = execution.job, execution.context
     passing = (LeaseLostError, JobObsoleteError)
     with job_boundary(job, context.metrics, *passing) as boundary:

@@ -75,7 +75,10 @@ class OutboxWriter:
         return stray
 
     async def mark_sent(self, effect: Effect) -> bool:
-        """Mark an effect before it is sent; return False if it may have been."""
+        """Mark an effect before it is sent; return False if it may have been.
+
+        Raises JobObsoleteError if it must not be sent.
+        """
         partition = self._keys.partition_of(effect.session_id)
         is_unknown = False
 

@@ -57,7 +57,8 @@ class PriorityLimiter:
     async def slot(self, *, ending: bool, read: bool = False, deadline_s: float = math.inf) -> AsyncIterator[bool]:
         """Hold a slot; yield whether it had to wait. FIFO within a priority.
 
-        During a pause, a waiter past `deadline_s` (monotonic) gets through without a slot.
+        `read` is for reads that no ending depends on. During a pause, a waiter past `deadline_s` (monotonic) gets
+        through without a slot.
         """
         granted = asyncio.get_running_loop().create_future()
         queue = self._waiting_endings if ending else self._waiting_reads if read else self._waiting_ordinaries

@@ -19,7 +19,8 @@ from conferral.worker.executor.priority_limiter import PriorityLimiter
 REFRESH_EVERY_S = 0.5
 #: The same while a worker must return some of its share, or workers take turns, seconds.
 REFRESH_SOON_S = 0.1
-#: Duration of a turn when workers outnumber a pool's requests, milliseconds: several refreshes.
+#: Duration of a turn when workers outnumber a pool's requests, milliseconds: several refreshes, so that workers whose
+#: turn is over release first.
 TURN_MS = 500
 #: Lifetime of a share without a refresh, milliseconds: as long as a lease.
 TTL_MS = 5_000
@@ -67,7 +68,10 @@ class RequestShares:
             await pause(stop, wait_s)
 
     async def refresh(self) -> float:
-        """Refresh the share; return the time until the next refresh, seconds."""
+        """Refresh the share; return the time until the next refresh, seconds.
+
+        After a StoreError, the share stays valid until it expires.
+        """
         requested_at_s = self._clock.monotonic_s()
         # Until the answer, no more than this can be in flight.
         current, in_use = self.current, self._by_pool(self._limiter().in_use_by_kind)

@@ -19,7 +19,7 @@ class RetryPolicy:
 
     #: From its turn to giving up; for a read, without the wait for a slot.
     deadline_s: float
-    #: Timeout of one request, after which its outcome is unknown.
+    #: Timeout of one request, after which its outcome is unknown; two and a verification may have to fit the deadline.
     request_timeout_s: float
     #: Minimum timeout, even of the last request: a shorter one would make its outcome unknown for no reason.
     last_request_s: float = 1.0
@@ -94,7 +94,8 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
     """Return the backoff before the next attempt, seconds; None: don't retry.
 
     The wait is uniform from zero to a growing bound ("full jitter"), or a Retry-After plus jitter, so that effects that
-    failed together don't retry together. `attempt` counts failures from 1.
+    failed together don't retry together. `attempt` counts failures from 1. The caller decides whether an unknown
+    outcome may be repeated.
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
     """

@@ -38,7 +38,7 @@ class Verification:
 
 #: `CreateCall` only before its first request, if a lost history may have sent it: the call list shows no dial's id.
 VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.CreateCall, effects.StartRecording)
-#: Never repeated after a request: a phone would ring, or a caller hear a message, again.
+#: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
 AT_MOST_ONCE = (effects.CreateCall, effects.PlayAnnouncement)
 #: How long Twilio's call list may lack a new call.
 CALL_LIST_LAG_S = 5.0

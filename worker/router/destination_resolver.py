@@ -1,4 +1,4 @@
-"""Destinations: directory names become addresses on the allow-list."""
+"""Destinations: names become allowed addresses before publishing."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ _WITH_OPTIONS = frozenset({"agent", "to"})
 
 
 def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowed: AllowList) -> ParsedCommand:
-    """Return the command with addresses; BadCommandError never has them."""
+    """Return the command with addresses; BadCommandError never names one."""
     found: dict[str, str] = {}
     for field in _FIELDS:
         value = str(parsed.values.get(field, ""))

@@ -192,7 +192,7 @@ class RoutingQueue:
 
     @asynccontextmanager
     async def _node_permit(self, key: str) -> AsyncIterator[None]:
-        """Hold a permit for a key's Redis node: a slow one must not take all."""
+        """Hold a key's node permit: a slow node must not take all connections."""
         has_waited = self._limits.is_full(key)
         async with self._limits.permit(key):
             if has_waited and (self._is_closed or self._stop.is_set()):

@@ -102,7 +102,10 @@ class AccountDiff:
             self.findings.append(finding)
 
     def _find_missing_call(self, session: LiveSession) -> Finding | None:
-        """Return the first missing call that is not too new; the read covers all."""
+        """Return the first missing call that is not too new; the read covers all.
+
+        The session need not be quiet: someone left alone may be pressing keys.
+        """
         account = self._account
         if account.has_all_calls:
             for call_sid, since_ms in session.calls.items():

@@ -2,7 +2,7 @@
 
 Other programs' conferences are never touched. Ours have a name in our form, were unknown for a whole interval, and
 have a participant with our label and a call of our numbers. Bridges lack such marks, and Twilio lists a call's requests
-too late (https://www.twilio.com/docs/voice/api/call-event-resource), so unknown ones stay unknown.
+only 15 minutes after it (https://www.twilio.com/docs/voice/api/call-event-resource), so unknown ones stay unknown.
 """
 
 import re

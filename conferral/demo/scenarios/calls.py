@@ -19,7 +19,7 @@ class Story:
 
 
 async def convert(runner: ScenarioRunner) -> None:
-    """Convert a bridged call into a conference; it ends with one party."""
+    """Convert a bridged call; the conference ends when one party leaves."""
     async with runner.call_in() as play:
         await _convert(play)
         await play.hang_up("agent", "alice hangs up")
