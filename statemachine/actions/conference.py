@@ -3,7 +3,7 @@
 from collections.abc import Set
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.dials import set_dial_timer
+from conferral.statemachine.actions.dials import note_attempt_answered, set_dial_timer
 from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.draft import Draft, not_none
@@ -29,6 +29,8 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     # With early media, a dialed party may join before answering; that does not yet count as taking part.
     proves_answer = not party.dial_id or not party.early_media
     takes_part = party.answered or proves_answer
+    if proves_answer:
+        note_attempt_answered(draft, party)  # the call's own callback may come too late for the outcome
     draft.change_party(
         party,
         call_sid=event.call_sid,

@@ -259,8 +259,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
 def note_answered(draft: Draft, name: str) -> None:
     """Record that a dialed party answered."""
     party = draft.session.parties[name]
-    if not party.answered:
-        _change_attempt(draft, party.dial_id, answered_at_ms=draft.now_ms)
+    note_attempt_answered(draft, party)
     status = PartyStatus.CONNECTED if party.in_conference else party.status
     if party.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
@@ -278,6 +277,12 @@ def note_answered(draft: Draft, name: str) -> None:
         dial_check_at_ms=draft.now_ms + wait_ms,
         dial_read_at_ms=party.dial_read_at_ms if party.answered else 0,
     )
+
+
+def note_attempt_answered(draft: Draft, party: Party) -> None:
+    """Record when an attempt was answered, unless the answer is known."""
+    if not party.answered:
+        _change_attempt(draft, party.dial_id, answered_at_ms=draft.now_ms)
 
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:

@@ -289,3 +289,10 @@ def test_customer_who_hangs_up_as_the_target_is_dialed_has_left():
 def test_target_not_added_to_an_ended_conference_has_failed():
     story = refused_since_the_conference_is_over().expect("transferring", "look", phase="blind")
     story.fires(DialOverdue).expect_attempts((BOB, "failed"))
+
+
+def test_target_whose_join_is_reported_before_the_answer_was_answered_then():
+    story = dialing("blind").placed("target").call("agent", "completed").later(4_000).joins("target")
+    joined_ms = story.now_ms
+    story.later(200).call("target", "in-progress").expect_attempts((BOB, "answered"))
+    assert [one.answered_at_ms for one in story.session.transfer.attempts] == [joined_ms]
