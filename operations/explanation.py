@@ -156,7 +156,7 @@ def _summary_of_ended(
 
 def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: str) -> tuple[str, str]:
     """Return the party whose removal ended it, and the command; or empty."""
-    party = reason.removesuffix("-left")
+    party = reason.removesuffix("-left").removesuffix("-failed")  # a removed party that still rang counts as failed
     for entry, moment in zip(reversed(log), reversed(moments), strict=True):
         if wording.details(entry)["party"] != party:
             continue

@@ -8,6 +8,7 @@ from conferral.operations.attempts import describe_effect_attempts
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.redaction import redact
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
+from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.codecs.timestamps import from_iso, to_iso
@@ -227,7 +228,9 @@ def limit_notes(notes: Sequence[str], most: int = LISTED_MAX) -> list[str]:
 def describe_entry(entry: LogEntry) -> str:
     """Describe a log entry in one line, without its new state and reason."""
     event, of = entry["event"], details(entry)
-    if event in _RENDERERS:
+    if caller_gave_up(entry):
+        text = f"{of['party']} hung up before anyone answered"
+    elif event in _RENDERERS:
         text = _RENDERERS[event](of) + _submitted_by(entry)
     elif event in COMMANDS_BY_NAME:
         notes = (of["party"], of["mode"], of["action"], _AUDIO.get(of["audio"], ""))
@@ -247,6 +250,14 @@ def details(entry: LogEntry) -> defaultdict[str, str]:
     """Return the event's own fields as text; a missing one is empty."""
     found = parse_object(entry["details"])
     return defaultdict(str, {name: str(value) for name, value in found.items() if isinstance(value, str | int)})
+
+
+def caller_gave_up(entry: LogEntry) -> bool:
+    """Whether a caller hung up unanswered; Twilio reports `no-answer`."""
+    if entry["event"] != "call_progressed" or not entry["reason"].endswith("-left"):
+        return False
+    of = details(entry)
+    return of["status"] == CallStatus.NO_ANSWER and entry["reason"] == f"{of['party']}-left"
 
 
 def describe_refusal(entry: LogEntry) -> str:

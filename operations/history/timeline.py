@@ -190,7 +190,7 @@ def is_failure(entry: LogEntry) -> bool:
     if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
         return True
     if event in ("call_progressed", "dial_ended") and details["status"] in _NOT_ANSWERED:
-        return True
+        return not wording.caller_gave_up(entry)
     if event == "gate_decided" and details["decision"] in ("rejected", "no-confirmation"):
         return True
     if event in ("announcement_ended", "recording_changed") and (
@@ -201,7 +201,7 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if entry["to"] == "ended" and entry["from"] != "ended":
         # The reason names party and status: `agent-busy`.
-        was_unanswered = event == "calls_read" and entry["reason"].partition("-")[2] in _NOT_ANSWERED
+        was_unanswered = entry["reason"].partition("-")[2] in _NOT_ANSWERED
         if was_unanswered or entry["reason"] in BAD_ENDS:
             return True
     return any(_reports_failed_command(report) for report in parse_rows(entry["reports"])) or is_transfer_failure(entry)

@@ -43,6 +43,24 @@ def test_removal_of_a_party_is_named_as_what_ended_the_call() -> None:
         assert cause == f"Cause: remove requested (agent) (by cli). The state changed with: {changed_with}."
 
 
+def test_removal_of_an_agent_who_still_rang_is_named_as_what_ended_the_call() -> None:
+    def removed() -> Scenario:
+        story = Scenario().comes_in().call("agent", "ringing").command(Remove, "remove-1", party="agent", by="cli")
+        return story.call("agent", "canceled").dial_ends("canceled")
+
+    ended, cause, *_ = explained(removed).summary
+    assert ended.endswith(": an operator removed the agent.")
+    assert cause.startswith("Cause: remove requested (agent) (by cli). The state changed with: ")
+
+
+def test_caller_who_hangs_up_unanswered_did_not_leave_a_call_unanswered() -> None:
+    found = explained(lambda: Scenario().comes_in().call("agent", "ringing").call("customer", "no-answer"))
+    ended, by, *_ = found.summary
+    assert ended.endswith(": the customer hung up.")
+    assert by == "Ended by: customer hung up before anyone answered."
+    assert found.first_failure is None
+
+
 def test_pending_command_is_waited_for_in_a_sentence() -> None:
     upcoming = explained(lambda: ordering().supervise("barge")).upcoming
 
