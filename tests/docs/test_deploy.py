@@ -172,6 +172,12 @@ def test_every_panel_says_what_it_shows_in_which_unit_and_none_lies_on_another()
     assert len(ids) == len({*ids})
 
 
+@each("rule", RULES)
+def test_alert_on_any_increase_also_fires_for_a_new_series(rule: dict[str, Any]) -> None:
+    for counter in re.findall(r"increase\((\S+)\[\w+\]\)\) > 0(?!\.)", rule["expr"]):
+        assert f"{counter} unless {counter} offset" in rule["expr"], f"{rule['alert']} misses the first increment"
+
+
 def test_every_metric_of_ours_is_watched_or_shown() -> None:
     used = {name.removesuffix("_bucket").removesuffix("_count") for text in EXPRESSIONS for name in of_metrics(text)}
     made = {name for name in SERIES if not name.endswith(("_bucket", "_count", "_sum"))}
