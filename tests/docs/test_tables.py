@@ -1,4 +1,4 @@
-"""Every row of a table belongs to a table with a header: one that a sentence has cut off is shown as plain text."""
+"""Each row of a table has a header and as many cells: other rows are shown as plain text, or cut off."""
 
 import re
 from pathlib import Path
@@ -22,6 +22,27 @@ def torn(text: str) -> list[str]:
             found.append(rows[0])
         rows = []
     return found
+
+
+def uneven(text: str) -> list[str]:
+    """Rows of tables that have other numbers of cells than their headers."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    found, header = [], 0
+    for line in plain.splitlines():
+        bars = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        header = (header or bars) if bars else 0
+        if bars != header:
+            found.append(line)
+    return found
+
+
+@each_page
+def test_every_row_of_a_table_has_the_cells_of_its_header(markdown: Path) -> None:
+    assert uneven(markdown.read_text("utf-8")) == []
+
+
+def test_row_with_another_number_of_cells_is_found() -> None:
+    assert uneven("| a | b |\n| --- | --- |\n| 1 \\| 2 | 3 |\n| 1 | | 2 |\n\n| c |\n| --- |\n") == ["| 1 | | 2 |"]
 
 
 @each_page
