@@ -42,6 +42,8 @@ _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is 
 CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
 #: Reason of a command, such as a transfer, that an operator canceled.
 CANCELED = "cancelled"
+#: How the reason of a command begins that an operator overrode with another.
+SUPERSEDED = "superseded by "
 #: Said of a party whose call ended, unless Conferral was disconnecting it.
 HUNG_UP = "hung up"
 #: Why a party is gone, if the word itself does not say it.

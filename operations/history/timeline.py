@@ -208,8 +208,9 @@ def is_failure(entry: LogEntry) -> bool:
 
 
 def _reports_failed_command(report: Mapping[str, object]) -> bool:
-    """Whether a command failed; one that an operator canceled did not."""
-    return report.get("status") == "failed" and report.get("reason") != wording.CANCELED
+    """Whether a command failed; one that an operator took back did not."""
+    reason = str(report.get("reason", ""))
+    return report.get("status") == "failed" and reason != wording.CANCELED and not reason.startswith(wording.SUPERSEDED)
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:

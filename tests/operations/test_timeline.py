@@ -205,6 +205,7 @@ def test_effect_without_outcome_is_pending_and_the_end_drops_unsent_ones() -> No
         ("pending_command_overdue", {}, {"reports": '[{"status": "failed"}]'}, True),
         ("participant_left", {"party": "target"}, {"reports": '[{"status": "failed", "reason": "hung up"}]'}, True),
         ("participant_left", {"party": "target"}, {"reports": "[1"}, False),
+        ("complete", {}, {"reports": '[{"status": "failed", "reason": "superseded by complete"}]'}, False),
     ],
 )
 def test_failures_are_distinguished_from_normal_events(
