@@ -8,6 +8,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import GateDecision, Swap
 from conferral.statemachine.events.commands import COMMANDS, own_fields
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.refusals import LAST_UNHELD
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.table import ROWS, Refuse
 from conferral.statemachine.transfer import TransferState
@@ -27,6 +28,17 @@ def test_every_refusal_of_a_command_is_explained(reason):
 
     assert refusal
     assert f"\n| `{refusal}; " in PAGE
+
+
+@each("reason", ["Conferral is still looking for the agent's call", "a swap is still being reverted"])
+def test_refusals_of_rare_moments_are_explained(reason):
+    assert f"\n| `{reason}; " in PAGE
+
+
+def test_refusal_of_a_hold_is_also_listed_as_its_failure():
+    rows = PAGE.partition("## Why a command fails\n")[2].partition("\n## ")[0]
+
+    assert f"\n| `hold` | `{LAST_UNHELD}` |" in rows
 
 
 def test_every_field_of_every_command_is_explained():
