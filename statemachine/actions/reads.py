@@ -52,6 +52,9 @@ def read_calls(draft: Draft, _event: Event) -> None:
 
 def check_session(draft: Draft, event: events.AccountSwept) -> None:
     """Read Twilio: the sweep found a difference, or Redis was rolled back."""
+    party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
+    if party is not None and party.is_gone:
+        return  # the callback of the call's end was only late
     if concerns_whole_session(event):
         mark_unknown_dials(draft)
         # Redis may have lost the stage's event, so the read comes first.

@@ -31,7 +31,7 @@ def crowded() -> Scenario:
 def swept(story: Scenario) -> Scenario:
     return story.take(
         AccountSwept(
-            **story._common(token=f"sweep:{story.session.version + 1}"), finding="call-missing", call_sid=SIDS[1]
+            **story._common(token=f"sweep:{story.session.version + 1}"), finding="call-missing", call_sid=SIDS[0]
         )
     )
 

@@ -54,6 +54,15 @@ def test_sweep_finding_is_a_suspicion_that_triggers_a_read(situation, finding):
     story.sweep_finds(finding, "customer" if finding == "call-missing" else "").expect(before.state.value)
 
 
+def test_call_whose_end_was_only_late_is_not_read():
+    """The finding is appended behind the callbacks of a partition that is behind."""
+    story = later(talking("warm").leaves("agent").later(1_000))
+    before = story.session
+    story.sweep_finds("call-missing", "agent").expect(before.state.value)
+    assert not story.session.open_read_id
+    story.sweep_finds("call-missing", "target").expect(before.state.value, "look")
+
+
 def test_second_suspicion_during_a_read_is_read_after_it():
     story = later(LIVE["bridged"]()).sweep_finds("call-missing", "customer").call("agent", "in-progress")
     story.sweep_finds("call-missing", "agent").expect("bridged")
@@ -220,7 +229,7 @@ def test_agent_of_a_conference_call_who_waits_is_seen_gone():
 def test_failed_read_is_repeated(situation, way):
     story = later(LIVE[situation]())
     state = story.session.state.value
-    story.sweep_finds("call-missing", "agent").expect(state, "look")
+    story.sweep_finds("call-missing", "customer").expect(state, "look")
     getattr(story, way)("read_calls")
     story.expect(state)
     assert "leave" in story.session.timers

@@ -92,12 +92,18 @@ class AccountDiff:
         #: These count even if the session has changed since: speaker events leave no session quiet.
         self._unconfirmed_before = unconfirmed_before
 
-    def compare_live(self, session: LiveSession) -> None:
-        """Add the session's first difference to the findings, if it is old enough."""
+    def compare_live(self, session: LiveSession, *, is_behind: bool = False) -> None:
+        """Add the session's first difference to the findings, if it is old enough.
+
+        While its partition is behind, as after a takeover, only a missing call counts: the finding is appended behind
+        the entries that wait, and costs no read if one of them was the call's end.
+        """
         self.sessions += 1
         self.unmatched_calls.difference_update(session.calls)
         self.unmatched_conferences.pop(session.conference_sid, None)
-        finding = self._find_missing_call(session) or self._find_other(session)
+        finding = self._find_missing_call(session)
+        if finding is None and not is_behind:
+            finding = self._find_other(session)
         if finding is not None:
             self.findings.append(finding)
 

@@ -1,5 +1,6 @@
 """Redis side of the sweep: sessions and findings, in bounded pipelines."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
@@ -23,8 +24,9 @@ from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
 log = structlog.get_logger()
 _T = TypeVar("_T")
 
-#: Age of a partition's oldest entry from which its sessions are behind.
+#: Age of a partition's oldest entry from which its sessions are behind, and from which they are left out.
 BEHIND_MS = 1_000
+FAR_BEHIND_MS = 10_000
 #: Unknown conferences saved for the next holder, count: 25 KB.
 ORPHANS_SAVED_MAX = 500
 _SWEPT_FIELD, _UNKNOWN_FIELD = "swept", "unknown"
@@ -85,8 +87,11 @@ class SweepStore:
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _UNKNOWN_FIELD, text)
 
-    async def is_current(self, partition: int, now_ms: int) -> bool:
-        """Whether a partition has a holder and is not behind; `now_ms` is Redis's."""
+    async def lag_ms(self, partition: int, now_ms: int) -> float:
+        """Return the age of a partition's oldest entry; infinite without a holder.
+
+        `now_ms` is Redis's.
+        """
         with store_errors():
             pipeline = self._client.pipeline()
             pipeline.hmget(self._keys.lease(partition), "until", "clock_offset")
@@ -94,8 +99,8 @@ class SweepStore:
             (until, offset_ms), oldest = await pipeline.execute()
         self._clock_offset_ms[partition] = int(offset_ms or 0)
         if until is None or int(until) < now_ms:
-            return False
-        return not oldest or now_ms - int(oldest[0][0].split(b"-")[0]) < BEHIND_MS
+            return math.inf
+        return now_ms - int(oldest[0][0].split(b"-")[0]) if oldest else 0
 
     async def live_ids(self, partition: int) -> list[str]:
         """Return a partition's live sessions, sorted for repeatable sweeps."""

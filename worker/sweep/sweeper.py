@@ -29,7 +29,7 @@ from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, F
 from conferral.worker.sweep.due_findings import DueFindings
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
 from conferral.worker.sweep.session_recovery import adopt_conference
-from conferral.worker.sweep.store import SweepStore, chunks
+from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks
 from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 
 log = structlog.get_logger()
@@ -240,13 +240,15 @@ class Sweeper:
 
     async def _compare_partition(self, number: int, diff: AccountDiff, stop: asyncio.Event) -> bool:
         """Compare a partition's live sessions; return False if it is behind."""
-        if not await self._store.is_current(number, self._core.store_clock.store_now_ms()):
+        lag_ms = await self._store.lag_ms(number, self._core.store_clock.store_now_ms())
+        if lag_ms >= FAR_BEHIND_MS:
             return False
+        is_behind = lag_ms >= BEHIND_MS
         for batch in chunks(await self._store.live_ids(number), CHUNK):
             self._lease.require(stop)
             for session in await self._store.live_sessions(batch):
-                diff.compare_live(session)
-        return True
+                diff.compare_live(session, is_behind=is_behind)
+        return not is_behind
 
     async def _find_ended(self, diff: AccountDiff, behind: set[int], stop: asyncio.Event) -> None:
         """Match calls and conferences without a live session with ended ones."""

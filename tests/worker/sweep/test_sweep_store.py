@@ -1,5 +1,7 @@
 """What the sweep stores and reads, at its limits, on a Redis in memory."""
 
+import math
+
 import pytest
 
 from conferral.storage.keys import Keys
@@ -12,17 +14,17 @@ KEYS = Keys("test", 4)
 
 
 @pytest.mark.parametrize(
-    ("until_ms", "oldest_ms", "is_current"),
+    ("until_ms", "oldest_ms", "lag_ms"),
     [
-        (NOW_MS, None, True),
-        (NOW_MS - 1, None, False),
-        (None, None, False),
-        (NOW_MS, NOW_MS - 999, True),
-        (NOW_MS, NOW_MS - 1_000, False),
+        (NOW_MS, None, 0),
+        (NOW_MS - 1, None, math.inf),
+        (None, None, math.inf),
+        (None, NOW_MS - 1, math.inf),
+        (NOW_MS, NOW_MS - 999, 999),
     ],
 )
-async def test_partition_is_compared_while_it_is_held_and_less_than_a_second_behind(
-    until_ms: int | None, oldest_ms: int | None, is_current: bool
+async def test_partition_lags_by_its_oldest_entry_and_endlessly_without_a_holder(
+    until_ms: int | None, oldest_ms: int | None, lag_ms: float
 ) -> None:
     client = client_of(MemoryServer(lambda: NOW_MS))
     if until_ms is not None:
@@ -30,7 +32,7 @@ async def test_partition_is_compared_while_it_is_held_and_less_than_a_second_beh
     if oldest_ms is not None:
         for at_ms in (oldest_ms, NOW_MS):
             await client.xadd(KEYS.events(2), {"type": "end"}, id=f"{at_ms}-7")
-    assert await SweepStore(client, KEYS).is_current(2, NOW_MS) is is_current
+    assert await SweepStore(client, KEYS).lag_ms(2, NOW_MS) == lag_ms
     await client.aclose()
 
 
