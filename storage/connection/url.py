@@ -25,6 +25,11 @@ def split_cluster_option(url: str) -> tuple[str, bool]:
         raise RedisUrlError(
             "the host or the port is not valid, or the password has a character to encode, such as / as %2F"
         ) from None
+    if re.search(r"\s", parts.hostname or ""):
+        raise RedisUrlError("the host must not contain spaces")
+    # redis-py ignores a host here: with two slashes, the first folder of the path.
+    if parts.scheme == "unix" and (parts.hostname or not parts.path.strip("/")):
+        raise RedisUrlError("the path of the socket must follow three slashes, such as unix:///run/redis.sock")
     query = parse_qsl(parts.query, keep_blank_values=True)
     named = {value.lower() for name, value in query if name == "cluster"}
     if named not in (set(), {"true"}, {"false"}):

@@ -37,6 +37,7 @@ def test_options_of_redis_py_are_accepted(url: str, of_cluster: bool, options: d
         assert options.items() <= client.connection_pool.connection_kwargs.items()
 
 
+NO_SOCKET = "the path of the socket must follow three slashes, such as unix:///run/redis.sock"
 BAD_HOST = "the host or the port is not valid, or the password has a character to encode, such as / as %2F"
 
 
@@ -46,6 +47,9 @@ BAD_HOST = "the host or the port is not valid, or the password has a character t
         ("redis://h:port/0", BAD_HOST),
         ("redis://h:99999/0", BAD_HOST),
         ("redis://[::1/0", BAD_HOST),
+        ("redis://h ", "the host must not contain spaces"),
+        ("unix://", NO_SOCKET),
+        ("unix://run/redis.sock", NO_SOCKET),
         ("redis://h?cluser=true", "redis:// has no option cluser"),
         ("redis://h?cluster=true&tls=1", "redis:// has no option tls"),
         ("redis://h?ssl_ca_certs=/ca.pem", "redis:// has no option ssl_ca_certs"),
