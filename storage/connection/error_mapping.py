@@ -88,10 +88,16 @@ class ErrorMappingRedis(redis_asyncio.Redis):
 
     def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
         """See redis-py; a transaction only if asked for, as on a cluster."""
-        return _ErrorMappingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        return ErrorMappingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
-class _ErrorMappingPipeline(Pipeline):
+class ErrorMappingPipeline(Pipeline):
+    """Pipeline that maps errors, and keeps Redis's own text of a refusal."""
+
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """See redis-py."""
         with as_connection_error():
             return await super().execute(raise_on_error)
+
+    def annotate_exception(self, *_arguments: object) -> None:
+        """Do nothing: redis-py would put its own text before Redis's code."""

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from conferral.storage.connection.client import Client
-from conferral.storage.connection.error_mapping import ErrorMappingRedis, as_connection_error
+from conferral.storage.connection.error_mapping import ErrorMappingPipeline, ErrorMappingRedis, as_connection_error
 from conferral.storage.connection.pipelining import PipeliningConnection
 
 
@@ -56,7 +56,7 @@ class PipeliningClient(ErrorMappingRedis):
         )
 
 
-class _SharedPipeline(Pipeline):
+class _SharedPipeline(ErrorMappingPipeline):
     def __init__(self, client: PipeliningClient) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
         self._client = client

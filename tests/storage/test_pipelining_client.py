@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client, make_client, store_errors
 from conferral.storage.connection.pipelining_client import over_one_connection
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
@@ -78,6 +78,15 @@ async def test_refusal_is_raised_for_a_command_and_a_value_in_a_pipeline(shared,
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await pipeline.hget(keys.dead, "field").execute()
     await shared.delete(keys.dead)
+
+
+async def test_temporary_refusal_in_a_pipeline_keeps_its_code(shared, client, keys) -> None:
+    """Without it, callers give up instead of waiting for a replica."""
+    await client.config_set("min-replicas-to-write", 1)
+    for asked in (shared, client):
+        with pytest.raises(StoreUnreachableError, match="NOREPLICAS"), store_errors():
+            await asked.pipeline().set(keys.probe, 1).execute()
+    await client.config_set("min-replicas-to-write", 0)
 
 
 async def test_commands_that_run_at_once_share_a_connection(shared, client) -> None:

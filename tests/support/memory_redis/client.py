@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 
 from redis._parsers.base import BaseParser
 from redis._parsers.response_callbacks import get_response_callbacks
-from redis.asyncio.client import Pipeline
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.commands import AsyncCoreCommands
 from redis.event import EventDispatcher
@@ -15,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from conferral.storage.connection.error_mapping import as_connection_error
+from conferral.storage.connection.error_mapping import ErrorMappingPipeline, as_connection_error
 from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
 from tests.support.memory_redis.stream_commands import Blocked
@@ -193,7 +192,7 @@ class MemoryClient(AsyncCoreCommands):
             self.server.open.pop(answer, None)
 
 
-class MemoryPipeline(Pipeline):
+class MemoryPipeline(ErrorMappingPipeline):
     """Collects commands and sends them in one piece."""
 
     def __init__(self, client: MemoryClient, *, transaction: bool) -> None:
