@@ -25,6 +25,7 @@ VERSION_WITH_LAG = (7, 0)
 #: Maximum number of sessions decoded, so that the check answers within seconds.
 CHECKED_MAX = 5_000
 LISTED_MAX = 5
+FOREIGN_KEY_FIX = "check whether another program uses this prefix"
 FIXES = {
     LOGIN_REFUSED: "correct the user and password in REDIS_URL",
     NO_SUCH_DATABASE: "correct the database number in REDIS_URL",
@@ -152,7 +153,7 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         fix = fix_for(
             error,
             NOPERM=f"allow all commands on keys with the prefix {settings.prefix} for this user",
-            WRONGTYPE="check whether another program uses this prefix",
+            WRONGTYPE=FOREIGN_KEY_FIX,
         )
         return fail("setup", f"{key} can't be read: {error}", fix), None
     if found is None:

@@ -50,5 +50,6 @@ async def _check_store(client: object, settings: ServiceSettings, place: str) ->
             lines += await check_workers(client, keys)
             lines.append(await redis_server.check_sessions(client, keys))
     except StoreError as error:
-        lines.append(fail("Redis", f"{place}: {error}", redis_server.fix_for(error)))
+        fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)
+        lines.append(fail("Redis", f"{place}: {error}", fix))
     return lines

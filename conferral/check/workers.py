@@ -1,11 +1,12 @@
 """Check that workers are alive and that every partition has a holder."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from conferral.check.result import CheckResult, ok, warn
+from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
-from conferral.storage.connection.client import Client, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, run_each, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
@@ -20,23 +21,22 @@ _AGAIN = "run the check again in 5 s; if it persists, check the workers"
 async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     """Check workers, partitions, and the command router."""
     backlog = await _backlog(client, keys)
+    lease_keys = [*map(keys.lease, range(keys.partitions)), keys.commands_lease]
+    found_leases = await run_each(client, lease_keys, lambda pipeline, key: pipeline.hmget(key, "until", "holder"))
+    # What another program wrote there has no holder; workers read it the same way.
+    *leases, router = ((int_of(until), holder) for until, holder in (one or (None, None) for one in found_leases))
     with store_errors():
-        pipeline = client.pipeline()
-        for partition in range(keys.partitions):
-            pipeline.hmget(keys.lease(partition), "until", "holder")
-        pipeline.hmget(keys.commands_lease, "until", "holder")
-        pipeline.zrange(keys.workers, 0, -1, withscores=True)
-        *leases, router, heartbeats = await pipeline.execute()
+        heartbeats = await client.zrange(keys.workers, 0, -1, withscores=True)
     # Read last, so that no heartbeat is from the future.
     now_ms = await server_time_ms(client, keys.workers)
     held = Counter(_holder(lease) for lease in leases)
-    expired = {_holder(lease) for lease in leases if 0 < int(lease[0] or 0) < now_ms}
-    expired -= {_holder(lease) for lease in leases if int(lease[0] or 0) >= now_ms}
+    expired = {_holder(lease) for lease in leases if 0 < lease[0] < now_ms}
+    expired -= {_holder(lease) for lease in leases if lease[0] >= now_ms}
     running: dict[str, str] = {}
     silent: list[str] = []
     for name, sent in sorted((name.decode(errors="replace"), sent) for name, sent in heartbeats):
         # Renewed leases also show that it runs: on a cluster, the node with the heartbeats may have been silent.
-        renewed = (int(lease[0] or 0) - LEASE_MS for lease in (*leases, router) if _holder(lease) == name)
+        renewed = (lease[0] - LEASE_MS for lease in (*leases, router) if _holder(lease) == name)
         ago_ms = min((now_ms - at_ms for at_ms in (int(sent), *renewed)), key=abs)
         notes = [f"partitions: {held[name]}"]
         if ago_ms > QUIET_AFTER_MS:
@@ -65,12 +65,12 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     ]
 
 
-def _holder(lease: Sequence[bytes | None]) -> str:
+def _holder(lease: tuple[int, bytes | None]) -> str:
     return (lease[1] or b"").decode(errors="replace").partition(":")[2]
 
 
-def _is_held(lease: Sequence[bytes | None], now_ms: int, running: Collection[str]) -> bool:
-    return int(lease[0] or 0) >= now_ms and _holder(lease) in running
+def _is_held(lease: tuple[int, bytes | None], now_ms: int, running: Collection[str]) -> bool:
+    return lease[0] >= now_ms and _holder(lease) in running
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:

@@ -6,6 +6,7 @@ from redis.exceptions import BusyLoadingError, MovedError, NoPermissionError, Re
 from conferral.check import redis_server
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.errors import note_node
+from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 
 
 class _Refusing:
@@ -60,3 +61,26 @@ async def test_a_fix_fits_the_error(error, node, fixes):
     ]
 
     assert [line.fix for line in lines] == fixes
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("foreign", ["text", {"until": "soon"}])
+def test_lease_of_another_program_is_held_by_none(run, redis, foreign):
+    set_up(redis)
+    redis.delete(KEYS.lease(3))
+    redis.set(KEYS.lease(3), foreign) if isinstance(foreign, str) else redis.hset(KEYS.lease(3), mapping=foreign)
+
+    ran = run("check", "--json", "--offline", **SERVICE)
+
+    lines = {line["name"]: line for line in ran.json}
+    assert (ran.code, lines["workers"]["status"], lines["Redis"]["status"]) == (0, "warn", "ok")
+
+
+@pytest.mark.redis
+def test_key_of_another_program_has_a_fix_of_its_own(run, redis):
+    set_up(redis)
+    redis.set(KEYS.commands, "theirs")
+
+    ran = run("check", "--json", "--offline", **SERVICE)
+
+    assert "check whether another program uses this prefix" in [line["fix"] for line in ran.json]
