@@ -31,7 +31,8 @@ def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: 
         entries = [narrow_entry(one, times.now_of(one.id), full=full) for one in found]
         output.print_table(COLUMNS, rows, ("state", "attention"), entries)
     else:
-        output.print_note("no calls" if everything else "no live calls (use --all for ended ones)")
+        every = "no calls" if everything else "no live calls (use --all for ended ones)"
+        output.print_note(f"no {state} calls" if state else every)
     require_complete(silent)
 
 

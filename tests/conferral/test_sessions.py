@@ -62,6 +62,15 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
     assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
 
+def test_empty_list_names_what_was_asked_for(run, redis):
+    set_up(redis)
+    assert run("sessions", "--state", "ended").err == "no ended calls\n"
+    assert run("sessions", "--all").err == "no calls\n"
+    assert run("sessions").err == "no live calls (use --all for ended ones)\n"
+    put(redis, make_session())
+    assert run("sessions", "--state", "conferenced").err == "no conferenced calls\n", "there is a live one"
+
+
 def test_live_sessions_are_listed_with_what_there_is_to_be_said_of_them(run, redis):
     put(redis, make_session(OTHER, state=State.CONFERENCED, phase=Phase.NONE))
     put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
