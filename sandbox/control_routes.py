@@ -1,5 +1,6 @@
 """Control API of the sandbox under `/sandbox`; unauthenticated."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from types import UnionType
 from typing import Any
@@ -54,6 +55,13 @@ def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
     return {str(key): str(text) for key, text in value.items()}
 
 
+def _require_texts(body: dict[str, Any], names: Iterable[str]) -> None:
+    """Reject fields that are not strings."""
+    wrong = [name for name in names if not isinstance(body[name], str)]
+    if wrong:
+        raise ControlError(422, f"not a text: {', '.join(wrong)}")
+
+
 def describe(call: CallHandle) -> dict[str, Any]:
     """Return a leg as JSON for the control routes."""
     shown = pick(call.record, "sid", "to", "direction", "status", "activity", "conference_sid")
@@ -78,9 +86,7 @@ class ControlRoutes:
             "status_callback_method", "application_sid", "name",
         )  # fmt: skip
         body = await read_json_object(request, ("number", "voice_url"), optional)
-        wrong = [name for name, value in body.items() if not isinstance(value, str)]
-        if wrong:
-            raise ControlError(422, f"not a text: {', '.join(wrong)}")
+        _require_texts(body, body)
         number = self._sandbox.add_number(body.pop("number"), **body)
         return json_response(asdict(number), 201)
 
@@ -129,6 +135,7 @@ class ControlRoutes:
     async def call_in(self, request: web.Request) -> web.Response:
         """Call one of the account's numbers, as `SandboxRuntime.call_in` does."""
         body = await read_json_object(request, ("from", "to"), ("custom", "url"))
+        _require_texts(body, ("from", "to"))
         custom = tuple(_texts(body, "custom").items())
         call = await self._sandbox.call_in(body["from"], body["to"], custom, url=str(body.get("url", "")))
         return json_response(describe(call), 201)
@@ -151,7 +158,7 @@ class ControlRoutes:
         body = await read_json_object(request, (), ("calls", "status", "conference", "members", "age_s"))
         try:
             count, members = int(body.get("calls", 0)), int(body.get("members", 2))
-            age_s, status = float(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
+            age_s, status = self._age_s(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
             calls = self._sandbox.add_foreign_calls(count, status=status, age_s=age_s)
             name = str(body.get("conference", ""))
             conference = (
@@ -160,6 +167,13 @@ class ControlRoutes:
         except (TypeError, ValueError) as error:
             raise ControlError(422, str(error)) from error
         return json_response({"calls": [call.sid for call in calls], "conference": conference}, 201)
+
+    def _age_s(self, value: Any) -> float:
+        """Return an age; raise ValueError for a date that lists can't show."""
+        age_s = float(value)
+        if not 0 <= age_s <= self._sandbox.now_s:
+            raise ValueError("age_s must be seconds, 0 or more, but not from before 1970")
+        return age_s
 
     async def calls(self, request: web.Request) -> web.Response:
         """List all legs, or with `?live=true` those that haven't ended."""

@@ -67,7 +67,7 @@ async def _send_again(sandbox: SandboxRuntime, request: web.Request) -> web.Resp
     """Repeat a logged request, with the same idempotency token or a new one."""
     body = await read_json_object(request, (), ("token", "after_s", "times"))
     token, after_s, times = body.get("token", "same"), body.get("after_s", 0), body.get("times", 1)
-    if token not in {"same", "new"}:
+    if token not in ("same", "new"):
         raise ControlError(422, "token must be same or new")
     if isinstance(after_s, bool) or not isinstance(after_s, int | float) or not 0 <= after_s <= AFTER_S_MAX:
         raise ControlError(422, f"after_s must be seconds, from 0 to {AFTER_S_MAX:g}")

@@ -41,7 +41,8 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
         if not _is_authenticated(sandbox, request, account_sid):
             return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
         path = slash + "/".join(unquote(part) for part in rest.split("/"))
-        text = await request.text() if request.method == "POST" else request.query_string
+        # A form is UTF-8; the charset that it names may be unknown.
+        text = (await request.read()).decode(errors="replace") if request.method == "POST" else request.query_string
         params = tuple(parse_qsl(text, keep_blank_values=True))
         entry = RestEntry(sandbox.now_s, request.method, path, params)
         sandbox.request_log.rest.append(entry)

@@ -3,13 +3,14 @@
 import inspect
 import re
 
+import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest import Client
 from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
 
-from conferral.sandbox import ACCOUNT_SID, Sandbox
+from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from conferral.sandbox.model.rest import account_routes
 from conferral.sandbox.model.state import Number, State
 
@@ -45,6 +46,15 @@ async def test_account_is_readable_only_with_its_credentials(sandbox: Sandbox, t
     with pytest.raises(TwilioRestException) as unchanged:
         await twilio.api.v2010.accounts(ACCOUNT_SID).update_async(status="closed")
     assert unchanged.value.status == 405
+
+
+async def test_form_in_a_charset_that_no_one_knows_is_read_as_utf_8(sandbox: Sandbox) -> None:
+    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+    form = {"Content-Type": "application/x-www-form-urlencoded; charset=none"}
+    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth(ACCOUNT_SID, AUTH_TOKEN)) as session:
+        for body in (b"To=%2B14155550123", b"To=\xff"):
+            async with session.post(url, data=body, headers=form) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (400, 21205)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_finished_call_returns_its_times_as_text() -> None:
         (without("To", ("To", "(415) 555-1212")), 21211),
         (without("From", ("From", "anonymous")), 21212),
         ((*CALL, ("Timeout", "601")), 20001),
+        ((*CALL, ("TimeLimit", "9" * 5_000)), 20001),
         ((*CALL, ("Method", "PUT")), 20001),
         ((*without("Url"), ("Twiml", "x" * 4001)), 20001),
         ((*CALL, ("FallbackUrl", "not-a-url")), 21205),

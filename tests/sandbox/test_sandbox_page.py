@@ -157,6 +157,7 @@ async def test_a_delivery_is_sent_again_with_its_token_or_another_one(
     ("number", "body", "status", "named"),
     [
         (0, {"token": "mine"}, 422, "token"),
+        (0, {"token": []}, 422, "token"),
         (0, {"after_s": -1}, 422, "after_s"),
         (0, {"after_s": "soon"}, 422, "after_s"),
         (0, {"times": 21}, 422, "times"),

@@ -1,5 +1,6 @@
 """Parse and validate REST forms (Twilio docs: Error Dictionary)."""
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -104,7 +105,7 @@ class Form:
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
         """Return the field's integer; reject one out of bounds."""
         text = self.get(name, str(default))
-        if not text.isdecimal() or not minimum <= int(text) <= maximum:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
             raise RestError(400, 20001, f"{name} must be a whole number from {minimum} to {maximum}")
         return int(text)
 
