@@ -103,7 +103,7 @@ class InvariantChecker:
         silent_max_s: float,
         quieted: Callable[[str], bool],
         replays: Replays,
-        died_over: Callable[[str], bool],
+        died_over: Callable[[str, str], bool],
         disturbed: Callable[[int], list[tuple[float, str]]] = lambda _partition: [],
     ) -> None:
         """Begins to watch.
@@ -117,7 +117,7 @@ class InvariantChecker:
             silent_max_s: How long one who is not may hear no one and nothing, seconds.
             quieted: Whether a command was given to a session after which someone may hear no one.
             replays: Decides a sample of the sessions again.
-            died_over: Whether all died, or slept too long, who had marked an entry before it was dead-lettered.
+            died_over: Whether the workers' deaths explain that an entry or effect was dead-lettered for a reason.
             disturbed: What happened to a partition's worker or to Redis, and when.
         """
         self.problems: list[Problem] = []
@@ -387,8 +387,8 @@ class InvariantChecker:
     def _judge_dead_letters(self) -> None:
         """That no entry was given up, but for one that really was there at so many deaths: chance may resemble poison.
 
-        An entry that kills workers is like one that was there when they died: the third death dead-letters it. If
-        workers die every few seconds, that hits an innocent one now and then.
+        An entry that kills workers is like one that was there when they died: the third death dead-letters it, and the
+        fifth an effect. If workers die every few seconds, that hits an innocent one now and then.
         """
         letters = entries_of(self._values().get(self._keys.dead.encode()))
         for fields in letters[min(self._letters, len(letters)) :]:
@@ -396,7 +396,7 @@ class InvariantChecker:
                 fields.get(name, b"").decode(errors="replace")
                 for name in (b"type", b"dead_reason", b"session", b"dead_entry")
             )
-            if reason == "workers crashed processing it" and self._died_over(entry_id):
+            if self._died_over(entry_id, reason):
                 self.dead_lettered += 1
             else:
                 self.blame(session_id, f"an entry was dead-lettered: {what}, {reason}")

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import time
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
@@ -20,7 +19,6 @@ from conferral.storage.keys import Keys
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
-from conferral.worker.consumer.quarantine import ENTRY_DEATHS_MAX
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from tests.simulation import random_people
@@ -33,6 +31,7 @@ from tests.simulation.submitted_commands import SubmittedCommand, SubmittedComma
 from tests.simulation.unknown_responses import UnknownResponses
 from tests.simulation.virtual_loop import KilledError, Process, VirtualLoop
 from tests.simulation.virtual_twilio import VirtualTwilio, faults_of
+from tests.simulation.worker_deaths import WorkerDeaths
 from tests.support.decisions import keeping
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 from tests.support.local_system import NUMBER, settings_for
@@ -103,10 +102,7 @@ class Simulation:
         self._disturbances = 0
         #: The same, with times (seconds) and partitions; None for all of them.
         self._disturbed: list[tuple[float, str, frozenset[int] | None]] = []
-        #: Workers that were killed, or stood still for longer than a lease lasts, by name.
-        self._fallen: set[str] = set()
-        #: Who has marked an entry as one that he may die of.
-        self._marks: defaultdict[str, list[str]] = defaultdict(list)
+        self._deaths = WorkerDeaths()
         self._chaos: list[asyncio.Task[None]] = []
         self._asked_of = plan.chance("which webhooks")
         phones = plan.chance("phones")
@@ -145,13 +141,13 @@ class Simulation:
             silent_max_s=plan.silent_max_s,
             quieted=lambda session_id: session_id in self._quieted,
             replays=self.replays,
-            died_over=self._died_over,
+            died_over=self._deaths.explain,
             disturbed=lambda number: [
                 (at_s, reported) for at_s, reported, hit in self._disturbed if not hit or number in hit
             ],
         )
         self.network.committed = self.judge.committed
-        self.network.marked = lambda entry_id, holder: self._marks[entry_id].append(holder.partition(":")[2])
+        self.network.marked = self._deaths.note_mark
         self.client: Client = self.network.client(None)
 
     # ---- processes ------------------------------------------------------------------------------------------------
@@ -247,7 +243,7 @@ class Simulation:
         self._note_disturbance("killed", entry)
         # Anywhere in the middle of what it does next, or now.
         entry.process.kill_after(chance.choice((0, chance.randrange(10), chance.randrange(300))))
-        self._fallen.add(entry.process.name)
+        self._deaths.fallen.add(entry.process.name)
         self.run.counts["workers killed"] += 1
         entry.process.when_dead(lambda: self._after_death(chance, held))
 
@@ -288,10 +284,6 @@ class Simulation:
                     found = self.run.taken_over_s if is_alone else self.run.taken_over_disturbed_s
                     found.append(self.loop.time() - died_s)
 
-    def _died_over(self, entry_id: str) -> bool:
-        markers = set(self._marks[entry_id][:-1])
-        return len(markers) >= ENTRY_DEATHS_MAX - 1 and markers <= self._fallen
-
     async def _restart(self, chance: Random, start: Callable[[], None]) -> None:
         await asyncio.sleep(chance.uniform(*self.plan.restart_s))
         start()
@@ -313,7 +305,7 @@ class Simulation:
         entry = chance.choice(self.workers)
         entry.process.pause()
         self._disturbances += 1
-        self._fallen.add(entry.process.name)
+        self._deaths.fallen.add(entry.process.name)
         self.run.counts["workers paused"] += 1
         self._note_disturbance("paused", entry)
         await asyncio.sleep(chance.uniform(*self.plan.pause_s))

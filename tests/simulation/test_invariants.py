@@ -12,6 +12,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.keys import Keys
+from conferral.worker.consumer import quarantine
 from tests.simulation.audibility_rules import Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
 from tests.simulation.plan import CALM, HARSH, Plan
@@ -19,6 +20,7 @@ from tests.simulation.replay import Replays
 from tests.simulation.report import repeat_command
 from tests.simulation.run_result import Run
 from tests.simulation.virtual_twilio import Dialed
+from tests.simulation.worker_deaths import WorkerDeaths
 from tests.support.decisions import Kept
 
 # ---- played again ----------------------------------------------------------------------------------------------------
@@ -119,6 +121,24 @@ def test_dial_with_a_call_taken_by_another_session_is_remembered_after_redis_los
     owners.note(dialed, {keys.call("CA1").encode(): b"s2", keys.call("CA3").encode(): b"s1"})
     owners.note(dialed, {})
     assert [owners.is_mistaken(dial_id) for dial_id in dialed] == [True, False]
+
+
+# ---- dead-lettered by chance ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["workers crashed processing it", quarantine.REASON])
+def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it(reason: str) -> None:
+    """Who dead-letters an entry has marked it, too, and lives."""
+    deaths = WorkerDeaths()
+    deaths.fallen = {"w1", "w2", "w3"}
+    for number in (1, 2):
+        deaths.note_mark("e1", f"{number}:w{number}")
+        assert not deaths.explain("e1", reason)
+    deaths.note_mark("e1", "3:w3")
+    assert deaths.explain("e1", reason)
+    assert not deaths.explain("e1", "outbox entry unreadable")
+    deaths.fallen.remove("w1")
+    assert not deaths.explain("e1", reason)
 
 
 # ---- decided again ---------------------------------------------------------------------------------------------------
