@@ -83,7 +83,7 @@ MEANINGS = {
     "stop_requested": "The process received a signal and is stopping.",
     "store_reachable": "Redis answers again after an outage of `duration_ms`.",
     "store_unreachable": "Redis did not answer or refused a write; `count` errors since the last line.",
-    "sweep_given_up": "A sweep failed; the next one covers what it missed.",
+    "sweep_given_up": "A sweep failed, or its part for one `partition`; the next one covers what it missed.",
     "task_ended": "A task of the process ended without being asked to; the process stops with code 1.",
     "task_failed": "A task of the process failed; the process stops with code 1.",
     "transfer_concluded": "A transfer is over; `outcome` and `reason` say how it ended.",

@@ -150,10 +150,14 @@ class Sweeper:
         if not isinstance(error, ProviderRefusedError | ProviderBusyError):
             self._sweep_again_soon()
         self._metrics.sweeps.labels("given-up").inc()
+        self._log_given_up(error)
+
+    def _log_given_up(self, error: ConferralError, **fields: int) -> None:
         status, code, reason = 0, 0, str(error)
         if isinstance(error, ProviderError):
             status, code, reason = error.http_status, error.code, ""
-        log.warning("sweep_given_up", error_type=type(error).__name__, status=status, code=code, reason=reason)
+        kind = type(error).__name__
+        log.warning("sweep_given_up", error_type=kind, status=status, code=code, reason=reason, **fields)
 
     def _sweep_again_soon(self) -> None:
         """Sweep soon: the interval is a long time for a caller who is alone."""
@@ -234,6 +238,8 @@ class Sweeper:
             except StoreUnreachableError as error:
                 # On a cluster, still compare the other nodes' sessions.
                 self._store.mark_silent(number, error)
+            except StoreError as error:  # another program's key, such as a string instead of the set
+                self._log_given_up(error, partition=number)
             if not is_compared:
                 behind.add(number)
         return behind

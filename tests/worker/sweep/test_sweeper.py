@@ -257,6 +257,26 @@ async def test_missing_calls_count_unless_a_partition_is_far_behind(
     assert next(line["behind"] for line in lines if line["event"] == "account_swept") == behind
 
 
+@pytest.mark.parametrize("key", ["lease", "events", "live", "session"])
+async def test_another_programs_key_leaves_out_no_other_partition(sea: SweepHarness, key: str) -> None:
+    names = [f"s{number}" for number in range(40)]
+    await sea.store(*(sea.session(name, f"CA{name}") for name in names))
+    foreign = sea.keys.session("s7") if key == "session" else getattr(sea.keys, key)(sea.keys.partition_of("s7"))
+    await sea.client.delete(foreign)
+    await sea.client.set(foreign, "of another program")
+
+    with capture_logs() as lines:
+        await sea.sweep()
+
+    await sea.client.delete(foreign)
+    found = {event.session_id for event in await sea.published()}
+    lost = ["s7"] if key == "session" else [n for n in names if sea.keys.partition_of(n) == sea.keys.partition_of("s7")]
+    assert found == {*names} - {*lost}
+    if key != "session":
+        (given_up,) = (line for line in lines if line["event"] == "sweep_given_up")
+        assert (given_up["partition"], given_up["reason"]) == (sea.keys.partition_of("s7"), "Redis refused (WRONGTYPE)")
+
+
 # ---- what it costs ---------------------------------------------------------------------------------------------------
 
 
