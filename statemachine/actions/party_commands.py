@@ -114,6 +114,10 @@ def await_supervisor_mode(draft: Draft, _event: Event) -> None:
 def note_supervisor_left(draft: Draft, _event: Event) -> None:
     """Record that the supervisor left."""
     draft.change_party(draft.session.parties[SUPERVISOR], supervises="")
+    _restore_end_on_exit(draft)
+
+
+def _restore_end_on_exit(draft: Draft) -> None:
     is_settled = draft.state is State.CONFERENCED and draft.session.phase is Phase.NONE
     if is_settled and len(present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
@@ -129,8 +133,14 @@ def note_supervisor_refused(draft: Draft, event: events.EffectFailed) -> None:
 
 
 def remove_party(draft: Draft, event: events.Remove) -> None:
-    """Hang up one party; the others stay."""
-    party = not_none(named_party(draft, event))
+    """Hang up one party, or do not dial it; the others stay."""
+    party = named_party(draft, event)
+    if party is None:
+        dials = [command for command in guards.dials_to_come(draft.session) if command.party == event.party]
+        pending_commands.fail_commands(draft, "cancelled", only=dials)
+        draft.report(event.command_id, CommandStatus.DONE)
+        _restore_end_on_exit(draft)
+        return
     accept_command(draft, event, party=party.name, due_ms=draft.now_ms + draft.policy.leave_timeout_ms)
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)

@@ -1,7 +1,8 @@
 """Guards on unknown participants in a read: a rollback, or a lost join."""
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Add, CallsRead, Event, ParticipantSeen, Supervise
+from conferral.statemachine.events import CallsRead, Event, ParticipantSeen
+from conferral.statemachine.guards.pending_commands import dials_to_come
 from conferral.statemachine.guards.recovery import label_number, name_from_label, recovered_dial_id
 from conferral.statemachine.session import AGENT, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, PartyStatus, Phase, TransferStage
@@ -33,12 +34,7 @@ def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
     if label_number(seen) <= session.dials:
         return False
     name = name_from_label(seen)
-    if any(
-        command.name in (Add.name, Supervise.name)
-        and command.party == name
-        and (command.awaits_end_on_exit or command.is_queued)
-        for command in session.pending_commands
-    ):
+    if any(command.party == name for command in dials_to_come(session)):
         return True
     transfer = session.running_transfer
     return name in (TARGET, AGENT) and transfer is not None and transfer.stage in _BEFORE_DIAL

@@ -25,12 +25,21 @@ def named_party(draft: Draft, event: PartyCommand) -> Party | None:
     return None if party is None or party.is_gone else party
 
 
+def dials_to_come(session: Session) -> list[PendingCommand]:
+    """Return the commands that are about to dial a party."""
+    dials = [command for command in session.pending_commands if command.name in (Add.name, Supervise.name)]
+    return [command for command in dials if command.awaits_end_on_exit or command.is_queued]
+
+
 # ---- when a command arrives --------------------------------------------------------------------------------------
 
 
 def names_unknown_party(draft: Draft, event: PartyCommand) -> bool:
-    """Whether no present party matches."""
-    return named_party(draft, event) is None
+    """Whether no party matches; `remove` may name one to be dialed."""
+    return named_party(draft, event) is None and not (
+        isinstance(event, events.Remove)
+        and any(command.party == event.party for command in dials_to_come(draft.session))
+    )
 
 
 def names_customer(draft: Draft, event: PartyCommand) -> bool:
@@ -99,11 +108,7 @@ def is_full(draft: Draft, _event: Add | Supervise | events.Transfer) -> bool:
     """Whether the conference, with parties about to be dialed, is full."""
     session = draft.session
     limit = session.attributes.max_participants or PARTICIPANTS_MAX
-    waiting = sum(
-        command.name in (Add.name, Supervise.name) and (command.awaits_end_on_exit or command.is_queued)
-        for command in session.pending_commands
-    )
-    return sum(not party.is_gone for party in session.parties.values()) + waiting >= limit
+    return sum(not party.is_gone for party in session.parties.values()) + len(dials_to_come(session)) >= limit
 
 
 def cannot_take_target(draft: Draft, event: events.Transfer) -> bool:
@@ -132,8 +137,7 @@ def supervisor_is_pending(draft: Draft, _event: Supervise) -> bool:
 
 def _pending_supervisor(session: Session) -> str:
     """Return the address of a supervisor about to be dialed; empty for none."""
-    waiting = (command for command in session.pending_commands if command.name == Supervise.name)
-    return next((command.to for command in waiting if command.awaits_end_on_exit or command.is_queued), "")
+    return next((command.to for command in dials_to_come(session) if command.name == Supervise.name), "")
 
 
 def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> bool:

@@ -357,7 +357,9 @@ def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
     """Whether the transfer does not depend on the named party."""
     # It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall.
     party = named_party(draft, event)
-    if party is None or party.name == CUSTOMER:
+    if party is None:  # to be dialed by `add` or `supervise`
+        return True
+    if party.name == CUSTOMER:
         return False
     # After a hangup that Twilio refused, the party can be removed again.
     was_refused = party.is_removed and party.hang_up_has_outcome

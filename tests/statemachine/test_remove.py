@@ -165,6 +165,43 @@ def test_party_whose_call_is_not_known_yet_is_hung_up_as_soon_as_it_is():
     story.expect_command("remove-1", "accepted", "done").expect_timers()
 
 
+def test_added_party_that_is_removed_before_it_is_dialed_is_not_dialed():
+    story = ordering().add().remove("lawyer").expect("conferenced").expect_command("remove-1", "done")
+    story.expect_command("add-1", "accepted", "failed", reason="cancelled").expect_no_orders()
+    story.confirms("customer", "agent").expect("conferenced").expect_timers()
+    story.add(command_id="add-2").expect("conferenced", "dial lawyer")
+
+
+def test_supervisor_who_is_removed_before_the_dial_is_not_dialed():
+    story = ordering().supervise().remove("supervisor").expect_command("remove-1", "done")
+    story.expect_command("supervise-1", "accepted", "failed", reason="cancelled").expect_no_orders()
+    story.confirms("customer").expect("conferenced", "flag customer")
+    story.confirms("agent").expect("conferenced", "flag agent")
+
+
+@pytest.mark.parametrize("name", ["lawyer", "supervisor"])
+def test_party_that_is_removed_while_its_dial_waits_for_a_conversion_is_not_dialed(name):
+    story = ordering(Scenario().answered)
+    story = story.add() if name == "lawyer" else story.supervise()
+    story.remove(name).expect("converting").expect_command("remove-1", "done")
+    story.joins("agent").joins("customer").expect("conferenced", *FLAGS).expect_no_orders()
+
+
+def test_party_that_is_removed_before_it_is_dialed_leaves_other_dials_to_come():
+    story = ordering().add().add("expert", "add-2", to=CAROL).remove("lawyer")
+    story.confirms("customer", "agent").expect("conferenced", "dial expert")
+
+
+def test_party_that_is_removed_before_its_dial_in_a_transfer_leaves_the_transfer():
+    story = ordering().add().transfer("warm").remove("lawyer").expect("transferring").expect_command("remove-1", "done")
+    story.confirms("customer", "agent").expect("transferring", "dial target")
+
+
+def test_removed_agent_need_not_wait_for_the_dial_of_one_who_is_removed_too():
+    story = ordering().add().remove("agent").expect("conferenced").remove("lawyer", "remove-2")
+    story.expect("conferenced", "hang up agent")
+
+
 def test_removed_party_dialed_with_unknown_outcome_is_hung_up_if_it_appears():
     story = ordering().add(confirm=True).confirms("customer", "agent").unknown_outcome("lawyer").remove("lawyer")
     story.expect("conferenced", "find lawyer").expect_command("remove-1", "accepted", "done").expect_timers()
