@@ -174,7 +174,8 @@ def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
         return False
     transfer, fallback = draft.transfer, draft.policy.fallback
     if draft.session.phase is Phase.RECALL:
-        return transfer.recalls >= draft.policy.recalls_max
+        # An operator who removes an agent whose phone rings does not want it to ring again.
+        return transfer.recalls >= draft.policy.recalls_max or draft.session.agent.is_removed
     return fallback == "end" or (fallback != "recall" and transfer.fell_back)
 
 

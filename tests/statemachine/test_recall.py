@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
+from tests.statemachine.command_scenarios import added
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import ALICE, BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, dialing, ringing, talking
@@ -156,10 +157,16 @@ def test_recalled_agent_can_transfer_again():
     story.takes_part("target").expect_command("transfer-2", "accepted", "done")
 
 
-def test_agent_who_is_rung_again_may_be_removed():
+def test_agent_who_is_removed_from_a_recall_is_not_rung_a_second_time():
     story = as_conference(failed_from_bridge()).placed("agent").remove("agent").expect("transferring", "hang up agent")
-    story.call("agent", "canceled").expect("transferring", phase="recall").expect_timers("stage")
-    story.expect_command("remove-1", "accepted", "done")
+    story.call("agent", "canceled").expect("ended", "say goodbye to customer", reason="recall-failed")
+    story.expect_command("remove-1", "accepted", "done").expect_transfer("failed", "busy, recall cancelled")
+
+
+def test_customer_talks_to_an_added_party_when_the_agent_is_removed_from_a_recall():
+    story = added().transfer("blind", BOB).confirms("customer").leaves("agent").placed("target").call("target", "busy")
+    story.expect("transferring", "dial agent to the gate", phase="recall").placed("agent").remove("agent")
+    story.call("agent", "canceled").confirms("customer").expect("conferenced").expect_held()
 
 
 def test_steps_are_refused_while_the_agent_is_rung_again():
