@@ -1,6 +1,7 @@
 """Reasons of refusals that name something, or that several rows give."""
 
 from conferral.statemachine.draft import Draft
+from conferral.statemachine.session import SUPERVISOR
 from conferral.statemachine.states import Phase
 
 LAST_UNHELD = "the last party that is not on hold can't be put on hold"
@@ -25,6 +26,13 @@ def party_is_unknown(draft: Draft) -> str:
     """no party has that name; the reason lists the parties."""
     names = [party.name for party in draft.session.parties.values() if not party.is_gone]
     return f"no such party; parties: {', '.join(names)}"
+
+
+def supervisor_is_present(draft: Draft) -> str:
+    """another supervisor is already on the call, or one is still leaving."""
+    supervisor = draft.session.present_party(SUPERVISOR)
+    is_leaving = supervisor is not None and supervisor.is_leaving
+    return "the supervisor is still leaving" if is_leaving else "another supervisor is already on the call"
 
 
 def step_is_under_way(draft: Draft) -> str:

@@ -118,8 +118,10 @@ def cannot_take_target(draft: Draft, event: events.Transfer) -> bool:
 
 
 def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
-    """Whether another supervisor is active."""
+    """Whether another supervisor is active, or the same one is leaving."""
     present = draft.session.present_party(SUPERVISOR)
+    if present is not None and present.is_leaving:
+        return True
     address = present.address if present is not None else _pending_supervisor(draft.session)
     return bool(address) and address != event.to
 

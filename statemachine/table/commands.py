@@ -78,7 +78,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(ENDING,                 STEPS_OR_REMOVE,                     None,                              "the transfer is already ending"),
     Refuse(BEFORE_ANSWER,          (on.Swap, on.Merge),                 None,                              "the target has not answered yet"),
     Refuse(T,                      (on.Swap, on.Merge),                 when.is_not_consult,               "no consult is in progress: all parties are talking"),
-    Refuse(V|C|T,                  on.Supervise,                        when.has_another_supervisor,       "another supervisor is already on the call"),
+    Refuse(V|C|T,                  on.Supervise,                        when.has_another_supervisor,       refusals.supervisor_is_present),
     Refuse(V|C|T,                  on.Supervise,                        when.supervisor_is_pending,        "the supervisor is still being dialed"),
     Refuse(C,                      on.Supervise,                        when.has_no_agent_to_coach,        refusals.NO_AGENT_TO_COACH),
     Refuse(C|T,                    on.Supervise,                        when.agent_to_coach_is_held,       "the agent is on hold"),

@@ -412,6 +412,15 @@ def test_one_supervisor_at_a_time():
     refused_because(story, "late", why)
 
 
+@pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])
+def test_supervisor_who_is_being_hung_up_is_waited_for(begin):
+    """No mode that is requested now would last, and no one else is dialed."""
+    story = supervised(begin=begin).remove("supervisor").supervise("barge", "late")
+    refused_because(story, "late", "the supervisor is still leaving")
+    refused_because(story.supervise(command_id="too", to=CHIEF_TOO), "too", "the supervisor is still leaving")
+    story.leaves("supervisor").supervise("barge", "later").expect_command("later", "accepted")
+
+
 def test_supervisor_about_to_be_dialed_is_waited_for():
     why = "the supervisor is still being dialed"
     story = ordering().supervise().supervise("barge", "late")
