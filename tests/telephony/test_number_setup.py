@@ -36,11 +36,13 @@ async def test_account_without_a_status_is_no_account() -> None:
 
 async def test_number_is_found_among_those_that_contain_it() -> None:
     longer = {"phone_number": f"{NUMBER}0", "voice_url": "https://example.com/other"}
-    ours = {"phone_number": NUMBER, "voice_url": "https://example.com/voice", "voice_method": "POST"}
+    urls = {name: f"https://example.com/{name}" for name in ("voice_url", "voice_fallback_url", "status_callback")}
+    ours = {"phone_number": NUMBER, "voice_method": "POST", **urls}
     client, http = client_with({"GET IncomingPhoneNumbers": page("incoming_phone_numbers", longer, ours)})
 
     setup = await read_number(client, NUMBER)
-    assert setup == NumberSetup("https://example.com/voice", "POST", "", "", "", "")
+    voice_url, fallback_url, status_callback = urls.values()
+    assert setup == NumberSetup(voice_url, "POST", fallback_url, status_callback, "", "")
     assert "example.com" not in repr(setup)
     assert http.requests == [("GET IncomingPhoneNumbers", {"PhoneNumber": NUMBER, "PageSize": 20})]
 
