@@ -168,22 +168,23 @@ async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
     assert ("call-missing", "s1", "CA1", "") in await sea.reported()
 
 
-async def test_redis_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
+async def test_partition_that_redis_refuses_is_swept_soon_after(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
     live = sea.keys.live(sea.keys.partition_of("s1"))
     await sea.client.rename(live, "aside")
     await sea.client.set(live, "?")
     stop = asyncio.Event()
     with capture_logs() as lines:
-        running = asyncio.create_task(sea.sweeper().run(stop))
-        await sea.until(lambda: sea.sweeps("given-up") >= 1)
-    line = next(line for line in lines if line["event"] == "sweep_given_up")
-    assert (line["status"], line["code"]) == (0, 0)
+        running = asyncio.create_task(sea.sweeper(times=sea.times(interval_s=86_400, again_after_s=0.05)).run(stop))
+        await sea.until(lambda: any(line.get("behind") == 1 for line in lines))
+        line = next(line for line in lines if line["event"] == "sweep_given_up")
+        assert (line["status"], line["code"], line["reason"]) == (0, 0, "Redis refused (WRONGTYPE)")
+        assert await sea.reported() == set()
 
-    await sea.client.rename("aside", live)
-    await sea.until(lambda: sea.sweeps() >= 1)
-    stop.set()
-    await running
+        await sea.client.rename("aside", live)
+        await sea.until(lambda: any(line.get("behind") == 0 for line in lines))
+        stop.set()
+        await running
 
     assert ("call-missing", "s1", "CA1", "") in await sea.reported()
 
