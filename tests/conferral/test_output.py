@@ -226,6 +226,9 @@ FULL = "can't write to standard output: No space left on device"
     [
         (("sessions",), "", 1, FULL),
         (("sessions", "--json"), "1", 1, FULL),
+        (("sessions",), "1", 1, FULL),
+        (("show", "--help"), "", 1, FULL),
+        (("dead", "--help"), "1", 1, FULL),
         (("convert", CALL, "--id", "mine"), "", 0, FULL),
         (("convert", CALL, "--id", "mine", "--json"), "1", 0, FULL),
         (("convert", CALL, "--id", "mine", "--no-wait"), "", 3, f"{FULL} (command mine)"),

@@ -165,6 +165,7 @@ def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
     [
         (("convert", CALL, "--wait", "abc"), "'--wait': must be a number\n"),
         (("webhooks", "--port", "abc"), "'--port': must be a whole number\n"),
+        (("dead", "--limit", "x"), "'--limit': must be a whole number\n"),
         (("convert", CALL, "--wait", "5", "--no-wait"), "--no-wait: not with --wait\n"),
         (("console", "--read-only", "--token-in-lines"), "--token-in-lines: not with --read-only\n"),
         (
