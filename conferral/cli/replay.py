@@ -35,8 +35,10 @@ def print_history(named: str, as_of: str | None, save: str | None, *, full: bool
     Args:
         named: The session, as any command takes it, or a history file; `-` for standard input.
         as_of: A version, time, or log entry; None for the steps.
-        save: The new file; None to print.
+        save: The new file for the whole history; None to print.
     """
+    if save is not None and as_of is not None:
+        raise typer.BadParameter("not with --as-of", param_hint="--save")
     history = _read_history(named)
     if save is not None:
         save_history(history, save)

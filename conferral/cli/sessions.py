@@ -87,7 +87,8 @@ def replay(
     save: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Write the history to a new file that replay can read, with full phone numbers."
+            metavar="FILE",
+            help="Write the history to a new file that replay can read, with full phone numbers; not with --as-of.",
         ),
     ] = None,
     full: Full = False,
