@@ -17,9 +17,9 @@ import reference_pages  # noqa: E402
 import statemachine_page  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
+from conferral.runtime.web.json_requests import ERRORS_PAGE  # noqa: E402
 from conferral.statemachine import diagram  # noqa: E402
 from conferral.statemachine.states import State  # noqa: E402
-from conferral.webhooks.api import errors  # noqa: E402
 
 
 def _states_page() -> str:
@@ -46,7 +46,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
     "docs/performance-cost.svg": performance_page.cost_plot,
     "docs/performance-latency.svg": performance_page.latency_plot,
-    errors.PAGE: lambda: errors_page.errors_page(_refusals()),
+    ERRORS_PAGE: lambda: errors_page.errors_page(_refusals()),
 }
 for page in ("README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)

@@ -15,7 +15,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
 from conferral.runtime.web.complete_post import CompletePost, parse_complete_post
-from conferral.runtime.web.json_requests import RequestError
+from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError
 
 #: Time to send a request's head, seconds: from connecting, or on a kept-alive connection from its first byte.
 HEAD_DEADLINE_S = 10.0
@@ -65,11 +65,15 @@ class Connection(web.RequestHandler):
         answer = super().handle_error(request, status, exc, message)
         if status != HTTPStatus.BAD_REQUEST:
             return answer
-        refused = RequestError(
-            "malformed", "the request is malformed, or its first line or a header is too long"
-        ).response()
-        refused.force_close()
-        return refused
+        return _malformed("the request is malformed, or its first line or a header is too long")
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; aiohttp's text for an unknown `Expect` quotes it."""
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = _malformed("the header Expect must be 100-continue")
+        return await super().finish_response(request, resp, start_time)
 
     @property
     def _awaits_head(self) -> bool:
@@ -85,6 +89,12 @@ class Connection(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _malformed(reason: str) -> web.Response:
+    answer = RequestError("malformed", reason).response(docs=f"{ERRORS_PAGE}#malformed")
+    answer.force_close()
+    return answer
 
 
 class DirectConnection(Connection):

@@ -16,6 +16,8 @@ BODY_BYTES_MAX = 64 * 1024
 #: Read timeout of a body (seconds).
 _READ_DEADLINE_S = 5.0
 _JSON = "application/json"
+#: The page with a section per type of the API's errors, relative to the repository's root, whose files are published.
+ERRORS_PAGE = "docs/reference/errors.md"
 #: Responses are a snapshot, and some are secret.
 NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 

@@ -266,18 +266,27 @@ async def test_a_host_that_can_not_be_encoded_is_said_so(app):
         await serve(app, "ä..b", 0, asyncio.Event())
 
 
-@pytest.mark.parametrize("line", [b"GET /healthz\x00 HTTP/1.1", b"GET /" + b"a" * 9_000 + b" HTTP/1.1"])
-async def test_request_that_is_malformed_or_too_long_is_refused_in_json_without_being_quoted(app, line):
+UNREADABLE = "the request is malformed, or its first line or a header is too long"
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        (b"GET /healthz\x00 HTTP/1.1", UNREADABLE),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1", UNREADABLE),
+        (b"FOO /sessions HTTP/1.1", UNREADABLE),
+        (b"GET /healthz HTTP/1.1\r\nExpect: foo", "the header Expect must be 100-continue"),
+        (b"GET /nowhere HTTP/1.1\r\nExpect: foo", "the header Expect must be 100-continue"),
+    ],
+)
+async def test_request_that_is_malformed_or_too_long_is_refused_in_json_without_being_quoted(app, start, reason):
     async with serving(app) as (port, _, _):
         reader, writer = await connect(port)
-        writer.write(line + b"\r\nHost: x\r\n\r\n")
+        writer.write(start + b"\r\nHost: x\r\n\r\n")
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
 
     assert b" 400 " in head.partition(b"\r\n")[0]
-    error = {
-        "type": "malformed",
-        "reason": "the request is malformed, or its first line or a header is too long",
-        "allowed": [],
-    }
+    docs = "docs/reference/errors.md#malformed"
+    error = {"type": "malformed", "reason": reason, "allowed": [], "docs": docs}
     assert json.loads(body) == {"error": error}

@@ -15,11 +15,11 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.bearer import BearerAuthenticator
-from conferral.runtime.web.json_requests import RequestError, read_json_object
+from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, read_json_object
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import BadCursorError
-from conferral.webhooks.api.errors import PAGE, ErrorType
+from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
 from conferral.webhooks.api.parameters import idempotency_key_of, parse_query
 from conferral.webhooks.api.routes import ROUTES, Route
@@ -76,7 +76,7 @@ def _make_handler(
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
         if bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN:
             log.info("api_refused", url_path=route.template, status=error.status, reason=error.type)
-        return error.response(docs=f"{PAGE}#{error.type}")
+        return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
 
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
@@ -112,7 +112,7 @@ async def _answer_unmatched(
         error = _wrong_method(sorted(unmatched.allowed_methods))
     else:
         error = RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
-    return error.response(docs=f"{PAGE}#{error.type}")
+    return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
 
 
 def _wrong_method(allowed: Collection[str]) -> RequestError:

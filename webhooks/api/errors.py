@@ -32,7 +32,3 @@ class ErrorType(StrEnum):
     FULL = "full"
     #: Redis is unreachable or refuses. A command may or may not have been accepted: retry with the same `id`.
     STORE = "store"
-
-
-#: The page with a section per kind, relative to the repository's root, whose files are published.
-PAGE = "docs/reference/errors.md"

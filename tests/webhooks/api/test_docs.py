@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conferral.runtime.web.json_requests import STATUS
-from conferral.webhooks.api.errors import PAGE as PAGE_OF_ERRORS
+from conferral.runtime.web.json_requests import ERRORS_PAGE, STATUS
 from conferral.webhooks.api.errors import ErrorType
 from tests.webhooks.api.api_helpers import TOKEN, put, report_status, session, take_up
 
@@ -97,7 +96,7 @@ def test_every_kind_of_refusal_is_explained_with_its_status():
 
 
 def test_every_refusal_leads_to_a_section_that_says_what_to_do():
-    sections = (ROOT / PAGE_OF_ERRORS).read_text("utf-8").split("\n## ")[1:]
+    sections = (ROOT / ERRORS_PAGE).read_text("utf-8").split("\n## ")[1:]
 
     found = {section.partition("\n")[0]: section for section in sections}
     assert set(found) == set(ErrorType)
