@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from types import UnionType
-from typing import Any
+from typing import Any, get_args
 
 from aiohttp import web
 
 from conferral.sandbox.call_handle import CallHandle
-from conferral.sandbox.faults import RATES
+from conferral.sandbox.faults import RATES, Corruption, FaultStep
 from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences
@@ -22,6 +22,8 @@ ONE_SHOT_FAULTS = (
 """Methods of `Faults`."""
 DURATION_FIELDS = frozenset({"by_s", "latency_s"})
 COUNT_FIELDS = frozenset({"count", "copies", "status", "code", "retry_after_s"})
+TEXT_FIELDS = frozenset({"event", "method", "path", "url_part"})  #: Besides Twilio's parameters.
+CHOICES = {"cut": get_args(FaultStep), "moment": get_args(FaultStep), "mangled": get_args(Corruption)}
 
 
 def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
@@ -304,6 +306,12 @@ class ControlRoutes:
             wrong = [name for name in names & set(one_shot) if not _is_nonnegative(one_shot[name], kind)]
             if wrong:
                 raise ControlError(422, f"{', '.join(sorted(wrong))} must be {words}, 0 or more")
+        _require_texts(one_shot, (name for name in one_shot if name in TEXT_FIELDS or name[:1].isupper()))
+        if one_shot.get("status", 0) not in (0, *range(200, 600)):
+            raise ControlError(422, "status must be 0, or 200 to 599")
+        for name in CHOICES.keys() & set(one_shot):
+            if one_shot[name] not in CHOICES[name]:
+                raise ControlError(422, f"{name} must be {' or '.join(filter(None, CHOICES[name]))}")
         try:
             getattr(self._sandbox.faults, what)(**one_shot)
         except TypeError as error:

@@ -31,6 +31,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return json_response({"error": error.reason}, error.status)
     except (UnknownNumberError, NoSubscriberError) as error:
         return json_response({"error": str(error)}, 404)
+    except web.HTTPRequestEntityTooLarge:
+        return json_response({"error": f"the body is limited to {request.client_max_size:,} bytes"}, 413)
     except web.HTTPNotFound:
         body = error_answer(404, 20404, f"The requested resource {request.path} was not found", NOT_MODELED).body
         return json_response(body, 404)

@@ -1,14 +1,16 @@
 """Another application's calls and conferences: listed, but inactive."""
 
 from conferral.sandbox.model import calls, conferences
-from conferral.sandbox.model.state import FINAL, Call, JoinSettings
+from conferral.sandbox.model.state import FINAL, STATUSES, Call, JoinSettings
 from conferral.sandbox.model.transaction import Transaction
 
 CALLER, CALLED = "+12025550190", "+12025550191"
 
 
 def add_calls(transaction: Transaction, count: int, status: str, age_s: float) -> list[str]:
-    """Add calls with this status and age; return their SIDs."""
+    """Add calls and return their SIDs; raise ValueError for no call's status."""
+    if status not in STATUSES:
+        raise ValueError(f"status must be one of {', '.join(sorted(STATUSES))}")
     return [_add_call(transaction, status, age_s).sid for _ in range(count)]
 
 

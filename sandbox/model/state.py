@@ -9,6 +9,7 @@ from conferral.sandbox.model.timers import Timers
 from conferral.sandbox.model.twiml_parser import Verb
 
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: Call resource, Status values.
+STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
     "idle", "sending-digits", "fetching", "speaking", "playing", "pausing", "gathering", "dialing", "bridged",

@@ -1,5 +1,6 @@
 """The sandbox's own routes, for people and other processes."""
 
+import io
 from typing import Any
 
 import aiohttp
@@ -133,9 +134,18 @@ async def test_an_empty_notice_removes_the_last_one(sandbox: Sandbox, control: C
         ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
         ("/faults", {"once": [{"what": "delay_callbacks", "event": "*", "by_s": "x"}]}, 422, "by_s"),
         ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "count": -1}]}, 422, "count"),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "status": 99}]}, 422, "status"),
+        ("/faults", {"once": [{"what": "fail_fetches", "url_part": "/voice", "status": 9999}]}, 422, "status"),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "cut": "between"}]}, 422, "cut"),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "moment": ""}]}, 422, "moment"),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "mangled": "x"}]}, 422, "half or html"),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": 5, "cut": []}]}, 422, "text: path"),
+        ("/faults", {"once": [{"what": "lose_callbacks", "event": 5}]}, 422, "event"),
+        ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "To": 5}]}, 422, "To"),
         ("/phones", {"address": "client:a", "by_hand": "yes"}, 422, "by_hand"),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys"),
         ("/foreign", {"calls": "many"}, 422, "many"),
+        ("/foreign", {"calls": 1, "status": "foo"}, 422, "status must be one of busy, "),
         ("/foreign", {"age_s": [1]}, 422, "list"),
         ("/foreign", {"calls": 1, "age_s": "inf"}, 422, "age_s"),
         ("/foreign", {"calls": 1, "age_s": "nan"}, 422, "age_s"),
@@ -156,6 +166,14 @@ async def test_invalid_control_request_names_the_error(
 async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:
     async with aiohttp.ClientSession() as session, session.post(f"{sandbox.url}/sandbox/calls", data=b"{") as answer:
         assert (answer.status, "not JSON" in (await answer.json())["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["/sandbox/calls", "/2010-04-01/Accounts/{}/Calls.json"])
+async def test_body_that_is_too_large_is_refused_in_json(sandbox: Sandbox, path: str) -> None:
+    url, body = f"{sandbox.url}{path.format(sandbox.account_sid)}", io.BytesIO(b"x" * 2**21)
+    login = {"Authorization": aiohttp.encode_basic_auth(sandbox.account_sid, sandbox.auth_token)}
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=login) as answer:
+        assert (answer.status, "1,048,576 bytes" in (await answer.json())["error"]) == (413, True)
 
 
 async def test_sandbox_listens_on_loopback_only() -> None:
