@@ -141,8 +141,8 @@ class SessionEraser:
         async for _, entry in self._entries(self._keys.commands):
             if _names_session(entry, names):
                 return "one of its commands has not been processed yet"
-        with store_errors():
-            outbox = await self._client.hgetall(self._keys.outbox(partition))
+        with store_errors(key := self._keys.outbox(partition)):
+            outbox = await self._client.hgetall(key)
         if any(_is_unfinished_work_of(session_id, body) for body in outbox.values()):
             return "one of its requests is still pending, such as a hang-up that Twilio has not confirmed"
         async for _, entry in self._entries(self._keys.events(partition)):
@@ -174,7 +174,7 @@ class SessionEraser:
     async def _entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
         after = "-"
         while True:
-            with store_errors():
+            with store_errors(stream):
                 found = await self._client.xrange(stream, after, "+", count=CHUNK)
             for entry_id, entry in found:
                 yield entry_id.decode(), entry or {}

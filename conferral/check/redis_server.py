@@ -182,6 +182,9 @@ async def check_sessions(client: Client, keys: Keys) -> CheckResult:
     """Check that the stored live sessions can be decoded."""
     reader = SessionQueries(client, keys)
     live = await reader.live_ids()
+    if reader.foreign_keys:
+        found = f"{', '.join(sorted(reader.foreign_keys))} can't be read: Redis refused (WRONGTYPE)"
+        return fail("sessions", found, FOREIGN_KEY_FIX)
     checked = live[:CHECKED_MAX]
     damaged: dict[str, str] = {}
     for start in range(0, len(checked), CHUNK):

@@ -26,7 +26,8 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     # What another program wrote there has no holder; workers read it the same way.
     *leases, router = ((int_of(until), holder) for until, holder in (one or (None, None) for one in found_leases))
     with store_errors():
-        heartbeats = await client.zrange(keys.workers, 0, -1, withscores=True)
+        # What another program added may have an infinite score, which is no time.
+        heartbeats = await client.zrangebyscore(keys.workers, "(-inf", "(+inf", withscores=True)
     # Read last, so that no heartbeat is from the future.
     now_ms = await server_time_ms(client, keys.workers)
     held = Counter(_holder(lease) for lease in leases)

@@ -74,8 +74,8 @@ def run_query(query: Callable[[SessionQueries], Awaitable[T]], *, is_partial: bo
     return asyncio.run(opened())
 
 
-def require_complete(silent: Iterable[StoreError]) -> None:
-    """Raise CommandNotDoneError, after the output, if nodes were silent."""
-    reasons = "; ".join(dict.fromkeys(map(str, silent)))
+def require_complete(missing: Iterable[str]) -> None:
+    """Raise CommandNotDoneError, after the output, if calls were left out."""
+    reasons = "; ".join(dict.fromkeys(missing))
     if reasons:
         raise CommandNotDoneError(f"incomplete: {reasons}; the calls stored there are missing")

@@ -12,7 +12,6 @@ from conferral.operations.history import timeline
 from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.codecs.session_view import SessionView, view_of
 
 COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
@@ -21,7 +20,7 @@ COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "custome
 def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: bool) -> None:
     """Print sessions in a state, or live ones; `everything`: ended ones too."""
     with_ended = everything or state == "ended"
-    found, times, silent = run_query(
+    found, times, missing = run_query(
         lambda reader: _read_sessions(reader, state, with_ended=with_ended), is_partial=True
     )
     if as_json:
@@ -33,17 +32,18 @@ def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: 
     else:
         every = "no calls" if everything else "no live calls (use --all for ended ones)"
         output.print_note(f"no {state} calls" if state else every)
-    require_complete(silent)
+    require_complete(missing)
 
 
 async def _read_sessions(
     reader: SessionQueries, state: str | None, *, with_ended: bool
-) -> tuple[list[SessionView], PartitionClocks, list[StoreUnreachableError]]:
-    """Read sessions, most urgent first, clocks, and silent nodes' errors."""
+) -> tuple[list[SessionView], PartitionClocks, list[str]]:
+    """Read sessions, most urgent first, clocks, and why some are missing."""
     found = await reader.all_sessions(state, with_ended=with_ended)
     times = await read_partition_clocks(reader)
     ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
-    return ordered, times, list(reader.silent.values())
+    foreign = [f"{key} belongs to another program" for key in sorted(reader.foreign_keys)]
+    return ordered, times, [*map(str, reader.silent.values()), *foreign]
 
 
 def table_row(session: SessionView, now_ms: int, *, full: bool) -> tuple[str, ...]:

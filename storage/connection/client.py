@@ -143,17 +143,20 @@ def is_transient(answer: object) -> bool:
 
 
 @contextmanager
-def store_errors() -> Iterator[None]:
-    """Convert redis-py's errors, without their texts, which may quote data."""
+def store_errors(key: str = "") -> Iterator[None]:
+    """Convert redis-py's errors, without their texts, which may quote data.
+
+    `key` is named if that is the only one used, and has another Redis type.
+    """
     try:
         yield
     except DataError:
         raise  # a bug; a retry would not help
     except (RedisError, OSError) as error:
-        raise to_store_error(error) from error
+        raise to_store_error(error, key) from error
 
 
-def to_store_error(error: Exception) -> StoreError:
+def to_store_error(error: Exception, key: str = "") -> StoreError:
     """Convert an error: StoreUnreachableError only if a retry may help."""
     word, node = error_word(error), noted_node(error)
     redis = f"Redis node {node}" if node else "Redis"
@@ -166,6 +169,8 @@ def to_store_error(error: Exception) -> StoreError:
         ours = StoreUnreachableError(CLUSTER_SETTING_WRONG)
     elif word == "DB":  # "DB index is out of range"
         ours = StoreError(NO_SUCH_DATABASE)
+    elif word == "WRONGTYPE" and key:
+        ours = StoreError(f"Redis refused (WRONGTYPE): {key} belongs to another program")
     elif isinstance(error, ResponseError):
         ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
     elif word in LOGIN_WORDS:

@@ -68,14 +68,14 @@ class DeadLetterStore:
 
     async def count(self) -> int:
         """Return the number of letters."""
-        with store_errors():
+        with store_errors(self._keys.dead):
             return int(await self._client.xlen(self._keys.dead))
 
     async def newest_first(self, chunk: int = CHUNK) -> AsyncIterator[DeadLetter]:
         """Yield all letters, newest first, read in chunks."""
         start = "+"
         while True:
-            with store_errors():
+            with store_errors(self._keys.dead):
                 found = await self._client.xrevrange(self._keys.dead, start, "-", count=chunk)
             for letter_id, fields in found:
                 yield _parse_letter(letter_id, fields or {})

@@ -60,6 +60,8 @@ class SessionReader:
         self._is_partial = is_partial
         #: Why a partial reader left out nodes, by node; it does not ask them again.
         self.silent: dict[str, StoreUnreachableError] = {}
+        #: Lists of sessions that another program has replaced; theirs are left out.
+        self.foreign_keys: set[str] = set()
 
     async def _for_each(self, items: Iterable[_I], append_command: Callable[[Any, _I], object]) -> list[Any]:
         """Run commands for partitions or sessions, as `run_each` does.
@@ -138,16 +140,21 @@ class SessionReader:
 
     async def live_ids(self) -> list[str]:
         """Return the ids of all live sessions."""
-        return await self._collect_ids(lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
+        return await self._collect_ids(self.keys.live, lambda pipeline, key: pipeline.smembers(key))
 
     async def ended_ids(self, since_ms: int = 0) -> list[str]:
         """Return the ids of sessions that ended since a time, Unix milliseconds."""
         return await self._collect_ids(
-            lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), since_ms, "+inf")
+            self.keys.ended, lambda pipeline, key: pipeline.zrangebyscore(key, since_ms, "+inf")
         )
 
-    async def _collect_ids(self, append_command: Callable[[Any, int], object]) -> list[str]:
-        answers = await self._for_each(range(self.keys.partitions), append_command)
+    async def _collect_ids(self, key_of: Callable[[int], str], append_command: Callable[[Any, str], object]) -> list[str]:
+        answers = await self._for_each(
+            range(self.keys.partitions), lambda pipeline, number: append_command(pipeline, key_of(number))
+        )
+        for number, names in enumerate(answers):
+            if names is None and node_of(self.client, key_of(number)) not in self.silent:
+                self.foreign_keys.add(key_of(number))
         return [name.decode(errors="replace") for names in answers for name in names or ()]
 
     async def commit_marks(self) -> list[str]:
@@ -265,7 +272,7 @@ class SessionReader:
         if place.ended_ms is not None:  # many may end in one millisecond: all of them are read
             moment = place.ended_ms
             names = await self._collect_ids(
-                lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), moment, moment)
+                self.keys.ended, lambda pipeline, key: pipeline.zrangebyscore(key, moment, moment)
             )
             ends += ((moment, name) for name in names if name < place.after)
         return sorted(ends, reverse=True)

@@ -77,6 +77,30 @@ def test_lease_of_another_program_is_held_by_none(run, redis, foreign):
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("score", ["inf", "-inf", "1e300"])
+def test_heartbeat_of_another_program_is_no_worker(run, redis, score):
+    set_up(redis)
+    redis.zadd(KEYS.workers, {"theirs": score})
+
+    ran = run("check", "--json", "--offline", **SERVICE)
+
+    lines = {line["name"]: line for line in ran.json}
+    assert (ran.code, lines["workers"]["status"], lines["Redis"]["status"]) == (0, "warn", "ok")
+
+
+@pytest.mark.redis
+def test_live_sessions_that_another_program_replaced_are_named(run, redis):
+    set_up(redis)
+    redis.set(KEYS.live(3), "theirs")
+
+    ran = run("check", "--json", "--offline", **SERVICE)
+
+    lines = {line["name"]: line for line in ran.json}
+    assert (ran.code, lines["sessions"]["found"].partition(" ")[0]) == (1, KEYS.live(3))
+    assert lines["sessions"]["fix"] == "check whether another program uses this prefix"
+
+
+@pytest.mark.redis
 def test_key_of_another_program_has_a_fix_of_its_own(run, redis):
     set_up(redis)
     redis.set(KEYS.commands, "theirs")

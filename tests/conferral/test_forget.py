@@ -92,6 +92,19 @@ def test_forget_erases_everything_of_the_session_and_nothing_else(run, redis):
     assert run("show", CALL).code == 1
 
 
+@pytest.mark.parametrize("key", [
+    KEYS.commands, KEYS.outcomes, KEYS.dead, KEYS.events(KEYS.partition_of(CALL)), KEYS.outbox(KEYS.partition_of(CALL))
+])  # fmt: skip
+def test_key_of_another_program_is_named_and_nothing_is_erased(run, redis, key):
+    put(redis, over(redis))
+    redis.set(key, "theirs")
+
+    ran = run("forget", CALL, "--yes")
+
+    assert (ran.code, redis.exists(KEYS.session(CALL))) == (1, 1)
+    assert ran.err.startswith(f"Redis refused (WRONGTYPE): {key} belongs to another program")
+
+
 def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothing(run, redis):
     fill(redis)
     before = everything_in(redis)

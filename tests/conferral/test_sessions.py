@@ -62,6 +62,19 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
     assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
 
+def test_sessions_that_another_program_replaced_are_named_and_the_others_listed(run, redis):
+    put(redis, make_session("replaced"))
+    put(redis, make_session("readable"))
+    key = KEYS.live(KEYS.partition_of("replaced"))
+    redis.set(key, "theirs")
+
+    listed = run("sessions", "--json")
+
+    assert [one["id"] for one in listed.json] == ["readable"]
+    reason = f"incomplete: {key} belongs to another program; the calls stored there are missing"
+    assert (listed.code, listed.error["reason"]) == (1, reason)
+
+
 def test_empty_list_names_what_was_asked_for(run, redis):
     set_up(redis)
     assert run("sessions", "--state", "ended").err == "no ended calls\n"

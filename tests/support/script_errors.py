@@ -28,12 +28,12 @@ def _run_and_remember(loop: asyncio.BaseEventLoop, work: Any) -> Any:
     return _run_until_complete(loop, _main_tasks[loop])
 
 
-def _or_end_test(error: Exception) -> StoreError:
+def _or_end_test(error: Exception, key: str = "") -> StoreError:
     if isinstance(error, ResponseError) and _SCRIPT_FAILED.search(str(error)):
         task = _main_tasks.get(asyncio.get_running_loop())
         if isinstance(task, asyncio.Task) and not task.cancelling():
             task.cancel(f"a script failed: {error}")
-    return _to_store_error(error)
+    return _to_store_error(error, key)
 
 
 asyncio.BaseEventLoop.run_until_complete = _run_and_remember  # type: ignore[method-assign]
