@@ -4,6 +4,7 @@
 unknown because Redis stopped answering.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -132,6 +133,10 @@ def _run_typer(given: list[str], *, as_json: bool) -> int:
         return error.exit_code
     except typer.Abort:
         return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise output.not_written(error) from None  # of a help text or a table, which libraries print
     # typer returns 130 for Ctrl-C; the others are Conferral's.
     return code if code in (0, 1, 2, 3) else 0 if code is None else 1
 

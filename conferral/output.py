@@ -6,8 +6,8 @@ Values from outside pass through `printable`: a caller's name may hold escape se
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import typer
@@ -55,21 +55,20 @@ def _escaped(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-@contextmanager
-def _printing() -> Iterator[None]:
-    """Raise BrokenPipeError for a closed pipe, OutputError otherwise."""
+def _echo(text: str, *, color: bool | None = None) -> None:
+    """Print; raise BrokenPipeError for a closed pipe, OutputError otherwise."""
     try:
-        yield
+        typer.echo(text, color=color)
     except BrokenPipeError:
         raise
     except OSError as error:
-        discard(sys.stdout)
-        raise OutputError(f"can't write to standard output: {error.strerror}") from None
+        raise not_written(error) from None
 
 
-def _echo(text: str, *, color: bool | None = None) -> None:
-    with _printing():
-        typer.echo(text, color=color)
+def not_written(error: OSError) -> OutputError:
+    """Convert an error of standard output, to which nothing more is written."""
+    discard(sys.stdout)
+    return OutputError(f"can't write to standard output: {error.strerror}")
 
 
 def print_line(line: str = "") -> None:
@@ -121,7 +120,7 @@ def _print_styled(line: str, style: str) -> None:
         print_line(line)
         return
     target = console()
-    with _printing(), target.capture() as captured:
+    with target.capture() as captured:
         target.print(table_cell(line, style), soft_wrap=True)
     _echo(captured.get().rstrip("\n"), color=True)
 
@@ -303,7 +302,7 @@ def print_table(
     """Print a table, or the entries, if any, where it is too wide."""
     target = console()
     kept = list(rows)
-    with _printing(), target.capture() as captured:  # at its end, rich flushes standard output
+    with target.capture() as captured:
         target.print(
             table_of(columns, kept, styled)
             if entries is None

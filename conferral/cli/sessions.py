@@ -86,10 +86,7 @@ def replay(
     ] = None,
     save: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the history to a new file that replay can read, with full phone numbers; not with --as-of.",
-        ),
+        typer.Option(metavar="FILE", help="Write the whole history, with phone numbers, to a new file for replay."),
     ] = None,
     full: Full = False,
     as_json: AsJson = False,

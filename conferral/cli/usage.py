@@ -1,13 +1,10 @@
 """Help formatting: plain argument names, as in the examples."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
-
-from conferral import output
 
 #: How to name the numbers that pydantic's errors begin with.
 _NUMBERS = {"float": "a number", "int": "a whole number"}
@@ -19,55 +16,25 @@ def _argument_name(argument: TyperArgument) -> str:
     return name if argument.required else f"[{name}]"
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Say in plain words that a value is no number."""
-    try:
-        yield
-    except typer.BadParameter as error:
-        kinds = {problem["type"].partition("_")[0] for problem in getattr(error.__cause__, "errors", list)()}
-        for kind in kinds & _NUMBERS.keys():
-            error.message = f"must be {_NUMBERS[kind]}"
-        raise
+class _Parser:
+    """Says in plain words that a value is no number."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)  # type: ignore[misc,no-any-return]  # of typer's class
+        except typer.BadParameter as error:
+            kinds = {problem["type"].partition("_")[0] for problem in getattr(error.__cause__, "errors", list)()}
+            for kind in kinds & _NUMBERS.keys():
+                error.message = f"must be {_NUMBERS[kind]}"
+            raise
 
 
-def _print_help(ctx: Any, _option: object, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
-        for line in ctx.get_help().splitlines():
-            output.print_line(line)
-        ctx.exit()
-
-
-def _printed_by_us(help_option: Any) -> Any:
-    """Print the help as any result; typer's `echo` fails on a full disk."""
-    help_option.callback = _print_help
-    return help_option
-
-
-class Group(TyperGroup):
+class Group(_Parser, TyperGroup):
     """A group of commands with plain errors."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments of the group itself."""
-        with _plain_errors():
-            return super().parse_args(ctx, args)
 
-    def get_help_option(self, ctx: Any) -> Any:
-        """Return the option that prints the help."""
-        return _printed_by_us(super().get_help_option(ctx))
-
-
-class Command(TyperCommand):
+class Command(_Parser, TyperCommand):
     """A command with plain argument names in its help, and plain errors."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments."""
-        with _plain_errors():
-            return super().parse_args(ctx, args)
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """Return the option that prints the help."""
-        return _printed_by_us(super().get_help_option(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line."""

@@ -144,10 +144,7 @@ def is_transient(answer: object) -> bool:
 
 @contextmanager
 def store_errors(key: str = "") -> Iterator[None]:
-    """Convert redis-py's errors, without their texts, which may quote data.
-
-    `key` is named if that is the only one used, and has another Redis type.
-    """
+    """Convert redis-py's errors, whose texts may quote data; name the key."""
     try:
         yield
     except DataError:

@@ -148,10 +148,8 @@ class SessionReader:
             self.keys.ended, lambda pipeline, key: pipeline.zrangebyscore(key, since_ms, "+inf")
         )
 
-    async def _collect_ids(self, key_of: Callable[[int], str], append_command: Callable[[Any, str], object]) -> list[str]:
-        answers = await self._for_each(
-            range(self.keys.partitions), lambda pipeline, number: append_command(pipeline, key_of(number))
-        )
+    async def _collect_ids(self, key_of: Callable[[int], str], read: Callable[[Any, str], object]) -> list[str]:
+        answers = await self._for_each(range(self.keys.partitions), lambda pipe, number: read(pipe, key_of(number)))
         for number, names in enumerate(answers):
             if names is None and node_of(self.client, key_of(number)) not in self.silent:
                 self.foreign_keys.add(key_of(number))
