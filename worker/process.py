@@ -9,7 +9,7 @@ import structlog
 
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import run_with_restarts
-from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import pause, run_until_stopped
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import count_outages, log_unreachable
@@ -89,6 +89,7 @@ class Worker:
 
         Raises SettingsError if Redis has another partition count, or may evict live calls.
         """
+        count_outages(self.metrics)
         connections = Connections.open(self._settings, self._environment, self.metrics)
         monitoring = self._monitor(stop, monitoring_port, host)
         try:
@@ -97,7 +98,6 @@ class Worker:
                 return await run_until_stopped(stop, monitoring)
             parts = self._make_parts(connections, keys)
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
-            count_outages(self.metrics)
             log.info("worker_started", holder=self.name, count=keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
                 "leases": lambda: parts.assigner.run(stop, parts.context, parts.executor),
@@ -158,7 +158,7 @@ class Worker:
             try:
                 await config.check_eviction_policy(client)
                 return (await self._ensure_config(client)).keys
-            except StoreUnreachableError as error:
+            except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
                 await pause(stop, CONFIG_CHECK_EVERY_S)

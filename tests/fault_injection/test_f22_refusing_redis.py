@@ -19,6 +19,7 @@ from conferral.sandbox.connection_overrides import Target
 from conferral.sandbox.request_log import DeliveryEntry
 from conferral.sandbox.webhook_delivery import WebhookResponse
 from conferral.storage.commands import command_stream
+from conferral.storage.connection.client import make_client
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
@@ -153,6 +154,23 @@ async def test_fault_23_redis_that_evicts_live_calls_is_refused_at_the_start(own
     worker = Worker(settings_for(own_redis.url, None, "http://127.0.0.1:9"))
     with pytest.raises(SettingsError, match="maxmemory-policy allkeys-lru a full Redis forgets live calls"):
         await worker.run(asyncio.Event())
+
+
+async def test_worker_that_may_not_read_its_keys_waits_for_the_permission(own_redis):
+    client, stop = make_client(own_redis.url), asyncio.Event()
+    await client.execute_command("ACL", "SETUSER", "default", "resetkeys")
+    worker = Worker(settings_for(own_redis.url, None, "http://127.0.0.1:9"))
+    running = asyncio.create_task(worker.run(stop))
+    async with asyncio.timeout(TROUBLE_S):
+        while await worker.problems() != ["redis: not permitted (NOPERM)"]:
+            await asyncio.sleep(0.01)  # a poll
+        assert worker.metrics.registry.get_sample_value("conferral_store_failures_total"), "counted before the start"
+        await client.execute_command("ACL", "SETUSER", "default", "allkeys")
+        while worker.assigner is None:
+            await asyncio.sleep(0.01)  # a poll
+    stop.set()
+    assert await running == 0
+    await client.aclose()
 
 
 @pytest.mark.soak
