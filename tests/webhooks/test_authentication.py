@@ -426,7 +426,7 @@ async def test_a_repeated_field_costs_no_caller_the_call(client, ingest, lines, 
     assert rejections(lines) == []
 
 
-async def test_a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not_hashed(client, ingest, lines, monkeypatch):
+async def test_a_body_at_the_limit_is_read_and_one_byte_or_field_more_is_not_hashed(client, ingest, lines, monkeypatch):
     hashed = []
     check = authentication.SignatureCheck.is_valid
     monkeypatch.setattr(
@@ -437,10 +437,13 @@ async def test_a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not_hash
 
     fits, _ = await post(client, AGENT_CALL, form)
     large, _ = await post(client, AGENT_CALL, form | {"padding": form["padding"] + "x"})
-    many, _ = await post(client, AGENT_CALL, fields("agent_rings") | dict.fromkeys(map(str, range(600)), ""))
+    usual = fields("agent_rings", SequenceNumber="9")
+    most = usual | dict.fromkeys(map(str, range(512 - len(usual))), "")
+    full, _ = await post(client, AGENT_CALL, most)
+    many, _ = await post(client, AGENT_CALL, most | {"one more": ""})
 
-    assert (fits, large, many) == (204, 413, 403)
-    assert len(hashed) == len(ingest.events) == 1
+    assert (fits, large, full, many) == (204, 413, 204, 403)
+    assert len(hashed) == 2
     assert rejections(lines) == [(413, "too-large"), (403, "too-many-fields")]
 
 
