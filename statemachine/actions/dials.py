@@ -251,6 +251,8 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
         rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
         status = PartyStatus.RINGING if rings else party.status
         due_ms = max(party.dial_check_at_ms, _ring_due_ms(draft, party))
+        if not party.call_sid:  # the first sign of a dial whose outcome may be unknown
+            party = replace(party, dial_read_at_ms=draft.now_ms + draft.policy.ring_read_ms)
         draft.change_party(party, call_sid=event.call_sid, status=status, dial_check="", dial_check_at_ms=due_ms)
     set_dial_timer(draft)
     update_transfer_status(draft)

@@ -32,6 +32,15 @@ def test_ringing_phone_is_read_less_and_less_often_and_given_up_after_its_ring_t
     )
 
 
+@pytest.mark.parametrize("status", ["initiated", "ringing"])
+def test_dial_of_unknown_outcome_is_read_early_once_a_callback_shows_its_call(status):
+    story = dialing("warm", policy=Policy(), confirm=True).unknown_outcome("target").later(4_000)
+    shown_ms = story.call("target", status).now_ms
+    story.fires(DialOverdue).expect("transferring", "look")
+    assert story.now_ms - shown_ms == 6_000
+    story.reads(target="busy", conference=CONFERENCE, inside=("customer", "agent")).expect_transfer("failed", "busy")
+
+
 def test_dial_is_checked_again_if_its_timer_fired_late_and_its_phone_still_rings():
     story = dialing("warm", policy=Policy(), confirm=True).placed("target").later(60_000).fires(DialOverdue)
     story.expect("transferring", "look")
