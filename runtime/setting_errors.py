@@ -18,7 +18,7 @@ _VALID = {
     "TWILIO_ACCOUNT_SID": (f"AC {_SID}", f"AC{_HEX}"),
     "TWILIO_AUTH_TOKEN": ("the Auth Token from Twilio's Console, without spaces or a line end", _HEX),
     "TWILIO_AUTH_TOKEN_SECONDARY": (
-        "the secondary Auth Token from Twilio's Console, without spaces or a line end",
+        "the other Auth Token from Twilio's Console, without spaces or a line end",
         _HEX,
     ),
     "TWILIO_API_KEY": (f"SK {_SID}", f"SK{_HEX}"),
