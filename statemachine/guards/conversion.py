@@ -3,7 +3,6 @@
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
 from conferral.statemachine.session import AGENT, OUTBOUND
-from conferral.statemachine.states import TransferMode
 
 
 def was_moved_recently(draft: Draft, _event: Event) -> bool:
@@ -42,12 +41,6 @@ def repair_is_available(draft: Draft, _event: Event) -> bool:
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
     """Whether a transfer waits for both parties to join the conference."""
     return draft.session.running_transfer is not None
-
-
-def park_awaits_conversion(draft: Draft, _event: Event) -> bool:
-    """Whether a park waits for both parties to join the conference."""
-    transfer = draft.session.running_transfer
-    return transfer is not None and transfer.mode is TransferMode.PARK
 
 
 def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnded | ParticipantLeft) -> bool:

@@ -94,7 +94,7 @@ def confirmed_supervise_mode(session: Session, party: Party) -> str:
 def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate | None:
     """Return the next update of a supervisor; None if the mode is confirmed."""
     wanted = party.supervises
-    if wanted == SuperviseMode.WHISPER and not _agent_stays(session):
+    if wanted == SuperviseMode.WHISPER and not agent_stays(session):
         # Everyone would hear the supervisor, who is muted until the next agent joins.
         wanted = SuperviseMode.MONITOR
     if confirmed_supervise_mode(session, party) == wanted or party.refused_updates >= _REFUSED_MAX:
@@ -104,10 +104,11 @@ def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate 
 
 def whispers_to_leaving_agent(session: Session, party: Party) -> bool:
     """Whether an open update whispers to a leaving agent: everyone would hear."""
-    return party.pending_update == ParticipantUpdate.WHISPER and not _agent_stays(session)
+    return party.pending_update == ParticipantUpdate.WHISPER and not agent_stays(session)
 
 
-def _agent_stays(session: Session) -> bool:
+def agent_stays(session: Session) -> bool:
+    """Whether the agent is in the conference, and not about to leave."""
     agent = session.present_party(AGENT)
     return agent is not None and agent.in_conference and not agent.is_leaving
 

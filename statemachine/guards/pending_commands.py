@@ -3,7 +3,7 @@
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Supervise
-from conferral.statemachine.guards.participants import confirmed_supervise_mode
+from conferral.statemachine.guards.participants import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import iterate_present, present_parties, someone_is_being_dialed
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import reported_reason
@@ -144,8 +144,7 @@ def _pending_supervisor(session: Session) -> str:
 
 def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> bool:
     """Whether there is no agent to whisper to."""
-    agent = draft.session.present_party(AGENT)
-    return command.mode == SuperviseMode.WHISPER and (agent is None or agent.is_leaving)
+    return command.mode == SuperviseMode.WHISPER and not agent_stays(draft.session)
 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:

@@ -5,7 +5,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import is_connected
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.conversion import park_awaits_conversion, transfer_awaits_conversion
+from conferral.statemachine.guards.conversion import transfer_awaits_conversion
 from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import (
     WITHOUT_AGENT,
@@ -372,9 +372,14 @@ def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
 
 def completes_awaited_transfer(draft: Draft, event: events.Complete | events.Remove) -> bool:
     """Whether the command releases an agent whose transfer awaits conversion."""
-    if not transfer_awaits_conversion(draft, event) or park_awaits_conversion(draft, event):
+    if not transfer_awaits_conversion(draft, event) or draft.transfer.mode is TransferMode.PARK:
         return False
     return isinstance(event, events.Complete) or named_party(draft, event) == draft.session.agent
+
+
+def completes_again(draft: Draft, event: events.Complete | events.Remove) -> bool:
+    """Whether an earlier command releases the agent after the conversion."""
+    return completes_awaited_transfer(draft, event) and draft.transfer.releases_agent
 
 
 def is_not_consult(draft: Draft, _event: Event) -> bool:

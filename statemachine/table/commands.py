@@ -39,7 +39,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(V,                      (on.Transfer, on.Park),              when.transfer_awaits_conversion,   "another transfer is in progress"),
     Refuse(C,                      (on.Transfer, on.Park),              when.lacks_agent_or_customer,      refusals.one_side_is_gone),
     Refuse(C,                      on.Transfer,                         when.cannot_take_target,           "the conference is full"),
-    Refuse(V,                      on.Complete,                         when.park_awaits_conversion,       "no transfer is in progress"),
+    Refuse(V,                      (on.Complete, on.Remove),            when.completes_again,              refusals.step_is_under_way),
     Refuse(V,                      (on.Swap, on.Merge),                 when.transfer_awaits_conversion,   "the target has not answered yet"),
     Refuse(B|V|C,                  on.Add,                              when.name_is_in_use,               "a party with this name is already on the call"),
     Refuse(T,                      (on.Add, on.Hold, on.Unhold),        None,                              "a transfer is in progress"),

@@ -170,3 +170,13 @@ def test_guest_without_the_customer_is_no_conversation():
     story = converting().fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("guest",))
     assert story.session.state == "ended"
+
+
+@each("command", ["complete", "remove"])
+def test_agent_who_will_be_released_is_not_released_again(command):
+    """The second command would fail the first, which is carried out."""
+    story = converting().transfer("warm").complete()
+    story = story.complete("late") if command == "complete" else story.remove("agent", "late")
+    story.expect("converting", outcome="refused").expect_command("complete-1", "accepted")
+    assert story.reports["late"][0][1].startswith("complete is still in progress; allowed now: ")
+    assert "complete" not in story.reports["late"][0][1].partition("allowed now:")[2]

@@ -253,6 +253,13 @@ def test_whisper_to_an_agent_who_left_while_the_phone_rang_says_so():
     story.expect_command("supervise-1", "accepted", "failed", reason="there is no agent to whisper to")
 
 
+def test_whisper_to_an_agent_who_is_being_called_back_says_so():
+    story = dialed("whisper").placed("supervisor").transfer("blind").confirms("customer").leaves("agent")
+    story.placed("target").call("target", "busy").expect("transferring", "dial agent to the gate")
+    story.placed("agent").call("supervisor", "in-progress").joins("supervisor").fires(PendingCommandOverdue)
+    story.expect_command("supervise-1", "accepted", "failed", reason="there is no agent to whisper to")
+
+
 def test_supervisor_starting_to_whisper_is_muted_at_once_when_agent_leaves():
     """What is under way would let everyone hear him."""
     story = added().supervise("whisper").takes_part("supervisor").leaves("agent")
