@@ -102,10 +102,10 @@ class ClusterClient(RedisCluster):
             # No known node answers. Next time, start from the URL, whose host name may resolve to new nodes.
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
-            refusal = error.__cause__ and error.__cause__.__context__
+            refusal = error.__cause__ and (error.__cause__.__context__ or error.__cause__)
             if "cluster support disabled" in str(refusal):
                 raise NoClusterError("not a cluster") from error
-            raise NoNodeError("no node of the cluster returned the slot map") from error
+            raise NoNodeError("no node of the cluster returned the slot map") from refusal or error
         return self
 
     async def _ensure_slot_map(self) -> None:

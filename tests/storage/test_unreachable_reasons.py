@@ -4,7 +4,8 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,19 @@ def test_redirection_names_the_missing_setting() -> None:
     assert not isinstance(ours, StoreUnreachableError), "waiting does not help"
 
 
+@asynccontextmanager
+async def server_that_answers(answer: bytes) -> AsyncIterator[str]:
+    """Yield the URL of a server with one answer to everything."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
 @pytest.mark.parametrize(
     "options, answer, correction",
     [
@@ -143,15 +157,8 @@ def test_redirection_names_the_missing_setting() -> None:
 async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(
     options: str, answer: bytes, correction: str
 ) -> None:
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(65_536):
-            writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    client = make_client(f"redis://127.0.0.1:{port}/0{options}")
-    try:
+    async with server_that_answers(answer) as url:
+        client = make_client(f"{url}{options}")
         for start in (config.check_eviction_policy(client), config.ensure(client, "conferral", 64)):
             with pytest.raises(SettingsError, match=correction):
                 await start
@@ -159,10 +166,23 @@ async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(
             await config.load(client, "conferral")
         result, _ = await check_reachable(client, "here")
         assert re.search(correction, result.fix)
-    finally:
         await client.aclose()
-        server.close()
-        await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "answer, state",
+    [
+        (b"-WRONGPASS invalid username-password pair\r\n", "password refused"),
+        (b"-NOPERM this user has no permissions to run the 'cluster|slots' command\r\n", "not permitted (NOPERM)"),
+    ],
+)
+async def test_refusal_of_the_slot_map_is_named(answer: bytes, state: str) -> None:
+    async with server_that_answers(answer) as url:
+        client = make_client(f"{url}?cluster=true")
+        with pytest.raises(StoreUnreachableError) as raised, store_errors():
+            await client.get("key")
+        assert raised.value.state == state
+        await client.aclose()
 
 
 async def test_database_that_does_not_exist_is_named_over_a_socket_too(single: RedisServer) -> None:
