@@ -50,7 +50,7 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
             info = await client.info()
     except StoreError as error:
         is_silent = error.state in SILENT_STATES and not error.node
-        fix = "start it, or set REDIS_URL" if is_silent else fix_for(error, NOPERM="allow INFO for this user")
+        fix = "start it, or set REDIS_URL" if is_silent else fix_for(error, NOPERM="allow INFO (or CLUSTER SLOTS)")
         return fail("Redis", f"{place}: {error}", fix), {}
     if "redis_version" not in info:  # a cluster answers per node; one of them is representative
         info = next((node for node in info.values() if isinstance(node, dict)), {})

@@ -35,7 +35,7 @@ NOT_RUNNING = "check that {} is running and can be reached"
             NoPermissionError("this user has no permissions"),
             "",
             [
-                "allow INFO for this user",
+                "allow INFO (or CLUSTER SLOTS)",
                 "allow SCRIPT and EVALSHA for this user",
                 "allow all commands on keys with the prefix conferral for this user",
             ],
