@@ -456,7 +456,7 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
         f"participant{'s' if of['participants'] != '1' else ''}"
     ),
     "effect_succeeded": lambda of: _effect_outcome("Twilio confirmed", of),
-    "effect_failed": lambda of: _effect_outcome("Twilio refused", of),
+    "effect_failed": lambda of: _effect_outcome("Twilio refused" if of["http_status"] else "not done", of),
     "effect_unknown": lambda of: _effect_outcome("no response from Twilio", of),
     "transfer": lambda of: _with_notes(
         f"{of['mode']} transfer requested".strip(),

@@ -157,7 +157,8 @@ def effect_result(asked: EffectRequest) -> str:
     """Describe a request's result and duration; empty while it has none."""
     if asked.took_ms is None:
         return ""
-    word = {"succeeded": "done", "failed": "refused", "unknown": "no response"}.get(asked.outcome, asked.outcome)
+    failed = "refused" if asked.twilio_code else "not done"
+    word = {"succeeded": "done", "failed": failed, "unknown": "no response"}.get(asked.outcome, asked.outcome)
     more = ", ".join(filter(None, (f"code {asked.twilio_code}" if asked.twilio_code else "", asked.attempts_note)))
     when = "in" if asked.outcome == "succeeded" else "after"
     return f"{word} {when} {asked.took_ms} ms{f' ({more})' if more else ''}"

@@ -53,6 +53,7 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
     [
         (held("succeeds"), "succeeded", 0, "done in 120 ms"),
         (held("fails", status=400, code=21220), "failed", 21220, "refused after 120 ms (code 21220)"),
+        (held("fails", status=0), "failed", 0, "not done after 120 ms"),
         (held("is_unknown"), "unknown", 0, "no response after 120 ms"),
     ],
 )

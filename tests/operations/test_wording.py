@@ -65,6 +65,7 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
         ),
         (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
         (EffectUnknown(**EFFECT, kind="create_call"), "no response from Twilio: dial target"),
+        (EffectFailed(**EFFECT, kind="create_call"), "not done: dial target"),  # nothing was sent that Twilio refused
         (
             EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
             "Twilio refused: update target (HTTP 404 code 20404)",
