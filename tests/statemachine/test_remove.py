@@ -269,6 +269,12 @@ def test_end_completes_a_pending_remove():
     added().remove("lawyer").end().expect("ended", "end room").expect_command("remove-1", "accepted", "done")
 
 
+def test_second_remove_of_a_party_is_done_with_the_first():
+    story = added().remove("lawyer").remove("lawyer", "again").expect("conferenced").leaves("lawyer")
+    for command in ("remove-1", "again"):
+        story.expect_command(command, "accepted", "done")
+
+
 # ---- in a transfer -----------------------------------------------------------------------------------------------
 
 
