@@ -1,8 +1,5 @@
 """Helpers for tests of the gate: a call at the gate, the party that it dials, and the decisions it gets."""
 
-import xml.etree.ElementTree as ET
-from urllib.parse import urlsplit
-
 from conferral.statemachine.events import GateReached
 from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.webhook_helpers import CALLER, DIAL, fields
@@ -26,21 +23,6 @@ def pressed(key, **changes):
 
 def target(**known):
     return PartyView(**({"label": "target-3", "dial_id": DIAL, "status": "ringing"} | known))
-
-
-def verbs(document):
-    return [verb.tag for verb in ET.fromstring(document)]
-
-
-def said(document):
-    return " ".join(say.text for say in ET.fromstring(document).iter("Say"))
-
-
-def next_url(document, path, attribute=None):
-    """The URL in an element, as a target that can be asked."""
-    element = ET.fromstring(document).find(path)
-    url = urlsplit(element.get(attribute) if attribute else element.text)
-    return f"{url.path}?{url.query}"
 
 
 def events_of(ingest):

@@ -31,6 +31,7 @@ IN_CONFERENCE, IN_ANOTHER, NO_WAIT_AUDIO = (
     DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
 )
 NEXT, GO_ON, WAIT = DialActionAnswer.DIAL_NEXT_AGENT, DialActionAnswer.CONTINUE, DialActionAnswer.WAIT
+SURVEY, NOWHERE = ConferenceAttributes(after_url="https://example.com/survey"), ConferenceAttributes()
 BUSY, SILENT, UNREACHABLE = DialActionAnswer.SAY_BUSY, DialActionAnswer.SAY_NO_ANSWER, DialActionAnswer.SAY_UNREACHABLE
 
 
@@ -138,8 +139,9 @@ def test_agent_of_an_outbound_session_hears_why_the_customer_was_not_reached(sta
 @each("status", ["completed", "busy", ""])
 @each("wait_audio", [WaitAudio.NONE, WaitAudio.MUSIC])
 @each("old", [True, False])
-def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, wait_audio, old):
-    given = facts(state, customer=customer(is_leaving=True, wait_audio=wait_audio))
+@each("attributes", [NOWHERE, SURVEY])
+def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, wait_audio, old, attributes):
+    given = facts(state, attributes=attributes, customer=customer(is_leaving=True, wait_audio=wait_audio))
 
     assert decide(outcome(dial, status), given, may_be_old=old) is HANG_UP
 
@@ -343,8 +345,6 @@ def test_the_agent_who_has_parked_the_call_is_hung_up():
 
 # ---- after the others have left ----------------------------------------------------------------------------------
 
-SURVEY, NOWHERE = ConferenceAttributes(after_url="https://example.com/survey"), ConferenceAttributes()
-
 
 @each(
     "state, reason, dial, status, expected",
@@ -375,17 +375,11 @@ def test_customer_continues_elsewhere_after_the_others_leave(state, reason, dial
 
 @pytest.mark.parametrize("state", ["ended", "conferenced", "bridged"])
 def test_only_the_customer_continues_elsewhere_and_only_with_a_configured_url(state):
-    named, none = (facts(state, end_reason="agent-left", attributes=one) for one in (SURVEY, ConferenceAttributes()))
+    named, none = (facts(state, end_reason="agent-left", attributes=one) for one in (SURVEY, NOWHERE))
 
     assert decide(outcome(CONF, sid=AGENT, party="agent"), named, may_be_old=False) is HANG_UP
     assert decide(outcome(CONF), none, may_be_old=False) is HANG_UP
     assert decide(outcome(CONF, call="completed"), named, may_be_old=False) is HANG_UP
-
-
-def test_customer_being_removed_is_hung_up_instead_of_continuing():
-    given = facts("conferenced", attributes=SURVEY, customer=customer(is_leaving=True))
-
-    assert decide(outcome(CONF), given, may_be_old=False) is HANG_UP
 
 
 @pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, GO_ON), ("in-progress", JOIN)])

@@ -121,6 +121,7 @@ def test_gate_rejects_a_dial_of_no_party(state):
     assert route_of(None, DIAL) is NOWHERE
 
 
+@each("state, direction, party", [("transferring", "inbound", "target"), ("bridged", "outbound", "agent")])
 @each(
     "waited_for, confirm, asked, pressed, expected",
     [
@@ -150,20 +151,10 @@ def test_gate_rejects_a_dial_of_no_party(state):
         (False, True,  3, "",      SILENT),
     ],
 )  # fmt: skip
-def test_key_decides_where_one_was_requested(waited_for, confirm, asked, pressed, expected):
-    given = facts("transferring" if waited_for else "ended", target=dialed(confirm=confirm))
+def test_key_decides_where_one_was_requested(state, direction, party, waited_for, confirm, asked, pressed, expected):
+    given = facts(state if waited_for else "ended", direction=direction, **{party: dialed(confirm=confirm)})
 
     assert decide(given, DIAL, question=asked, pressed=pressed) is expected
-
-
-def test_agent_is_prompted_at_the_gate_like_everyone_else():
-    def decided(asked, pressed, *, confirm):
-        given = facts("bridged", direction="outbound", agent=dialed(confirm=confirm))
-        return decide(given, DIAL, question=asked, pressed=pressed)
-
-    assert decided(1, "", confirm=False) is ACCEPTED
-    assert [decided(1, "", confirm=True), decided(2, "1", confirm=True)] == [ASK, ACCEPTED]
-    assert [decided(2, "3", confirm=True), decided(3, "", confirm=True)] == [REJECTED, SILENT]
 
 
 @pytest.mark.parametrize("pressed", ["", "1"])

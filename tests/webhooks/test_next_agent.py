@@ -1,13 +1,13 @@
 """The agent of a bridge could not be had: the next one is rung, without waiting for anyone."""
 
-import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
 import pytest
 
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import DialAction, parse_call
+from conferral.telephony.callback_urls import parse_call
 from conferral.webhooks import responses
+from tests.webhooks.documents import action_of, dial_of, follow, next_url, rung, said, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
 
 AGENTS = ("client:alice", "client:bob", "+14155550124")
@@ -18,66 +18,45 @@ def unanswered(status="no-answer", **changes):
     return fields("dial_ends_busy", **({"DialCallStatus": status, "To": "+14155550100"} | changes))
 
 
-def action_of(number):
+def target_of(number):
     return DIAL_ACTION + (f"&agent={number}" if number else "")
-
-
-def verbs(document):
-    return [verb.tag for verb in ET.fromstring(document)]
-
-
-def rung(document):
-    (noun,) = ET.fromstring(document).find("Dial")
-    return noun.text
-
-
-def own_action(document):
-    url = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-    return f"{url.path}?{url.query}"
 
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
 async def test_the_next_agent_rings_and_its_callbacks_say_which_it_is(client, ingest, status):
     ingest.facts = facts("bridged", agents=AGENTS)
 
-    _, document = await post(client, action_of(0), unanswered(status))
+    _, document = await post(client, target_of(0), unanswered(status))
 
-    dial = ET.fromstring(document).find("Dial")
+    dial, action = dial_of(document), action_of(document)
     assert (rung(document), dial.get("callerId"), dial.get("timeout")) == ("bob", "+14155550199", "30")
     assert dial.get("answerOnBridge") == "true"
-    action = DialAction.parse(urlsplit(own_action(document)).query)
-    assert (action.session_id, action.party, action.dial.value, action.agent_number) == (
-        CALLER, "customer", "bridge", 1,
-    )  # fmt: skip
+    assert (action.session_id, action.party, action.agent_number) == (CALLER, "customer", 1)
+    assert action.dial.value == "bridge"
     params = parse_call(urlsplit(dial.find("Client").get("statusCallback")).query)
     assert (params.session_id, params.party, params.agent_number) == (CALLER, "agent", 1)
     assert [event.agent_number for event in ingest.events] == [0]
 
 
 async def test_they_ring_in_their_order_and_at_last_a_sentence_is_said(client, ingest):
-    ingest.facts, target, heard = facts("bridged", agents=AGENTS), DIAL_ACTION, []
+    ingest.facts = facts("bridged", agents=AGENTS)
 
-    while True:
-        _, document = await post(client, target, unanswered())
-        if verbs(document) != ["Dial"]:
-            break
-        heard.append(rung(document))
-        target = own_action(document)
+    *rings, last = await follow(client, DIAL_ACTION, unanswered(), "Dial", "action")
 
-    assert heard == ["bob", "+14155550124"]
-    assert "not answering" in ET.fromstring(document).find("Say").text
+    assert [rung(document) for document in rings] == ["bob", "+14155550124"]
+    assert "not answering" in said(last)
     assert [event.agent_number for event in ingest.events] == [0, 1, 2]
     assert len({event.token for event in ingest.events}) == 3
 
 
 async def test_repeated_request_rings_the_same_agent_and_adds_no_event(client, ingest):
     ingest.facts = facts("bridged", agents=AGENTS)
-    first = await post(client, action_of(1), unanswered())
+    first = await post(client, target_of(1), unanswered())
 
     # The worker may have taken note of it by now.
     ingest.facts = facts("bridged", agents=AGENTS, agent_number=2)
 
-    assert await post(client, action_of(1), unanswered()) == first
+    assert await post(client, target_of(1), unanswered()) == first
     assert rung(first[1]) == "+14155550124"
     assert len(set(ingest.events)) == 1
 
@@ -85,16 +64,27 @@ async def test_repeated_request_rings_the_same_agent_and_adds_no_event(client, i
 async def test_undecided_session_uses_the_directory(open_client, ingest, write_directory):
     client = await open_client(**write_directory(DIRECTORY))
 
-    assert rung((await post(client, action_of(1), unanswered()))[1]) == "+14155550124"
-    assert verbs((await post(client, action_of(2), unanswered()))[1]) == ["Say", "Hangup"]
+    assert rung((await post(client, target_of(1), unanswered()))[1]) == "+14155550124"
+    assert verbs((await post(client, target_of(2), unanswered()))[1]) == ["Say", "Hangup"]
 
 
-async def test_no_one_else_rings_if_the_session_knows_no_other_agent(open_client, ingest, write_directory):
-    """One that was rebuilt from callbacks ends here: a call that went on would be no one's."""
+@pytest.mark.parametrize(
+    ("known", "is_away", "party", "call_sid"),
+    [
+        # One that was rebuilt from callbacks ends here: a call that went on would be no one's.
+        pytest.param(facts("bridged"), False, "customer", CALLER, id="session-knows-no-other"),
+        pytest.param(facts("bridged", agents=AGENTS[:1]), False, "customer", CALLER, id="session-before-directory"),
+        pytest.param(facts("bridged", direction="outbound", agents=AGENTS), False, "agent", AGENT, id="outbound"),
+        pytest.param(None, False, "agent", CALLER, id="outbound-unknown"),
+        pytest.param(None, True, "agent", CALLER, id="outbound-without-redis"),
+    ],
+)
+async def test_no_one_else_rings(open_client, ingest, write_directory, known, is_away, party, call_sid):
     client = await open_client(**write_directory(DIRECTORY))
-    ingest.facts = facts("bridged")
+    ingest.facts, ingest.away = known, is_away
+    target = f"/voice/dial-action?session={CALLER}&party={party}&dial=bridge&attempt=1"
 
-    assert verbs((await post(client, action_of(0), unanswered()))[1]) == ["Say", "Hangup"]
+    assert verbs((await post(client, target, unanswered(CallSid=call_sid)))[1]) == ["Say", "Hangup"]
 
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])
@@ -103,34 +93,17 @@ async def test_without_redis_the_directory_says_who_follows(open_client, ingest,
     client = await open_client(**write_directory(DIRECTORY))
     setattr(ingest, fault, True)
 
-    assert rung((await post(client, action_of(0), unanswered("busy")))[1]) == "bob"
-
-
-@pytest.mark.parametrize("is_away", [False, True])
-async def test_agent_of_an_outbound_call_gets_no_other_agent(open_client, ingest, write_directory, is_away):
-    client = await open_client(**write_directory(DIRECTORY))
-    ingest.away = is_away
-
-    target = DIAL_ACTION.replace("party=customer", "party=agent")
-    assert target != DIAL_ACTION
-    assert verbs((await post(client, target, unanswered()))[1]) == ["Say", "Hangup"]
-
-
-async def test_agents_stored_in_the_session_override_the_directory(open_client, ingest, write_directory):
-    client = await open_client(**write_directory(DIRECTORY))
-    ingest.facts = facts("bridged", agents=("client:alice",))
-
-    assert verbs((await post(client, action_of(0), unanswered()))[1]) == ["Say", "Hangup"]
+    assert rung((await post(client, target_of(0), unanswered("busy")))[1]) == "bob"
 
 
 @pytest.mark.parametrize("refused", ["+19005550123", "+442071234567", "nobody"])
 async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
     ingest.facts = facts("bridged", agents=("client:alice", refused, "client:bob"))
 
-    _, document = await post(client, action_of(0), unanswered())
+    _, document = await post(client, target_of(0), unanswered())
 
     assert rung(document) == "bob"
-    assert DialAction.parse(urlsplit(own_action(document)).query).agent_number == 2
+    assert action_of(document).agent_number == 2
     (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert refused not in str(line)
 
@@ -149,20 +122,13 @@ async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
 async def test_no_agent_is_rung_for_a_caller_who_is_not_waiting(client, ingest, known, form):
     ingest.facts = known
 
-    assert "Dial" not in verbs((await post(client, action_of(0), form))[1])
-
-
-async def test_outbound_session_tries_no_next_agent(client, ingest):
-    ingest.facts = facts("bridged", direction="outbound", agents=AGENTS)
-    target = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
-
-    assert verbs((await post(client, target, unanswered(CallSid=AGENT)))[1]) == ["Say", "Hangup"]
+    assert "Dial" not in verbs((await post(client, target_of(0), form))[1])
 
 
 async def test_the_fallback_of_an_action_rings_the_next_agent_too(client, ingest):
     ingest.facts = facts("bridged", agents=AGENTS)
 
-    _, document = await post(client, "/voice/fallback", unanswered(ErrorUrl=PUBLIC_URL + action_of(1)))
+    _, document = await post(client, "/voice/fallback", unanswered(ErrorUrl=PUBLIC_URL + target_of(1)))
 
     assert rung(document) == "+14155550124"
 
@@ -175,7 +141,7 @@ async def test_invalid_agent_number_gets_400(client, ingest, number):
 
 # ---- a phone whose network refuses the caller's number -----------------------------------------------------------
 
-PHONE = "+14155550124"
+PHONE, OWN = "+14155550124", "+14155550100"
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -186,10 +152,10 @@ async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open
 
     _, document = await post(client, DIAL_ACTION, unanswered("failed", DialCallSid=child))
 
-    assert (rung(document), ET.fromstring(document).find("Dial").get("callerId")) == (PHONE, "+14155550100")
+    assert (rung(document), dial_of(document).get("callerId")) == (PHONE, OWN)
     (event,) = ingest.events
     assert (event.failed_with_callers_number, event.agent_number) == (True, 0)
-    again = own_action(document)
+    again = next_url(document, "Dial", "action")
     if known:
         ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE), agent_number=1)
     _, document = await post(client, again, unanswered("failed", DialCallSid=child))
@@ -200,17 +166,13 @@ async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open
 async def test_the_agents_behind_it_are_rung_in_their_order_with_our_number(open_client, ingest, write_directory):
     agents = f'[inbound."+14155550100"]\nagents = ["{PHONE}", "client:bob", "+14155550125"]\n'
     client = await open_client(**write_directory(agents))
-    ingest.away, target, heard = True, DIAL_ACTION, []
+    ingest.away = True
 
-    while True:
-        _, document = await post(client, target, unanswered("failed"))
-        if verbs(document) != ["Dial"]:
-            break
-        heard.append((rung(document), ET.fromstring(document).find("Dial").get("callerId")))
-        target = own_action(document)
+    *rings, _ = await follow(client, DIAL_ACTION, unanswered("failed"), "Dial", "action")
 
-    own = "+14155550100"
-    assert heard == [(PHONE, own), ("bob", own), ("+14155550125", own)]
+    assert [(rung(document), dial_of(document).get("callerId")) for document in rings] == [
+        (PHONE, OWN), ("bob", OWN), ("+14155550125", OWN),
+    ]  # fmt: skip
 
 
 async def test_the_agent_behind_it_is_rung_even_if_no_worker_has_noted_the_repetition(client, ingest):
@@ -218,7 +180,7 @@ async def test_the_agent_behind_it_is_rung_even_if_no_worker_has_noted_the_repet
 
     _, document = await post(client, DIAL_ACTION, unanswered("failed"))
     assert rung(document) == PHONE
-    _, document = await post(client, own_action(document), unanswered("busy"))
+    _, document = await post(client, next_url(document, "Dial", "action"), unanswered("busy"))
     assert rung(document) == "bob"
 
     ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE, "client:bob"), agent_number=1)

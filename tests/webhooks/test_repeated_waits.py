@@ -1,7 +1,6 @@
 """Someone who waits comes out of the conference, or is left there: what the action of the `<Dial>` is answered."""
 
 import xml.etree.ElementTree as ET
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -9,8 +8,8 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import DialAction
-from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, facts, fields, post
+from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, verbs
+from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
 
 #: Of the two who may wait first: whose call it is, and the direction of the session.
 CUSTOMER_WAITS, AGENT_WAITS = ("customer", CALLER, "inbound"), ("agent", AGENT, "outbound")
@@ -22,19 +21,6 @@ def left(party, attempt=1):
 
 def form(call_sid=CALLER, **changes):
     return fields("dial_into_conference_ends", CallSid=call_sid, **changes)
-
-
-def verbs(document):
-    return [verb.tag for verb in ET.fromstring(document)]
-
-
-def conference_of(document):
-    return ET.fromstring(document).find("Dial/Conference")
-
-
-def own_action(document):
-    url = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-    return f"{url.path}?{url.query}"
 
 
 @pytest.mark.parametrize("opening", ["arriving", "dialing-party"])
@@ -51,7 +37,7 @@ async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, in
     # Without a wait URL, Twilio plays its own music.
     assert (conference.get("waitUrl"), conference.get("maxParticipants")) == (None, "7")
     assert conference.get("startConferenceOnEnter") == ("true" if party == "agent" else "false")
-    assert DialAction.parse(urlsplit(own_action(document)).query).attempt == 2
+    assert action_of(document).attempt == 2
     assert [event.dial for event in ingest.events] == ["conference"]
 
 
@@ -60,7 +46,7 @@ async def test_anyone_who_comes_out_of_twilios_music_too_is_hung_up(client, inge
     ingest.facts = facts("conferenced", direction=direction, mode="conference", opening="dialing-party")
     _, document = await post(client, left(party), form(sid))
 
-    _, document = await post(client, own_action(document), form(sid))
+    _, document = await post(client, next_url(document, "Dial", "action"), form(sid))
 
     assert verbs(document) == ["Hangup"]
 
@@ -69,21 +55,11 @@ async def test_anyone_who_comes_out_of_twilios_music_too_is_hung_up(client, inge
 async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_joined_with_twilios_music(
     client, ingest, child_lookup, party, starts
 ):
-    target, answers = left(party), []
+    documents = await follow(client, left(party), form(), "Redirect")
 
-    while True:
-        _, document = await post(client, target, form())
-        answers.append(verbs(document))
-        if answers[-1] != ["Pause", "Redirect"]:
-            break
-        url = urlsplit(ET.fromstring(document).find("Redirect").text)
-        target = f"{url.path}?{url.query}"
-
-    assert answers == [["Pause", "Redirect"]] * 2 + [["Dial"]]
-    assert (conference_of(document).get("waitUrl"), conference_of(document).get("startConferenceOnEnter")) == (
-        None,
-        starts,
-    )
+    assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [["Dial"]]
+    joined = conference_of(documents[-1])
+    assert (joined.get("waitUrl"), joined.get("startConferenceOnEnter")) == (None, starts)
     assert child_lookup.asked == [], "who comes out of a conference has no child"
 
 
@@ -105,23 +81,17 @@ async def test_waiting_customer_goes_on_waiting_if_redis_refuses_only_writes(
     ingest.facts = facts("conferenced", phase="parked", customer=PartyView(CALLER, label="customer-2"))
     for name in refused:
         monkeypatch.setattr(ingest, name, refuse)
-    target, answers = left("customer"), []
-    while answers[-1:] != [[last]] and len(answers) < 4:
-        _, document = await post(client, target, form())
-        answers.append(verbs(document))
-        if answers[-1] == ["Pause", "Redirect"]:
-            url = urlsplit(ET.fromstring(document).find("Redirect").text)
-            target = f"{url.path}?{url.query}"
 
-    assert answers == [["Pause", "Redirect"]] * 2 + [[last]]
+    documents = await follow(client, left("customer"), form(), "Redirect")
+
+    assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [[last]]
 
 
 async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
     _, document = await post(client, left("customer"), form())
-    url = urlsplit(ET.fromstring(document).find("Redirect").text)
     ingest.facts = facts("conferenced", mode="conference", opening="arriving")
 
-    _, document = await post(client, f"{url.path}?{url.query}", form())
+    _, document = await post(client, next_url(document, "Redirect"), form())
 
     assert conference_of(document).get("participantLabel") == "customer-1"
 
@@ -148,29 +118,25 @@ async def test_conference_end_after_both_have_talked_hangs_up(client, ingest, pa
 
 
 async def test_a_parked_customer_goes_back_to_the_music_then_to_twilios(client, ingest):
-    parked = PartyView(CALLER, label="customer-2")
-    ingest.facts, target, heard = facts("conferenced", phase="parked", customer=parked), left("customer"), []
+    ingest.facts = facts("conferenced", phase="parked", customer=PartyView(CALLER, label="customer-2"))
 
-    while True:
-        _, document = await post(client, target, form())
-        if verbs(document) != ["Dial"]:
-            break
-        conference = conference_of(document)
+    *joins, last = await follow(client, left("customer"), form(), "Dial", "action")
+
+    music, twilios = (conference_of(document) for document in joins)
+    for conference in (music, twilios):
         assert conference.get("participantLabel") == "customer-2"
-        heard.append(("audio=music" in conference.get("waitUrl", ""), conference.get("startConferenceOnEnter")))
-        target = own_action(document)
-
-    assert heard == [(True, "false"), (False, "false")]
-    assert verbs(document) == ["Hangup"]
+        assert conference.get("startConferenceOnEnter") == "false"
+    assert "audio=music" in music.get("waitUrl")
+    assert "audio=music" not in twilios.get("waitUrl", "")
+    assert verbs(last) == ["Hangup"]
 
 
 async def test_a_customer_who_is_parked_from_a_bridge_waits_with_music(client, ingest):
     ingest.facts = facts(
         "conferenced", phase="parked", conference_sid="", customer=PartyView(CALLER, wait_audio=WaitAudio.MUSIC)
     )
-    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
 
-    _, document = await post(client, target, fields("dial_ends_answered"))
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
     assert (conference_of(document).text, conference_of(document).get("startConferenceOnEnter")) == (CALLER, "false")
     assert "audio=music" in conference_of(document).get("waitUrl")
@@ -207,9 +173,8 @@ async def test_after_a_restart_of_redis_twilio_says_first_whether_the_agent_has_
 ):
     ingest.old, ingest.facts = True, facts("bridged", attributes=ConferenceAttributes(after_url=SURVEY))
     child_lookup.status = child
-    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
 
-    _, document = await post(client, target, fields("dial_ends_answered"))
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
     assert verbs(document) == (["Redirect"] if child == "completed" else ["Dial"])
 
@@ -219,12 +184,11 @@ async def test_after_a_restart_of_redis_twilio_says_first_whether_the_agent_has_
 
 async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(client, ingest):
     ingest.facts = facts("converting", attributes=ConferenceAttributes(record="true", time_limit_s=90))
-    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
 
-    _, document = await post(client, target, fields("dial_ends_answered"))
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
     assert (conference_of(document).text, conference_of(document).get("record")) == (CONFERENCE, "record-from-start")
-    assert ET.fromstring(document).find("Dial").get("timeLimit") == "90"
+    assert dial_of(document).get("timeLimit") == "90"
 
 
 async def test_supervisor_joining_again_after_refusal_is_still_muted(client, ingest):
@@ -233,17 +197,14 @@ async def test_supervisor_joining_again_after_refusal_is_still_muted(client, ing
 
     _, document = await post(client, left("supervisor"), form(supervisor.call_sid))
 
-    assert (conference_of(document).get("muted"), conference_of(document).get("startConferenceOnEnter")) == (
-        "true",
-        "false",
-    )
+    joined = conference_of(document)
+    assert (joined.get("muted"), joined.get("startConferenceOnEnter")) == ("true", "false")
 
 
 async def test_directory_supplies_the_attributes_of_a_session_lost_by_redis(open_client, child_lookup, write_directory):
     client = await open_client(**write_directory('[inbound."+14155550100"]\nbeep = "onEnter"\n'))
     child_lookup.status = "in-progress"
-    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
 
-    _, document = await post(client, target, fields("dial_ends_answered", To="+14155550100"))
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered", To="+14155550100"))
 
     assert conference_of(document).get("beep") == "onEnter"

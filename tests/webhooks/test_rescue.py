@@ -4,7 +4,6 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
-from xml.etree import ElementTree
 
 import pytest
 
@@ -12,6 +11,7 @@ from conferral.statemachine.pending_command import PendingCommand
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_session
 from conferral.telephony.document_templates import DocumentTemplates
+from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
@@ -138,10 +138,6 @@ async def calls_of(client, ingest, case):
     assert status in (200, 204)
     assert len(seen) > 3
     return seen
-
-
-def verbs(document):
-    return [element.tag for element in ElementTree.fromstring(document)]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -9,9 +8,9 @@ from conferral.runtime.errors import ProviderUnreachableError, SettingsError
 from conferral.statemachine.events import CallReceived, DialEnded
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
-from conferral.telephony.callback_urls import DialAction
 from conferral.webhooks import responses
 from tests.support.each import each
+from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, said, verbs
 from tests.webhooks.webhook_helpers import (
     ACCOUNT,
     AGENT,
@@ -25,20 +24,15 @@ from tests.webhooks.webhook_helpers import (
     signed,
 )
 
-
-def verbs(document):
-    return [verb.tag for verb in ET.fromstring(document)]
-
-
-def conference_of(document):
-    return ET.fromstring(document).find("Dial/Conference")
+#: Where the agent goes whose call to the customer was placed for an outbound session.
+AGENTS_ACTION = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
 
 
 async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ingest):
     status, document = await post(client, "/voice/inbound", fields("call_arrives"))
 
     assert status == 200
-    assert ET.fromstring(document).find("Dial/Number").text == "+14155550123"
+    assert dial_of(document).find("Number").text == "+14155550123"
     assert ingest.events == [
         CallReceived(
             session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
@@ -61,36 +55,32 @@ async def test_twiml_is_xml_in_utf_8(open_client):
 async def test_caller_without_a_number_is_shown_as_the_number_that_was_called(client, metrics, called, shown):
     _, document = await post(client, "/voice/inbound", fields("call_arrives", From="anonymous", To=called))
 
-    assert ET.fromstring(document).find("Dial").get("callerId") == shown
+    assert dial_of(document).get("callerId") == shown
     labels = {"route": "/voice/inbound", "status": "200"}
     assert 0 < metrics.registry.get_sample_value("conferral_webhook_request_seconds_sum", labels) < 60
 
 
+@pytest.mark.parametrize("fault", ["away", "hangs"])
 @pytest.mark.parametrize("route", ["/voice/inbound", "/voice/fallback"])
-async def test_without_redis_the_caller_is_bridged_all_the_same(client, ingest, metrics, lines, route):
+async def test_without_redis_the_caller_is_bridged_all_the_same(
+    client, ingest, metrics, lines, monkeypatch, route, fault
+):
     with_redis = (await post(client, route, fields("call_arrives")))[1]
-    ingest.away = True
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
+    setattr(ingest, fault, True)
 
     status, without_redis = await post(client, route, fields("call_arrives"))
     await post(client, route, fields("call_arrives"))
 
     assert (status, without_redis) == (200, with_redis)
+    assert verbs(without_redis) == ["Dial"]
     assert metrics.webhook_store_errors.labels(route)._value.get() == 2
     warnings = [line for line in lines if line["log_level"] == "warning"]
     assert Counter(line["event"] for line in warnings) == {"store_unreachable": 1, "call_not_stored": 2}
     assert {line["session_id"] for line in warnings} == {fields("call_arrives")["CallSid"]}
 
 
-async def test_the_caller_does_not_wait_longer_for_redis_than_the_deadline(client, ingest, monkeypatch):
-    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
-    ingest.hangs = True
-
-    status, document = await post(client, "/voice/inbound", fields("call_arrives"))
-
-    assert (status, verbs(document)) == (200, ["Dial"])
-
-
-@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/fallback"])
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/fallback"])
 async def test_without_an_agent_a_sentence_is_said_and_nothing_published(open_client, ingest, route):
     client = await open_client(CONFERRAL_AGENT=None)
 
@@ -115,7 +105,7 @@ async def test_unconnected_caller_hears_a_fitting_sentence(client, ingest, statu
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_busy", DialCallStatus=status))
 
     assert verbs(document) == ["Say", "Hangup"]
-    assert words in ET.fromstring(document).find("Say").text
+    assert words in said(document)
 
 
 async def test_caller_is_hung_up_when_the_agent_hangs_up(client, ingest):
@@ -129,21 +119,14 @@ async def test_caller_is_hung_up_when_the_agent_hangs_up(client, ingest):
     assert (event.party, event.dial_call_status, event.call_status) == ("customer", "completed", "in-progress")
 
 
-async def test_while_converting_the_caller_follows_into_the_conference_by_its_sid(client, ingest):
-    ingest.facts = facts("converting")
+@pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)], ids=["by-sid", "by-name"])
+async def test_while_converting_the_caller_follows_into_the_conference(client, ingest, sid, expected):
+    ingest.facts = facts("converting", conference_sid=sid)
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
-    assert conference_of(document).text == CONFERENCE
+    assert conference_of(document).text == expected
     assert conference_of(document).get("participantLabel") == "customer-1"
-
-
-async def test_before_the_sid_is_known_the_caller_joins_by_name(client, ingest):
-    ingest.facts = facts("converting", conference_sid="")
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert conference_of(document).text == CALLER
 
 
 async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(client, ingest):
@@ -151,13 +134,11 @@ async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(
     first = f"/voice/dial-action?session={CALLER}&party=agent&dial=conference&attempt=1"
     form = fields("dial_into_conference_ends")
 
-    _, document = await post(client, first, form)
-    second = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-    _, last = await post(client, f"{second.path}?{second.query}", form)
+    joined, last = await follow(client, first, form, "Dial", "action")
 
-    assert conference_of(document).text == CALLER
-    assert conference_of(document).get("participantLabel") == "agent-1"
-    assert DialAction.parse(second.query).attempt == 2
+    assert conference_of(joined).text == CALLER
+    assert conference_of(joined).get("participantLabel") == "agent-1"
+    assert action_of(joined).attempt == 2
     assert verbs(last) == ["Hangup"]
     assert len({event.token for event in ingest.events}) == 2
 
@@ -175,8 +156,7 @@ async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, i
     assert (joined.text, joined.get("participantLabel")) == (expected, "customer-1")
     assert joined.get("startConferenceOnEnter") == "false"
     assert f"/voice/wait?session={CALLER}&party=customer&audio={wait_audio.value}" in joined.get("waitUrl")
-    action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-    assert DialAction.parse(action.query).attempt == 1
+    assert action_of(document).attempt == 1
 
 
 @pytest.mark.parametrize(
@@ -185,21 +165,14 @@ async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, i
 )
 async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_music(client, ingest, wait_audio, heard):
     ingest.facts = facts("transferring", customer=PartyView(CALLER, label="customer-2", wait_audio=wait_audio))
-    url, joined = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1", []
+    url = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1"
 
-    while True:
-        form = fields("dial_into_conference_ends", CallSid=CALLER)
-        _, document = await post(client, url, form)
-        if verbs(document) != ["Dial"]:
-            break
-        joined.append(conference_of(document))
-        again = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-        url = f"{again.path}?{again.query}"
+    *joins, end = await follow(client, url, fields("dial_into_conference_ends", CallSid=CALLER), "Dial", "action")
 
-    assert verbs(document) == ["Hangup"]
-    assert DialAction.parse(again.query).attempt == 3
-    another, last = joined
-    for conference in joined:
+    assert verbs(end) == ["Hangup"]
+    assert action_of(joins[-1]).attempt == 3
+    another, last = (conference_of(document) for document in joins)
+    for conference in (another, last):
         assert (conference.text, conference.get("participantLabel")) == (CALLER, "customer-2")
     assert another.get("startConferenceOnEnter") == "false"
     assert f"audio={heard}" in another.get("waitUrl")
@@ -227,8 +200,7 @@ async def test_a_customer_whose_wait_audio_always_fails_hears_twilios_music_and_
         _, document = await post(client, url, fields("dial_into_conference_ends", CallSid=CALLER))
         assert verbs(document) == ["Dial"]
         heard.append(conference_of(document).get("waitUrl"))
-        action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-        url = f"{action.path}?{action.query}"
+        url = next_url(document, "Dial", "action")
 
     assert [bool(url) and "audio=music" in url for url in heard] == [True] * wait_audio_attempts + [False]
     assert conference_of(document).text == CALLER
@@ -239,17 +211,14 @@ async def test_both_parties_start_the_conference_while_a_transfer_is_converted(c
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
 
-    assert (conference_of(document).get("startConferenceOnEnter"), conference_of(document).get("waitUrl")) == (
-        "true",
-        "",
-    )
+    joined = conference_of(document)
+    assert (joined.get("startConferenceOnEnter"), joined.get("waitUrl")) == ("true", "")
 
 
 async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client, ingest):
     ingest.facts = facts("transferring", direction="outbound", agent=PartyView(AGENT, is_leaving=True))
-    action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
 
-    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+    _, document = await post(client, AGENTS_ACTION, fields("dial_ends_answered", CallSid=AGENT))
 
     assert verbs(document) == ["Hangup"]
     assert [event.party for event in ingest.events] == ["agent"]
@@ -257,9 +226,8 @@ async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client
 
 async def test_outbound_call_reads_the_agents_child_call_at_twilio(client, ingest, child_lookup):
     ingest.old, ingest.facts, child_lookup.status = True, facts("bridged", direction="outbound"), "in-progress"
-    action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
 
-    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+    _, document = await post(client, AGENTS_ACTION, fields("dial_ends_answered", CallSid=AGENT))
 
     assert conference_of(document).get("participantLabel") == "agent-1"
     assert child_lookup.asked == [AGENT]
@@ -288,8 +256,7 @@ async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, in
         if verbs(document) != ["Pause", "Redirect"]:
             break
         pauses += 1
-        again = urlsplit(ET.fromstring(document).find("Redirect").text)
-        target = f"{again.path}?{again.query}"
+        target = next_url(document, "Redirect")
         form = fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None, DialBridged=None)
 
     assert pauses == 2
@@ -317,19 +284,16 @@ async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis
     _, document = await post(client, f"/voice/dial-action?{query}", fields("dial_ends_answered", CallSid=AGENT))
 
     assert conference_of(document).text == "order-7-00ff"
-    again = DialAction.parse(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
-    assert (again.session_id, again.conference) == ("order-7", "order-7-00ff")
+    assert (action_of(document).session_id, action_of(document).conference) == ("order-7", "order-7-00ff")
 
 
 async def test_when_redis_is_back_the_second_question_is_answered_from_it(client, ingest, child_lookup):
     ingest.away = True
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-    again = urlsplit(ET.fromstring(document).find("Redirect").text)
     ingest.away, ingest.facts = False, facts("converting")
 
-    _, document = await post(
-        client, f"{again.path}?{again.query}", fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None)
-    )
+    form = fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None)
+    _, document = await post(client, next_url(document, "Redirect"), form)
 
     assert conference_of(document).text == CONFERENCE
     assert ingest.events[0].dial_call_status == "completed"
@@ -405,11 +369,10 @@ async def test_any_other_fallback_bridges_the_caller(client, ingest, error_url):
 async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest):
     ingest.facts = facts("bridged")
     _, document = await post(client, "/voice/inbound", fields("call_arrives"))
-    dial = ET.fromstring(document).find("Dial")
-    action, progress = urlsplit(dial.get("action")), urlsplit(dial.find("Number").get("statusCallback"))
+    action, progress = next_url(document, "Dial", "action"), next_url(document, "Dial/Number", "statusCallback")
 
-    answered, _ = await post(client, f"{action.path}?{action.query}", fields("dial_ends_answered"))
-    reported, _ = await post(client, f"{progress.path}?{progress.query}", fields("agent_rings"))
+    answered, _ = await post(client, action, fields("dial_ends_answered"))
+    reported, _ = await post(client, progress, fields("agent_rings"))
 
     assert (answered, reported) == (200, 204)
     assert [event.name for event in ingest.events] == ["call_received", "dial_ended", "call_progressed"]
@@ -426,11 +389,19 @@ async def test_voice_request_that_is_malformed_gets_a_sentence(client, ingest, l
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["malformed-field"]
 
 
-@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/fallback"])
-async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ingest, lines, route):
+@pytest.mark.parametrize(
+    ("route", "moment"),
+    [
+        ("/voice/inbound", "call_arrives"),
+        ("/voice/conference", "call_arrives"),
+        ("/voice/fallback", "call_arrives"),
+        ("/voice/client", "browser_calls_somebody"),
+    ],
+)
+async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ingest, lines, route, moment):
     ingest.replayed = {CALLER}
 
-    status, document = await post(client, route, fields("call_arrives"))
+    status, document = await post(client, route, fields(moment))
 
     assert (status, verbs(document), ingest.events) == (200, ["Hangup"], [])
     assert "webhook_replayed" in [line["event"] for line in lines]

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from unittest.mock import AsyncMock
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 
@@ -12,7 +12,19 @@ from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
 from conferral.storage.ingest.port import ReplayedCallError
 from conferral.webhooks import wait_url
-from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, PUBLIC_URL, facts, post, settings, signed
+from tests.webhooks.documents import next_url
+from tests.webhooks.webhook_helpers import (
+    ACCOUNT,
+    CALLER,
+    CONFERENCE,
+    PUBLIC_URL,
+    TOKEN,
+    facts,
+    get,
+    post,
+    settings,
+    signed,
+)
 
 MUSIC, RINGBACK = f"{PUBLIC_URL}/media/music.wav", f"{PUBLIC_URL}/media/ringback.wav"
 FORM = {"AccountSid": ACCOUNT, "CallSid": CALLER, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
@@ -27,27 +39,22 @@ GREETING = waiting("music") + "&greeting=1"
 
 def greeted(document):
     """What is said, and what is asked next."""
-    verbs = ET.fromstring(document)
-    redirect = urlsplit(verbs.find("Redirect").text)
-    return [say.text for say in verbs.iter("Say")], f"{redirect.path}?{redirect.query}"
+    return [say.text for say in ET.fromstring(document).iter("Say")], next_url(document, "Redirect")
 
 
 def hears(wait_audio):
     return facts("transferring", customer=PartyView(CALLER, wait_audio=wait_audio))
 
 
+def awaited(**known):
+    """A conference from the start, in which the caller is to arrive."""
+    return facts("conferenced", **({"mode": "conference", "opening": "arriving"} | known))
+
+
 def played(document):
     verbs = ET.fromstring(document)
     assert [verb.tag for verb in verbs] in (["Play", "Redirect"], ["Pause", "Redirect"])
     return verbs[0].text
-
-
-async def get(client, target, *, token="12345", **changes):
-    """A signed GET, with Twilio's own fields behind ours."""
-    full = f"{target}&{urlencode(FORM | changes)}"
-    headers = {"X-Twilio-Signature": signed(full, {}, token=token)["X-Twilio-Signature"]}
-    async with client.get(full, headers=headers) as response:
-        return response.status, await response.text()
 
 
 @pytest.mark.parametrize(
@@ -62,11 +69,11 @@ async def get(client, target, *, token="12345", **changes):
         (None,                 "ringback", RINGBACK),     # no one knows the session
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])
+@pytest.mark.parametrize("ask", [get, post])
 async def test_waiting_party_hears_what_the_session_says_now(client, ingest, ask, given, asked_for, expected):
     ingest.facts = given
 
-    status, document = await ask(client, waiting(asked_for))
+    status, document = await ask(client, waiting(asked_for), FORM)
 
     assert (status, played(document)) == (200, expected)
     assert [event.name for event in ingest.events] == ([] if given else ["account_swept"])
@@ -75,18 +82,17 @@ async def test_waiting_party_hears_what_the_session_says_now(client, ingest, ask
 async def test_unknown_party_hears_the_audio_named_in_the_url(client, ingest):
     ingest.facts = hears(WaitAudio.MUSIC)
 
-    _, document = await get(client, waiting(party="target"))
+    _, document = await get(client, waiting(party="target"), FORM)
 
     assert played(document) == RINGBACK
 
 
 async def test_same_wait_audio_is_requested_again_after_playing(client, ingest):
     ingest.facts = hears(WaitAudio.MUSIC)
-    _, document = await get(client, waiting())
+    _, document = await get(client, waiting(), FORM)
 
-    again = urlsplit(ET.fromstring(document).find("Redirect").text)
     ingest.facts = None
-    status, document = await post(client, f"{again.path}?{again.query}", FORM)
+    status, document = await post(client, next_url(document, "Redirect"), FORM)
 
     assert (status, played(document)) == (200, MUSIC)
 
@@ -98,7 +104,7 @@ async def test_without_redis_there_is_something_to_hear_all_the_same(
     monkeypatch.setattr(wait_url, "_STORE_DEADLINE_S", 0.01)
     setattr(ingest, fault, True)
 
-    status, document = await get(client, waiting())
+    status, document = await get(client, waiting(), FORM)
 
     assert (status, played(document)) == (200, RINGBACK)
     assert metrics.webhook_store_errors.labels("/voice/wait")._value.get() == 1
@@ -119,7 +125,7 @@ async def test_without_redis_there_is_something_to_hear_all_the_same(
 async def test_other_audio_or_none_is_a_setting(open_client, name, wait_audio, value, expected):
     client = await open_client(**{name: value})
 
-    _, document = await get(client, waiting(wait_audio))
+    _, document = await get(client, waiting(wait_audio), FORM)
 
     assert played(document) == expected
 
@@ -144,7 +150,7 @@ async def test_the_number_that_was_called_may_have_music_of_its_own(
         "conferenced", attributes=ConferenceAttributes(wait_url=OWN_MUSIC), customer=PartyView(wait_audio=now)
     )
 
-    _, document = await get(client, waiting(asked_for))
+    _, document = await get(client, waiting(asked_for), FORM)
 
     assert played(document) == expected
 
@@ -161,12 +167,12 @@ async def test_the_number_that_was_called_may_have_music_of_its_own(
         ("", None, []),
     ],
 )
-@pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])
+@pytest.mark.parametrize("ask", [get, post])
 async def test_the_greeting_comes_first_and_leads_to_the_music(open_client, ingest, ask, own, setting, expected):
     client = await open_client(CONFERRAL_GREETING=setting)
     ingest.facts = facts("conferenced", attributes=ConferenceAttributes(greeting=own))
 
-    status, document = await ask(client, GREETING)
+    status, document = await ask(client, GREETING, FORM)
 
     assert (status, *greeted(document)) == (200, expected, waiting("music"))
     assert ingest.reads == 1
@@ -186,7 +192,7 @@ async def test_a_session_that_is_decided_upon_a_moment_later_is_greeted_in_its_o
 
     monkeypatch.setattr(ingest, "read", reads)
 
-    _, document = await get(client, GREETING)
+    _, document = await get(client, GREETING, FORM)
 
     assert greeted(document)[0] == ["Good morning."]
     assert ingest.reads == 3
@@ -198,7 +204,7 @@ async def test_a_session_that_does_not_turn_up_is_greeted_in_the_words_of_the_se
     monkeypatch.setattr(wait_url, "_READ_EVERY_S", 0)
     client = await open_client(CONFERRAL_GREETING="Welcome.")
 
-    _, document = await get(client, GREETING)
+    _, document = await get(client, GREETING, FORM)
 
     assert greeted(document) == (["Welcome."], waiting("music"))
     assert ingest.reads == 6
@@ -211,7 +217,7 @@ async def test_without_redis_the_greeting_is_that_of_the_settings(open_client, i
     client = await open_client(CONFERRAL_GREETING="Welcome.")
     setattr(ingest, fault, True)
 
-    assert greeted((await get(client, GREETING))[1])[0] == ["Welcome."]
+    assert greeted((await get(client, GREETING, FORM))[1])[0] == ["Welcome."]
 
 
 @pytest.mark.parametrize("name", ["CONFERRAL_MUSIC", "CONFERRAL_RINGBACK"])
@@ -227,21 +233,21 @@ def test_audio_that_is_no_url_stops_the_start(name, value):
 
 
 @pytest.mark.parametrize(
-    ("target", "changes", "status"),
+    ("target", "token", "account", "status"),
     [
-        (waiting(), {"token": "another"}, 403),
-        (waiting(), {"AccountSid": "AC" + "9" * 32}, 403),
-        (waiting() + "&AccountSid=" + ACCOUNT, {}, 400),         # sent twice
-        (waiting() + "&FriendlyName=%FF", {}, 400),
-        (waiting("silence"), {}, 400),
-        (waiting(""), {}, 400),
-        (f"/voice/wait?session={CALLER}", {}, 400),
-        (f"{waiting()}&party=agent", {}, 400),
-        (f"{waiting()}&greeting=2", {}, 400),
+        (waiting(), "another", ACCOUNT, 403),
+        (waiting(), TOKEN, "AC" + "9" * 32, 403),
+        (waiting() + "&AccountSid=" + ACCOUNT, TOKEN, ACCOUNT, 400),  # sent twice
+        (waiting() + "&FriendlyName=%FF", TOKEN, ACCOUNT, 400),
+        (waiting("silence"), TOKEN, ACCOUNT, 400),
+        (waiting(""), TOKEN, ACCOUNT, 400),
+        (f"/voice/wait?session={CALLER}", TOKEN, ACCOUNT, 400),
+        (f"{waiting()}&party=agent", TOKEN, ACCOUNT, 400),
+        (f"{waiting()}&greeting=2", TOKEN, ACCOUNT, 400),
     ],
-)  # fmt: skip
-async def test_foreign_or_malformed_request_is_rejected(client, ingest, target, changes, status):
-    assert await get(client, target, **changes) == (status, "")
+)
+async def test_foreign_or_malformed_request_is_rejected(client, ingest, target, token, account, status):
+    assert await get(client, target, FORM | {"AccountSid": account}, token=token) == (status, "")
     assert ingest.reads == 0
 
 
@@ -333,17 +339,23 @@ async def test_workers_search_for_the_unknown_session_of_a_held_party(client, in
 @pytest.mark.parametrize(
     ("known", "target", "changes"),
     [
-        (facts("conferenced"), OPENING,                                   {}),
-        (facts("ended"),       OPENING,                                   {}),
-        (None,                 OPENING,                                   {"CallSid": "CA" + "9" * 32}),
-        (None,                 OPENING,                                   {"ConferenceSid": ""}),
+        pytest.param(facts("conferenced"), OPENING, CALLED, id="opens-known"),
+        pytest.param(facts("ended"), OPENING, CALLED, id="opens-ended"),
+        pytest.param(None, OPENING, CALLED | {"CallSid": "CA" + "9" * 32}, id="opens-other-call"),
+        pytest.param(None, OPENING, CALLED | {"ConferenceSid": ""}, id="opens-no-conference"),
+        pytest.param(
+            awaited(customer=PartyView(CALLER, in_conference=True)), waiting("music"), {}, id="known-to-be-in"
+        ),
+        pytest.param(awaited(customer=PartyView(CALLER, status="left")), waiting("music"), {}, id="gone"),
+        pytest.param(awaited(opening="dialing-party"), waiting("music"), {}, id="not-awaited"),
+        pytest.param(awaited(), waiting("music"), {"CallSid": "CA" + "9" * 32}, id="other-call"),
+        pytest.param(awaited(), waiting("music"), {"ConferenceSid": ""}, id="no-conference"),
     ],
-    ids=["known", "ended", "other-call", "no-conference"],
-)  # fmt: skip
-async def test_wait_request_of_a_known_or_foreign_call_reports_no_event(client, ingest, known, target, changes):
+)
+async def test_request_that_shows_nothing_new_reports_nothing(client, ingest, known, target, changes):
     ingest.facts = known
 
-    status, document = await post(client, target, FORM | CALLED | changes)
+    status, document = await post(client, target, FORM | changes)
 
     assert (status, played(document)) == (200, MUSIC)
     assert ingest.events == []
@@ -363,7 +375,7 @@ async def test_session_is_not_opened_again_where_no_agent_is_configured(open_cli
 
 
 async def test_request_of_an_awaited_party_reports_that_it_has_joined(client, ingest):
-    ingest.facts = facts("conferenced", mode="conference", opening="arriving")
+    ingest.facts = awaited()
 
     status, document = await post(client, waiting("music"), FORM)
 
@@ -376,28 +388,8 @@ async def test_request_of_an_awaited_party_reports_that_it_has_joined(client, in
     assert ingest.events[1].token == joined.token
 
 
-@pytest.mark.parametrize(
-    ("known", "changes"),
-    [
-        ({"customer": PartyView(CALLER, in_conference=True)}, {}),
-        ({"customer": PartyView(CALLER, status="left")}, {}),
-        ({"opening": "dialing-party"}, {}),
-        ({}, {"CallSid": "CA" + "9" * 32}),
-        ({}, {"ConferenceSid": ""}),
-    ],
-    ids=["known to be in", "gone", "not awaited", "other call", "no conference"],
-)
-async def test_request_that_shows_nothing_new_reports_nothing(client, ingest, known, changes):
-    ingest.facts = facts("conferenced", **({"mode": "conference", "opening": "arriving"} | known))
-
-    status, document = await post(client, waiting("music"), FORM | changes)
-
-    assert (status, played(document)) == (200, MUSIC)
-    assert ingest.events == []
-
-
 async def test_awaited_party_hears_music_even_if_its_arrival_can_not_be_stored(client, ingest, monkeypatch):
-    ingest.facts = facts("conferenced", mode="conference", opening="arriving")
+    ingest.facts = awaited()
     monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError))
 
     status, document = await post(client, waiting("music"), FORM)

@@ -13,6 +13,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.webhooks.app import make_app
+from tests.webhooks.documents import conference_of, dial_of, said, verbs
 from tests.webhooks.webhook_helpers import (
     AGENT,
     AGENT_CALL,
@@ -28,7 +29,6 @@ from tests.webhooks.webhook_helpers import (
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("conferral", 16)
-STREAM = KEYS.events(KEYS.partition_of(CALLER))
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ async def real_client(store, lookup):
     await publisher.close()
 
 
-async def stored(store):
+async def stored(store, session_id=CALLER):
     return [
         event_codec.decode({name.decode(): value.decode() for name, value in entry.items()}, entry_id.decode())
-        for entry_id, entry in await store.xrange(STREAM)
+        for entry_id, entry in await store.xrange(KEYS.events(KEYS.partition_of(session_id)))
     ]
 
 
@@ -101,7 +101,7 @@ async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client,
 
     _, document = await post(real_client, DIAL_ACTION, fields("dial_ends_answered"))
 
-    conference = ET.fromstring(document).find("Dial/Conference")
+    conference = conference_of(document)
     assert (conference.text, conference.get("participantLabel")) == (CONFERENCE, "customer-7")
     assert lookup.asked == [CALLER]
 
@@ -138,10 +138,6 @@ async def at_gate(client, call_sid, asked, key="", *, dial=""):
     query = f"session={CALLER}&dial={dial or DIALS[call_sid]}&question={asked}"
     _, document = await post(client, f"/voice/gate?{query}", form)
     return document
-
-
-def verbs(document):
-    return [verb.tag for verb in ET.fromstring(document)]
 
 
 async def decided(store):
@@ -223,32 +219,25 @@ async def test_a_caller_who_waits_is_on_the_stream_with_what_the_conference_is_t
 
     (event,) = await stored(store)
     assert (event.name, event.mode, event.agent_address) == ("call_received", "conference", "+14155550123")
-    assert ET.fromstring(document).find("Dial/Conference").text == CALLER
+    assert conference_of(document).text == CALLER
 
 
 async def test_one_of_several_browsers_opens_the_same_new_session(real_client, store):
     calls = [f"CA{number:032}" for number in range(10)]
     form = {call: fields("browser_calls_somebody", CallSid=call, SessionID="order-17") for call in calls}
 
-    answers = [
-        ET.fromstring(document)[0].tag
-        for _, document in await asyncio.gather(*(post(real_client, "/voice/client", form[call]) for call in calls))
-    ]
+    answers = await asyncio.gather(*(post(real_client, "/voice/client", form[call]) for call in calls))
 
-    assert sorted(answers) == ["Dial"] + ["Say"] * 9
-    events = [
-        event_codec.decode({name.decode(): value.decode() for name, value in entry.items()}, entry_id.decode())
-        for entry_id, entry in await store.xrange(KEYS.events(KEYS.partition_of("order-17")))
-    ]
-    winner = calls[answers.index("Dial")]
-    assert [(event.name, event.session_id, event.call_sid) for event in events] == [
-        ("client_call_received", "order-17", winner)
-    ]
+    heard = [verbs(document)[0] for _, document in answers]
+    assert sorted(heard) == ["Dial"] + ["Say"] * 9
+    winner = calls[heard.index("Dial")]
+    (event,) = await stored(store, "order-17")
+    assert (event.name, event.session_id, event.call_sid) == ("client_call_received", "order-17", winner)
     assert await store.get(KEYS.call(winner)) == b"order-17"
     # The one who has it is answered the same again, and the others too.
-    for call, answer in zip(calls, answers, strict=True):
+    for call, first in zip(calls, heard, strict=True):
         _, document = await post(real_client, "/voice/client", form[call])
-        assert ET.fromstring(document)[0].tag == answer
+        assert verbs(document)[0] == first
 
 
 @pytest.mark.parametrize("state", ["bridged", "ended"])
@@ -268,7 +257,7 @@ async def test_an_announcement_is_read_from_the_session(real_client, store):
     target = f"/voice/announcement?session={CALLER}&command=c1"
     _, document = await post(real_client, target, fields("customer_waits"))
 
-    assert ET.fromstring(document).find("Say").text == "We close."
+    assert said(document) == "We close."
 
 
 async def test_caller_is_bridged_and_callbacks_are_requested_again_without_redis(lookup):
@@ -290,5 +279,5 @@ async def test_caller_is_bridged_and_callbacks_are_requested_again_without_redis
 
     assert (inbound, waiting, browser, callback, not_ready) == (200, 200, 200, 503, 503)
     assert bridged == document
-    assert ET.fromstring(document).find("Dial/Number").text == "+14155550123"
-    assert ET.fromstring(dialed).find("Dial/Number").text == "+14155550177"
+    assert dial_of(document).find("Number").text == "+14155550123"
+    assert dial_of(dialed).find("Number").text == "+14155550177"
