@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conferral.storage.connection.reconnect import REFRESH_EVERY_S, Address
-from tests.simulation import virtual_loop
+from tests.simulation.virtual_loop import in_virtual_time
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 4
@@ -42,13 +42,11 @@ def test_a_seed_repeats_to_the_last_callback(tmp_path: Path) -> None:
     assert sha256(first).digest() == sha256(second).digest()
 
 
-def test_demoted_server_is_resolved_again_after_simulated_time() -> None:
-    async def found_again(_: virtual_loop.VirtualLoop) -> list[int]:
-        address, seen = Address(), []
-        for pause_s in (0.0, REFRESH_EVERY_S / 2, REFRESH_EVERY_S):
-            await asyncio.sleep(pause_s)
-            address.report_read_only(address.generation)
-            seen.append(address.generation)
-        return seen
-
-    assert virtual_loop.run(found_again) == [1, 1, 2]
+@in_virtual_time
+async def test_demoted_server_is_resolved_again_after_simulated_time() -> None:
+    address, seen = Address(), []
+    for pause_s in (0.0, REFRESH_EVERY_S / 2, REFRESH_EVERY_S):
+        await asyncio.sleep(pause_s)
+        address.report_read_only(address.generation)
+        seen.append(address.generation)
+    assert seen == [1, 1, 2]

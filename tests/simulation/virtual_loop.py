@@ -10,9 +10,11 @@ its callbacks, and then nothing of it runs any more; or be paused and woken, as 
 import asyncio
 import contextvars
 import heapq
+import inspect
 import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
 from redis.exceptions import RedisError
@@ -345,3 +347,16 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, _T]]) -> _T:
         finally:
             asyncio.events._set_running_loop(None)
         loop.close()
+
+
+def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs a test in a new loop, which it gets as `loop` if it asks for that."""
+    parameters = inspect.signature(test).parameters
+
+    @wraps(test)
+    def in_loop(**fixtures: Any) -> None:
+        run(lambda loop: test(**fixtures, **({"loop": loop} if "loop" in parameters else {})))
+
+    fixtures = [parameter for name, parameter in parameters.items() if name != "loop"]
+    in_loop.__signature__ = inspect.Signature(fixtures)  # type: ignore[attr-defined]
+    return in_loop

@@ -23,7 +23,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient, key_of
 from conferral.storage.connection.errors import NoNodeError, noted_node
 from conferral.storage.connection.reconnect import Address
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.each import each
 
 ASK, MOVED = AskError("1 b:1"), MovedError(f"{key_slot(b'a')} b:1")
@@ -51,7 +51,7 @@ class Node:
 
     async def execute_command(self, *words: Any, **_options: Any) -> Any:
         answer = self._answer(words)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -87,6 +87,8 @@ async def test_command_goes_to_the_node_of_its_key() -> None:
     a, b = Node("a:1", "of a"), Node("b:1", "of b")
     async with cluster_of(a=a, b=b) as client:
         assert [await client.execute_command("GET", key) for key in "ab"] == ["of a", "of b"]
+        assert await client.exchange([("GET", key) for key in "aba"]) == ["of a", "of b", "of a"]
+        assert (a.asked, b.asked) == (["GET"] * 3, ["GET"] * 2)
         assert (client.node_of("a"), client.node_of("c")) == ("a:1", "")
         assert client.replica_counts() == {"a:1": 2, "b:1": 2}
         with pytest.raises(NoNodeError):
@@ -98,13 +100,13 @@ async def test_command_goes_to_the_node_of_its_key() -> None:
     [(("GET", "k"), "k"), (("XREAD", "COUNT", 1, b"STREAMS", "k", "0"), "k"), (("EVALSHA", "sha", 1, "k", "x"), "k"),
      (("SET", "k", "v"), "k")],
 )  # fmt: skip
-def test_key_is_found_among_the_words_of_a_command(words: tuple[Any, ...], key: str) -> None:
+def test_key_is_found_among_the_words_of_a_command(words, key) -> None:
     assert key_of(words) == key
 
 
 @pytest.mark.parametrize("count", [1, 8, 9])
 @pytest.mark.parametrize("before", [(), (ASK, TRY_AGAIN)])
-async def test_redirections_are_followed_eight_times(before: tuple[Exception, ...], count: int) -> None:
+async def test_redirections_are_followed_eight_times(before, count) -> None:
     """A pause for a slot that is being moved resets the count."""
     a, b = Node("a:1", *before[:1], ASK), Node("b:1", *before[1:], *[ASK] * (count - 1), "done")
     async with cluster_of(a=a, b=b) as client:
@@ -125,22 +127,19 @@ async def test_moved_slot_is_asked_for_where_it_is_and_the_map_is_loaded_again()
         assert client._initialize
 
 
-def test_slot_that_is_being_moved_is_asked_again_for_a_second_and_a_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def passes(loop: VirtualLoop) -> None:
-        async with cluster_of(a=Node("a:1", *[TRY_AGAIN] * 3, "done")) as client:
-            assert await client.execute_command("GET", "a") == "done"
-            assert loop.time() == pytest.approx(0.06)
-
-    async def lasts(loop: VirtualLoop) -> None:
-        a = Node("a:1", TRY_AGAIN)
+@in_virtual_time
+async def test_slot_that_is_being_moved_is_asked_again_for_a_second_and_a_half(loop, monkeypatch) -> None:
+    a = Node("a:1", TRY_AGAIN)
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster, "TRY_AGAIN_AFTER_S", 0.25)
         async with cluster_of(a=a) as client:
             with pytest.raises(TryAgainError):
                 await client.execute_command("GET", "a")
-        assert (loop.time(), a.asked) == (1.5, ["GET"] * 7)
+    assert (loop.time(), a.asked) == (1.5, ["GET"] * 7)
 
-    run(passes)
-    monkeypatch.setattr(cluster, "TRY_AGAIN_AFTER_S", 0.25)
-    run(lasts)
+    async with cluster_of(a=Node("a:1", *[TRY_AGAIN] * 3, "done")) as client:
+        assert await client.execute_command("GET", "a") == "done"
+        assert loop.time() == pytest.approx(1.56)
 
 
 @each(
@@ -148,7 +147,7 @@ def test_slot_that_is_being_moved_is_asked_again_for_a_second_and_a_half(monkeyp
     [(RedisConnectionError("gone"), 1), (OSError("gone"), 1), (MaxConnectionsError("full"), 0),
      (ResponseError("WRONGTYPE"), 0)],
 )  # fmt: skip
-async def test_failed_node_is_left_and_a_busy_process_is_not_its_fault(error: Exception, dropped: int) -> None:
+async def test_failed_node_is_left_and_a_busy_process_is_not_its_fault(error, dropped) -> None:
     for is_pipeline in (False, True):
         node = Node("a:1", type(error)(*error.args))
         async with cluster_of(a=node) as client:
@@ -192,40 +191,36 @@ async def test_redirected_commands_of_a_pipeline_follow_in_order_and_are_answere
         assert (answers, answered) == ([b"1", b"2"], [(1, b"2")])
 
 
-def test_map_is_loaded_at_most_twice_a_second() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        async with cluster_of(a=Node("a:1", "x")) as client:
-            loads: list[float] = []
+@in_virtual_time
+async def test_map_is_loaded_at_most_twice_a_second(loop) -> None:
+    async with cluster_of(a=Node("a:1", "x")) as client:
+        loads: list[float] = []
 
-            async def load(**_options: object) -> ClusterClient:
-                loads.append(round(loop.time() - began_s, 6))
-                return client
+        async def load(**_options: object) -> ClusterClient:
+            loads.append(round(loop.time() - began_s, 6))
+            return client
 
-            began_s = loop.time()
-            client.initialize = load  # type: ignore[method-assign]
+        began_s = loop.time()
+        client.initialize = load  # type: ignore[method-assign]
+        await client.execute_command("GET", "a")
+        client._initialize = True
+        for _ in range(9):
             await client.execute_command("GET", "a")
-            client._initialize = True
-            for _ in range(9):
-                await client.execute_command("GET", "a")
-                await asyncio.sleep(0.125)  # a delay: virtual time
-            assert loads == [0.0, 0.5, 1.0]
-            nodes, client.nodes_manager.slots_cache = client.nodes_manager.slots_cache, {}
-            await client._ensure_slot_map()
-            assert len(loads) == 4, "without a map, nothing works"
-            client.nodes_manager.slots_cache = nodes
-
-    run(story)
+            await asyncio.sleep(0.125)  # a delay: virtual time
+        assert loads == [0.0, 0.5, 1.0]
+        nodes, client.nodes_manager.slots_cache = client.nodes_manager.slots_cache, {}
+        await client._ensure_slot_map()
+        assert len(loads) == 4, "without a map, nothing works"
+        client.nodes_manager.slots_cache = nodes
 
 
-def test_connections_to_a_demoted_server_are_renewed_at_most_twice_a_second() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        address = Address()
-        for passed_s, generation in ((0.0, 1), (0.25, 1), (0.25, 2), (0.0, 2)):
-            await asyncio.sleep(passed_s)  # a delay: virtual time
-            address.report_read_only(address.generation)
-            assert address.generation == generation, loop.time()
-        await asyncio.sleep(9.0)  # a delay: virtual time
-        address.report_read_only(1)
-        assert address.generation == 2, "an older connection says nothing new"
-
-    run(story)
+@in_virtual_time
+async def test_connections_to_a_demoted_server_are_renewed_at_most_twice_a_second(loop) -> None:
+    address = Address()
+    for passed_s, generation in ((0.0, 1), (0.25, 1), (0.25, 2), (0.0, 2)):
+        await asyncio.sleep(passed_s)  # a delay: virtual time
+        address.report_read_only(address.generation)
+        assert address.generation == generation, loop.time()
+    await asyncio.sleep(9.0)  # a delay: virtual time
+    address.report_read_only(1)
+    assert address.generation == 2, "an older connection says nothing new"

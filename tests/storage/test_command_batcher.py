@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from redis.exceptions import ResponseError
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.ingest import command_batcher
 from conferral.storage.ingest.command_batcher import CommandBatcher
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import in_virtual_time
 
 READ_ONLY = ResponseError("READONLY You can't write against a read only replica.")
 Answers = list[Any]
@@ -20,8 +21,7 @@ Answers = list[Any]
 class Redis:
     """Answers each pipeline after a while; `answer` gets a pipeline's commands, and how many came before it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
         self.takes_s = 0.0
         self.answer: Callable[[list[Any], int], Answers] = lambda commands, _number: [one[0] for one in commands]
         #: When each pipeline was sent, seconds, and with how many commands.
@@ -30,15 +30,14 @@ class Redis:
         self.running = self.running_most = 0
         #: How often it was found unreachable.
         self.unreachable = 0
-        monkeypatch.setattr(command_batcher, "run_all", self._run)
-        self.batcher = CommandBatcher(object(), 2.0, self._note)
+        self.batcher = CommandBatcher(object(), 2.0, self.note)
 
-    def _note(self) -> None:
+    def note(self) -> None:
         self.unreachable += 1
 
-    async def _run(self, _client: object, given: Sequence[Any]) -> Answers:
+    async def run(self, _client: object, given: Sequence[Any]) -> Answers:
         commands = list(given)
-        self.sent.append((round(self.loop.time(), 3), len(commands)))
+        self.sent.append((round(now_s(), 3), len(commands)))
         self.running += 1
         self.running_most = max(self.running_most, self.running)
         try:
@@ -51,217 +50,202 @@ class Redis:
         return asyncio.ensure_future(self.batcher.run([(name,)]))
 
 
-def story(monkeypatch: pytest.MonkeyPatch, body: Callable[[Redis], Coroutine[Any, Any, None]]) -> None:
-    async def main(loop: VirtualLoop) -> None:
-        redis = Redis(monkeypatch, loop)
-        await body(redis)
+def now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.fixture
+def redis(monkeypatch: pytest.MonkeyPatch) -> Redis:
+    played = Redis()
+    monkeypatch.setattr(command_batcher, "run_all", played.run)
+    return played
+
+
+def story(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test in virtual time, at whose end no bytes count as waiting."""
+
+    @in_virtual_time
+    @wraps(body)
+    async def test(redis: Redis, **given: Any) -> None:
+        await body(redis=redis, **given)
         await redis.batcher.close()
         assert redis.batcher._waiting_bytes == 0
 
-    run(main)
+    return test
 
 
-def test_what_arrives_together_is_sent_together_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 3)
-        answers = await asyncio.gather(*(redis.start(f"c{number}") for number in range(7)))
-        assert answers == [[f"c{number}"] for number in range(7)]
-        assert [count for _, count in redis.sent] == [3, 3, 1]
-
-    story(monkeypatch, body)
+@story
+async def test_what_arrives_together_is_sent_together_up_to_a_size(redis, monkeypatch) -> None:
+    monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 3)
+    answers = await asyncio.gather(*(redis.start(f"c{number}") for number in range(7)))
+    assert answers == [[f"c{number}"] for number in range(7)]
+    assert [count for _, count in redis.sent] == [3, 3, 1]
 
 
-def test_four_pipelines_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        redis.takes_s = 0.1
-        tasks = []
-        for _ in range(9):
-            tasks.append(redis.start())
-            await asyncio.sleep(0.001)  # a delay: virtual time
-        await asyncio.gather(*tasks)
-        assert redis.running_most == 4
-        assert [count for _, count in redis.sent] == [1, 1, 1, 1, 5], "what waited goes together"
-
-    story(monkeypatch, body)
+@story
+async def test_four_pipelines_run_at_a_time(redis) -> None:
+    redis.takes_s = 0.1
+    tasks = []
+    for _ in range(9):
+        tasks.append(redis.start())
+        await asyncio.sleep(0.001)  # a delay: virtual time
+    await asyncio.gather(*tasks)
+    assert redis.running_most == 4
+    assert [count for _, count in redis.sent] == [1, 1, 1, 1, 5], "what waited goes together"
 
 
-def test_command_whose_caller_has_left_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
-        first, second = redis.start("first"), redis.start("second")
-        await asyncio.sleep(0)
-        first.cancel()
-        assert await second == ["second"]
-        assert redis.sent == [(0.0, 1)]
-
-    story(monkeypatch, body)
+@story
+async def test_command_whose_caller_has_left_holds_up_no_other(redis, monkeypatch) -> None:
+    monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
+    first, second = redis.start("first"), redis.start("second")
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == ["second"]
+    assert redis.sent == [(0.0, 1)]
 
 
-def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+@story
+async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(redis, monkeypatch) -> None:
     """After a quarter of a second, a pipeline does not count any more; one that has ended frees no second place."""
 
-    async def body(redis: Redis) -> None:
-        class Cluster:
-            async def exchange(self, commands: Sequence[tuple[str, ...]], _on_answer: object) -> Answers:
-                redis.takes_s = 1.0 if redis.sent else 0.1
-                return await redis._run(self, commands)
+    class Cluster:
+        async def exchange(self, commands: Sequence[tuple[str, ...]], _on_answer: object) -> Answers:
+            redis.takes_s = 1.0 if redis.sent else 0.1
+            return await redis.run(self, commands)
 
-        monkeypatch.setattr(command_batcher, "ClusterClient", Cluster)
-        monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
-        redis.batcher = CommandBatcher(Cluster(), 2.0, redis._note)
-        tasks = []
-        for _ in range(9):
-            tasks.append(redis.start())
-            await asyncio.sleep(0.01)  # a delay: virtual time
-        await asyncio.gather(*tasks)
-        assert [at_s for at_s, _ in redis.sent] == [0.0, 0.01, 0.02, 0.03, 0.1, 0.26, 0.27, 0.28, 0.35]
-
-    story(monkeypatch, body)
+    monkeypatch.setattr(command_batcher, "ClusterClient", Cluster)
+    monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
+    redis.batcher = CommandBatcher(Cluster(), 2.0, redis.note)
+    tasks = []
+    for _ in range(9):
+        tasks.append(redis.start())
+        await asyncio.sleep(0.01)  # a delay: virtual time
+    await asyncio.gather(*tasks)
+    assert [at_s for at_s, _ in redis.sent] == [0.0, 0.01, 0.02, 0.03, 0.1, 0.26, 0.27, 0.28, 0.35]
 
 
-def test_pipelines_that_failed_unexpectedly_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        def fail(_commands: list[Any], _number: int) -> Answers:
-            raise ValueError
+@story
+async def test_pipelines_that_failed_unexpectedly_hold_up_no_others(redis) -> None:
+    def fail(_commands: list[Any], _number: int) -> Answers:
+        raise ValueError
 
-        works, redis.answer = redis.answer, fail
-        lost = []
-        for _ in range(command_batcher.PIPELINES_IN_FLIGHT_MAX):
-            lost.append(redis.start())
-            await asyncio.sleep(0.1)  # a delay: virtual time
-        redis.answer = works
-        assert await redis.start("next") == ["next"]
-        await asyncio.wait(lost)
-        assert all(isinstance(one.exception(), StoreUnreachableError) for one in lost)
-
-    story(monkeypatch, body)
+    works, redis.answer = redis.answer, fail
+    lost = []
+    for _ in range(command_batcher.PIPELINES_IN_FLIGHT_MAX):
+        lost.append(redis.start())
+        await asyncio.sleep(0.1)  # a delay: virtual time
+    redis.answer = works
+    assert await redis.start("next") == ["next"]
+    await asyncio.wait(lost)
+    assert all(isinstance(one.exception(), StoreUnreachableError) for one in lost)
 
 
-def test_silent_redis_costs_each_caller_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        redis.takes_s = 60.0
-        first = redis.start()
-        await asyncio.sleep(0.5)  # a delay: virtual time
-        second = redis.start()
-        for task, ended_s in ((first, 2.0), (second, 2.5)):
-            with pytest.raises(StoreUnreachableError, match="did not answer in time"):
-                await task
-            assert redis.loop.time() == pytest.approx(ended_s)
-        assert redis.unreachable == 2
-        with pytest.raises(StoreUnreachableError):
-            await redis.start()
-        assert redis.loop.time() == pytest.approx(4.5)
-
-    story(monkeypatch, body)
+@story
+async def test_silent_redis_costs_each_caller_the_deadline(redis) -> None:
+    redis.takes_s = 60.0
+    first = redis.start()
+    await asyncio.sleep(0.5)  # a delay: virtual time
+    second = redis.start()
+    for task, ended_s in ((first, 2.0), (second, 2.5)):
+        with pytest.raises(StoreUnreachableError, match="did not answer in time"):
+            await task
+        assert now_s() == pytest.approx(ended_s)
+    assert redis.unreachable == 2
+    with pytest.raises(StoreUnreachableError):
+        await redis.start()
+    assert now_s() == pytest.approx(4.5)
 
 
-def test_broken_connection_and_passing_refusal_are_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        def answer(commands: list[Any], number: int) -> Answers:
-            if number == 0:
-                raise RedisConnectionError("broken")
-            if number == 1:
-                return ["good", READ_ONLY]
-            return ["later" for _ in commands]
+@story
+async def test_broken_connection_and_passing_refusal_are_waited_out(redis) -> None:
+    def answer(commands: list[Any], number: int) -> Answers:
+        if number == 0:
+            raise RedisConnectionError("broken")
+        if number == 1:
+            return ["good", READ_ONLY]
+        return ["later" for _ in commands]
 
-        redis.answer = answer
-        assert await asyncio.gather(redis.start(), redis.start()) == [["good"], ["later"]]
-        assert redis.sent == [(0.0, 2), (0.05, 2), (0.1, 1)]
-        assert redis.unreachable == 1
-
-    story(monkeypatch, body)
+    redis.answer = answer
+    assert await asyncio.gather(redis.start(), redis.start()) == [["good"], ["later"]]
+    assert redis.sent == [(0.0, 2), (0.05, 2), (0.1, 1)]
+    assert redis.unreachable == 1
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
-def test_persistent_trouble_is_reported_before_the_deadline_in_its_own_words(
-    monkeypatch: pytest.MonkeyPatch, is_refused: bool
-) -> None:
-    async def body(redis: Redis) -> None:
-        def answer(commands: list[Any], _number: int) -> Answers:
-            if not is_refused:
-                raise RedisConnectionError("broken")
-            return [READ_ONLY for _ in commands]
+@story
+async def test_persistent_trouble_is_reported_before_the_deadline_in_its_own_words(redis, is_refused) -> None:
+    def answer(commands: list[Any], _number: int) -> Answers:
+        if not is_refused:
+            raise RedisConnectionError("broken")
+        return [READ_ONLY for _ in commands]
 
-        redis.answer = answer
-        with pytest.raises(StoreUnreachableError, match="READONLY" if is_refused else "can't be reached"):
-            await redis.start()
-        assert 1.9 <= redis.loop.time() <= 2.0
-        assert 39 <= len(redis.sent) <= 40
-
-    story(monkeypatch, body)
+    redis.answer = answer
+    with pytest.raises(StoreUnreachableError, match="READONLY" if is_refused else "can't be reached"):
+        await redis.start()
+    assert 1.9 <= now_s() <= 2.0
+    assert 39 <= len(redis.sent) <= 40
 
 
-def test_refusal_for_good_concerns_its_own_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        redis.answer = lambda _commands, _number: ["good", ResponseError("WRONGTYPE Operation against a key")]
-        good, refused = await asyncio.gather(redis.start(), redis.start(), return_exceptions=True)
-        assert good == ["good"]
-        assert isinstance(refused, StoreError)
-        assert not isinstance(refused, StoreUnreachableError)
-        assert (len(redis.sent), redis.unreachable) == (1, 0)
-
-    story(monkeypatch, body)
+@story
+async def test_refusal_for_good_concerns_its_own_command(redis) -> None:
+    redis.answer = lambda _commands, _number: ["good", ResponseError("WRONGTYPE Operation against a key")]
+    good, refused = await asyncio.gather(redis.start(), redis.start(), return_exceptions=True)
+    assert good == ["good"]
+    assert isinstance(refused, StoreError)
+    assert not isinstance(refused, StoreUnreachableError)
+    assert (len(redis.sent), redis.unreachable) == (1, 0)
 
 
 @pytest.mark.parametrize("by_size", [False, True])
-def test_half_of_what_may_wait_is_for_what_decides_and_too_much_is_refused(
-    monkeypatch: pytest.MonkeyPatch, by_size: bool
-) -> None:
+@story
+async def test_half_of_what_may_wait_is_for_what_decides_and_too_much_is_refused(redis, monkeypatch, by_size) -> None:
     monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX" if by_size else "WAITING_MAX", 16 if by_size else 4)
-
-    async def body(redis: Redis) -> None:
-        redis.takes_s = 0.1
-        overloaded, tasks = [], []
-        redis.batcher._flush_is_due = True  # nothing is sent meanwhile
-        for _ in range(4):
-            tasks.append(redis.start("PING"))
-            await asyncio.sleep(0)
-            overloaded.append(redis.batcher.is_overloaded)
-        assert overloaded == [False, False, True, True]
-        with pytest.raises(StoreUnreachableError, match="too much waits"):
-            await redis.start("PING")
-        redis.batcher._flush_is_due = False
-        redis.batcher._flush_soon()
-        await asyncio.gather(*tasks)
-        assert not redis.batcher.is_overloaded
-
-    story(monkeypatch, body)
-
-
-def test_four_mebibytes_or_twenty_thousand_operations_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        redis.batcher._flush_is_due = True  # nothing is sent meanwhile
-        with pytest.raises(StoreUnreachableError, match="too much waits"):
-            await redis.start("x" * (4 * 2**20 + 1))
-        largest = redis.start("x" * 4 * 2**20)
+    redis.takes_s = 0.1
+    overloaded, tasks = [], []
+    redis.batcher._flush_is_due = True  # nothing is sent meanwhile
+    for _ in range(4):
+        tasks.append(redis.start("PING"))
         await asyncio.sleep(0)
-        assert (redis.batcher._waiting_bytes, redis.batcher.is_overloaded) == (4_194_304, True)
-        largest.cancel()
-        await asyncio.wait([largest])
-        for count, is_overloaded, is_refused in ((10_000, False, False), (10_001, True, False), (20_000, True, True)):
-            redis.batcher._waiting.clear()
-            redis.batcher._waiting.extend([redis.batcher._unanswered[0]] * count)
-            assert redis.batcher.is_overloaded is is_overloaded
-            one = redis.start()
-            await asyncio.sleep(0)
-            assert one.done() is is_refused
-            one.cancel()
-            with pytest.raises(StoreUnreachableError if is_refused else asyncio.CancelledError):
-                await one
+        overloaded.append(redis.batcher.is_overloaded)
+    assert overloaded == [False, False, True, True]
+    with pytest.raises(StoreUnreachableError, match="too much waits"):
+        await redis.start("PING")
+    redis.batcher._flush_is_due = False
+    redis.batcher._flush_soon()
+    await asyncio.gather(*tasks)
+    assert not redis.batcher.is_overloaded
+
+
+@story
+async def test_four_mebibytes_or_twenty_thousand_operations_may_wait(redis) -> None:
+    redis.batcher._flush_is_due = True  # nothing is sent meanwhile
+    with pytest.raises(StoreUnreachableError, match="too much waits"):
+        await redis.start("x" * (4 * 2**20 + 1))
+    largest = redis.start("x" * 4 * 2**20)
+    await asyncio.sleep(0)
+    assert (redis.batcher._waiting_bytes, redis.batcher.is_overloaded) == (4_194_304, True)
+    largest.cancel()
+    await asyncio.wait([largest])
+    for count, is_overloaded, is_refused in ((10_000, False, False), (10_001, True, False), (20_000, True, True)):
         redis.batcher._waiting.clear()
+        redis.batcher._waiting.extend([redis.batcher._unanswered[0]] * count)
+        assert redis.batcher.is_overloaded is is_overloaded
+        one = redis.start()
+        await asyncio.sleep(0)
+        assert one.done() is is_refused
+        one.cancel()
+        with pytest.raises(StoreUnreachableError if is_refused else asyncio.CancelledError):
+            await one
+    redis.batcher._waiting.clear()
 
-    story(monkeypatch, body)
 
-
-def test_process_is_overloaded_once_an_answer_takes_half_of_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(redis: Redis) -> None:
-        redis.takes_s = 1.5
-        task, overloaded = redis.start(), []
-        for passed_s in (0.0, 1.0, 0.125):
-            await asyncio.sleep(passed_s)  # a delay: virtual time
-            overloaded.append(redis.batcher.is_overloaded)
-        assert overloaded == [False, False, True]
-        await task
-        assert not redis.batcher.is_overloaded
-
-    story(monkeypatch, body)
+@story
+async def test_process_is_overloaded_once_an_answer_takes_half_of_the_deadline(redis) -> None:
+    redis.takes_s = 1.5
+    task, overloaded = redis.start(), []
+    for passed_s in (0.0, 1.0, 0.125):
+        await asyncio.sleep(passed_s)  # a delay: virtual time
+        overloaded.append(redis.batcher.is_overloaded)
+    assert overloaded == [False, False, True]
+    await task
+    assert not redis.batcher.is_overloaded

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from conferral.storage import rebalance_channel
 from conferral.storage.connection.client import make_client
 from conferral.storage.rebalance_channel import RebalanceChannel
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.redis_clients import client_of
 
 pytestmark = pytest.mark.redis
@@ -71,22 +71,20 @@ async def test_listening_resumes_after_a_broken_connection(single, client, keys)
         await until(lambda: one.heard > before)
 
 
-def test_subscription_is_repeated_after_a_second_and_after_a_refusal_in_a_minute(keys):
-    async def story(loop: VirtualLoop) -> None:
-        channel, stop, asked = RebalanceChannel(None, keys, "one"), asyncio.Event(), []
-        errors = [RedisConnectionError("away"), RedisConnectionError("away"), ResponseError("NOPERM this user")]
+@in_virtual_time
+async def test_subscription_is_repeated_after_a_second_and_after_a_refusal_in_a_minute(loop, keys) -> None:
+    channel, stop, asked = RebalanceChannel(None, keys, "one"), asyncio.Event(), []
+    errors = [RedisConnectionError("away"), RedisConnectionError("away"), ResponseError("NOPERM this user")]
 
-        async def subscribe(*_given: object) -> None:
-            asked.append(loop.time())
-            if errors:
-                raise errors.pop(0)
-            stop.set()
+    async def subscribe(*_given: object) -> None:
+        asked.append(loop.time())
+        if errors:
+            raise errors.pop(0)
+        stop.set()
 
-        channel._subscribe = subscribe  # type: ignore[method-assign]
-        await channel.subscribe(stop, lambda: None)
-        assert asked == [0.0, 1.0, 2.0, 62.0]
-
-    run(story)
+    channel._subscribe = subscribe  # type: ignore[method-assign]
+    await channel.subscribe(stop, lambda: None)
+    assert asked == [0.0, 1.0, 2.0, 62.0]
 
 
 async def test_attempts_to_subscribe_to_an_unreachable_cluster_leave_no_tasks(keys, monkeypatch):

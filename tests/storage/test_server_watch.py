@@ -12,7 +12,7 @@ from conferral.storage.ingest import server_watch
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import in_virtual_time
 from tests.storage.test_lease_times import Hands
 
 
@@ -75,23 +75,21 @@ async def test_another_server_counts_as_new_for_a_minute_and_a_silent_one_until_
     assert not watch.has_changed_recently()
 
 
-def test_server_is_asked_every_second() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        stop, watch, asked = asyncio.Event(), ServerWatch(None, Hands(500.0)), []
+@in_virtual_time
+async def test_server_is_asked_every_second(loop) -> None:
+    stop, watch, asked = asyncio.Event(), ServerWatch(None, Hands(500.0)), []
 
-        async def check() -> None:
-            asked.append(loop.time())
-            if len(asked) == 2:
-                raise StoreUnreachableError("away")
+    async def check() -> None:
+        asked.append(loop.time())
+        if len(asked) == 2:
+            raise StoreUnreachableError("away")
 
-        watch._check = check  # type: ignore[method-assign]
-        watch._is_unknown = False
-        loop.call_later(3.5, stop.set)
-        await watch.run(stop)
-        assert asked == [0.0, 1.0, 2.0, 3.0]
-        assert watch.has_changed_recently(), "it did not answer once"
-
-    run(story)
+    watch._check = check  # type: ignore[method-assign]
+    watch._is_unknown = False
+    loop.call_later(3.5, stop.set)
+    await watch.run(stop)
+    assert asked == [0.0, 1.0, 2.0, 3.0]
+    assert watch.has_changed_recently(), "it did not answer once"
 
 
 async def test_process_counts_as_running_for_fifteen_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
