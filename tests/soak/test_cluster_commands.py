@@ -62,7 +62,7 @@ def environment(system: LocalSystem) -> dict[str, str]:
     }  # fmt: skip
 
 
-async def test_commands_of_operators_work_on_a_cluster(system: LocalSystem) -> None:
+async def test_commands_of_operators_work_on_a_cluster(system) -> None:
     caller, _ = await system.talking()
     async with CommandLine(**environment(system)) as line:
         code, out, err = await line.type("check", "--json")
@@ -87,9 +87,7 @@ async def test_commands_of_operators_work_on_a_cluster(system: LocalSystem) -> N
     await system.settled()
 
 
-async def test_check_reports_node_failures_that_calls_would_not_survive(
-    system: LocalSystem, running: ClusterServers
-) -> None:
+async def test_check_reports_node_failures_that_calls_would_not_survive(system, running) -> None:
     client = make_client(system.redis_url)
     await client.config_set("cluster-require-full-coverage", "yes", target_nodes=client.ALL_NODES)
     primary = running.primaries()[0]
@@ -131,7 +129,7 @@ async def control_api(system: LocalSystem) -> AsyncIterator[aiohttp.ClientSessio
     await store.aclose()
 
 
-async def test_control_api_works_on_a_cluster(system: LocalSystem) -> None:
+async def test_control_api_works_on_a_cluster(system) -> None:
     caller, _ = await system.talking()
     async with control_api(system) as client:
         commands = f"/sessions/{caller.sid}/commands?wait=30"
@@ -146,9 +144,7 @@ async def test_control_api_works_on_a_cluster(system: LocalSystem) -> None:
     await system.settled()
 
 
-async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resume_later(
-    system: LocalSystem, running: ClusterServers
-) -> None:
+async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resume_later(system, running) -> None:
     """The stream of commands is one key: while its node is silent, none can be taken; each is refused at once."""
     caller, _ = await system.talking()
     commands = f"/sessions/{caller.sid}/commands?wait=30"
@@ -177,7 +173,7 @@ async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resu
 
 
 async def test_requests_for_sessions_of_healthy_nodes_are_answered_while_many_wait_for_a_silent_one(
-    system: LocalSystem, running: ClusterServers
+    system, running
 ) -> None:
     for one in running.up():
         one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
@@ -211,7 +207,7 @@ async def test_requests_for_sessions_of_healthy_nodes_are_answered_while_many_wa
                 one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
 
 
-async def test_client_has_connections_for_all_its_requests_at_once(system: LocalSystem) -> None:
+async def test_client_has_connections_for_all_its_requests_at_once(system) -> None:
     """As many to one node as to several nodes: each takes a connection."""
     caller, _ = await system.talking()
     async with Client(system.redis_url, system.keys.prefix) as client:
@@ -222,7 +218,7 @@ async def test_client_has_connections_for_all_its_requests_at_once(system: Local
     await ended_by_command(system, caller.sid)
 
 
-async def test_commands_resume_once_a_replica_owns_their_stream(system: LocalSystem, running: ClusterServers) -> None:
+async def test_commands_resume_once_a_replica_owns_their_stream(system, running) -> None:
     caller, _ = await system.talking()
     async with control_api(system) as client:
         silent = running.owner_of(system.keys.commands)

@@ -44,7 +44,7 @@ def nodes_of(client: ClusterClient, session: str, command_id: str) -> set[str]:
     return {client.node_of(key) for key in keys}
 
 
-async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(cluster: ClusterServers) -> None:
+async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(cluster) -> None:
     client, blocking = make_client(cluster.url), make_client(cluster.url, blocking=True)
     await config.ensure(client, "silence", 64)
     needed = {client.node_of(key) for key in (KEYS.commands, KEYS.commands_lease, KEYS.dead)}

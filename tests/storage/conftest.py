@@ -13,7 +13,9 @@ import redis
 
 from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.connection.pipelining_client import over_one_connection
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -135,6 +137,20 @@ def access(of_worker, blocking, keys, pipelining) -> Iterator[PartitionStore]:
     reads = BlockingReads(blocking, pipelining=pipelining)
     yield PartitionStore(of_worker, reads, keys)
     reads.close()
+
+
+@pytest.fixture
+async def publisher(client, keys, clock) -> AsyncIterator[BatchingIngest]:
+    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
+    yield publisher
+    await publisher.close()
+
+
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"])
+def both_ways(request, monkeypatch) -> None:
+    """Both ways in which the webhooks send a pipeline to a single server."""
+    if not request.param:
+        monkeypatch.setattr(PipeliningConnection, "can_serve", lambda _client: False)
 
 
 @pytest.fixture(scope="session")

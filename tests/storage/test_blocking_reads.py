@@ -10,6 +10,21 @@ from conferral.storage.connection.blocking_reads import BlockingReads
 pytestmark = pytest.mark.redis
 
 
+@pytest.fixture
+def reads(single, blocking, pipelining):
+    reads = BlockingReads(blocking, pipelining=pipelining)
+    yield reads
+    reads.close()
+
+
+async def begun(client, reads):
+    """A read that Redis holds back by now."""
+    reading = asyncio.ensure_future(reads.read("stream", 10))
+    while not (await client.info("clients"))["blocked_clients"]:
+        await asyncio.sleep(0.01)
+    return reading
+
+
 async def test_reads_after_the_end_open_nothing(single, blocking, keys) -> None:
     reads = BlockingReads(blocking, pipelining=True)
     reads.close()
@@ -18,58 +33,40 @@ async def test_reads_after_the_end_open_nothing(single, blocking, keys) -> None:
     assert not reads._connections
 
 
-async def test_read_after_a_canceled_one_gets_its_entries_at_once(single, blocking, client, pipelining) -> None:
-    reads = BlockingReads(blocking, pipelining=pipelining)
-    left = asyncio.ensure_future(reads.read("stream", 10))
-    while not (await client.info("clients"))["blocked_clients"]:
-        await asyncio.sleep(0.01)
+async def test_read_after_a_canceled_one_gets_its_entries_at_once(client, reads) -> None:
+    left = await begun(client, reads)
     left.cancel()
     await asyncio.wait([left])
     await client.xadd("stream", {"a": "b", "c": ""}, id="5-1")
     async with asyncio.timeout(1):  # the canceled one would block for 2 s
         assert await reads.read("stream", 10) == [(b"5-1", {b"a": b"b", b"c": b""})]
-    reads.close()
 
 
-async def test_interrupted_read_returns_nothing_and_the_next_one_its_entries(
-    single, blocking, client, pipelining
-) -> None:
-    reads = BlockingReads(blocking, pipelining=pipelining)
+async def test_interrupted_read_returns_nothing_and_the_next_one_its_entries(client, reads) -> None:
     reads.interrupt("stream")  # none is running
-    waiting = asyncio.ensure_future(reads.read("stream", 10))
-    while not (await client.info("clients"))["blocked_clients"]:
-        await asyncio.sleep(0.01)
+    waiting = await begun(client, reads)
     reads.interrupt("stream")
     async with asyncio.timeout(1):
         assert await waiting == []
         await client.xadd("stream", {"a": "b"}, id="5-1")
         assert await reads.read("stream", 10) == [(b"5-1", {b"a": b"b"})]
-    reads.close()
 
 
 async def test_read_fails_when_all_are_closed(single, blocking, client) -> None:
     reads = BlockingReads(blocking)
-    waiting = asyncio.ensure_future(reads.read("stream", 10))
-    while not (await client.info("clients"))["blocked_clients"]:
-        await asyncio.sleep(0.01)
+    waiting = await begun(client, reads)
     reads.close()
     with pytest.raises(RedisConnectionError, match="closed"):
         await waiting
 
 
-async def test_read_waits_for_an_entry(single, blocking, client, pipelining) -> None:
-    reads = BlockingReads(blocking, pipelining=pipelining)
-    waiting = asyncio.ensure_future(reads.read("stream", 10))
-    while not (await client.info("clients"))["blocked_clients"]:
-        await asyncio.sleep(0.01)
+async def test_read_waits_for_an_entry(client, reads) -> None:
+    waiting = await begun(client, reads)
     await client.xadd("stream", {"a": "b"}, id="5-1")
     assert await waiting == [(b"5-1", {b"a": b"b"})]
-    reads.close()
 
 
-async def test_read_after_an_entry_returns_only_later_ones(single, blocking, client, pipelining) -> None:
-    reads = BlockingReads(blocking, pipelining=pipelining)
+async def test_read_after_an_entry_returns_only_later_ones(client, reads) -> None:
     await client.xadd("stream", {"a": "b"}, id="5-1")
     await client.xadd("stream", {"c": "d"}, id="5-2")
     assert await reads.read("stream", 10, after="5-1") == [(b"5-2", {b"c": b"d"})]
-    reads.close()

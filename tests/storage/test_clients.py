@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
 
-from conferral.storage.connection.client import Client
 from conferral.storage.scripts import finish_effect
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer, client_of
@@ -25,7 +24,7 @@ def alone(server: AnyServer) -> AnyServer:
     return server
 
 
-async def test_replies_have_the_shapes_that_we_take_apart(alone: AnyServer, client: Client) -> None:
+async def test_replies_have_the_shapes_that_we_take_apart(alone, client) -> None:
     assert [await client.set("s", "x", nx=True, ex=9), await client.set("s", "y", nx=True)] == [True, None]
     assert (await client.get("s"), await client.get("none"), await client.exists("s", "none")) == (b"x", None, 1)
     assert await client.hset("h", mapping={"a": 1, "b": b"\xff"}) == 2
@@ -64,7 +63,7 @@ async def refused(asked: Awaitable[Any]) -> tuple[type[Exception], str]:
     return refusal.type, str(refusal.value)
 
 
-async def test_refusals_are_reported_alike_by_all_servers(alone: AnyServer, client: Client) -> None:
+async def test_refusals_are_reported_alike_by_all_servers(alone, client) -> None:
     await client.set("s", "x")
     assert await refused(client.hget("s", "f")) == (ResponseError, WRONG_TYPE)
     assert await refused(client.xadd("x", {"f": 1}, id="0-0")) == (
@@ -74,7 +73,7 @@ async def test_refusals_are_reported_alike_by_all_servers(alone: AnyServer, clie
     assert (await refused(client.execute_command("NONSENSE", "x")))[1].startswith("unknown command")
 
 
-async def test_pipeline_returns_each_reply_and_raises_the_first_refusal(alone: AnyServer, client: Client) -> None:
+async def test_pipeline_returns_each_reply_and_raises_the_first_refusal(alone, client) -> None:
     def filled() -> Any:
         pipeline = client.pipeline()
         pipeline.set("s", 1)
@@ -91,7 +90,7 @@ async def test_pipeline_returns_each_reply_and_raises_the_first_refusal(alone: A
     assert await both.execute() == [1, 2]
 
 
-async def test_blocking_read_is_woken_by_an_appended_entry(alone: AnyServer, client: Client, blocking: Client) -> None:
+async def test_blocking_read_is_woken_by_an_appended_entry(alone, client, blocking) -> None:
     other = client_of(alone, blocking=True)
 
     async def by_pipeline() -> None:
@@ -114,9 +113,7 @@ async def test_blocking_read_is_woken_by_an_appended_entry(alone: AnyServer, cli
     await other.aclose()
 
 
-async def test_read_that_waits_comes_back_empty_or_is_cut_short(
-    alone: AnyServer, client: Client, blocking: Client
-) -> None:
+async def test_read_that_waits_comes_back_empty_or_is_cut_short(alone, client, blocking) -> None:
     assert await blocking.xread({"x": "0"}, block=10) == []
     read = asyncio.ensure_future(blocking.xread({"x": "0"}, block=20_000))
     await asyncio.sleep(0.05)  # a delay: nothing shows that a blocked read has begun
@@ -128,7 +125,7 @@ async def test_read_that_waits_comes_back_empty_or_is_cut_short(
     assert await blocking.xread({"x": "0"}, block=20_000) == [[b"x", [(b"1-1", {b"n": b"1"})]]]
 
 
-async def test_channel_subscriber_receives_what_is_published_afterwards(alone: AnyServer, client: Client) -> None:
+async def test_channel_subscriber_receives_what_is_published_afterwards(alone, client) -> None:
     handled: list[Any] = []
     assert await client.publish("news", "nobody hears it") == 0
     listening = client.pubsub()
@@ -155,7 +152,7 @@ async def test_channel_subscriber_receives_what_is_published_afterwards(alone: A
     assert await client.publish("other", "x") == 0
 
 
-async def test_subscriptions_may_go_unmentioned(alone: AnyServer, client: Client) -> None:
+async def test_subscriptions_may_go_unmentioned(alone, client) -> None:
     listening = client.pubsub(ignore_subscribe_messages=True)
     await listening.subscribe("news")
     assert await listening.get_message(timeout=5) is None

@@ -95,9 +95,7 @@ async def eventually(act: Any, timeout_s: float = FAILOVER_S) -> Any:
 # ---- a primary dies --------------------------------------------------------------------------------------------------
 
 
-async def test_only_partitions_of_a_dead_primary_wait_for_failover(
-    cluster: ClusterServers, client: Client, publisher: BatchingIngest
-) -> None:
+async def test_only_partitions_of_a_dead_primary_wait_for_failover(cluster, client, publisher) -> None:
     """And webhooks, which send nothing but pipelines, find the replica as well."""
     (dead, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
@@ -120,9 +118,7 @@ async def test_only_partitions_of_a_dead_primary_wait_for_failover(
 
 
 @pytest.mark.soak
-async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_name(
-    cluster: ClusterServers, client: Client
-) -> None:
+async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_name(cluster, client) -> None:
     (silent, theirs), *others = partitions_by_node(cluster).items()
     for partition in range(KEYS.partitions):
         name = session_in(partition)
@@ -148,7 +144,7 @@ async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_nam
 
 
 @pytest.mark.soak
-async def test_url_without_the_cluster_setting_is_reported(cluster: ClusterServers) -> None:
+async def test_url_without_the_cluster_setting_is_reported(cluster) -> None:
     client = make_client(cluster.url.partition("?")[0])
     try:
         with pytest.raises(StoreError, match=r"add \?cluster=true to REDIS_URL") as raised:
@@ -159,7 +155,7 @@ async def test_url_without_the_cluster_setting_is_reported(cluster: ClusterServe
 
 
 @pytest.mark.soak
-async def test_only_partitions_of_a_silent_primary_wait(cluster: ClusterServers, publisher: BatchingIngest) -> None:
+async def test_only_partitions_of_a_silent_primary_wait(cluster, publisher) -> None:
     """As when its machine is gone: no one refuses the connection, and it takes the whole deadline to notice."""
     (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
@@ -178,7 +174,7 @@ async def test_only_partitions_of_a_silent_primary_wait(cluster: ClusterServers,
 
 
 @pytest.mark.soak
-async def test_commits_and_leases_continue_at_the_replica(cluster: ClusterServers, client: Client) -> None:
+async def test_commits_and_leases_continue_at_the_replica(cluster, client) -> None:
     clock, partition = SystemClock(), 0
     key = KEYS.lease(partition)
     lease, _ = await leases.acquire(client, key, "one", clock)
@@ -193,7 +189,7 @@ async def test_commits_and_leases_continue_at_the_replica(cluster: ClusterServer
     assert await client.hget(key, "commit") == b"2"
 
 
-async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterServers, client: Client) -> None:
+async def test_open_read_finds_the_replica_and_misses_nothing(cluster, client) -> None:
     blocking = make_client(cluster.url, blocking=True)
     access = PartitionStore(client, BlockingReads(blocking, pipelining=False), KEYS)
     reading = asyncio.create_task(access.read(0, 10))
@@ -217,9 +213,7 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterSe
 
 
 @pytest.mark.soak
-async def test_failover_is_noticed_as_another_server(
-    cluster: ClusterServers, client: Client, publisher: BatchingIngest
-) -> None:
+async def test_failover_is_noticed_as_another_server(cluster, client, publisher) -> None:
     before, _ = await server_identity(client)
     await publisher._server._check()
     publisher._server._changed_at_s = None  # as if it had been up for long
@@ -232,7 +226,7 @@ async def test_failover_is_noticed_as_another_server(
     assert (await server_identity(client))[0] != before
 
 
-async def test_session_is_erased_on_whatever_nodes_its_traces_lie(client: Client) -> None:
+async def test_session_is_erased_on_whatever_nodes_its_traces_lie(client) -> None:
     """Its calls and commands lie anywhere; of a second session nothing goes."""
     calls = [f"CA{number:032x}" for number in range(40)]
     for number, session_id in enumerate(("s1", "s2")):
@@ -272,7 +266,7 @@ async def test_cluster_that_is_not_there_is_out_of_reach_and_no_mistake_of_ours(
     await client.aclose()
 
 
-async def test_cluster_url_is_resolved_again_when_all_nodes_have_new_addresses(client: Client) -> None:
+async def test_cluster_url_is_resolved_again_when_all_nodes_have_new_addresses(client) -> None:
     """As after a move of the whole cluster: its name leads to the new nodes."""
     await client.set("a", 1)
     gone = ClusterNode("127.0.0.1", 9, **client.connection_kwargs)
@@ -293,7 +287,7 @@ async def test_cluster_url_is_resolved_again_when_all_nodes_have_new_addresses(c
 # ---- nothing is repeated ---------------------------------------------------------------------------------------------
 
 
-async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers) -> None:
+async def test_write_that_times_out_is_not_repeated(cluster) -> None:
     impatient = ClusterClient.from_url(
         cluster.url.partition("?")[0], socket_timeout=0.2, retry=make_client(cluster.url).retry, protocol=2
     )
@@ -313,7 +307,7 @@ async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers) -> 
     await impatient.aclose()
 
 
-async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: ClusterServers, client: Client) -> None:
+async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster, client) -> None:
     for partition in range(8):
         await client.xadd(KEYS.events(partition), {"type": "end"})
     for node in cluster.nodes:
@@ -330,9 +324,7 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: Clust
 # ---- a slot moves ----------------------------------------------------------------------------------------------------
 
 
-async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
-    cluster: ClusterServers, client: Client, publisher: BatchingIngest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slot_that_is_being_moved_costs_time_and_nothing_else(cluster, client, publisher, monkeypatch) -> None:
     """Scripts need all keys in one place, so they wait until the move is over. Events are stored meanwhile."""
     monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 2 * FAILOVER_S)
     partition, clock = 5, SystemClock()
@@ -373,7 +365,7 @@ async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
 
 
 async def test_slot_whose_move_takes_long_is_reported_so_that_others_are_not_held_up(
-    cluster: ClusterServers, client: Client, monkeypatch: pytest.MonkeyPatch
+    cluster, client, monkeypatch
 ) -> None:
     monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 0.1)
     partition = 5

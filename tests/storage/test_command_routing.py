@@ -11,6 +11,7 @@ from conferral.storage.commands.command_stream import Routed, route_at_once
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry
+from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
@@ -95,12 +96,9 @@ async def test_id_belongs_to_the_first_entry_that_claims_it(client, party, expec
 async def test_full_redis_claims_nothing(client):
     await client.set(KEYS.call(CALLER), CALLER)
     entry = await published(client, id="c1")
-    await client.config_set("maxmemory", 1)
-    try:
+    async with full(client):
         with pytest.raises(StoreUnreachableError, match="OOM"):
             await route(client, entry)
-    finally:
-        await client.config_set("maxmemory", 0)
     assert not await client.exists(KEYS.command("c1"))
     assert await events(client) == []
 

@@ -23,6 +23,7 @@ from conferral.storage.partition.session_store import (
     WrongTypeError,
 )
 from conferral.worker.consumer.log_entry import log_entry
+from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -390,15 +391,11 @@ async def test_flushed_scripts_are_sent_again(store, client, keys, partition, le
 
 async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, keys, partition, lease):
     ids = await add(client, keys, partition, 2)
-    await client.config_set("maxmemory-policy", "noeviction")
-    await client.config_set("maxmemory", "100kb")
-    try:
+    async with full(client):
         with pytest.raises(StoreUnreachableError):
             await refused_write(client, keys, partition)
         assert await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
         assert await client.xlen(keys.events(partition)) == 0
-    finally:
-        await client.config_set("maxmemory", "0")
 
 
 async def refused_write(client, keys, partition):

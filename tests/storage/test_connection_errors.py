@@ -5,51 +5,26 @@ import random
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.statemachine.events import CallProgressed
 from conferral.storage.connection.client import Client, make_client, store_errors
-from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.connection.reconnect import REFRESH_EVERY_S
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from tests.support.entries import event_in
+from tests.support.entries import SESSION, event_in, ringing
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 
-pytestmark = pytest.mark.redis
-SESSION = "CA" + "1" * 32
-
-
-def event(number: int) -> CallProgressed:
-    return CallProgressed(
-        session_id=SESSION, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
-    )
+pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("both_ways")]
 
 
 async def stored(client: Client, keys: Keys) -> set[int]:
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     return {event_in(fields).sequence for _, fields in entries}
-
-
-@pytest.fixture
-def alone(single: RedisServer) -> RedisServer:
-    """One server that is given back as it was."""
-    return single
-
-
-@pytest.fixture(
-    params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"], autouse=True
-)
-def pipelining(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to send a pipeline to a single server."""
-    if not request.param:
-        monkeypatch.setattr(PipeliningConnection, "can_serve", lambda _client: False)
 
 
 @pytest.fixture
@@ -88,17 +63,17 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-async def test_state_is_named_and_nothing_is_acknowledged_that_was_not_stored(
-    alone: RedisServer, publisher: BatchingIngest, client: Client, keys: Keys, name: str
-):
+async def test_state_is_named_and_nothing_is_acknowledged_that_was_not_stored(single, publisher, client, keys, name):
     trouble = TROUBLES[name]
-    await publisher.publish(event(0))
+    await publisher.publish(ringing(0))
     assert await publisher.redis_error() == ""
-    with alone.client() as redis:
+    with single.client() as redis:
         trouble.begin(redis)
         try:
             assert await publisher.redis_error() == trouble.state
-            results = await asyncio.gather(*(publisher.publish(event(n)) for n in range(1, 20)), return_exceptions=True)
+            results = await asyncio.gather(
+                *(publisher.publish(ringing(n)) for n in range(1, 20)), return_exceptions=True
+            )
             refused = [result for result in results if isinstance(result, StoreUnreachableError)]
             assert {error.state for error in refused} == {trouble.state}
             assert len(refused) == 19
@@ -106,24 +81,22 @@ async def test_state_is_named_and_nothing_is_acknowledged_that_was_not_stored(
         finally:
             trouble.end(redis)
     assert await publisher.redis_error() == ""
-    await publisher.publish(event(99))
+    await publisher.publish(ringing(99))
     assert await stored(client, keys) == {0, 99}
 
 
-async def test_silent_redis_is_named(alone: RedisServer, publisher: BatchingIngest, client: Client, monkeypatch):
+async def test_silent_redis_is_named(single, publisher, client, monkeypatch):
     client.connection_pool.connection_kwargs["socket_timeout"] = 0.2
-    alone.signal(signal.SIGSTOP)
+    single.signal(signal.SIGSTOP)
     try:
         assert await publisher.redis_error() == "no answer"
     finally:
-        alone.signal(signal.SIGCONT)
+        single.signal(signal.SIGCONT)
     assert await publisher.redis_error() == ""
 
 
-async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowledged_is_in_it(
-    alone: RedisServer, keys: Keys, clock: SystemClock
-):
-    with RedisServer(alone.program, append_only=True, ignores_file_size=True) as own:
+async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowledged_is_in_it(single, keys, clock):
+    with RedisServer(single.program, append_only=True, ignores_file_size=True) as own:
         client = make_client(own.url)
         publisher = BatchingIngest(client, keys, clock, deadline_s=0.5)
         acknowledged: list[int] = []
@@ -133,7 +106,7 @@ async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowle
         resource.prlimit(own.process.pid, resource.RLIMIT_FSIZE, (size + 5_000, resource.RLIM_INFINITY))
         for number in range(200):
             try:
-                await publisher.publish(event(number))
+                await publisher.publish(ringing(number))
             except StoreError as error:
                 states.add(error.state)
                 break
@@ -145,7 +118,7 @@ async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowle
         async with asyncio.timeout(60):
             while await publisher.redis_error():
                 await asyncio.sleep(0.05)
-        await publisher.publish(event(1_000))
+        await publisher.publish(ringing(1_000))
         await publisher.close()
         # Behind a slow fsync Redis keeps what is to be written for up to two seconds; that is its own promise.
         async with asyncio.timeout(60):
@@ -160,22 +133,20 @@ async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowle
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_only_what_is_stored_is_acknowledged_while_states_change(
-    alone: RedisServer, client: Client, keys: Keys, clock: SystemClock, seed: int
-):
+async def test_only_what_is_stored_is_acknowledged_while_states_change(single, client, keys, clock, seed):
     chance = random.Random(seed)
     publisher = BatchingIngest(client, keys, clock, deadline_s=0.3)
     acknowledged: set[int] = set()
 
     async def publish(number: int) -> None:
         try:
-            await publisher.publish(event(number))
+            await publisher.publish(ringing(number))
         except StoreUnreachableError:
             return
         acknowledged.add(number)
 
     tasks, number = [], 0
-    with alone.client() as redis:
+    with single.client() as redis:
         for _ in range(12):
             trouble = chance.choice([None, *TROUBLES.values()])
             if trouble is not None:
@@ -214,7 +185,7 @@ async def test_only_what_is_stored_is_acknowledged_while_states_change(
         ("ERR something of tomorrow", "refuses (ERR)", False),
     ],
 )  # fmt: skip
-async def test_redis_error_messages_are_mapped_to_states(tmp_path: Path, words: str, state: str, passes: bool):
+async def test_redis_error_messages_are_mapped_to_states(tmp_path, words, state, passes):
     answering: set[asyncio.StreamWriter] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -243,12 +214,12 @@ async def test_redis_error_messages_are_mapped_to_states(tmp_path: Path, words: 
 
 
 @pytest.fixture
-async def after_failover(alone: RedisServer) -> AsyncIterator[tuple[Relay, RedisServer, RedisServer]]:
+async def after_failover(single: RedisServer) -> AsyncIterator[tuple[Relay, RedisServer, RedisServer]]:
     """An address that leads to another server by now, and connections of before that stay open to the first."""
-    with RedisServer(alone.program) as other:
-        async with Relay(alone.socket) as relay:
-            yield relay, alone, other
-        with alone.client() as redis:
+    with RedisServer(single.program) as other:
+        async with Relay(single.socket) as relay:
+            yield relay, single, other
+        with single.client() as redis:
             redis.replicaof("NO", "ONE")
 
 
@@ -258,16 +229,14 @@ def fail_over(relay: Relay, old: RedisServer, new: RedisServer) -> None:
     relay.lead_to(new.socket, cut=False)
 
 
-async def test_events_refused_by_a_demoted_primary_are_stored_on_the_new_one(
-    after_failover: tuple[Relay, RedisServer, RedisServer], keys: Keys, clock: SystemClock
-):
+async def test_events_refused_by_a_demoted_primary_are_stored_on_the_new_one(after_failover, keys, clock):
     relay, old, new = after_failover
     client, at_new = make_client(relay.url), make_client(new.url)
     publisher = BatchingIngest(client, keys, clock, deadline_s=2.0)
-    await asyncio.gather(*(publisher.publish(event(number)) for number in range(20)))
+    await asyncio.gather(*(publisher.publish(ringing(number)) for number in range(20)))
     fail_over(relay, old, new)
 
-    await asyncio.gather(*(publisher.publish(event(number)) for number in range(100, 120)))
+    await asyncio.gather(*(publisher.publish(ringing(number)) for number in range(100, 120)))
 
     assert await stored(at_new, keys) == set(range(100, 120))
     await publisher.close()
@@ -275,9 +244,7 @@ async def test_events_refused_by_a_demoted_primary_are_stored_on_the_new_one(
     await at_new.aclose()
 
 
-async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(
-    after_failover: tuple[Relay, RedisServer, RedisServer],
-):
+async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(after_failover):
     relay, old, new = after_failover
     client, blocking = make_client(relay.url), make_client(relay.url, blocking=True)
     elsewhere = make_client(old.url)
@@ -298,9 +265,7 @@ async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(
         await each.aclose()
 
 
-async def test_address_still_leading_to_demoted_server_is_resolved_again_at_intervals(
-    after_failover: tuple[Relay, RedisServer, RedisServer],
-):
+async def test_address_still_leading_to_demoted_server_is_resolved_again_at_intervals(after_failover):
     relay, old, new = after_failover
     client = make_client(relay.url)
     await client.set("a", "b")

@@ -14,7 +14,7 @@ from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
 from conferral.storage.partition.lease import Lease
-from tests.support.redis_clients import client_of
+from tests.support.redis_clients import client_of, full
 
 pytestmark = pytest.mark.redis
 PARTITION = 0
@@ -84,11 +84,8 @@ async def test_dial_no_one_waits_for_is_not_marked(client, keys, dials, lease):
 
 @pytest.mark.usefixtures("ordered")
 async def test_mark_passes_when_redis_is_full(client, dials, lease):
-    await client.config_set("maxmemory", "100kb")
-    try:
+    async with full(client):
         assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.MARKED
-    finally:
-        await client.config_set("maxmemory", "0")
 
 
 # ---- whose a call is -------------------------------------------------------------------------------------------------
@@ -270,12 +267,9 @@ async def test_unused_dial_rate_state_expires(client, keys, dials):
 
 
 async def test_turns_are_given_when_redis_is_full(client, dials):
-    await client.config_set("maxmemory", "100kb")
-    try:
+    async with full(client):
         assert await asks(dials, "one")
         assert not await asks(dials, "two")
-    finally:
-        await client.config_set("maxmemory", "0")
 
 
 async def test_one_of_many_concurrent_requesters_gets_the_dial_permit(server, keys):

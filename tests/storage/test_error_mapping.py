@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import PipelineCommand
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.client import Client, make_client, store_errors
-from conferral.storage.connection.cluster import ClusterClient
+from tests.storage.test_cluster_client import Node, cluster_of
 from tests.support.redis_server import RedisServer
 from tests.support.strange_errors import ANY_ERRORS
 
@@ -39,9 +40,7 @@ async def ask(client: Client, way: str) -> Any:
 
 @pytest.mark.redis
 @pytest.mark.parametrize("place", PLACES)
-async def test_any_error_of_a_connection_is_an_outage_and_passes(
-    client: Client, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_any_error_of_a_connection_is_an_outage_and_passes(client, place, monkeypatch) -> None:
     await client.set("key", "value")
     made = client.connection_pool.connection_class
     behind = getattr(made, place)
@@ -68,7 +67,7 @@ async def test_any_error_of_a_connection_is_an_outage_and_passes(
 
 
 @pytest.mark.redis
-async def test_cancellation_at_any_moment_ends_a_command(client: Client) -> None:
+async def test_cancellation_at_any_moment_ends_a_command(client) -> None:
     async def ask_for_ever() -> None:
         while True:
             await client.echo("sent by the canceled task")
@@ -92,88 +91,27 @@ async def test_mistake_in_what_is_sent_is_no_outage() -> None:
     await client.aclose()
 
 
-class Node(ClusterNode):
-    """A node with configured answers."""
+class BreakingNode(Node):
+    """Its connection breaks on the way there, also for a pipeline."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__("node", port, "primary")
-        self.error: BaseException | None = None
-        self.asked: list[tuple[Any, ...]] = []
-
-    async def execute_command(self, *args: Any, **_options: Any) -> Any:
-        self.asked.append(args)
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        return f"{args[1]} at {self.port}"
-
-    async def execute_pipeline(self, commands: Any) -> bool:
+    async def execute_pipeline(self, commands: list[PipelineCommand]) -> None:
         for command in commands:
             command.result = await self.execute_command(*command.args)
-        return False
-
-    async def disconnect_free_connections(self) -> None:
-        return
-
-
-@pytest.fixture
-def nodes() -> tuple[Node, Node]:
-    return Node(1), Node(2)
-
-
-@pytest.fixture
-async def cluster(nodes: tuple[Node, Node]) -> AsyncIterator[ClusterClient]:
-    """Two nodes with half of the slots each; the map is known, and there is no socket."""
-    client = ClusterClient(host="node", port=1)
-    slots = client.nodes_manager.slots_cache
-    slots.update({slot: [nodes[slot >= 8192]] for slot in range(16384)})
-    client._initialize = False
-
-    async def keeps_the_map(*_args: Any, **_options: Any) -> ClusterClient:
-        client._initialize = False
-        return client
-
-    client.initialize = keeps_the_map  # type: ignore[method-assign,assignment]
-    yield client
-    await client.aclose()
-
-
-def keys_of(client: ClusterClient) -> tuple[str, str]:
-    """A key for each node."""
-    names = [f"k{number}" for number in range(100)]
-    first = next(name for name in names if client.keyslot(name) < 8192)
-    return first, next(name for name in names if client.keyslot(name) >= 8192)
-
-
-async def test_commands_of_a_cluster_go_to_the_nodes_of_their_keys(
-    cluster: ClusterClient, nodes: tuple[Node, Node]
-) -> None:
-    first, second = keys_of(cluster)
-    assert await cluster.execute_command("GET", second) == f"{second} at 2"
-    assert await cluster.exchange([("GET", first), ("GET", second), ("GET", first)]) == [
-        f"{first} at 1", f"{second} at 2", f"{first} at 1",
-    ]  # fmt: skip
-    assert [len(node.asked) for node in nodes] == [2, 2]
 
 
 @pytest.mark.parametrize("name", ODD)
-async def test_any_error_of_a_node_is_an_outage_of_that_node(
-    cluster: ClusterClient, nodes: tuple[Node, Node], name: str
-) -> None:
-    first, second = keys_of(cluster)
-    nodes[0].error = ODD[name]()
-    is_known = name in ("RedisError", "OSError", "SSLError", "TimeoutError")
-    with pytest.raises((RedisConnectionError, OSError, type(ODD[name]())) if is_known else RedisConnectionError):
-        await cluster.execute_command("GET", first)
-    assert await cluster.execute_command("GET", first) == f"{first} at 1"
-    if name == "RedisError":
-        return
-    nodes[0].error = ODD[name]()
-    answers = await cluster.exchange([("GET", first), ("GET", second)])
-    assert isinstance(answers[0], RedisConnectionError | OSError)
-    assert answers[1] == f"{second} at 2"
-    nodes[0].error = ODD[name]()
-    pipeline = cluster.pipeline()
-    pipeline.get(first)
-    with pytest.raises(StoreUnreachableError), store_errors():
-        await pipeline.execute()
+async def test_any_error_of_a_node_is_an_outage_of_that_node(name) -> None:
+    make, is_known = ODD[name], name in ("RedisError", "OSError", "SSLError", "TimeoutError")
+    a, b = BreakingNode("a:1", make(), "of a", make(), make()), BreakingNode("b:1", "of b")
+    async with cluster_of(a=a, b=b) as cluster:
+        cluster.initialize = AsyncMock()  # type: ignore[method-assign]  # the map stays as it is
+        with pytest.raises((RedisConnectionError, OSError, type(make())) if is_known else RedisConnectionError):
+            await cluster.execute_command("GET", "a")
+        assert await cluster.execute_command("GET", "a") == "of a"
+        if name == "RedisError":
+            return
+        failed, answer = await cluster.exchange([("GET", "a"), ("GET", "b")])
+        assert isinstance(failed, RedisConnectionError | OSError)
+        assert answer == "of b"
+        with pytest.raises(StoreUnreachableError), store_errors():
+            await cluster.pipeline().get("a").execute()

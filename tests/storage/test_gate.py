@@ -9,17 +9,11 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.port import GateClaim
 from conferral.storage.ingest.writer import BatchingIngest
+from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
 ONE, TWO, THREE, RING_GROUP = "d" * 20, "e" * 20, "c" * 20, "f" * 20
-
-
-@pytest.fixture
-async def publisher(client, keys, clock):
-    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
-    yield publisher
-    await publisher.close()
 
 
 async def test_a_dial_belongs_to_the_call_that_asks_first_however_often_it_asks(publisher):
@@ -157,10 +151,7 @@ async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_aw
 
 
 async def test_full_redis_rejects_gate_claims(publisher, client, keys):
-    await client.config_set("maxmemory", "100kb")
-    try:
+    async with full(client):
         with pytest.raises(StoreUnreachableError):
             await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
-    finally:
-        await client.config_set("maxmemory", "0")
     assert not await client.exists(keys.gates(SESSION))

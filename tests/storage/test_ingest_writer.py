@@ -12,41 +12,18 @@ from conferral.statemachine.events import CallProgressed, CallReceived, ClientCa
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView
 from conferral.storage.connection.client import make_client
-from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.ingest.command_batcher import _make_settler, _Operation
 from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 from conferral.storage.ingest.writer import BatchingIngest
-from tests.support.entries import event_in
+from tests.support.entries import SESSION, event_in, ringing
+from tests.support.redis_clients import full
 from tests.support.tcp_relay import Relay
 
-pytestmark = pytest.mark.redis
-SESSION = "CA" + "1" * 32
-
-
-def event(number: int = 0) -> CallProgressed:
-    return CallProgressed(
-        session_id=SESSION, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
-    )
-
-
-@pytest.fixture(
-    params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"], autouse=True
-)
-def pipelining(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to send a pipeline to a single server."""
-    if not request.param:
-        monkeypatch.setattr(PipeliningConnection, "can_serve", lambda _client: False)
-
-
-@pytest.fixture
-async def publisher(client, keys, clock):
-    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
-    yield publisher
-    await publisher.close()
+pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("both_ways")]
 
 
 async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher, client, keys):
-    await publisher.publish(event(), call_sid="CA2")
+    await publisher.publish(ringing(), call_sid="CA2")
     assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
     assert await client.get(keys.call("CA2")) == SESSION.encode()
     assert await client.ttl(keys.call("CA2")) > 86_400
@@ -135,7 +112,7 @@ async def test_calls_of_an_identity_expire_after_a_minute_and_no_key_contains_it
 
 
 async def test_session_of_a_call_is_found(publisher):
-    await publisher.publish(event(), call_sid="CA2")
+    await publisher.publish(ringing(), call_sid="CA2")
     assert (await publisher.session_of("CA2"), await publisher.session_of("CA3")) == (SESSION, None)
 
 
@@ -143,14 +120,14 @@ async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher,
     flights = []
     send = publisher._batcher._send
     monkeypatch.setattr(publisher._batcher, "_send", lambda batch: flights.append(len(batch)) or send(batch))
-    await asyncio.gather(*(publisher.publish(event(n)) for n in range(100)))
+    await asyncio.gather(*(publisher.publish(ringing(n)) for n in range(100)))
     assert flights == [100]
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     assert [event_in(fields).sequence for _, fields in entries] == list(range(100))
 
 
 async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, client, keys):
-    assert await publisher.publish_and_read(event()) is None
+    assert await publisher.publish_and_read(ringing()) is None
     fields = {
         "state": "transferring", "phase": "blind", "direction": "outbound", "conference_sid": "CF1", "of_tomorrow": "x",
         "party.customer.call_sid": "CA1", "party.customer.label": "customer-1", "party.customer.wait_audio": "ringback",
@@ -161,7 +138,7 @@ async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, cl
         "party.agent.recall_reason": "busy", "party.agent.wait_audio": "of-tomorrow", "transfer.mode": "blind",
     }  # fmt: skip
     await client.hset(keys.session(SESSION), mapping=fields)
-    facts = await publisher.publish_and_read(event())
+    facts = await publisher.publish_and_read(ringing())
     assert facts == SessionView(
         state="transferring", phase="blind", conference_sid="CF1", direction="outbound",
         parties={
@@ -190,30 +167,27 @@ async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client,
     other = next(f"s{n}" for n in range(100) if keys.partition_of(f"s{n}") != keys.partition_of(SESSION))
     await client.set(keys.events(keys.partition_of(SESSION)), "of a wrong type")
     good = CallProgressed(session_id=other, party="agent", call_sid="x", status="ringing")
-    results = await asyncio.gather(publisher.publish(event()), publisher.publish(good), return_exceptions=True)
+    results = await asyncio.gather(publisher.publish(ringing()), publisher.publish(good), return_exceptions=True)
     assert isinstance(results[0], StoreError)
     assert results[1] is None
 
 
 async def test_full_redis_is_reported_as_unreachable(publisher, client):
-    await client.config_set("maxmemory", "100kb")
-    try:
+    async with full(client):
         with pytest.raises(StoreUnreachableError):
-            await publisher.publish(event())
+            await publisher.publish(ringing())
         assert await publisher.redis_error() == "full (OOM)"
-    finally:
-        await client.config_set("maxmemory", "0")
     assert await publisher.redis_error() == ""
 
 
 async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher):
     loop = asyncio.get_running_loop()
-    await publisher.publish(event(0))
+    await publisher.publish(ringing(0))
     server.signal(signal.SIGSTOP)
     try:
         began_s = loop.time()
         with pytest.raises(StoreUnreachableError):
-            await publisher.publish(event(1))
+            await publisher.publish(ringing(1))
         assert loop.time() - began_s < 1.5
         assert publisher.restarted_recently()
     finally:
@@ -222,12 +196,12 @@ async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher):
 
 async def test_event_is_stored_though_the_connection_broke_in_between(single, publisher, client, keys):
     """Every pooled connection is cut: the write is tried again on a new one within its deadline."""
-    await publisher.publish(event(0))
+    await publisher.publish(ringing(0))
     with single.client() as other:
         for connection in other.client_list():
             if connection["id"] != str(other.client_id()):
                 other.client_kill_filter(_id=connection["id"])
-    await publisher.publish(event(1))
+    await publisher.publish(ringing(1))
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     assert {event_in(fields).sequence for _, fields in entries} == {0, 1}
 
@@ -257,10 +231,10 @@ async def test_restart_of_redis_is_noticed(single, keys, clock):
         await publisher._server._check()
         publisher._server._changed_at_s = None  # as if it had been up for long
         assert not publisher.restarted_recently()
-        await publisher.publish(event(0))
+        await publisher.publish(ringing(0))
         own.kill()
         own.start()
-        await publisher.publish(event(1))
+        await publisher.publish(ringing(1))
         watching = asyncio.create_task(publisher.watch_server(stop))
         async with asyncio.timeout(5):
             while not publisher.restarted_recently():
@@ -272,30 +246,15 @@ async def test_restart_of_redis_is_noticed(single, keys, clock):
         await client.aclose()
 
 
-async def test_too_many_waiting_writes_are_refused_at_once(publisher, monkeypatch):
-    monkeypatch.setattr("conferral.storage.ingest.command_batcher.WAITING_MAX", 3)
-    results = await asyncio.gather(*(publisher.publish(event(n)) for n in range(10)), return_exceptions=True)
-    assert sum(isinstance(result, StoreUnreachableError) for result in results) == 7
-
-
 async def test_refusal_that_passes_is_waited_out_within_the_deadline(publisher, client, keys):
     """A failover takes its second; Twilio's own repetitions may be over by then."""
     await client.config_set("min-replicas-to-write", 9)
-    publishing = asyncio.create_task(publisher.publish(event()))
+    publishing = asyncio.create_task(publisher.publish(ringing()))
     await asyncio.sleep(0.2)  # a delay: nothing may happen for this long
     assert not publishing.done()
     await client.config_set("min-replicas-to-write", 0)
     await publishing
     assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
-
-
-async def test_persistent_refusal_is_reported_at_the_deadline(publisher, client):
-    await client.config_set("min-replicas-to-write", 9)
-    try:
-        with pytest.raises(StoreUnreachableError):
-            await publisher.publish(event())
-    finally:
-        await client.config_set("min-replicas-to-write", 0)
 
 
 async def test_operation_is_settled_by_all_of_its_own_answers_and_by_no_refusal_that_passes():

@@ -12,7 +12,7 @@ from tests.support.each import each
 class Hands:
     """A clock that is set by hand."""
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, now_s: float = 100.0) -> None:
         self.now_s = now_s
 
     def monotonic_s(self) -> float:

@@ -17,34 +17,14 @@ from conferral.storage.ingest import command_batcher, load_shedding
 from conferral.storage.ingest.load_shedding import Backlogs, LoadShedding, Reason, SessionRates
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from tests.support.entries import event_in
-from tests.support.redis_clients import AnyServer, client_of
-
-SESSION = "CA" + "1" * 32
-
-
-class Hands:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.s = 100.0
-
-    def monotonic_s(self) -> float:
-        return self.s
-
-    def wall_ms(self) -> int:
-        return 0
+from tests.storage.test_lease_times import Hands
+from tests.support.entries import SESSION, event_in
+from tests.support.entries import ringing as deciding
 
 
 def noted(number: int = 0, session_id: str = SESSION) -> ConferenceEventIgnored:
     return ConferenceEventIgnored(
         session_id=session_id, source="CF1", sequence=number, conference_sid="CF1", kind="participant-speech-start"
-    )
-
-
-def deciding(number: int = 0, session_id: str = SESSION) -> CallProgressed:
-    return CallProgressed(
-        session_id=session_id, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
     )
 
 
@@ -62,7 +42,7 @@ def test_session_has_fifty_events_a_second_in_the_long_run():
     rates = SessionRates(clock)
     taken = 0
     for _ in range(2_000):  # ten seconds of 200 a second
-        clock.s += 0.005
+        clock.now_s += 0.005
         taken += rates.try_acquire("noisy")
     assert 50 * 10 <= taken <= 50 * 11
     assert rates.try_acquire("quiet")
@@ -77,7 +57,7 @@ def test_session_may_send_fifty_events_at_once_and_then_as_many_a_second():
 
     assert acquired() == 50
     for passed_s, count in ((0.0625, 3), (0.0625, 3), (0.0625, 3), (0.0625, 3), (0.015625, 1), (0.5, 25), (99.0, 50)):
-        clock.s += passed_s
+        clock.now_s += passed_s
         assert acquired() == count, passed_s
 
 
@@ -88,9 +68,9 @@ def test_backlog_is_read_once_a_second_and_known_until_then():
     for count, is_behind in ((2_000, False), (2_001, True), (0, False), (9_999, True)):
         backlogs.update(3, count)
         assert backlogs.is_behind(3) is is_behind
-    clock.s += 0.75
+    clock.now_s += 0.75
     assert (backlogs.is_due(3), backlogs.is_behind(3), backlogs.is_behind(4)) == (False, True, False)
-    clock.s += 0.25
+    clock.now_s += 0.25
     assert not backlogs.is_behind(3), "a dropped event would not read it"
     assert backlogs.is_due(3)
     assert backlogs.is_behind(3)
@@ -109,7 +89,7 @@ def test_session_that_is_too_fast_loses_what_decides_nothing_and_nothing_else():
     watched = LoadShedding(clock, metrics)
     left_out: dict[type[Event], int] = {ConferenceEventIgnored: 0, CallProgressed: 0}
     for number in range(400):  # two seconds of 200 a second, one in four of them decides
-        clock.s += 0.005
+        clock.now_s += 0.005
         event = deciding(number) if number % 4 == 0 else noted(number)
         left_out[type(event)] += watched.should_shed(event, 0, is_overloaded=False)
     assert left_out[CallProgressed] == 0
@@ -120,7 +100,7 @@ def test_session_that_is_too_fast_loses_what_decides_nothing_and_nothing_else():
 
 @pytest.mark.parametrize("event", [deciding(), noted()], ids=lambda event: event.name)
 @pytest.mark.parametrize("reason", Reason)
-def test_deciding_events_are_never_shed(event: Event, reason: Reason, monkeypatch):
+def test_deciding_events_are_never_shed(event, reason, monkeypatch):
     metrics = Metrics()
     watched = LoadShedding(Hands(), metrics)
     if reason is Reason.SESSION:
@@ -138,7 +118,7 @@ def test_shed_events_are_logged_once_in_a_while():
     watched = LoadShedding(clock, Metrics())
     with capture_logs() as lines:
         for number in range(1_000):
-            clock.s += 0.025
+            clock.now_s += 0.025
             watched.should_shed(noted(number), 0, is_overloaded=True)
     logged = [line for line in lines if line["event"] == "events_shed"]
     assert [(line["reason"], line["log_level"]) for line in logged] == [("waiting", "warning")] * 3
@@ -162,7 +142,7 @@ async def publisher(client: Client, keys: Keys, clock: SystemClock, metrics: Met
 
 @pytest.mark.redis
 async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_has_caught_up(
-    publisher: BatchingIngest, client: Client, keys: Keys, metrics: Metrics, monkeypatch
+    publisher, client, keys, metrics, monkeypatch
 ):
     monkeypatch.setattr(load_shedding, "BEHIND_EVENTS", 10)
     hands = Hands()
@@ -180,7 +160,7 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
     assert await client.xlen(stream) == 11 + 2
 
     await client.delete(stream)
-    hands.s += 1.0
+    hands.now_s += 1.0
     await publisher.publish(noted(5))  # asks again
     await publisher.publish(noted(6))
     assert shed(metrics) == {"backlog": 1}
@@ -188,7 +168,7 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
 
 
 @pytest.mark.redis
-async def test_stream_length_is_read_once_a_second(publisher: BatchingIngest, metrics: Metrics, monkeypatch):
+async def test_stream_length_is_read_once_a_second(publisher, metrics, monkeypatch):
     hands, sent = Hands(), Counter[str]()
     publisher._shedding = LoadShedding(hands, metrics)
     run = publisher._batcher.run
@@ -198,12 +178,12 @@ async def test_stream_length_is_read_once_a_second(publisher: BatchingIngest, me
     for second in (1, 2):
         await asyncio.gather(*(publisher.publish(deciding(number)) for number in range(100)))
         assert sent == {"XADD": 100 * second, "XLEN": second}
-        hands.s += 1.0
+        hands.now_s += 1.0
 
 
 @pytest.mark.redis
 async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_what_decides(
-    server: AnyServer, publisher: BatchingIngest, client: Client, keys: Keys, metrics: Metrics, monkeypatch
+    server, publisher, client, keys, metrics, monkeypatch
 ):
     commands, connection = publisher._write_commands(deciding(10), "", 0), publisher._batcher._connection
     one = len(connection.pack(commands)) if connection else sum(sum(map(len, command)) for command in commands)
@@ -232,47 +212,10 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
 
 
 @pytest.mark.redis
-async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys: Keys, clock: SystemClock):
-    client = client_of(server)
-    publisher = BatchingIngest(client, keys, clock, deadline_s=0.2)
-    server.signal(signal.SIGSTOP)
-    try:
-        results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(20)), return_exceptions=True)
-        cancelled = asyncio.create_task(publisher.publish(deciding(99)))
-        await asyncio.sleep(0.01)  # a delay: the write has to be under way
-        cancelled.cancel()
-        await asyncio.wait([cancelled])
-    finally:
-        server.signal(signal.SIGCONT)
-    assert all(isinstance(result, StoreUnreachableError) for result in results)
-    assert publisher._batcher._waiting_bytes == 0
-    await publisher.publish(deciding(100))
-    await publisher.close()
-    await client.aclose()
-
-
-@pytest.mark.redis
-async def test_what_redis_refuses_for_good_fails_at_once_for_everyone_in_the_pipeline(
-    publisher: BatchingIngest, monkeypatch
-):
+async def test_what_redis_refuses_for_good_fails_at_once_for_everyone_in_the_pipeline(publisher, monkeypatch):
     async def refuse(_batch: object) -> None:
         raise StoreError("wrong password")
 
     monkeypatch.setattr(publisher._batcher, "_exchange", refuse)
     results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(2)), return_exceptions=True)
     assert [repr(result) for result in results] == [repr(StoreError("wrong password"))] * 2
-
-
-@pytest.mark.redis
-async def test_abandoned_operations_do_not_block_those_behind_them(
-    publisher: BatchingIngest, client: Client, keys: Keys, monkeypatch
-):
-    """A whole pipeline of operations that no one waits for any more, and behind it one that someone does."""
-    monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 3)
-    given_up = [asyncio.create_task(publisher.publish(deciding(number))) for number in range(3)]
-    await asyncio.sleep(0)  # they are waiting, and nothing is sent before the next turn
-    for task in given_up:
-        task.cancel()
-    await asyncio.gather(*given_up, publisher.publish(deciding(9)), return_exceptions=True)
-    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
-    assert 9 in {event_in(fields).sequence for _, fields in entries}

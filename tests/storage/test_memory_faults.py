@@ -5,18 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.statemachine.events import CallProgressed
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from tests.support.entries import event_in
+from tests.support.entries import event_in, ringing
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
 
 NOW_MS = 1_797_000_000_000
@@ -64,16 +63,14 @@ def once(fault: Fault, name: str | None = None) -> Callable[[str], Fault | None]
     (Fault.FULL, OutOfMemoryError, False), (Fault.READ_ONLY, ReadOnlyError, False),
     (Fault.NO_REPLICAS, ResponseError, False), (Fault.LOADING, BusyLoadingError, False),
 ])  # fmt: skip
-async def test_fault_of_one_command(
-    memory: MemoryServer, client: Client, fault: Fault, error: type[RedisError], is_done: bool
-) -> None:
+async def test_fault_of_one_command(memory, client, fault, error, is_done) -> None:
     memory.fault = once(fault)
     with pytest.raises(error):
         await client.set("k", "v")
     assert await client.get("k") == (b"v" if is_done else None)
 
 
-async def test_scripts_are_reported_by_name(memory: MemoryServer, client: Client) -> None:
+async def test_scripts_are_reported_by_name(memory, client) -> None:
     asked: list[str] = []
     memory.fault = asked.append
     await claim(client)
@@ -87,9 +84,7 @@ async def test_scripts_are_reported_by_name(memory: MemoryServer, client: Client
 @pytest.mark.parametrize(
     "fault, done", [(Fault.UNREACHABLE, [b"1", None, None]), (Fault.REPLY_LOST, [b"1", b"2", None])]
 )
-async def test_pipeline_is_cut_where_the_connection_breaks(
-    memory: MemoryServer, client: Client, fault: Fault, done: list[bytes | None]
-) -> None:
+async def test_pipeline_is_cut_where_the_connection_breaks(memory, client, fault, done) -> None:
     faults = iter([None, fault])
     memory.fault = lambda _: next(faults)
     with pytest.raises(RedisConnectionError):
@@ -98,7 +93,7 @@ async def test_pipeline_is_cut_where_the_connection_breaks(
     assert [await client.get(name) for name in "abc"] == done
 
 
-async def test_full_server_lets_scripts_through_that_free_memory_first(memory: MemoryServer, client: Client) -> None:
+async def test_full_server_lets_scripts_through_that_free_memory_first(memory, client) -> None:
     await client.hset("outbox", "e", "{}")
     memory.is_full = True
     with pytest.raises(OutOfMemoryError):
@@ -112,7 +107,7 @@ async def test_full_server_lets_scripts_through_that_free_memory_first(memory: M
     assert await client.exists("k") == 0
 
 
-async def test_restart_breaks_connections_and_forgets_scripts_but_no_key(memory: MemoryServer, client: Client) -> None:
+async def test_restart_breaks_connections_and_forgets_scripts_but_no_key(memory, client) -> None:
     await claim(client)
     run_id = (await client.info("server"))["run_id"]
     reading = asyncio.ensure_future(memory.client(blocking=True).xread({"s": "0"}, block=2_000))
@@ -137,7 +132,7 @@ async def test_restart_breaks_connections_and_forgets_scripts_but_no_key(memory:
     assert (await listening.get_message(timeout=5) or {}).get("data") == b"heard again"
 
 
-async def test_server_that_is_down_refuses_until_it_is_up(memory: MemoryServer, client: Client) -> None:
+async def test_server_that_is_down_refuses_until_it_is_up(memory, client) -> None:
     await client.set("k", "v")
     memory.stop()
     for asked in (client.get("k"), client.pipeline().get("k").execute(), client.pubsub().subscribe("news")):
@@ -147,7 +142,7 @@ async def test_server_that_is_down_refuses_until_it_is_up(memory: MemoryServer, 
     assert await client.get("k") == b"v"
 
 
-async def test_rolled_back_server_has_what_it_had_then(memory: MemoryServer, client: Client, hands: Hands) -> None:
+async def test_rolled_back_server_has_what_it_had_then(memory, client, hands) -> None:
     await client.hset("h", "f", "old")
     await client.xadd("s", {"n": 1}, id="1-1")
     await client.xgroup_create("s", "workers", id="0")
@@ -174,7 +169,7 @@ async def test_rolled_back_server_has_what_it_had_then(memory: MemoryServer, cli
     assert await client.keys("*") == []
 
 
-async def test_killed_client_hears_nothing_any_more_and_sends_nothing(memory: MemoryServer, client: Client) -> None:
+async def test_killed_client_hears_nothing_any_more_and_sends_nothing(memory, client) -> None:
     other = memory.client()
     reading = asyncio.ensure_future(client.xread({"s": "0"}, block=2_000))
     writing = asyncio.ensure_future(client.set("k", "sent before"))
@@ -192,7 +187,7 @@ async def test_killed_client_hears_nothing_any_more_and_sends_nothing(memory: Me
     assert await other.publish("news", "x") == 0
 
 
-async def test_command_of_a_cancelled_client_is_still_executed(memory: MemoryServer, client: Client) -> None:
+async def test_command_of_a_cancelled_client_is_still_executed(memory, client) -> None:
     for latency in (None, lambda _: (0.01, 0.01)):
         memory.latency = latency
         writing = asyncio.ensure_future(client.xadd("s", {"n": 1}))
@@ -205,7 +200,7 @@ async def test_command_of_a_cancelled_client_is_still_executed(memory: MemorySer
     assert await client.xlen("s") == 2
 
 
-async def test_paused_server_executes_abandoned_commands_later(memory: MemoryServer, client: Client) -> None:
+async def test_paused_server_executes_abandoned_commands_later(memory, client) -> None:
     memory.pause()
     with pytest.raises(RedisTimeoutError):
         await client.set("k", "v")
@@ -216,7 +211,7 @@ async def test_paused_server_executes_abandoned_commands_later(memory: MemorySer
     assert await waiting == b"v"
 
 
-async def test_answers_take_their_time(memory: MemoryServer, client: Client) -> None:
+async def test_answers_take_their_time(memory, client) -> None:
     asked: list[str] = []
 
     def latency(name: str) -> tuple[float, float]:
@@ -237,7 +232,7 @@ async def test_answers_take_their_time(memory: MemoryServer, client: Client) -> 
         await broken
 
 
-async def test_ids_never_go_back_and_keys_expire_by_the_clock(client: Client, hands: Hands) -> None:
+async def test_ids_never_go_back_and_keys_expire_by_the_clock(client, hands) -> None:
     first = await client.xadd("s", {"n": 1})
     hands.now_ms -= 60_000
     second, third = await client.xadd("s", {"n": 2}), await client.xadd("t", {"n": 1})
@@ -252,7 +247,7 @@ async def test_ids_never_go_back_and_keys_expire_by_the_clock(client: Client, ha
     assert await client.dbsize() == 1
 
 
-async def test_time_advances_within_a_millisecond(client: Client, hands: Hands) -> None:
+async def test_time_advances_within_a_millisecond(client, hands) -> None:
     times = [await client.time() for _ in range(1_200)]
     assert times == sorted(times)
     assert len(set(times)) == 1_000
@@ -261,7 +256,7 @@ async def test_time_advances_within_a_millisecond(client: Client, hands: Hands) 
     assert await client.time() == ((NOW_MS + 1) // 1000, (NOW_MS + 1) % 1000 * 1000)
 
 
-async def test_sets_are_gone_through_in_the_order_in_which_members_came(client: Client) -> None:
+async def test_sets_are_gone_through_in_the_order_in_which_members_came(client) -> None:
     names = [b"%d" % (number * 7919 % 101) for number in range(100)]
     await client.sadd("s", *names)
     assert list(await client.smembers("s")) == names
@@ -270,10 +265,10 @@ async def test_sets_are_gone_through_in_the_order_in_which_members_came(client: 
     assert list(await client.smembers("s")) == [*names[1:], names[0]]
 
 
-async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memory: MemoryServer) -> None:
+async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memory) -> None:
     keys = Keys("test", 4)
     publisher = BatchingIngest(memory.client(), keys, SystemClock(), deadline_s=0.2)
-    event = CallProgressed(session_id="s", source="CA2", sequence=1, party="agent", call_sid="CA2", status="ringing")
+    event = ringing(1, "s")
     await publisher._server._check()
     publisher._server._changed_at_s = None  # as if it had been up for long
     memory.fault = once(Fault.UNREACHABLE, "XADD")

@@ -18,6 +18,7 @@ from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.outcome_stream import encode_outcome
 from conferral.storage.partition.partition_store import PartitionStore
+from tests.support.redis_clients import full
 
 START_MS = 1_795_165_380_000
 NUMBER = "+14155550123"
@@ -107,13 +108,9 @@ async def test_repetition_has_the_same_id(access, client, keys):
 
 @pytest.mark.redis
 async def test_outcome_stays_in_the_outbox_while_redis_is_full(ordered, access, client, keys):
-    await client.config_set("maxmemory-policy", "noeviction")
-    await client.config_set("maxmemory", "100kb")
-    try:
+    async with full(client):
         with pytest.raises(StoreUnreachableError):
             await access.finish_write(0, PublishOutcome(TRANSFER), session_ttl_s=60)
-    finally:
-        await client.config_set("maxmemory", "0")
     assert PublishOutcome(TRANSFER).write_id in await access.outbox(0)
     assert await published(client, keys) == []
 
@@ -178,11 +175,7 @@ async def test_refused_write_of_a_batch_stays_in_the_outbox_alone(ordered, acces
 
 @pytest.mark.redis
 async def test_writes_of_a_batch_stay_in_the_outbox_while_redis_is_full(ordered, single, access, client, keys):
-    await client.config_set("maxmemory-policy", "noeviction")
-    await client.config_set("maxmemory", "100kb")
-    try:
+    async with full(client):
         left = await access.finish_writes(0, [PublishOutcome(SESSION), PublishOutcome(TRANSFER)], session_ttl_s=60)
-    finally:
-        await client.config_set("maxmemory", "0")
     assert len(left) == len(await access.outbox(0)) == 2
     assert await published(client, keys) == []

@@ -25,14 +25,8 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-def alone(single: RedisServer) -> RedisServer:
-    """One server with a process and a socket."""
-    return single
-
-
-@pytest.fixture
-async def relay(alone: RedisServer) -> AsyncIterator[Relay]:
-    async with Relay(alone.socket) as relay:
+async def relay(single: RedisServer) -> AsyncIterator[Relay]:
+    async with Relay(single.socket) as relay:
         yield relay
 
 
@@ -53,7 +47,7 @@ async def broken(asked: Any) -> Any:
     return (await asyncio.gather(asked, return_exceptions=True))[0]
 
 
-async def test_replies_are_those_of_the_server_and_refusals_are_values(connection, alone) -> None:
+async def test_replies_are_those_of_the_server_and_refusals_are_values(connection, single) -> None:
     replies = await exchange(
         connection,
         ("SET", "s", b"\xff"), ("GET", "s"), ("GET", "none"), ("HGET", "s", "f"), ("EVALSHA", "0" * 40, "0"),
@@ -67,14 +61,14 @@ async def test_replies_are_those_of_the_server_and_refusals_are_values(connectio
     assert replies[5:] == [b"5-1", [[b"5-1", [b"a", "é".encode()]]], 7, []]
 
 
-async def test_each_exchange_gets_its_own_replies_over_one_connection(connection, alone) -> None:
+async def test_each_exchange_gets_its_own_replies_over_one_connection(connection, single) -> None:
     async def pair(number: int) -> list[Any]:
         return await exchange(connection, ("ECHO", f"{number}"), ("ECHO", f"{number}" * 2_000))
 
     assert await asyncio.gather(*map(pair, range(200))) == [
         [b"%d" % number, b"%d" % number * 2_000] for number in range(200)
     ]
-    with alone.client() as other:
+    with single.client() as other:
         assert len(other.client_list()) == 2
 
 
@@ -89,7 +83,7 @@ async def test_canceled_exchange_shifts_no_replies(connection, relay) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 5, 9])
-async def test_broken_connection_fails_all_exchanges_and_nothing_is_sent_twice(connection, relay, alone, keep) -> None:
+async def test_broken_connection_fails_all_exchanges_and_nothing_is_sent_twice(connection, relay, single, keep) -> None:
     await exchange(connection, ("PING",))
     relay.cut_reply(b"INCR", keep=keep, count=1)
     failed = await asyncio.gather(
@@ -98,19 +92,19 @@ async def test_broken_connection_fails_all_exchanges_and_nothing_is_sent_twice(c
     assert {type(error) for error in failed} <= {RedisConnectionError, list}
     assert any(isinstance(error, RedisConnectionError) for error in failed)
     assert len({id(error) for error in failed}) == 5
-    with alone.client() as other:
+    with single.client() as other:
         assert other.get("n") == "10", "all were executed, once each"
     assert await exchange(connection, ("INCR", "n")) == [11]
 
 
-async def test_silent_server_breaks_the_connection_and_a_new_one_serves(connection, alone) -> None:
+async def test_silent_server_breaks_the_connection_and_a_new_one_serves(connection, single) -> None:
     connection._timeout_s = 0.1
     await exchange(connection, ("PING",))
-    alone.signal(signal.SIGSTOP)
+    single.signal(signal.SIGSTOP)
     try:
         failed = await asyncio.gather(*(exchange(connection, ("PING",)) for _ in range(3)), return_exceptions=True)
     finally:
-        alone.signal(signal.SIGCONT)
+        single.signal(signal.SIGCONT)
     assert [type(error) for error in failed] == [RedisTimeoutError] * 3
     connection._timeout_s = 10.0
     assert await exchange(connection, ("PING",)) == [b"PONG"]
@@ -156,9 +150,9 @@ async def test_slow_connection_is_kept_as_long_as_replies_arrive(tmp_path: Path)
     listener.close()
 
 
-async def test_closed_connection_is_not_opened_again(connection, alone) -> None:
+async def test_closed_connection_is_not_opened_again(connection, single) -> None:
     assert await exchange(connection, ("PING",)) == [b"PONG"]
-    with alone.client() as other:
+    with single.client() as other:
         before = other.info("stats")["total_connections_received"]
         connection.close()
         with pytest.raises(RedisConnectionError):
@@ -166,18 +160,18 @@ async def test_closed_connection_is_not_opened_again(connection, alone) -> None:
         assert other.info("stats")["total_connections_received"] == before
 
 
-async def test_idle_connection_outlives_the_reply_timeout(connection, alone) -> None:
+async def test_idle_connection_outlives_the_reply_timeout(connection, single) -> None:
     connection._timeout_s = 0.05
     await exchange(connection, ("PING",))
     await asyncio.sleep(0.15)  # a delay: nothing may happen for this long
     assert await exchange(connection, ("PING",)) == [b"PONG"]
-    with alone.client() as other:
+    with single.client() as other:
         assert other.info("stats")["total_connections_received"] >= 1
         assert len(other.client_list()) == 2
 
 
-async def test_demoted_server_is_left_once_its_replies_are_in(connection, relay, alone) -> None:
-    with RedisServer(alone.program) as new, alone.client() as old:
+async def test_demoted_server_is_left_once_its_replies_are_in(connection, relay, single) -> None:
+    with RedisServer(single.program) as new, single.client() as old:
         await exchange(connection, ("PING",))
         old.replicaof("127.0.0.1", 1)
         relay.lead_to(new.socket, cut=False)
@@ -238,9 +232,9 @@ async def test_closing_fails_what_waits(connection, relay) -> None:
     relay.go_on()
 
 
-async def test_closing_ends_an_attempt_to_connect(connection, relay, alone) -> None:
+async def test_closing_ends_an_attempt_to_connect(connection, relay, single) -> None:
     """Whether Redis has answered the attempt by then or not."""
-    with alone.client() as other:
+    with single.client() as other:
         connections = len(other.client_list())
         relay.fall_silent()
         waiting = asyncio.ensure_future(exchange(connection, ("PING",)))
@@ -253,7 +247,7 @@ async def test_closing_ends_an_attempt_to_connect(connection, relay, alone) -> N
             await asyncio.sleep(0.001)
 
 
-async def test_connection_that_opens_after_the_end_is_closed(connection, alone, monkeypatch) -> None:
+async def test_connection_that_opens_after_the_end_is_closed(connection, single, monkeypatch) -> None:
     make, opened = connection._client.connection_pool.make_connection, []
 
     def make_connection() -> object:
@@ -273,13 +267,13 @@ async def test_connection_that_opens_after_the_end_is_closed(connection, alone, 
     assert [made.is_connected for made in opened] == [False]
 
 
-async def test_password_and_database_of_the_url_are_used(alone) -> None:
-    with alone.client() as other:
+async def test_password_and_database_of_the_url_are_used(single) -> None:
+    with single.client() as other:
         other.config_set("requirepass", "secret")
         try:
-            refused = PipeliningConnection(make_client(f"unix://:wrong@{alone.socket}"))
+            refused = PipeliningConnection(make_client(f"unix://:wrong@{single.socket}"))
             assert error_word(await broken(exchange(refused, ("PING",)))) == "WRONGPASS"
-            connection = PipeliningConnection(make_client(f"unix://:secret@{alone.socket}?db=3"))
+            connection = PipeliningConnection(make_client(f"unix://:secret@{single.socket}?db=3"))
             assert await exchange(connection, ("SET", "a", "b")) == [b"OK"]
             other.execute_command("AUTH", "secret")
             other.execute_command("SELECT", 3)
@@ -303,13 +297,13 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
-async def test_tls_is_spoken_if_the_url_says_so(alone: RedisServer, certificate: tuple[Path, Path]) -> None:
+async def test_tls_is_spoken_if_the_url_says_so(single: RedisServer, certificate: tuple[Path, Path]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     passing: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_redis, to_redis = await asyncio.open_unix_connection(str(alone.socket))
+        from_redis, to_redis = await asyncio.open_unix_connection(str(single.socket))
         for one, other in ((reader, to_redis), (from_redis, writer)):
             passing.add(asyncio.ensure_future(copy(one, other)))
 

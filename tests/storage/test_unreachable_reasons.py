@@ -4,9 +4,8 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from redis.exceptions import AuthenticationError, MaxConnectionsError, MovedError, NoScriptError, ResponseError
@@ -20,7 +19,6 @@ from conferral.storage.connection import client as connection_client
 from conferral.storage.connection.client import make_client, store_errors, to_store_error
 from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, note_node
 from tests.support.each import each
-from tests.support.redis_server import RedisServer
 
 
 def _caused_by(cause: BaseException) -> Exception:
@@ -39,12 +37,12 @@ def _caused_by(cause: BaseException) -> Exception:
         (MaxConnectionsError("secret text"), "all connections of this process are in use"),
     ],
 )
-def test_reason_names_no_class_and_quotes_no_text(error: Exception, reason: str) -> None:
+def test_reason_names_no_class_and_quotes_no_text(error, reason) -> None:
     assert str(to_store_error(error)) == f"Redis can't be reached ({reason})"
 
 
 @each("error", [RedisTimeoutError("secret text"), _caused_by(TimeoutError())])
-def test_timeout_is_called_one(error: Exception) -> None:
+def test_timeout_is_called_one(error) -> None:
     assert str(to_store_error(error)) == "Redis did not answer in time"
 
 
@@ -57,9 +55,7 @@ def test_node_of_a_cluster_is_named() -> None:
 
 
 @pytest.mark.parametrize("options", ["", "?db=1"])
-async def test_hung_server_on_a_socket_is_a_timeout(
-    options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hung_server_on_a_socket_is_a_timeout(options, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(connection_client, "COMMAND_TIMEOUT_S", 0.01)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(f"{tmp_path}/s")
@@ -84,9 +80,7 @@ async def test_hung_server_on_a_socket_is_a_timeout(
         ),
     ],
 )
-async def test_server_that_is_not_there_is_described(
-    url: Callable[[Path], str], reason: str, state: str, tmp_path: Path
-) -> None:
+async def test_server_that_is_not_there_is_described(url, reason, state, tmp_path) -> None:
     client = make_client(url(tmp_path))
     try:
         with pytest.raises(StoreUnreachableError) as raised, store_errors():
@@ -104,13 +98,13 @@ async def test_server_that_is_not_there_is_described(
         ("NOAUTH Authentication required.", LOGIN_REFUSED),
     ],
 )
-def test_refusal_for_good_is_described(text: str, words: str) -> None:
+def test_refusal_for_good_is_described(text, words) -> None:
     ours = to_store_error(ResponseError(text))
     assert (type(ours), str(ours)) == (StoreError, words)
 
 
 @each("link", ["__cause__", "__context__"])
-def test_refused_login_is_found_behind_a_connection_error(link: str) -> None:
+def test_refused_login_is_found_behind_a_connection_error(link) -> None:
     error = RedisConnectionError("secret text")
     setattr(error, link, AuthenticationError("secret text"))
     assert error_word(error) == "WRONGPASS"
@@ -154,9 +148,7 @@ async def server_that_answers(answer: bytes) -> AsyncIterator[str]:
         ("", b"-ERR DB index is out of range\r\n", "database (with the )?number in REDIS_URL"),
     ],
 )
-async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(
-    options: str, answer: bytes, correction: str
-) -> None:
+async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(options, answer, correction) -> None:
     async with server_that_answers(answer) as url:
         client = make_client(f"{url}{options}")
         for start in (config.check_eviction_policy(client), config.ensure(client, "conferral", 64)):
@@ -176,7 +168,7 @@ async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(
         (b"-NOPERM this user has no permissions to run the 'cluster|slots' command\r\n", "not permitted (NOPERM)"),
     ],
 )
-async def test_refusal_of_the_slot_map_is_named(answer: bytes, state: str) -> None:
+async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
     async with server_that_answers(answer) as url:
         client = make_client(f"{url}?cluster=true")
         with pytest.raises(StoreUnreachableError) as raised, store_errors():
@@ -185,7 +177,7 @@ async def test_refusal_of_the_slot_map_is_named(answer: bytes, state: str) -> No
         await client.aclose()
 
 
-async def test_database_that_does_not_exist_is_named_over_a_socket_too(single: RedisServer) -> None:
+async def test_database_that_does_not_exist_is_named_over_a_socket_too(single) -> None:
     """redis-py hides it behind a connection error there; retrying would never end."""
     client = make_client(f"unix://{single.socket}?db=77")
     try:

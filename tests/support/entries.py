@@ -1,11 +1,21 @@
-"""What the entries of a partition's stream hold."""
+"""Entries of a partition's stream: one to publish, and what they hold."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from conferral.statemachine.events import CallProgressed
 from conferral.storage.partition.partition_store import Entry
+
+SESSION = "CA" + "1" * 32
 
 
 def event_in(fields: Mapping[bytes, bytes]) -> Any:
     """Return an entry's event."""
     return Entry("1-0", fields).event()
+
+
+def ringing(number: int = 0, session_id: str = SESSION) -> CallProgressed:
+    """Return an event that decides something, distinguished by its number."""
+    return CallProgressed(
+        session_id=session_id, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
+    )
