@@ -26,6 +26,13 @@ async def press(on: Locator, label: str) -> None:
     await button.click()
 
 
+async def call_alice(phones: Page) -> None:
+    """The customer calls, and talks to the agent."""
+    await press(phone(phones, "customer"), "Call")
+    await press(phone(phones, "alice"), "Answer")
+    await expect(phone(phones, "customer")).to_contain_text("you hear alice")
+
+
 async def signed_in(windows: Windows, console: Console, **options: object) -> Page:
     """A window of the console, opened by the address that the command prints."""
     page = await windows.open(console.url, **options)

@@ -41,9 +41,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis_server) -> As
             )
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)
-    await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
-    await expect(browser_actions.phone(phones, "customer")).to_contain_text("you hear alice")
+    await browser_actions.call_alice(phones)
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
     await browser_actions.open_session(console, call.sid)
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])

@@ -5,11 +5,11 @@ import time
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from conferral.statemachine.states import Phase, State
-from tests.browser import browser_actions
 from tests.browser.axe import cut_off, too_wide
+from tests.browser.browser_actions import open_session, sessions, signed_in
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW, WIDE
 from tests.conferral.cli_helpers import make_session
@@ -20,19 +20,9 @@ DRAWN_MAX = 200
 TAKEN_OVER = "taken over"
 
 
-def rows_of(page: Page):
-    return page.get_by_role("table", name="Calls").locator("[data-id]")
-
-
 async def now_ms(redis) -> int:
     seconds, microseconds = redis.time()
     return seconds * 1000 + microseconds // 1000
-
-
-async def opened(windows, console, **options) -> Page:
-    page = await windows.open(console.url, **options)
-    await expect(page.get_by_role("table", name="Calls")).to_be_visible()
-    return page
 
 
 async def test_thousands_of_sessions_are_a_short_document(redis_server, console, windows, report_figure):
@@ -40,32 +30,32 @@ async def test_thousands_of_sessions_are_a_short_document(redis_server, console,
         people = crowd(MANY, await now_ms(redis))
         await asyncio.to_thread(put_all, redis, people)
         began_s = time.perf_counter()
-        page = await opened(windows, console)
+        page = await signed_in(windows, console)
         await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
         report_figure(f"{MANY:,} sessions: all known to the page after {time.perf_counter() - began_s:.1f} s")
         painted = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
         report_figure(f"{MANY:,} sessions: first paint after {painted:.0f} ms")
-        assert 10 < await rows_of(page).count() < DRAWN_MAX
+        assert 10 < await sessions(page).count() < DRAWN_MAX
         assert await page.get_by_role("table", name="Calls").get_attribute("aria-rowcount") == str(MANY + 1)
 
         await page.keyboard.press("End")
-        await expect(rows_of(page).last).to_have_attribute("aria-rowindex", str(MANY + 1))
-        assert await rows_of(page).count() < DRAWN_MAX
+        await expect(sessions(page).last).to_have_attribute("aria-rowindex", str(MANY + 1))
+        assert await sessions(page).count() < DRAWN_MAX
         await page.get_by_role("searchbox").fill(session_id(4_321)[-6:])
-        await expect(rows_of(page)).to_have_count(1)
+        await expect(sessions(page)).to_have_count(1)
         await expect(page.get_by_text(f"1 of {MANY:,} calls match")).to_be_visible()
 
         one = people[4_321]
         await asyncio.to_thread(put_all, redis, [changed(one, await now_ms(redis))])
-        await expect(rows_of(page).first).to_contain_text("muted")
+        await expect(sessions(page).first).to_contain_text("muted")
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 async def test_every_filter_fits_its_box(redis_server, console, windows, size):
     with redis_server.client() as redis:
         put_all(redis, crowd(3, await now_ms(redis)))
-    page = await opened(windows, console, size=size)
-    await expect(rows_of(page)).to_have_count(3)
+    page = await signed_in(windows, console, size=size)
+    await expect(sessions(page)).to_have_count(3)
     filters = page.get_by_role("search")
     selects = filters.get_by_role("combobox")
     assert await cut_off(page) == []
@@ -84,8 +74,8 @@ async def test_names_from_outside_do_nothing_but_show(redis_server, console, win
     with redis_server.client() as redis:
         at_ms = await now_ms(redis)
         put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE)])
-        page = await opened(windows, console, size=NARROW)
-        await expect(rows_of(page)).to_have_count(len(HOSTILE))
+        page = await signed_in(windows, console, size=NARROW)
+        await expect(sessions(page)).to_have_count(len(HOSTILE))
         for number in range(len(HOSTILE)):
             await page.goto(f"{console.address}#session/{session_id(1_000_000 + number)}")
             await expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -103,8 +93,8 @@ async def test_names_from_outside_do_nothing_but_show(redis_server, console, win
 async def test_a_key_between_render_and_paint_is_the_new_views(redis_server, console, windows):
     with redis_server.client() as redis:
         put_all(redis, crowd(2, await now_ms(redis)))
-    page = await opened(windows, console)
-    await expect(rows_of(page)).to_have_count(2)
+    page = await signed_in(windows, console)
+    await expect(sessions(page)).to_have_count(2)
     is_rendered = await page.evaluate(
         """async (id) => {
             const changed = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
@@ -118,11 +108,11 @@ async def test_a_key_between_render_and_paint_is_the_new_views(redis_server, con
         session_id(1),
     )
     assert is_rendered, "the key came before the new view"
-    await expect(rows_of(page)).to_have_count(2)
+    await expect(sessions(page)).to_have_count(2)
 
 
 async def test_what_is_typed_right_after_the_search_key_is_searched_for(redis_server, console, windows):
-    page = await opened(windows, console)
+    page = await signed_in(windows, console)
     await page.keyboard.press("g")
     await page.keyboard.press("h")
     await expect(page.get_by_role("heading", name="Health", exact=True).first).to_be_attached()
@@ -140,16 +130,16 @@ async def test_what_is_typed_right_after_the_search_key_is_searched_for(redis_se
 async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     with redis_server.client() as redis:
         put_all(redis, crowd(12, await now_ms(redis)))
-    page = await opened(windows, console)
-    await expect(rows_of(page)).to_have_count(12)
+    page = await signed_in(windows, console)
+    await expect(sessions(page)).to_have_count(12)
     await page.keyboard.press("j")
     await page.keyboard.press("j")
-    second = rows_of(page).nth(1)
+    second = sessions(page).nth(1)
     await expect(second).to_have_attribute("aria-current", "true")
     await expect(second.get_by_role("link")).to_be_focused()
     await page.keyboard.press("k")
-    await expect(rows_of(page).first).to_have_attribute("aria-current", "true")
-    chosen = await rows_of(page).first.get_attribute("data-id")
+    await expect(sessions(page).first).to_have_attribute("aria-current", "true")
+    chosen = await sessions(page).first.get_attribute("data-id")
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(f"{console.address}#session/{chosen}")
     with redis_server.client() as redis:
@@ -157,13 +147,13 @@ async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
         put_all(redis, [newest])
     await page.keyboard.press("Escape")
     # At once, although the list was sorted a moment ago: a returning operator must see the new call.
-    await expect(rows_of(page)).to_have_count(13, timeout=1500)
+    await expect(sessions(page)).to_have_count(13, timeout=1500)
     await page.keyboard.press("/")
     await expect(page.get_by_role("searchbox")).to_be_focused()
     await page.keyboard.type("nothing has this")
-    await expect(rows_of(page)).to_have_count(0)
+    await expect(sessions(page)).to_have_count(0)
     await page.keyboard.press("Escape")
-    await expect(rows_of(page)).to_have_count(13)
+    await expect(sessions(page)).to_have_count(13)
     for keys, heading in (("gh", "Health"), ("gd", "Dead letters"), ("gs", "Calls")):
         for key in keys:
             await page.keyboard.press(key)
@@ -179,7 +169,7 @@ async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis_server, 
     with redis_server.client() as redis:
         at_ms = await now_ms(redis)
         put_all(redis, [*crowd(2, at_ms), replace(make_session(over), state=State.ENDED, ended_at_ms=at_ms)])
-    page = await opened(windows, console)
+    page = await signed_in(windows, console)
     await page.get_by_role("searchbox").fill(over)
     await expect(page.get_by_role("button", name="Include ended calls")).to_be_visible()
     await page.get_by_role("link", name="Open the call with this ID").click()
@@ -193,14 +183,14 @@ async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid
         number = people[1].parties["customer"].address
         by_sid = replace(people[2], id=f"CA{'ab' * 12}{number[-4:]}{'9' * 4}")
         put_all(redis, [people[0], people[1], by_sid])
-    page = await opened(windows, console)
+    page = await signed_in(windows, console)
     await page.get_by_role("searchbox").fill(number[-4:])
-    await expect(rows_of(page)).to_have_count(1)
-    await expect(rows_of(page).first).to_have_attribute("data-id", people[1].id)
+    await expect(sessions(page)).to_have_count(1)
+    await expect(sessions(page).first).to_have_attribute("data-id", people[1].id)
     await page.get_by_role("searchbox").fill("ababab")
-    await expect(rows_of(page).first).to_have_attribute("data-id", by_sid.id)
+    await expect(sessions(page).first).to_have_attribute("data-id", by_sid.id)
     await page.get_by_role("searchbox").fill("CAab")
-    await expect(rows_of(page).first).to_have_attribute("data-id", by_sid.id)
+    await expect(sessions(page).first).to_have_attribute("data-id", by_sid.id)
 
 
 @pytest.mark.soak
@@ -209,7 +199,7 @@ async def test_many_changes_a_second_leave_the_page_free(redis_server, console, 
     with redis_server.client() as redis:
         people = crowd(MANY, await now_ms(redis))
         await asyncio.to_thread(put_all, redis, people)
-        page = await opened(windows, console)
+        page = await signed_in(windows, console)
         await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
         await page.evaluate("""() => {
           window.longest = 0; window.frames = 0;
@@ -228,7 +218,7 @@ async def test_many_changes_a_second_leave_the_page_free(redis_server, console, 
             await asyncio.sleep(0.1)  # a delay: paces the changes
         longest, frames = await page.evaluate("[window.longest, window.frames]")
         report_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
-        assert await rows_of(page).count() < DRAWN_MAX
+        assert await sessions(page).count() < DRAWN_MAX
 
 
 async def test_session_with_250_parties_fits_a_few_screens(console, windows, redis_server):
@@ -239,8 +229,8 @@ async def test_session_with_250_parties_fits_a_few_screens(console, windows, red
             for number in range(248)
         }
         put_all(redis, [replace(made, state=State.CONFERENCED, phase=Phase.NONE, parties=made.parties | guests)])
-    page = await browser_actions.signed_in(windows, console)
-    await browser_actions.open_session(page, made.id)
+    page = await signed_in(windows, console)
+    await open_session(page, made.id)
     more = page.get_by_text("Show 238 more parties")
     await expect(more).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollHeight") < 5_000

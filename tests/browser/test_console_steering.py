@@ -62,8 +62,7 @@ async def test_rows_keep_their_place_while_hovered_or_paused(redis_server, conso
 async def test_a_session_is_seen_as_it_was_at_any_version(stage: BrowserEnvironment, windows: Windows):
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)
-    await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
+    await browser_actions.call_alice(phones)
     await browser_actions.sessions(console).get_by_role("link").click()
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")

@@ -12,12 +12,6 @@ from tests.browser.windows import Windows
 COLUMN = {"width": 700, "height": 1000}
 
 
-async def the_two_talk(phones: Page) -> None:
-    await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
-    await expect(browser_actions.phone(phones, "customer")).to_contain_text("alice")
-
-
 async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Windows, camera: Camera):
     phones = await windows.open(stage.phones_url)
     await phones.get_by_text("How to use it").click()  # it knows by now
@@ -96,7 +90,7 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     stage.sandbox.phone(TARGET).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)
-    await the_two_talk(phones)
+    await browser_actions.call_alice(phones)
     await browser_actions.sessions(console).first.get_by_role("link").click()
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
     await expect(browser_actions.given(console, "transfer")).to_contain_text("busy")
@@ -124,7 +118,7 @@ async def test_blind_transfer_to_busy_target_rings_agent_back(stage, windows: Wi
     stage.sandbox.phone(TARGET).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)
-    await the_two_talk(phones)
+    await browser_actions.call_alice(phones)
     await browser_actions.sessions(console).first.get_by_role("link").click()
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["blind"])
     await expect(browser_actions.phone(phones, "alice")).to_contain_text("ring ring!")
