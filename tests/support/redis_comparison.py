@@ -75,7 +75,7 @@ def comparable(one: Words, reply: Any) -> Any:
     name = one[0] if one else ""
     if name in ("TTL", "PTTL") and isinstance(reply, int):
         return min(reply, 1)
-    if name in ("KEYS", "SMEMBERS", "HKEYS", "HVALS", "HGETALL") and isinstance(reply, list):
+    if name in ("KEYS", "SMEMBERS", "HKEYS", "HGETALL") and isinstance(reply, list):
         return sorted(reply)
     if name == "XINFO" and isinstance(reply, list) and reply and reply[0] == b"length":
         shown = dict(zip(reply[::2], reply[1::2], strict=True))

@@ -82,28 +82,18 @@ def flush(db: Keyspace, argv: list[bytes]) -> Reply:
 
 @command("EXPIRE", -3, writes=True)
 def expire(db: Keyspace, argv: list[bytes]) -> Reply:
-    return _expire(db, argv, "expire", db.now_ms(), 1000)
+    return _expire(db, argv, "expire", 1000)
 
 
 @command("PEXPIRE", -3, writes=True)
 def expire_ms(db: Keyspace, argv: list[bytes]) -> Reply:
-    return _expire(db, argv, "pexpire", db.now_ms(), 1)
+    return _expire(db, argv, "pexpire", 1)
 
 
-@command("EXPIREAT", -3, writes=True)
-def expire_at(db: Keyspace, argv: list[bytes]) -> Reply:
-    return _expire(db, argv, "expireat", 0, 1000)
-
-
-@command("PEXPIREAT", -3, writes=True)
-def expire_at_ms(db: Keyspace, argv: list[bytes]) -> Reply:
-    return _expire(db, argv, "pexpireat", 0, 1)
-
-
-def _expire(db: Keyspace, argv: list[bytes], name: str, base_ms: int, unit_ms: int) -> Reply:
+def _expire(db: Keyspace, argv: list[bytes], name: str, unit_ms: int) -> Reply:
     if len(argv) > 3:
         raise UnsupportedError(f"options of {name}: {argv[3:]!r}")
-    when_ms = base_ms + integer(argv[2]) * unit_ms
+    when_ms = db.now_ms() + integer(argv[2]) * unit_ms
     if not -(2**63) <= when_ms < 2**63:
         raise Refusal(f"ERR invalid expire time in '{name}' command")
     key = argv[1]
@@ -131,11 +121,6 @@ def _left_ms(db: Keyspace, key: bytes) -> int:
     if key not in db.values:
         return -2
     return max(0, db.expires[key] - db.now_ms()) if key in db.expires else -1
-
-
-@command("PERSIST", 2, writes=True)
-def persist(db: Keyspace, argv: list[bytes]) -> Reply:
-    return int(db.expires.pop(argv[1], None) is not None)
 
 
 @lru_cache
@@ -207,20 +192,11 @@ def _expiry_of(db: Keyspace, option: bytes, time: bytes) -> int:
 
 @command("INCR", 2, grows=True)
 def increment(db: Keyspace, argv: list[bytes]) -> Reply:
-    return _increment(db, argv[1], 1)
-
-
-@command("INCRBY", 3, grows=True)
-def increment_by(db: Keyspace, argv: list[bytes]) -> Reply:
-    return _increment(db, argv[1], integer(argv[2]))
-
-
-def _increment(db: Keyspace, key: bytes, by: int) -> int:
-    before = db.string(key)
-    number = integer(b"0" if before is None else before) + by
-    if not -(2**63) <= number < 2**63:
+    before = db.string(argv[1])
+    number = integer(b"0" if before is None else before) + 1
+    if number >= 2**63:
         raise Refusal("ERR increment or decrement would overflow")
-    db.values[key] = b"%d" % number
+    db.values[argv[1]] = b"%d" % number
     return number
 
 
@@ -247,11 +223,6 @@ def hash_get_all(db: Keyspace, argv: list[bytes]) -> Reply:
 @command("HKEYS", 2)
 def hash_keys(db: Keyspace, argv: list[bytes]) -> Reply:
     return list(db.hash(argv[1]) or ())
-
-
-@command("HVALS", 2)
-def hash_values(db: Keyspace, argv: list[bytes]) -> Reply:
-    return list((db.hash(argv[1]) or {}).values())
 
 
 @command("HLEN", 2)

@@ -78,16 +78,6 @@ def count(db: Keyspace, argv: list[bytes]) -> Reply:
 @command("ZRANGE", -4)
 def by_place(db: Keyspace, argv: list[bytes]) -> Reply:
     """ZRANGE key start stop [WITHSCORES]"""
-    return _by_place(db, argv, newest_first=False)
-
-
-@command("ZREVRANGE", -4)
-def by_place_from_the_end(db: Keyspace, argv: list[bytes]) -> Reply:
-    """ZREVRANGE key start stop [WITHSCORES]"""
-    return _by_place(db, argv, newest_first=True)
-
-
-def _by_place(db: Keyspace, argv: list[bytes], *, newest_first: bool) -> Reply:
     options = [word.upper() for word in argv[4:]]
     if any(option in (b"BYSCORE", b"BYLEX", b"REV", b"LIMIT") for option in options):
         raise UnsupportedError(f"options of ZRANGE: {options!r}")
@@ -98,8 +88,7 @@ def _by_place(db: Keyspace, argv: list[bytes], *, newest_first: bool) -> Reply:
     if found is None:
         return []
     start, stop = places(len(found.order), start, stop)
-    pairs = found.order[::-1][start:stop] if newest_first else found.order[start:stop]
-    return _formatted(pairs, with_scores=bool(options))
+    return _formatted(found.order[start:stop], with_scores=bool(options))
 
 
 @command("ZRANGEBYSCORE", -4)
