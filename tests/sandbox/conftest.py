@@ -1,5 +1,6 @@
 """A sandbox on loopback, an application that it calls, and Twilio's own client to talk to it."""
 
+import warnings
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,10 +11,15 @@ from twilio.rest import Client
 
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from tests.sandbox.control_client import Control
+from tests.sandbox.model_scenario import BUSINESS, ModelScenario
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.fair_time import LoopSandbox
 
-BUSINESS = "+15550100"
+
+@pytest.fixture
+def story() -> ModelScenario:
+    """Twilio's model alone, without HTTP."""
+    return ModelScenario()
 
 
 @pytest.fixture
@@ -30,6 +36,14 @@ async def app() -> AsyncIterator[WebhookApp]:
 
 
 @pytest.fixture
+def bridging(app: WebhookApp) -> WebhookApp:
+    """The application bridges its callers to an agent."""
+    app.on("/voice", "<Response><Dial action='/action'><Client>alice</Client></Dial></Response>")
+    app.on("/action", "<Response><Hangup/></Response>")
+    return app
+
+
+@pytest.fixture
 async def sandbox(app: WebhookApp) -> AsyncIterator[Sandbox]:
     async with LoopSandbox(speed=20.0, api_key=("SK" + "1" * 32, "key-secret")) as it:
         it.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
@@ -38,11 +52,22 @@ async def sandbox(app: WebhookApp) -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def twilio(sandbox: Sandbox) -> AsyncIterator[Client]:
+    # Twilio's client hands its credentials over in a way that aiohttp has deprecated. pytest takes the filters back.
+    warnings.filterwarnings("ignore", "BasicAuth is deprecated", DeprecationWarning)
+    warnings.filterwarnings("ignore", "The 'auth' parameter is deprecated", DeprecationWarning)
     http = AsyncTwilioHttpClient()
     client = Client(ACCOUNT_SID, AUTH_TOKEN, http_client=http)
     client.api.base_url = sandbox.url
     yield client
     await http.session.close()
+
+
+@pytest.fixture
+async def api(sandbox: Sandbox) -> AsyncIterator[aiohttp.ClientSession]:
+    """Requests to the REST API that show what Twilio's client hides."""
+    login = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, AUTH_TOKEN)}
+    async with aiohttp.ClientSession(f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/", headers=login) as session:
+        yield session
 
 
 @pytest.fixture

@@ -86,6 +86,10 @@ class ModelScenario:
         """The newest unanswered request of this path."""
         return next(fetch for fetch in reversed(self.fetches) if urlsplit(fetch.url).path == path)
 
+    def sent_to(self, path: str) -> dict[str, str]:
+        """The form of that request."""
+        return dict(self.asked(path).params)
+
     def asked_paths(self) -> list[str]:
         return [urlsplit(fetch.url).path for fetch in self.fetches]
 
@@ -114,6 +118,11 @@ class ModelScenario:
         assert answer is not None
         return answer.status, answer.body or {}
 
+    def refused(self, method: str, path: str, *params: tuple[str, str]) -> tuple[int, int | None]:
+        """The status of a request, and the code of its error, if it has one."""
+        status, body = self.rest(method, path, *params)
+        return status, body.get("code")
+
     def dial(self, to: str = "client:bob", twiml: str = "<Response><Pause length='60'/></Response>") -> str:
         status, body = self.rest("POST", "/Calls.json", ("To", to), ("From", BUSINESS), ("Twiml", twiml))
         assert status == 201, body
@@ -122,10 +131,14 @@ class ModelScenario:
     def redirect(self, sid: str, twiml: str) -> tuple[int, dict[str, Any]]:
         return self.rest("POST", f"/Calls/{sid}.json", ("Twiml", twiml))
 
-    def bridged(self, **attributes: str) -> tuple[str, str]:
-        """A customer and an agent who talk; returns their SIDs, parent first."""
+    def bridging(self, **attributes: str) -> tuple[str, str]:
+        """A customer and an agent who is being dialed; returns their SIDs, parent first."""
         parent = self.call_in(bridge_twiml(**attributes))
-        child = self.rings[-1].call_sid
+        return parent, self.rings[-1].call_sid
+
+    def bridged(self, **attributes: str) -> tuple[str, str]:
+        """The two, talking."""
+        parent, child = self.bridging(**attributes)
         self.answers(child)
         return parent, child
 
@@ -141,6 +154,26 @@ class ModelScenario:
         assert status == 201, body
         return str(body["call_sid"])
 
+    def participants(self, sid: str = "") -> str:
+        """The path of those in the conference, or of one of them."""
+        return f"/Conferences/{self.conference()}/Participants{sid and '/'}{sid}.json"
+
+    def update(self, sid: str, *params: tuple[str, str]) -> dict[str, Any]:
+        """Changes one of those in the conference; takes a label as well."""
+        return self._changed(self.participants(sid), *params)
+
+    def update_conference(self, *params: tuple[str, str]) -> dict[str, Any]:
+        return self._changed(f"/Conferences/{self.conference()}.json", *params)
+
+    def complete(self, sid: str) -> dict[str, Any]:
+        """Ends a call by the API."""
+        return self._changed(f"/Calls/{sid}.json", ("Status", "completed"))
+
+    def _changed(self, path: str, *params: tuple[str, str]) -> dict[str, Any]:
+        status, body = self.rest("POST", path, *params)
+        assert status == 200, body
+        return body
+
     def call(self, sid: str) -> Call:
         return self.exchange.state.calls[sid]
 
@@ -150,6 +183,12 @@ class ModelScenario:
     def hears(self, sid: str) -> str | frozenset[str] | None:
         heard = self.exchange.audibility.current(sid)
         return None if heard is None else heard.parties or heard.kind
+
+    def said(self, sid: str) -> str:
+        """The sentence, or the file, that a leg hears."""
+        heard = self.exchange.audibility.current(sid)
+        assert heard is not None
+        return heard.content
 
     def events(self, kind: str = "conference") -> list[str]:
         return [callback.event for callback in self.callbacks if callback.kind == kind]
@@ -161,6 +200,14 @@ class ModelScenario:
             if callback.event == name and all(sent.get(key) == value for key, value in params.items()):
                 return sent
         raise AssertionError(f"no {name} with {params}; there were {[c.event for c in self.callbacks]}")
+
+    def left(self, **params: str) -> tuple[str, str]:
+        """Why the last one to leave the conference has left, and the status of their call."""
+        sent = self.event("participant-leave", **params)
+        return sent["ReasonParticipantLeft"], sent["ParticipantCallStatus"]
+
+    def error_codes(self) -> list[int]:
+        return [error.code for error in self.errors]
 
     def conference(self, name: str = "room") -> str:
         """The SID of the newest conference of this name."""

@@ -10,18 +10,12 @@ from twilio.rest import Client
 from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
 
-from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+from conferral.sandbox import ACCOUNT_SID, Sandbox
 from conferral.sandbox.model.rest import account_routes
 from conferral.sandbox.model.state import Number, State
+from tests.sandbox.model_scenario import BUSINESS
 
-BUSINESS = "+15550100"
 OTHER = "+14155550123"
-
-# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
-]
 
 
 def properties_of(instance: type) -> set[str]:
@@ -48,35 +42,33 @@ async def test_account_is_readable_only_with_its_credentials(sandbox: Sandbox, t
     assert unchanged.value.status == 405
 
 
-async def test_form_in_a_charset_that_no_one_knows_is_read_as_utf_8(sandbox: Sandbox) -> None:
-    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+async def test_form_in_a_charset_that_no_one_knows_is_read_as_utf_8(api: aiohttp.ClientSession) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded; charset=none"}
-    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth(ACCOUNT_SID, AUTH_TOKEN)) as session:
-        for body in (b"To=%2B14155550123", b"To=\xff"):
-            async with session.post(url, data=body, headers=form) as answer:
-                assert (answer.status, (await answer.json())["code"]) == (400, 21205)
+    for body in (b"To=%2B14155550123", b"To=\xff"):
+        async with api.post("Calls.json", data=body, headers=form) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (400, 21205)
 
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (None, [BUSINESS, OTHER]),
-        (BUSINESS, [BUSINESS]),
-        ("555010", [BUSINESS]),
-        ("+1*15555*123", [OTHER]),
-        ("+15550199", []),
+        ({}, [BUSINESS, OTHER]),
+        ({"phone_number": BUSINESS}, [BUSINESS]),
+        ({"phone_number": "555010"}, [BUSINESS]),
+        ({"phone_number": "+1*15555*123"}, [OTHER]),
+        ({"phone_number": "+15550199"}, []),
     ],
 )
 async def test_numbers_are_listed_by_a_part_of_them(
-    sandbox: Sandbox, twilio: Client, wanted: str | None, found: list[str]
+    sandbox: Sandbox, twilio: Client, wanted: dict[str, str], found: list[str]
 ) -> None:
-    sandbox.add_number(OTHER, voice_url="https://calls.example/voice", voice_method="GET")
+    voice = {"voice_url": "https://calls.example/voice", "voice_method": "GET"}
+    sandbox.add_number(OTHER, **voice)
     sandbox.add_application("AP" + "1" * 32, voice_url="https://calls.example/client")
-    asked = {} if wanted is None else {"phone_number": wanted}
-    listed = await twilio.incoming_phone_numbers.list_async(**asked)
+    listed = await twilio.incoming_phone_numbers.list_async(**wanted)
     assert [one.phone_number for one in listed] == found
-    if found == [OTHER]:
-        assert (listed[0].voice_url, listed[0].voice_method) == ("https://calls.example/voice", "GET")
+    others = [{name: getattr(one, name) for name in voice} for one in listed if one.phone_number == OTHER]
+    assert others == [voice] * found.count(OTHER)
 
 
 async def test_invalid_phone_number_is_refused(twilio: Client) -> None:

@@ -1,30 +1,14 @@
 """The tools that story tests use, on a transfer that is played on the sandbox alone, over HTTP."""
 
 import pytest
-from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from conferral.sandbox import AUTH_TOKEN, CallHandle, Sandbox
+from conferral.sandbox import CallHandle, Sandbox
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.heard_timeline import HeardTimeline
-from tests.support.phones import (
-    answers,
-    busy,
-    dialed,
-    presses,
-    refuses,
-    rings,
-    unreachable,
-    voicemail,
-)
+from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
 
-# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
-]
-
-BUSINESS = "+15550100"
 BOB = "client:bob"
 PAUSE = "<Response><Pause length='60'/></Response>"
 GATE = (
@@ -62,7 +46,7 @@ async def in_conference(app: WebhookApp, sandbox: Sandbox, from_: str, attribute
 async def test_consult_is_heard_by_those_who_shall_hear_it(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, listening: HeardTimeline
 ) -> None:
-    customer = await in_conference(app, sandbox, "+14155550123")
+    customer = await in_conference(app, sandbox, CUSTOMER)
     agent = await in_conference(app, sandbox, "+14155550124")
     listening.name(customer=customer, agent=agent)
     members = twilio.conferences(customer.record.conference_sid).participants
@@ -90,8 +74,7 @@ async def test_consult_is_heard_by_those_who_shall_hear_it(
     assert listening.seconds(customer, "music") >= merged_s - held_s
     (asked,) = app.at("/hold")
     assert asked.method == "POST"
-    validator = RequestValidator(AUTH_TOKEN)
-    assert validator.validate(asked.raw_url, asked.params, asked.headers["X-Twilio-Signature"])
+    assert asked.is_signed
     assert "target" in listening.described(agent)
 
 
@@ -101,9 +84,7 @@ async def test_waiting_party_hears_audio_until_a_gated_target_presses_the_key(
     app.on("/gate", GATE)
     app.on("/key", conference(app))
     sandbox.phone(BOB).script_in_turn(presses("1"))
-    customer = await in_conference(
-        app, sandbox, "+14155550123", f"startConferenceOnEnter='false' waitUrl='{app.url}/wait'"
-    )
+    customer = await in_conference(app, sandbox, CUSTOMER, f"startConferenceOnEnter='false' waitUrl='{app.url}/wait'")
 
     await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
     target = await dialed(sandbox, BOB)
@@ -112,9 +93,8 @@ async def test_waiting_party_hears_audio_until_a_gated_target_presses_the_key(
     await sandbox.wait_until_idle()
 
     (asked,) = app.at("/wait")
-    validator = RequestValidator(AUTH_TOKEN)
     assert (asked.method, asked.params["CallSid"]) == ("POST", customer.sid)
-    assert validator.validate(asked.raw_url, asked.params, asked.headers["X-Twilio-Signature"])
+    assert asked.is_signed
     assert app.at("/key")[0].params["Digits"] == "1"
     heard = {one: [what for what in listening.whats(one) if what != "silence"] for one in (customer, target)}
     assert heard[customer] == ["ringback", frozenset({target.sid})], listening.described()
@@ -173,16 +153,15 @@ async def test_silence_counts_from_the_answer_in_one_piece_and_between_two_momen
 ) -> None:
     app.on("/voice", "<Response><Pause length='4'/><Say>Hi</Say><Pause length='3'/><Play>a.wav</Play></Response>")
 
-    call = await sandbox.call_in("+14155550123", BUSINESS)
+    call = await sandbox.call_in(CUSTOMER, BUSINESS)
     await sandbox.wait_until(lambda: call.status == "completed")
 
-    (said, silent, wait_audio) = listening.heard(call)[1:]
+    said, silent, wait_audio = listening.heard(call)[1:]
     assert (said.what, silent.what, wait_audio.what) == ("said Hi", "silence", "music")
     assert listening.longest_silence(call) == pytest.approx(3.0)
     assert listening.longest_silence(call, silent.from_s + 1.0, silent.to_s - 0.5) == pytest.approx(1.5)
-    assert listening.heard(call, wait_audio.from_s + 1.0, wait_audio.from_s + 2.0)[0].to_s == pytest.approx(
-        wait_audio.from_s + 2.0
-    )
+    until_s = wait_audio.from_s + 2.0
+    assert listening.heard(call, wait_audio.from_s + 1.0, until_s)[0].to_s == pytest.approx(until_s)
 
 
 async def test_ringing_call_heard_nothing_and_had_no_silence(sandbox: Sandbox, twilio: Client) -> None:

@@ -10,15 +10,14 @@ def seconds(story: ModelScenario) -> tuple[float, float]:
     return alone.in_conference.seconds(story.now_s), alone.in_silence.seconds(story.now_s)
 
 
-def test_alone_is_who_is_the_only_one_in_a_conference_whatever_plays() -> None:
-    story = ModelScenario()
+def test_alone_is_who_is_the_only_one_in_a_conference_whatever_plays(story: ModelScenario) -> None:
     customer = story.member("waitUrl=''")
     story.passes(3.0)
     agent = story.member("waitUrl=''")
     story.passes(10.0)
     assert seconds(story) == pytest.approx((3.0, 3.0))
 
-    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{customer}.json", ("Hold", "true"))
+    story.update(customer, ("Hold", "true"))
     story.passes(10.0)  # she hears music, and he hears no one; but neither is alone
     assert seconds(story) == pytest.approx((3.0, 13.0))
 
@@ -29,15 +28,13 @@ def test_alone_is_who_is_the_only_one_in_a_conference_whatever_plays() -> None:
     assert seconds(story) == pytest.approx((7.0, 13.0))
 
 
-def test_party_waiting_with_music_is_alone_and_not_in_silence() -> None:
-    story = ModelScenario()
+def test_party_waiting_with_music_is_alone_and_not_in_silence(story: ModelScenario) -> None:
     story.member()
     story.passes(5.0)
     assert seconds(story) == pytest.approx((5.0, 0.0))
 
 
-def test_waiting_party_is_alone_while_the_other_is_still_being_dialed() -> None:
-    story = ModelScenario()
+def test_waiting_party_is_alone_while_the_other_is_still_being_dialed(story: ModelScenario) -> None:
     customer = story.member("waitUrl=''")
     target = story.participant()
     story.passes(5.0)
@@ -48,22 +45,19 @@ def test_waiting_party_is_alone_while_the_other_is_still_being_dialed() -> None:
     assert story.hears(customer) == {target}
 
 
-def test_calls_that_never_see_a_conference_count_in_silence_alone() -> None:
-    story = ModelScenario()
+def test_calls_that_never_see_a_conference_count_in_silence_alone(story: ModelScenario) -> None:
     story.call_in("<Response><Pause length='2'/><Play>tune.mp3</Play></Response>")
     story.passes(2.5)
     assert seconds(story) == pytest.approx((0.0, 2.0))
 
 
-def test_calls_of_others_do_not_count() -> None:
-    story = ModelScenario()
+def test_calls_of_others_do_not_count(story: ModelScenario) -> None:
     story.add_foreign_conference("theirs", participant_count=1)
     story.passes(5.0)
     assert seconds(story) == (0.0, 0.0)
 
 
-def test_call_moving_between_conferences_is_counted_in_each() -> None:
-    story = ModelScenario()
+def test_call_moving_between_conferences_is_counted_in_each(story: ModelScenario) -> None:
     customer = story.member("waitUrl=''", name="first")
     story.passes(1.0)
     story.redirect(customer, conference_twiml("waitUrl=''", name="second"))

@@ -15,40 +15,33 @@ def announce(story: ModelScenario, *params: tuple[str, str], to: str = "") -> No
     assert status == 200, body
 
 
-def said(story: ModelScenario, sid: str) -> str:
-    heard = story.exchange.audibility.current(sid)
-    assert heard is not None
-    return heard.content
-
-
-def test_participants_keep_talking_until_the_announcement_document_arrives() -> None:
-    story = ModelScenario()
+def test_participants_talk_until_the_announcement_arrives_and_after_it(story: ModelScenario) -> None:
     first, second = story.member(), story.member()
 
     announce(story)
     assert (story.hears(first), story.hears(second)) == ({second}, {first})
     story.serve("/announce", SAY)
 
-    assert (said(story, first), said(story, second)) == ("We close soon", "We close soon")
+    assert (story.said(first), story.said(second)) == ("We close soon", "We close soon")
+    story.passes(2.0)
+    assert (story.hears(first), story.hears(second)) == ({second}, {first})
 
 
-def test_held_participant_hears_the_hold_music_instead() -> None:
-    story = ModelScenario()
+def test_held_participant_hears_the_hold_music_instead(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
-    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{customer}.json", ("Hold", "true"))
+    story.update(customer, ("Hold", "true"))
 
     announce(story)
     story.serve("/announce", SAY)
-    assert (story.hears(customer), said(story, agent)) == ("music", "We close soon")
+    assert (story.hears(customer), story.said(agent)) == ("music", "We close soon")
     story.passes(5.0)
 
     announce(story, to=customer)
     story.serve("/announce", SAY)
-    assert (said(story, customer), story.hears(agent)) == ("We close soon", "silence")
+    assert (story.said(customer), story.hears(agent)) == ("We close soon", "silence")
 
 
-def test_announcement_callback_names_a_participant_only_when_sent_to_one() -> None:
-    story = ModelScenario()
+def test_announcement_callback_names_a_participant_only_when_sent_to_one(story: ModelScenario) -> None:
     first = story.member("participantLabel='customer'")
     story.member()
 
@@ -67,8 +60,9 @@ def test_announcement_callback_names_a_participant_only_when_sent_to_one() -> No
 
 
 @pytest.mark.parametrize(("method", "params"), [("POST", ()), ("GET", (("AnnounceMethod", "GET"),))])
-def test_document_is_fetched_with_the_requested_method(method: str, params: tuple[tuple[str, str], ...]) -> None:
-    story = ModelScenario()
+def test_document_is_fetched_with_the_requested_method(
+    story: ModelScenario, method: str, params: tuple[tuple[str, str], ...]
+) -> None:
     story.member()
     story.member()
 
@@ -77,8 +71,7 @@ def test_document_is_fetched_with_the_requested_method(method: str, params: tupl
     assert story.asked("/announce").method == method
 
 
-def test_announcement_follows_a_redirect_and_names_the_address_that_was_given() -> None:
-    story = ModelScenario()
+def test_announcement_follows_a_redirect_and_names_the_address_that_was_given(story: ModelScenario) -> None:
     first = story.member()
     story.member()
     announce(story)
@@ -87,14 +80,13 @@ def test_announcement_follows_a_redirect_and_names_the_address_that_was_given() 
     story.passes(1.0)
     assert story.asked("/more").method == "GET"
     story.serve("/more", "<Response><Play>/two.wav</Play></Response>")
-    assert said(story, first) == f"{APP}/two.wav"
+    assert story.said(first) == f"{APP}/two.wav"
     story.passes(5.0)
 
     assert story.event("announcement-end")["AnnounceUrl"] == f"{APP}/announce"
 
 
-def test_others_are_heard_in_the_pauses_of_an_announcement() -> None:
-    story = ModelScenario()
+def test_others_are_heard_in_the_pauses_of_an_announcement(story: ModelScenario) -> None:
     first, second = story.member(), story.member()
     announce(story)
 
@@ -103,8 +95,7 @@ def test_others_are_heard_in_the_pauses_of_an_announcement() -> None:
     assert story.hears(first) == {second}
 
 
-def test_second_announcement_takes_the_place_of_the_first() -> None:
-    story = ModelScenario()
+def test_second_announcement_takes_the_place_of_the_first(story: ModelScenario) -> None:
     first = story.member()
     story.member()
     announce(story)
@@ -112,7 +103,7 @@ def test_second_announcement_takes_the_place_of_the_first() -> None:
 
     announce(story, ("AnnounceUrl", f"{APP}/other"))
     story.serve("/other", "<Response><Say>We stay</Say></Response>")
-    assert said(story, first) == "We stay"
+    assert story.said(first) == "We stay"
     story.passes(60.0)
 
     reported = [dict(it.params)["AnnounceUrl"] for it in story.callbacks if it.event == "announcement-end"]
@@ -120,8 +111,7 @@ def test_second_announcement_takes_the_place_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("failure", ["connection", "status", "verb"])
-def test_announcement_that_cannot_be_fetched_is_reported_failed(failure: str) -> None:
-    story = ModelScenario()
+def test_announcement_that_cannot_be_fetched_is_reported_failed(story: ModelScenario, failure: str) -> None:
     first, second = story.member(), story.member()
     announce(story)
 
@@ -148,8 +138,7 @@ def test_announcement_failure_may_go_unreported() -> None:
     assert (story.hears(first), "announcement-fail" in story.events()) == ({second}, False)
 
 
-def test_announcement_events_are_sent_only_on_subscription() -> None:
-    story = ModelScenario()
+def test_announcement_events_are_sent_only_on_subscription(story: ModelScenario) -> None:
     callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join leave'"
     for _ in range(2):
         story.call_in(f"<Response><Dial><Conference {callback}>room</Conference></Dial></Response>")
@@ -176,8 +165,7 @@ def test_announcement_end_may_omit_a_participant_who_left(rule: str, expected: i
     assert (len(ends), any("CallSid" in it for it in ends)) == (expected, False)
 
 
-def test_announcement_to_all_continues_when_the_first_listener_leaves() -> None:
-    story = ModelScenario()
+def test_announcement_to_all_continues_when_the_first_listener_leaves(story: ModelScenario) -> None:
     first, second = story.member(), story.member()
     announce(story)
     story.serve("/announce", "<Response><Say>One</Say><Redirect>/more</Redirect></Response>")
@@ -185,13 +173,4 @@ def test_announcement_to_all_continues_when_the_first_listener_leaves() -> None:
     story.hangs_up(first)
     story.passes(1.0)
 
-    assert dict(story.asked("/more").params)["CallSid"] == second
-
-
-def test_nothing_is_announced_in_a_conference_that_has_ended() -> None:
-    story = ModelScenario()
-    story.hangs_up(story.member())
-
-    status, body = story.rest("POST", f"/Conferences/{story.conference()}.json", *TO_ALL)
-
-    assert (status, body["code"]) == (400, 16022)
+    assert story.sent_to("/more")["CallSid"] == second

@@ -1,19 +1,21 @@
 """Bridged calls: what becomes of both legs when one of them is redirected, completed or hung up."""
 
+from collections.abc import Callable
+
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, conference_twiml
 
+Goes = Callable[[ModelScenario, str], object]
+
 
 def action(story: ModelScenario) -> dict[str, str]:
-    return dict(story.asked("/action").params)
+    return story.sent_to("/action")
 
 
-def test_inbound_call_asks_its_number_for_twiml_with_all_voice_parameters() -> None:
-    story = ModelScenario()
-
+def test_inbound_call_asks_its_number_for_twiml_with_all_voice_parameters(story: ModelScenario) -> None:
     sid = story.call_in()
 
     fetch = story.asked("/voice")
@@ -27,10 +29,8 @@ def test_inbound_call_asks_its_number_for_twiml_with_all_voice_parameters() -> N
     assert [name for name, _ in fetch.params] != sorted(params)
 
 
-def test_answer_on_bridge_keeps_the_caller_ringing_until_the_child_answers() -> None:
-    story = ModelScenario()
-    parent = story.call_in(bridge_twiml())
-    child = story.rings[-1].call_sid
+def test_answer_on_bridge_keeps_the_caller_ringing_until_the_child_answers(story: ModelScenario) -> None:
+    parent, child = story.bridging()
     story.happens(PhoneRings(child))
     assert (story.status(parent), story.hears(parent)) == ("ringing", "ringback")
 
@@ -40,16 +40,13 @@ def test_answer_on_bridge_keeps_the_caller_ringing_until_the_child_answers() -> 
     assert (story.hears(parent), story.hears(child)) == (frozenset({child}), frozenset({parent}))
 
 
-def test_without_answer_on_bridge_the_caller_is_answered_at_once() -> None:
-    story = ModelScenario()
-
+def test_without_answer_on_bridge_the_caller_is_answered_at_once(story: ModelScenario) -> None:
     parent = story.call_in(bridge_twiml(attributes=""))
 
     assert (story.status(parent), story.hears(parent)) == ("in-progress", "ringback")
 
 
-def test_redirected_child_runs_new_twiml_and_the_parents_action_follows() -> None:
-    story = ModelScenario()
+def test_redirected_child_runs_new_twiml_and_the_parents_action_follows(story: ModelScenario) -> None:
     parent, child = story.bridged()
     story.passes(3.0)
 
@@ -63,8 +60,7 @@ def test_redirected_child_runs_new_twiml_and_the_parents_action_follows() -> Non
     assert story.hears(parent) == "silence"
 
 
-def test_redirected_parent_loses_its_child_and_the_new_twiml_comes_after_the_old_action() -> None:
-    story = ModelScenario()
+def test_redirected_parent_loses_its_child_and_the_new_twiml_comes_after_the_old_action(story: ModelScenario) -> None:
     parent, child = story.bridged()
 
     story.rest("POST", f"/Calls/{parent}.json", ("Url", f"{APP}/target"))
@@ -78,8 +74,7 @@ def test_redirected_parent_loses_its_child_and_the_new_twiml_comes_after_the_old
     assert story.asked_paths() == ["/action", "/target"]
 
 
-def test_redirected_parent_runs_the_new_twiml_even_if_the_old_action_answers_last() -> None:
-    story = ModelScenario()
+def test_redirected_parent_runs_the_new_twiml_even_if_the_old_action_answers_last(story: ModelScenario) -> None:
     parent, _ = story.bridged()
     story.rest("POST", f"/Calls/{parent}.json", ("Url", f"{APP}/target"))
     story.passes(0.65)
@@ -100,34 +95,23 @@ def test_old_action_of_a_redirected_parent_can_be_left_out() -> None:
     assert "/action" not in story.asked_paths()
 
 
-@pytest.mark.parametrize("act", ["hang up", "complete"])
-def test_child_that_goes_sends_the_parent_to_its_action(act: str) -> None:
-    story = ModelScenario()
+@pytest.mark.parametrize("goes", [ModelScenario.hangs_up, ModelScenario.complete])
+def test_child_that_goes_sends_the_parent_to_its_action(story: ModelScenario, goes: Goes) -> None:
     parent, child = story.bridged()
 
-    if act == "hang up":
-        story.hangs_up(child)
-    else:
-        story.rest("POST", f"/Calls/{child}.json", ("Status", "completed"))
+    goes(story, child)
 
     assert story.status(child) == "completed"
     reported = action(story)
-    assert (reported["CallSid"], reported["DialCallStatus"], reported["CallStatus"]) == (
-        parent,
-        "completed",
-        "in-progress",
-    )
+    assert (reported["CallSid"], reported["DialCallStatus"]) == (parent, "completed")
+    assert reported["CallStatus"] == "in-progress"
 
 
-@pytest.mark.parametrize("act", ["hang up", "complete"])
-def test_parent_hang_up_ends_the_child_and_the_action_response_is_ignored(act: str) -> None:
-    story = ModelScenario()
+@pytest.mark.parametrize("goes", [ModelScenario.hangs_up, ModelScenario.complete])
+def test_parent_hang_up_ends_the_child_and_the_action_response_is_ignored(story: ModelScenario, goes: Goes) -> None:
     parent, child = story.bridged()
 
-    if act == "hang up":
-        story.hangs_up(parent)
-    else:
-        story.rest("POST", f"/Calls/{parent}.json", ("Status", "completed"))
+    goes(story, parent)
 
     assert (story.status(parent), story.status(child)) == ("completed", "completed")
     params = action(story)
@@ -140,12 +124,13 @@ def test_parent_hang_up_ends_the_child_and_the_action_response_is_ignored(act: s
     ("refusal", "status", "sip_code"),
     [(PhoneBusy, "busy", "486"), (PhoneRejects, "busy", "603"), (PhoneFails, "failed", "404")],
 )
-def test_unanswered_child_call_is_reported_to_the_action(refusal: type, status: str, sip_code: str) -> None:
-    story = ModelScenario()
+def test_unanswered_child_call_is_reported_to_the_action(
+    story: ModelScenario, refusal: type, status: str, sip_code: str
+) -> None:
     noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
-    parent = story.call_in(bridge_twiml(noun))
+    parent, child = story.bridging(to=noun)
 
-    story.happens(refusal(story.rings[-1].call_sid))
+    story.happens(refusal(child))
 
     assert story.event("completed")["SipResponseCode"] == sip_code
     params = action(story)
@@ -154,8 +139,7 @@ def test_unanswered_child_call_is_reported_to_the_action(refusal: type, status: 
     assert story.status(parent) == "ringing"
 
 
-def test_ring_time_counts_from_the_ringing() -> None:
-    story = ModelScenario()
+def test_ring_time_counts_from_the_ringing(story: ModelScenario) -> None:
     story.call_in(bridge_twiml(attributes='timeout="10" action="/action"'))
     story.passes(6.0)
     story.happens(PhoneRings(story.rings[-1].call_sid))
@@ -167,8 +151,7 @@ def test_ring_time_counts_from_the_ringing() -> None:
     assert action(story)["DialCallStatus"] == "no-answer"
 
 
-def test_several_nouns_ring_together_and_the_first_answer_cancels_the_rest() -> None:
-    story = ModelScenario()
+def test_several_nouns_ring_together_and_the_first_answer_cancels_the_rest(story: ModelScenario) -> None:
     parent = story.call_in(bridge_twiml("<Client>alice</Client><Number>+15550111</Number><Sip>sip:c@d.example</Sip>"))
     alice, number, sip = (ring.call_sid for ring in story.rings)
 
@@ -179,8 +162,7 @@ def test_several_nouns_ring_together_and_the_first_answer_cancels_the_rest() -> 
     assert story.asked_paths() == []
 
 
-def test_last_of_several_to_fail_decides_the_dial_status() -> None:
-    story = ModelScenario()
+def test_last_of_several_to_fail_decides_the_dial_status(story: ModelScenario) -> None:
     story.call_in(bridge_twiml("<Client>alice</Client><Client>bob</Client>"))
     alice, bob = (ring.call_sid for ring in story.rings)
     story.happens(PhoneBusy(alice))
@@ -191,8 +173,7 @@ def test_last_of_several_to_fail_decides_the_dial_status() -> None:
     assert (action(story)["DialCallStatus"], action(story)["DialCallSid"]) == ("failed", bob)
 
 
-def test_dial_without_action_continues_with_the_next_verb() -> None:
-    story = ModelScenario()
+def test_dial_without_action_continues_with_the_next_verb(story: ModelScenario) -> None:
     parent = story.call_in("<Response><Dial><Client>alice</Client></Dial><Say>Goodbye</Say></Response>")
 
     story.happens(PhoneBusy(story.rings[-1].call_sid))
@@ -202,8 +183,7 @@ def test_dial_without_action_continues_with_the_next_verb() -> None:
     assert story.status(parent) == "completed"
 
 
-def test_time_limit_of_a_dial_hangs_the_child_up() -> None:
-    story = ModelScenario()
+def test_time_limit_of_a_dial_hangs_the_child_up(story: ModelScenario) -> None:
     _, child = story.bridged(attributes='timeLimit="20" action="/action"')
 
     story.passes(20.0)
@@ -212,8 +192,7 @@ def test_time_limit_of_a_dial_hangs_the_child_up() -> None:
     assert action(story)["DialCallDuration"] == "20"
 
 
-def test_star_ends_a_dial_that_allows_it() -> None:
-    story = ModelScenario()
+def test_star_ends_a_dial_that_allows_it(story: ModelScenario) -> None:
     parent, child = story.bridged(attributes='hangupOnStar="true" action="/action"')
 
     story.presses(parent, "1*")
@@ -221,10 +200,8 @@ def test_star_ends_a_dial_that_allows_it() -> None:
     assert (story.status(child), action(story)["CallStatus"]) == ("completed", "in-progress")
 
 
-def test_whisper_is_heard_by_the_child_alone_before_both_are_bridged() -> None:
-    story = ModelScenario()
-    parent = story.call_in(bridge_twiml('<Client url="/whisper">alice</Client>'))
-    child = story.rings[-1].call_sid
+def test_whisper_is_heard_by_the_child_alone_before_both_are_bridged(story: ModelScenario) -> None:
+    parent, child = story.bridging(to='<Client url="/whisper">alice</Client>')
     story.answers(child)
     story.serve("/whisper", "<Response><Say>A call from sales</Say></Response>")
     assert (story.hears(child), story.hears(parent)) == ("speech", "ringback")
@@ -234,20 +211,16 @@ def test_whisper_is_heard_by_the_child_alone_before_both_are_bridged() -> None:
     assert (story.hears(child), story.hears(parent)) == ({parent}, {child})
 
 
-def test_child_that_hangs_up_in_its_whisper_was_never_bridged() -> None:
-    story = ModelScenario()
-    story.call_in(bridge_twiml('<Client url="/whisper">alice</Client>'))
-    child = story.rings[-1].call_sid
+def test_child_that_hangs_up_in_its_whisper_was_never_bridged(story: ModelScenario) -> None:
+    _, child = story.bridging(to='<Client url="/whisper">alice</Client>')
     story.answers(child)
     story.serve("/whisper", "<Response><Hangup/></Response>")
 
     assert (action(story)["DialCallStatus"], action(story)["DialBridged"]) == ("completed", "false")
 
 
-def test_caller_who_gives_up_cancels_the_ringing_child() -> None:
-    story = ModelScenario()
-    parent = story.call_in(bridge_twiml())
-    child = story.rings[-1].call_sid
+def test_caller_who_gives_up_cancels_the_ringing_child(story: ModelScenario) -> None:
+    parent, child = story.bridging()
     story.happens(PhoneRings(child))
 
     story.hangs_up(parent)
@@ -258,8 +231,7 @@ def test_caller_who_gives_up_cancels_the_ringing_child() -> None:
     assert story.status(child) == "canceled"
 
 
-def test_child_callbacks_count_from_zero_and_name_the_parent() -> None:
-    story = ModelScenario()
+def test_child_callbacks_count_from_zero_and_name_the_parent(story: ModelScenario) -> None:
     noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
     parent, child = story.bridged(to=noun)
     story.passes(61.0)
@@ -278,8 +250,7 @@ def test_child_callbacks_count_from_zero_and_name_the_parent() -> None:
     assert "FromCountry" not in fields[0]
 
 
-def test_number_learns_only_the_end_of_its_call() -> None:
-    story = ModelScenario()
+def test_number_learns_only_the_end_of_its_call(story: ModelScenario) -> None:
     parent, _ = story.bridged()
 
     story.hangs_up(parent)
@@ -288,33 +259,29 @@ def test_number_learns_only_the_end_of_its_call() -> None:
     assert story.event("completed")["SequenceNumber"] == "0"
 
 
-def test_a_client_who_calls_a_number_needs_a_caller_id() -> None:
-    story = ModelScenario()
-    story.call_in(bridge_twiml("<Number>+15550111</Number>"), from_="client:alice")
+@pytest.mark.parametrize(
+    ("to", "from_", "code"),
+    [
+        pytest.param("+15550111", "client:alice", 13214, id="a client needs a caller ID"),
+        pytest.param("(415) 555", CUSTOMER, 13223, id="no number"),
+    ],
+)
+def test_number_that_cannot_be_dialed_fails_the_dial(story: ModelScenario, to: str, from_: str, code: int) -> None:
+    story.call_in(bridge_twiml(f"<Number>{to}</Number>"), from_=from_)
 
-    assert [error.code for error in story.errors] == [13214]
-    assert action(story)["DialCallStatus"] == "failed"
+    assert (story.error_codes(), action(story)["DialCallStatus"]) == ([code], "failed")
 
 
 @pytest.mark.parametrize(("shown", "codes"), [(CUSTOMER, []), (BUSINESS, []), ("+14155550188", [13214])])
-def test_dial_shows_the_caller_the_called_or_a_number_of_the_account(shown: str, codes: list[int]) -> None:
-    story = ModelScenario()
+def test_dial_shows_the_caller_the_called_or_a_number_of_the_account(
+    story: ModelScenario, shown: str, codes: list[int]
+) -> None:
     story.call_in(bridge_twiml("<Number>+15550111</Number>", f'callerId="{shown}" action="/action"'))
 
-    assert [error.code for error in story.errors] == codes
-    assert bool(story.rings) is not bool(codes)
+    assert (story.error_codes(), bool(story.rings)) == (codes, not codes)
 
 
-def test_number_that_is_no_number_fails_the_dial() -> None:
-    story = ModelScenario()
-    story.call_in(bridge_twiml("<Number>(415) 555</Number>"))
-
-    assert [error.code for error in story.errors] == [13223]
-    assert action(story)["DialCallStatus"] == "failed"
-
-
-def test_redirected_child_can_outlive_its_parent() -> None:
-    story = ModelScenario()
+def test_redirected_child_can_outlive_its_parent(story: ModelScenario) -> None:
     parent, child = story.bridged()
     story.redirect(child, conference_twiml())
     story.serve("/action", "<Response><Hangup/></Response>")
@@ -322,8 +289,7 @@ def test_redirected_child_can_outlive_its_parent() -> None:
     assert (story.status(parent), story.status(child)) == ("completed", "in-progress")
 
 
-def test_failed_redirect_of_the_child_drops_it_and_leaves_the_parent_in_its_action() -> None:
-    story = ModelScenario()
+def test_failed_redirect_of_the_child_drops_it_and_leaves_the_parent_in_its_action(story: ModelScenario) -> None:
     parent, child = story.bridged()
     story.rest("POST", f"/Calls/{child}.json", ("Url", f"{APP}/child"))
 
@@ -334,24 +300,18 @@ def test_failed_redirect_of_the_child_drops_it_and_leaves_the_parent_in_its_acti
     assert (story.status(parent), action(story)["DialCallStatus"]) == ("in-progress", "completed")
 
 
-def test_redirect_of_a_ringing_call_is_refused() -> None:
-    story = ModelScenario()
-    parent = story.call_in(bridge_twiml())
-    child = story.rings[-1].call_sid
+def test_redirect_of_a_ringing_call_is_refused(story: ModelScenario) -> None:
+    parent, child = story.bridging()
     story.happens(PhoneRings(child))
 
     for sid in (parent, child):
-        status, body = story.redirect(sid, conference_twiml())
-        assert (status, body["code"]) == (400, 21220)
+        assert story.refused("POST", f"/Calls/{sid}.json", ("Twiml", conference_twiml())) == (400, 21220)
 
 
-def test_ringing_child_is_completed_by_the_api_and_its_parent_learns_of_it() -> None:
-    story = ModelScenario()
-    story.call_in(bridge_twiml())
-    child = story.rings[-1].call_sid
+def test_ringing_child_is_completed_by_the_api_and_its_parent_learns_of_it(story: ModelScenario) -> None:
+    _, child = story.bridging()
     story.happens(PhoneRings(child))
 
-    status, _ = story.rest("POST", f"/Calls/{child}.json", ("Status", "completed"))
+    story.complete(child)
 
-    assert (status, story.status(child)) == (200, "canceled")
-    assert action(story)["DialCallStatus"] == "canceled"
+    assert (story.status(child), action(story)["DialCallStatus"]) == ("canceled", "canceled")

@@ -3,13 +3,9 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.sandbox.model_scenario import APP, ModelScenario
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 NO_ONE = "CA" + "0" * 32
-
-
-def update(story: ModelScenario, sid: str, *params: tuple[str, str]) -> tuple[int, dict[str, object]]:
-    return story.rest("POST", f"/Conferences/{story.conference()}/Participants/{sid}.json", *params)
 
 
 def coached(story: ModelScenario) -> tuple[str, str, str]:
@@ -17,27 +13,24 @@ def coached(story: ModelScenario) -> tuple[str, str, str]:
     customer, agent = story.member(), story.member()
     lead = story.participant("client:lead", ("Muted", "true"), ("StartConferenceOnEnter", "false"))
     story.answers(lead)
-    status, _ = update(story, lead, ("Muted", "false"), ("Coaching", "true"), ("CallSidToCoach", agent))
-    assert status == 200
+    story.update(lead, ("Muted", "false"), ("Coaching", "true"), ("CallSidToCoach", agent))
     return customer, agent, lead
 
 
-def test_coach_is_heard_by_all_once_the_coached_has_left() -> None:
-    story = ModelScenario()
+def test_coach_is_heard_by_all_once_the_coached_has_left(story: ModelScenario) -> None:
     customer, agent, lead = coached(story)
     assert story.hears(customer) == {agent}
 
     story.hangs_up(agent)
 
     assert (story.hears(customer), story.hears(lead)) == ({lead}, {customer})
-    _, shown = story.rest("GET", f"/Conferences/{story.conference()}/Participants/{lead}.json")
+    _, shown = story.rest("GET", story.participants(lead))
     assert (shown["coaching"], shown["call_sid_to_coach"]) == (False, None)
 
 
-def test_muted_coach_is_heard_by_no_one_when_the_coached_party_leaves() -> None:
-    story = ModelScenario()
+def test_muted_coach_is_heard_by_no_one_when_the_coached_party_leaves(story: ModelScenario) -> None:
     customer, agent, lead = coached(story)
-    update(story, lead, ("Muted", "true"))
+    story.update(lead, ("Muted", "true"))
 
     story.hangs_up(agent)
 
@@ -53,20 +46,18 @@ def test_coach_whose_agent_left_may_be_heard_by_no_one() -> None:
     assert (story.hears(customer), story.hears(lead)) == ("silence", {customer})
 
 
-def test_coach_switches_to_next_agent_and_is_heard_only_by_them() -> None:
-    story = ModelScenario()
+def test_coach_switches_to_next_agent_and_is_heard_only_by_them(story: ModelScenario) -> None:
     customer, agent, lead = coached(story)
     successor = story.member()
 
-    update(story, lead, ("Coaching", "true"), ("CallSidToCoach", successor))
+    story.update(lead, ("Coaching", "true"), ("CallSidToCoach", successor))
 
     assert story.hears(agent) == {customer, successor}
     assert story.hears(successor) == {customer, agent, lead}
     assert story.event("participant-modify")["CallSidToCoach"] == successor
 
 
-def test_coach_callbacks_carry_the_coaching_state() -> None:
-    story = ModelScenario()
+def test_coach_callbacks_carry_the_coaching_state(story: ModelScenario) -> None:
     _customer, agent, lead = coached(story)
 
     fields = [dict(it.params) for it in story.callbacks if it.call_sid == lead][1:]
@@ -79,31 +70,28 @@ def test_coach_callbacks_carry_the_coaching_state() -> None:
 
 
 @pytest.mark.parametrize("sid", ["nobody", "self", "ringing"])
-def test_coaching_self_or_a_ringing_or_unknown_call_is_refused(sid: str) -> None:
-    story = ModelScenario()
+@pytest.mark.parametrize("coaching", [(), (("Coaching", "true"),)], ids=["call alone", "with Coaching"])
+def test_coaching_self_or_a_ringing_or_unknown_call_is_refused(
+    story: ModelScenario, sid: str, coaching: tuple[tuple[str, str], ...]
+) -> None:
     lead, _other = story.member(), story.member()
-    ringing = story.participant()
+    chosen = {"nobody": NO_ONE, "self": lead, "ringing": story.participant()}[sid]
 
-    status, body = update(story, lead, ("CallSidToCoach", {"nobody": NO_ONE, "self": lead, "ringing": ringing}[sid]))
+    assert story.refused("POST", story.participants(lead), *coaching, ("CallSidToCoach", chosen)) == (400, 16028)
+    assert "participant-modify" not in story.events()
 
-    assert (status, body["code"], story.events().count("participant-modify")) == (400, 16028, 0)
 
-
-def test_coaching_a_held_participant_is_refused() -> None:
-    story = ModelScenario()
+def test_coaching_a_held_participant_is_refused(story: ModelScenario) -> None:
     lead, agent = story.member(), story.member()
-    update(story, agent, ("Hold", "true"))
+    story.update(agent, ("Hold", "true"))
+    coach = (("Coaching", "true"), ("CallSidToCoach", agent))
 
-    assert update(story, lead, ("Coaching", "true"), ("CallSidToCoach", agent))[1]["code"] == 16027
-    status, body = story.rest(
-        "POST", f"/Conferences/{story.conference()}/Participants.json",
-        ("To", "client:lead"), ("From", "+15550100"), ("Coaching", "true"), ("CallSidToCoach", agent),
-    )  # fmt: skip
-    assert (status, body["code"]) == (400, 16027)
+    assert story.refused("POST", story.participants(lead), *coach) == (400, 16027)
+    added = (("To", "client:lead"), ("From", BUSINESS), *coach)
+    assert story.refused("POST", story.participants(), *added) == (400, 16027)
 
 
-def test_coach_who_answers_when_the_coached_has_gone_is_an_ordinary_member() -> None:
-    story = ModelScenario()
+def test_coach_who_answers_when_the_coached_has_gone_is_an_ordinary_member(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
     lead = story.participant("client:lead", ("Coaching", "true"), ("CallSidToCoach", agent))
     story.hangs_up(agent)
@@ -114,8 +102,7 @@ def test_coach_who_answers_when_the_coached_has_gone_is_an_ordinary_member() -> 
     assert story.event("participant-join", CallSid=lead)["Coaching"] == "false"
 
 
-def test_settings_of_a_participant_are_kept_and_wrong_ones_are_refused() -> None:
-    story = ModelScenario()
+def test_settings_of_a_participant_are_kept_and_wrong_ones_are_refused(story: ModelScenario) -> None:
     sid = story.participant(
         "client:carol", ("JitterBufferSize", "small"), ("Beep", "onEnter"), ("Region", "ie1"), ("MaxParticipants", "3")
     )
@@ -123,19 +110,15 @@ def test_settings_of_a_participant_are_kept_and_wrong_ones_are_refused() -> None
 
     conference = story.exchange.state.conferences[story.conference()]
     participant = conference.participants[sid]
-    assert (participant.settings.jitter_buffer, participant.settings.beep, participant.beep_on_exit) == (
-        "small",
-        "onEnter",
-        False,
-    )
+    settings = participant.settings
+    assert (settings.jitter_buffer, settings.beep, participant.beep_on_exit) == ("small", "onEnter", False)
     assert (conference.region, conference.participants_max) == ("ie1", 3)
     for name in ("JitterBufferSize", "Beep", "ConferenceTrim", "ConferenceRecord"):
-        form = (("To", "client:dan"), ("From", "+15550100"), (name, "loud"))
-        assert story.rest("POST", "/Conferences/room/Participants.json", *form)[1]["code"] == 20001
+        form = (("To", "client:dan"), ("From", BUSINESS), (name, "loud"))
+        assert story.refused("POST", story.participants(), *form) == (400, 20001)
 
 
-def test_region_is_that_of_the_first_who_names_one() -> None:
-    story = ModelScenario()
+def test_region_is_that_of_the_first_who_names_one(story: ModelScenario) -> None:
     story.member()
     story.member("region='de1' jitterBufferSize='off'")
     story.member("region='au1'")
@@ -144,25 +127,10 @@ def test_region_is_that_of_the_first_who_names_one() -> None:
 
 
 @pytest.mark.parametrize("change", [("BeepOnExit", "false"), ("WaitUrl", f"{APP}/wait")])
-def test_other_changes_are_reported_as_modify(change: tuple[str, str]) -> None:
-    story = ModelScenario()
+def test_other_changes_are_reported_as_modify(story: ModelScenario, change: tuple[str, str]) -> None:
     sid = story.member()
     story.member()
 
-    update(story, sid, change)
+    story.update(sid, change)
 
     assert story.events().count("participant-modify") == 1
-
-
-def test_full_conference_refuses_the_one_too_many() -> None:
-    story = ModelScenario()
-    for _ in range(2):
-        story.member("maxParticipants='2'")
-    extra = story.member("maxParticipants='9'")
-
-    status, body = story.rest(
-        "POST", f"/Conferences/{story.conference()}/Participants.json", ("To", "client:dan"), ("From", "+15550100")
-    )
-
-    assert (status, body["code"], [error.code for error in story.errors]) == (400, 16020, [16020])
-    assert dict(story.asked("/after").params)["CallSid"] == extra

@@ -7,8 +7,7 @@ from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
 
 
-def test_speech_is_reported_from_start_to_stop() -> None:
-    story = ModelScenario()
+def test_speech_is_reported_from_start_to_stop(story: ModelScenario) -> None:
     first = story.member("participantLabel='customer'")
     story.member()
 
@@ -24,12 +23,11 @@ def test_speech_is_reported_from_start_to_stop() -> None:
 
 
 @pytest.mark.parametrize("change", ["Muted", "Hold"])
-def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(change: str) -> None:
-    story = ModelScenario()
+def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(story: ModelScenario, change: str) -> None:
     first = story.member()
     story.member()
     story.happens(PhoneSpeaks(first))
-    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{first}.json", (change, "true"))
+    story.update(first, (change, "true"))
 
     for happened in (PhoneFallsSilent, PhoneSpeaks):
         story.happens(happened(first))
@@ -37,8 +35,7 @@ def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(change: str) -> 
     assert [it for it in story.events() if "speech" in it] == ["participant-speech-start"]
 
 
-def test_speaker_events_are_sent_only_on_subscription() -> None:
-    story = ModelScenario()
+def test_speaker_events_are_sent_only_on_subscription(story: ModelScenario) -> None:
     callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join'"
     sid = story.call_in(f"<Response><Dial><Conference {callback}>room</Conference></Dial></Response>")
 
@@ -47,8 +44,7 @@ def test_speaker_events_are_sent_only_on_subscription() -> None:
     assert story.events() == ["participant-join"]
 
 
-def test_no_speech_is_reported_before_the_conference_starts() -> None:
-    story = ModelScenario()
+def test_no_speech_is_reported_before_the_conference_starts(story: ModelScenario) -> None:
     sid = story.member()
 
     story.happens(PhoneSpeaks(sid))
@@ -56,15 +52,13 @@ def test_no_speech_is_reported_before_the_conference_starts() -> None:
     assert story.events() == ["participant-join"]
 
 
-def test_speech_outside_a_conference_is_not_reported() -> None:
-    story = ModelScenario()
+def test_speech_outside_a_conference_is_not_reported(story: ModelScenario) -> None:
     parent, _child = story.bridged()
 
     assert story.happens(PhoneSpeaks(parent)).outputs == ()
 
 
-def test_unknown_event_goes_to_the_conference_status_callback() -> None:
-    story = ModelScenario()
+def test_unknown_event_goes_to_the_conference_status_callback(story: ModelScenario) -> None:
     sid = story.member("participantLabel='customer'")
 
     story.happens(
@@ -83,8 +77,7 @@ def test_unknown_event_goes_to_the_conference_status_callback() -> None:
     assert story.callbacks[-1].url == f"{APP}/conference"
 
 
-def test_unknown_call_status_goes_to_the_call_status_callback() -> None:
-    story = ModelScenario()
+def test_unknown_call_status_goes_to_the_call_status_callback(story: ModelScenario) -> None:
     sid = story.call_in("<Response><Pause length='9'/></Response>")
 
     story.happens(UnknownCallback(sid, "pondering", (("Mood", "calm"),)))
@@ -96,8 +89,7 @@ def test_unknown_call_status_goes_to_the_call_status_callback() -> None:
     assert story.callbacks[-1].url == f"{APP}/status"
 
 
-def test_unknown_recording_status_goes_to_the_recording_callback() -> None:
-    story = ModelScenario()
+def test_unknown_recording_status_goes_to_the_recording_callback(story: ModelScenario) -> None:
     sid = story.member()
     _, body = story.rest("POST", f"/Calls/{sid}/Recordings.json", ("RecordingStatusCallback", f"{APP}/recording"))
 
@@ -107,8 +99,7 @@ def test_unknown_recording_status_goes_to_the_recording_callback() -> None:
     assert (params["RecordingStatus"], params["ErrorCode"], params["RecordingSid"]) == ("failed", "16103", body["sid"])
 
 
-def test_event_without_a_subscriber_is_refused() -> None:
-    story = ModelScenario()
+def test_event_without_a_subscriber_is_refused(story: ModelScenario) -> None:
     sid = story.dial()
 
     for unknown in (sid, "CF" + "0" * 32, "CA" + "0" * 32):

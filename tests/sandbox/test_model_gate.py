@@ -22,26 +22,27 @@ def dial_to_gate(story: ModelScenario, *params: tuple[str, str], to: str = "+141
     return str(body["sid"])
 
 
-def test_gate_is_requested_on_answer_and_admits_the_call_to_the_conference() -> None:
-    story = ModelScenario()
+def test_gate_is_requested_on_answer_and_admits_the_call_to_the_conference(story: ModelScenario) -> None:
     customer = story.member()
     sid = dial_to_gate(story)
     assert story.asked_paths() == []
 
     story.answers(sid)
-    asked = dict(story.asked("/gate").params)
+    asked = story.sent_to("/gate")
     assert (asked["CallSid"], asked["CallStatus"], asked["Direction"]) == (sid, "in-progress", "outbound-api")
     story.serve("/gate", GATHER)
     assert (story.hears(sid), story.hears(customer)) == ("speech", "music")
     story.presses(sid, "1")
+    assert story.sent_to("/key")["Digits"] == "1"
     story.serve("/key", conference_twiml("participantLabel='target'", name=story.conference()))
 
     assert story.event("participant-join", CallSid=sid)["ParticipantLabel"] == "target"
     assert (story.hears(sid), story.hears(customer)) == ({customer}, {sid})
 
 
-def test_voicemail_presses_nothing_and_the_gate_hears_of_it_after_the_prompt_and_the_time_out() -> None:
-    story = ModelScenario()
+def test_voicemail_presses_nothing_and_the_gate_hears_of_it_after_the_prompt_and_the_time_out(
+    story: ModelScenario,
+) -> None:
     sid = dial_to_gate(story)
     story.answers(sid)
     story.serve("/gate", GATHER)
@@ -50,19 +51,18 @@ def test_voicemail_presses_nothing_and_the_gate_hears_of_it_after_the_prompt_and
     assert story.asked_paths() == []
     story.passes(0.2)
 
-    action = dict(story.asked("/key").params)
+    action = story.sent_to("/key")
     assert (action["Digits"], action["FinishedOnKey"], action["CallStatus"]) == ("", "", "in-progress")
 
 
-def test_finishing_key_is_reported() -> None:
-    story = ModelScenario()
+def test_finishing_key_is_reported(story: ModelScenario) -> None:
     sid = dial_to_gate(story)
     story.answers(sid)
     story.serve("/gate", "<Response><Gather finishOnKey='#' action='/key'/></Response>")
 
     story.presses(sid, "12#")
 
-    assert [dict(story.asked("/key").params)[name] for name in ("Digits", "FinishedOnKey")] == ["12", "#"]
+    assert [story.sent_to("/key")[name] for name in ("Digits", "FinishedOnKey")] == ["12", "#"]
 
 
 @pytest.mark.parametrize(
@@ -81,20 +81,18 @@ def test_leg_that_has_not_joined_is_hung_up_by_the_api_wherever_it_is(moment: st
     if moment == "gathering":
         story.serve("/gate", GATHER)
 
-    answered, body = story.rest("POST", f"/Calls/{sid}.json", ("Status", "completed"))
+    shown = story.complete(sid)
     if moment == "asking":
         story.serve("/gate", GATHER)
     story.passes(30.0)
 
-    assert (answered, body["status"], story.status(sid)) == (200, status, status)
+    assert (shown["status"], story.status(sid)) == (status, status)
     assert story.event("completed", CallSid=sid)["CallStatus"] == status
     assert story.asked_paths() == []
-    again, refusal = story.rest("POST", f"/Calls/{sid}.json", ("Status", "completed"))
-    assert (again, refusal["code"]) == (400, 21220)
+    assert story.refused("POST", f"/Calls/{sid}.json", ("Status", "completed")) == (400, 21220)
 
 
-def test_digits_are_sent_after_the_answer_and_before_the_document() -> None:
-    story = ModelScenario()
+def test_digits_are_sent_after_the_answer_and_before_the_document(story: ModelScenario) -> None:
     sid = dial_to_gate(story, ("SendDigits", "ww12W3#"))
 
     story.answers(sid)
@@ -106,8 +104,7 @@ def test_digits_are_sent_after_the_answer_and_before_the_document() -> None:
 
 
 @pytest.mark.parametrize("act", ["hang-up", "redirect"])
-def test_leg_can_be_taken_elsewhere_while_its_digits_are_sent(act: str) -> None:
-    story = ModelScenario()
+def test_leg_can_be_taken_elsewhere_while_its_digits_are_sent(story: ModelScenario, act: str) -> None:
     sid = dial_to_gate(story, ("SendDigits", "WW1"))
     story.answers(sid)
 
@@ -122,14 +119,11 @@ def test_leg_can_be_taken_elsewhere_while_its_digits_are_sent(act: str) -> None:
 
 
 @pytest.mark.parametrize("digits", ["12a", "1" * 33, "1,2"])
-def test_digits_that_cannot_be_sent_are_refused(digits: str) -> None:
-    story = ModelScenario()
-
-    status, body = story.rest(
+def test_digits_that_cannot_be_sent_are_refused(story: ModelScenario, digits: str) -> None:
+    assert story.refused(
         "POST", "/Calls.json", ("To", CUSTOMER), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("SendDigits", digits)
-    )
-
-    assert (status, body["code"], story.rings) == (400, 20001, [])
+    ) == (400, 20001)
+    assert story.rings == []
 
 
 def test_ring_time_of_a_call_is_its_timeout_and_begins_behind_the_queue() -> None:
@@ -155,7 +149,7 @@ def test_callers_number_is_shown_with_its_token_where_that_is_accepted(
 ) -> None:
     story = ModelScenario(Behavior(verify_callers=True, accept_call_tokens=accepted))
     story.call_in()
-    token = dict(story.asked("/voice").params)["CallToken"]
+    token = story.sent_to("/voice")["CallToken"]
     form = (("To", "+14155550199"), ("From", CUSTOMER), ("Url", f"{APP}/gate"))
 
     without, refusal = story.rest("POST", path, *form)
@@ -166,8 +160,7 @@ def test_callers_number_is_shown_with_its_token_where_that_is_accepted(
     assert [ring.from_ for ring in story.rings] == ([CUSTOMER] if accepted else [])
 
 
-def test_call_of_a_dial_is_found_by_its_destination() -> None:
-    story = ModelScenario()
+def test_call_of_a_dial_is_found_by_its_destination(story: ModelScenario) -> None:
     for to in ("+14155550199", "client:bob", "sip:carol@sip.example.com"):
         story.dial(to)
         story.passes(10.0)

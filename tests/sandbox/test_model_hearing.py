@@ -5,8 +5,7 @@ from conferral.sandbox.model.inputs import PhoneAnswers, PhoneRings
 from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 
 
-def test_seconds_of_silence_are_reported_for_any_period() -> None:
-    story = ModelScenario()
+def test_seconds_of_silence_are_reported_for_any_period(story: ModelScenario) -> None:
     began_s = story.now_s
     parent = story.call_in()
     story.passes(0.4)
@@ -33,12 +32,11 @@ def test_ringback_file_is_reported_as_ringback() -> None:
     assert str(Sound("music")) == "music"
 
 
-def test_it_is_remembered_whether_one_ever_heard_the_other() -> None:
-    story = ModelScenario()
+def test_it_is_remembered_whether_one_ever_heard_the_other(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
     consulted_s = story.now_s
     story.passes(1.0)
-    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{customer}.json", ("Hold", "true"))
+    story.update(customer, ("Hold", "true"))
     target = story.participant()
     story.answers(target)
     story.passes(1.0)
@@ -50,8 +48,7 @@ def test_it_is_remembered_whether_one_ever_heard_the_other() -> None:
     assert hearing.has_heard(agent, target)
 
 
-def test_sounds_heard_are_kept_after_the_call() -> None:
-    story = ModelScenario()
+def test_sounds_heard_are_kept_after_the_call(story: ModelScenario) -> None:
     parent, child = story.bridged()
     bridged_s = story.now_s
     story.passes(2.0)
@@ -63,15 +60,13 @@ def test_sounds_heard_are_kept_after_the_call() -> None:
     assert (hearing.current(parent), hearing.current(child)) == (None, None)
 
 
-def test_leg_that_was_not_answered_heard_nothing() -> None:
-    story = ModelScenario()
+def test_leg_that_was_not_answered_heard_nothing(story: ModelScenario) -> None:
     story.call_in(bridge_twiml())
 
     assert story.exchange.audibility.intervals(story.rings[-1].call_sid) == ()
 
 
-def test_sounds_due_in_one_step_are_heard_at_their_own_times() -> None:
-    story = ModelScenario()
+def test_sounds_due_in_one_step_are_heard_at_their_own_times(story: ModelScenario) -> None:
     began_s = story.now_s
     sid = story.call_in("<Response><Pause length='2'/><Play>tune.mp3</Play><Pause length='3'/></Response>")
 
@@ -82,30 +77,22 @@ def test_sounds_due_in_one_step_are_heard_at_their_own_times() -> None:
     assert story.call(sid).ended_at_s == began_s + 10.0
 
 
-def test_audio_and_speech_being_heard_are_reported() -> None:
-    story = ModelScenario()
+def test_audio_and_speech_being_heard_are_reported(story: ModelScenario) -> None:
     caller = story.call_in("<Response><Say>Hello</Say><Play>/tune.mp3</Play><Hangup/></Response>")
 
-    assert what_is_heard(story, caller) == "Hello"
+    assert story.said(caller) == "Hello"
     story.passes(1.0)
-    assert what_is_heard(story, caller).endswith("/tune.mp3")
+    assert story.said(caller).endswith("/tune.mp3")
 
     held, _other = story.member(), story.member()
-    path = f"/Conferences/{story.conference()}/Participants/{held}.json"
+    path = story.participants(held)
     story.rest("POST", path, ("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
     story.serve("/hold", "<Response><Play loop='0'>/ringback.wav</Play></Response>")
     assert story.hears(held) == "music"
-    assert what_is_heard(story, held).endswith("/ringback.wav")
+    assert story.said(held).endswith("/ringback.wav")
 
 
-def what_is_heard(story: ModelScenario, sid: str) -> str:
-    heard = story.exchange.audibility.current(sid)
-    assert heard is not None
-    return heard.content
-
-
-def test_ringing_is_heard_beside_those_who_talk() -> None:
-    story = ModelScenario()
+def test_ringing_is_heard_beside_those_who_talk(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
 
     target = story.participant()
@@ -120,8 +107,7 @@ def test_ringing_is_heard_beside_those_who_talk() -> None:
     assert (heard.parties, heard.ringing) == ({customer, target}, False)
 
 
-def test_zero_length_sound_does_not_split_a_silence() -> None:
-    story = ModelScenario()
+def test_zero_length_sound_does_not_split_a_silence(story: ModelScenario) -> None:
     began_s = story.now_s
     caller = story.call_in()
     story.passes(1.0)

@@ -12,76 +12,61 @@ HELD = (("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
 FLAGS = ("Hold", "Muted", "EndConferenceOnExit", "Coaching", "StartConferenceOnEnter")
 
 
-def update(story: ModelScenario, sid: str, *params: tuple[str, str]) -> dict[str, object]:
-    status, body = story.rest("POST", f"/Conferences/{story.conference()}/Participants/{sid}.json", *params)
-    assert status == 200, body
-    return body
-
-
-def plays(story: ModelScenario, sid: str) -> str:
-    """The path of the file that a leg hears."""
-    heard = story.exchange.audibility.current(sid)
-    assert heard is not None
-    return heard.content.removeprefix(APP)
-
-
 # ---- hold --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("method", "params"), [("GET", ()), ("POST", (("HoldMethod", "POST"),))])
 def test_held_participant_hears_the_hold_url_which_is_fetched_again(
-    method: str, params: tuple[tuple[str, str], ...]
+    story: ModelScenario, method: str, params: tuple[tuple[str, str], ...]
 ) -> None:
-    story = ModelScenario()
     customer, agent = story.member("participantLabel='customer'"), story.member()
 
-    body = update(story, "customer", *HELD, *params)
+    body = story.update("customer", *HELD, *params)
 
     assert (body["hold"], body["call_sid"], body["label"]) == (True, customer, "customer")
     assert story.asked("/hold").method == method
     story.serve("/hold", "<Response><Play>/ringback.wav</Play></Response>")
-    assert (plays(story, customer), story.hears(agent)) == ("/ringback.wav", "silence")
+    assert (story.said(customer), story.hears(agent)) == (f"{APP}/ringback.wav", "silence")
     story.passes(5.0)
     assert (story.asked("/hold").method, story.asked_paths()) == (method, ["/hold"])
 
 
-def test_another_hold_url_takes_over_and_unhold_stops_it() -> None:
-    story = ModelScenario()
+def test_another_hold_url_takes_over_and_unhold_stops_it(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
-    update(story, customer, *HELD)
+    story.update(customer, *HELD)
     story.serve("/hold", LOOP)
 
-    update(story, customer, ("Hold", "true"), ("HoldUrl", f"{APP}/music"))
+    story.update(customer, ("Hold", "true"), ("HoldUrl", f"{APP}/music"))
     story.serve("/music", "<Response><Play>/music.wav</Play></Response>")
-    assert plays(story, customer) == "/music.wav"
-    update(story, customer, ("Hold", "false"))
+    assert story.said(customer) == f"{APP}/music.wav"
+    story.update(customer, ("Hold", "false"))
     story.passes(30.0)
 
     assert (story.hears(customer), story.hears(agent), story.asked_paths()) == ({agent}, {customer}, [])
     assert [it for it in story.events() if "hold" in it] == ["participant-hold", "participant-unhold"]
 
 
-def test_hold_url_that_fails_leaves_twilios_music() -> None:
-    story = ModelScenario()
+def test_hold_url_is_asked_in_silence_and_leaves_twilios_music_if_it_fails(story: ModelScenario) -> None:
     customer = story.member()
     story.member()
-    update(story, customer, *HELD)
+    story.update(customer, *HELD)
+    assert f"CallSid={customer}" in story.asked("/hold").url
+    assert story.hears(customer) == "silence"
 
     story.fail("/hold")
 
-    assert (story.hears(customer), plays(story, customer)) == ("music", "")
+    assert (story.hears(customer), story.said(customer)) == ("music", "")
     assert story.call(customer).activity == "conference"
 
 
-def test_callbacks_of_updates_carry_how_the_participant_is_now() -> None:
-    story = ModelScenario()
+def test_callbacks_of_updates_carry_how_the_participant_is_now(story: ModelScenario) -> None:
     story.member()
     agent = story.member("endConferenceOnExit='true' participantLabel='agent'")
 
-    update(story, agent, ("EndConferenceOnExit", "false"))
-    update(story, agent, ("Hold", "true"))
-    update(story, agent, ("Muted", "true"))
-    update(story, agent, ("Hold", "false"), ("EndConferenceOnExit", "true"))
+    story.update(agent, ("EndConferenceOnExit", "false"))
+    story.update(agent, ("Hold", "true"))
+    story.update(agent, ("Muted", "true"))
+    story.update(agent, ("Hold", "false"), ("EndConferenceOnExit", "true"))
 
     fields = [dict(it.params) for it in story.callbacks if it.kind == "conference"][3:]
     assert [(it["StatusCallbackEvent"], *(it[flag] for flag in FLAGS)) for it in fields] == [
@@ -99,25 +84,24 @@ def test_lone_participant_can_be_held_before_the_start_where_twilio_accepts_that
     customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
     story.serve("/wait", "<Response><Play loop='0'>/music.wav</Play></Response>")
 
-    update(story, customer, *HELD)
+    story.update(customer, *HELD)
     story.serve("/hold", LOOP)
-    assert (plays(story, customer), story.event("participant-hold")["CallSid"]) == ("/ringback.wav", customer)
-    update(story, customer, ("Hold", "false"))
+    assert (story.said(customer), story.event("participant-hold")["CallSid"]) == (f"{APP}/ringback.wav", customer)
+    story.update(customer, ("Hold", "false"))
 
-    assert plays(story, customer) == "/music.wav"
+    assert story.said(customer) == f"{APP}/music.wav"
 
 
-def test_abandoned_held_customer_stays_and_hears_audio_until_the_next_party_answers() -> None:
-    story = ModelScenario()
+def test_abandoned_held_customer_stays_and_hears_audio_until_the_next_party_answers(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
-    update(story, customer, *HELD)
+    story.update(customer, *HELD)
     story.serve("/hold", LOOP)
 
-    story.rest("POST", f"/Calls/{agent}.json", ("Status", "completed"))
+    story.complete(agent)
     target = story.participant("client:carol", ("EarlyMedia", "false"), conference=story.conference())
     story.answers(target)
-    assert (plays(story, customer), story.hears(target)) == ("/ringback.wav", "silence")
-    update(story, customer, ("Hold", "false"))
+    assert (story.said(customer), story.hears(target)) == (f"{APP}/ringback.wav", "silence")
+    story.update(customer, ("Hold", "false"))
 
     assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
 
@@ -125,16 +109,15 @@ def test_abandoned_held_customer_stays_and_hears_audio_until_the_next_party_answ
 # ---- waiting -----------------------------------------------------------------------------------------------------
 
 
-def test_lone_participant_hears_the_wait_url_until_the_conference_starts() -> None:
-    story = ModelScenario()
+def test_lone_participant_hears_the_wait_url_until_the_conference_starts(story: ModelScenario) -> None:
     customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
     assert story.asked("/wait").method == "POST"
-    assert dict(story.asked("/wait").params)["CallSid"] == customer
+    assert story.sent_to("/wait")["CallSid"] == customer
     assert story.event("participant-join", CallSid=customer)["StartConferenceOnEnter"] == "false"
 
     for _ in range(2):
         story.serve("/wait", "<Response><Play>/ringback.wav</Play></Response>")
-        assert plays(story, customer) == "/ringback.wav"
+        assert story.said(customer) == f"{APP}/ringback.wav"
         story.passes(5.0)
     target = story.participant("client:carol", conference=story.conference())
     story.answers(target)
@@ -145,8 +128,7 @@ def test_lone_participant_hears_the_wait_url_until_the_conference_starts() -> No
     assert story.hears(customer) == {target}
 
 
-def test_last_participant_of_a_started_conference_hears_no_wait_music_again() -> None:
-    story = ModelScenario()
+def test_last_participant_of_a_started_conference_hears_no_wait_music_again(story: ModelScenario) -> None:
     wait = f"waitUrl='{APP}/wait'"
     customer = story.member(f"startConferenceOnEnter='false' {wait}")
     story.serve("/wait", LOOP)
@@ -158,8 +140,9 @@ def test_last_participant_of_a_started_conference_hears_no_wait_music_again() ->
 
 
 @pytest.mark.parametrize("failure", ["status", "connection", "verb"])
-def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(failure: str) -> None:
-    story = ModelScenario()
+def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(
+    story: ModelScenario, failure: str
+) -> None:
     customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
     first_conference = story.conference()
 
@@ -171,11 +154,12 @@ def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(
         case _:
             story.serve("/wait", "<Response><Gather/></Response>")
 
-    action = dict(story.asked("/after").params)
+    action = story.sent_to("/after")
     assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (customer, "in-progress", "failed")
     story.serve("/after", conference_twiml("waitUrl='' startConferenceOnEnter='false'"))
     assert (story.call(customer).activity, story.hears(customer)) == ("conference", "silence")
     assert story.conference() != first_conference
+    assert story.left()[0] == "participant_add_failed"
 
 
 # ---- endConferenceOnExit -----------------------------------------------------------------------------------------
@@ -191,9 +175,8 @@ def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(
     ],
 )
 def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
-    goes_by: str, left_reason: str, call_status: str, how: str
+    story: ModelScenario, goes_by: str, left_reason: str, call_status: str, how: str
 ) -> None:
-    story = ModelScenario()
     goes = story.member("endConferenceOnExit='true' participantLabel='agent'")
     stays = story.member(dial=f'action="{APP}/action-b"')
     by_rest = story.participant("client:carol", ("StatusCallback", f"{APP}/dial"), conference=story.conference())
@@ -203,7 +186,7 @@ def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
         case "hang-up":
             story.hangs_up(goes)
         case "api hang-up":
-            story.rest("POST", f"/Calls/{goes}.json", ("Status", "completed"))
+            story.complete(goes)
         case "redirect":
             story.redirect(goes, "<Response><Pause length='60'/></Response>")
         case _:
@@ -217,28 +200,32 @@ def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
     ended = story.event("conference-end")
     assert ended["CallSidEndingConference"] == goes
     assert ended["ReasonConferenceEnded"] == f"participant-with-end-conference-on-exit-{how}"
+    assert ended["ParticipantLabelEndingConference"] == "agent"
     assert story.events()[-4:] == [*["participant-leave"] * 3, "conference-end"]
-    assert (story.status(stays), dict(story.asked("/action-b").params)["CallStatus"]) == ("in-progress", "in-progress")
+    action = story.sent_to("/action-b")
+    assert (story.status(stays), action["CallStatus"], action["DialCallStatus"]) == (
+        "in-progress", "in-progress", "answered",
+    )  # fmt: skip
+    assert "DialCallSid" not in action
+    assert left[stays]["ParticipantCallStatus"] == "in-progress"
     assert story.event("completed", CallSid=by_rest)["CallStatus"] == "completed"
 
 
-def test_flag_that_was_cleared_lets_the_others_stay() -> None:
-    story = ModelScenario()
+def test_flag_that_was_cleared_lets_the_others_stay(story: ModelScenario) -> None:
     agent, customer = story.member("endConferenceOnExit='true'"), story.member()
     target = story.participant("client:carol", conference=story.conference())
     story.answers(target)
 
-    assert update(story, agent, ("EndConferenceOnExit", "false"))["end_conference_on_exit"] is False
-    story.rest("POST", f"/Calls/{agent}.json", ("Status", "completed"))
+    assert story.update(agent, ("EndConferenceOnExit", "false"))["end_conference_on_exit"] is False
+    story.complete(agent)
     assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
-    assert update(story, target, ("EndConferenceOnExit", "true"))["end_conference_on_exit"] is True
+    assert story.update(target, ("EndConferenceOnExit", "true"))["end_conference_on_exit"] is True
     story.hangs_up(target)
 
     assert story.event("conference-end")["CallSidEndingConference"] == target
 
 
-def test_exit_flag_of_a_ringing_participant_ends_nothing() -> None:
-    story = ModelScenario()
+def test_exit_flag_of_a_ringing_participant_ends_nothing(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
     target = story.participant("client:carol", ("EndConferenceOnExit", "true"), conference=story.conference())
 
@@ -265,9 +252,9 @@ def test_exit_flag_changes_as_the_rule_says(
         agent = story.member()
         story.member()
         if held:
-            update(story, agent, *HELD)
-        assert update(story, agent, *params)["end_conference_on_exit"] is True, "the answer shows what was asked for"
-        _, shown = story.rest("GET", f"/Conferences/{story.conference()}/Participants/{agent}.json")
+            story.update(agent, *HELD)
+        assert story.update(agent, *params)["end_conference_on_exit"] is True, "the answer shows what was asked for"
+        _, shown = story.rest("GET", story.participants(agent))
         assert shown["end_conference_on_exit"] is ("participant-modify" in story.events())
         return bool(shown["end_conference_on_exit"])
 

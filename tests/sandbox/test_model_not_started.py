@@ -22,12 +22,14 @@ def waiting(rules: Behavior | None = None) -> tuple[ModelScenario, str, str]:
     return story, conference, f"{conference}/Participants/{customer}"
 
 
-def test_a_conference_that_has_not_started_can_not_be_ended() -> None:
+@pytest.mark.parametrize(
+    ("change", "code"), [(("Status", "completed"), 16001), (("AnnounceUrl", f"{APP}/announce"), 16099)]
+)
+def test_nothing_is_done_to_a_conference_that_has_not_started(change: tuple[str, str], code: int) -> None:
     story, conference, _ = waiting()
 
-    status, body = story.rest("POST", f"{conference}.json", ("Status", "completed"))
-
-    assert (status, body["code"], story.events()) == (400, 16001, ["participant-join"])
+    assert story.refused("POST", f"{conference}.json", change) == (400, code)
+    assert story.events() == ["participant-join"]
 
 
 @pytest.mark.parametrize(
@@ -45,17 +47,8 @@ def test_nothing_is_done_to_anyone_in_a_conference_that_has_not_started(
 ) -> None:
     story, _, customer = waiting()
 
-    status, body = story.rest(method, f"{customer}.json", *params)
-
-    assert (status, body["code"], story.events()) == (400, 16099, ["participant-join"])
-
-
-def test_nothing_is_announced_to_a_conference_that_has_not_started() -> None:
-    story, conference, _ = waiting()
-
-    status, body = story.rest("POST", f"{conference}.json", ("AnnounceUrl", f"{APP}/announce"))
-
-    assert (status, body["code"]) == (400, 16099)
+    assert story.refused(method, f"{customer}.json", *params) == (400, 16099)
+    assert story.events() == ["participant-join"]
 
 
 def test_those_in_a_conference_that_has_not_started_can_be_read() -> None:
@@ -65,38 +58,29 @@ def test_those_in_a_conference_that_has_not_started_can_be_read() -> None:
     assert len(story.rest("GET", f"{conference}/Participants.json")[1]["participants"]) == 1
 
 
-def test_all_of_it_works_once_the_conference_has_started() -> None:
+def test_all_of_it_works_once_the_conference_has_started_even_if_one_alone_is_left() -> None:
     story, conference, customer = waiting()
-    story.member()
+    other = story.member()
 
-    assert story.rest("POST", f"{customer}.json", ("Hold", "true"))[0] == 200
-    assert story.rest("POST", f"{conference}.json", ("Status", "completed"))[0] == 200
+    assert story.refused("POST", f"{customer}.json", ("Hold", "true")) == (200, None)
+    story.hangs_up(other)
+    assert story.refused("POST", f"{customer}.json", ("Hold", "false")) == (200, None)
+    assert story.refused("POST", f"{conference}.json", ("Status", "completed")) == (200, None)
 
 
-def test_a_conference_that_everyone_but_one_has_left_is_still_in_progress() -> None:
-    story, conference, customer = waiting()
+@pytest.mark.parametrize("change", [("Status", "completed"), ("AnnounceUrl", f"{APP}/announce")])
+def test_nothing_is_done_to_a_conference_that_is_over(story: ModelScenario, change: tuple[str, str]) -> None:
     story.hangs_up(story.member())
 
-    assert story.rest("POST", f"{customer}.json", ("Hold", "true"))[0] == 200
-    assert story.rest("POST", f"{conference}.json", ("Status", "completed"))[0] == 200
+    assert story.refused("POST", f"/Conferences/{story.conference()}.json", change) == (400, 16022)
 
 
-def test_a_conference_that_is_over_can_not_be_ended_again() -> None:
-    story = ModelScenario()
-    story.hangs_up(story.member())
-
-    status, body = story.rest("POST", f"/Conferences/{story.conference()}.json", ("Status", "completed"))
-
-    assert (status, body["code"]) == (400, 16022)
-
-
-@pytest.mark.parametrize("rule, expected", [("taken", (201, None)), ("refused", (400, 16099))])
-def test_adding_someone_before_the_start_is_a_rule(rule: str, expected: tuple[int, int | None]) -> None:
+@pytest.mark.parametrize("rule, expected, rings", [("taken", (201, None), 1), ("refused", (400, 16099), 0)])
+def test_adding_someone_before_the_start_is_a_rule(rule: str, expected: tuple[int, int | None], rings: int) -> None:
     story, conference, _ = waiting(replace(Behavior(), add_before_start=rule))
 
-    status, body = story.rest("POST", f"{conference}/Participants.json", *ADD)
-
-    assert (status, body.get("code"), len(story.rings)) == (*expected, 1 if status == 201 else 0)
+    assert story.refused("POST", f"{conference}/Participants.json", *ADD) == expected
+    assert len(story.rings) == rings
 
 
 @pytest.mark.parametrize("rule", ["taken", "refused"])

@@ -10,6 +10,7 @@ ALL_EVENTS = tuple(("RecordingStatusCallbackEvent", event) for event in ("in-pro
 CALLBACK = (("RecordingStatusCallback", f"{APP}/recording"), *ALL_EVENTS)
 RECORDED = f"record='record-from-start' recordingStatusCallback='{APP}/recording' "
 EVENTS = "recordingStatusCallbackEvent='in-progress completed absent'"
+JOINS = "<Response><Dial><Conference>room</Conference></Dial></Response>"
 SKIP = (("Status", "paused"), ("PauseBehavior", "skip"))
 
 
@@ -17,6 +18,13 @@ def record(story: ModelScenario, sid: str, *params: tuple[str, str]) -> Recordin
     status, body = story.rest("POST", f"/Calls/{sid}/Recordings.json", *CALLBACK, *params)
     assert status == 201, body
     return story.exchange.state.recordings[body["sid"]]
+
+
+def dialed(story: ModelScenario, *params: tuple[str, str]) -> tuple[str, Recording]:
+    """A call that was dialed and answered, and its recording."""
+    sid = story.dial()
+    story.answers(sid)
+    return sid, record(story, sid, *params)
 
 
 def only(story: ModelScenario) -> Recording:
@@ -33,25 +41,20 @@ def spans(recording: Recording) -> list[tuple[float, float | None, frozenset[str
     ]
 
 
-def hold(story: ModelScenario, sid: str, value: str) -> None:
-    assert story.rest("POST", f"/Conferences/{story.conference()}/Participants/{sid}.json", ("Hold", value))[0] == 200
-
-
 # ---- whose voices are on it --------------------------------------------------------------------------------------
 
 
-def test_consult_is_not_on_the_recording_of_the_held_customers_call() -> None:
-    story = ModelScenario()
+def test_consult_is_not_on_the_recording_of_the_held_customers_call(story: ModelScenario) -> None:
     customer, agent = story.member(), story.member()
     recording = record(story, customer, ("RecordingChannels", "dual"))
     story.passes(5.0)
-    hold(story, customer, "true")
+    story.update(customer, ("Hold", "true"))
     held_s = story.now_s
     target = story.participant()
     story.answers(target)
     story.passes(5.0)
     story.hangs_up(target)
-    hold(story, customer, "false")
+    story.update(customer, ("Hold", "false"))
     unheld_s = story.now_s
     story.passes(5.0)
 
@@ -62,8 +65,7 @@ def test_consult_is_not_on_the_recording_of_the_held_customers_call() -> None:
     assert spans(recording) == [(0.0, 5.0, both), (5.0, 10.0, frozenset({customer})), (10.0, None, both)]
 
 
-def test_paused_conference_recording_has_nothing_of_the_pause() -> None:
-    story = ModelScenario()
+def test_paused_conference_recording_has_nothing_of_the_pause(story: ModelScenario) -> None:
     customer = story.member(RECORDED + EVENTS)
     agent = story.member()
     recording = only(story)
@@ -77,25 +79,18 @@ def test_paused_conference_recording_has_nothing_of_the_pause() -> None:
     story.hangs_up(target)
     assert story.rest("POST", path, ("Status", "in-progress"))[1]["status"] == "in-progress"
     story.passes(3.0)
-    story.rest("POST", f"/Conferences/{story.conference()}.json", ("Status", "completed"))
+    story.update_conference(("Status", "completed"))
 
     assert not recording.has_voice_of(target)
     both = frozenset({customer, agent})
     assert spans(recording) == [(0.0, 5.0, both), (25.0, 28.0, both)]
     fields = story.event("recording-completed")
-    assert fields["RecordingChannels"] == "2"
-    assert (fields["RecordingDuration"], fields["ConferenceSid"], fields["RecordingSource"]) == (
-        "8",
-        story.conference(),
-        "Conference",
-    )
+    assert (fields["RecordingChannels"], fields["RecordingDuration"]) == ("2", "8")
+    assert (fields["ConferenceSid"], fields["RecordingSource"]) == (story.conference(), "Conference")
 
 
-def test_pause_with_silence_counts_as_length_but_has_no_voices() -> None:
-    story = ModelScenario()
-    sid = story.dial()
-    story.answers(sid)
-    recording = record(story, sid)
+def test_pause_with_silence_counts_as_length_but_has_no_voices(story: ModelScenario) -> None:
+    sid, recording = dialed(story)
     story.passes(2.0)
     story.rest("POST", f"/Calls/{sid}/Recordings/{recording.sid}.json", ("Status", "paused"))
     story.passes(10.0)
@@ -105,16 +100,15 @@ def test_pause_with_silence_counts_as_length_but_has_no_voices() -> None:
     assert spans(recording) == [(0.0, 2.0, frozenset({sid}))]
 
 
-def test_conference_recording_excludes_muted_held_and_coaching_participants() -> None:
-    story = ModelScenario()
+def test_conference_recording_excludes_muted_held_and_coaching_participants(story: ModelScenario) -> None:
     customer, agent = story.member(RECORDED), story.member()
     recording = only(story)
     lead = story.participant("client:lead", ("Coaching", "true"), ("CallSidToCoach", agent))
     story.answers(lead)
     story.passes(1.0)
-    story.rest("POST", f"/Conferences/{story.conference()}/Participants/{agent}.json", ("Muted", "true"))
+    story.update(agent, ("Muted", "true"))
     story.passes(1.0)
-    hold(story, customer, "true")
+    story.update(customer, ("Hold", "true"))
     story.passes(1.0)
 
     assert spans(recording) == [
@@ -123,8 +117,7 @@ def test_conference_recording_excludes_muted_held_and_coaching_participants() ->
 
 
 @pytest.mark.parametrize(("track", "own", "other"), [("inbound", 1, 0), ("outbound", 0, 1), ("both", 1, 1)])
-def test_track_determines_which_side_is_recorded(track: str, own: int, other: int) -> None:
-    story = ModelScenario()
+def test_track_determines_which_side_is_recorded(story: ModelScenario, track: str, own: int, other: int) -> None:
     parent, child = story.bridged()
     recording = record(story, parent, ("RecordingTrack", track))
     story.passes(1.0)
@@ -132,12 +125,11 @@ def test_track_determines_which_side_is_recorded(track: str, own: int, other: in
     assert (recording.has_voice_of(parent), recording.has_voice_of(child)) == (bool(own), bool(other))
 
 
-def test_recording_follows_the_call_into_a_conference_and_ends_with_it() -> None:
-    story = ModelScenario()
+def test_recording_follows_the_call_into_a_conference_and_ends_with_it(story: ModelScenario) -> None:
     parent, child = story.bridged()
     recording = record(story, parent)
-    story.redirect(child, "<Response><Dial><Conference>room</Conference></Dial></Response>")
-    story.serve("/action", "<Response><Dial><Conference>room</Conference></Dial></Response>")
+    story.redirect(child, JOINS)
+    story.serve("/action", JOINS)
     story.passes(1.0)
     assert recording.spans[-1].voices == {parent, child}
 
@@ -146,22 +138,18 @@ def test_recording_follows_the_call_into_a_conference_and_ends_with_it() -> None
     assert (recording.status, recording.spans[-1].until_s) == ("completed", story.now_s)
 
 
-def test_call_made_with_record_is_recorded_from_its_answer() -> None:
-    story = ModelScenario()
+def test_call_made_with_record_is_recorded_from_its_answer(story: ModelScenario) -> None:
     form = (("To", "client:bob"), ("From", BUSINESS), ("Twiml", "<Response><Pause length='60'/></Response>"))
     _, body = story.rest("POST", "/Calls.json", *form, ("Record", "true"), *CALLBACK)
     assert story.exchange.state.recordings == {}
 
     story.answers(body["sid"])
 
-    assert (only(story).settings.source, story.event("recording-in-progress")["CallSid"]) == (
-        "OutboundAPI",
-        body["sid"],
-    )
+    assert only(story).settings.source == "OutboundAPI"
+    assert story.event("recording-in-progress")["CallSid"] == body["sid"]
 
 
-def test_participant_can_be_recorded_by_itself() -> None:
-    story = ModelScenario()
+def test_participant_can_be_recorded_by_itself(story: ModelScenario) -> None:
     member = story.member()
     sid = story.participant("client:carol", ("Record", "true"), ("RecordingStatusCallback", f"{APP}/recording"))
     story.answers(sid)
@@ -175,11 +163,8 @@ def test_participant_can_be_recorded_by_itself() -> None:
 # ---- callbacks ---------------------------------------------------------------------------------------------------
 
 
-def test_callbacks_report_start_and_end_with_twilio_parameters() -> None:
-    story = ModelScenario()
-    sid = story.dial()
-    story.answers(sid)
-    recording = record(story, sid, ("RecordingChannels", "dual"))
+def test_callbacks_report_start_and_end_with_twilio_parameters(story: ModelScenario) -> None:
+    sid, recording = dialed(story, ("RecordingChannels", "dual"))
     story.passes(3.0)
     story.hangs_up(sid)
 
@@ -196,9 +181,7 @@ def test_callbacks_report_start_and_end_with_twilio_parameters() -> None:
 
 def test_recording_that_is_too_short_is_absent() -> None:
     story = ModelScenario(Behavior(recording_min_s=1.0))
-    sid = story.dial()
-    story.answers(sid)
-    recording = record(story, sid)
+    sid, recording = dialed(story)
     story.passes(0.5)
     story.hangs_up(sid)
 
@@ -209,9 +192,7 @@ def test_recording_that_is_too_short_is_absent() -> None:
 
 def test_file_may_take_time_to_be_there() -> None:
     story = ModelScenario(Behavior(recording_processing_s=30.0))
-    sid = story.dial()
-    story.answers(sid)
-    record(story, sid)
+    sid, _ = dialed(story)
     story.passes(2.0)
     story.hangs_up(sid)
     assert (only(story).status, story.events("recording")) == ("processing", ["recording-in-progress"])
@@ -221,16 +202,14 @@ def test_file_may_take_time_to_be_there() -> None:
     assert story.event("recording-completed")["RecordingDuration"] == "2"
 
 
-def test_first_participants_order_decides_about_the_conferences_recording() -> None:
-    story = ModelScenario()
+def test_first_participants_order_decides_about_the_conferences_recording(story: ModelScenario) -> None:
     story.member()
     story.member(RECORDED)
 
     assert story.exchange.state.recordings == {}
 
 
-def test_conference_recording_from_dialed_participant_starts_with_two_participants() -> None:
-    story = ModelScenario()
+def test_conference_recording_from_dialed_participant_starts_with_two_participants(story: ModelScenario) -> None:
     events = [("ConferenceRecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent")]
     first = story.participant(
         "client:carol",
@@ -252,8 +231,7 @@ def test_conference_recording_from_dialed_participant_starts_with_two_participan
 # ---- requests ----------------------------------------------------------------------------------------------------
 
 
-def test_stopped_recording_can_be_followed_by_another_one() -> None:
-    story = ModelScenario()
+def test_stopped_recording_can_be_followed_by_another_one(story: ModelScenario) -> None:
     customer, _agent = story.member(), story.member()
     first = record(story, customer)
     story.passes(1.0)
@@ -270,18 +248,15 @@ def test_stopped_recording_can_be_followed_by_another_one() -> None:
 @pytest.mark.parametrize(
     "form", [(("Status", "over"),), (("Status", "paused"), ("PauseBehavior", "sometimes"))], ids=["status", "behavior"]
 )
-def test_update_that_means_nothing_is_refused(form: tuple[tuple[str, str], ...]) -> None:
-    story = ModelScenario()
+def test_update_that_means_nothing_is_refused(story: ModelScenario, form: tuple[tuple[str, str], ...]) -> None:
     customer = story.member()
     record(story, customer)
 
-    status, body = story.rest("POST", f"/Calls/{customer}/Recordings/Twilio.CURRENT.json", *form)
+    assert story.refused("POST", f"/Calls/{customer}/Recordings/Twilio.CURRENT.json", *form) == (400, 20001)
+    assert only(story).status == "in-progress"
 
-    assert (status, body["code"], only(story).status) == (400, 20001, "in-progress")
 
-
-def test_conference_cannot_be_recorded_by_request() -> None:
-    story = ModelScenario()
+def test_conference_cannot_be_recorded_by_request(story: ModelScenario) -> None:
     story.member()
 
     assert story.rest("POST", f"/Conferences/{story.conference()}/Recordings.json")[0] == 405
@@ -305,15 +280,13 @@ def test_child_call_recording_may_be_refused_until_it_joins_a_conference() -> No
     story = ModelScenario(Behavior(recording_of_a_child="refused"))
     _parent, child = story.bridged()
 
-    status, body = story.rest("POST", f"/Calls/{child}/Recordings.json", *CALLBACK)
-    assert (status, body["code"]) == (400, 21220)
-    story.redirect(child, "<Response><Dial><Conference>room</Conference></Dial></Response>")
+    assert story.refused("POST", f"/Calls/{child}/Recordings.json", *CALLBACK) == (400, 21220)
+    story.redirect(child, JOINS)
 
     assert record(story, child).call_sid == child
 
 
-def test_deleted_recording_is_gone_and_its_end_is_not_reported() -> None:
-    story = ModelScenario()
+def test_deleted_recording_is_gone_and_its_end_is_not_reported(story: ModelScenario) -> None:
     customer = story.member()
     recording = record(story, customer)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 
 from conferral.sandbox import Retention, Sandbox
@@ -75,8 +76,7 @@ def test_letting_go_of_all_that_is_over_changes_nothing_of_what_comes(play: Call
     assert len(keeping.exchange.state.calls) > 3
 
 
-def test_the_oldest_of_what_is_over_goes_with_its_recordings_and_what_is_held_stays() -> None:
-    story = ModelScenario()
+def test_the_oldest_of_what_is_over_goes_with_its_recordings_and_what_is_held_stays(story: ModelScenario) -> None:
     first, second, third = (story.call_in(HANG_UP) for _ in range(3))
     live = story.call_in(STAYS)
 
@@ -128,19 +128,15 @@ async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: Web
 
 async def check_numbers(sandbox: Sandbox) -> None:
     """A number that was seen once finds its entry, or an answer that it is gone."""
-    import aiohttp
-
     newest = sandbox.request_log.deliveries.total - 1
     async with aiohttp.ClientSession() as session:
         control = Control(session, sandbox.url)
-        again = await control.session.post(f"{sandbox.url}/sandbox/deliveries/{newest}/again", json={"token": "same"})
-        gone = await control.session.post(f"{sandbox.url}/sandbox/deliveries/0/again", json={"token": "same"})
-        never = await control.session.post(
-            f"{sandbox.url}/sandbox/deliveries/{newest + 9}/again", json={"token": "same"}
-        )
-        assert (again.status, (await again.json())["number"]) == (202, newest + 1)
-        assert (gone.status, (await gone.json())["error"]) == (404, "no delivery 0 any more")
-        assert (never.status, (await never.json())["error"]) == (404, f"no delivery {newest + 9}")
+        status, sent = await control.post(f"/deliveries/{newest}/again", token="same")
+        gone = await control.post("/deliveries/0/again", token="same")
+        never = await control.post(f"/deliveries/{newest + 9}/again", token="same")
+    assert (status, sent["number"]) == (202, newest + 1)
+    assert (gone[0], gone[1]["error"]) == (404, "no delivery 0 any more")
+    assert (never[0], never[1]["error"]) == (404, f"no delivery {newest + 9}")
 
 
 def test_retention_is_described_in_words() -> None:

@@ -3,21 +3,15 @@
 import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioRestException
-from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from conferral.sandbox import AUTH_TOKEN, CallHandle, NoSubscriberError, Sandbox, UnknownNumberError
+from conferral.sandbox import CallHandle, NoSubscriberError, Sandbox, UnknownNumberError
 from tests.sandbox.control_client import Control
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.heard_timeline import HeardTimeline
+from tests.support.phones import dialed
 
-# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
-]
-
-BUSINESS = "+15550100"
 APPLICATION = "AP" + "1" * 32
 EVENTS = "start end join leave announcement speaker"
 SAY = "<Response><Say>We close soon</Say></Response>"
@@ -55,8 +49,7 @@ async def test_announcement_fetch_is_signed_and_its_end_is_reported(
     await sandbox.wait_until(lambda: "announcement-end" in app.events())
 
     (asked,) = app.at("/announce")
-    validator = RequestValidator(AUTH_TOKEN)
-    assert validator.validate(asked.raw_url, asked.params, asked.headers["X-Twilio-Signature"])
+    assert asked.is_signed
     for call in members:
         assert "said We close soon" in listening.whats(call), listening.described()
 
@@ -120,8 +113,7 @@ async def test_recording_callbacks_are_sent_signed_and_can_be_lost(
 
     (started,) = app.at("/recording")
     assert started.params["RecordingStatus"] == "in-progress"
-    validator = RequestValidator(AUTH_TOKEN)
-    assert validator.validate(started.raw_url, started.params, started.headers["X-Twilio-Signature"])
+    assert started.is_signed
     assert [it.fault for it in sandbox.request_log.callbacks("recording-completed")] == ["lost"]
 
 
@@ -161,8 +153,7 @@ async def test_tests_can_verify_that_a_consult_is_on_no_recording(
     await resource.recordings("Twilio.CURRENT").update_async(status="paused", pause_behavior="skip")
     paused_s = listening.now()
     await resource.participants.create_async(to="client:bob", from_=BUSINESS)
-    await sandbox.wait_until(lambda: sandbox.calls_of("client:bob"))
-    (target,) = sandbox.calls_of("client:bob")
+    target = await dialed(sandbox, "client:bob")
     await sandbox.wait_until(lambda: listening.has_heard(agent, target))
 
     assert listening.never_recorded(target)
@@ -207,7 +198,7 @@ async def test_browser_must_know_its_application(sandbox: Sandbox, control: Cont
 
 
 async def test_one_call_can_ask_at_another_address(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
-    await control.post("/calls", **{"from": "+14155550123", "to": BUSINESS, "url": f"{app.url}/voice/conference"})
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS, "url": f"{app.url}/voice/conference"})
     await sandbox.wait_until(lambda: app.at("/voice/conference"))
 
     assert app.at("/voice") == []
@@ -239,8 +230,7 @@ async def test_unknown_callback_is_sent_signed(
 
     found = app.at("/conference")[-1]
     assert (status, found.params["StatusCallbackEvent"], found.params["Song"]) == (201, "participant-sang", "alto")
-    validator = RequestValidator(AUTH_TOKEN)
-    assert validator.validate(found.raw_url, found.params, found.headers["X-Twilio-Signature"])
+    assert found.is_signed
     assert (await control.post("/callbacks", sid="CF0", event="x"))[0] == 404
     with pytest.raises(NoSubscriberError, match="CF0"):
         sandbox.send_callback("CF0", "x")

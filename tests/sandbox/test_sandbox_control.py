@@ -10,17 +10,9 @@ import pytest
 from conferral.sandbox import Sandbox
 from conferral.sandbox.page_socket import PageState
 from tests.sandbox.control_client import Control
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
-
-BUSINESS = "+15550100"
-CUSTOMER = "+14155550123"
-
-
-@pytest.fixture
-def bridging(app: WebhookApp) -> WebhookApp:
-    app.on("/voice", "<Response><Dial action='/action'><Client>alice</Client></Dial></Response>")
-    app.on("/action", "<Response><Hangup/></Response>")
-    return app
+from tests.support.phones import dialed
 
 
 async def test_call_is_placed_answered_and_hung_up_from_outside(
@@ -28,8 +20,7 @@ async def test_call_is_placed_answered_and_hung_up_from_outside(
 ) -> None:
     status, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     assert (status, caller["status"], caller["direction"]) == (201, "ringing", "inbound")
-    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
-    alice = sandbox.calls_of("client:alice")[0].sid
+    alice = (await dialed(sandbox, "client:alice")).sid
 
     _, answered = await control.post(f"/calls/{alice}/answer")
     assert (answered["status"], answered["hears"]) == ("in-progress", caller["sid"])
@@ -169,10 +160,11 @@ async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("path", ["/sandbox/calls", "/2010-04-01/Accounts/{}/Calls.json"])
-async def test_body_that_is_too_large_is_refused_in_json(sandbox: Sandbox, path: str) -> None:
-    url, body = f"{sandbox.url}{path.format(sandbox.account_sid)}", io.BytesIO(b"x" * 2**21)
-    login = {"Authorization": aiohttp.encode_basic_auth(sandbox.account_sid, sandbox.auth_token)}
-    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=login) as answer:
+async def test_body_that_is_too_large_is_refused_in_json(
+    sandbox: Sandbox, api: aiohttp.ClientSession, path: str
+) -> None:
+    url = f"{sandbox.url}{path.format(sandbox.account_sid)}"
+    async with api.post(url, data=io.BytesIO(b"x" * 2**21)) as answer:
         assert (answer.status, "1,048,576 bytes" in (await answer.json())["error"]) == (413, True)
 
 

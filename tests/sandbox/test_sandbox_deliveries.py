@@ -1,57 +1,58 @@
 """Requests to webhooks over HTTP: signature, headers, retries, time-outs, fallback."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from twilio.request_validator import RequestValidator
 
-from conferral.sandbox import AUTH_TOKEN, Sandbox
+from conferral.sandbox import Sandbox
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 
-BUSINESS = "+15550100"
-CUSTOMER = "+14155550123"
 HANG_UP = "<Response><Hangup/></Response>"
 
 
-async def over(sandbox: Sandbox) -> None:
+async def called(sandbox: Sandbox) -> None:
+    """A call that is over."""
+    await sandbox.call_in(CUSTOMER, BUSINESS)
     await sandbox.wait_until(lambda: not sandbox.live_calls())
     await sandbox.wait_until_idle()
+
+
+def error_codes(sandbox: Sandbox) -> list[int]:
+    return [error.code for error in sandbox.request_log.debugger]
 
 
 async def test_voice_request_is_a_signed_form_with_twilios_headers(app: WebhookApp, sandbox: Sandbox) -> None:
     app.on("/voice", HANG_UP)
 
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
+    await called(sandbox)
 
     (asked,) = app.at("/voice")
     assert asked.headers["User-Agent"] == "TwilioProxy/1.1"
     assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded; charset=UTF-8"
     assert asked.params["FromCity"] == ""
-    validator = RequestValidator(AUTH_TOKEN)
-    assert validator.validate(asked.raw_url, asked.params, asked.headers["X-Twilio-Signature"])
-    assert not validator.validate(asked.raw_url, asked.params | {"From": "+1"}, asked.headers["X-Twilio-Signature"])
+    assert asked.is_signed
+    assert not replace(asked, text=asked.text.replace("From=%2B14155550123", "From=%2B1")).is_signed
 
 
 async def test_get_is_signed_with_its_query_to_the_letter(app: WebhookApp, sandbox: Sandbox) -> None:
     app.on("/voice", HANG_UP)
     sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice?a=%7Eb+c&to=%2B1#rc=1", voice_method="GET")
 
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
+    await called(sandbox)
 
     (asked,) = app.at("/voice")
     assert asked.raw_url.startswith(f"{app.url}/voice?a=%7Eb+c&to=%2B1&Called=%2B15550100&")
-    assert RequestValidator(AUTH_TOKEN).validate(asked.raw_url, {}, asked.headers["X-Twilio-Signature"])
+    assert asked.is_signed
 
 
 async def test_retries_carry_the_same_token_and_another_request_another_one(app: WebhookApp, sandbox: Sandbox) -> None:
     app.on("/voice", web.Response(status=503), web.Response(status=503), HANG_UP)
     sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice#rc=2&rp=5xx", status_callback=f"{app.url}/status")
 
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
+    await called(sandbox)
 
     tokens = [asked.headers["I-Twilio-Idempotency-Token"] for asked in app.at("/voice")]
     assert len(tokens) == 3
@@ -69,13 +70,12 @@ async def test_error_status_is_not_retried_by_default_and_goes_to_the_fallback(
     app.on("/fallback", HANG_UP)
     sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice", voice_fallback_url=f"{app.url}/fallback")
 
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
+    await called(sandbox)
 
     assert len(app.at("/voice")) == 1
     (asked,) = app.at("/fallback")
     assert (asked.params["ErrorCode"], asked.params["ErrorUrl"]) == ("11200", f"{app.url}/voice")
-    assert [error.code for error in sandbox.request_log.debugger] == [11200]
+    assert error_codes(sandbox) == [11200]
 
 
 async def test_refused_connection_is_retried_once_and_reported_as_11205(sandbox: Sandbox) -> None:
@@ -83,12 +83,11 @@ async def test_refused_connection_is_retried_once_and_reported_as_11205(sandbox:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         sandbox.add_number(BUSINESS, voice_url=f"http://127.0.0.1:{taken.getsockname()[1]}/voice")
 
-        await sandbox.call_in(CUSTOMER, BUSINESS)
-        await over(sandbox)
+        await called(sandbox)
 
     (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["ct", "ct"]
-    assert [error.code for error in sandbox.request_log.debugger] == [11205]
+    assert error_codes(sandbox) == [11205]
 
 
 async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox) -> None:
@@ -98,24 +97,22 @@ async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/voice#rt=100&rc=0"
         sandbox.add_number(BUSINESS, voice_url=url)
 
-        await sandbox.call_in(CUSTOMER, BUSINESS)
-        await over(sandbox)
+        await called(sandbox)
 
     (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["rt"]
-    assert [error.code for error in sandbox.request_log.debugger] == [11200]
+    assert error_codes(sandbox) == [11200]
 
 
 async def test_status_callback_is_retried_only_on_request(app: WebhookApp, sandbox: Sandbox) -> None:
     app.on("/voice", HANG_UP)
     app.on("/status", web.Response(status=500))
 
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
+    await called(sandbox)
 
     assert len(app.at("/status")) == 1
     assert sandbox.request_log.callbacks("completed")[0].status == 500
-    assert [error.code for error in sandbox.request_log.debugger] == [15003]
+    assert error_codes(sandbox) == [15003]
 
 
 async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -123,40 +120,29 @@ async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox)
     app.on("/moved/here", "<Response><Redirect>next</Redirect></Response>")
     app.on("/moved/next", HANG_UP)
 
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
+    await called(sandbox)
 
     assert [asked.path for asked in app.asked][:3] == ["/voice", "/moved/here", "/moved/next"]
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://["])
-async def test_invalid_url_is_logged_in_the_debugger(sandbox: Sandbox, url: str) -> None:
-    sandbox.add_number(BUSINESS, voice_url=url)
+@pytest.mark.parametrize(
+    ("url", "document", "code"),
+    [
+        pytest.param("nonsense", HANG_UP, 11100, id="no URL"),
+        pytest.param("http://[", HANG_UP, 11100, id="invalid URL"),
+        pytest.param("{app}/voice", "<Response><Redirect>http://[</Redirect></Response>", 11100, id="in a document"),
+        pytest.param("{app}/voice#rp=always", HANG_UP, 11243, id="invalid retry policy"),
+    ],
+)
+async def test_invalid_address_is_logged_in_the_debugger(
+    app: WebhookApp, sandbox: Sandbox, url: str, document: str, code: int
+) -> None:
+    app.on("/voice", document)
+    sandbox.add_number(BUSINESS, voice_url=url.format(app=app.url))
 
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
+    await called(sandbox)
 
-    assert [error.code for error in sandbox.request_log.debugger] == [11100]
-
-
-async def test_invalid_url_in_a_document_is_logged_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
-    app.on("/voice", "<Response><Redirect>http://[</Redirect></Response>")
-    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice")
-
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
-
-    assert [error.code for error in sandbox.request_log.debugger] == [11100]
-
-
-async def test_invalid_retry_policy_is_logged_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
-    app.on("/voice", HANG_UP)
-    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice#rp=always")
-
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await over(sandbox)
-
-    assert [error.code for error in sandbox.request_log.debugger] == [11243]
+    assert error_codes(sandbox) == [code]
 
 
 async def test_waiting_in_vain_says_what_there_is(sandbox: Sandbox) -> None:

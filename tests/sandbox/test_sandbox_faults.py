@@ -5,19 +5,12 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
-from conferral.sandbox import ACCOUNT_SID, Faults, RestHookEvent, Sandbox
+from conferral.sandbox import Faults, RestHookEvent, Sandbox
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.outputs import CallbackRequest
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 
-# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
-]
-
-BUSINESS = "+15550100"
-CUSTOMER = "+14155550123"
 PAUSE = "<Response><Pause length='600'/></Response>"
 
 
@@ -87,76 +80,52 @@ async def test_call_status_can_be_named_too(app: WebhookApp, sandbox: Sandbox) -
     assert sandbox.faults.pending_count() == 0
 
 
-async def test_connection_cut_after_the_effect_leaves_a_call_behind(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+@pytest.mark.parametrize(
+    ("how", "error", "status", "fault", "calls"),
+    [
+        pytest.param({"cut": "before"}, aiohttp.ClientError, 0, "cut-before", 0, id="cut before the effect"),
+        pytest.param({"cut": "after"}, aiohttp.ClientError, 0, "cut-after", 1, id="cut after the effect"),
+        pytest.param({"mangled": "half"}, aiohttp.ClientPayloadError, 201, "half-after", 1, id="half an answer"),
+    ],
+)
+async def test_connection_may_break_before_or_after_the_effect_or_in_the_answer(
+    sandbox: Sandbox, twilio: Client, how: dict[str, str], error: type[Exception], status: int, fault: str, calls: int
+) -> None:
+    sandbox.faults.next_rest("POST", "/Calls.json", **how)
 
-    with pytest.raises(aiohttp.ClientError):
+    with pytest.raises(error):
         await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
 
     (entry,) = sandbox.request_log.requests("POST")
-    assert (entry.status, entry.applied, entry.fault) == (0, True, "cut-after")
-    assert sandbox.request_log.dials_to("client:alice") == 1
+    assert (entry.status, entry.applied, entry.fault) == (status, calls == 1, fault)
+    assert (len(sandbox.live_calls()), sandbox.request_log.dials_to("client:alice")) == (calls, calls)
 
 
-async def test_connection_cut_before_the_effect_leaves_nothing_behind(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.faults.next_rest("POST", "/Calls.json", cut="before")
+@pytest.mark.parametrize(("retry_after_s", "header"), [(3, "3"), (0, None)])
+async def test_too_many_requests_may_say_when_to_come_again(
+    sandbox: Sandbox, api: aiohttp.ClientSession, retry_after_s: int, header: str | None
+) -> None:
+    sandbox.faults.next_rest("*", "/Calls", status=429, retry_after_s=retry_after_s)
 
-    with pytest.raises(aiohttp.ClientError):
-        await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+    async with api.get("Calls.json") as refused:
+        body = await refused.json()
+    async with api.get("Calls.json") as repeated:
+        pass
 
-    (entry,) = sandbox.request_log.requests("POST")
-    assert (entry.applied, entry.fault) == (False, "cut-before")
-    assert sandbox.live_calls() == []
-
-
-async def test_too_many_requests_say_when_to_come_again(sandbox: Sandbox) -> None:
-    sandbox.faults.next_rest("*", "/Calls", status=429, retry_after_s=3)
-    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
-    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
-
-    async with aiohttp.ClientSession(headers=headers) as session:
-        async with session.get(url) as refused:
-            body = await refused.json()
-        async with session.get(url) as repeated:
-            pass
-
-    assert (refused.status, body["code"], refused.headers["Retry-After"]) == (429, 20429, "3")
+    assert (refused.status, body["code"], refused.headers.get("Retry-After")) == (429, 20429, header)
     assert repeated.status == 200
-
-
-async def test_too_many_requests_need_not_say_when_to_come_again(sandbox: Sandbox) -> None:
-    sandbox.faults.next_rest("*", "/Calls", status=429, retry_after_s=0)
-    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
-    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
-
-    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as refused:
-        assert (refused.status, "Retry-After" in refused.headers) == (429, False)
-
-
-async def test_answer_may_break_off_in_its_middle(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.faults.next_rest("POST", "/Calls.json", mangled="half")
-
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
-
-    (entry,) = sandbox.request_log.requests("POST")
-    assert (entry.status, entry.applied, entry.fault) == (201, True, "half-after")
-    assert len(sandbox.live_calls()) == 1
 
 
 @pytest.mark.parametrize(("moment", "calls"), [("before", 0), ("after", 1)])
 @pytest.mark.parametrize(("status", "answered"), [(502, 502), (0, 200)])
 async def test_page_of_a_proxy_may_come_in_place_of_an_answer(
-    sandbox: Sandbox, moment: str, calls: int, status: int, answered: int
+    sandbox: Sandbox, api: aiohttp.ClientSession, moment: str, calls: int, status: int, answered: int
 ) -> None:
     sandbox.faults.next_rest("POST", "/Calls.json", mangled="html", status=status, moment=moment)
-    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
-    form = {"To": "client:alice", "From": BUSINESS, "Twiml": PAUSE}
 
-    async with aiohttp.ClientSession(headers=headers) as session:
-        url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
-        async with session.post(url, data=form) as response:
-            assert (response.status, response.content_type) == (answered, "text/html")
+    form = {"To": "client:alice", "From": BUSINESS, "Twiml": PAUSE}
+    async with api.post("Calls.json", data=form) as response:
+        assert (response.status, response.content_type) == (answered, "text/html")
 
     assert len(sandbox.live_calls()) == calls
     assert sandbox.request_log.rest[-1].fault == f"html-{moment}"
@@ -213,20 +182,12 @@ def a_callback(number: int) -> CallbackRequest:
 
 
 def test_same_seed_decides_alike() -> None:
+    callbacks = {"callback_loss": 0.2, "callback_duplication": 0.2, "callback_reordering": 0.2}
+    times = {"callback_delay_s": (0.1, 0.9), "latency_s": (0.0, 0.2)}
+    rates = dict.fromkeys(("rate_429", "rate_500_before", "rate_500_after", "cut_before", "cut_after"), 0.1)
+
     def decide(seed: int) -> list[object]:
-        faults = Faults(
-            seed=seed,
-            callback_loss=0.2,
-            callback_duplication=0.2,
-            callback_reordering=0.2,
-            callback_delay_s=(0.1, 0.9),
-            latency_s=(0.0, 0.2),
-            rate_429=0.1,
-            rate_500_before=0.1,
-            rate_500_after=0.1,
-            cut_before=0.1,
-            cut_after=0.1,
-        )
+        faults = Faults(seed=seed, **callbacks, **times, **rates)
         return [faults.plan_callback(a_callback(it)) for it in range(50)] + [
             faults.plan_rest("POST", "/Calls.json") for _ in range(50)
         ]

@@ -12,10 +12,8 @@ from conferral.runtime.web.connection import Connection
 from conferral.sandbox import Sandbox, page_socket
 from conferral.sandbox.model.inputs import RestRequest
 from tests.sandbox.control_client import Control
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
-
-BUSINESS = "+15550100"
-CUSTOMER = "+14155550123"
 
 
 class Page:
@@ -59,13 +57,6 @@ class Page:
 async def page(sandbox: Sandbox) -> AsyncIterator[Page]:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{sandbox.url}/sandbox/live") as socket:
         yield Page(socket)
-
-
-@pytest.fixture
-def bridging(app: WebhookApp) -> WebhookApp:
-    app.on("/voice", "<Response><Dial action='/action'><Client>alice</Client></Dial></Response>")
-    app.on("/action", "<Response><Hangup/></Response>")
-    return app
 
 
 async def test_sandbox_page_shows_the_progress_of_a_call(
@@ -355,7 +346,7 @@ async def test_no_page_changes_anything_by_twilios_paths_whatever_it_knows(
     login = aiohttp.encode_basic_auth(sandbox.account_sid, sandbox.auth_token)
     headers = {"Origin": sandbox.url if origin == "SELF" else origin, "Authorization": login}
     path = f"{sandbox.url}/2010-04-01/Accounts/{sandbox.account_sid}/Calls.json"
-    call = {"From": "+15005550006", "To": "+14155550123", "Url": "http://127.0.0.1:9/"}
+    call = {"From": "+15005550006", "To": CUSTOMER, "Url": "http://127.0.0.1:9/"}
     async with control.session.post(path, data=call, headers=headers) as answer:
         assert answer.status == 403
     assert not sandbox.model.state.calls

@@ -3,11 +3,10 @@
 import pytest
 
 from conferral.sandbox import PhoneScript, Sandbox
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.fair_time import LoopSandbox
-
-BUSINESS = "+15550100"
-CUSTOMER = "+14155550123"
+from tests.support.phones import dialed
 
 
 def bridge(app: WebhookApp) -> str:
@@ -56,8 +55,7 @@ async def test_phone_that_does_not_answer(
 
 async def test_phone_without_a_script_rings_until_instructed(bridging: WebhookApp, sandbox: Sandbox) -> None:
     caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
-    (alice,) = sandbox.calls_of("client:alice")
+    alice = await dialed(sandbox, "client:alice")
     await sandbox.wait_until(lambda: alice.status == "ringing")
 
     alice.answer()
@@ -85,15 +83,10 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
     sandbox.phone("+15550111").script(answer_after_s=0.1, digits="1")
 
     caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    (callee,) = [await _first(sandbox, "+15550111")]
+    callee = await dialed(sandbox, "+15550111")
     await sandbox.wait_until(lambda: caller.has_heard(callee))
 
     assert app.at("/pressed")[0].params["Digits"] == "1"
-
-
-async def _first(sandbox: Sandbox, address: str):
-    await sandbox.wait_until(lambda: sandbox.calls_of(address))
-    return sandbox.calls_of(address)[0]
 
 
 async def test_all_phones_can_have_a_script_by_default(bridging: WebhookApp) -> None:

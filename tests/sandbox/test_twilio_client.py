@@ -3,19 +3,12 @@
 import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioRestException
-from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
 from conferral.sandbox import ACCOUNT_SID, Sandbox
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 
-# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
-]
-
-BUSINESS = "+15550100"
 PAUSE = "<Response><Pause length='600'/></Response>"
 
 
@@ -150,31 +143,22 @@ async def test_repeated_event_fields_of_the_client_are_a_subscription(
 @pytest.mark.parametrize(
     ("user", "password"), [(ACCOUNT_SID, "wrong"), ("AC" + "9" * 32, "sandbox-auth-token"), ("", "")]
 )
-async def test_wrong_credentials_are_refused(sandbox: Sandbox, user: str, password: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        headers = {"Authorization": aiohttp.encode_basic_auth(user, password)} if user else {}
-        url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
-        async with session.get(url, headers=headers) as answer:
-            body = await answer.json()
-
-    assert (answer.status, body["code"]) == (401, 20003)
+async def test_wrong_credentials_are_refused(api: aiohttp.ClientSession, user: str, password: str) -> None:
+    api.headers.clear()
+    login = {"Authorization": aiohttp.encode_basic_auth(user, password)} if user else {}
+    async with api.get("Calls.json", headers=login) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (401, 20003)
 
 
-async def test_api_key_serves_as_well_as_the_token(sandbox: Sandbox) -> None:
-    http = AsyncTwilioHttpClient()
-    client = Client("SK" + "1" * 32, "key-secret", account_sid=ACCOUNT_SID, http_client=http)
+async def test_api_key_serves_as_well_as_the_token(sandbox: Sandbox, twilio: Client) -> None:
+    client = Client("SK" + "1" * 32, "key-secret", account_sid=ACCOUNT_SID, http_client=twilio.http_client)
     client.api.base_url = sandbox.url
 
-    listed = await client.calls.list_async()
-    await http.session.close()
-
-    assert listed == []
+    assert await client.calls.list_async() == []
 
 
-async def test_answers_carry_a_request_id(sandbox: Sandbox) -> None:
-    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
-    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
-    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+async def test_answers_carry_a_request_id(api: aiohttp.ClientSession) -> None:
+    async with api.get("Calls.json") as answer:
         assert answer.headers["Twilio-Request-Id"].startswith("RQ")
 
 
@@ -185,7 +169,7 @@ async def test_bridged_call_is_moved_into_a_conference_and_the_caller_is_alone_o
     app.on("/voice", "<Response><Dial answerOnBridge='true' action='/action'><Client>alice</Client></Dial></Response>")
     app.on("/action", document)
     sandbox.phone("client:alice").script(answer_after_s=0.1)
-    customer = await sandbox.call_in("+14155550123", BUSINESS)
+    customer = await sandbox.call_in(CUSTOMER, BUSINESS)
     await sandbox.wait_until(lambda: customer.status == "in-progress")
     (agent,) = sandbox.calls_of("client:alice")
     bridged_s = sandbox.now_s

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from twilio.request_validator import RequestValidator
+
+from conferral.sandbox import AUTH_TOKEN
 
 
 @dataclass
@@ -20,6 +23,12 @@ class Asked:
     @property
     def params(self) -> dict[str, str]:
         return dict(parse_qsl(self.text, keep_blank_values=True))
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether Twilio's own library finds the signature right."""
+        form = self.params if self.method == "POST" else {}
+        return RequestValidator(AUTH_TOKEN).validate(self.raw_url, form, self.headers["X-Twilio-Signature"])
 
 
 @dataclass
