@@ -49,7 +49,6 @@ def test_a_timer_that_is_long_due_is_the_worst() -> None:
 
     assert attention_of(view_of(fields), due_ms + attention.OVERDUE_AFTER_MS) is None
     found = attention_of(view_of(fields), due_ms + 14_000)
-    assert found is not None
     assert found.rank == OVERDUE
     assert found.text.startswith("overdue by 14 s: Conferral asks Twilio about the calls")
 
@@ -60,7 +59,6 @@ def test_a_live_session_without_any_timer_waits_for_nothing() -> None:
 
     found = attention_of(view_of(fields), now_ms)
 
-    assert found is not None
     assert (found.rank, found.text) == (OVERDUE, "overdue: nothing is pending, not even a timer")
 
 
@@ -70,7 +68,6 @@ def test_last_conference_party_is_alone_despite_listeners() -> None:
 
         found = attention_of(view_of(fields), now_ms)
 
-        assert found is not None
         assert (found.rank, found.text) == (LONE, "alone in the conference: customer")
 
 
@@ -80,7 +77,6 @@ def test_failed_transfer_is_shown_for_five_minutes() -> None:
 
     found = attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
 
-    assert found is not None
     assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
     assert attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
@@ -91,7 +87,6 @@ def test_agent_recall_is_shown() -> None:
 
     found = attention_of(view_of(fields), now_ms)
 
-    assert found is not None
     assert found.text == "transfer failed: target did not answer; calling the agent back"
     assert not found.needs_attention
 
@@ -137,6 +132,5 @@ def test_a_state_that_no_session_has_needs_attention_as_damage() -> None:
 
     found = attention_of(view_of(fields | {"state": "foo"}), now_ms)
 
-    assert found is not None
     assert found.needs_attention
     assert found.text == "damaged: the stored state can't be decoded"

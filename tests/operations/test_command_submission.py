@@ -7,7 +7,6 @@ import pytest
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandIdConflict, SessionExists, UnknownSession
 from conferral.operations.session_queries import SessionQueries
-from conferral.storage.connection.client import make_client
 from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, published, put, report_status, session, take_up
 
 pytestmark = pytest.mark.redis
@@ -16,11 +15,9 @@ CALL = {"type": "call", "agent": "client:alice", "customer": "client:bob"}
 
 
 @pytest.fixture
-async def store(redis_server):
-    client = make_client(redis_server.url)
+async def store(client):
     await put(client, session())
-    yield client
-    await client.aclose()
+    return client
 
 
 @pytest.fixture

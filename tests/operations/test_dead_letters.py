@@ -8,20 +8,12 @@ from conferral.operations import dead_letters
 from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonGroup
 from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
-from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
 NUMBER = "+14155550123"
-
-
-@pytest.fixture
-async def client(redis_server):
-    client = make_client(redis_server.url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -26,31 +26,28 @@ def test_transfer_that_an_end_interrupts_did_not_fail_by_itself() -> None:
     assert explained(lambda: blind_from_bridge().placed("target").end()).first_failure is None
 
 
+def removed(story: Scenario) -> Scenario:
+    return story.command(Remove, "remove-1", party="agent", by="cli")
+
+
 def test_removal_of_a_party_is_named_as_what_ended_the_call() -> None:
     def by_twilio() -> Scenario:
-        return ordering().command(Remove, "remove-1", party="agent", by="cli").leaves("agent").conference_ends()
+        return removed(ordering()).leaves("agent").conference_ends()
 
     def by_timer() -> Scenario:
-        story = supervised("barge").command(Remove, "remove-1", party="agent", by="cli").leaves("agent")
-        return story.later(2_000).fires(LoneOverdue)
+        return removed(supervised("barge")).leaves("agent").later(2_000).fires(LoneOverdue)
+
+    def while_ringing() -> Scenario:
+        return removed(Scenario().comes_in().call("agent", "ringing")).call("agent", "canceled").dial_ends("canceled")
 
     for play, changed_with in (
         (by_twilio, "conference ended (last-participant-left)"),
         (by_timer, "one party was left alone for too long"),
+        (while_ringing, "customer's <Dial> ended (canceled)"),
     ):
         ended, cause, *_ = explained(play).summary
         assert ended.endswith(": an operator removed the agent.")
         assert cause == f"Cause: remove requested (agent) (by cli). The state changed with: {changed_with}."
-
-
-def test_removal_of_an_agent_who_still_rang_is_named_as_what_ended_the_call() -> None:
-    def removed() -> Scenario:
-        story = Scenario().comes_in().call("agent", "ringing").command(Remove, "remove-1", party="agent", by="cli")
-        return story.call("agent", "canceled").dial_ends("canceled")
-
-    ended, cause, *_ = explained(removed).summary
-    assert ended.endswith(": an operator removed the agent.")
-    assert cause.startswith("Cause: remove requested (agent) (by cli). The state changed with: ")
 
 
 def test_caller_who_hangs_up_unanswered_did_not_leave_a_call_unanswered() -> None:
@@ -79,7 +76,6 @@ def test_ringing_phone_is_no_failure_and_hides_none() -> None:
     assert [(one.text, one.is_failure) for one in checks] == [("due: check on the dialed call", False)] * 2
     assert explained(rings_long).first_failure is None
     found = explained(lambda: rings_long().later(12_000).call("target", "no-answer")).first_failure
-    assert found is not None
     assert found.text == "target did not answer"
 
 
@@ -91,5 +87,4 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
         *_, last = (one for one in timeline.build_timeline(recorded(play)[0]) if one.event == "dial_overdue")
         found = explained(play).first_failure
 
-        assert found is not None
         assert (found.entry_id, found.text) == (last.entry_id, "no callback about a dialed call arrived in time")

@@ -1,11 +1,12 @@
 """Health is read from Redis as it stands, whatever of it is there, and rates are differences of two reads."""
 
+from dataclasses import replace
+
 import pytest
 
 from conferral.operations.health import Health, LeaseHolder, ProcessHealth, Rates, rates, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
-from conferral.storage.connection.client import make_client
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry, process_stats
 from conferral.storage.queries.process_stats import ProcessStats, stats_of
@@ -13,13 +14,7 @@ from tests.support.each import each
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
-
-
-@pytest.fixture
-async def client(redis_server):
-    client = make_client(redis_server.url)
-    yield client
-    await client.aclose()
+NO_HOLDER = LeaseHolder("", 0, 0)
 
 
 async def leased(client, key, holder, until_ms, **more):
@@ -48,9 +43,9 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     assert first.lag in (3, None)  # Redis reports it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
     assert (second.holder, second.commit, second.overdue_timers) == (LeaseHolder("", 3, 0), 4, 0)
-    assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (LeaseHolder("", 0, 0), 0, None, 0)
+    assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (NO_HOLDER, 0, None, 0)
     assert found.unassigned == (1, 2)
-    assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 1_000), LeaseHolder("", 0, 0))
+    assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 1_000), NO_HOLDER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
 
 
@@ -60,7 +55,7 @@ async def test_foreign_keys_are_ignored(client):
         await client.set(key, "odd")
     await client.hset(KEYS.lease(1), mapping={"holder": b"\xff", "until": "soon", "commit": "many", "clock_offset": ""})
     found = await read_health(SessionQueries(client, KEYS))
-    assert [one.holder for one in found.partitions] == [LeaseHolder("", 0, 0)] * 3
+    assert [one.holder for one in found.partitions] == [NO_HOLDER] * 3
     assert [one.undecided for one in found.partitions] == [0] * 3
 
 
@@ -72,20 +67,14 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
     await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", reported))
     await process_registry.deregister(client, KEYS, "gone")
     old, worker = (await read_health(SessionQueries(client, KEYS))).processes
-    assert (worker.name, worker.kind, worker.version, worker.schema_version, worker.stats) == (
-        "w1",
-        "worker",
-        "0.2.0",
-        2,
-        reported,
-    )
+    assert worker == ProcessHealth("w1", "worker", "0.2.0", 2, worker.seen_ms_ago, reported)
     assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
     assert (old.name, old.stats) == ("old", None)
 
 
 def stats_at(at_ms, **by_name):
     there = tuple(ProcessHealth(name, "worker", "1", 2, 0, shown) for name, shown in by_name.items())
-    return Health(at_ms, (), LeaseHolder("", 0, 0), LeaseHolder("", 0, 0), there, 0, 0)
+    return Health(at_ms, (), NO_HOLDER, NO_HOLDER, there, 0, 0)
 
 
 def test_rates_cover_processes_that_ran_at_both_reads():
@@ -111,7 +100,6 @@ def test_code_that_comes_among_the_most_frequent_has_not_occurred_all_at_once():
     before = stats_at(1_000, a=ProcessStats(failures=often))
     after = stats_at(2_000, a=ProcessStats(failures={**dict([*often.items()][1:]), "21220": 52}))
     measured = rates(before, after)
-    assert measured is not None
     assert measured.failures == {"21220": 2.0}
 
 
@@ -132,19 +120,10 @@ def test_figures_are_those_of_the_metrics():
     for number in range(15):
         metrics.rest_failures.labels(str(20_000 + number)).inc(number + 1)
     reported = stats_of(metrics)
-    assert (reported.events, reported.commits, reported.requests, reported.rate_limited, reported.given_up) == (
-        3,
-        2,
-        3,
-        1,
-        1,
-    )
-    assert (reported.callbacks_accepted, reported.callbacks_refused, reported.callbacks_shed, reported.lone_ended) == (
-        2,
-        2,
-        1,
-        1,
-    )
+    assert replace(reported, failures={}) == ProcessStats(
+        events=3, commits=2, requests=3, rate_limited=1, given_up=1, callbacks_accepted=2, callbacks_refused=2,
+        callbacks_shed=1, lone_ended=1,
+    )  # fmt: skip
     assert list(reported.failures) == [str(20_000 + number) for number in range(14, 4, -1)]
     assert process_stats.from_json(process_stats.to_json(reported)) == reported
 

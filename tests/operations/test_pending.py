@@ -33,9 +33,7 @@ def test_ringing_agent_is_waited_for_until_twilio_is_queried() -> None:
 
 
 def test_people_who_talk_are_waited_for() -> None:
-    reported = "a party to hang up"
-
-    assert waits(Scenario().answered()) == [("person", reported, 0), ("timer", OLD, 86_400_000), LOST]
+    assert waits(Scenario().answered()) == [("person", "a party to hang up", 0), ("timer", OLD, 86_400_000), LOST]
 
 
 def test_party_joining_the_conference_is_waited_for() -> None:

@@ -7,7 +7,6 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_search import describe_matches, matcher
 from conferral.runtime.errors import StoreError
 from conferral.storage.codecs.session_view import view_of
-from conferral.storage.connection.client import make_client
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
 from tests.support.each import each
 
@@ -42,10 +41,8 @@ def test_other_identifiers_do_not_match_the_session(named):
 
 
 @pytest.fixture
-async def reader(redis_server, monkeypatch):
-    client = make_client(redis_server.url)
-    yield SessionQueries(client, KEYS)
-    await client.aclose()
+def reader(client):
+    return SessionQueries(client, KEYS)
 
 
 @pytest.fixture

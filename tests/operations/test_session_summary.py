@@ -121,11 +121,9 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
     fields = parties(customer="connected", agent="connected")
     fields |= {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
 
-    assert session_summary.participants_line(view_of(fields)) == "customer +…23 and agent client:alice are talking"
-    assert (
-        session_summary.participants_line(view_of(fields), full=True)
-        == "customer +14155550123 and agent client:alice are talking"
-    )
+    cut, whole = (session_summary.participants_line(view_of(fields), full=full) for full in (False, True))
+    assert cut == "customer +…23 and agent client:alice are talking"
+    assert whole == "customer +14155550123 and agent client:alice are talking"
 
 
 @pytest.mark.parametrize(
@@ -190,25 +188,23 @@ def test_parties_are_ordered_by_importance():
 # ---- what is next to it -------------------------------------------------------------------------------------------
 
 
-def stored(**changes):
-    """As a worker writes it."""
-    return session_codec.encode(make_session(**changes))
+def notes(**changes):
+    """The notes on a session that a worker wrote."""
+    return session_summary.session_notes(view_of(session_codec.encode(make_session(**changes))))
 
 
 def test_parked_call_shows_when_parking_ends():
-    fields = stored(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 61_000)
+    parked = notes(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 61_000)
 
-    assert session_summary.session_notes(view_of(fields)) == ["parked until 08:01:01 UTC"]
+    assert parked == ["parked until 08:01:01 UTC"]
 
 
 def test_agents_who_are_tried_are_counted_while_it_rings():
     agents = ("client:alice", "+14155550145", "client:carol")
 
-    assert session_summary.session_notes(view_of(stored(phase=Phase.RINGING, agents=agents, agent_number=1))) == [
-        "agent 2 of 3"
-    ]
-    assert session_summary.session_notes(view_of(stored(agents=agents, agent_number=1))) == []
-    assert session_summary.session_notes(view_of(stored(phase=Phase.RINGING, agents=agents[:1]))) == []
+    assert notes(phase=Phase.RINGING, agents=agents, agent_number=1) == ["agent 2 of 3"]
+    assert notes(agents=agents, agent_number=1) == []
+    assert notes(phase=Phase.RINGING, agents=agents[:1]) == []
 
 
 @each(
@@ -225,10 +221,10 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
     ],
 )
 def test_recording_status_is_described_in_words(status, expected, at_the_end):
-    fields = stored(recording=Recording(recording_sid="RE1", status=status))
+    recording = Recording(recording_sid="RE1", status=status)
 
-    assert session_summary.session_notes(view_of(fields)) == expected
-    assert session_summary.session_notes(view_of(fields | {"state": "ended"})) == at_the_end
+    assert notes(recording=recording) == expected
+    assert notes(recording=recording, state=State.ENDED) == at_the_end
 
 
 def test_pending_commands_are_shown_with_their_party():
@@ -237,17 +233,14 @@ def test_pending_commands_are_shown_with_their_party():
         PendingCommand("c2", "announce", say="Hello, +14155550146"),
     )
 
-    assert session_summary.session_notes(view_of(stored(pending_commands=orders))) == [
-        "add (expert) in progress",
-        "announce in progress",
-    ]
+    assert notes(pending_commands=orders) == ["add (expert) in progress", "announce in progress"]
 
 
 def test_many_pending_commands_are_described_by_the_first_and_their_number():
     orders = tuple(PendingCommand(f"c{number}", "add", f"guest-{number}") for number in range(40))
-    notes = session_summary.session_notes(view_of(stored(pending_commands=orders)))
-    assert notes[:2] == ["add (guest-0) in progress", "add (guest-1) in progress"]
-    assert notes[-1] == "and 35 more"
+    first, second, *_, last = notes(pending_commands=orders)
+    assert (first, second) == ("add (guest-0) in progress", "add (guest-1) in progress")
+    assert last == "and 35 more"
 
 
 def test_short_summary_names_customer_and_agent_only_when_they_do_not_talk():
@@ -305,20 +298,16 @@ def test_party_that_left_an_ongoing_call_is_not_listed_with_it():
 
     assert session_summary.connected_address(view_of(fields), "agent") == ""
     assert session_summary.connected_address(view_of({**fields, "state": "ended"}), "agent") == "client:a"
-    assert (
-        session_summary.connected_address(view_of({**fields, "party.agent.status": "connected"}), "agent") == "client:a"
-    )
+    talking = view_of({**fields, "party.agent.status": "connected"})
+    assert session_summary.connected_address(talking, "agent") == "client:a"
 
 
 def test_only_the_reason_is_noted_for_a_party_that_left():
-    fields = {"party.customer.status": "left", "party.customer.left_reason": "released"}
-    fields |= {
-        "party.customer.wait_audio": "music",
-        "party.customer.waits_for_start": "true",
-        "party.customer.muted": "true",
-    }
+    fields = {"status": "left", "left_reason": "released", "wait_audio": "music"}
+    fields |= {"waits_for_start": "true", "muted": "true"}
+    record = {f"party.customer.{name}": value for name, value in fields.items()}
 
-    assert party_notes(fields, "customer") == ["disconnected by Conferral"]
+    assert party_notes(record, "customer") == ["disconnected by Conferral"]
 
 
 # ---- a call that we place ----------------------------------------------------------------------------------------
@@ -346,8 +335,6 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
 def test_once_the_agent_has_answered_the_customer_is_being_called() -> None:
     story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing")
     fields = session_codec.encode(story.gate("agent").gate("agent", "accepted").session)
-    assert (
-        session_summary.participants_line(view_of(fields))
-        == "agent client:alice is waiting; customer +…23 is being dialed"
-    )
+    line = session_summary.participants_line(view_of(fields))
+    assert line == "agent client:alice is waiting; customer +…23 is being dialed"
     assert party_notes(fields, "customer") == []

@@ -8,7 +8,6 @@ from conferral.operations.attention import attention_of
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.statistics import HOUR_MS, SessionCounts, TransferStats
 from conferral.storage.codecs.session_view import view_of
-from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 
 NOW_MS = 1_800_000_000_000
@@ -71,8 +70,7 @@ def test_outcome_that_can_not_be_understood_still_counts_as_a_transfer(attempts)
 
 
 @pytest.mark.redis
-async def test_only_the_last_hour_counts_and_duplicates_count_once(redis_server):
-    client = make_client(redis_server.url)
+async def test_only_the_last_hour_counts_and_duplicates_count_once(client):
     reported = [
         (NOW_MS - HOUR_MS - 1, outcome("failed", id="old")),
         (NOW_MS - HOUR_MS + 1, outcome("failed", id="a")),
@@ -82,4 +80,3 @@ async def test_only_the_last_hour_counts_and_duplicates_count_once(redis_server)
     for at_ms, fields in reported:
         await client.xadd(KEYS.outcomes, fields, id=f"{at_ms}-0")
     assert await statistics.read_last_hour(SessionQueries(client, KEYS), NOW_MS) == TransferStats(2, 1, 50.0, 3.0)
-    await client.aclose()

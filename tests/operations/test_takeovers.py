@@ -9,7 +9,6 @@ from conferral.operations.takeovers import (
     TakeoverDetector,
     read_lease_snapshot,
 )
-from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 
@@ -53,14 +52,12 @@ def test_partition_no_worker_takes_over_is_shown_as_long_as_it_waits():
 
 
 @pytest.mark.redis
-async def test_partition_holders_are_read_from_leases_and_heartbeats(redis_server):
+async def test_partition_holders_are_read_from_leases_and_heartbeats(redis_server, client):
     keys = Keys("conferral", 2)
-    client = make_client(redis_server.url)
     with redis_server.client() as redis:
         seconds, _ = redis.time()
         redis.zadd(keys.workers, {"one": seconds * 1000, "two": seconds * 1000 - 2 * HEARTBEAT_TIMEOUT_MS})
         redis.hset(keys.lease(0), mapping={"holder": "7:one", "until": (seconds + 60) * 1000})
         redis.hset(keys.lease(1), mapping={"holder": "7:two", "until": (seconds - 1) * 1000})
     found = await read_lease_snapshot(SessionQueries(client, keys))
-    await client.aclose()
     assert (dict(found.holders), found.running) == ({0: "one", 1: ""}, {"one"})

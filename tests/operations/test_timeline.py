@@ -69,22 +69,15 @@ def test_effect_result_is_shown_where_it_was_requested(
     assert (result.gap_ms, result.is_failure) == (120, outcome != "succeeded")
 
 
-def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed() -> None:
-    failed_attempts = ("503 x2", "429 code 20429 x1", "no-answer x13")
-    *_, requested, result = timeline.build_timeline(
-        recorded(held("succeeds", attempts=17, failed_attempts=failed_attempts))[0]
-    )
-
-    (asked,) = requested.effects
-    line = "17 attempts: HTTP 503 twice, HTTP 429 (20429) once, no answer 13 times"
-    assert (asked.attempts, asked.attempts_note) == (17, line)
-    assert timeline.effect_results(requested) == f"done in 120 ms ({line})"
-    assert result.text == f"Twilio confirmed: update customer; {line}"
-
-
 @each(
     "attempts, failed_attempts, line",
     [
+        (
+            17,
+            ("503 x2", "429 code 20429 x1", "no-answer x13"),
+            "17 attempts: HTTP 503 twice, HTTP 429 (20429) once, no answer 13 times",
+        ),
+        # A read can show that an effect is done.
         (1, ("500 code 20500 x1",), "1 attempt: HTTP 500 (20500), but a check showed that it worked"),
         (2, ("500 code 20500 x2",), "2 attempts: HTTP 500 (20500) twice, but a check showed that it worked"),
         (
@@ -97,11 +90,14 @@ def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed(
         (1, ("429 code 20429 x1",), "1 attempt: HTTP 429 (20429) once"),
     ],
 )
-def test_effect_found_done_by_a_read_says_so(attempts: int, failed_attempts: tuple[str, ...], line: str) -> None:
-    *_, requested, result = timeline.build_timeline(
-        recorded(held("succeeds", attempts=attempts, failed_attempts=failed_attempts))[0]
-    )
+def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed(
+    attempts: int, failed_attempts: tuple[str, ...], line: str
+) -> None:
+    log, _ = recorded(held("succeeds", attempts=attempts, failed_attempts=failed_attempts))
+    *_, requested, result = timeline.build_timeline(log)
 
+    (asked,) = requested.effects
+    assert (asked.attempts, asked.attempts_note) == (attempts, line)
     assert timeline.effect_results(requested) == f"done in 120 ms ({line})"
     assert result.text == f"Twilio confirmed: update customer; {line}"
 
@@ -283,10 +279,14 @@ def busy() -> Scenario:
     return dialing("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
 
 
+def second_transfer() -> Scenario:
+    """After the one whose target was busy."""
+    return busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
+
+
 def test_first_failure_is_never_a_refused_command() -> None:
     found = explained(busy)
 
-    assert found.first_failure is not None
     assert (found.first_failure.text, found.first_failure.guard) == ("target was busy", "")
     assert "Recovered. Transfer failed: target was busy." in found.summary
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
@@ -295,7 +295,6 @@ def test_first_failure_is_never_a_refused_command() -> None:
 def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
     found = explained(lambda: talking("warm").transfer("warm", command_id="second").swap("no consult"))
 
-    assert found.first_failure is not None
     assert (found.first_failure.text, found.first_failure.is_refusal) == ("swap was refused", True)
     assert found.first_failure.guard == "no consult is in progress: all parties are talking"
 
@@ -315,20 +314,13 @@ def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wr
 
     cut, whole = (explain(view_of({"id": "CA1"}), log, 5, full=full).first_failure for full in (False, True))
 
-    assert cut is not None
-    assert whole is not None
     assert "4155550123" not in f"{cut.text} {cut.guard}"
     assert "4155550123" in f"{whole.text} {whole.guard}"
 
 
 def test_failure_before_the_latest_transfer_outranks_a_command_refused_in_it() -> None:
-    def play() -> Scenario:
-        later = busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
-        return later.swap("no consult")
+    found = explained(lambda: second_transfer().swap("no consult")).first_failure
 
-    found = explained(play).first_failure
-
-    assert found is not None
     assert (found.text, found.is_earlier, found.is_refusal) == ("target was busy", True, False)
 
 
@@ -342,7 +334,6 @@ def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> Non
     log, _ = recorded(left_in_consult)
     found = explained(left_in_consult).first_failure
 
-    assert found is not None
     assert (found.text, found.guard) == ("customer left the conference (participant hung up)", "customer-left")
     assert (found.entry_id, found.is_earlier) == (log[-1].entry_id, False)
     assert timeline.build_timeline(log)[-1].is_failure
@@ -356,36 +347,32 @@ def test_last_failed_transfer_is_shown_if_nothing_failed_since() -> None:
 
     found = explained(play).first_failure
 
-    assert found is not None
     assert (found.text, found.is_earlier) == ("target did not answer", True)
 
 
 def test_unreported_transfer_failure_is_not_explained_as_no_later_failure() -> None:
-    log, sessions = recorded(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
+    log, sessions = recorded(second_transfer)
     fields = session_codec.encode(sessions[-1]) | {"transfer.status": "failed"}
 
     found = explain(view_of(fields), log, sessions[-1].updated_at_ms).first_failure
 
-    assert found is not None
     assert (found.text, found.is_earlier) == ("target was busy", False)
 
 
 def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
     found = explained(held("fails", status=400, code=21220)).first_failure
 
-    assert found is not None
     assert (found.twilio_code, found.link) == (21220, "https://www.twilio.com/docs/api/errors/21220")
 
 
 def test_newest_of_several_transfers_is_explained() -> None:
-    log, sessions = recorded(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
+    log, sessions = recorded(second_transfer)
     fields = session_codec.encode(sessions[-1])
     late = {"version": "99", "at": to_iso(9)}
     noted = LogEntry("9-0", logged("call_progressed", late, party="target", status="no-answer"))
 
     found = explain(view_of(fields), [*log, noted], sessions[-1].updated_at_ms).first_failure
 
-    assert found is not None
     assert found.text == "target did not answer"
 
 
@@ -434,15 +421,9 @@ def test_end_summary_says_who_left_first(reason: str, recorded: str) -> None:
 
 
 def test_consult_is_described_in_words_and_earlier_failure_is_marked() -> None:
-    def later_well() -> Scenario:
-        return busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
-
-    assert (
-        "Last transfer: consult to client:bob; agent and target are talking."
-        in explained(lambda: talking("consult")).summary
-    )
-    failures = [explained(play).first_failure for play in (busy, later_well)]
-    assert [one is not None and one.is_earlier for one in failures] == [False, True]
+    consult = "Last transfer: consult to client:bob; agent and target are talking."
+    assert consult in explained(lambda: talking("consult")).summary
+    assert [explained(play).first_failure.is_earlier for play in (busy, second_transfer)] == [False, True]
 
 
 def test_explanation_of_an_ended_session_says_why_it_ended() -> None:

@@ -35,15 +35,23 @@ from tests.conferral.cli_helpers import CALL, TARGET_CALL
 from tests.support.each import each
 
 
+def in_json(value):
+    return orjson.dumps(value).decode()
+
+
 def entry(event, details=None, **more):
+    """A log's entry; lists among its fields are as a worker writes them."""
     fields = {"event": event, "from": "transferring", "to": "transferring", **more}
-    return LogEntry("1-0", fields | {"details": orjson.dumps(details or {}).decode()})
+    written = {name: value if isinstance(value, str) else in_json(value) for name, value in fields.items()}
+    return LogEntry("1-0", written | {"details": in_json(details or {})})
 
 
 CALLED = {"session_id": CALL, "call_sid": TARGET_CALL, "dial": "d1"}
 CHANGED = {"session_id": CALL, "conference_sid": "CF1", "call_sid": TARGET_CALL, "label": "target-2"}
 SESSION = Session(CALL, parties={"target": Party("target", "target-2", TARGET_CALL)})
 EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
+CONFERENCE = {"session_id": CALL, "conference_sid": "CF1"}
+RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
 
 
 @each(
@@ -90,167 +98,6 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
             "call requested: the agent first, then the customer",
         ),
         (Swap(session_id=CALL), "swap requested"),
-    ],
-)
-def test_transfer_events_are_described_in_words(event, expected):
-    assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
-
-
-@each(
-    "event, text",
-    [("transfer", "consult transfer requested (1 target) (by cli)"), ("merge", "merge requested (by cli)")],
-)
-def test_command_names_who_submitted_it(event, text):
-    details = {"mode": "consult", "targets": 1} if event == "transfer" else {}
-
-    assert wording.describe_entry(entry(event, details, by="cli")) == text
-
-
-def test_former_agent_is_not_described_as_the_agent():
-    assert wording.describe_entry(entry("participant_left", {"party": "agent-1"})) == "agent-1 left the conference"
-
-
-@each(
-    "ordered, shown",
-    [
-        ([("create_call", "agent")], "due: call the agent back"),
-        ([("hang_up_call", "agent"), ("create_participant", "target")], "due: dial target"),
-        ([("create_call", "target-1"), ("create_call", "target-2")], "due: dial target-1 and target-2"),
-        ([("update_participant", "customer")], "a step of the transfer timed out"),
-        ([("read_calls", "")], "due: check on the transfer"),
-        ([("hang_up_call", "agent"), ("read_calls", "")], "due: check on the transfer"),
-    ],
-)
-def test_overdue_stage_is_described_by_its_effects(ordered, shown):
-    effects = orjson.dumps([{"kind": kind, "party": party} for kind, party in ordered]).decode()
-
-    assert wording.describe_entry(entry("stage_overdue", effects=effects)) == shown
-
-
-@each(
-    "event, details, text",
-    [
-        ("dial_ended", {"party": "agent", "dial": "bridge", "status": "answered"}, "agent's <Dial> ended (answered)"),
-        ("dial_ended", {"party": "agent", "dial": "d1", "status": "answered"}, "agent's conference <Dial> ended"),
-        (
-            "dial_ended",
-            {"party": "agent", "dial": "d1", "status": "failed"},
-            "agent's conference <Dial> ended (failed)",
-        ),
-        (
-            "participant_changed",
-            {"party": "supervisor", "kind": "participant-unmute"},
-            "supervisor is heard by everyone",
-        ),
-        (
-            "participant_changed",
-            {"party": "supervisor", "kind": "participant-modify"},
-            "supervisor is heard by everyone",
-        ),
-        (
-            "participant_changed",
-            {"party": "supervisor", "kind": "participant-modify", "muted": True},
-            "supervisor is monitoring",
-        ),
-        (
-            "calls_read",
-            {"calls": {"CA1": "in-progress"}, "conference_sid": "CF1"},
-            "Twilio reports: the conference is empty, CA1 is connected",
-        ),
-        (
-            "calls_read",
-            {"calls": {"agent": "completed"}, "participants": {"customer": []}},
-            "Twilio reports: customer is in the conference, agent's call ended",
-        ),
-        (
-            "participant_changed",
-            {"party": "supervisor", "kind": "participant-mute"},
-            "supervisor is monitoring",
-        ),
-        (
-            "participant_changed",
-            {"party": "supervisor", "kind": "participant-unmute", "coaches": "agent"},
-            "supervisor is heard only by agent",
-        ),
-    ],
-)
-def test_participation_of_a_party_is_described_in_words(event, details, text):
-    assert wording.describe_entry(entry(event, details)) == text
-
-
-def test_refusal_description_omits_the_allowed_commands():
-    refused = entry("swap", reason="no transfer is in progress; allowed now: convert, end", outcome="refused")
-
-    assert wording.describe_change(refused) == "refused (no transfer is in progress)"
-
-
-def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
-    effects = orjson.dumps([{"kind": "hang_up_call", "party": "agent"}]).decode()
-
-    described = wording.describe_change(entry("complete", effects=effects, to="conferenced"))
-
-    assert described == "-> conferenced; asks Twilio to hang up agent's call"
-
-
-def test_every_event_has_words_of_its_own():
-    made_up = wording.describe_entry(entry("made_up"))
-
-    assert made_up == "made up"
-    # Conference events that change nothing are shown under Twilio's name.
-    wordless = {"conference_event_ignored", "calls_read", "automatic"}
-    for event in EVENTS:
-        if event.name not in wordless:
-            assert wording.describe_entry(entry(event.name, {"party": "who"})) != f"{event.name.replace('_', ' ')} who"
-
-
-def test_every_effect_has_words_of_its_own():
-    for effect in EFFECTS:
-        ordered = f'[{{"id":"1","kind":"{effect.kind}","party":"target","target":"x"}}]'
-
-        assert "_" not in wording.describe_change(entry("swap", effects=ordered))
-
-
-def test_party_at_the_gate_that_is_not_known_is_called_that():
-    assert wording.describe_entry(entry("gate_reached")) == "the called party answered; call screening started"
-
-
-@pytest.mark.parametrize("decision", GateDecision)
-def test_every_decision_of_the_gate_has_words_of_its_own(decision):
-    reported = wording.describe_entry(entry("gate_decided", {"decision": decision.value}))
-
-    assert reported.startswith("the called party ")
-    assert reported != f"the called party {decision.value}"
-
-
-@pytest.mark.parametrize(
-    ("event", "details", "expected"),
-    [
-        ("hold", {"party": "customer"}, "hold requested (customer)"),
-        ("park", {}, "park requested"),
-        (
-            "account_swept",
-            {"finding": "call-missing", "call_sid": "CA1"},
-            "sweep: Twilio no longer lists one of the session's calls as live",
-        ),
-        ("account_swept", {"finding": "made-up"}, "sweep: Twilio's lists differ from the session (made-up)"),
-        (
-            "conference_found",
-            {"conference_sid": "CF1", "participants": 2},
-            "found a Conferral conference without a session, with 2 participants",
-        ),
-    ],
-)
-def test_conference_entries_are_described_in_words(event, details, expected):
-    assert wording.describe_entry(entry(event, details)) == expected
-
-
-CONFERENCE = {"session_id": CALL, "conference_sid": "CF1"}
-RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
-
-
-@each(
-    "event, expected",
-    [
         (AnnouncementEnded(**CONFERENCE), "everyone heard the announcement"),
         (AnnouncementEnded(**CONFERENCE, call_sid=TARGET_CALL), "target heard the announcement"),
         (
@@ -296,8 +143,128 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
         (Add(session_id=CALL, to="client:c", party="expert"), "add requested (expert)"),
     ],
 )  # fmt: skip
-def test_conference_events_are_described_in_words(event, expected):
+def test_events_are_described_in_words(event, expected):
     assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
+
+
+@each(
+    "ordered, shown",
+    [
+        ([("create_call", "agent")], "due: call the agent back"),
+        ([("hang_up_call", "agent"), ("create_participant", "target")], "due: dial target"),
+        ([("create_call", "target-1"), ("create_call", "target-2")], "due: dial target-1 and target-2"),
+        ([("update_participant", "customer")], "a step of the transfer timed out"),
+        ([("read_calls", "")], "due: check on the transfer"),
+        ([("hang_up_call", "agent"), ("read_calls", "")], "due: check on the transfer"),
+    ],
+)
+def test_overdue_stage_is_described_by_its_effects(ordered, shown):
+    effects = [{"kind": kind, "party": party} for kind, party in ordered]
+
+    assert wording.describe_entry(entry("stage_overdue", effects=effects)) == shown
+
+
+@each(
+    "event, details, text",
+    [
+        ("dial_ended", {"party": "agent", "dial": "bridge", "status": "answered"}, "agent's <Dial> ended (answered)"),
+        ("dial_ended", {"party": "agent", "dial": "d1", "status": "answered"}, "agent's conference <Dial> ended"),
+        (
+            "dial_ended",
+            {"party": "agent", "dial": "d1", "status": "failed"},
+            "agent's conference <Dial> ended (failed)",
+        ),
+        (
+            "calls_read",
+            {"calls": {"CA1": "in-progress"}, "conference_sid": "CF1"},
+            "Twilio reports: the conference is empty, CA1 is connected",
+        ),
+        (
+            "calls_read",
+            {"calls": {"agent": "completed"}, "participants": {"customer": []}},
+            "Twilio reports: customer is in the conference, agent's call ended",
+        ),
+        # A former agent is not described as the agent, and a party that is not known is called that.
+        ("participant_left", {"party": "agent-1"}, "agent-1 left the conference"),
+        ("gate_reached", {}, "the called party answered; call screening started"),
+        ("call_progressed", {"party": "agent", "status": "busy", "agent": 2, "agents": 3}, "agent 2 of 3 was busy"),
+        ("call_progressed", {"party": "agent", "status": "rejected"}, "agent declined the call"),
+        ("hold", {"party": "customer"}, "hold requested (customer)"),
+        ("park", {}, "park requested"),
+        (
+            "account_swept",
+            {"finding": "call-missing", "call_sid": "CA1"},
+            "sweep: Twilio no longer lists one of the session's calls as live",
+        ),
+        ("account_swept", {"finding": "made-up"}, "sweep: Twilio's lists differ from the session (made-up)"),
+        (
+            "conference_found",
+            {"conference_sid": "CF1", "participants": 2},
+            "found a Conferral conference without a session, with 2 participants",
+        ),
+    ],
+)
+def test_log_entries_are_described_in_words(event, details, text):
+    assert wording.describe_entry(entry(event, details)) == text
+
+
+@each(
+    "kind, more, doing",
+    [
+        ("unmute", {}, "is heard by everyone"),
+        ("modify", {}, "is heard by everyone"),
+        ("modify", {"muted": True}, "is monitoring"),
+        ("mute", {}, "is monitoring"),
+        ("unmute", {"coaches": "agent"}, "is heard only by agent"),
+    ],
+)
+def test_supervisor_is_described_by_who_hears_them(kind, more, doing):
+    details = {"party": "supervisor", "kind": f"participant-{kind}", **more}
+
+    assert wording.describe_entry(entry("participant_changed", details)) == f"supervisor {doing}"
+
+
+def test_command_names_who_submitted_it():
+    transfer = entry("transfer", {"mode": "consult", "targets": 1}, by="cli")
+
+    assert wording.describe_entry(transfer) == "consult transfer requested (1 target) (by cli)"
+    assert wording.describe_entry(entry("merge", by="cli")) == "merge requested (by cli)"
+
+
+def test_refusal_description_omits_the_allowed_commands():
+    refused = entry("swap", reason="no transfer is in progress; allowed now: convert, end", outcome="refused")
+
+    assert wording.describe_change(refused) == "refused (no transfer is in progress)"
+
+
+def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
+    complete = entry("complete", effects=[{"kind": "hang_up_call", "party": "agent"}], to="conferenced")
+
+    assert wording.describe_change(complete) == "-> conferenced; asks Twilio to hang up agent's call"
+
+
+def test_every_event_has_words_of_its_own():
+    assert wording.describe_entry(entry("made_up")) == "made up"
+    # Conference events that change nothing are shown under Twilio's name.
+    wordless = {"conference_event_ignored", "calls_read", "automatic"}
+    for event in EVENTS:
+        if event.name not in wordless:
+            assert wording.describe_entry(entry(event.name, {"party": "who"})) != f"{event.name.replace('_', ' ')} who"
+
+
+def test_every_effect_has_words_of_its_own():
+    for effect in EFFECTS:
+        ordered = [{"id": "1", "kind": effect.kind, "party": "target", "target": "x"}]
+
+        assert "_" not in wording.describe_change(entry("swap", effects=ordered))
+
+
+@pytest.mark.parametrize("decision", GateDecision)
+def test_every_decision_of_the_gate_has_words_of_its_own(decision):
+    reported = wording.describe_entry(entry("gate_decided", {"decision": decision.value}))
+
+    assert reported.startswith("the called party ")
+    assert reported != f"the called party {decision.value}"
 
 
 @each("status", RecordingStatus)
@@ -322,14 +289,14 @@ def test_every_status_of_a_recording_has_words_of_its_own(status):
     ],
 )
 def test_effects_requested_from_twilio_are_described_in_words(kind, party, what, expected):
-    effects = orjson.dumps([{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]).decode()
+    effects = [{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]
 
     assert wording.describe_change(entry("swap", effects=effects)) == f"asks Twilio to {expected}"
 
 
 @each("ask", ParticipantUpdate)
 def test_every_participant_update_has_its_own_wording(ask):
-    effects = orjson.dumps([{"kind": "update_participant", "party": "bob", "detail": ask.value}]).decode()
+    effects = [{"kind": "update_participant", "party": "bob", "detail": ask.value}]
 
     assert "flags" not in wording.describe_change(entry("swap", effects=effects))
 
@@ -340,25 +307,16 @@ def test_command_outcomes_are_included_in_the_description_of_a_change():
         {"command": "c2", "type": "end", "status": "done", "reason": ""},
         {"command": "c3", "type": "park", "status": "rejected", "reason": "told by the entry itself"},
     ]
-    found = entry("call_progressed", reports=orjson.dumps(reports).decode(), reason="why")
 
-    assert wording.describe_change(found) == "(why); add failed: busy; end done"
+    assert (
+        wording.describe_change(entry("call_progressed", reports=reports, reason="why"))
+        == "(why); add failed: busy; end done"
+    )
 
 
 @pytest.mark.parametrize("reports", ["{", "1", "[1]", '[{"type": "add"}]'])
 def test_invalid_reports_are_not_shown(reports):
     assert wording.describe_change(entry("swap", reports=reports)) == ""
-
-
-def test_one_of_several_agents_is_named_by_position():
-    assert (
-        wording.describe_entry(entry("call_progressed", {"party": "agent", "status": "busy", "agent": 2, "agents": 3}))
-        == "agent 2 of 3 was busy"
-    )
-    assert (
-        wording.describe_entry(entry("call_progressed", {"party": "agent", "status": "rejected"}))
-        == "agent declined the call"
-    )
 
 
 JSON = st.recursive(
