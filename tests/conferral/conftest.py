@@ -1,14 +1,18 @@
 """Running the program inside the test's process, with no settings but those given."""
 
 import os
+import sys
 from functools import cache
 
 import pytest
 import structlog
 import typer.main
 
+from conferral import output
 from conferral.main import main
-from tests.conferral.cli_helpers import Ran
+from conferral.operations.session_queries import SessionQueries
+from conferral.storage.connection.client import make_client
+from tests.conferral.cli_helpers import KEYS, SERVICE, Ran, make_session, put
 
 #: Each call of `main` makes the tree of all commands: 12 ms that hundreds of calls need not take. Other tests get their
 #: own, since commands remember the first context in which they are used.
@@ -48,3 +52,40 @@ def redis(redis_server, monkeypatch):
     monkeypatch.setenv("REDIS_URL", redis_server.url)
     with redis_server.client() as client:
         yield client
+
+
+@pytest.fixture
+def bridged(redis):
+    """A call whose customer and agent are talking."""
+    put(redis, make_session())
+
+
+@pytest.fixture
+def checked(run, redis):
+    """Runs the check; gives its exit code and its lines by name."""
+
+    def checked(**variables):
+        ran = run("check", "--json", "--offline", **SERVICE | variables)
+        return ran.code, {line["name"]: line for line in ran.json}
+
+    return checked
+
+
+@pytest.fixture
+async def reader(redis_server):
+    client = make_client(redis_server.url)
+    yield SessionQueries(client, KEYS)
+    await client.aclose()
+
+
+@pytest.fixture
+def on_terminal(monkeypatch):
+    """Makes standard input a person's terminal, on which questions are decided; gives what is asked there."""
+
+    def on_terminal(decide):
+        asked = []
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(output, "confirm", lambda question: asked.append(question) or decide(question))
+        return asked
+
+    return on_terminal

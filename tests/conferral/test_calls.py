@@ -19,6 +19,7 @@ from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
     KEYS,
+    Ran,
     conferenced,
     consult,
     decide,
@@ -31,7 +32,7 @@ from tests.conferral.cli_helpers import (
 )
 from tests.support.each import each
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("bridged")]
 #: Each command as it is typed, and as it is published.
 TYPED = {
     "call": (
@@ -62,30 +63,39 @@ TYPED = {
 }
 DIAL = ["--brief", "A call for you", "--confirm", "--timeout", "20", "--digits", "1w2"]
 DIALED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
+URL = "https://media.example.com/closing.mp3"
+#: What else can be typed, with the fields that it adds or changes.
+OPTIONS = [
+    *[pytest.param(name, DIAL, DIALED, id=name) for name in ("call", "transfer", "retrieve", "add", "supervise")],
+    pytest.param("call", ["--mode", "conference"], {"mode": "conference"}, id="call in a conference"),
+    pytest.param("call", ["--session", "order-7"], {"session": "order-7"}, id="id of a new session"),
+]
 
 
 def test_every_command_can_be_typed():
     assert set(TYPED) == {command.name for command in COMMANDS}
 
 
-@pytest.mark.parametrize("name", TYPED)
-def test_a_command_is_published_with_the_fields_that_were_typed_and_no_others(run, redis, name):
-    put(redis, make_session())
-    typed, fields = TYPED[name]
-
+@pytest.mark.parametrize(
+    ("name", "typed", "fields"),
+    [
+        *[pytest.param(name, *one, id=name) for name, one in TYPED.items()],
+        pytest.param("announce", [CALL, "--url", URL], {"session": CALL, "url": URL}, id="announcement at a URL"),
+    ],
+)
+def test_a_command_is_published_with_the_fields_that_were_typed_and_no_others(run, redis, name, typed, fields):
     ran = run(name, *typed, "--no-wait", "--id", "mine")
 
     assert (ran.code, ran.out) == (0, "mine\n")
     assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields}]
 
 
-@pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
-def test_dial_options_are_published_under_the_stream_field_names(run, redis, name):
-    put(redis, make_session())
+@pytest.mark.parametrize(("name", "options", "added"), OPTIONS)
+def test_options_are_published_under_the_stream_field_names(run, redis, name, options, added):
     typed, fields = TYPED[name]
 
-    assert run(name, *typed, *DIAL, "--no-wait", "--id", "mine").code == 0
-    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **DIALED}]
+    assert run(name, *typed, *options, "--no-wait", "--id", "mine").code == 0
+    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **added}]
 
 
 #: Commands with the fields whose names hold an underscore.
@@ -95,34 +105,11 @@ UNDERSCORED = [(one.name, field.name) for one in COMMANDS for field in own_field
 @pytest.mark.parametrize(("name", "field"), UNDERSCORED)
 @pytest.mark.parametrize("replaced", ["_", "-"])
 def test_a_field_is_an_option_with_underscore_or_hyphen(run, redis, name, field, replaced):
-    put(redis, make_session())
     option = f"--{field.replace('_', replaced)}"
 
     assert run(name, *TYPED[name][0], f"{option}=+14155550100", "--no-wait").code == 0
     assert published(redis)[0][field] == "+14155550100"
     assert f"--{field}" not in run(name, "--help").out
-
-
-def test_a_call_can_begin_in_a_conference(run, redis):
-    put(redis, make_session())
-
-    assert run("call", *TYPED["call"][0], "--mode", "conference", "--no-wait").code == 0
-    assert published(redis)[0]["mode"] == "conference"
-
-
-def test_an_announcement_can_be_at_a_url(run, redis):
-    put(redis, make_session())
-    url = "https://media.example.com/closing.mp3"
-
-    assert run("announce", CALL, "--url", url, "--no-wait", "--id", "mine").code == 0
-    assert published(redis) == [{"type": "announce", "session": CALL, "url": url, "id": "mine", "by": "cli"}]
-
-
-def test_a_new_session_can_be_given_its_id(run, redis):
-    put(redis, make_session())
-
-    assert run("call", *TYPED["call"][0], "--session", "order-7", "--no-wait").code == 0
-    assert published(redis)[0]["session"] == "order-7"
 
 
 def test_done_command_reports_new_state_and_next_step(run, redis):
@@ -179,7 +166,6 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
     ],
 )
 def test_every_command_that_is_done_says_so_in_a_word(run, redis, typed, word):
-    put(redis, make_session())
     decide(redis, "mine", "done")
 
     ran = run(*typed, "--id", "mine")
@@ -188,10 +174,14 @@ def test_every_command_that_is_done_says_so_in_a_word(run, redis, typed, word):
     assert ran.out.startswith(f"{word}; {CALL} is now bridged (connected)\n")
 
 
-def test_reason_of_a_done_command_is_shown(run, redis):
+def test_done_command_shows_its_reason_and_returns_its_outcome_in_json(run, redis):
     put(redis, ended())
-    decide(redis, "mine", "done", "customer-left")
+    decide(redis, "mine", "done")
+    assert run("end", CALL, "--id", "mine", "--json").json == {
+        "command": "mine", "status": "done", "reason": "", "session": CALL,
+    }  # fmt: skip
 
+    decide(redis, "mine", "done", "customer-left")
     assert f"ended {CALL} (customer-left)\n" in run("end", CALL, "--id", "mine").out
 
 
@@ -270,30 +260,20 @@ def test_failed_command_reports_the_session_state(run, redis):
     assert reported == {"reason": "no-answer", "command": "mine", "status": "failed"}
 
 
-def test_json_command_returns_its_outcome(run, redis):
-    put(redis, ended())
-    decide(redis, "mine", "done")
-
-    assert run("end", CALL, "--id", "mine", "--json").json == {
-        "command": "mine",
-        "status": "done",
-        "reason": "",
-        "session": CALL,
-    }
-
-
-def test_the_reason_of_a_refusal_goes_to_standard_error(run, redis):
+def test_a_refusal_goes_to_standard_error_and_in_json_names_what_the_state_allows(run, redis):
     put(redis, make_session(phase=Phase.RINGING))
     decide(redis, "mine", "rejected", "no one has answered yet")
 
-    ran = run("convert", CALL, "--id", "mine")
+    in_words, in_json = run("convert", CALL, "--id", "mine"), run("convert", CALL, "--id", "mine", "--json")
 
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "convert rejected: no one has answered yet\n"
+    assert in_words == Ran(1, "", "convert rejected: no one has answered yet\n")
+    assert (in_json.code, in_json.out) == (1, "")
+    assert in_json.error == {
+        "reason": "no one has answered yet", "allowed": ["remove", "end"], "command": "mine", "status": "rejected",
+    }  # fmt: skip
 
 
 def test_a_call_that_is_refused_belongs_to_no_session(run, redis):
-    put(redis, make_session())
     redis.hset(KEYS.command("mine"), mapping={"status": "rejected", "reason": "agent: no address", "session": ""})
 
     ran = run("call", *TYPED["call"][0], "--id", "mine")
@@ -301,35 +281,33 @@ def test_a_call_that_is_refused_belongs_to_no_session(run, redis):
     assert (ran.code, ran.err) == (1, "call rejected: agent: no address\n")
 
 
-def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
-    put(redis, make_session(phase=Phase.RINGING))
-    decide(redis, "mine", "rejected", "no one has answered yet")
-
-    ran = run("convert", CALL, "--id", "mine", "--json")
-
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.error == {
-        "reason": "no one has answered yet",
-        "allowed": ["remove", "end"],
-        "command": "mine",
-        "status": "rejected",
-    }
+UNDECIDED = ("convert", CALL, "--wait", "0.1", "--id", "mine")
 
 
-def test_undecided_command_is_still_in_progress(run, redis):
-    put(redis, make_session())
+def test_undecided_command_is_still_in_progress_and_not_failed(run):
+    in_words, in_json = run(*UNDECIDED), run(*UNDECIDED, "--json")
 
-    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
+    assert (in_words.code, in_words.out) == (in_json.code, in_json.out) == (3, "")
+    assert "still in progress after 0.1 s (command mine)" in in_words.err
+    assert "no worker is running" in in_words.err
+    assert (in_json.error["command"], in_json.error["status"]) == ("mine", "")
 
-    assert (ran.code, ran.out) == (3, "")
-    assert "still in progress after 0.1 s (command mine)" in ran.err
-    assert "no worker is running" in ran.err
+
+def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
+    decide(redis, "mine", "accepted")
+
+    in_words, in_json = run(*UNDECIDED), run(*UNDECIDED, "--json")
+
+    assert "still in progress" in in_words.err
+    assert "worker" not in in_words.err
+    assert in_words.err.endswith(f"conferral watch {CALL}\n")
+    assert (in_json.code, in_json.out) == (3, "")
+    assert (in_json.error["command"], in_json.error["status"]) == ("mine", "accepted")
 
 
 @pytest.mark.processes
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
 def test_a_command_that_ctrl_c_stops_awaiting_is_still_in_progress(redis, redis_server, tmp_path, as_json):
-    put(redis, make_session())
     decide(redis, "mine", "accepted")
     arguments = ("convert", CALL, "--id", "mine", *as_json)
     with start(*arguments, cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
@@ -360,18 +338,6 @@ def test_open_holds_delay_only_the_words_about_who_talks_to_whom(run, redis, mon
     assert shown in ran.out + ran.err
 
 
-@pytest.mark.parametrize("status", ["", "accepted"])
-def test_wait_timeout_differs_from_failure_in_json(run, redis, status):
-    put(redis, make_session())
-    if status:
-        decide(redis, "mine", status)
-
-    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine", "--json")
-
-    assert (ran.code, ran.out) == (3, "")
-    assert (ran.error["command"], ran.error["status"]) == ("mine", status)
-
-
 @each(
     "fields, wait_s",
     [
@@ -389,7 +355,6 @@ def test_a_command_is_waited_for_while_its_phones_may_ring_and_15_s_more(fields,
 
 
 def test_the_time_to_ring_and_the_time_to_wait_are_two_options(run, redis):
-    put(redis, make_session())
     ran = run("retrieve", CALL, "--to", "client:bob", "--timeout", "60", "--wait", "0.1", "--id", "mine")
     assert ran.code == 3
     assert "after 0.1 s" in ran.err
@@ -404,7 +369,6 @@ def claimed(redis, command_id, **fields):
 @pytest.mark.parametrize("status", ["", "accepted", "done", "rejected", "failed"])
 @pytest.mark.parametrize("more", [[], ["--no-wait"]])
 def test_id_used_by_another_command_reveals_nothing_about_it(run, redis, status, more):
-    put(redis, make_session())
     claimed(redis, "job-1", type="convert", session=CALL)
     if status:
         decide(redis, "job-1", status)
@@ -420,8 +384,6 @@ def test_id_used_by_another_command_reveals_nothing_about_it(run, redis, status,
 
 
 def test_second_of_two_concurrent_commands_with_one_id_is_reported_as_such(run, redis, monkeypatch):
-    put(redis, make_session())
-
     async def overtaken(client, keys, fields):
         claimed(redis, fields["id"], type="convert", session=CALL)
         decide(redis, fields["id"], "done")
@@ -445,31 +407,13 @@ def test_repeated_command_with_the_same_id_shows_the_first_outcome(run, redis):
     assert ran.out.startswith(f"converted; {CALL} is now conferenced\n")
 
 
-def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
-    put(redis, make_session())
-    decide(redis, "mine", "accepted")
-
-    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
-
-    assert "still in progress" in ran.err
-    assert "worker" not in ran.err
-    assert ran.err.endswith(f"conferral watch {CALL}\n")
-
-
-def test_no_wait_prints_the_id_alone(run, redis):
-    put(redis, make_session())
-
+def test_no_wait_prints_the_id_alone_and_every_command_has_its_own(run, redis):
     ran = run("convert", CALL, "--no-wait")
 
     assert ran.code == 0
     assert [ran.out.strip()] == [fields["id"] for fields in published(redis)]
     assert run("convert", CALL, "--no-wait", "--json").json == {"command": published(redis)[1]["id"]}
-
-
-def test_every_command_has_an_id_of_its_own(run, redis):
-    put(redis, make_session())
-
-    assert run("convert", CALL, "--no-wait").out != run("convert", CALL, "--no-wait").out
+    assert published(redis)[0]["id"] != published(redis)[1]["id"]
 
 
 @pytest.mark.parametrize("url", ["redis://:hidden@127.0.0.1/", "redis://127.0.0.1/?password=hidden"])
@@ -479,7 +423,6 @@ def test_a_line_to_be_typed_has_no_password(url):
 
 def test_a_command_is_refused_while_too_many_wait_for_a_worker(run, redis, monkeypatch):
     monkeypatch.setattr(command_stream, "COMMANDS_MAX", 0)
-    put(redis, make_session())
 
     ran = run("convert", CALL, "--id", "mine")
 

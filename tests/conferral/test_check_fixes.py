@@ -6,7 +6,7 @@ from redis.exceptions import BusyLoadingError, MovedError, NoPermissionError, Re
 from conferral.check import redis_server
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.errors import note_node
-from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
+from tests.conferral.cli_helpers import KEYS, set_up
 
 
 class _Refusing:
@@ -64,47 +64,47 @@ async def test_a_fix_fits_the_error(error, node, fixes):
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("foreign", ["text", {"until": "soon"}])
-def test_lease_of_another_program_is_held_by_none(run, redis, foreign):
+@pytest.mark.parametrize(
+    "written",
+    [
+        ("SET", KEYS.lease(3), "text"),
+        ("HSET", KEYS.lease(3), "until", "soon"),
+        *[("ZADD", KEYS.workers, score, "theirs") for score in ("inf", "-inf", "1e300")],
+    ],
+    ids=" ".join,
+)
+def test_lease_or_heartbeat_of_another_program_is_no_worker(checked, redis, written):
     set_up(redis)
-    redis.delete(KEYS.lease(3))
-    redis.set(KEYS.lease(3), foreign) if isinstance(foreign, str) else redis.hset(KEYS.lease(3), mapping=foreign)
+    redis.execute_command(*written)
 
-    ran = run("check", "--json", "--offline", **SERVICE)
+    code, lines = checked()
 
-    lines = {line["name"]: line for line in ran.json}
-    assert (ran.code, lines["workers"]["status"], lines["Redis"]["status"]) == (0, "warn", "ok")
+    assert (code, lines["workers"]["status"], lines["Redis"]["status"]) == (0, "warn", "ok")
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("score", ["inf", "-inf", "1e300"])
-def test_heartbeat_of_another_program_is_no_worker(run, redis, score):
-    set_up(redis)
-    redis.zadd(KEYS.workers, {"theirs": score})
-
-    ran = run("check", "--json", "--offline", **SERVICE)
-
-    lines = {line["name"]: line for line in ran.json}
-    assert (ran.code, lines["workers"]["status"], lines["Redis"]["status"]) == (0, "warn", "ok")
-
-
-@pytest.mark.redis
-def test_live_sessions_that_another_program_replaced_are_named(run, redis):
+def test_live_sessions_that_another_program_replaced_are_named(checked, redis):
     set_up(redis)
     redis.set(KEYS.live(3), "theirs")
 
-    ran = run("check", "--json", "--offline", **SERVICE)
+    code, lines = checked()
 
-    lines = {line["name"]: line for line in ran.json}
-    assert (ran.code, lines["sessions"]["found"].partition(" ")[0]) == (1, KEYS.live(3))
+    assert (code, lines["sessions"]["found"].partition(" ")[0]) == (1, KEYS.live(3))
     assert lines["sessions"]["fix"] == "check whether another program uses this prefix"
 
 
 @pytest.mark.redis
-def test_key_of_another_program_has_a_fix_of_its_own(run, redis):
+def test_key_of_another_program_has_a_fix_of_its_own(checked, redis):
     set_up(redis)
     redis.set(KEYS.commands, "theirs")
 
-    ran = run("check", "--json", "--offline", **SERVICE)
+    assert "check whether another program uses this prefix" in [line["fix"] for line in checked()[1].values()]
 
-    assert "check whether another program uses this prefix" in [line["fix"] for line in ran.json]
+
+@pytest.mark.redis
+def test_check_fails_when_the_key_prefix_is_in_foreign_use(checked, redis):
+    redis.set(KEYS.config, "theirs")
+
+    code, lines = checked()
+
+    assert (code, lines["setup"]["status"]) == (1, "fail")

@@ -112,13 +112,8 @@ async def test_outcomes_are_reported_as_they_arrive(client, redis):
 
     reported = await step
 
-    assert (reported.id, reported.kind, reported.session, reported.result, reported.reason) == (
-        "o2",
-        "transfer",
-        CALL,
-        "recalled",
-        "busy",
-    )
+    assert (reported.id, reported.kind, reported.session) == ("o2", "transfer", CALL)
+    assert (reported.result, reported.reason) == ("recalled", "busy")
     assert (reported.mode, reported.to, reported.ended_at) == ("blind", ("client:bob", "client:carol"), None)
     (attempt,) = reported.attempts
     assert (attempt.party, attempt.result, attempt.to, attempt.answered_at) == ("target", "busy", "client:bob", None)

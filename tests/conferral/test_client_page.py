@@ -51,10 +51,3 @@ def test_the_programs_call_methods_with_keywords_that_they_take():
         takes = inspect.signature(getattr(Client, node.func.attr)).parameters
         known = set(takes) | (HOW | DIAL if "how" in takes else set())
         assert {keyword.arg for keyword in node.keywords} <= known, ast.unparse(node)
-
-
-def test_the_programs_import_what_there_is():
-    for block in BLOCKS:
-        for node in ast.walk(ast.parse(block)):
-            if isinstance(node, ast.ImportFrom) and node.module == "conferral":
-                assert {name.name for name in node.names} <= set(conferral.__all__)

@@ -2,75 +2,39 @@
 
 import pytest
 
-from tests.conferral.cli_helpers import AGENT_CALL, CALL, decide, ended, make_session, published, put
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, Ran, decide, ended, published, put
 
-pytestmark = pytest.mark.redis
-
-
-class Terminal:
-    """Standard input as a person's terminal, with what the person types."""
-
-    def __init__(self, typed):
-        self.typed = typed
-
-    def isatty(self):
-        return True
-
-    def readline(self, *_limit):
-        return self.typed + "\n"
+pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("bridged")]
 
 
-@pytest.fixture
-def answer(monkeypatch):
-    asked = []
-
-    def prepare(typed):
-        monkeypatch.setattr("sys.stdin", Terminal(typed))
-        monkeypatch.setattr("conferral.output.confirm", lambda question: asked.append(question) or typed == "y")
-        return asked
-
-    return prepare
-
-
-def test_end_asks_on_a_terminal_and_names_the_parties_it_hangs_up(run, redis, answer):
-    put(redis, make_session())
-    asked = answer("n")
-
-    ran = run("end", CALL)
-
-    assert asked == ["customer +…23 and agent client:alice will be disconnected. End the call?"]
-    assert (ran.code, ran.err) == (1, "nothing was changed\n")
-    assert published(redis) == []
-
-
-def test_end_does_what_was_confirmed(run, redis, answer):
-    put(redis, make_session())
+def test_end_does_what_was_confirmed(run, redis, on_terminal):
     decide(redis, "mine", "done")
-    answer("y")
+    on_terminal(lambda _question: True)
 
     assert run("end", CALL, "--id", "mine").code == 0
     assert published(redis) == [{"type": "end", "session": CALL, "by": "cli", "id": "mine"}]
 
 
 @pytest.mark.parametrize(
-    ("party", "whom"),
-    [("customer", "customer +…23"), (AGENT_CALL, "agent client:alice"), ("nobody", "No one")],
+    ("typed", "question"),
+    [
+        (("end", CALL), "customer +…23 and agent client:alice will be disconnected. End the call?"),
+        (("remove", CALL, "--party", "customer"), "customer +…23 will be disconnected. Continue?"),
+        (("remove", CALL, "--party", AGENT_CALL), "agent client:alice will be disconnected. Continue?"),
+        (("remove", CALL, "--party", "nobody"), "No one will be disconnected. Continue?"),
+    ],
 )
-def test_remove_asks_on_a_terminal_and_names_the_party_it_hangs_up(run, redis, answer, party, whom):
-    put(redis, make_session())
-    asked = answer("n")
+def test_terminal_is_asked_and_shown_who_is_hung_up(run, redis, on_terminal, typed, question):
+    asked = on_terminal(lambda _question: False)
 
-    ran = run("remove", CALL, "--party", party)
-
-    assert asked == [f"{whom} will be disconnected. Continue?"]
-    assert (ran.code, ran.err) == (1, "nothing was changed\n")
+    assert run(*typed) == Ran(1, "", "nothing was changed\n")
+    assert asked == [question]
     assert published(redis) == []
 
 
 @pytest.mark.parametrize("typed", [("end", CALL), ("remove", CALL, "--party", "agent")])
-def test_yes_option_skips_the_confirmation(run, redis, answer, typed):
-    put(redis, make_session())
-    asked = answer("n")
+def test_yes_option_skips_the_confirmation(run, on_terminal, typed):
+    asked = on_terminal(lambda _question: False)
 
     assert run(*typed, "--yes", "--no-wait").code == 0
     assert asked == []
@@ -82,7 +46,6 @@ HANG_UP = [("end",), ("remove", "--party", "agent")]
 @pytest.mark.parametrize("typed", HANG_UP, ids=["end", "remove"])
 @pytest.mark.parametrize("named", ["alice", "23", CALL[:6], AGENT_CALL])
 def test_without_a_terminal_what_is_not_a_full_session_id_hangs_no_one_up(run, redis, named, typed):
-    put(redis, make_session())
     command, *options = typed
 
     ran = run(command, named, *options)
@@ -96,8 +59,7 @@ def test_without_a_terminal_what_is_not_a_full_session_id_hangs_no_one_up(run, r
 
 
 @pytest.mark.parametrize("typed", HANG_UP, ids=["end", "remove"])
-def test_full_session_id_needs_no_confirmation_without_a_terminal(run, redis, monkeypatch, typed):
-    put(redis, make_session())
+def test_full_session_id_needs_no_confirmation_without_a_terminal(run, monkeypatch, typed):
     monkeypatch.setattr("conferral.output.confirm", lambda _question: pytest.fail("no one can be asked"))
     command, *options = typed
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, log_entry, make_session, put
+from tests.conferral.cli_helpers import CALL, KEYS, log_entry, make_session, put
 
 pytestmark = pytest.mark.redis
 
@@ -13,33 +13,37 @@ def damaged(redis):
     redis.hset(KEYS.session(CALL), "state", "foo")
 
 
+def shown(run, command):
+    """What a command prints, in one line."""
+    return " ".join(run(command, CALL).out.split())
+
+
 def test_show_and_explain_name_the_damaged_field_and_what_to_do(damaged, run):
     for command in ("show", "explain"):
-        out = " ".join(run(command, CALL).out.split())
+        out = shown(run, command)
         assert "state" in out
         assert "until the field is repaired" in out
         assert "conferral forget" in out
     assert "foo connected" not in run("explain", CALL).out
 
 
-def test_invalid_boolean_of_a_party_is_damage_as_well(redis, run):
-    put(redis, make_session())
+def test_invalid_boolean_of_a_party_is_damage_as_well(redis, bridged, run, checked):
     redis.hset(KEYS.session(CALL), "party.customer.held", "yes")
 
     for command in ("show", "explain"):
-        out = " ".join(run(command, CALL).out.split())
+        out = shown(run, command)
         assert "party.customer.held" in out
         assert "workers do not read it" in out.replace("Workers", "workers")
     assert run("sessions").code == 0
-    (line,) = [line for line in run("check", "--json", "--offline", **SERVICE).json if line["name"] == "sessions"]
+    line = checked()[1]["sessions"]
     assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
 
 
-def test_check_fails_and_names_the_session(damaged, run):
-    ran = run("check", "--json", "--offline", **SERVICE)
+def test_check_fails_and_names_the_session(damaged, checked):
+    code, lines = checked()
 
-    (line,) = [line for line in ran.json if line["name"] == "sessions"]
-    assert ran.code == 1
+    line = lines["sessions"]
+    assert code == 1
     assert (line["status"], CALL in line["found"], "(field state)" in line["found"]) == ("fail", True, True)
 
 
@@ -52,18 +56,18 @@ def test_sessions_marks_it_first(damaged, redis, run):
     assert "damaged" in rows[0]
 
 
-def test_a_key_of_another_type_is_damage_that_only_forget_removes(redis, run):
+def test_a_key_of_another_type_is_damage_that_only_forget_removes(redis, run, checked):
     put(redis, make_session(), log=[log_entry("call_received", version="1")])
     redis.delete(KEYS.session(CALL))
     redis.set(KEYS.session(CALL), "text")
 
     for command in ("show", "explain"):
-        out = " ".join(run(command, CALL).out.split())
+        out = shown(run, command)
         assert "the Redis type of the key" in out
         assert f"{'conferral forget' if command == 'show' else 'forget ' + CALL}" in out
         assert "dead retry" not in out
     assert "damaged" in run("sessions").out.splitlines()[1]
-    (line,) = [line for line in run("check", "--json", "--offline", **SERVICE).json if line["name"] == "sessions"]
+    line = checked()[1]["sessions"]
     assert (line["status"], "(the Redis type of the key)" in line["found"]) == ("fail", True)
     assert run("forget", CALL, "--yes").code == 0
     assert not redis.exists(KEYS.session(CALL), KEYS.log(CALL))

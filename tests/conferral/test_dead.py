@@ -1,12 +1,9 @@
 """`dead`: what was dead-lettered is listed, put back or dropped, and asked about before it is gone."""
 
-import sys
-
 import pytest
 
-from conferral import output
 from conferral.storage.partition.partition_store import DEAD_LETTERED
-from tests.conferral.cli_helpers import CALL, KEYS, set_up
+from tests.conferral.cli_helpers import CALL, KEYS, Ran, set_up
 
 pytestmark = pytest.mark.redis
 NUMBER = "+14155550123"
@@ -23,25 +20,9 @@ def dead_letter(redis):
     return dead_letter
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """What is asked on a terminal; the answer is yes as long as no one sets another."""
-    questions = []
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-
-    def ask(question):
-        questions.append(question)
-        return asked_for["answer"]
-
-    asked_for = {"answer": True}
-    monkeypatch.setattr(output, "confirm", ask)
-    return questions, asked_for
-
-
 def test_nothing_is_no_error(run, redis):
     set_up(redis)
-    ran = run("dead")
-    assert (ran.code, ran.out, ran.err) == (0, "", "no dead letters\n")
+    assert run("dead") == Ran(0, "", "no dead letters\n")
     assert run("dead", "--json").json == []
 
 
@@ -92,8 +73,7 @@ def test_list_and_show_are_commands_of_their_own(run, dead_letter):
     why = "it would fail again: missing field type"
     assert run("dead", "show", "2-0", "--json").json["not_retryable_reason"] == why
     for named in ("3-0", "nonsense"):
-        ran = run("dead", "show", named)
-        assert (ran.code, ran.out, ran.err) == (1, "", f"no dead letter {named} found\n")
+        assert run("dead", "show", named) == Ran(1, "", f"no dead letter {named} found\n")
 
 
 def test_retry_reports_how_many_entries_were_requeued_and_why_others_were_not(run, redis, dead_letter):
@@ -101,9 +81,7 @@ def test_retry_reports_how_many_entries_were_requeued_and_why_others_were_not(ru
     dead_letter(1, type="end", session=CALL, id="c1")
     dead_letter(2, "missing field type", foo="bar")
     ran = run("dead", "retry", "1-0", "2-0")
-    assert ran.code == 1
-    assert ran.out == "retried 1, 1 remaining\n"
-    assert ran.err == "2-0: it would fail again: missing field type\n"
+    assert ran == Ran(1, "retried 1, 1 remaining\n", "2-0: it would fail again: missing field type\n")
     ((_, fields),) = redis.xrange(KEYS.commands)
     assert fields == {"type": "end", "session": CALL, "id": "c1"}
     assert redis.hget(KEYS.command("c1"), "status") is None
@@ -122,11 +100,10 @@ def test_reason_of_no_dead_letter_is_said_to_match_none(run, dead_letter):
     assert run("dead", "--reason", "nothing").err == "none with this reason; 1 dead letter: 1 processing failed\n"
 
 
-def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_letter, asked):
-    questions, answers = asked
+def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_letter, on_terminal):
+    questions = on_terminal(lambda _question: False)
     for number in (1, 2, 3):
         dead_letter(number, "missing field type" if number == 3 else "odd\x1b[31m", type="end", session=CALL)
-    answers["answer"] = False
     assert run("dead", "drop", "--all", "--reason", "odd\x1b[31m").err == "nothing was changed\n"
     assert run("dead", "retry", "--all").code == run("dead", "drop", "3-0").code == 1
     assert questions == [
@@ -136,18 +113,18 @@ def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_
     ]
     assert redis.xlen(KEYS.dead) == 3
     assert run("dead", "drop", "--all", "--reason", "nothing").err == "no dead letters (nothing)\n"
-    answers["answer"] = True
+    on_terminal(lambda _question: True)
     assert run("dead", "drop", "--all").out == "deleted 3, 0 remaining\n"
 
 
-def test_dead_letters_added_during_confirmation_cancel_the_drop(run, dead_letter, asked, monkeypatch):
+def test_dead_letters_added_during_confirmation_cancel_the_drop(run, dead_letter, on_terminal):
     dead_letter(1, type="end", session=CALL)
 
-    def ask(_question):
+    def add_another(_question):
         dead_letter(2, type="end", session=CALL)
         return True
 
-    monkeypatch.setattr(output, "confirm", ask)
+    on_terminal(add_another)
     ran = run("dead", "drop", "--all")
     assert (ran.code, ran.err) == (1, "the number has changed to 2; nothing was done\n")
 

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -129,18 +130,12 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         commands = "\n".join(after).replace("\\\n", "").partition("\n\nCtrl-C")[0].strip().splitlines()
         assert len(commands) == 9
         assert commands[-1].endswith(" --yes"), "on a terminal it asks otherwise"
-        answers = [
-            subprocess.run(
-                f"{commands[0]}; {command}",
-                shell=True,
-                cwd=tmp_path,
-                env=process_variables(),
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-            )
-            for command in (*commands[1:], "conferral check", "echo ${TWILIO_AUTH_TOKEN-unset}")
-        ]
+        typed = partial(
+            subprocess.run, shell=True, cwd=tmp_path, env=process_variables(), capture_output=True, text=True,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        all_commands = (*commands[1:], "conferral check", "echo ${TWILIO_AUTH_TOKEN-unset}")
+        answers = [typed(f"{commands[0]}; {command}") for command in all_commands]
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=150)
 
@@ -150,20 +145,17 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     assert check.startswith("status")
     # The bundled Redis is older than `check` recommends.
     assert set(re.findall(r"^(?:warn|fail):? +(\S+)", check, re.MULTILINE)) <= {"version", "version:"}, check
-    for answer, says in zip(
-        answers,
-        [
-            "is now conferenced",
-            "agent client:alice and target client:bob are talking; customer +…23 is on hold",
-            "customer +…23 and agent client:alice are talking; target client:bob is on hold",
-            "customer +…23 and agent client:bob are talking",
-            "-",
-            '"state":',
-            "In conference for",
-            "ended CA",
-        ],
-        strict=True,
-    ):
+    expected = [
+        "is now conferenced",
+        "agent client:alice and target client:bob are talking; customer +…23 is on hold",
+        "customer +…23 and agent client:alice are talking; target client:bob is on hold",
+        "customer +…23 and agent client:bob are talking",
+        "-",
+        '"state":',
+        "In conference for",
+        "ended CA",
+    ]
+    for answer, says in zip(answers, expected, strict=True):
         assert says in answer.stdout
     assert re.fullmatch(r"\d+-\d+\n", answers[4].stdout)
     assert "bob and carol answer after a second" in page

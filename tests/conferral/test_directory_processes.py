@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from twilio.request_validator import RequestValidator
 
-from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, start, until
+from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, Ran, start, until
 from tests.conferral.test_processes import running, status
 from tests.support.ports import free_port
 
@@ -57,10 +57,7 @@ def test_a_directory_that_is_missing_or_wrong_stops_the_process_with_2(run, redi
     if text is not None:
         path.write_text(text)
     settings = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": path.name}
-    ran = run(command, "--port", str(free_port()), **settings)
-
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"CONFERRAL_DIRECTORY: {found}\n"
+    assert run(command, "--port", str(free_port()), **settings) == Ran(2, "", f"CONFERRAL_DIRECTORY: {found}\n")
 
 
 def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken(redis, redis_server, tmp_path, path):

@@ -29,6 +29,11 @@ def busy() -> Scenario:
     return dialing("consult").later(2_000).call("target", "busy").confirms("customer", "agent")
 
 
+@pytest.fixture
+def busy_call(redis: Any) -> Session:
+    return store(redis, busy)
+
+
 def completed() -> Scenario:
     return talking("consult").later(5).complete().leaves("agent").confirms("customer", "target")
 
@@ -36,9 +41,7 @@ def completed() -> Scenario:
 # ---- explain -------------------------------------------------------------------------------------------------------
 
 
-def test_explain_says_what_failed_and_what_helps(run: Run, redis: Any) -> None:
-    store(redis, busy)
-
+def test_explain_says_what_failed_and_what_helps(run: Run, busy_call: Session) -> None:
     ran = run("explain", CUSTOMER_CALL)
 
     assert (ran.code, ran.err) == (0, "")
@@ -58,15 +61,11 @@ def test_refused_command_is_shown_as_refused_not_failed(run: Run, redis: Any) ->
     assert "  refused  swap requested" in run("show", CUSTOMER_CALL).out
 
 
-def test_explain_takes_the_sid_of_any_call(run: Run, redis: Any) -> None:
-    session = store(redis, busy)
-
-    assert run("explain", session.parties["agent"].call_sid).out.startswith(f"session         {CUSTOMER_CALL}\n")
+def test_explain_takes_the_sid_of_any_call(run: Run, busy_call: Session) -> None:
+    assert run("explain", busy_call.parties["agent"].call_sid).out.startswith(f"session         {CUSTOMER_CALL}\n")
 
 
-def test_explain_json_has_times_and_null_for_unknown_values(run: Run, redis: Any) -> None:
-    store(redis, busy)
-
+def test_explain_json_has_times_and_null_for_unknown_values(run: Run, busy_call: Session) -> None:
     found = run("explain", CUSTOMER_CALL, "--json").json
 
     assert list(found) == ["session", "summary", "waits", "upcoming", "first_failure", "suggestions"]
@@ -81,9 +80,7 @@ def test_explain_json_has_times_and_null_for_unknown_values(run: Run, redis: Any
     assert {"command", "why", "line"} == set(found["suggestions"][0])
 
 
-def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, redis: Any) -> None:
-    store(redis, busy)
-
+def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, busy_call: Session) -> None:
     assert "4155550123" not in run("explain", CUSTOMER_CALL).out
     assert "+14155550123" in run("explain", CUSTOMER_CALL, "--full").out
 
@@ -107,6 +104,15 @@ def test_unknown_session_is_refused(run: Run, redis: Any, command: str) -> None:
 # ---- replay --------------------------------------------------------------------------------------------------------
 
 
+def replayed(run: Run) -> list[dict[str, Any]]:
+    """The steps of the call."""
+    return [json.loads(line) for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines()]
+
+
+def version_of(run: Run, what: str) -> dict[str, Any]:
+    return next(step for step in replayed(run) if step["what"] == what)
+
+
 def test_replay_shows_each_step_with_its_participants(run: Run, redis: Any) -> None:
     session = store(redis, completed)
 
@@ -119,26 +125,17 @@ def test_replay_shows_each_step_with_its_participants(run: Run, redis: Any) -> N
     assert any(line.strip().startswith("asks Twilio to hold customer: ") for line in steps)
 
 
-def test_replay_names_what_failed(run: Run, redis: Any) -> None:
-    store(redis, busy)
-
+def test_replay_names_what_failed(run: Run, busy_call: Session) -> None:
     assert "  failed: target was busy\n" in run("replay", CUSTOMER_CALL).out
 
 
-def test_replay_in_json_is_one_object_a_step(run: Run, redis: Any) -> None:
-    session = store(redis, busy)
+def test_replay_in_json_is_one_object_a_step(run: Run, busy_call: Session) -> None:
+    steps = replayed(run)
 
-    steps = [json.loads(line) for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines()]
-
-    assert [step["version"] for step in steps] == list(range(1, session.version + 1))
+    assert [step["version"] for step in steps] == list(range(1, busy_call.version + 1))
     assert [step["what"] for step in steps if step["is_failure"]] == ["target was busy"]
     assert steps[0]["changes"]["phase"] == "ringing"
     assert steps[0]["requested_by"] is None
-
-
-def version_of(run: Run, what: str) -> dict[str, Any]:
-    steps = [json.loads(line) for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines()]
-    return next(step for step in steps if step["what"] == what)
 
 
 @pytest.mark.parametrize("named_by", ["version", "entry", "at"])
@@ -182,17 +179,14 @@ def test_replay_as_of_in_json_shows_the_fields_and_who_heard_whom(run: Run, redi
 
 
 @pytest.mark.parametrize("as_of", ["yesterday", "1-1", "25:61:00", "-3"])
-def test_invalid_as_of_time_is_a_usage_error(run: Run, redis: Any, as_of: str) -> None:
-    store(redis, busy)
-
+def test_invalid_as_of_time_is_a_usage_error(run: Run, busy_call: Session, as_of: str) -> None:
     ran = run("replay", CUSTOMER_CALL, f"--as-of={as_of}")
 
     assert (ran.code, ran.out) == (2, "")
 
 
-def test_a_version_after_the_newest_is_refused_with_the_newest(run: Run, redis: Any) -> None:
-    store(redis, busy)
-    newest = max(json.loads(line)["version"] for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines())
+def test_a_version_after_the_newest_is_refused_with_the_newest(run: Run, busy_call: Session) -> None:
+    newest = max(step["version"] for step in replayed(run))
 
     assert run("replay", CUSTOMER_CALL, "--as-of", str(newest)).code == 0
     ran = run("replay", CUSTOMER_CALL, "--as-of", "999")
@@ -209,17 +203,14 @@ def test_replay_says_how_much_time_was_left_in_words(run: Run, redis: Any) -> No
     assert "the call ends after 24 h (in 24 h 00 min)\n" in ran.out
 
 
-def test_a_version_before_the_first_is_refused(run: Run, redis: Any) -> None:
-    store(redis, busy)
-
+def test_a_version_before_the_first_is_refused(run: Run, busy_call: Session) -> None:
     ran = run("replay", CUSTOMER_CALL, "--as-of", "0")
 
     assert (ran.code, ran.out) == (1, "")
     assert "version 0 is not in the log" in ran.err
 
 
-def test_saved_history_is_private_and_replays_without_redis(run: Run, redis: Any, tmp_path: Path) -> None:
-    store(redis, busy)
+def test_saved_history_is_private_and_replays_without_redis(run: Run, busy_call: Session, tmp_path: Path) -> None:
     live = run("replay", CUSTOMER_CALL).out
     file = tmp_path / "call.json"
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from conferral import output
 from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed, End
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.erasure import SessionEraser
-from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, Ran, ended, log_entry, make_session, put
 from tests.support.redis_dump import everything_in
 
 pytestmark = pytest.mark.redis
@@ -158,8 +157,7 @@ def test_dead_letters_with_a_number_of_the_session_go_and_others_stay(run, redis
 def test_without_a_terminal_forget_always_needs_yes(run, redis, named):
     fill(redis)
     before = everything_in(redis)
-    ran = run("forget", named)
-    assert (ran.code, ran.out, ran.err) == (1, "", "without a terminal, forget needs --yes; nothing was erased\n")
+    assert run("forget", named) == Ran(1, "", "without a terminal, forget needs --yes; nothing was erased\n")
     assert everything_in(redis) == before
 
 
@@ -253,15 +251,14 @@ def test_command_routed_during_the_check_prevents_erasure(run, redis, monkeypatc
     assert redis.exists(KEYS.session(CALL))
 
 
-def test_session_changed_during_confirmation_is_not_erased(run, redis, monkeypatch):
+def test_session_changed_during_confirmation_is_not_erased(run, redis, on_terminal):
     fill(redis)
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 
     def decide(_question):
         redis.hset(KEYS.session(CALL), "version", 5)
         return True
 
-    monkeypatch.setattr(output, "confirm", decide)
+    on_terminal(decide)
     ran = run("forget", CALL)
     assert (ran.code, ran.out) == (1, "")
     assert "changed in the meantime" in ran.err
@@ -270,12 +267,10 @@ def test_session_changed_during_confirmation_is_not_erased(run, redis, monkeypat
     assert redis.xlen(KEYS.outcomes) == redis.xlen(KEYS.dead) - 1 == 2
 
 
-def test_forget_asks_for_confirmation_on_a_terminal(run, redis, monkeypatch):
+def test_forget_asks_for_confirmation_on_a_terminal(run, redis, monkeypatch, on_terminal):
     fill(redis)
     before = everything_in(redis)
-    questions = []
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(output, "confirm", lambda question: questions.append(question) or False)
+    questions = on_terminal(lambda _question: False)
     ran = run("forget", CALL)
     assert (ran.code, ran.err) == (1, "nothing was changed\n")
     assert everything_in(redis) == before

@@ -7,15 +7,14 @@ from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.commands import command_stream
 from conferral.storage.queries import live_workers
-from tests.conferral.cli_helpers import CALL, decide, make_session, published, put
+from tests.conferral.cli_helpers import CALL, decide, published
 
 pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-def lose(redis, monkeypatch):
+def lose(bridged, monkeypatch):
     """Makes one kind of query fail from the start: it follows those that succeed."""
-    put(redis, make_session())
 
     async def lost(*_given):
         raise StoreUnreachableError("Redis can't be reached")  # without an answer
@@ -63,9 +62,8 @@ def test_the_command_line_names_a_command_that_may_have_been_published(run, lose
     assert "convert may have been published; repeat it with --id mine" in ran.err
 
 
-def test_the_command_line_reports_a_refusal_of_redis_as_one(run, redis):
+def test_the_command_line_reports_a_refusal_of_redis_as_one(run, redis, bridged):
     """A full Redis has published nothing."""
-    put(redis, make_session())
     redis.config_set("maxmemory", 1)
     try:
         ran = run("convert", CALL)

@@ -2,11 +2,9 @@
 
 import contextlib
 import io
-import sys
 
 import pytest
 
-from conferral import output
 from conferral.cli import commands, completion, options
 from conferral.main import app
 from conferral.statemachine.events import COMMANDS
@@ -37,9 +35,8 @@ def test_a_command_goes_to_the_session_that_is_meant(run, redis, named):
 
 
 @pytest.mark.parametrize("named", [CALL, AGENT_CALL, "nobody"])
-def test_id_address_or_unknown_name_is_sent_as_typed(run, redis, named):
+def test_id_address_or_unknown_name_is_sent_as_typed(run, redis, named, bridged):
     """A command that is given again under its id is known by its words."""
-    put(redis, make_session())
     assert run("convert", named, "--no-wait").code == 0
     assert [fields["session"] for fields in published(redis)] == [named]
 
@@ -51,15 +48,13 @@ def test_address_without_a_call_is_refused_at_once(run, redis):
     assert published(redis) == []
 
 
-def test_start_of_an_id_that_is_too_short_is_refused_with_the_shortest_length(run, redis):
-    put(redis, make_session())
+def test_start_of_an_id_that_is_too_short_is_refused_with_the_shortest_length(run, redis, bridged):
     ran = run("convert", "CA1")
     assert (ran.code, ran.err) == (1, "no call CA1 found: the start of an id needs at least 4 characters\n")
     assert published(redis) == []
 
 
-def test_several_that_fit_are_listed_and_nothing_is_done(run, redis):
-    put(redis, make_session())
+def test_several_that_fit_are_listed_and_nothing_is_done(run, redis, bridged):
     put(redis, make_session("S2"))
     ran = run("end", "alice", "--json")
     assert ran.code == 1
@@ -69,9 +64,8 @@ def test_several_that_fit_are_listed_and_nothing_is_done(run, redis):
     assert run("watch", "alice").code == run("show", "23").code == 1
 
 
-def test_end_applies_to_the_session_that_was_confirmed(run, redis, monkeypatch):
+def test_end_applies_to_the_session_that_was_confirmed(run, redis, on_terminal, bridged):
     """While the question stands, the last digits may come to mean someone else."""
-    put(redis, make_session())
 
     def ask(question):
         assert question.startswith("customer +…23 and agent client:alice")
@@ -79,8 +73,7 @@ def test_end_applies_to_the_session_that_was_confirmed(run, redis, monkeypatch):
         put(redis, make_session("S2"))
         return True
 
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(output, "confirm", ask)
+    on_terminal(ask)
     run("end", "23", "--no-wait")
     assert [fields["session"] for fields in published(redis)] == [CALL]
 
@@ -98,8 +91,7 @@ def completed(run, redis_url, shell, typed):
     return ran.out
 
 
-def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(run, redis, redis_server):
-    put(redis, make_session())
+def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(run, redis, redis_server, bridged):
     redis.hset(KEYS.session(CALL), "party.agent.address", "client:\x1b[31m\\`id`$(id)'\"")
     put(redis, make_session("CA`id`"))  # no one but who writes to Redis by hand can do so
     typed = "conferral transfer CA"
@@ -147,8 +139,7 @@ def test_the_values_of_closed_lists_are_completed(monkeypatch, typed, begun, wor
     assert offered(monkeypatch, typed, begun) == words
 
 
-def test_the_parties_of_the_session_are_completed_and_nothing_that_a_shell_would_run(redis, monkeypatch):
-    put(redis, make_session())
+def test_the_parties_of_the_session_are_completed_and_nothing_that_a_shell_would_run(redis, monkeypatch, bridged):
     of = {"party.expert.status": "ringing", "party.gone.status": "left", "party.`id`.status": "connected"}
     redis.hset(KEYS.session(CALL), mapping=of)
 

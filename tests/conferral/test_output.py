@@ -18,7 +18,18 @@ from hypothesis import strategies as st
 from conferral import output
 from conferral.main import main
 from conferral.operations import wording
-from tests.conferral.cli_helpers import CALL, PROGRAM, decide, log_entry, make_session, process_variables, put
+from conferral.operations.session_queries import LogEntry
+from tests.conferral.cli_helpers import (
+    CALL,
+    KEYS,
+    PROGRAM,
+    decide,
+    log_entry,
+    make_session,
+    process_variables,
+    put,
+    start,
+)
 from tests.support.each import each
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -83,11 +94,11 @@ def every_command_is_harmless(run, redis, hostile):
         "party.customer.address", "party.agent.address", "party.agent.label", "end_reason", "state", "version",
         "transfer.mode", "transfer.to", "transfer.status", "transfer.reason", "transfer.attempts",
     )  # fmt: skip
-    redis.hset(f"conferral:{{{output_partition()}}}:session:{CALL}", mapping=dict.fromkeys(names, hostile))
-    redis.hset("conferral:command:mine", mapping={"status": "rejected", "reason": hostile, "session": CALL})
+    redis.hset(KEYS.session(CALL), mapping=dict.fromkeys(names, hostile))
+    redis.hset(KEYS.command("mine"), mapping={"status": "rejected", "reason": hostile, "session": CALL})
 
     about = {"dead_reason": hostile, "dead_stream": hostile, "dead_entry": hostile}
-    redis.xadd("conferral:dead", {"type": hostile, "session": hostile, f"f{hostile}": hostile, **about}, id="1-0")
+    redis.xadd(KEYS.dead, {"type": hostile, "session": hostile, f"f{hostile}": hostile, **about}, id="1-0")
 
     for arguments in (
         ["sessions"],
@@ -106,16 +117,8 @@ def every_command_is_harmless(run, redis, hostile):
             assert harmless(ran.err), arguments
 
 
-def output_partition():
-    from tests.conferral.cli_helpers import KEYS
-
-    return KEYS.partition_of(CALL)
-
-
 @given(st.dictionaries(st.sampled_from(["event", "details", "from", "to", "reason", "effects", "outcome"]), st.text()))
 def test_any_log_entry_has_words(fields):
-    from conferral.operations.session_queries import LogEntry
-
     entry = LogEntry("1-0", fields)
 
     assert isinstance(wording.describe_entry(entry), str)
@@ -149,15 +152,7 @@ def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arg
     reading, writing = os.pipe()
     os.close(reading)
 
-    program = subprocess.Popen(
-        [*PROGRAM, *arguments],
-        cwd=tmp_path,
-        env=process_variables(REDIS_URL=redis_server.url),
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
+    program = start(*arguments, cwd=tmp_path, env={"REDIS_URL": redis_server.url}, stdout=writing)
     os.close(writing)
     if arguments[0] == "watch":  # it has something to say only when something happens
         feed(redis, program)
@@ -267,14 +262,8 @@ def feed(redis, program):
 def on_terminal(redis_url, cwd, **variables):
     """What a terminal of 100 columns is sent."""
     ours, theirs = pty.openpty()
-    program = subprocess.Popen(
-        [*PROGRAM, "sessions"],
-        cwd=cwd,
-        env=process_variables(REDIS_URL=redis_url, COLUMNS="100", **variables),
-        stdout=theirs,
-        stderr=theirs,
-        stdin=theirs,
-    )
+    env = {"REDIS_URL": redis_url, "COLUMNS": "100", **variables}
+    program = start("sessions", cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     sent = b""
     try:

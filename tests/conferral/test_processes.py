@@ -12,7 +12,7 @@ import pytest
 
 from conferral.processes.common import require_free_port
 from conferral.runtime.errors import SettingsError
-from tests.conferral.cli_helpers import KEYS, SERVICE, start, until
+from tests.conferral.cli_helpers import KEYS, SERVICE, Ran, start, until
 from tests.support.each import each
 from tests.support.ports import free_port
 
@@ -96,16 +96,16 @@ def encoded(user, password):
     return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-@pytest.mark.parametrize("command", LISTENS)
-def test_a_port_that_is_taken_is_named_with_the_way_out(run, redis_server, command):
+@pytest.mark.parametrize("command", [*LISTENS, "console"])
+def test_a_port_that_is_taken_is_named_with_the_way_out(run, redis, command):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        ran = run(command, "--port", str(port), **SERVICE, REDIS_URL=redis_server.url)
+        ran = run(command, "--port", str(port), **SERVICE, CONFERRAL_API_TOKEN="a-token-that-nobody-guesses")
 
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"port {port} on 127.0.0.1 is unavailable (address already in use); choose another with --port\n"
+    reason = f"port {port} on 127.0.0.1 is unavailable (address already in use); choose another with --port\n"
+    assert ran == Ran(2, "", reason)
 
 
 @each("host", ["ä..b", "host.invalid", "203.0.113.9"])

@@ -1,6 +1,5 @@
 """`sessions` and `show`."""
 
-import io
 import re
 import time
 from dataclasses import replace
@@ -18,6 +17,7 @@ from tests.conferral.cli_helpers import (
     CREATED_MS,
     KEYS,
     TARGET_CALL,
+    Ran,
     consult,
     ended,
     log_entry,
@@ -75,16 +75,17 @@ def test_sessions_that_another_program_replaced_are_named_and_the_others_listed(
     assert (listed.code, listed.error["reason"]) == (1, reason)
 
 
-def test_empty_list_names_what_was_asked_for(run, redis):
+def test_empty_list_is_no_error_and_names_what_was_asked_for(run, redis):
     set_up(redis)
+    assert run("sessions") == Ran(0, "", "no live calls (use --all for ended ones)\n")
     assert run("sessions", "--state", "ended").err == "no ended calls\n"
     assert run("sessions", "--all").err == "no calls\n"
-    assert run("sessions").err == "no live calls (use --all for ended ones)\n"
+    assert run("sessions", "--json").json == []
     put(redis, make_session())
     assert run("sessions", "--state", "conferenced").err == "no conferenced calls\n", "there is a live one"
 
 
-def test_live_sessions_are_listed_with_what_there_is_to_be_said_of_them(run, redis):
+def test_list_shows_what_is_to_be_said_of_live_sessions_and_a_state_narrows_it(run, redis):
     put(redis, make_session(OTHER, state=State.CONFERENCED, phase=Phase.NONE))
     put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
     put(redis, ended("CA" + "4" * 32))
@@ -96,18 +97,16 @@ def test_live_sessions_are_listed_with_what_there_is_to_be_said_of_them(run, red
     assert heading.split() == ["session", "state", "duration", "customer", "agent"], "empty columns are left out"
     assert first.split()[:3] == [CALL, "bridged", "(connected)"]
     assert second.split()[:2] == [OTHER, "conferenced"]
+    assert [fields["id"] for fields in run("sessions", "--state", "conferenced", "--json").json] == [OTHER]
 
 
-def test_numbers_are_cut_to_two_digits_unless_they_are_wanted(run, redis):
-    put(redis, make_session())
-
+def test_numbers_are_cut_to_two_digits_unless_they_are_wanted(run, bridged):
     assert "+…23" in run("sessions").out
     assert "4155550123" not in run("sessions").out
     assert "+14155550123" in run("sessions", "--full").out
 
 
-def test_ended_sessions_are_listed_with_their_reason_when_wanted(run, redis):
-    put(redis, make_session())
+def test_ended_sessions_are_listed_with_their_reason_when_wanted(run, redis, bridged):
     put(redis, ended(OTHER))
 
     assert OTHER not in run("sessions").out
@@ -119,19 +118,21 @@ def test_ended_sessions_are_listed_with_their_reason_when_wanted(run, redis):
 
 
 @pytest.fixture
-def width_of(monkeypatch):
-    def prepare(width):
-        monkeypatch.setattr(output, "console", lambda: Console(file=io.StringIO(), width=width))
+def terminal(monkeypatch):
+    """Standard output as a terminal of so many columns and 24 lines."""
 
-    return prepare
+    def make(columns):
+        made = Console(width=columns, height=24, markup=False, highlight=False, emoji=False, color_system=None)
+        monkeypatch.setattr(output, "console", lambda: made)
+
+    return make
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_list_fits_the_terminal(run, redis, width_of, width):
-    put(redis, make_session())
+def test_the_list_fits_the_terminal(run, redis, terminal, width, bridged):
     consult(redis, OTHER)
     put(redis, ended("CA" + "4" * 32))
-    width_of(width)
+    terminal(width)
 
     shown = run("sessions", "--all").out
 
@@ -140,11 +141,11 @@ def test_the_list_fits_the_terminal(run, redis, width_of, width):
     assert "1 min 01 s" in shown
 
 
-def test_id_prefixes_are_shown_and_accepted_where_full_ids_are_too_wide(run, redis, width_of):
+def test_id_prefixes_are_shown_and_accepted_where_full_ids_are_too_wide(run, redis, terminal):
     ids = [CALL, OTHER, "CA" + "8" * 7 + "9" * 25, "CA" + "8" * 32]
     for one in ids:
         put(redis, make_session(one))
-    width_of(80)
+    terminal(80)
 
     heading, *rows = run("sessions").out.splitlines()
 
@@ -154,29 +155,12 @@ def test_id_prefixes_are_shown_and_accepted_where_full_ids_are_too_wide(run, red
     assert sorted(run("show", name, "--json").json["id"] for name in names) == sorted(ids)
 
 
-def test_state_narrows_the_list(run, redis):
-    put(redis, make_session())
-    put(redis, make_session(OTHER, state=State.CONFERENCED, phase=Phase.NONE))
-
-    assert [fields["id"] for fields in run("sessions", "--state", "conferenced", "--json").json] == [OTHER]
-
-
-def test_json_is_one_array_of_the_fields_in_redis(run, redis):
-    put(redis, make_session())
-
+def test_json_is_one_array_of_the_fields_in_redis(run, redis, bridged):
     ran = run("sessions", "--json")
 
     assert ran.json == [stored_fields(redis)]
     assert ran.json[0]["party.customer.address"] == "+14155550123"
     assert ran.json[0]["created_at"] == "2027-01-15T08:00:00.000Z"
-
-
-def test_no_sessions_is_no_error(run, redis):
-    set_up(redis)
-
-    assert run("sessions").code == 0
-    assert run("sessions").out == ""
-    assert run("sessions", "--json").json == []
 
 
 def test_running_transfer_is_shown_in_the_list(run, redis):
@@ -264,8 +248,7 @@ def test_a_session_is_shown_by_its_id_or_any_of_its_calls(run, redis, named):
     assert convert.endswith("-> converting")
 
 
-def test_show_in_json_gives_the_hash_as_it_is(run, redis):
-    put(redis, make_session())
+def test_show_in_json_gives_the_hash_as_it_is(run, redis, bridged):
     redis.hset(KEYS.session(CALL), "of_a_newer_version", "kept")
 
     shown = run("show", CALL, "--json").json
@@ -276,10 +259,7 @@ def test_show_in_json_gives_the_hash_as_it_is(run, redis):
 def test_an_unknown_session_is_refused(run, redis):
     set_up(redis)
 
-    ran = run("show", "nobody")
-
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "no call nobody found\n"
+    assert run("show", "nobody") == Ran(1, "", "no call nobody found\n")
     assert run("show", "nobody", "--json").error["reason"] == "no call nobody found"
 
 
@@ -291,9 +271,7 @@ def complete(run, redis_url, typed):
     return [line for line in ran.out.splitlines() if line]
 
 
-def test_the_shell_completes_sessions_with_their_state(run, redis, redis_server):
-    put(redis, make_session())
-
+def test_the_shell_completes_sessions_with_their_state(run, redis_server, bridged):
     offered = [f"{CALL}\tbridged connected, +…23, client:alice"]
     assert complete(run, redis_server.url, "conferral show CA1") == offered
     assert complete(run, redis_server.url, "conferral show CA9") == []
@@ -309,17 +287,6 @@ def test_a_broken_record_is_shown_as_far_as_it_goes(run, redis):
 
 
 # ---- narrow terminals --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def terminal(monkeypatch):
-    """Standard output as a terminal of so many columns and 24 lines."""
-
-    def make(columns):
-        made = Console(width=columns, height=24, markup=False, highlight=False, emoji=False, color_system=None)
-        monkeypatch.setattr("conferral.output.console", lambda: made)
-
-    return make
 
 
 def parked(session_id):

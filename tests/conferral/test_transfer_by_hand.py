@@ -21,18 +21,8 @@ async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(r
         # The agent heard ringing meanwhile, on hold; Twilio takes a while to end that.
         system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", Hold="false", latency_s=0.3)
 
-        begun = await typed(
-            "transfer",
-            customer.sid,
-            "--to",
-            TARGET,
-            "--mode",
-            "consult",
-            "--brief",
-            "A caller for you",
-            "--id",
-            "job-1",
-        )
+        consult = ("transfer", customer.sid, "--to", TARGET, "--mode", "consult")
+        begun = await typed(*consult, "--brief", "A caller for you", "--id", "job-1")
         assert begun.out.splitlines() == [
             f"consulting; {customer.sid} is now transferring (consult)",
             "agent client:alice and target +…45 are talking; customer +…23 is on hold",
@@ -55,7 +45,7 @@ async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(r
             completed.out == f"completed; {customer.sid} is now conferenced\ncustomer +…23 and agent +…45 are talking\n"
         )
 
-        failed = await typed("transfer", customer.sid, "--to", TARGET, "--mode", "consult")
+        failed = await typed(*consult)
         assert (failed.code, failed.out) == (1, "")
         assert failed.err.startswith("transfer failed: busy\n")
 

@@ -1,14 +1,15 @@
 """`conferral upgrade`: raised only when every process that runs knows the level."""
 
-import json
+import asyncio
+from functools import partial
 
 import pytest
 
-from conferral.main import main
 from conferral.storage import config, schema
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
+from tests.conferral.cli_helpers import Ran
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -32,66 +33,57 @@ async def at_level(client: object, level: int, **running: int) -> None:
         await process_registry.register(client, keys, process_registry.Process(name, "worker", known, "0.1.0"))
 
 
-def run(*arguments: str) -> int:
-    """As at a terminal; in a thread, since the command has a loop of its own."""
-    return main(["upgrade", *arguments])
+@pytest.fixture
+def upgrade(run):
+    """Runs the command in a thread, since it has a loop of its own."""
+    return partial(asyncio.to_thread, run, "upgrade")
 
 
-async def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    import asyncio
-
-    code = await asyncio.to_thread(run, *arguments)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-async def test_level_is_raised_when_all_know_it(client, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_level_is_raised_when_all_know_it(client, upgrade) -> None:
     await at_level(client, 1, w1=SCHEMA_VERSION)
-    code, out, _ = await output_of(capsys)
-    assert code == 0
-    assert out.startswith(f"schema version was raised from 1 to {SCHEMA_VERSION}")
-    assert f"  {SCHEMA_VERSION}: what the next one adds" in out
+    ran = await upgrade()
+    assert ran.code == 0
+    assert ran.out.startswith(f"schema version was raised from 1 to {SCHEMA_VERSION}")
+    assert f"  {SCHEMA_VERSION}: what the next one adds" in ran.out
     assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
-    code, out, _ = await output_of(capsys)
-    assert (code, out) == (0, f"schema version {SCHEMA_VERSION} is current; nothing to do\n")
+    assert await upgrade() == Ran(0, f"schema version {SCHEMA_VERSION} is current; nothing to do\n", "")
 
 
-async def test_check_changes_nothing(client, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_check_changes_nothing(client, upgrade) -> None:
     await at_level(client, 1, w1=1)
-    code, out, err = await output_of(capsys, "--check")
-    assert code == 0
-    assert out.startswith(f"schema version would be raised from 1 to {SCHEMA_VERSION}")
-    assert "worker w1 supports schema version 1" in err
+    ran = await upgrade("--check")
+    assert ran.code == 0
+    assert ran.out.startswith(f"schema version would be raised from 1 to {SCHEMA_VERSION}")
+    assert "worker w1 supports schema version 1" in ran.err
     assert await config.read_schema_version(client, "conferral") == 1
 
 
-async def test_process_that_does_not_know_it_is_named(client, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_process_that_does_not_know_it_is_named(client, upgrade) -> None:
     await at_level(client, 1, w1=SCHEMA_VERSION, w2=1)
-    code, _, err = await output_of(capsys)
-    assert code == 1
-    assert "worker w2 supports schema version 1" in err
-    assert "w1" not in err
+    ran = await upgrade()
+    assert ran.code == 1
+    assert "worker w2 supports schema version 1" in ran.err
+    assert "w1" not in ran.err
     assert await config.read_schema_version(client, "conferral") == 1
-    code, _, _ = await output_of(capsys, "--force")
-    assert code == 0
+    assert (await upgrade("--force")).code == 0
     assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
 
 
-async def test_program_reads_it_as_json(client, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_program_reads_it_as_json(client, upgrade) -> None:
     await at_level(client, 1, w1=1)
-    code, out, _ = await output_of(capsys, "--check", "--json")
-    assert (code, json.loads(out)) == (0, {"before": 1, "after": SCHEMA_VERSION, "behind": ["w1"]})
+    ran = await upgrade("--check", "--json")
+    assert (ran.code, ran.json) == (0, {"before": 1, "after": SCHEMA_VERSION, "behind": ["w1"]})
 
 
-async def test_newer_level_is_left_to_newer_versions(client, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_newer_level_is_left_to_newer_versions(client, upgrade) -> None:
     await at_level(client, SCHEMA_VERSION)
     await client.hset(Keys("conferral", 4).config, "schema", SCHEMA_VERSION + 1)
-    code, _, err = await output_of(capsys)
-    assert code == 1
-    assert f"this release supports {SCHEMA_VERSION}" in err
+    ran = await upgrade()
+    assert ran.code == 1
+    assert f"this release supports {SCHEMA_VERSION}" in ran.err
 
 
-async def test_redis_without_conferral_is_reported(client, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = await output_of(capsys)
-    assert code == 1
-    assert "nothing is set up" in err
+async def test_redis_without_conferral_is_reported(client, upgrade) -> None:
+    ran = await upgrade()
+    assert ran.code == 1
+    assert "nothing is set up" in ran.err

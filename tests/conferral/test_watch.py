@@ -11,7 +11,6 @@ from rich.console import Console
 from conferral.operations.history.change_feed import Change, ChangeFeed
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.connection.client import make_client
 from conferral.watch import loop
 from conferral.watch.render import draw
 from tests.conferral.cli_helpers import (
@@ -33,10 +32,12 @@ END = {"before": "conferenced", "after": "ended", "outcome": "moved", "reason": 
 
 
 @pytest.fixture
-async def reader(redis_server):
-    client = make_client(redis_server.url)
-    yield SessionQueries(client, KEYS)
-    await client.aclose()
+async def follower(reader, redis):
+    """A watch that has begun when there were no calls."""
+    set_up(redis)
+    follower = ChangeFeed(reader)
+    await follower.start(CREATED_MS)
+    return follower
 
 
 async def output_of(follower, now_ms=CREATED_MS):
@@ -82,21 +83,13 @@ async def test_slow_reads_make_watch_read_less_often(monkeypatch):
     assert paused_s[0] >= 0.3  # three times as long as the poll took
 
 
-async def test_new_session_is_reported_from_its_first_event(reader, redis):
-    set_up(redis)
-    follower = ChangeFeed(reader)
-    await follower.start(CREATED_MS)
-
+async def test_new_session_is_reported_from_its_first_event(follower, redis):
     put(redis, make_session(), log=[log_entry("call_received"), log_entry("call_progressed")])
 
     assert await output_of(follower) == [(CALL, "call_received"), (CALL, "call_progressed")]
 
 
-async def test_session_that_began_and_ended_between_polls_is_reported(reader, redis):
-    set_up(redis)
-    follower = ChangeFeed(reader)
-    await follower.start(CREATED_MS)
-
+async def test_session_that_began_and_ended_between_polls_is_reported(follower, redis):
     put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END)])
 
     assert await output_of(follower, CREATED_MS + 61_000) == [(CALL, "call_received"), (CALL, "lone_overdue")]
@@ -113,11 +106,7 @@ async def test_session_ended_before_the_start_is_not_reported(reader, redis):
     assert await output_of(follower, CREATED_MS + 61_700) == []
 
 
-async def test_changes_of_several_sessions_are_reported_in_order_of_time(reader, redis):
-    set_up(redis)
-    follower = ChangeFeed(reader)
-    await follower.start(CREATED_MS)
-
+async def test_changes_of_several_sessions_are_reported_in_order_of_time(follower, redis):
     for name in ("A", "B"):
         put(redis, make_session(name))
     for name, entry_id in (("B", "1000-0"), ("A", "1000-1"), ("B", "1001-0")):
@@ -212,8 +201,7 @@ def test_watching_an_unknown_session_is_refused(run, redis):
 
 
 @pytest.mark.processes
-def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_server, tmp_path):
-    put(redis, make_session())
+def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_server, tmp_path, bridged):
     consult(redis, OTHER)
     with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
         first = {program.stdout.readline() for _ in range(2)}

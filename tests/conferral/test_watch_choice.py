@@ -5,7 +5,6 @@ import pty
 import re
 import select
 import signal
-import subprocess
 import time
 
 import orjson
@@ -14,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.operations.history.change_feed import Change
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.session_queries import LogEntry
 from conferral.storage.codecs.session_view import SessionView, view_of
-from conferral.storage.connection.client import make_client
 from conferral.watch.keys import HELP, TEXT_MAX, Selection
 from conferral.watch.views import AttentionView, LineView, ScreenView
-from tests.conferral.cli_helpers import CALL, KEYS, PROGRAM, log_entry, make_session, process_variables, put, start
+from tests.conferral.cli_helpers import CALL, KEYS, log_entry, make_session, put, start
 from tests.support.each import each
 
 NEVER_MS = 4_000_000_000_000
@@ -105,15 +103,16 @@ def test_watch_filter_selects_matching_sessions(choice, is_taken):
 # ---- what is shown -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def reader(redis_server):
-    client = make_client(redis_server.url)
-    yield SessionQueries(client, KEYS)
-    await client.aclose()
-
-
 def fine(session_id, **changes):
     return make_session(session_id, timers={"age": NEVER_MS}, **changes)
+
+
+async def shown_on_screen(reader):
+    """A screen with all sessions, and what is chosen on it."""
+    choice = Selection()
+    screen = ScreenView(reader, choice, full=False)
+    await screen.show_changes([])
+    return screen, choice
 
 
 def drawn(screen):
@@ -126,9 +125,7 @@ async def test_sessions_needing_attention_come_first_and_the_filter_hiding_all_i
     put(redis, fine("S1"))
     put(redis, make_session("S2", timers={"ring": 1}))
     put(redis, fine("S3", created_at_ms=1_800_000_009_000))
-    choice = Selection()
-    screen = ScreenView(reader, choice, full=False)
-    await screen.show_changes([])
+    screen, choice = await shown_on_screen(reader)
     assert [session.id for session in screen.visible_sessions()] == ["S2", "S3", "S1"]
     choice.needs_attention = True
     assert [session.id for session in screen.visible_sessions()] == ["S2"]
@@ -145,9 +142,7 @@ async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_ent
     for number in range(1, 4):
         put(redis, fine(f"S{number}", created_at_ms=1_800_000_000_000 + number))  # the newest stands first
     redis.xadd(KEYS.log("S2"), log_entry("convert", 1_800_000_000_500, after="converting"))
-    choice = Selection()
-    screen = ScreenView(reader, choice, full=False)
-    await screen.show_changes([])
+    screen, choice = await shown_on_screen(reader)
     assert ">" not in drawn(screen)
 
     choice.press("j")
@@ -184,9 +179,7 @@ async def test_selected_row_is_visible_on_the_smallest_screen(reader, redis, mon
     monkeypatch.setenv("LINES", "12")
     for number in range(30):
         put(redis, fine(f"S{number}", created_at_ms=1_800_000_000_000 + number))
-    choice = Selection()
-    screen = ScreenView(reader, choice, full=False)
-    await screen.show_changes([])
+    screen, choice = await shown_on_screen(reader)
 
     for step in ("j", "jjjjjjjjjjjjjjjjj", "jjjjjjjjjjjjjjjjjjj", "k"):
         choice.press(step)
@@ -237,13 +230,6 @@ async def test_state_filter_shows_only_transitions_into_or_out_of_that_state(cap
 # ---- the program -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--state", "flying"), ("--state", "ended"), (CALL, "--trouble"), (CALL, "--state", "bridged")]
-)
-def test_wrong_usage_ends_with_2(run, arguments):
-    assert run("watch", *arguments).code == 2
-
-
 @pytest.mark.redis
 @pytest.mark.processes
 def test_keys_work_on_a_terminal_which_is_left_as_it_was(redis, redis_server, tmp_path):
@@ -252,14 +238,8 @@ def test_keys_work_on_a_terminal_which_is_left_as_it_was(redis, redis_server, tm
     put(redis, fine(CALL))
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
-    program = subprocess.Popen(
-        [*PROGRAM, "watch"],
-        cwd=tmp_path,
-        env=process_variables(REDIS_URL=redis_server.url, COLUMNS="100", LINES="24"),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
+    env = {"REDIS_URL": redis_server.url, "COLUMNS": "100", "LINES": "24"}
+    program = start("watch", cwd=tmp_path, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     try:
         seen = wait_for(ours, "q quit")
         assert CALL in seen
