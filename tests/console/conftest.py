@@ -6,7 +6,8 @@ from conferral.console.redis_access import CONNECTIONS_MAX
 from conferral.operations import http_commands
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
-from tests.console.console_helpers import BEARER, app_of, served, set_up
+from tests.conferral.cli_helpers import make_session, put, set_up
+from tests.console.console_helpers import BEARER, app_of, served
 from tests.support.log_lines import lines_of
 
 
@@ -16,6 +17,12 @@ def redis(redis_server):
     with redis_server.client() as client:
         set_up(client)
         yield client
+
+
+@pytest.fixture
+def bridged(redis):
+    """A call whose customer and agent are talking."""
+    put(redis, make_session())
 
 
 @pytest.fixture

@@ -1,40 +1,19 @@
 """A console over a real Redis, what a worker would have written there, and a page that listens."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import orjson
 from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.console.app import ConsoleOptions, make_app
+from conferral.console.redis_access import CONNECTIONS_MAX
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.storage.codecs import session_hash
-from tests.conferral.cli_helpers import (
-    CALL,
-    KEYS,
-    conferenced,
-    consult,
-    ended,
-    log_entry,
-    make_session,
-    put,
-    set_up,
-    stored_fields,
-)
-
-__all__ = [
-    "CALL",
-    "KEYS",
-    "conferenced",
-    "consult",
-    "ended",
-    "log_entry",
-    "make_session",
-    "put",
-    "set_up",
-    "stored_fields",
-]
+from conferral.storage.connection.client import make_client
+from tests.conferral.cli_helpers import KEYS
 
 TOKEN = "a-token.of~letters_and+1/2=="
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -53,6 +32,18 @@ async def served(app, **options):
     client = TestClient(TestServer(app), **options)
     await client.start_server()
     return client
+
+
+@asynccontextmanager
+async def console_over(redis_url):
+    """A console over a Redis of the test's own, and its client of that Redis."""
+    client = make_client(redis_url, max_connections=CONNECTIONS_MAX)
+    console = await served(app_of(client), headers=BEARER)
+    try:
+        yield console, client
+    finally:
+        await console.close()
+        await client.aclose()
 
 
 def origin(client):

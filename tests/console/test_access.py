@@ -7,7 +7,8 @@ import pytest
 from conferral.console.access import COOKIE_LIFETIME_S
 from conferral.runtime.web.bearer import WRONG_MAX, WRONG_WITHIN_S
 from conferral.runtime.web.pages import HEADERS
-from tests.console.console_helpers import BEARER, CALL, TOKEN, Page, make_session, origin, put, sign_in
+from tests.conferral.cli_helpers import CALL
+from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
 
 pytestmark = pytest.mark.redis
 END = {"type": "end", "session": CALL}
@@ -56,8 +57,7 @@ async def test_any_other_token_is_refused(browser, given, lines):
     assert [line["event"] for line in lines] == [*counted, "console_refused"]
 
 
-async def test_signed_in_browser_may_view_and_send_commands(browser, redis):
-    put(redis, make_session())
+async def test_signed_in_browser_may_view_and_send_commands(browser, bridged):
     await sign_in(browser)
 
     answer = await browser.post("/commands", json=END, headers=origin(browser) | OWN)
@@ -77,9 +77,7 @@ async def test_signing_out_requires_the_token_again(browser, redis):
     assert page.socket.close_code == 4401
 
 
-async def test_page_that_is_not_signed_in_gets_only_close_code_4401(browser, redis):
-    put(redis, make_session())
-
+async def test_page_that_is_not_signed_in_gets_only_close_code_4401(browser, bridged):
     page = await Page.open(browser, {"view": "sessions"})
     message = await page.socket.receive()
 
@@ -175,8 +173,7 @@ async def test_behind_tls_the_cookie_is_for_tls_alone(browser, headers, secure):
         {"Sec-Fetch-Site": "cross-site", **OWN},
     ],
 )
-async def test_a_cookie_alone_gives_no_command(browser, redis, headers):
-    put(redis, make_session())
+async def test_a_cookie_alone_gives_no_command(browser, redis, headers, bridged):
     await sign_in(browser)
 
     answer = await browser.post("/commands", json=END, headers=headers)
@@ -186,8 +183,7 @@ async def test_a_cookie_alone_gives_no_command(browser, redis, headers):
     assert not redis.exists("conferral:commands")
 
 
-async def test_neither_does_an_own_origin_without_the_header(browser, redis):
-    put(redis, make_session())
+async def test_neither_does_an_own_origin_without_the_header(browser, redis, bridged):
     await sign_in(browser)
 
     assert (await browser.post("/commands", json=END, headers=origin(browser))).status == 403
@@ -228,12 +224,6 @@ async def test_console_accepts_only_allowed_host_names(open_console, options, an
     assert [(await browser.get("/healthz", headers={"Host": name})).status for name in NAMES] == [200] * 6
 
 
-async def test_a_program_with_the_token_needs_neither_origin_nor_header(console, redis):
-    put(redis, make_session())
-
-    assert (await console.post("/commands", json=END)).status == 202
-
-
 @pytest.mark.parametrize(
     "authorization", ["Bearer", "Bearer ", "Basic YTpi", f"bearer{TOKEN}", f"Bearer {TOKEN}x", "Bearer \xff\xfe"]
 )
@@ -247,8 +237,7 @@ async def test_a_program_with_something_else_is_refused(browser, authorization):
 # ---- read-only ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_read_only_console_refuses_every_change_and_says_so_at_once(open_console, redis):
-    put(redis, make_session())
+async def test_a_read_only_console_refuses_every_change_and_says_so_at_once(open_console, redis, bridged):
     console = await open_console(read_only=True)
 
     command = await console.post("/commands", json=END)
@@ -278,9 +267,7 @@ async def test_every_answer_carries_the_headers_that_keep_a_page_safe(browser, m
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
 
 
-async def test_console_responses_are_not_stored_by_any_cache(console, redis):
-    put(redis, make_session())
-
+async def test_console_responses_are_not_stored_by_any_cache(console, bridged):
     for answer in (await console.get(f"/sessions/{CALL}.json"), await console.post("/commands", json=END)):
         assert answer.ok
         assert answer.headers["Cache-Control"] == "no-store"

@@ -5,12 +5,9 @@ from dataclasses import replace
 import pytest
 
 from conferral.storage.codecs import session_hash
-from conferral.storage.connection.client import make_client
-from conferral.storage.keys import Keys
-from tests.console.console_helpers import BEARER, Page, app_of, conferenced, make_session, served
+from tests.conferral.cli_helpers import KEYS, conferenced, make_session
+from tests.console.console_helpers import Page, console_over
 from tests.support.redis_cluster import ClusterServers
-
-KEYS = Keys("conferral", 16)
 
 
 @pytest.mark.soak
@@ -19,9 +16,7 @@ KEYS = Keys("conferral", 16)
 async def test_a_page_shows_sessions_of_all_nodes_their_changes_and_health(redis_program):
     names = [f"CA{number:032x}" for number in range(40)]
     with ClusterServers(redis_program) as servers:
-        client = make_client(servers.url, max_connections=12)
-        console = await served(app_of(client), headers=BEARER)
-        try:
+        async with console_over(servers.url) as (console, client):
             await client.hset(KEYS.config, mapping={"partitions": 16, "schema": 1})
             for name in names:
                 await put(client, make_session(name))
@@ -35,9 +30,6 @@ async def test_a_page_shows_sessions_of_all_nodes_their_changes_and_health(redis
             health = await page.next("health")
             await page.say(view="session", id=names[0])
             reported = await page.next("session")
-        finally:
-            await console.close()
-            await client.aclose()
 
     assert sum(partition["live"] for partition in health["partitions"]) == 40
     assert reported["fields"]["state"] == "conferenced"

@@ -5,14 +5,10 @@ import pytest
 from conferral.operations import dead_letters
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.commands import command_stream
-from conferral.storage.keys import Keys
-from tests.console.console_helpers import CALL, KEYS, Page, make_session, put
+from tests.conferral.cli_helpers import CALL, KEYS, published
+from tests.console.console_helpers import Page
 
 pytestmark = pytest.mark.redis
-
-
-def published(redis):
-    return [fields for _, fields in redis.xrange(KEYS.commands)]
 
 
 async def refusal(answer):
@@ -30,9 +26,7 @@ async def test_letters_of_a_very_long_reason_are_shown_when_it_is_chosen(console
     assert (reported["reason"], [one["reason"] for one in reported["letters"]]) == (group["reason"], [group["reason"]])
 
 
-async def test_a_command_is_published_as_every_other_way_would(console, redis, lines):
-    put(redis, make_session())
-
+async def test_a_command_is_published_as_every_other_way_would(console, redis, lines, bridged):
     answer = await console.post(
         "/commands", json={"type": "transfer", "session": CALL, "to": "client:bob", "mode": "consult", "confirm": True}
     )
@@ -74,9 +68,7 @@ async def test_a_call_that_opens_a_session_needs_none(console, redis):
         ([], 422, "invalid", "JSON object"),
     ],
 )
-async def test_invalid_command_is_refused_with_the_shared_messages(console, redis, body, status, kind, word):
-    put(redis, make_session())
-
+async def test_invalid_command_is_refused_with_the_shared_messages(console, redis, body, status, kind, word, bridged):
     found, error = await refusal(await console.post("/commands", json=body))
 
     assert (found, error["type"]) == (status, kind)
@@ -98,8 +90,7 @@ async def test_a_body_that_is_no_json_is_refused(console, redis, data, headers, 
     assert (await console.post("/commands", data=data, headers=headers)).status == status
 
 
-async def test_the_same_id_is_no_other_command(console, redis):
-    put(redis, make_session())
+async def test_the_same_id_is_no_other_command(console, redis, bridged):
     end = {"type": "end", "session": CALL, "id": "once"}
     redis.hset(
         KEYS.command("once"), mapping={"status": "done", "digest": command_stream.digest_of({**end, "type": "park"})}
@@ -111,8 +102,7 @@ async def test_the_same_id_is_no_other_command(console, redis):
     assert published(redis) == []
 
 
-async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(console, redis):
-    put(redis, make_session())
+async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(console, redis, bridged):
     end = {"type": "end", "session": CALL, "id": "once"}
 
     first = await console.post("/commands", json=end)
@@ -123,8 +113,7 @@ async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(consol
     assert len(published(redis)) == 1
 
 
-async def test_command_outcome_is_sent_only_as_redis_reports_it(console, redis, quick_ticks):
-    put(redis, make_session())
+async def test_command_outcome_is_sent_only_as_redis_reports_it(console, redis, quick_ticks, bridged):
     page = await Page.open(console)
     answer = await console.post("/commands", json={"type": "end", "session": CALL})
     command_id = (await answer.json())["command"]
@@ -263,7 +252,7 @@ async def test_health_reports_partitions_and_processes_and_follows_their_changes
     redis.xadd(KEYS.events(3), {"type": "x"})
     second = await page.next("health", lambda expected: expected["partitions"][3]["undecided"])
 
-    assert len(first["partitions"]) == Keys("conferral", 16).partitions
+    assert len(first["partitions"]) == KEYS.partitions
     third = first["partitions"][3]
     assert (third["holder"]["name"], third["holder"]["epoch"], third["commit"]) == ("worker-a", 7, 12)
     assert 3 not in first["unassigned"]
@@ -272,9 +261,8 @@ async def test_health_reports_partitions_and_processes_and_follows_their_changes
     assert second["rates"]["events"] == 0
 
 
-async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, redis, monkeypatch):
+async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, bridged, monkeypatch):
     monkeypatch.setattr(command_stream, "COMMANDS_MAX", 0)
-    put(redis, make_session())
 
     answer = await console.post("/commands", json={"type": "end", "session": CALL})
 

@@ -24,8 +24,7 @@ from conferral.statemachine.states import PartyStatus, TransferMode, TransferSta
 from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of
-from tests.conferral.cli_helpers import CREATED_MS
-from tests.console.console_helpers import conferenced, log_entry
+from tests.conferral.cli_helpers import CREATED_MS, conferenced, log_entry
 
 NOW_MS = CREATED_MS + 100_000
 HUGE = "9" * 30
@@ -73,25 +72,14 @@ KNOWN = sorted(
     )
 )  # fmt: skip
 NAMES = st.one_of(st.sampled_from(KNOWN), st.text(max_size=20), st.just("party..status"))
+LOG_FIELDS = (
+    "at", "version", "details", "effects", "reports", "changes", "reason", "outcome", "from", "to", "effect",
+)  # fmt: skip
 LOG = st.lists(
     st.tuples(
         st.one_of(EVENTS, TEXT),
         st.dictionaries(
-            st.sampled_from(
-                [
-                    "at",
-                    "version",
-                    "details",
-                    "effects",
-                    "reports",
-                    "changes",
-                    "reason",
-                    "outcome",
-                    "from",
-                    "to",
-                    "effect",
-                ]
-            ),
+            st.sampled_from(LOG_FIELDS),
             TEXT,
             max_size=4,
         ),

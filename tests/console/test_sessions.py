@@ -16,23 +16,9 @@ from conferral.statemachine.states import PartyStatus, State
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
-from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from tests.console.console_helpers import (
-    BEARER,
-    CALL,
-    KEYS,
-    Page,
-    app_of,
-    commit,
-    conferenced,
-    consult,
-    ended,
-    make_session,
-    put,
-    served,
-    stored_fields,
-)
+from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, ended, make_session, put, stored_fields
+from tests.console.console_helpers import Page, commit, console_over
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -43,8 +29,7 @@ def name(number):
     return f"CA{number:032x}"
 
 
-async def test_page_gets_all_sessions_on_connect_then_only_changes(console, redis):
-    put(redis, make_session())
+async def test_page_gets_all_sessions_on_connect_then_only_changes(console, redis, bridged):
     put(redis, make_session(name(7)))
     page = await Page.open(console, SESSIONS)
 
@@ -99,20 +84,18 @@ async def test_second_console_shows_the_same_as_a_stopped_one(open_console, redi
     first = await open_console()
     page = await Page.open(first, SESSIONS)
     await page.until(lambda page: len(page.rows) == 2)
-    summary = await page.next("summary") if not any(m["about"] == "summary" for m in page.heard) else page.heard[-1]
+    await page.until(lambda page: summaries(page))
     await first.close()
 
     again = await Page.open(await open_console(), SESSIONS)
-    await again.until(lambda page: len(page.rows) == 2 and any(m["about"] == "summary" for m in page.heard))
+    await again.until(lambda page: len(page.rows) == 2 and summaries(page))
 
     assert again.rows == page.rows
-    assert [m for m in again.heard if m["about"] == "summary"][-1]["counts"] == _last(page, "summary", summary)[
-        "counts"
-    ]
+    assert summaries(again)[-1]["counts"] == summaries(page)[-1]["counts"]
 
 
-def _last(page, about, other):
-    return next((message for message in reversed(page.heard) if message["about"] == about), other)
+def summaries(page):
+    return [message for message in page.heard if message["about"] == "summary"]
 
 
 async def test_the_summary_counts_as_every_other_surface_does(console, redis):
@@ -134,8 +117,7 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
 
 
 @pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
-async def test_every_view_gets_the_summary_that_the_banner_shows_a_takeover_from(console, redis, view):
-    put(redis, make_session())
+async def test_every_view_gets_the_summary_that_the_banner_shows_a_takeover_from(console, redis, view, bridged):
     redis.hset(KEYS.lease(0), mapping={"holder": "7:killed", "until": 1_800_000_060_000})
     page = await Page.open(console, view)
 
@@ -145,8 +127,7 @@ async def test_every_view_gets_the_summary_that_the_banner_shows_a_takeover_from
     assert (shown["takeover"]["lost_workers"], shown["takeover"]["successors"]) == (["killed"], ["heir"])
 
 
-async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis):
-    put(redis, make_session())
+async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis, bridged):
     page = await Page.open(console, SESSIONS)
     await page.until(lambda page: CALL in page.rows)
 
@@ -195,8 +176,7 @@ async def test_step_of_the_redis_clock_makes_no_session_overdue(console, redis):
     assert wait["comes_at"] == to_iso(server_ms + 60_000)
 
 
-async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis, quick_ticks):
-    put(redis, make_session())
+async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis, quick_ticks, bridged):
     page = await Page.open(console, SESSIONS)
     await page.until(lambda page: CALL in page.rows)
     redis.config_resetstat()
@@ -224,9 +204,7 @@ async def test_nothing_is_read_while_no_one_watches(console, redis):
 async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monkeypatch):
     monkeypatch.setattr(session_feed, "CLOCK_EVERY_S", 0.5)
     with RedisServer(redis_program) as server:
-        client = make_client(server.url, max_connections=12)
-        console = await served(app_of(client), headers=BEARER)
-        try:
+        async with console_over(server.url) as (console, _):
             with server.client() as redis:
                 put(redis, make_session())
                 page = await Page.open(console, SESSIONS)
@@ -239,9 +217,6 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
                 redis.hset(other.session(name(1)), mapping={"id": name(1), "state": "bridged", "version": "1"})
                 redis.sadd(other.live(other.partition_of(name(1))), name(1))
             await page.until(lambda page: page.rows.keys() == {name(1)})
-        finally:
-            await console.close()
-            await client.aclose()
 
 
 async def test_subscriber_that_missed_too_many_changes_gets_everything(redis, store, monkeypatch):
@@ -251,18 +226,19 @@ async def test_subscriber_that_missed_too_many_changes_gets_everything(redis, st
     watched = session_feed.SessionFeed(RedisAccess(store, "conferral"), SystemClock())
     wake = asyncio.Event()
     watched.subscribe(wake)
+
+    async def converted(*numbers, version):
+        for number in numbers:
+            commit(redis, replace(conferenced(name(number)), version=version))
+            wake.clear()
+            await asyncio.wait_for(wake.wait(), 30)
+
     try:
         await asyncio.wait_for(wake.wait(), 30)
         seen = watched.changes(-1, with_ended=False).revision
-        for number in (1, 2):
-            commit(redis, replace(conferenced(name(number)), version=9))
-            wake.clear()
-            await asyncio.wait_for(wake.wait(), 30)
+        await converted(1, 2, version=9)
         some = watched.changes(seen, with_ended=False)
-        for number in (0, 1, 2, 3):
-            commit(redis, replace(conferenced(name(number)), version=10))
-            wake.clear()
-            await asyncio.wait_for(wake.wait(), 30)
+        await converted(0, 1, 2, 3, version=10)
         everything = watched.changes(seen, with_ended=False)
     finally:
         await watched.close()

@@ -11,22 +11,8 @@ from conferral.console import app as app_module
 from conferral.console import websocket
 from conferral.console.views.factory import HealthView
 from conferral.console.websocket import MESSAGE_BYTES_MAX
-from conferral.storage.connection.client import make_client
-from tests.console.console_helpers import (
-    BEARER,
-    CALL,
-    PATIENCE_S,
-    TOKEN,
-    Page,
-    app_of,
-    commit,
-    conferenced,
-    make_session,
-    origin,
-    put,
-    served,
-    set_up,
-)
+from tests.conferral.cli_helpers import CALL, conferenced, make_session, put, set_up
+from tests.console.console_helpers import BEARER, PATIENCE_S, TOKEN, Page, app_of, commit, console_over, origin, served
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -73,8 +59,7 @@ async def test_bytes_are_no_message_and_too_large_ones_end_the_socket(console, r
     assert page.socket.close_code == 1009
 
 
-async def test_another_view_replaces_the_one_before(console, redis, quick_ticks):
-    put(redis, make_session())
+async def test_another_view_replaces_the_one_before(console, quick_ticks, bridged):
     page = await Page.open(console, {"view": "sessions"})
     await page.next("sessions")
 
@@ -142,9 +127,7 @@ async def test_redis_outage_is_reported_and_missed_changes_are_caught_up(redis_p
         with server.client() as redis:
             set_up(redis)
             put(redis, make_session())
-        client = make_client(server.url, max_connections=12)
-        console = await served(app_of(client), headers=BEARER)
-        try:
+        async with console_over(server.url) as (console, _):
             page = await Page.open(console, {"view": "sessions"})
             await page.until(lambda page: CALL in page.rows)
             as_of = (await page.next("tick"))["as_of"]
@@ -165,9 +148,6 @@ async def test_redis_outage_is_reported_and_missed_changes_are_caught_up(redis_p
             async with asyncio.timeout(60):
                 while (await console.get("/readyz")).status != 200:  # an answer is kept for a second
                     await asyncio.sleep(0.05)
-        finally:
-            await console.close()
-            await client.aclose()
 
 
 async def test_redis_without_setup_is_reported(open_console, redis_server):
@@ -194,10 +174,6 @@ async def test_pages_are_notified_when_the_console_stops(console, redis):
     await closing
 
     assert page.socket.close_code == 1001
-
-
-async def test_request_without_a_websocket_is_refused(console):
-    assert (await console.get("/live")).status == 400
 
 
 async def test_a_page_that_takes_its_time_gets_fewer_and_larger_messages(console, redis, monkeypatch):
@@ -227,8 +203,7 @@ async def test_a_page_that_takes_its_time_gets_fewer_and_larger_messages(console
     assert reported == [[5, 1, 4], [5, 1, 1, 1, 1, 1]]
 
 
-async def test_below_a_proxys_path_everything_works_and_the_cookie_stays_there(store, redis):
-    put(redis, make_session())
+async def test_below_a_proxys_path_everything_works_and_the_cookie_stays_there(store, bridged):
     outer = web.Application()
     outer.add_subapp("/phones/console/", app_of(store))
     browser = await served(outer)

@@ -2,10 +2,9 @@
 
 import ast
 import asyncio
+import importlib
 import json
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,11 +15,8 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage.commands.command_parser import parse
 from conferral.webhooks.api.routes import ROUTES
 from tests.docs.generated import ROOT, load_script
-from tests.docs.markdown_files import each_page
+from tests.docs.markdown_files import BLOCK, each_page, run_blocks, typed
 
-BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
-)
 #: Languages whose blocks are run or read here, in test_code_blocks.py or in test_services.py.
 READ = {"sh", "console", "python", "json", "toml", "yaml", "ini", "nginx", "caddyfile"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
@@ -30,36 +26,12 @@ PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make",
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.
 API = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8080$")
-ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 TREE = load_script("reference_pages").command_tree()
 
 
 def is_generated(page: Path) -> bool:
     """Of these other tests say that they are what the code makes."""
     return page.is_relative_to(ROOT / "docs" / "reference") or page.is_relative_to(ROOT / "docs" / "flows")
-
-
-def blocks(page: Path, *languages: str) -> list[str]:
-    """Texts of the page's blocks in these languages, but those that say why they aren't run."""
-    found = BLOCK.finditer(page.read_text("utf-8"))
-    return [it["text"] for it in found if it["language"] in languages and it["why"] is None]
-
-
-def typed(page: Path) -> Iterator[list[str]]:
-    """Every command that is to be typed, each part of a pipe by itself, without assignments before it."""
-    lines = [line for text in blocks(page, "sh") for line in text.replace("\\\n", " ").splitlines()]
-    lines += [line[2:] for text in blocks(page, "console") for line in text.splitlines() if line.startswith("$ ")]
-    for line in lines:
-        command: list[str] = []
-        for word in [*shlex.split(line, comments=True), "|"]:
-            if word not in ("|", "&&", ";"):
-                command.append(word)
-                continue
-            while command and ASSIGNMENT.fullmatch(command[0]):
-                command.pop(0)
-            if command:
-                yield command
-            command = []
 
 
 def parsed(words: list[str]) -> None:
@@ -90,19 +62,19 @@ def test_a_block_is_read_or_says_why_not(markdown: Path) -> None:
 
 @each_page
 def test_programs_to_be_typed_are_known(markdown: Path) -> None:
-    assert {command[0] for command in typed(markdown)} <= PROGRAMS | {*OWN}
+    assert {command[0] for command in typed(run_blocks, markdown)} <= PROGRAMS | {*OWN}
 
 
 @each_page
 def test_the_command_line_takes_what_is_to_be_typed(markdown: Path) -> None:
-    for command in typed(markdown):
+    for command in typed(run_blocks, markdown):
         if command[0] in OWN and not {"-h", "--help", "--version"} & {*command}:
             parsed([word for word in command[1:] if not re.match(r"\d?>", word)])
 
 
 @each_page
 def test_settings_to_be_exported_are_enough_to_begin_with(markdown: Path) -> None:
-    exported = [word for command in typed(markdown) if command[0] == "export" for word in command[1:]]
+    exported = [word for command in typed(run_blocks, markdown) if command[0] == "export" for word in command[1:]]
     if exported:
         load(ServiceSettings, dict(word.split("=", 1) for word in exported))
 
@@ -119,7 +91,7 @@ def test_invalid_command_line_is_found(words: list[str]) -> None:
 @each_page
 def test_requests_that_are_to_be_typed_are_answered_by_the_api(markdown: Path) -> None:
     routes = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in ROUTES]
-    for command in typed(markdown):
+    for command in typed(run_blocks, markdown):
         if command[0] != "curl":
             continue
         places = [urlsplit(word) for word in command if word.startswith("http")]
@@ -149,7 +121,7 @@ def test_programs_in_python_run_as_far_as_they_define_something(
         program.close()
 
     monkeypatch.setattr(asyncio, "run", not_now)
-    for text in blocks(markdown, "python"):
+    for text in run_blocks(markdown, "python"):
         names: dict[str, Any] = {}
         exec(compile(text, markdown.name, "exec"), names)
         assert names.keys() > {"__builtins__"}
@@ -160,7 +132,7 @@ def test_programs_in_python_run_as_far_as_they_define_something(
 
 def _imports_what_there_is(node: ast.AST) -> bool:
     """Of our own modules, only public names: those in `__all__`."""
-    if not isinstance(node, ast.ImportFrom) or node.module not in ("conferral", "sandbox"):
+    if not isinstance(node, ast.ImportFrom) or node.module not in ("conferral", "conferral.sandbox"):
         return True
-    offered = __import__(node.module).__all__
+    offered = importlib.import_module(node.module).__all__
     return {name.name for name in node.names} <= {*offered}

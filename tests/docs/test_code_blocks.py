@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import tomllib
@@ -14,7 +13,6 @@ from aiohttp import web
 from dotenv import dotenv_values
 
 import conferral.sandbox as sandbox
-from conferral.main import main
 from conferral.runtime import setting_errors
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
@@ -26,35 +24,16 @@ from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.keys import Keys
 from conferral.telephony.directory.model import resolve_agent
 from tests.docs.generated import ROOT
-from tests.docs.markdown_files import each_page
+from tests.docs.markdown_files import BLOCK, blocks, each_page, typed
 
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 #: Options of every command, or of the program, that are handled before a command's own.
 EVERYWHERE = {"--help", "-h", "--install-completion", "--version"}
 
 
-def blocks(path, *languages):
-    return [text for language, text in BLOCK.findall(path.read_text("utf-8")) if language in languages]
-
-
-def shell_lines(path):
-    """Commands as they are typed, each of a pipe by itself."""
-    for text in blocks(path, "sh", "bash", "console"):
-        for line in text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            command = []
-            for word in [*words, "|"]:
-                if word in ("|", "&&"):
-                    if command:
-                        yield command
-                    command = []
-                else:
-                    command.append(word)
-
-
-def inline_commands(path):
-    """Commands inside sentences: `make docs`, `conferral check --json`."""
+def named_commands(path):
+    """Commands to be typed, and those inside sentences: `make docs`, `conferral check --json`."""
+    yield from typed(blocks, path)
     text = BLOCK.sub("", path.read_text("utf-8"))
     for code in re.findall(r"`((?:make|conferral) [^`]+)`", text):
         yield code.split()
@@ -62,12 +41,12 @@ def inline_commands(path):
 
 @each_page
 def test_every_block_says_what_it_is_written_in(markdown):
-    assert "" not in [language for language, _ in BLOCK.findall(markdown.read_text("utf-8"))]
+    assert blocks(markdown, "") == []
 
 
 @each_page
 def test_make_has_the_targets_that_are_named(markdown):
-    for command in [*shell_lines(markdown), *inline_commands(markdown)]:
+    for command in named_commands(markdown):
         if command[0] == "make":
             asked = {word for word in command[1:] if "=" not in word}
             assert asked <= TARGETS
@@ -75,7 +54,7 @@ def test_make_has_the_targets_that_are_named(markdown):
 
 @each_page
 def test_the_command_line_has_the_commands_and_options_that_are_named(markdown, commands):
-    for command in [*shell_lines(markdown), *inline_commands(markdown)]:
+    for command in named_commands(markdown):
         words = [word for word in command if not re.fullmatch(r"[A-Z_]+=\S*", word)]
         if words[0] != "conferral" or len(words) < 2 or words[1] in EVERYWHERE:
             continue
@@ -91,7 +70,7 @@ def test_the_command_line_has_the_commands_and_options_that_are_named(markdown, 
 
 @each_page
 def test_commands_that_are_published_by_hand_are_valid(markdown):
-    for command in shell_lines(markdown):
+    for command in typed(blocks, markdown):
         if command[:3] != ["redis-cli", "XADD", "conferral:commands"]:
             continue
         assert command[3] == "*"
@@ -107,7 +86,7 @@ def test_keys_inspected_by_hand_exist(markdown):
         re.sub(r"\d+", "3", keys.events(3)), keys.lease(3), keys.outbox(3), keys.timers(3), keys.commands, keys.dead,
         keys.workers, keys.config,
     }  # fmt: skip
-    for command in shell_lines(markdown):
+    for command in typed(blocks, markdown):
         if command[0] == "redis-cli":
             shown = [word for word in command if word.startswith("conferral:")]
             assert all(word in known or word.startswith("conferral:command:") for word in shown), shown
@@ -281,13 +260,6 @@ def test_the_words_of_a_refused_command_are_explained():
 
 
 # ---- the programs ------------------------------------------------------------------------------------------------
-
-
-def test_the_command_line_explains_itself(capsys):
-    assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
-
-    assert "conferral" in shown
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not on PATH")

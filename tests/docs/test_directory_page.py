@@ -5,11 +5,11 @@ import re
 import pytest
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.telephony.directory.file import AGENTS_MAX, REGIONS, DirectoryEntry
 from conferral.telephony.directory.model import load_directory
 from tests.docs.generated import ROOT
-from tests.docs.test_code_blocks import blocks
+from tests.docs.markdown_files import blocks
+from tests.webhooks.webhook_helpers import settings
 
 PAGE = ROOT / "docs" / "directory.md"
 TEXT = PAGE.read_text("utf-8")
@@ -22,14 +22,8 @@ def read(tmp_path, monkeypatch):
 
     def read(text):
         (tmp_path / "directory.toml").write_text(text, "utf-8")
-        environ = {
-            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-            "TWILIO_AUTH_TOKEN": "token",
-            "TWILIO_NUMBER": "+12025550100",
-            "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
-            "CONFERRAL_DIRECTORY": "directory.toml",
-        }
-        return load_directory(load(ServiceSettings, environ))
+        given = settings(TWILIO_NUMBER="+12025550100", CONFERRAL_AGENT=None, CONFERRAL_DIRECTORY="directory.toml")
+        return load_directory(given)
 
     return read
 

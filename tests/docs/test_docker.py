@@ -18,6 +18,7 @@ from conferral.runtime.web.pages import is_loopback
 from conferral.webhooks.app import make_app
 from conferral.worker.monitoring_server import make_monitoring_app
 from tests.docs.generated import ROOT
+from tests.webhooks.webhook_helpers import settings
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
@@ -32,6 +33,17 @@ def instructions():
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
 
 
+def rest_of(instruction):
+    """What follows each instruction of this name."""
+    return [rest for name, rest in instructions() if name == instruction]
+
+
+def option(service, name):
+    """The value of an option in a service's command."""
+    arguments = SERVICES[service]["command"]
+    return arguments[arguments.index(name) + 1]
+
+
 def stages():
     found = []
     for name, rest in instructions():
@@ -42,12 +54,7 @@ def stages():
 
 
 def copied_from_the_tree():
-    return [
-        source
-        for name, rest in instructions()
-        if name == "COPY" and "--from=" not in rest
-        for source in rest.split()[:-1]
-    ]
+    return [source for rest in rest_of("COPY") if "--from=" not in rest for source in rest.split()[:-1]]
 
 
 # ---- the image ---------------------------------------------------------------------------------------------------
@@ -80,13 +87,7 @@ def test_secrets_never_get_into_the_build():
 
 
 def test_libraries_are_installed_by_hash_from_the_lock():
-    installs = [
-        command.strip()
-        for name, rest in instructions()
-        if name == "RUN"
-        for command in rest.split("&&")
-        if " install " in command
-    ]
+    installs = [command.strip() for rest in rest_of("RUN") for command in rest.split("&&") if " install " in command]
 
     assert len(installs) == 2
     assert {"--require-hashes", "requirements.lock"} <= set(shlex.split(installs[0]))
@@ -108,7 +109,7 @@ def test_the_image_that_runs_has_one_layer_of_ours_and_a_user_without_rights():
 
 
 def test_no_image_is_named_without_a_version():
-    images = [rest.split()[0] for name, rest in instructions() if name == "FROM"]
+    images = [rest.split()[0] for rest in rest_of("FROM")]
     images += [service["image"] for service in SERVICES.values()]
 
     for image in images:
@@ -118,7 +119,7 @@ def test_no_image_is_named_without_a_version():
 
 
 def test_the_image_has_a_python_that_the_project_is_tested_on():
-    images = {rest.split()[0] for name, rest in instructions() if name == "FROM"}
+    images = {rest.split()[0] for rest in rest_of("FROM")}
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
 
     for image in images:
@@ -175,49 +176,37 @@ def test_a_health_check_asks_for_a_route_that_exists_on_the_port_that_is_listene
     service = OURS[name]
     text = " ".join(service["healthcheck"]["test"])
     port, path = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)'", text).groups()
-    arguments = service["command"]
     app = make_monitoring_app(Metrics(), None) if name in WORKERS else APPS[name]()
 
-    assert arguments[arguments.index("--port") + 1] == port
+    assert option(name, "--port") == port
     assert path in {route.resource.canonical for route in app.router.routes()}
     timeout_s = int(service["healthcheck"]["timeout"].removesuffix("s"))
     assert int(re.search(r"timeout=(\d+)", text)[1]) < timeout_s
     compile(service["healthcheck"]["test"][3], "health check", "exec")
 
 
-def webhooks_app():
-    environ = {
-        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-        "TWILIO_AUTH_TOKEN": "token",
-        "TWILIO_NUMBER": "+12025550100",
-        "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
-    }
-    return make_app(load(ServiceSettings, environ), None, None, Metrics(), None)
-
-
 def console_app():
-    settings = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": "a-token-that-nobody-guesses"})
-    return console.make_app(settings, None, SystemClock())
+    given = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": "a-token-that-nobody-guesses"})
+    return console.make_app(given, None, SystemClock())
 
 
-APPS = {"webhooks": webhooks_app, "console": console_app}
+APPS = {
+    "webhooks": lambda: make_app(settings(), None, None, Metrics(), None),
+    "console": console_app,
+}
 
 
 def test_the_console_is_published_to_this_machine_alone():
-    arguments = SERVICES["console"]["command"]
-
-    assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
-    port = arguments[arguments.index("--port") + 1]
+    assert option("console", "--host") == "0.0.0.0"
+    port = option("console", "--port")
     assert SERVICES["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     # It can't see that from inside: without a name it would answer under anyone's that leads here.
-    assert is_loopback(arguments[arguments.index("--allow-host") + 1])
+    assert is_loopback(option("console", "--allow-host"))
 
 
 def test_the_webhooks_listen_beyond_their_container_on_the_port_that_is_published():
-    arguments = SERVICES["webhooks"]["command"]
-
-    assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
-    assert SERVICES["webhooks"]["ports"] == [f"127.0.0.1:8080:{arguments[arguments.index('--port') + 1]}"]
+    assert option("webhooks", "--host") == "0.0.0.0"
+    assert SERVICES["webhooks"]["ports"] == [f"127.0.0.1:8080:{option('webhooks', '--port')}"]
 
 
 def test_nothing_is_published_past_what_ends_tls():
@@ -293,7 +282,7 @@ def test_the_line_that_starts_redis_gives_it_its_password(tmp_path):
     assert server.returncode == 0, "it is process 1 of its container, so the signal reaches it"
 
 
-BASES = sorted({rest.split()[0] for name, rest in instructions() if name == "FROM"})
+BASES = sorted({rest.split()[0] for rest in rest_of("FROM")})
 
 
 @pytest.mark.parametrize("image", [*BASES, SERVICES["redis"]["image"]])

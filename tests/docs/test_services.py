@@ -15,7 +15,8 @@ from conferral.webhooks.api.parameters import WAIT_S_MAX
 from conferral.webhooks.api.routes import ROUTES
 from conferral.webhooks.audio_files import PATHS
 from tests.docs.generated import ROOT
-from tests.docs.test_blocks import TREE, blocks, parsed
+from tests.docs.markdown_files import blocks
+from tests.docs.test_blocks import TREE, parsed
 
 PAGE = ROOT / "docs" / "going-live.md"
 #: Where the page has the repository.
