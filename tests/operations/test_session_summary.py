@@ -28,10 +28,14 @@ def parties(**statuses):
     return fields
 
 
+TALKING = parties(customer="connected", agent="connected")
+SUPERVISED = TALKING | parties(supervisor="connected")
+
+
 @each(
     "fields, shown",
     [
-        (parties(customer="connected", agent="connected"), "customer and agent are talking"),
+        (TALKING, "customer and agent are talking"),
         (parties(customer="connected", agent="ringing"), "customer is waiting; agent is ringing"),
         (
             parties(customer="ringing", agent="ringing") | {"direction": "inbound"},
@@ -45,14 +49,8 @@ def parties(**statuses):
             parties(customer="held", agent="connected", target="connected"),
             "agent and target are talking; customer is on hold",
         ),
-        (
-            parties(customer="connected", agent="connected", target="held"),
-            "customer and agent are talking; target is on hold",
-        ),
-        (
-            parties(customer="connected", agent="connected", target="connected"),
-            "customer, agent, and target are talking",
-        ),
+        (TALKING | parties(target="held"), "customer and agent are talking; target is on hold"),
+        (TALKING | parties(target="connected"), "customer, agent, and target are talking"),
         (
             parties(customer="held", agent="connected", target="dialing"),
             "agent is waiting; customer is on hold; target is being dialed",
@@ -61,40 +59,28 @@ def parties(**statuses):
             parties(customer="waits", agent="left", target="confirming"),
             "customer is waiting; target is being asked to press 1",
         ),
-        (parties(customer="connected", agent="connected", agent_1="left"), "customer and agent are talking"),
+        (TALKING | parties(agent_1="left"), "customer and agent are talking"),
         (parties(customer="connected", agent="left"), "customer is alone"),
         (parties(customer="held", agent="is_leaving", target="left"), "customer is on hold; agent is leaving"),
         (parties(customer="left", agent="left"), ""),
         ({}, ""),
-        (
-            parties(customer="connected", agent="connected", expert="connected"),
-            "customer, agent, and expert are talking",
-        ),
+        (TALKING | parties(expert="connected"), "customer, agent, and expert are talking"),
         (parties(customer="waits", agent="left"), "customer is waiting"),
         (
-            parties(customer="connected", agent="connected", supervisor="connected")
-            | {"party.supervisor.supervises": "barge", "party.supervisor.muted": "true"},
+            SUPERVISED | {"party.supervisor.supervises": "barge", "party.supervisor.muted": "true"},
             "customer and agent are talking; supervisor is monitoring",
         ),
         (
-            parties(customer="connected", agent="connected", supervisor="connected")
-            | {"party.supervisor.supervises": "whisper", "party.supervisor.coaches": "CA1"},
+            SUPERVISED | {"party.supervisor.supervises": "whisper", "party.supervisor.coaches": "CA1"},
             "customer and agent are talking; supervisor is whispering to the agent",
         ),
         (
-            parties(customer="connected", agent="connected", supervisor="connected")
-            | {"party.supervisor.supervises": "barge"},
+            SUPERVISED | {"party.supervisor.supervises": "barge"},
             "customer and agent are talking; supervisor is heard by everyone",
         ),
-        (
-            parties(customer="connected", agent="connected") | {"party.agent.muted": "true"},
-            "customer and agent are talking; agent is muted",
-        ),
+        (TALKING | {"party.agent.muted": "true"}, "customer and agent are talking; agent is muted"),
         # In a conversion, the two hear each other once both are in the conference.
-        (
-            parties(customer="connected", agent="connected") | {"party.agent.in_conference": "true"},
-            "agent is waiting; customer is joining the conference",
-        ),
+        (TALKING | {"party.agent.in_conference": "true"}, "agent is waiting; customer is joining the conference"),
     ],
 )
 def test_participants_are_described_by_who_talks_to_whom(fields, shown):
@@ -118,8 +104,7 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
 
 
 def test_addresses_are_cut_unless_they_are_wanted_whole():
-    fields = parties(customer="connected", agent="connected")
-    fields |= {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
+    fields = TALKING | {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
 
     cut, whole = (session_summary.participants_line(view_of(fields), full=full) for full in (False, True))
     assert cut == "customer +…23 and agent client:alice are talking"

@@ -50,6 +50,8 @@ CALLED = {"session_id": CALL, "call_sid": TARGET_CALL, "dial": "d1"}
 CHANGED = {"session_id": CALL, "conference_sid": "CF1", "call_sid": TARGET_CALL, "label": "target-2"}
 SESSION = Session(CALL, parties={"target": Party("target", "target-2", TARGET_CALL)})
 EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
+UPDATE = EFFECT | {"kind": "update_participant"}
+RECORDING = {"session_id": CALL, "effect_id": "e1", "kind": "change_recording"}
 CONFERENCE = {"session_id": CALL, "conference_sid": "CF1"}
 RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
 
@@ -74,23 +76,14 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
         (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
         (EffectUnknown(**EFFECT, kind="create_call"), "no response from Twilio: dial target"),
         (EffectFailed(**EFFECT, kind="create_call"), "not done: dial target"),  # nothing was sent that Twilio refused
+        (EffectFailed(**UPDATE, http_status=404, code=20404), "Twilio refused: update target (HTTP 404 code 20404)"),
+        (EffectSucceeded(**UPDATE, detail="hold"), "Twilio confirmed: hold target"),
         (
-            EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
-            "Twilio refused: update target (HTTP 404 code 20404)",
-        ),
-        (EffectSucceeded(**EFFECT, kind="update_participant", detail="hold"), "Twilio confirmed: hold target"),
-        (
-            EffectFailed(**EFFECT, kind="update_participant", detail="whisper", http_status=400, code=16027),
+            EffectFailed(**UPDATE, detail="whisper", http_status=400, code=16027),
             "Twilio refused: switch target to whisper (HTTP 400 code 16027)",
         ),
-        (
-            EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", detail="paused"),
-            "Twilio confirmed: pause the recording",
-        ),
-        (
-            EffectUnknown(session_id=CALL, effect_id="e1", kind="change_recording", detail="+14155550123"),
-            "no response from Twilio: change the recording",
-        ),
+        (EffectSucceeded(**RECORDING, detail="paused"), "Twilio confirmed: pause the recording"),
+        (EffectUnknown(**RECORDING, detail="+14155550123"), "no response from Twilio: change the recording"),
         (StageOverdue(session_id=CALL, due_ms=1), "due: check on the transfer"),
         (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "warm transfer requested (2 targets)"),
         (
@@ -129,11 +122,11 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
             "incoming call (conference, 2 agents)",
         ),
         (
-            EffectFailed(session_id=CALL, effect_id="e1", kind="change_recording", http_status=404, code=20404),
+            EffectFailed(**RECORDING, http_status=404, code=20404),
             "Twilio refused: change the recording (HTTP 404 code 20404)",
         ),
         (
-            EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", recording_sid="RE" + "1" * 32),
+            EffectSucceeded(**RECORDING, recording_sid="RE" + "1" * 32),
             f"Twilio confirmed: change the recording (RE{'1' * 32})",
         ),
         (
