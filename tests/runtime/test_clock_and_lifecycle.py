@@ -29,27 +29,27 @@ class SetClock:
         return self.wall
 
 
-def test_redis_time_advances_by_our_monotonic_clock():
-    clock = SetClock()
-    store_clock = StoreClock(clock)
-    store_clock.observe(5_000_000)
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def store_clock(clock) -> StoreClock:
+    """It has just seen that Redis's time is 5,000 s."""
+    made = StoreClock(clock)
+    made.observe(5_000_000)
+    return made
+
+
+def test_redis_time_advances_by_our_monotonic_clock_and_no_step_of_our_wall_clock_changes_it(clock, store_clock):
     clock.monotonic += 1.5
+    clock.wall += 3_600_000
     assert store_clock.now_ms() == 5_001_500
 
 
-def test_step_of_our_wall_clock_changes_nothing():
-    clock = SetClock()
-    store_clock = StoreClock(clock)
-    store_clock.observe(5_000_000)
-    clock.wall += 3_600_000
-    assert store_clock.now_ms() == 5_000_000
-
-
 @pytest.mark.parametrize("step_ms", [1_000, -1_000, 3_600_000, -3_600_000])
-def test_redis_time_step_is_detected_and_not_followed(step_ms):
-    clock = SetClock()
-    store_clock = StoreClock(clock)
-    store_clock.observe(5_000_000)
+def test_redis_time_step_is_detected_and_not_followed(clock, store_clock, step_ms):
     clock.monotonic += 1.5
     assert store_clock.observe(5_001_500 + step_ms) == step_ms
     clock.monotonic += 1.5
@@ -62,20 +62,14 @@ def test_redis_time_step_is_detected_and_not_followed(step_ms):
 
 
 @pytest.mark.parametrize("drift_ms", [999, -999, 20, -20])
-def test_drift_of_redis_time_is_followed(drift_ms):
-    clock = SetClock()
-    store_clock = StoreClock(clock)
-    store_clock.observe(5_000_000)
+def test_drift_of_redis_time_is_followed(clock, store_clock, drift_ms):
     clock.monotonic += 1.5
     assert store_clock.observe(5_001_500 + drift_ms) == 0
     assert store_clock.now_ms() == store_clock.store_now_ms() == 5_001_500 + drift_ms
 
 
-def test_answer_that_was_long_in_coming_is_no_step():
+def test_answer_that_was_long_in_coming_is_no_step(clock, store_clock):
     """It was read at some moment since it was asked for; a process may have been stopped in between."""
-    clock = SetClock()
-    store_clock = StoreClock(clock)
-    store_clock.observe(5_000_000)
     requested_at_s = clock.monotonic
     clock.monotonic += 30.0
     assert store_clock.observe(5_000_010, requested_at_s) == 0
@@ -83,8 +77,7 @@ def test_answer_that_was_long_in_coming_is_no_step():
     assert store_clock.offset_ms == 0
 
 
-def test_time_begins_ahead_of_redis_where_the_holder_before_was():
-    clock = SetClock()
+def test_time_begins_ahead_of_redis_where_the_holder_before_was(clock):
     store_clock = StoreClock(clock, offset_ms=3_600_000)
     store_clock.observe(5_000_000)
     assert store_clock.now_ms() == 8_600_000
@@ -180,59 +173,46 @@ def test_sighup_is_left_alone_where_nothing_is_to_be_done(default_sighup):
     assert signal.getsignal(signal.SIGHUP) == default_sighup
 
 
-def test_task_that_ends_by_itself_stops_the_process():
-    async def main(stop: asyncio.Event) -> int:
-        async def quits() -> None:
-            return
+async def quits() -> None:
+    return
 
+
+async def fails() -> None:
+    raise ValueError
+
+
+async def finds() -> None:
+    raise SettingsError(("port 80 can't be had",))
+
+
+def run_tasks(*tasks, stops: bool = False) -> int:
+    """The exit code of a process with these tasks, and with two that wait for its stop."""
+
+    async def main(stop: asyncio.Event) -> int:
         async def waits() -> None:
             await stop.wait()
 
-        return await lifecycle.run_until_stopped(stop, {"quits": quits(), "waits": waits()})
+        if stops:
+            asyncio.get_running_loop().call_soon(stop.set)
+        named = {task.__name__: task() for task in tasks}
+        return await lifecycle.run_until_stopped(stop, {"waits": waits(), **named, "waits too": waits()})
 
-    assert lifecycle.run(main) == 1
+    return lifecycle.run(main)
 
 
 def test_task_that_fails_stops_the_process():
-    async def main(stop: asyncio.Event) -> int:
-        async def fails() -> None:
-            raise ValueError
-
-        async def waits() -> None:
-            await stop.wait()
-
-        return await lifecycle.run_until_stopped(stop, {"fails": fails(), "waits": waits()})
-
-    assert lifecycle.run(main) == 1
+    assert run_tasks(fails) == 1
 
 
 def test_a_wrong_setting_that_a_task_finds_is_raised_and_nothing_else_is_logged():
-    async def main(stop: asyncio.Event) -> int:
-        async def finds() -> None:
-            raise SettingsError(("port 80 can't be had",))
-
-        async def waits() -> None:
-            await stop.wait()
-
-        return await lifecycle.run_until_stopped(stop, {"waits": waits(), "finds": finds(), "waits too": waits()})
-
     with capture_logs() as lines, pytest.raises(SettingsError, match=r"^port 80 can't be had$"):
-        lifecycle.run(main)
+        run_tasks(finds)
     assert lines == []
 
 
-def test_only_the_task_that_ended_first_is_logged():
-    async def main(stop: asyncio.Event) -> int:
-        async def quits() -> None:
-            return
-
-        async def waits() -> None:
-            await stop.wait()
-
-        return await lifecycle.run_until_stopped(stop, {"waits": waits(), "quits": quits()})
-
+def test_task_that_ends_by_itself_stops_the_process_and_is_the_only_one_logged():
     with capture_logs() as lines:
-        assert lifecycle.run(main) == 1
+        assert run_tasks(quits) == 1
     assert [(line["event"], line["task"]) for line in lines] == [("task_ended", "quits")]
 
 
@@ -262,14 +242,7 @@ def test_process_without_memory_ends():
 
 
 def test_requested_stop_exits_cleanly():
-    async def main(stop: asyncio.Event) -> int:
-        async def waits() -> None:
-            await stop.wait()
-
-        asyncio.get_running_loop().call_soon(stop.set)
-        return await lifecycle.run_until_stopped(stop, {"waits": waits()})
-
-    assert lifecycle.run(main) == 0
+    assert run_tasks(stops=True) == 0
 
 
 def test_function_is_called_after_the_requests_that_were_started_before() -> None:

@@ -22,10 +22,6 @@ class Echo(asyncio.Protocol):
         self._transport.write(data)  # type: ignore[attr-defined]
 
 
-def port_of(door: Listener) -> int:
-    return door.port
-
-
 async def says(port: int, host: str = "127.0.0.1") -> bytes:
     reader, writer = await asyncio.open_connection(host, port)
     try:
@@ -55,7 +51,7 @@ def test_all_who_wait_are_let_in_within_one_turn_or_two(loop: Callable[[], async
                 entered.append(turns)
 
         door = await Listener.open(Noting, "127.0.0.1", 0)
-        waiting = [socket.create_connection(("127.0.0.1", port_of(door))) for _ in range(100)]
+        waiting = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(100)]
         while len(entered) < 100:
             turns += 1
             await asyncio.sleep(0)
@@ -71,13 +67,13 @@ def test_all_who_wait_are_let_in_within_one_turn_or_two(loop: Callable[[], async
 async def test_more_than_are_let_in_at_once_come_in_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "ACCEPTS_MAX", 3)
     door = await Listener.open(Echo, "127.0.0.1", 0)
-    assert await asyncio.gather(*(says(port_of(door)) for _ in range(20))) == [b"hello"] * 20
+    assert await asyncio.gather(*(says(door.port) for _ in range(20))) == [b"hello"] * 20
     door.close()
 
 
 async def test_closed_listener_refuses_new_connections_and_keeps_open_ones() -> None:
     door = await Listener.open(Echo, "127.0.0.1", 0)
-    port = port_of(door)
+    port = door.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
@@ -92,16 +88,16 @@ async def test_closed_listener_refuses_new_connections_and_keeps_open_ones() -> 
 async def test_port_in_use_is_reported_and_nothing_is_left_open() -> None:
     door = await Listener.open(Echo, "127.0.0.1", 0)
     with pytest.raises(OSError) as raised:
-        await Listener.open(Echo, "127.0.0.1", port_of(door))
+        await Listener.open(Echo, "127.0.0.1", door.port)
     assert raised.value.errno == errno.EADDRINUSE
-    assert await says(port_of(door)) == b"hello"
+    assert await says(door.port) == b"hello"
     door.close()
 
 
 async def test_process_with_too_many_open_files_recovers_once_some_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "PAUSE_S", 0.02)
     door = await Listener.open(Echo, "127.0.0.1", 0)
-    port, refusals = port_of(door), 3
+    port, refusals = door.port, 3
     listening = door._sockets[0]
 
     class Full:

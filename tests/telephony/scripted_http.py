@@ -10,7 +10,8 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderError
-from conferral.statemachine.effects import RedirectCall
+from conferral.statemachine.effects import ReadCalls, RedirectCall
+from conferral.statemachine.events import CallsRead
 from conferral.telephony import http_client
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.parameters.dial import CallSetup
@@ -72,6 +73,14 @@ def calls_with(answers: Mapping[str, Answer], setup: CallSetup = SETUP) -> tuple
     http = ScriptedHttp(answers)
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
     return TwilioApi(client, setup), http
+
+
+async def read_with(answers: Mapping[str, Answer], effect: ReadCalls) -> tuple[CallsRead, ScriptedHttp]:
+    """What a read finds, and what was asked for it."""
+    calls, http = calls_with(answers)
+    read = await calls.perform(effect)
+    assert isinstance(read, CallsRead)
+    return read, http
 
 
 def call(sid: str, status: str, to: str = "+15550100001", created: str = "") -> dict[str, Any]:

@@ -32,6 +32,9 @@ LISTS = [
 ]  # fmt: skip
 
 
+TOO_MANY, TOO_MANY_FOR_15_S = ProviderBusyError(http_status=429), ProviderBusyError(http_status=429, retry_after_s=15.0)
+
+
 class ListingHttp(ScriptedHttp):
     """An account's lists in pages; faults come before the answers."""
 
@@ -221,33 +224,31 @@ async def test_page_without_an_end_is_read_to_its_ten_thousandth_record(count: i
     assert (len(account.calls), account.has_all_calls) == (count, is_whole)
 
 
-async def test_rate_limited_page_is_requested_again_after_a_pause() -> None:
+@pytest.mark.parametrize(
+    "faults, waited",
+    [
+        pytest.param([TOO_MANY_FOR_15_S, TOO_MANY], [15.0, 1.0], id="rate-limited"),
+        pytest.param([OutcomeUnknownError(http_status=503)] * 2, [0.5, 1.0], id="unavailable"),
+        pytest.param([ProviderUnreachableError()] * 2, [0.5, 1.0], id="unreachable"),
+    ],
+)
+async def test_page_that_failed_to_load_is_requested_again_after_a_pause(
+    faults: list[ProviderError], waited: list[float]
+) -> None:
     http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
     reader, pauses = reader_of(http)
-    http.faults.extend([ProviderBusyError(http_status=429, retry_after_s=15.0), ProviderBusyError(http_status=429)])
+    http.faults.extend(faults)
 
     assert len((await reader.read()).calls) == 1_500
 
     assert http.asked[:3] == [("Calls", "queued", 0)] * 3
-    assert pauses[:2] == [15.0, 1.0]
-
-
-@pytest.mark.parametrize("error", [OutcomeUnknownError(http_status=503), ProviderUnreachableError()])
-async def test_page_that_failed_to_load_is_requested_again(error: ProviderError) -> None:
-    http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
-    reader, pauses = reader_of(http)
-    http.faults.extend([error] * 2)
-
-    assert len((await reader.read()).calls) == 1_500
-
-    assert http.asked[:3] == [("Calls", "queued", 0)] * 3
-    assert pauses[:2] == [0.5, 1.0]
+    assert pauses[:2] == waited
 
 
 @pytest.mark.parametrize(
     "faults, asked",
     [
-        ([ProviderBusyError(http_status=429)] * 9, 5),
+        ([TOO_MANY] * 9, 5),
         ([ProviderBusyError(http_status=429, retry_after_s=15.5)], 1),
         ([ProviderRefusedError(http_status=401, code=20003)], 1),
         ([OutcomeUnknownError(http_status=503)] * 9, 3),

@@ -72,15 +72,19 @@ def test_everything_else_is_refused_in_words_without_the_address(text):
     assert not re.search(r"\d{3}", caught.value.reason.replace("+12025550145", ""))
 
 
-@pytest.mark.parametrize("text", ["5551234", "4155550123", "14155550123", "+0123456"])
-def test_incomplete_number_error_explains_the_format(text):
-    with pytest.raises(AddressError, match=r"^must be \+, country code, and number, such as \+12025550145, "):
-        parse_address(text)
+FORMAT = r"^must be \+, country code, and number, such as \+12025550145, "
+NEVER_DIALED = r"^short and emergency numbers are never dialed$"
 
 
-@pytest.mark.parametrize("text", ["911", "112", "555123", "+1911", "+141555"])
-def test_short_number_error_says_it_is_never_dialed(text):
-    with pytest.raises(AddressError, match=r"^short and emergency numbers are never dialed$"):
+@each(
+    "text, words",
+    [
+        *((text, FORMAT) for text in ("5551234", "4155550123", "14155550123", "+0123456")),
+        *((text, NEVER_DIALED) for text in ("911", "112", "555123", "+1911", "+141555")),
+    ],
+)
+def test_error_explains_the_format_or_that_short_numbers_are_never_dialed(text, words):
+    with pytest.raises(AddressError, match=words):
         parse_address(text)
 
 
@@ -258,17 +262,11 @@ def test_without_a_region_of_its_own_number_only_clients_are_allowed(own_number)
     assert allows(allow_list, parse_address("client:alice"))
 
 
-def test_the_agent_is_held_against_the_list_at_start():
-    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_AGENT": "+14155550123"})
+@pytest.mark.parametrize("agent", ["+14155550123", None])
+def test_the_agent_is_held_against_the_list_at_start_and_none_is_no_error(agent):
+    address = resolve_agent(load(ServiceSettings, ENVIRON | ({"CONFERRAL_AGENT": agent} if agent else {})))
 
-    address = resolve_agent(settings)
-
-    assert address is not None
-    assert address.text == "+14155550123"
-
-
-def test_no_agent_is_no_error():
-    assert resolve_agent(load(ServiceSettings, ENVIRON)) is None
+    assert (address and address.text) == agent
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ import pytest
 
 from conferral.runtime.errors import OutcomeUnknownError
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
 from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX
-from tests.telephony.scripted_http import call, calls_with, page
+from tests.telephony.scripted_http import call, calls_with, page, read_with
 
 
 def _participants(number: int, of: int = 250) -> dict[str, Any]:
@@ -38,11 +37,10 @@ READ_ALL = ReadCalls(
 
 
 async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() -> None:
-    calls, http = calls_with({"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(250)})
+    read, http = await read_with(
+        {"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(250)}, READ_ALL
+    )
 
-    read = await calls.perform(READ_ALL)
-
-    assert isinstance(read, CallsRead)
     assert http.requests == [
         ("GET Conferences", {"FriendlyName": "S1", "PageSize": 20}), (INSIDE, {"PageSize": 250}),
     ]  # fmt: skip
@@ -54,14 +52,12 @@ async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() 
 
 
 async def test_bounded_number_of_absent_parties_is_read_and_the_rest_are_listed() -> None:
-    calls, http = calls_with(
+    read, http = await read_with(
         {"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(1)}
-        | {f"GET Calls/{sid}": call(sid, "completed") for sid in EVERYONE}
+        | {f"GET Calls/{sid}": call(sid, "completed") for sid in EVERYONE},
+        READ_ALL,
     )
 
-    read = await calls.perform(READ_ALL)
-
-    assert isinstance(read, CallsRead)
     assert [seen.call_sid for seen in read.calls] == list(EVERYONE[1:22])
     assert read.unread == EVERYONE[22:]
     assert len(http.requests) == 23
@@ -69,43 +65,40 @@ async def test_bounded_number_of_absent_parties_is_read_and_the_rest_are_listed(
 
 
 async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself() -> None:
-    calls, _ = calls_with(
+    read, _ = await read_with(
         {"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(2)}
-        | {f"GET Calls/{_sid(1)}": call(_sid(1), "ringing")}
+        | {f"GET Calls/{_sid(1)}": call(_sid(1), "ringing")},
+        replace(READ_ALL, call_sids=EVERYONE[:2], unproven_sids=EVERYONE[1:2]),
     )
 
-    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:2], unproven_sids=EVERYONE[1:2]))
-
-    assert isinstance(read, CallsRead)
     assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "ringing"]
 
 
 async def test_label_that_is_too_long_to_be_ours_is_left_out() -> None:
     strange = ({"call_sid": f"CA{length}", "label": "x" * length} for length in (64, 65))
-    calls, _ = calls_with({"GET Conferences": page("conferences", CONFERENCE), INSIDE: page("participants", *strange)})
+    read, _ = await read_with(
+        {"GET Conferences": page("conferences", CONFERENCE), INSIDE: page("participants", *strange)},
+        replace(READ_ALL, call_sids=(), conference_sid="CF1"),
+    )
 
-    read = await calls.perform(replace(READ_ALL, call_sids=(), conference_sid="CF1"))
-
-    assert isinstance(read, CallsRead)
     assert [seen.label for seen in read.participants] == ["x" * 64, ""]
 
 
 async def test_known_conference_that_holds_every_call_is_read_in_one_request() -> None:
-    calls, http = calls_with({INSIDE: _participants(2)})
+    read, http = await read_with(
+        {INSIDE: _participants(2)}, replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1")
+    )
 
-    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1"))
-
-    assert isinstance(read, CallsRead)
     assert [name for name, _ in http.requests] == [INSIDE]
     assert (read.conference_sid, len(read.participants), read.calls) == ("CF1", 2, ())
 
 
 async def test_call_that_has_ended_causes_no_search_for_another_conference() -> None:
-    calls, http = calls_with({INSIDE: _participants(1), f"GET Calls/{_sid(1)}": call(_sid(1), "busy")})
+    read, http = await read_with(
+        {INSIDE: _participants(1), f"GET Calls/{_sid(1)}": call(_sid(1), "busy")},
+        replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1"),
+    )
 
-    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1"))
-
-    assert isinstance(read, CallsRead)
     assert len(http.requests) == 2
     assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "busy"]
 
@@ -114,29 +107,25 @@ async def test_live_call_outside_the_known_conference_causes_a_search_for_anothe
     other = page(
         "participants", *({"call_sid": _sid(one), "label": f"p-{one}", "status": "connected"} for one in (1, 2))
     )
-    calls, http = calls_with(
+    read, http = await read_with(
         {"GET Conferences": page("conferences", CONFERENCE, CONFERENCE | {"sid": "CF2"})}
         | {INSIDE: _participants(1), "GET Conferences/CF2/Participants": other}
-        | {f"GET Calls/{_sid(one)}": call(_sid(one), "in-progress") for one in range(3)}
+        | {f"GET Calls/{_sid(one)}": call(_sid(one), "in-progress") for one in range(3)},
+        replace(READ_ALL, call_sids=EVERYONE[:3], conference_sid="CF1"),
     )
 
-    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:3], conference_sid="CF1"))
-
-    assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF2"
     assert [name for name, _ in http.requests].count(INSIDE) == 1
     assert {read.status_of(sid) for sid in EVERYONE[:3]} == {"in-progress"}
 
 
 async def test_known_conference_that_is_over_is_not_the_last_word() -> None:
-    calls, _ = calls_with(
+    read, _ = await read_with(
         {"GET Conferences": page("conferences", CONFERENCE | {"sid": "CF2"}), INSIDE: page("participants")}
-        | {f"GET Calls/{_sid(0)}": call(_sid(0), "completed"), "GET Conferences/CF2/Participants": _participants(2)}
+        | {f"GET Calls/{_sid(0)}": call(_sid(0), "completed"), "GET Conferences/CF2/Participants": _participants(2)},
+        replace(READ_ALL, call_sids=EVERYONE[:1], conference_sid="CF1"),
     )
 
-    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:1], conference_sid="CF1"))
-
-    assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF2"
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
@@ -32,13 +31,12 @@ from conferral.telephony.callback_urls import (
     CallCallback,
     Gate,
     Wait,
-    parse_call,
 )
 from conferral.telephony.errors import from_status
 from conferral.telephony.parameters.dial import CallSetup, PlacedCall
 from conferral.telephony.phrases import Phrase, sentence_in
 from conferral.telephony.twiml import TwimlBuilder
-from tests.telephony.scripted_http import call, calls_with, page
+from tests.telephony.scripted_http import Answer, call, calls_with, page
 
 OWN, TARGET = "+14155550100", "+14155550177"
 URLS = CallbackUrls("https://example.com")
@@ -148,16 +146,6 @@ async def test_party_is_dialed_to_the_gate() -> None:
     ]  # fmt: skip
 
 
-async def test_gate_and_callbacks_of_a_dial_carry_its_id() -> None:
-    calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
-
-    await calls.perform(CALL)
-
-    ((_, sent),) = http.requests
-    assert Gate.parse(urlsplit(str(sent["Url"])).query).dial == "d2"
-    assert parse_call(urlsplit(str(sent["StatusCallback"])).query).dial == "d2"
-
-
 @pytest.mark.parametrize("effect, name", DIALS)
 async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: str) -> None:
     calls, http = calls_with({name: PLACED}, SETUP)
@@ -170,11 +158,7 @@ async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: st
 
 @pytest.mark.parametrize("is_heard, sent", [(True, "true"), (False, "false")])
 async def test_those_inside_hear_it_ring_only_where_they_shall(is_heard: bool, sent: str) -> None:
-    calls, http = calls_with({TO_PARTICIPANTS: PLACED}, SETUP)
-
-    await calls.perform(replace(PARTICIPANT, early_media=is_heard))
-
-    assert http.requests[0][1]["EarlyMedia"] == sent
+    assert (await sent_for(replace(PARTICIPANT, early_media=is_heard)))["EarlyMedia"] == sent
 
 
 @pytest.mark.parametrize("queue_time, expected", [
@@ -269,22 +253,18 @@ def test_a_setup_shows_no_number() -> None:
 
 
 @pytest.mark.parametrize("inside, expected", [
-    ([], ""),
-    ([{"call_sid": "CA1", "label": "customer-1"}], ""),
-    ([{"call_sid": "CA1", "label": None}, {"call_sid": "CA7", "label": "target-3", "status": "ringing"}], "CA7"),
+    (page("participants"), ""),
+    (page("participants", {"call_sid": "CA1", "label": "customer-1"}), ""),
+    (page("participants", {"call_sid": "CA1", "label": None},
+          {"call_sid": "CA7", "label": "target-3", "status": "ringing"}), "CA7"),
+    pytest.param(GONE, "", id="ended-conference"),
 ])  # fmt: skip
-async def test_dial_is_searched_for_by_its_label(inside: list[dict[str, Any]], expected: str) -> None:
-    calls, http = calls_with({"GET Conferences/CF1/Participants": page("participants", *inside)})
+async def test_dial_is_searched_for_by_its_label(inside: Answer, expected: str) -> None:
+    calls, http = calls_with({"GET Conferences/CF1/Participants": inside})
 
     assert await calls.find_dial(PARTICIPANT) == expected
 
     assert len(http.requests) == 1
-
-
-async def test_ended_conference_has_no_dial_to_find() -> None:
-    calls, _ = calls_with({"GET Conferences/CF1/Participants": GONE})
-
-    assert await calls.find_dial(PARTICIPANT) == ""
 
 
 async def test_failed_read_is_not_taken_as_no_dial() -> None:

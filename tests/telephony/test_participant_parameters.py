@@ -46,20 +46,14 @@ async def test_supervisor_audibility_change_is_one_request(changes: dict[str, An
     assert http.requests == [(TO_SUPERVISOR, sent)]
 
 
-async def test_whisper_requires_someone_who_hears_it() -> None:
+@pytest.mark.parametrize("mode", [
+    pytest.param("whisper", id="whisper-without-someone-who-hears-it"), pytest.param("shout", id="of-a-newer-version"),
+])  # fmt: skip
+async def test_mode_that_can_not_be_is_refused(mode: str) -> None:
     calls, http = calls_with({}, SETUP)
 
     with pytest.raises(ProviderRefusedError):
-        await calls.perform(replace(SUPERVISOR, supervises="whisper"))
-
-    assert http.requests == []
-
-
-async def test_mode_that_only_a_newer_version_knows_is_refused() -> None:
-    calls, http = calls_with({}, SETUP)
-
-    with pytest.raises(ProviderRefusedError):
-        await calls.perform(replace(SUPERVISOR, supervises="shout"))
+        await calls.perform(replace(SUPERVISOR, supervises=mode))
 
     assert http.requests == []
 
@@ -76,29 +70,29 @@ async def test_coaching_a_participant_outside_the_conference_is_refused_but_not_
     assert not isinstance(caught.value, ProviderGoneError)
 
 
+OUR_DOCUMENT = URLS.of(Announcement("S1", "c1"))
+
+
+@pytest.mark.parametrize("url, sent", [
+    pytest.param("", {"AnnounceUrl": OUR_DOCUMENT, "AnnounceMethod": "POST"}, id="sentence"),
+    pytest.param("https://example.com/a.wav", {"AnnounceUrl": "https://example.com/a.wav", "AnnounceMethod": "GET"},
+                 id="external-audio"),
+])  # fmt: skip
 @pytest.mark.parametrize("effect, name", [
     (TO_ALL, "POST Conferences/CF1"), (TO_ONE, "POST Conferences/CF1/Participants/CA1"),
 ])  # fmt: skip
-async def test_a_sentence_is_announced_by_a_document_of_ours(effect: PlayAnnouncement, name: str) -> None:
+async def test_sentence_is_announced_by_a_document_of_ours_and_external_audio_by_a_get_request(
+    effect: PlayAnnouncement, name: str, url: str, sent: dict[str, str]
+) -> None:
     calls, http = calls_with({name: {"sid": "CF1"}}, SETUP)
 
-    assert await calls.perform(effect) is None
+    assert await calls.perform(replace(effect, url=url)) is None
 
-    ((asked, sent),) = http.requests
-    assert asked == name
-    assert sent == {"AnnounceUrl": URLS.of(Announcement("S1", "c1")), "AnnounceMethod": "POST"}
-    assert Announcement.parse(urlsplit(str(sent["AnnounceUrl"])).query) == Announcement("S1", "c1")
+    assert http.requests == [(name, sent)]
 
 
-@pytest.mark.parametrize("effect, name", [
-    (TO_ALL, "POST Conferences/CF1"), (TO_ONE, "POST Conferences/CF1/Participants/CA1"),
-])  # fmt: skip
-async def test_external_audio_is_announced_by_a_get_request(effect: PlayAnnouncement, name: str) -> None:
-    calls, http = calls_with({name: {"sid": "CF1"}}, SETUP)
-
-    await calls.perform(replace(effect, url="https://example.com/a.wav"))
-
-    assert http.requests == [(name, {"AnnounceUrl": "https://example.com/a.wav", "AnnounceMethod": "GET"})]
+def test_document_of_an_announcement_names_its_command() -> None:
+    assert Announcement.parse(urlsplit(OUR_DOCUMENT).query) == Announcement("S1", "c1")
 
 
 @pytest.mark.parametrize("error", [GONE, from_status(429, 20429), from_status(503)])

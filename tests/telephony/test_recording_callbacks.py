@@ -3,8 +3,6 @@
 import pytest
 
 from conferral.statemachine.events import RecordingChanged
-from conferral.telephony.callback_events import MalformedCallbackError
-from tests.support.each import each
 from tests.telephony.test_callback_events import CALLER, CONFERENCE, RECORDING, fields, recording
 
 
@@ -44,21 +42,3 @@ def test_a_recordings_url_and_length_are_no_reason_to_refuse(url, duration):
     event = recording(fields("customers_call_was_recorded", RecordingUrl=url, RecordingDuration=duration))
 
     assert (event.url, event.duration_s) == ("", 0)
-
-
-@each(
-    "changes, field",
-    [
-        ({"RecordingSid": None}, "RecordingSid"),
-        ({"RecordingSid": "{x}"}, "RecordingSid"),
-        ({"RecordingStatus": None}, "RecordingStatus"),
-        ({"RecordingStatus": "a b"}, "RecordingStatus"),
-        ({"CallSid": "a b"}, "CallSid"),
-        ({"ConferenceSid": "a b"}, "ConferenceSid"),
-    ],
-)
-def test_a_malformed_recording_callback_names_the_field(changes, field):
-    with pytest.raises(MalformedCallbackError) as caught:
-        recording(fields("customers_call_was_recorded", **changes))
-
-    assert caught.value.field == field

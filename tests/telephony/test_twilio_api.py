@@ -20,7 +20,17 @@ from conferral.statemachine.effects import Effect, EndConference, HangUpCall, Re
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.telephony.errors import from_status
 from conferral.telephony.twilio_queries import RedirectSeen
-from tests.telephony.scripted_http import FALLBACK, SETUP, Answer, Documents, ScriptedHttp, call, calls_with, page
+from tests.telephony.scripted_http import (
+    FALLBACK,
+    SETUP,
+    Answer,
+    Documents,
+    ScriptedHttp,
+    call,
+    calls_with,
+    page,
+    read_with,
+)
 
 GONE = from_status(404, 20404)
 OVER = from_status(400, 21220)
@@ -167,29 +177,24 @@ async def test_read_returns_calls_and_conference() -> None:
 
 
 async def test_read_of_calls_only_asks_for_no_conference() -> None:
-    calls, http = calls_with(PICTURE)
+    read, http = await read_with(PICTURE, READ_CALLS_ONLY)
 
-    read = await calls.perform(READ_CALLS_ONLY)
-
-    assert isinstance(read, CallsRead)
     assert (read.conference_sid, read.participants) == ("", ())
     assert {name for name, _ in http.requests} == {"GET Calls/CA1", "GET Calls"}
 
 
 async def test_read_returns_each_other_call_once() -> None:
-    calls, http = calls_with(
+    read, http = await read_with(
         PICTURE
         | {
             "GET Calls/CA3": call("CA3", "ringing", "+15550100003"),
             "GET Calls/CA4": GONE,
             "GET Calls/CA5": call("CA5", "in-progress") | {"parent_call_sid": "CA9"},
             "GET Calls/CA6": call("CA6", "queued"),
-        }
+        },
+        replace(READ, call_sids=("CA1", "CA2", "CA3", "CA4", "CA3", "CA5", "CA6")),
     )
 
-    read = await calls.perform(replace(READ, call_sids=("CA1", "CA2", "CA3", "CA4", "CA3", "CA5", "CA6")))
-
-    assert isinstance(read, CallsRead)
     assert read.calls[2:] == (
         CallSeen(call_sid="CA3", status="ringing", to="+15550100003"),
         CallSeen(call_sid="CA4", status="completed"),
@@ -201,67 +206,52 @@ async def test_read_returns_each_other_call_once() -> None:
 
 
 async def test_read_without_a_parent_asks_for_none() -> None:
-    calls, http = calls_with({"GET Calls/CA3": call("CA3", "ringing")})
+    read, http = await read_with(
+        {"GET Calls/CA3": call("CA3", "ringing")}, replace(READ_CALLS_ONLY, parent_call_sid="", call_sids=("CA3",))
+    )
 
-    read = await calls.perform(replace(READ_CALLS_ONLY, parent_call_sid="", call_sids=("CA3",)))
-
-    assert isinstance(read, CallsRead)
     assert read.calls == (CallSeen(call_sid="CA3", status="ringing", to="+15550100001"),)
     assert [name for name, _ in http.requests] == ["GET Calls/CA3"]
 
 
 async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
-    calls, _ = calls_with({"GET Calls/CA1": GONE, "GET Calls": page("calls")})
+    read, _ = await read_with({"GET Calls/CA1": GONE, "GET Calls": page("calls")}, READ_CALLS_ONLY)
 
-    read = await calls.perform(READ_CALLS_ONLY)
-
-    assert isinstance(read, CallsRead)
     assert read.calls == (CallSeen(call_sid="CA1", status="completed"),)
 
 
-@pytest.mark.parametrize("status, is_found", [("init", True), ("in-progress", True), ("completed", False)])
-async def test_only_a_live_conference_is_returned(status: str, is_found: bool) -> None:
-    calls, _ = calls_with(PICTURE | {"GET Conferences": page("conferences", CONFERENCE | {"status": status})})
-
-    read = await calls.perform(READ)
-
-    assert isinstance(read, CallsRead)
-    assert read.conference_sid == ("CF1" if is_found else "")
+SECOND = CONFERENCE | {"sid": "CF2"}
+OURS = {"call_sid": "CA1", "label": "customer-1"}
 
 
-async def test_fullest_of_two_live_conferences_is_returned() -> None:
-    second = CONFERENCE | {"sid": "CF2"}
-    calls, _ = calls_with(
-        PICTURE
-        | {
-            "GET Conferences": page("conferences", second, CONFERENCE),
-            "GET Conferences/CF1/Participants": page("participants", {"call_sid": "CA1"}, {"call_sid": "CA2"}),
-            "GET Conferences/CF2/Participants": page("participants", {"call_sid": "CA3"}),
-        }
-    )
+@pytest.mark.parametrize(
+    "listed, inside, expected",
+    [
+        pytest.param([CONFERENCE | {"status": "init"}], {}, "CF1", id="waiting"),
+        pytest.param([CONFERENCE], {}, "CF1", id="started"),
+        pytest.param([CONFERENCE | {"status": "completed"}], {}, "", id="over"),
+        pytest.param(
+            [SECOND, CONFERENCE],
+            {"CF1": [{"call_sid": "CA1"}, {"call_sid": "CA2"}], "CF2": [{"call_sid": "CA3"}]},
+            "CF1",
+            id="fullest-of-two",
+        ),
+        pytest.param(
+            [SECOND | {"status": "init"}, CONFERENCE],
+            {"CF1": [OURS], "CF2": [OURS]},
+            "CF1",
+            id="started-one-of-two-equal",
+        ),
+    ],
+)
+async def test_live_conference_is_returned_of_two_the_fullest_or_started_one(
+    listed: list[dict[str, Any]], inside: dict[str, list[dict[str, Any]]], expected: str
+) -> None:
+    participants = {f"GET Conferences/{sid}/Participants": page("participants", *who) for sid, who in inside.items()}
 
-    read = await calls.perform(READ)
+    read, _ = await read_with(PICTURE | {"GET Conferences": page("conferences", *listed)} | participants, READ)
 
-    assert isinstance(read, CallsRead)
-    assert read.conference_sid == "CF1"
-
-
-async def test_started_one_of_two_equal_conferences_is_returned() -> None:
-    waiting = CONFERENCE | {"sid": "CF2", "status": "init"}
-    ours = page("participants", {"call_sid": "CA1", "label": "customer-1"})
-    calls, _ = calls_with(
-        PICTURE
-        | {
-            "GET Conferences": page("conferences", waiting, CONFERENCE),
-            "GET Conferences/CF1/Participants": ours,
-            "GET Conferences/CF2/Participants": ours,
-        }
-    )
-
-    read = await calls.perform(READ)
-
-    assert isinstance(read, CallsRead)
-    assert read.conference_sid == "CF1"
+    assert read.conference_sid == expected
 
 
 @pytest.mark.parametrize(
@@ -278,21 +268,18 @@ async def test_started_one_of_two_equal_conferences_is_returned() -> None:
 async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_alone(
     inside: dict[str, Any], known: str, is_ours: bool
 ) -> None:
-    calls, http = calls_with(PICTURE | {"GET Conferences/CF1/Participants": page("participants", inside)})
+    read, http = await read_with(
+        PICTURE | {"GET Conferences/CF1/Participants": page("participants", inside)},
+        replace(READ, conference_name="lunch-1", conference_sid=known),
+    )
 
-    read = await calls.perform(replace(READ, conference_name="lunch-1", conference_sid=known))
-
-    assert isinstance(read, CallsRead)
     assert (read.conference_sid, len(read.participants)) == (("CF1", 1) if is_ours else ("", 0))
     assert ("GET Conferences", {"FriendlyName": "lunch-1", "PageSize": 20}) in http.requests
 
 
 async def test_conference_ending_between_reads_has_no_participants() -> None:
-    calls, _ = calls_with(PICTURE | {"GET Conferences/CF1/Participants": GONE})
+    read, _ = await read_with(PICTURE | {"GET Conferences/CF1/Participants": GONE}, READ)
 
-    read = await calls.perform(READ)
-
-    assert isinstance(read, CallsRead)
     assert read.participants == ()
 
 

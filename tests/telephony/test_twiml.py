@@ -96,12 +96,10 @@ def test_next_agent_is_identified_in_the_action_and_the_call_callbacks():
 
 
 def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
-    document = ET.fromstring(DOCUMENTS.join_conference(SESSION, "agent", label="agent-1", conference="CF1", attempt=2))
+    dial, conference = join("agent", label="agent-1", attempt=2)
 
-    dial = document.find("Dial")
-    (conference,) = dial
     assert DialAction.parse(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.CONFERENCE, 2)
-    assert conference.text == "CF1"
+    assert (len(dial), conference.text) == (1, "CF1")
     assert conference.attrib | {"statusCallback": ""} == {
         "participantLabel": "agent-1", "beep": "false", "startConferenceOnEnter": "true",
         "endConferenceOnExit": "false", "waitUrl": "", "statusCallback": "", "statusCallbackMethod": "POST",
@@ -110,13 +108,29 @@ def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
     assert parse_session(query_of(conference.get("statusCallback"))) == SESSION
 
 
-@pytest.mark.parametrize("wait_audio", ["ringback", "music"])
-def test_waiting_party_hears_audio_and_does_not_start_the_conference(wait_audio):
-    join = DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference=SESSION, wait_audio=wait_audio)
+@pytest.mark.parametrize(
+    ("party", "more", "starts", "wait"),
+    [
+        pytest.param("customer", {"wait_audio": "ringback"}, "false", (WaitAudio.RINGBACK, False), id="ringback"),
+        pytest.param("customer", {"wait_audio": "music"}, "false", (WaitAudio.MUSIC, False), id="music"),
+        pytest.param("customer", {"wait_audio": "jazz"}, "false", (WaitAudio.MUSIC, False), id="of-a-newer-version"),
+        pytest.param(
+            "customer", {"wait_audio": "music", "with_greeting": True}, "false", (WaitAudio.MUSIC, True), id="greeting"
+        ),
+        pytest.param(
+            "agent",
+            {"wait_audio": "ringback", "start_on_enter": True},
+            "true",
+            (WaitAudio.RINGBACK, False),
+            id="browser-caller",
+        ),
+    ],
+)
+def test_waiting_party_hears_audio_and_only_a_browser_caller_starts_the_conference(party, more, starts, wait):
+    _, conference = join(party, label=f"{party}-1", conference=SESSION, **more)
 
-    conference = ET.fromstring(join).find("Dial/Conference")
-    assert (conference.get("startConferenceOnEnter"), conference.get("waitMethod")) == ("false", "POST")
-    assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(SESSION, "customer", WaitAudio(wait_audio))
+    assert (conference.get("startConferenceOnEnter"), conference.get("waitMethod")) == (starts, "POST")
+    assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(SESSION, party, *wait)
 
 
 @pytest.mark.parametrize("default_music, wait_url", [(True, None), (False, "")])
@@ -125,47 +139,6 @@ def test_without_wait_audio_there_is_silence_or_twilios_own_music(default_music,
 
     assert (conference.get("startConferenceOnEnter"), conference.get("waitUrl")) == ("false", wait_url)
     assert conference.get("waitMethod") is None
-
-
-def test_wait_audio_that_only_a_newer_version_knows_is_music():
-    _, conference = join("customer", label="customer-1", conference=SESSION, wait_audio="jazz")
-
-    assert Wait.parse(query_of(conference.get("waitUrl"))).wait_audio is WaitAudio.MUSIC
-
-
-def test_browser_caller_starts_the_conference_and_hears_ringback_until_someone_joins():
-    _, conference = join("agent", label="agent-1", conference=SESSION, start_on_enter=True, wait_audio="ringback")
-
-    assert conference.get("startConferenceOnEnter") == "true"
-    assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(SESSION, "agent", WaitAudio.RINGBACK)
-
-
-def test_agent_admitted_by_the_gate_may_also_wait_with_ringback():
-    (dial,) = ET.fromstring(
-        DOCUMENTS.join_conference(
-            SESSION,
-            "agent",
-            label="agent-1",
-            conference=SESSION,
-            start_on_enter=True,
-            wait_audio="ringback",
-            attributes=SET_UP,
-        )
-    )
-
-    _, conference = join(
-        "agent", label="agent-1", conference=SESSION, start_on_enter=True, wait_audio="ringback", attributes=SET_UP
-    )  # fmt: skip
-    assert ET.tostring(dial[0]) == ET.tostring(conference)
-
-
-def test_waiting_party_is_greeted_first_in_a_conference():
-    _, conference = join(conference=SESSION, wait_audio="music", with_greeting=True)
-
-    assert conference.get("startConferenceOnEnter") == "false"
-    assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(
-        SESSION, "customer", WaitAudio.MUSIC, with_greeting=True
-    )
 
 
 def test_silent_wait_plays_no_greeting():
@@ -179,14 +152,6 @@ def test_a_supervisor_comes_in_muted_and_starts_nothing(more):
     plain, muted = (join("supervisor", label="supervisor-3", supervises=is_one, **more)[1] for is_one in (False, True))
 
     assert plain.attrib | {"muted": "true", "startConferenceOnEnter": "false"} == muted.attrib
-
-
-def test_a_supervisor_who_comes_by_the_gate_is_muted_too():
-    (dial,) = ET.fromstring(
-        DOCUMENTS.join_conference(SESSION, "supervisor", label="supervisor-3", conference="CF1", supervises=True)
-    )
-
-    assert dial[0].attrib == join("supervisor", label="supervisor-3", supervises=True)[1].attrib
 
 
 def test_conference_is_set_up_as_the_directory_says():
@@ -237,15 +202,15 @@ def test_every_attribute_that_is_sent_is_one_of_the_librarys():
 
 def test_every_join_of_a_session_names_the_same_callbacks():
     joins = [
-        DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1"),
-        DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference=SESSION, wait_audio="music"),
-        DOCUMENTS.join_conference(SESSION, "agent", label="agent-1", conference=SESSION),
-        DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference="CF1", attempt=2),
+        join("target", label="target-3"),
+        join("customer", conference=SESSION, wait_audio="music"),
+        join("agent", label="agent-1", conference=SESSION),
+        join("customer", attempt=2),
     ]
 
     named = {
         tuple((name, value) for name, value in conference.items() if name.startswith("statusCallback"))
-        for conference in (ET.fromstring(join).find("Dial/Conference") for join in joins)
+        for _, conference in joins
     }
     assert len(named) == 1
 
@@ -329,13 +294,6 @@ def test_agent_hears_the_brief_first():
     assert (say.tag, say.text, dial.tag) == ("Say", "A new order", "Dial")
 
 
-def test_party_admitted_by_the_gate_joins_the_conference_and_starts_it():
-    (dial,) = ET.fromstring(DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1"))
-
-    join = DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1")
-    assert ET.tostring(dial) == ET.tostring(ET.fromstring(join).find("Dial"))
-
-
 @pytest.mark.parametrize(
     ("brief", "recall_reason", "said"),
     [
@@ -346,13 +304,10 @@ def test_party_admitted_by_the_gate_joins_the_conference_and_starts_it():
     ],
 )
 def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, recall_reason, said):
-    join = ET.fromstring(
-        DOCUMENTS.join_conference(
-            SESSION, "agent", label="agent-3", conference="CF1", brief=brief, recall_reason=recall_reason
-        )
-    )
-    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, brief=brief, recall_reason=recall_reason))
-    alone = ET.fromstring(DOCUMENTS.gate_brief(GATE, brief=brief, recall_reason=recall_reason))
+    words = {"brief": brief, "recall_reason": recall_reason}
+    join = ET.fromstring(DOCUMENTS.join_conference(SESSION, "agent", label="agent-3", conference="CF1", **words))
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, **words))
+    alone = ET.fromstring(DOCUMENTS.gate_brief(GATE, **words))
 
     assert [verb.tag for verb in alone] == ["Say"] * len(said) + ["Redirect"]
     assert [say.text for say in alone.findall("Say")] == said
@@ -384,14 +339,19 @@ def test_brief_redirects_to_the_gate_once_heard():
     assert Gate.parse(query_of(redirect.text)) == Gate(SESSION, "d1", briefed=True)
 
 
-def test_a_gate_that_waits_puts_the_same_request_again():
-    gate = Gate(SESSION, "d1", 2).next_request("1")
-
-    pause, redirect = ET.fromstring(DOCUMENTS.retry(gate))
+@pytest.mark.parametrize(
+    "request_url",
+    [
+        pytest.param(Gate(SESSION, "d1", 2).next_request("1"), id="gate"),
+        pytest.param(DialAction(SESSION, "customer", DialKind.BRIDGE).next_request("completed"), id="dial-action"),
+    ],
+)
+def test_waiting_is_a_pause_and_the_same_question_again(request_url):
+    pause, redirect = ET.fromstring(DOCUMENTS.retry(request_url))
 
     assert pause.attrib == {"length": "1"}
     assert redirect.get("method") == "POST"
-    assert Gate.parse(query_of(redirect.text)) == gate
+    assert type(request_url).parse(query_of(redirect.text)) == request_url
 
 
 def test_words_that_no_document_could_hold_do_not_break_it():
@@ -410,34 +370,25 @@ def test_wait_audio_is_played_once_then_requested_again():
     assert Wait.parse(query_of(redirect.text)) == wait
 
 
-def test_greeting_is_said_once_before_wait_audio_is_requested():
+def test_greeting_is_said_once_before_wait_audio_is_requested_and_nothing_without_one():
     wait = Wait(SESSION, "customer", WaitAudio.MUSIC, with_greeting=True)
     documents = TwimlBuilder(URLS, language="de-DE", voice="Polly.Vicki")
 
     say, redirect = ET.fromstring(documents.greeting(wait, "Smith & <Sons>\x00"))
+    (at_once,) = ET.fromstring(DOCUMENTS.greeting(wait, ""))
 
     assert (say.text, say.attrib) == ("Smith & <Sons> ", {"language": "de-DE", "voice": "Polly.Vicki"})
     assert redirect.get("method") == "POST"
-    assert Wait.parse(query_of(redirect.text)) == Wait(SESSION, "customer", WaitAudio.MUSIC)
+    assert wait.after_greeting() == Wait(SESSION, "customer", WaitAudio.MUSIC)
+    for following in (redirect, at_once):
+        assert Wait.parse(query_of(following.text)) == wait.after_greeting()
 
 
-def test_wait_audio_is_requested_at_once_without_a_greeting():
-    wait = Wait(SESSION, "customer", WaitAudio.MUSIC, with_greeting=True)
-
-    (redirect,) = ET.fromstring(DOCUMENTS.greeting(wait, ""))
-
-    assert Wait.parse(query_of(redirect.text)) == wait.after_greeting()
-
-
-def test_an_announcement_is_said_and_nothing_else():
+def test_an_announcement_is_said_and_nothing_else_and_one_of_nothing_is_a_moment_of_silence():
     (say,) = ET.fromstring(DOCUMENTS.announcement("We close at 6 & <soon>\x0b"))
-
-    assert (say.tag, say.text, say.get("language")) == ("Say", "We close at 6 & <soon> ", "en-US")
-
-
-def test_an_announcement_of_nothing_is_a_moment_of_silence():
     (pause,) = ET.fromstring(DOCUMENTS.announcement(""))
 
+    assert (say.tag, say.text, say.get("language")) == ("Say", "We close at 6 & <soon> ", "en-US")
     assert (pause.tag, pause.attrib) == ("Pause", {"length": "1"})
 
 
@@ -452,16 +403,6 @@ def test_silence_is_a_pause_that_ends():
     pause, redirect = ET.fromstring(DOCUMENTS.wait(Wait(SESSION, "customer", WaitAudio.RINGBACK), audio_url=None))
 
     assert (pause.tag, pause.attrib, redirect.tag) == ("Pause", {"length": "10"}, "Redirect")
-
-
-def test_waiting_is_a_pause_and_the_same_question_again():
-    action = DialAction(SESSION, "customer", DialKind.BRIDGE).next_request("completed")
-
-    pause, redirect = ET.fromstring(DOCUMENTS.retry(action))
-
-    assert pause.attrib == {"length": "1"}
-    assert redirect.get("method") == "POST"
-    assert DialAction.parse(query_of(redirect.text)) == action
 
 
 def test_hanging_up_says_nothing():
