@@ -57,12 +57,6 @@ def test_a_call_callback_is_read_back_as_it_was_built(session_id, party, dial, a
     assert parse_call(urlsplit(URLS.of(callback)).query) == callback
 
 
-def test_a_call_that_was_not_placed_by_rest_names_no_dial():
-    url = URLS.of(CallCallback("CA1", "agent"))
-
-    assert url.startswith("https://example.com/conferral/callbacks/call?session=CA1&party=agent#")
-
-
 @st.composite
 def gates(draw):
     waited = draw(st.integers(1, 9))
@@ -236,13 +230,9 @@ def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
     assert (1 + int(asked["rc"])) * (int(asked["ct"]) + int(asked["rt"])) <= 15_000
 
 
-def test_first_request_url_has_no_request_number():
+def test_urls_leave_out_the_first_number_and_a_dial_that_there_is_not():
+    action, call = URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE)), URLS.of(CallCallback("CA1", "agent"))
+
+    assert action.startswith("https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge#")
+    assert call.startswith("https://example.com/conferral/callbacks/call?session=CA1&party=agent#")
     assert "request=" not in URLS.of(Gate("CA1", "d1"))
-    url = URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE))
-
-    assert url.startswith("https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge#")
-
-
-def test_the_first_agents_urls_name_no_number():
-    assert "agent=" not in URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE))
-    assert "agent=" not in URLS.of(CallCallback("CA1", "customer"))

@@ -363,34 +363,36 @@ async def test_no_connection_means_that_it_has_not_happened(metrics: Metrics) ->
     assert str(port) not in str(caught.value)
 
 
-async def test_silence_ends_at_the_deadline_with_an_unknown_outcome(twilio: ScriptedTwilio, metrics: Metrics) -> None:
-    async def silent(_writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+async def silent(_writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
 
-    twilio.script = [silent]
-    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, read_timeout_s=0.02)
+
+async def trickling(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    "reply, method, deadline",
+    [
+        pytest.param(silent, "POST", {"read_timeout_s": 0.02}, id="silence"),
+        pytest.param(trickling, "GET", {"total_timeout_s": 0.05}, id="trickle"),
+    ],
+)
+async def test_silence_or_a_trickle_ends_at_its_deadline_with_an_unknown_outcome(
+    twilio: ScriptedTwilio, metrics: Metrics, reply: Reply, method: str, deadline: dict[str, float]
+) -> None:
+    twilio.script = [reply]
+    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, **deadline)
 
     with pytest.raises(OutcomeUnknownError):
-        await client.request("POST", URI)
+        await client.request(method, URI)
     await client.close()
 
     assert len(twilio.requests) == 1
-
-
-async def test_trickle_ends_at_the_total_deadline(twilio: ScriptedTwilio, metrics: Metrics) -> None:
-    async def trickling(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b" ")
-            await writer.drain()
-            await asyncio.sleep(0.005)
-
-    twilio.script = [trickling]
-    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, total_timeout_s=0.05)
-
-    with pytest.raises(OutcomeUnknownError):
-        await client.request("GET", URI)
-    await client.close()
 
 
 async def test_endless_body_is_cut_off(

@@ -19,7 +19,7 @@ from conferral.telephony.errors import from_status
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twiml import TwimlBuilder
-from tests.telephony.scripted_http import calls_with, page
+from tests.telephony.scripted_http import Answer, calls_with, page
 
 URLS = CallbackUrls("https://example.com")
 SETUP = CallSetup(
@@ -108,26 +108,24 @@ async def test_stopping_what_is_over_already_has_succeeded(
     assert await calls.perform(effect) is None
 
 
-@pytest.mark.parametrize("effect, name", [
+@pytest.mark.parametrize("effect, name, error, expected", [
     # It may not have begun, and would then still begin.
-    (OF_CONFERENCE, "Conferences/CF1/Recordings/Twilio.CURRENT"),
-    (replace(OF_CALL, status="paused"), "Calls/CA1/Recordings/Twilio.CURRENT"),
-    (replace(OF_CALL, status="in-progress", recording_sid="RE1"), "Calls/CA1/Recordings/RE1"),
-    (replace(OF_CONFERENCE, status="paused", recording_sid="RE1"), "Conferences/CF1/Recordings/RE1"),
+    (OF_CONFERENCE, "Conferences/CF1/Recordings/Twilio.CURRENT", GONE, ProviderGoneError),
+    (replace(OF_CALL, status="paused"), "Calls/CA1/Recordings/Twilio.CURRENT", GONE, ProviderGoneError),
+    (replace(OF_CALL, status="in-progress", recording_sid="RE1"), "Calls/CA1/Recordings/RE1", GONE, ProviderGoneError),
+    (replace(OF_CONFERENCE, status="paused", recording_sid="RE1"), "Conferences/CF1/Recordings/RE1", GONE,
+     ProviderGoneError),
+    # A change that takes its time may have happened.
+    (OF_CALL, "Calls/CA1/Recordings/Twilio.CURRENT", from_status(408), OutcomeUnknownError),
+    (OF_CALL, "Calls/CA1/Recordings/Twilio.CURRENT", from_status(500), OutcomeUnknownError),
 ])  # fmt: skip
-async def test_every_other_change_of_what_is_gone_has_not_succeeded(effect: ChangeRecording, name: str) -> None:
-    calls, _ = calls_with({f"POST {name}": GONE})
+async def test_every_other_change_of_what_is_gone_has_not_succeeded(
+    effect: ChangeRecording, name: str, error: ProviderError, expected: type[ProviderError]
+) -> None:
+    calls, _ = calls_with({f"POST {name}": error})
 
-    with pytest.raises(ProviderGoneError):
+    with pytest.raises(expected):
         await calls.perform(effect)
-
-
-@pytest.mark.parametrize("error", [from_status(408), from_status(500)])
-async def test_a_change_that_takes_its_time_may_have_happened(error: ProviderError) -> None:
-    calls, _ = calls_with({"POST Calls/CA1/Recordings/Twilio.CURRENT": error})
-
-    with pytest.raises(OutcomeUnknownError):
-        await calls.perform(OF_CALL)
 
 
 def recording(sid: str, status: str, source: str | None = "StartCallRecordingAPI") -> dict[str, Any]:
@@ -135,31 +133,26 @@ def recording(sid: str, status: str, source: str | None = "StartCallRecordingAPI
 
 
 @pytest.mark.parametrize("listed, expected", [
-    ([], ""),
-    ([recording("RE1", "in-progress")], "RE1"),
-    ([recording("RE1", "paused")], "RE1"),
-    ([recording("RE1", "stopped"), recording("RE2", "processing"), recording("RE3", "completed")], ""),
-    ([recording("RE2", "in-progress"), recording("RE1", "completed")], "RE2"),
-    ([recording("RE2", "in-progress"), recording("RE1", "in-progress")], "RE2"),
-    ([recording("RE1", "in-progress", "DialVerb"), recording("RE2", "in-progress", "OutboundAPI")], ""),
-    ([recording("RE1", "in-progress", None)], "RE1"),
-    ([recording("{x}", "in-progress")], ""),
+    (page("recordings"), ""),
+    (page("recordings", recording("RE1", "in-progress")), "RE1"),
+    (page("recordings", recording("RE1", "paused")), "RE1"),
+    (page("recordings", *(recording(f"RE{number}", status)
+                          for number, status in enumerate(("stopped", "processing", "completed")))), ""),
+    (page("recordings", recording("RE2", "in-progress"), recording("RE1", "completed")), "RE2"),
+    (page("recordings", recording("RE2", "in-progress"), recording("RE1", "in-progress")), "RE2"),
+    (page("recordings", recording("RE1", "in-progress", "DialVerb"), recording("RE2", "in-progress", "OutboundAPI")),
+     ""),
+    (page("recordings", recording("RE1", "in-progress", None)), "RE1"),
+    (page("recordings", recording("{x}", "in-progress")), ""),
+    pytest.param(GONE, "", id="call-is-gone"),
+    pytest.param(OVER, "", id="call-is-over"),
 ])  # fmt: skip
-async def test_recording_is_searched_for_among_recordings_of_its_call(
-    listed: list[dict[str, Any]], expected: str
-) -> None:
-    calls, http = calls_with({"GET Calls/CA1/Recordings": page("recordings", *listed)})
+async def test_recording_is_searched_for_among_recordings_of_its_call(listed: Answer, expected: str) -> None:
+    calls, http = calls_with({"GET Calls/CA1/Recordings": listed})
 
     assert await calls.find_recording(START) == expected
 
     assert http.requests == [("GET Calls/CA1/Recordings", {"PageSize": 50})]
-
-
-@pytest.mark.parametrize("error", [GONE, OVER])
-async def test_a_call_that_is_over_is_not_recorded(error: ProviderError) -> None:
-    calls, _ = calls_with({"GET Calls/CA1/Recordings": error})
-
-    assert await calls.find_recording(START) == ""
 
 
 async def test_failed_read_is_not_taken_as_no_recording() -> None:

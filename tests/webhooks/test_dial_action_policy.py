@@ -188,21 +188,26 @@ def test_twilio_is_queried_when_redis_data_is_missing_or_outdated(known, dial, s
 
 
 @each(
-    "dial, status, asked, expected",
+    "given, expected",
     [
-        (BRIDGE, "completed",  1,             DialActionAnswer.WAIT),
-        (BRIDGE, "completed",  REDIS_READS_MAX - 1, DialActionAnswer.WAIT),
-        (BRIDGE, "completed",  REDIS_READS_MAX,     ASK),
-        (BRIDGE, "completed",  9,             ASK),
-        (BRIDGE, "",           1,             DialActionAnswer.WAIT),
-        (BRIDGE, "busy",       1,             BUSY),
-        (BRIDGE, "no-answer",  1,             SILENT),
-        (CONF,   "answered",   1,             DialActionAnswer.WAIT),
-        (CONF,   "answered",   REDIS_READS_MAX,     HANG_UP),
+        ({"asked": 1}, WAIT),
+        ({"asked": REDIS_READS_MAX - 1}, WAIT),
+        ({"asked": REDIS_READS_MAX}, ASK),
+        ({"asked": 9}, ASK),
+        ({"status": ""}, WAIT),
+        ({"status": "busy"}, BUSY),
+        ({"status": "no-answer"}, SILENT),
+        ({"dial": CONF, "status": "answered"}, WAIT),
+        ({"dial": CONF, "status": "answered", "asked": REDIS_READS_MAX}, HANG_UP),
+        # The next agent is rung without Redis too.
+        ({"status": "busy", "more": True}, NEXT),
+        ({"status": "no-answer", "more": True, "call": "ringing"}, NEXT),
+        ({"status": "busy", "more": True, "call": "completed"}, HANG_UP),
+        ({"status": "canceled", "more": True}, UNREACHABLE),
     ],
-)  # fmt: skip
-def test_without_redis_it_waits_a_little_and_then_asks_twilio(dial, status, asked, expected):
-    assert decide_without_redis(outcome(dial, status, asked=asked)) is expected
+)
+def test_without_redis_it_waits_a_little_and_then_asks_twilio(given, expected):
+    assert decide_without_redis(outcome(**given)) is expected
 
 
 @pytest.mark.parametrize(
@@ -240,20 +245,6 @@ def test_when_an_agent_could_not_be_had_the_next_is_rung(known, status, more, ex
         expected = ASK
 
     assert decide(outcome(BRIDGE, status, more=more), given, may_be_old=old) is expected
-
-
-@pytest.mark.parametrize(
-    ("status", "more", "call", "expected"),
-    [
-        ("busy", True, "in-progress", NEXT),
-        ("no-answer", True, "ringing", NEXT),
-        ("busy", True, "completed", HANG_UP),
-        ("busy", False, "in-progress", BUSY),
-        ("canceled", True, "in-progress", UNREACHABLE),
-    ],
-)
-def test_the_next_agent_is_rung_without_redis_too(status, more, call, expected):
-    assert decide_without_redis(outcome(BRIDGE, status, more=more, call=call)) is expected
 
 
 # ---- a conference from the start ---------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """A control API over a real Redis, sessions to read, and what a worker would do with commands."""
 
+import asyncio
+
 from aiohttp import web
 
 from conferral.runtime.clock import SystemClock
@@ -94,3 +96,15 @@ async def report_status(store, command_id, status, reason="", session_id=CALLER)
     """Writes what became of a command."""
     report = CommandReport(command_id, CommandStatus(status), reason)
     await report_command(store, KEYS, ReportCommand(session_id, report))
+
+
+async def ask(client, method, path, **options):
+    async with client.request(method, path, **options) as response:
+        return response.status, await response.json()
+
+
+async def eventually(condition):
+    async with asyncio.timeout(60):
+        while not (found := await condition()):
+            await asyncio.sleep(0.01)
+    return found

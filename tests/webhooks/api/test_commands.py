@@ -19,6 +19,7 @@ from tests.webhooks.api.api_helpers import (
     CALLER,
     KEYS,
     app_of,
+    eventually,
     published,
     put,
     refusal,
@@ -65,13 +66,6 @@ async def ask(client, path, body):
 async def asked(client, command_id):
     async with client.get(f"/commands/{command_id}") as response:
         return response.status, await response.json()
-
-
-async def eventually(condition):
-    async with asyncio.timeout(60):
-        while not (found := await condition()):
-            await asyncio.sleep(0.01)
-    return found
 
 
 # ---- what is published -------------------------------------------------------------------------------------------
@@ -309,16 +303,14 @@ async def test_a_command_is_known_from_the_moment_it_is_published(api, store):
     assert await asked(api, body["command"]) == (200, empty | {"status": "accepted", "session": CALLER, "by": "api"})
 
 
+@pytest.mark.usefixtures("bridged")
 async def test_outcome_of_a_command_from_the_stream_is_also_returned(api, store):
-    await put(store, session())
     command_id = await command_stream.publish(store, KEYS, {"type": "end", "session": CALLER, "by": "night shift"})
     await take_up(store)
     await report_status(store, command_id, "failed", "busy")
 
-    assert await asked(api, command_id) == (
-        200,
-        {"command": command_id, "status": "failed", "reason": "busy", "session": CALLER, "by": "night shift"},
-    )
+    expected = {"command": command_id, "status": "failed", "reason": "busy", "session": CALLER, "by": "night shift"}
+    assert await asked(api, command_id) == (200, expected)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.support.local_system import LocalSystem
-from tests.webhooks.api.api_helpers import BEARER, TOKEN
+from tests.webhooks.api.api_helpers import BEARER, TOKEN, ask
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(90)]
 
@@ -32,11 +32,6 @@ async def api(system):
         yield client
     await runner.cleanup()
     await store.aclose()
-
-
-async def ask(client, method, path, **options):
-    async with client.request(method, path, **options) as response:
-        return response.status, await response.json()
 
 
 async def test_a_call_is_converted_and_ended_over_http(system, api):

@@ -10,14 +10,9 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as app_module
 from conferral.webhooks.api.app import CONCURRENT_MAX
-from tests.webhooks.api.api_helpers import CALLER, KEYS, put, report_status, session, take_up
+from tests.webhooks.api.api_helpers import CALLER, KEYS, ask, eventually, put, report_status, session, take_up
 
 PATHS = ["/sessions", f"/sessions/{CALLER}", f"/sessions/{CALLER}/log", "/commands/c1"]
-
-
-async def read(client, method, path, **options):
-    async with client.request(method, path, **options) as response:
-        return response.status, await response.json()
 
 
 # ---- turns -------------------------------------------------------------------------------------------------------
@@ -103,7 +98,7 @@ async def test_without_redis_the_answer_is_503(open_api, lines):
     asked.append(("POST", "/sessions", {"json": {"agent": "client:a", "customer": "client:b"}}))
     asked.append(("POST", f"/sessions/{CALLER}/commands?wait=60", {"json": {"type": "end"}}))
     for method, path, options in asked:
-        status, body = await read(client, method, path, **options)
+        status, body = await ask(client, method, path, **options)
 
         assert (status, body["error"]["type"]) == (503, "store")
     assert {line["event"] for line in lines} == {"store_unreachable", "api_refused"}
@@ -117,7 +112,7 @@ async def test_a_redis_that_does_not_answer_is_not_waited_for(open_api, redis_se
     with redis_server.client() as other:
         other.execute_command("CLIENT", "PAUSE", 600, "ALL")
     async with asyncio.timeout(0.5):
-        status, answer = await read(client, "GET", "/sessions")
+        status, answer = await ask(client, "GET", "/sessions")
 
     assert (status, answer["error"]["reason"]) == (503, "Redis did not answer in time")
 
@@ -127,7 +122,7 @@ async def test_redis_refusal_is_reported_as_a_store_error(api, store):
     await store.set(KEYS.commands, "text")
     await put(store, session())
 
-    status, reported = await read(api, "POST", f"/sessions/{CALLER}/commands", json={"type": "end"})
+    status, reported = await ask(api, "POST", f"/sessions/{CALLER}/commands", json={"type": "end"})
 
     assert (status, reported["error"]["type"]) == (503, "store")
 
@@ -146,11 +141,9 @@ async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, mo
 
     monkeypatch.setattr(CommandSubmitter, "find_outcome", fails_at_first)
     path = f"/sessions/{CALLER}/commands?wait=30"
-    waiting = asyncio.create_task(read(api, "POST", path, json={"type": "end"}))
-    async with asyncio.timeout(60):
-        while not (taken := await take_up(store)):
-            await asyncio.sleep(0.01)
-    await report_status(store, taken[0], "done")
+    waiting = asyncio.create_task(ask(api, "POST", path, json={"type": "end"}))
+    (command_id,) = await eventually(lambda: take_up(store))
+    await report_status(store, command_id, "done")
 
     status, body = await waiting
     assert (status, body["status"], failures) == (200, "done", 0)

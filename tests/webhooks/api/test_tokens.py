@@ -9,18 +9,13 @@ from conferral.storage.codecs.timestamps import from_iso
 from conferral.webhooks.api.access_tokens import issue_token
 from conferral.webhooks.api.models import TokenRequest
 from tests.support.each import each
-from tests.webhooks.api.api_helpers import ENVIRON, settings
+from tests.webhooks.api.api_helpers import ENVIRON, ask, settings
 
 pytestmark = pytest.mark.redis
 
 
-async def ask(client, body):
-    async with client.post("/tokens", json=body) as response:
-        return response.status, await response.json()
-
-
 async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
-    status, answer = await ask(api, {"identity": "alice_2"})
+    status, answer = await ask(api, "POST", "/tokens", json={"identity": "alice_2"})
 
     held = jwt.decode(answer["token"], ENVIRON["TWILIO_API_SECRET"], algorithms=["HS256"], options={"require": ["exp"]})
     head = jwt.get_unverified_header(answer["token"])
@@ -50,12 +45,12 @@ def test_token_expires_after_an_hour_of_whole_seconds():
 
 @pytest.mark.parametrize("identity", ["a", "Alice_7", "x" * 121])
 async def test_an_identity_is_letters_digits_and_underscores(api, identity):
-    assert (await ask(api, {"identity": identity}))[0] == 200
+    assert (await ask(api, "POST", "/tokens", json={"identity": identity}))[0] == 200
 
 
 @each("identity", ["", "x" * 122, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True])
 async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
-    status, reported = await ask(api, {"identity": identity})
+    status, reported = await ask(api, "POST", "/tokens", json={"identity": identity})
 
     assert (status, reported["error"]["reason"]) == (422, "identity must be 1 to 121 letters, digits, or _")
 
@@ -68,7 +63,7 @@ async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
     ],
 )
 async def test_token_request_accepts_only_an_identity(api, body, reason):
-    status, answer = await ask(api, body)
+    status, answer = await ask(api, "POST", "/tokens", json=body)
 
     assert (status, answer["error"]["reason"]) == (422, reason)
 
@@ -87,7 +82,7 @@ async def test_token_request_accepts_only_an_identity(api, body, reason):
 async def test_settings_that_are_missing_are_named(open_api, lines, without, named):
     client = await open_api(**dict.fromkeys(without))
 
-    status, body = await ask(client, {"identity": "alice"})
+    status, body = await ask(client, "POST", "/tokens", json={"identity": "alice"})
 
     assert (status, body["error"]["type"]) == (503, "not-set-up")
     assert body["error"]["reason"] == f"access tokens need settings that are not set: {named}"
@@ -95,7 +90,7 @@ async def test_settings_that_are_missing_are_named(open_api, lines, without, nam
 
 
 async def test_token_is_never_logged(api, lines):
-    _, body = await ask(api, {"identity": "alice"})
+    _, body = await ask(api, "POST", "/tokens", json={"identity": "alice"})
 
     assert body["token"] not in str(lines)
     assert "alice" not in str(lines)
