@@ -1,6 +1,5 @@
 """Who judges a run: at every moment what may be heard and what may be stored, in the end that nothing is left."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -482,8 +481,3 @@ def without(span: Span, others: Iterable[Span]) -> list[Span]:
             return [one for one in left if one[1] > one[0]]
     left.append((at_s, end_s))
     return [one for one in left if one[1] > one[0]]
-
-
-def share_above(sorted_values: list[float], bound: float) -> float:
-    """Which share of the values is above a bound."""
-    return 1 - bisect_left(sorted_values, bound) / len(sorted_values) if sorted_values else 0.0

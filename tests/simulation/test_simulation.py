@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,34 +32,28 @@ def test_odd_answers_leave_no_command_without_an_outcome(report_figure: Report) 
                         noise=2.0), **CALM | {"callback_loss": 0.2}), report_figure)  # fmt: skip
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("seed", [81, 82, 83])
-def test_worlds_with_odd_answers(seed: int, report_figure: Report) -> None:
-    stands(Plan(seed=seed, sessions=200, arrivals_per_s=2.0, rest_odd=0.05, noise=2.0), report_figure)
+def worlds(name: str, seeds: range, changes: dict[str, Any]) -> list[Any]:
+    """Worlds of 200 sessions, or of as many as the changes say."""
+    usual = {"sessions": 200, "arrivals_per_s": 2.0}
+    return [pytest.param(Plan(**usual | changes | {"seed": seed}), id=f"{name}-{seed}") for seed in seeds]
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
-def test_a_thousand_sessions_where_nothing_goes_wrong(report_figure: Report) -> None:
-    stands(replace(Plan(seed=21, sessions=1_000, arrivals_per_s=5.0, noise=2.0), **CALM), report_figure)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        *worlds("odd-answers", range(81, 84), {"rest_odd": 0.05, "noise": 2.0}),
+        *worlds("nothing-goes-wrong", range(21, 22), {"sessions": 1_000, "arrivals_per_s": 5.0, "noise": 2.0} | CALM),
+        *worlds("harsh", range(41, 44), HARSH),
+        *worlds("redis-forgets-its-last-second", range(61, 64), {"redis_rolled_back_every_s": 60.0}),
+    ],
+)
+def test_larger_worlds(plan: Plan, report_figure: Report) -> None:
+    stands(plan, report_figure)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7_200)
 def test_ten_thousand_sessions(report_figure: Report) -> None:
     stands(Plan(seed=31, sessions=10_000, arrivals_per_s=5.0, rest_odd=0.01), report_figure)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("seed", [41, 42, 43])
-def test_harsher_worlds(seed: int, report_figure: Report) -> None:
-    stands(replace(Plan(seed=seed, sessions=200, arrivals_per_s=2.0), **HARSH), report_figure)  # type: ignore[arg-type]
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("seed", [61, 62, 63])
-def test_worlds_in_which_redis_forgets_its_last_second(seed: int, report_figure: Report) -> None:
-    stands(Plan(seed=seed, sessions=200, arrivals_per_s=2.0, redis_rolled_back_every_s=60.0), report_figure)

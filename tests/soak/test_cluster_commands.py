@@ -4,8 +4,9 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -24,7 +25,7 @@ from tests.soak.soak_environment import ALONE
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers
-from tests.support.redis_cluster import NODE_TIMEOUT_MS, ClusterServers
+from tests.support.redis_cluster import NODE_TIMEOUT_MS, ClusterServers, Node
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
 TARGET = "client:bob"
@@ -65,25 +66,23 @@ def environment(system: LocalSystem) -> dict[str, str]:
 async def test_commands_of_operators_work_on_a_cluster(system) -> None:
     caller, _ = await system.talking()
     async with CommandLine(**environment(system)) as line:
-        code, out, err = await line.type("check", "--json")
-        assert code == 0, out + err
-        found = {one["name"]: (one["status"], one["found"]) for one in json.loads(out)}
+
+        async def answered(*words: str) -> Any:
+            code, out, err = await line.type(*words, "--json")
+            assert code == 0, out + err
+            return json.loads(out)
+
+        found = {one["name"]: (one["status"], one["found"]) for one in await answered("check")}
         assert found["cluster"] == ("ok", "3 primaries with 3 replicas")
         assert found["coverage"] == ("ok", "cluster-require-full-coverage no")
         assert found["shares"] == ("ok", "64 partitions, 22/21/21 per node")
         assert found["persistence"] == ("warn", "appendfsync no: a power failure loses about 30 s")
         assert found["scripts"][0] == found["workers"][0] == "ok", found
-        code, out, err = await line.type("convert", caller.sid, "--json")
-        assert code == 0, out + err
-        code, out, err = await line.type("transfer", caller.sid, "--to", TARGET, "--mode", "warm", "--json")
-        assert code == 0, out + err
-        code, out, err = await line.type("sessions", "--json")
-        assert [one["id"] for one in json.loads(out)] == [caller.sid], out + err
-        code, out, err = await line.type("show", caller.sid, "--json")
-        assert code == 0, out + err
-        assert json.loads(out)["state"] == "transferring", out
-        code, out, err = await line.type("end", caller.sid, "--yes", "--json")
-        assert code == 0, out + err
+        await answered("convert", caller.sid)
+        await answered("transfer", caller.sid, "--to", TARGET, "--mode", "warm")
+        assert [one["id"] for one in await answered("sessions")] == [caller.sid]
+        assert (await answered("show", caller.sid))["state"] == "transferring"
+        await answered("end", caller.sid, "--yes")
     await system.settled()
 
 
@@ -129,6 +128,20 @@ async def control_api(system: LocalSystem) -> AsyncIterator[aiohttp.ClientSessio
     await store.aclose()
 
 
+@contextmanager
+def silent(running: ClusterServers, node: Node) -> Iterator[None]:
+    """A node is silent, and none of the others takes it for dead."""
+    for one in running.up():
+        one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
+    node.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        node.signal(signal.SIGCONT)
+        for one in running.up():
+            one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
+
+
 async def test_control_api_works_on_a_cluster(system) -> None:
     caller, _ = await system.talking()
     async with control_api(system) as client:
@@ -149,11 +162,7 @@ async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resu
     caller, _ = await system.talking()
     commands = f"/sessions/{caller.sid}/commands?wait=30"
     async with control_api(system) as client, CommandLine(**environment(system)) as line:
-        for one in running.up():
-            one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
-        node = running.owner_of(system.keys.commands)
-        node.signal(signal.SIGSTOP)
-        try:
+        with silent(running, running.owner_of(system.keys.commands)):
             async with asyncio.timeout(REFUSED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
                 assert response.status == 503
                 assert response.headers["Retry-After"] == "1"
@@ -161,10 +170,6 @@ async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resu
             async with asyncio.timeout(REFUSED_WITHIN_S):
                 code, out, err = await line.type("convert", caller.sid)
             assert code == 1, out + err
-        finally:
-            node.signal(signal.SIGCONT)
-            for one in running.up():
-                one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
         async with asyncio.timeout(RESUMED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
             assert (await response.json())["status"] == "done"
         async with client.post(commands, json={"type": "end"}) as response:
@@ -175,15 +180,13 @@ async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resu
 async def test_requests_for_sessions_of_healthy_nodes_are_answered_while_many_wait_for_a_silent_one(
     system, running
 ) -> None:
-    for one in running.up():
-        one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
     at_commands = running.owner_of(system.keys.commands)
-    silent = next(node for node in running.primaries() if node.port != at_commands.port)
+    other = next(node for node in running.primaries() if node.port != at_commands.port)
     sick: list[str] = []
     well: list[str] = []
     for number in range(200):
         name = f"s{number}"
-        is_sick = running.owner_of(system.keys.session(name)).port == silent.port
+        is_sick = running.owner_of(system.keys.session(name)).port == other.port
         (sick if is_sick else well).append(name)
         await system.client.hset(system.keys.session(name), mapping={"id": name, "state": "bridged", "version": "1"})
 
@@ -193,18 +196,13 @@ async def test_requests_for_sessions_of_healthy_nodes_are_answered_while_many_wa
 
     async with control_api(system) as client:
         assert await get(client, well[0]) == 200  # by now the client knows the nodes
-        silent.signal(signal.SIGSTOP)
-        try:
+        with silent(running, other):
             waiting = asyncio.gather(*(get(client, name) for name in sick[: 2 * CONCURRENT_MAX]))
             answered = []
             while not waiting.done():
                 answered.append(await get(client, well[len(answered) % len(well)]))
             assert set(await waiting) == {503}
             assert set(answered) == {200}
-        finally:
-            silent.signal(signal.SIGCONT)
-            for one in running.up():
-                one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
 
 
 async def test_client_has_connections_for_all_its_requests_at_once(system) -> None:

@@ -80,17 +80,10 @@ async def test_level_never_goes_back(client):
     assert await config.read_schema_version(client, "test") == 2
 
 
-async def test_schema_version_of_an_unused_prefix_is_reported_as_not_initialized(client):
-    with pytest.raises(config.NotInitializedError):
-        await config.read_schema_version(client, "nobody")
-
-
 async def test_processes_show_themselves_until_they_stop(client):
     keys = Keys("test", 8)
-    worker, webhooks = (
-        process_registry.Process("w1", "worker", 2, "0.2.0"),
-        process_registry.Process("h1", "webhooks", 1, "0.1.0"),
-    )
+    worker = process_registry.Process("w1", "worker", 2, "0.2.0")
+    webhooks = process_registry.Process("h1", "webhooks", 1, "0.1.0")
     for process in (worker, webhooks, worker):
         await process_registry.register(client, keys, process)
     assert (await process_registry.read_all(client, keys))[1] == [webhooks, worker]
@@ -112,9 +105,10 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
 
 
-async def test_unused_prefix_is_reported_as_not_initialized(client):
+@pytest.mark.parametrize("read", [config.load, config.read_schema_version])
+async def test_unused_prefix_is_reported_as_not_initialized(client, read):
     with pytest.raises(config.NotInitializedError):
-        await config.load(client, "nobody")
+        await read(client, "nobody")
 
 
 async def test_write_that_times_out_is_not_repeated(single, client):
@@ -125,18 +119,13 @@ async def test_write_that_times_out_is_not_repeated(single, client):
     await slow.connection_pool.disconnect()
     single.signal(signal.SIGSTOP)
     try:
-        with pytest.raises(StoreUnreachableError):
-            await _write(slow)
+        with pytest.raises(StoreUnreachableError), store_errors():
+            await slow.xadd("stream", {"n": 1})
     finally:
         single.signal(signal.SIGCONT)
     await asyncio.sleep(0)
     assert await client.xlen("stream") <= 2
     await slow.aclose()
-
-
-async def _write(client):
-    with store_errors():
-        await client.xadd("stream", {"n": 1})
 
 
 async def test_idle_blocking_read_comes_back_empty_and_does_not_fail(blocking):

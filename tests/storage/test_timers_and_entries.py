@@ -6,10 +6,10 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
-from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import is_cluster
 from conferral.storage.partition import lease as leases
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.partition_store import TIMERS_PER_CALL_MAX, Entry
+from conferral.storage.partition.session_store import Batch
 
 pytestmark = pytest.mark.redis
 P = 2
@@ -24,8 +24,7 @@ async def test_due_timers_become_entries_oldest_first(access, client, keys, leas
     far = 99_999_999_999_999
     await client.zadd(keys.timers(P), {"lone|s1": 200, "ring|s2": 100, "age|s1": far})
     assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (2, far)
-    entries = await access.read(P, 10)
-    events = [event_codec.decode({n.decode(): v.decode() for n, v in e.fields.items()}, e.entry_id) for e in entries]
+    events = [entry.event() for entry in await access.read(P, 10)]
     assert [(event.name, event.session_id, event.due_ms) for event in events] == [
         ("ring_overdue", "s2", 100),
         ("lone_overdue", "s1", 200),
@@ -44,8 +43,7 @@ async def test_timer_beyond_the_31st_bit_of_seconds_keeps_its_time(access, clien
 async def test_every_timer_can_be_read_back(access, client, keys, lease, timer):
     await client.zadd(keys.timers(P), {f"{timer.timer}|s1": 1_500_000_000_123})
     await access.fire_timers(P, lease, lease.acquired_at_ms)
-    entry = (await access.read(P, 1))[0]
-    event = event_codec.decode({n.decode(): v.decode() for n, v in entry.fields.items()}, entry.entry_id)
+    event = (await access.read(P, 1))[0].event()
     assert isinstance(event, timer)
     assert event.due_ms == 1_500_000_000_123
 
@@ -101,8 +99,6 @@ async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, clie
 
 
 async def test_suspects_are_counted_and_cleared_with_their_commit(access, store, client, keys, lease):
-    from conferral.storage.partition.session_store import Batch
-
     entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
     assert await access.mark_suspect(P, lease, entry_id) == 1
     assert await access.mark_suspect(P, replace(lease, holder="2:another"), entry_id) == 2
@@ -118,8 +114,6 @@ async def test_a_mark_whose_answer_was_lost_is_no_second_death(access, client, k
 
 
 async def test_worker_deaths_over_effects_are_counted_and_cleared_on_commit(access, store, client, keys, lease):
-    from conferral.storage.partition.session_store import Batch
-
     assert await access.count_deaths(P, [], 2) == {}
     assert await access.count_deaths(P, ["e1", "e2"], 2) == {"e1": 1, "e2": 1}
     await access.set_deaths(P, "e2", 3)
@@ -131,8 +125,6 @@ async def test_worker_deaths_over_effects_are_counted_and_cleared_on_commit(acce
 
 
 async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access, client, keys, lease):
-    from conferral.storage.partition.partition_store import TIMERS_PER_CALL_MAX
-
     due_ms = lease.acquired_at_ms - 1_000
     await client.zadd(keys.timers(P), {f"lone|s{number}": due_ms for number in range(TIMERS_PER_CALL_MAX + 3)})
     assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (TIMERS_PER_CALL_MAX, due_ms)
