@@ -3,12 +3,13 @@
 import inspect
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
+from redis import Redis
 
 from tests.browser.browser_environment import BrowserEnvironment, Console
 from tests.browser.camera import Camera
@@ -100,11 +101,16 @@ def camera() -> Camera:
     return Camera(Path(folder) if folder else None)
 
 
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[Redis]:
+    with redis_server.client() as client:
+        yield client
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def console(redis_server: RedisServer) -> AsyncIterator[Console]:
+async def console(redis_server: RedisServer, redis: Redis) -> AsyncIterator[Console]:
     """A console alone: what it shows is put into Redis by the test. Name it before `windows`: those close first."""
-    with redis_server.client() as redis:
-        set_up(redis)
+    set_up(redis)
     async with Console(redis_server.url) as opened:
         yield opened
 

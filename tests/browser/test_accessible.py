@@ -30,15 +30,14 @@ class Views:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def views(stage: BrowserEnvironment, windows: Windows, redis_server) -> AsyncIterator[Views]:
+async def views(stage: BrowserEnvironment, windows: Windows, redis) -> AsyncIterator[Views]:
     """A consult transfer under way, a transfer that has failed, hostile names, dead letters."""
-    with redis_server.client() as redis:
-        at_ms = redis.time()[0] * 1000
-        for number in range(3):
-            redis.xadd(
-                stage.keys.dead,
-                {"dead_reason": f"not UTF-8 {number % 2}", "dead_stream": stage.keys.commands, "type": "x"},
-            )
+    at_ms = redis.time()[0] * 1000
+    for number in range(3):
+        redis.xadd(
+            stage.keys.dead,
+            {"dead_reason": f"not UTF-8 {number % 2}", "dead_stream": stage.keys.commands, "type": "x"},
+        )
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)
     await browser_actions.call_alice(phones)
@@ -47,8 +46,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis_server) -> As
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     await expect(console.get_by_role("main")).to_contain_text("target hears agent")
-    with redis_server.client() as redis:
-        put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)
+    put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)
     yield Views(stage, console, phones, call.sid)
 
 

@@ -6,9 +6,8 @@ from tests.browser import browser_actions, busy_period
 from tests.browser.windows import NARROW
 
 
-async def test_sessions_with_problems_are_listed_first(redis_server, console, windows, camera):
-    with redis_server.client() as redis:
-        live = busy_period.put_busy_period(redis)
+async def test_sessions_with_problems_are_listed_first(redis, console, windows, camera):
+    live = busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)
     rows = browser_actions.sessions(page)
     await expect(rows).to_have_count(len(live))
@@ -42,9 +41,8 @@ async def test_sessions_with_problems_are_listed_first(redis_server, console, wi
     await expect(rows).to_have_count(len(live))
 
 
-async def test_agents_are_listed_with_their_calls(redis_server, console, windows):
-    with redis_server.client() as redis:
-        live = busy_period.put_busy_period(redis)
+async def test_agents_are_listed_with_their_calls(redis, console, windows):
+    live = busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)
     await page.get_by_role("link", name="Agents", exact=True).click()
     address = live[4].parties["agent"].address
@@ -57,9 +55,8 @@ async def test_agents_are_listed_with_their_calls(redis_server, console, windows
     await expect(alice).not_to_have_css("padding-left", "0px")  # the text does not touch the panel's edge
 
 
-async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis_server, console, windows):
-    with redis_server.client() as redis:
-        busy_period.put_busy_period(redis)
+async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis, console, windows):
+    busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)
     await page.set_viewport_size(NARROW)
     await expect(browser_actions.sessions(page).first).to_be_visible()

@@ -16,9 +16,8 @@ GONE = r"WebSocket|ERR_CONNECTION_REFUSED|Failed to load resource"
 TABS = 8
 
 
-def fill(redis_server, count: int, *, first: int = 0) -> None:
-    with redis_server.client() as redis:
-        put_all(redis, crowd(first + count, redis.time()[0] * 1000)[first:])
+def fill(redis, count: int, *, first: int = 0) -> None:
+    put_all(redis, crowd(first + count, redis.time()[0] * 1000)[first:])
 
 
 async def test_token_holder_can_sign_in_and_out(console, windows):
@@ -60,22 +59,22 @@ async def test_printed_address_signs_in_and_leaves_no_token_in_the_history(conso
     assert TOKEN not in other.url
 
 
-async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis_server, console, windows):
+async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis, console, windows):
     windows.allow(GONE)
-    fill(redis_server, 3)
+    fill(redis, 3)
     page = await browser_actions.signed_in(windows, console)
     await expect(browser_actions.sessions(page)).to_have_count(3)
     await console.stop()
     await expect(page.get_by_text("Disconnected for")).to_be_visible()
     await expect(page.get_by_role("alert").first).to_contain_text("lost")
     await expect(browser_actions.sessions(page)).to_have_count(3)
-    fill(redis_server, 2, first=3)
+    fill(redis, 2, first=3)
     await console.start()
     await expect(page.get_by_text("Disconnected for")).to_have_count(0, timeout=40_000)
     await expect(browser_actions.sessions(page)).to_have_count(5)
 
 
-async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(redis_server, console, windows):
+async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(console, windows):
     windows.allow(GONE)
     page = await browser_actions.signed_in(windows, console)
     await console.stop()
@@ -92,9 +91,9 @@ async def list_items(page: Page) -> list[str]:
     return [re.sub(r"\b\d+ (ms|s|min)\b", "a while", text) for text in await lines.all_inner_texts()]
 
 
-async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, console, windows):
+async def test_the_session_that_was_open_is_open_after_a_restart(redis, console, windows):
     windows.allow(GONE)
-    fill(redis_server, 1)
+    fill(redis, 1)
     page = await browser_actions.signed_in(windows, console)
     await browser_actions.open_session(page, session_id(0))
     before = await list_items(page)
@@ -107,27 +106,25 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, c
 
 
 @pytest.mark.soak
-async def test_lost_redis_is_reported(redis_server, console, windows):
-    fill(redis_server, 1)
+async def test_lost_redis_is_reported(redis, console, windows):
+    fill(redis, 1)
     page = await browser_actions.signed_in(windows, console)
     await expect(browser_actions.sessions(page)).to_have_count(1)
-    with redis_server.client() as redis:
-        redis.execute_command("CLIENT", "PAUSE", 6_000)
-        await expect(page.get_by_text("No updates from Redis")).to_be_visible()
-        await expect(page.get_by_text("No updates from Redis")).to_have_count(0, timeout=40_000)
+    redis.execute_command("CLIENT", "PAUSE", 6_000)
+    await expect(page.get_by_text("No updates from Redis")).to_be_visible()
+    await expect(page.get_by_text("No updates from Redis")).to_have_count(0, timeout=40_000)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def reader(redis_server):
-    with redis_server.client() as redis:
-        set_up(redis)
+async def reader(redis_server, redis):
+    set_up(redis)
     async with Console(redis_server.url, read_only=True) as opened:
         yield opened
 
 
-async def test_a_reader_changes_nothing(redis_server, reader, windows):
+async def test_a_reader_changes_nothing(redis, reader, windows):
     windows.allow("403")
-    fill(redis_server, 1)
+    fill(redis, 1)
     page = await browser_actions.signed_in(windows, reader)
     await browser_actions.open_session(page, session_id(0))
     for label in ("Transfer…", "Convert", "End…"):
@@ -143,8 +140,7 @@ async def test_a_reader_changes_nothing(redis_server, reader, windows):
         session_id(0),
     )
     assert status == 403
-    with redis_server.client() as redis:
-        assert redis.xlen("conferral:commands") == 0
+    assert redis.xlen("conferral:commands") == 0
 
 
 async def watched(page: Page) -> None:
@@ -152,9 +148,9 @@ async def watched(page: Page) -> None:
 
 
 @pytest.mark.soak
-async def test_eight_tabs_of_a_browser_all_live(redis_server, console, windows):
-    fill(redis_server, 1)
+async def test_eight_tabs_of_a_browser_all_live(redis, console, windows):
+    fill(redis, 1)
     first = await browser_actions.signed_in(windows, console)
     others = [await windows.open(console.address, context=first.context) for _ in range(TABS - 1)]
-    fill(redis_server, 1, first=1)
+    fill(redis, 1, first=1)
     await asyncio.gather(*(watched(page) for page in (first, *others)))

@@ -25,35 +25,33 @@ async def now_ms(redis) -> int:
     return seconds * 1000 + microseconds // 1000
 
 
-async def test_thousands_of_sessions_are_a_short_document(redis_server, console, windows, report_figure):
-    with redis_server.client() as redis:
-        people = crowd(MANY, await now_ms(redis))
-        await asyncio.to_thread(put_all, redis, people)
-        began_s = time.perf_counter()
-        page = await signed_in(windows, console)
-        await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
-        report_figure(f"{MANY:,} sessions: all known to the page after {time.perf_counter() - began_s:.1f} s")
-        painted = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
-        report_figure(f"{MANY:,} sessions: first paint after {painted:.0f} ms")
-        assert 10 < await sessions(page).count() < DRAWN_MAX
-        assert await page.get_by_role("table", name="Calls").get_attribute("aria-rowcount") == str(MANY + 1)
+async def test_thousands_of_sessions_are_a_short_document(redis, console, windows, report_figure):
+    people = crowd(MANY, await now_ms(redis))
+    await asyncio.to_thread(put_all, redis, people)
+    began_s = time.perf_counter()
+    page = await signed_in(windows, console)
+    await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
+    report_figure(f"{MANY:,} sessions: all known to the page after {time.perf_counter() - began_s:.1f} s")
+    painted = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
+    report_figure(f"{MANY:,} sessions: first paint after {painted:.0f} ms")
+    assert 10 < await sessions(page).count() < DRAWN_MAX
+    assert await page.get_by_role("table", name="Calls").get_attribute("aria-rowcount") == str(MANY + 1)
 
-        await page.keyboard.press("End")
-        await expect(sessions(page).last).to_have_attribute("aria-rowindex", str(MANY + 1))
-        assert await sessions(page).count() < DRAWN_MAX
-        await page.get_by_role("searchbox").fill(session_id(4_321)[-6:])
-        await expect(sessions(page)).to_have_count(1)
-        await expect(page.get_by_text(f"1 of {MANY:,} calls match")).to_be_visible()
+    await page.keyboard.press("End")
+    await expect(sessions(page).last).to_have_attribute("aria-rowindex", str(MANY + 1))
+    assert await sessions(page).count() < DRAWN_MAX
+    await page.get_by_role("searchbox").fill(session_id(4_321)[-6:])
+    await expect(sessions(page)).to_have_count(1)
+    await expect(page.get_by_text(f"1 of {MANY:,} calls match")).to_be_visible()
 
-        one = people[4_321]
-        await asyncio.to_thread(put_all, redis, [changed(one, await now_ms(redis))])
-        await expect(sessions(page).first).to_contain_text("muted")
+    one = people[4_321]
+    await asyncio.to_thread(put_all, redis, [changed(one, await now_ms(redis))])
+    await expect(sessions(page).first).to_contain_text("muted")
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-async def test_every_filter_fits_its_box(redis_server, console, windows, size):
-    with redis_server.client() as redis:
-        put_all(redis, crowd(3, await now_ms(redis)))
+async def test_every_filter_fits_its_box(redis, console, windows, size):
+    put_all(redis, crowd(3, await now_ms(redis)))
     page = await signed_in(windows, console, size=size)
     await expect(sessions(page)).to_have_count(3)
     filters = page.get_by_role("search")
@@ -70,29 +68,27 @@ async def test_every_filter_fits_its_box(redis_server, console, windows, size):
     assert await too_wide(page) == []
 
 
-async def test_names_from_outside_do_nothing_but_show(redis_server, console, windows):
-    with redis_server.client() as redis:
-        at_ms = await now_ms(redis)
-        put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE)])
-        page = await signed_in(windows, console, size=NARROW)
-        await expect(sessions(page)).to_have_count(len(HOSTILE))
-        for number in range(len(HOSTILE)):
-            await page.goto(f"{console.address}#session/{session_id(1_000_000 + number)}")
-            await expect(page.get_by_role("heading", level=1)).to_be_visible()
-            await expect(page.get_by_text("customer", exact=False).first).to_be_visible()
-            text = await page.locator("body").inner_text()
-            assert not set(text) & set("\x1b\x07\u202e\u2066\u2069\u0085\ufeff"), (
-                "a character that nobody sees is shown as it is"
-            )
-            assert TAKEN_OVER not in await page.title()
-            width = await page.evaluate("document.documentElement.scrollWidth")
-            assert width <= NARROW["width"], f"{HOSTILE[number][:20]!r} makes the page {width} px wide"
-        assert await page.locator("img").count() == 0
+async def test_names_from_outside_do_nothing_but_show(redis, console, windows):
+    at_ms = await now_ms(redis)
+    put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE)])
+    page = await signed_in(windows, console, size=NARROW)
+    await expect(sessions(page)).to_have_count(len(HOSTILE))
+    for number in range(len(HOSTILE)):
+        await page.goto(f"{console.address}#session/{session_id(1_000_000 + number)}")
+        await expect(page.get_by_role("heading", level=1)).to_be_visible()
+        await expect(page.get_by_text("customer", exact=False).first).to_be_visible()
+        text = await page.locator("body").inner_text()
+        assert not set(text) & set("\x1b\x07\u202e\u2066\u2069\u0085\ufeff"), (
+            "a character that nobody sees is shown as it is"
+        )
+        assert TAKEN_OVER not in await page.title()
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= NARROW["width"], f"{HOSTILE[number][:20]!r} makes the page {width} px wide"
+    assert await page.locator("img").count() == 0
 
 
-async def test_a_key_between_render_and_paint_is_the_new_views(redis_server, console, windows):
-    with redis_server.client() as redis:
-        put_all(redis, crowd(2, await now_ms(redis)))
+async def test_a_key_between_render_and_paint_is_the_new_views(redis, console, windows):
+    put_all(redis, crowd(2, await now_ms(redis)))
     page = await signed_in(windows, console)
     await expect(sessions(page)).to_have_count(2)
     is_rendered = await page.evaluate(
@@ -111,7 +107,7 @@ async def test_a_key_between_render_and_paint_is_the_new_views(redis_server, con
     await expect(sessions(page)).to_have_count(2)
 
 
-async def test_what_is_typed_right_after_the_search_key_is_searched_for(redis_server, console, windows):
+async def test_what_is_typed_right_after_the_search_key_is_searched_for(redis, console, windows):
     page = await signed_in(windows, console)
     await page.keyboard.press("g")
     await page.keyboard.press("h")
@@ -127,9 +123,8 @@ async def test_what_is_typed_right_after_the_search_key_is_searched_for(redis_se
     await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
 
 
-async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
-    with redis_server.client() as redis:
-        put_all(redis, crowd(12, await now_ms(redis)))
+async def test_the_list_is_used_by_keys_alone(redis, console, windows):
+    put_all(redis, crowd(12, await now_ms(redis)))
     page = await signed_in(windows, console)
     await expect(sessions(page)).to_have_count(12)
     await page.keyboard.press("j")
@@ -142,9 +137,8 @@ async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     chosen = await sessions(page).first.get_attribute("data-id")
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(f"{console.address}#session/{chosen}")
-    with redis_server.client() as redis:
-        newest = replace(make_session(session_id(900)), created_at_ms=await now_ms(redis) + 1)
-        put_all(redis, [newest])
+    newest = replace(make_session(session_id(900)), created_at_ms=await now_ms(redis) + 1)
+    put_all(redis, [newest])
     await page.keyboard.press("Escape")
     # At once, although the list was sorted a moment ago: a returning operator must see the new call.
     await expect(sessions(page)).to_have_count(13, timeout=1500)
@@ -164,11 +158,10 @@ async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis_server, console, windows):
+async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis, console, windows):
     over = f"CA{7:032x}"
-    with redis_server.client() as redis:
-        at_ms = await now_ms(redis)
-        put_all(redis, [*crowd(2, at_ms), replace(make_session(over), state=State.ENDED, ended_at_ms=at_ms)])
+    at_ms = await now_ms(redis)
+    put_all(redis, [*crowd(2, at_ms), replace(make_session(over), state=State.ENDED, ended_at_ms=at_ms)])
     page = await signed_in(windows, console)
     await page.get_by_role("searchbox").fill(over)
     await expect(page.get_by_role("button", name="Include ended calls")).to_be_visible()
@@ -176,13 +169,12 @@ async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis_server, 
     await expect(page.get_by_role("heading", level=1)).to_contain_text(over)
 
 
-async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid(redis_server, console, windows):
-    with redis_server.client() as redis:
-        at_ms = await now_ms(redis)
-        people = crowd(3, at_ms)
-        number = people[1].parties["customer"].address
-        by_sid = replace(people[2], id=f"CA{'ab' * 12}{number[-4:]}{'9' * 4}")
-        put_all(redis, [people[0], people[1], by_sid])
+async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid(redis, console, windows):
+    at_ms = await now_ms(redis)
+    people = crowd(3, at_ms)
+    number = people[1].parties["customer"].address
+    by_sid = replace(people[2], id=f"CA{'ab' * 12}{number[-4:]}{'9' * 4}")
+    put_all(redis, [people[0], people[1], by_sid])
     page = await signed_in(windows, console)
     await page.get_by_role("searchbox").fill(number[-4:])
     await expect(sessions(page)).to_have_count(1)
@@ -194,41 +186,39 @@ async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid
 
 
 @pytest.mark.soak
-async def test_many_changes_a_second_leave_the_page_free(redis_server, console, windows, report_figure):
+async def test_many_changes_a_second_leave_the_page_free(redis, console, windows, report_figure):
     """60 changes a second of 5,000 sessions; how long they block the page's thread is reported, not asserted."""
-    with redis_server.client() as redis:
-        people = crowd(MANY, await now_ms(redis))
-        await asyncio.to_thread(put_all, redis, people)
-        page = await signed_in(windows, console)
-        await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
-        await page.evaluate("""() => {
-          window.longest = 0; window.frames = 0;
-          let before = performance.now();
-          const frame = (now) => {
-            window.longest = Math.max(window.longest, now - before); before = now; window.frames += 1;
-            requestAnimationFrame(frame);
-          };
-          requestAnimationFrame(frame);
-        }""")
-        for turn in range(100):
-            moved = [changed(people[(turn * 6 + number) % MANY], await now_ms(redis)) for number in range(6)]
-            for session in moved:
-                people[people.index(next(one for one in people if one.id == session.id))] = session
-            await asyncio.to_thread(put_all, redis, moved)
-            await asyncio.sleep(0.1)  # a delay: paces the changes
-        longest, frames = await page.evaluate("[window.longest, window.frames]")
-        report_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
-        assert await sessions(page).count() < DRAWN_MAX
+    people = crowd(MANY, await now_ms(redis))
+    await asyncio.to_thread(put_all, redis, people)
+    page = await signed_in(windows, console)
+    await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
+    await page.evaluate("""() => {
+      window.longest = 0; window.frames = 0;
+      let before = performance.now();
+      const frame = (now) => {
+        window.longest = Math.max(window.longest, now - before); before = now; window.frames += 1;
+        requestAnimationFrame(frame);
+      };
+      requestAnimationFrame(frame);
+    }""")
+    for turn in range(100):
+        moved = [changed(people[(turn * 6 + number) % MANY], await now_ms(redis)) for number in range(6)]
+        for session in moved:
+            people[people.index(next(one for one in people if one.id == session.id))] = session
+        await asyncio.to_thread(put_all, redis, moved)
+        await asyncio.sleep(0.1)  # a delay: paces the changes
+    longest, frames = await page.evaluate("[window.longest, window.frames]")
+    report_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
+    assert await sessions(page).count() < DRAWN_MAX
 
 
-async def test_session_with_250_parties_fits_a_few_screens(console, windows, redis_server):
-    with redis_server.client() as redis:
-        (made,) = crowd(1, await now_ms(redis))
-        guests = {
-            f"guest-{number}": replace(made.parties["agent"], name=f"guest-{number}", label=f"guest-{number}")
-            for number in range(248)
-        }
-        put_all(redis, [replace(made, state=State.CONFERENCED, phase=Phase.NONE, parties=made.parties | guests)])
+async def test_session_with_250_parties_fits_a_few_screens(console, windows, redis):
+    (made,) = crowd(1, await now_ms(redis))
+    guests = {
+        f"guest-{number}": replace(made.parties["agent"], name=f"guest-{number}", label=f"guest-{number}")
+        for number in range(248)
+    }
+    put_all(redis, [replace(made, state=State.CONFERENCED, phase=Phase.NONE, parties=made.parties | guests)])
     page = await signed_in(windows, console)
     await open_session(page, made.id)
     more = page.get_by_text("Show 238 more parties")

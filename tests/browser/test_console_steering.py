@@ -28,34 +28,33 @@ async def in_order(rows: Locator, *ids: str) -> None:
 
 @pytest.mark.soak  # the order changes every 2 s at most, so it takes its time
 @pytest.mark.soak
-async def test_rows_keep_their_place_while_hovered_or_paused(redis_server, console, windows):
-    with redis_server.client() as redis:
-        now_ms = redis.time()[0] * 1000
-        put_all(redis, crowd(20, now_ms - 60_000))
-        page = await browser_actions.signed_in(windows, console)
-        rows = browser_actions.sessions(page)
-        await expect(rows).to_have_count(20)
-        first = session_id(0)
-        await rows.nth(3).hover()
-        put_all(redis, [newest(900, now_ms)])
-        await expect(page.get_by_text("1 more call not shown yet")).to_be_visible()
-        await in_order(rows, first)
-        await page.mouse.move(5, 5)
-        await in_order(rows, session_id(900), first)
+async def test_rows_keep_their_place_while_hovered_or_paused(redis, console, windows):
+    now_ms = redis.time()[0] * 1000
+    put_all(redis, crowd(20, now_ms - 60_000))
+    page = await browser_actions.signed_in(windows, console)
+    rows = browser_actions.sessions(page)
+    await expect(rows).to_have_count(20)
+    first = session_id(0)
+    await rows.nth(3).hover()
+    put_all(redis, [newest(900, now_ms)])
+    await expect(page.get_by_text("1 more call not shown yet")).to_be_visible()
+    await in_order(rows, first)
+    await page.mouse.move(5, 5)
+    await in_order(rows, session_id(900), first)
 
-        await page.keyboard.press("p")
-        put_all(redis, [newest(901, now_ms + 1)])
-        await expect(page.locator(".chip", has_text="conferenced")).to_contain_text("15")
-        await in_order(rows, session_id(900), first)
-        await page.keyboard.press("p")
-        await in_order(rows, session_id(901), session_id(900), first)
+    await page.keyboard.press("p")
+    put_all(redis, [newest(901, now_ms + 1)])
+    await expect(page.locator(".chip", has_text="conferenced")).to_contain_text("15")
+    await in_order(rows, session_id(900), first)
+    await page.keyboard.press("p")
+    await in_order(rows, session_id(901), session_id(900), first)
 
-        for _ in range(3):
-            await page.keyboard.press("j")
-        await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
-        put_all(redis, [newest(902, now_ms + 2)])
-        await in_order(rows, session_id(902), session_id(901), session_id(900), first)
-        await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
+    for _ in range(3):
+        await page.keyboard.press("j")
+    await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
+    put_all(redis, [newest(902, now_ms + 2)])
+    await in_order(rows, session_id(902), session_id(901), session_id(900), first)
+    await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
 
 
 @pytest.mark.soak
@@ -91,15 +90,14 @@ def current_state(page: Page) -> Locator:
 
 
 @pytest.mark.soak
-async def test_a_damaged_session_offers_no_commands_and_says_why(redis_server, console, windows):
-    with redis_server.client() as redis:
-        put_all(redis, [conferenced(session_id(1))])
-        redis.hset(KEYS.session(session_id(1)), "version", "garbage")
-        page = await browser_actions.signed_in(windows, console)
-        await browser_actions.open_session(page, session_id(1))
-        await expect(page.get_by_text("No commands available: the call's stored state is damaged")).to_be_visible()
-        end = page.get_by_role("button", name="End", exact=True)
-        await expect(end).to_have_accessible_description("the call's stored state is damaged")
+async def test_a_damaged_session_offers_no_commands_and_says_why(redis, console, windows):
+    put_all(redis, [conferenced(session_id(1))])
+    redis.hset(KEYS.session(session_id(1)), "version", "garbage")
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, session_id(1))
+    await expect(page.get_by_text("No commands available: the call's stored state is damaged")).to_be_visible()
+    end = page.get_by_role("button", name="End", exact=True)
+    await expect(end).to_have_accessible_description("the call's stored state is damaged")
 
 
 @pytest.mark.soak
@@ -111,7 +109,7 @@ async def test_an_address_without_a_possible_id_opens_no_call(console, windows):
 
 
 @pytest.mark.soak
-async def test_a_press_after_no_answer_is_the_same_command(redis_server, console, windows):
+async def test_a_press_after_no_answer_is_the_same_command(redis, console, windows):
     """The first press of each arrives, and its answer does not: a button's, a form's, the form's with other words."""
     lost = []
 
@@ -124,29 +122,28 @@ async def test_a_press_after_no_answer_is_the_same_command(redis_server, console
             await route.fetch()
             await route.abort()
 
-    with redis_server.client() as redis:
-        put_all(redis, [conferenced(session_id(1))])
-        windows.allow("ERR_FAILED")
-        page = await browser_actions.signed_in(windows, console)
-        await browser_actions.open_session(page, session_id(1))
-        await page.route("**/commands", lose_answer)
+    put_all(redis, [conferenced(session_id(1))])
+    windows.allow("ERR_FAILED")
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, session_id(1))
+    await page.route("**/commands", lose_answer)
 
-        await browser_actions.give(page, "Park")
-        await expect(browser_actions.given(page, "park")).to_contain_text("no response yet")
-        await browser_actions.give(page, "Park")
-        await expect(browser_actions.given(page, "park")).to_contain_text("sent")
+    await browser_actions.give(page, "Park")
+    await expect(browser_actions.given(page, "park")).to_contain_text("no response yet")
+    await browser_actions.give(page, "Park")
+    await expect(browser_actions.given(page, "park")).to_contain_text("sent")
 
-        await page.get_by_role("button", name="Announce…").click()
-        dialog = page.get_by_role("dialog")
-        say = dialog.get_by_role("textbox", name="Say")
-        for words in ("One.", "Two.", "One."):  # answered at last
-            await say.fill(words)
-            await expect(dialog.get_by_role("button", name="Announce")).to_have_attribute("aria-disabled", "false")
-            await dialog.get_by_role("button", name="Announce").click()
-        await expect(dialog).to_have_count(0)
-        await expect(browser_actions.given(page, "announce").filter(has_text="sent")).to_have_count(1)
+    await page.get_by_role("button", name="Announce…").click()
+    dialog = page.get_by_role("dialog")
+    say = dialog.get_by_role("textbox", name="Say")
+    for words in ("One.", "Two.", "One."):  # answered at last
+        await say.fill(words)
+        await expect(dialog.get_by_role("button", name="Announce")).to_have_attribute("aria-disabled", "false")
+        await dialog.get_by_role("button", name="Announce").click()
+    await expect(dialog).to_have_count(0)
+    await expect(browser_actions.given(page, "announce").filter(has_text="sent")).to_have_count(1)
 
-        given = [(entry["type"], entry.get("say"), entry["id"]) for _, entry in redis.xrange(KEYS.commands)]
+    given = [(entry["type"], entry.get("say"), entry["id"]) for _, entry in redis.xrange(KEYS.commands)]
     assert [one[:2] for one in given] == [
         ("park", None), ("park", None), ("announce", "One."), ("announce", "Two."), ("announce", "One."),
     ]  # fmt: skip
@@ -154,49 +151,47 @@ async def test_a_press_after_no_answer_is_the_same_command(redis_server, console
 
 
 @pytest.mark.soak
-async def test_a_press_before_the_answer_is_the_same_command(redis_server, console, windows):
+async def test_a_press_before_the_answer_is_the_same_command(redis, console, windows):
     pressed_again = asyncio.Event()
 
     async def answer_late(route):
         await pressed_again.wait()
         await route.continue_()
 
-    with redis_server.client() as redis:
-        put_all(redis, [conferenced(session_id(1))])
-        page = await browser_actions.signed_in(windows, console)
-        await browser_actions.open_session(page, session_id(1))
-        await page.route("**/commands", answer_late)
-        await browser_actions.give(page, "Park")
-        await browser_actions.give(page, "Park")  # once the button is enabled again
-        pressed_again.set()
-        await expect(browser_actions.given(page, "park")).to_contain_text("sent")
-        await expect(browser_actions.given(page, "park")).to_have_count(1)
-        assert len({entry["id"] for _, entry in redis.xrange(KEYS.commands)}) == 1
+    put_all(redis, [conferenced(session_id(1))])
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, session_id(1))
+    await page.route("**/commands", answer_late)
+    await browser_actions.give(page, "Park")
+    await browser_actions.give(page, "Park")  # once the button is enabled again
+    pressed_again.set()
+    await expect(browser_actions.given(page, "park")).to_contain_text("sent")
+    await expect(browser_actions.given(page, "park")).to_have_count(1)
+    assert len({entry["id"] for _, entry in redis.xrange(KEYS.commands)}) == 1
 
 
-async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown(redis_server, console, windows):
+async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown(redis, console, windows):
     def letter(number: int, reason: str) -> dict[str, str]:
         return {"dead_reason": reason, "dead_stream": KEYS.commands, "dead_entry": f"{number}-0", "type": "transfer"}
 
-    with redis_server.client() as redis:
-        for number in range(3):
-            redis.xadd(KEYS.dead, letter(number, REASON))
-        redis.xadd(KEYS.dead, letter(3, "not UTF-8"))
-        windows.allow("409")
-        page = await browser_actions.signed_in(windows, console)
-        await page.get_by_role("link", name="Dead letters").first.click()
-        await page.get_by_role("link", name=REASON).click()
-        await page.get_by_role("button", name="Delete all 3").click()
-        dialog = page.get_by_role("dialog")
-        await expect(dialog).to_contain_text(f"3 dead letters with the reason “{REASON}” will be deleted permanently")
-        redis.xadd(KEYS.dead, letter(4, REASON))
-        await dialog.get_by_role("button", name="Delete 3", exact=True).click()
-        await expect(dialog).to_contain_text("the number has changed to 4; nothing was done")
-        assert redis.xlen(KEYS.dead) == 5
+    for number in range(3):
+        redis.xadd(KEYS.dead, letter(number, REASON))
+    redis.xadd(KEYS.dead, letter(3, "not UTF-8"))
+    windows.allow("409")
+    page = await browser_actions.signed_in(windows, console)
+    await page.get_by_role("link", name="Dead letters").first.click()
+    await page.get_by_role("link", name=REASON).click()
+    await page.get_by_role("button", name="Delete all 3").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text(f"3 dead letters with the reason “{REASON}” will be deleted permanently")
+    redis.xadd(KEYS.dead, letter(4, REASON))
+    await dialog.get_by_role("button", name="Delete 3", exact=True).click()
+    await expect(dialog).to_contain_text("the number has changed to 4; nothing was done")
+    assert redis.xlen(KEYS.dead) == 5
 
-        await dialog.get_by_role("button", name="Delete 4", exact=True).click()
-        await expect(page.get_by_text("4 dead letters deleted, 1 remaining.")).to_be_visible()
-        assert redis.xlen(KEYS.dead) == 1
+    await dialog.get_by_role("button", name="Delete 4", exact=True).click()
+    await expect(page.get_by_text("4 dead letters deleted, 1 remaining.")).to_be_visible()
+    assert redis.xlen(KEYS.dead) == 1
 
 
 async def test_the_line_to_type_names_options_as_the_command_line_does(console, windows):
