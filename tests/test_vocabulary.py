@@ -13,15 +13,11 @@ from types import CodeType
 import pytest
 
 from conferral.telephony.phrases import Phrase, sentence_in
-from tests.test_tidy import ROOT, nodes_of
+from tests.test_tidy import PACKAGES, ROOT, nodes_of
 
 # In the process that has parsed all files for the other checks of them.
 pytestmark = pytest.mark.xdist_group("tidy")
 
-PRODUCT = (
-    "conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage", "telephony", "webhooks",
-    "worker",
-)  # fmt: skip
 #: A part of a name (between underscores or capitals), and what to use in its place.
 REPLACEMENTS = {
     "anew": "again",
@@ -155,7 +151,7 @@ def problems_in(path: Path, fine: Collection[str] = ()) -> list[str]:
 
 
 def test_names_are_standard_terms() -> None:
-    problems = [problem for path in files(*PRODUCT) for problem in problems_in(path)]
+    problems = [problem for path in files(*PACKAGES) for problem in problems_in(path)]
     problems += [problem for path in files("tests") for problem in problems_in(path, FINE_IN_TESTS)]
     assert not problems, "\n" + "\n".join(problems)
 

@@ -80,7 +80,7 @@ def _read(path: Path) -> Iterator[Kept]:
 
 
 @contextmanager
-def keeping(keep: Callable[[Kept], None]) -> Iterator[None]:
+def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     """Within it, everything that workers of this process decide is kept."""
     real = batch_processor.decide
 
@@ -101,9 +101,5 @@ def keeping(keep: Callable[[Kept], None]) -> Iterator[None]:
 @contextmanager
 def keeping_in(path: Path) -> Iterator[None]:
     """The same, into a file."""
-    with path.open("ab", buffering=0) as file, keeping(lambda kept: _write(file.write, kept)):
+    with path.open("ab", buffering=0) as file, keeping(lambda kept: file.write(pickle.dumps(kept))):
         yield
-
-
-def _write(write: Callable[[bytes], object], kept: Kept) -> None:
-    write(pickle.dumps(kept))

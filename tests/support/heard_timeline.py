@@ -6,7 +6,7 @@
         consult_s = listening.now()
         ...
         assert listening.never_heard(customer, target, consult_s)
-    assert listening.never_recorded(target)
+        assert listening.never_recorded(target)
         assert listening.longest_silence(customer) < 1.0
         assert "music" in listening.whats(customer), listening.described()
 
@@ -34,6 +34,8 @@ from conferral.sandbox.model.audibility import Sound, SoundInterval
 #: - `said TEXT`: a `<Say>`, with its sentence
 #: - `silence`: no one and nothing
 What = frozenset[str] | str
+#: A call, or its SID.
+Leg = CallHandle | str
 
 SILENCE = "silence"
 
@@ -55,7 +57,7 @@ class Recorded(NamedTuple):
 
 
 class HeardTimeline:
-    """Says what legs could hear. Legs are given as `SandboxCall` or by their SID.
+    """Says what legs could hear. Legs are given as `CallHandle` or by their SID.
 
     Args:
         sandbox: Make it as soon as the sandbox has started: its clock counts from here. `reset()` of the sandbox makes
@@ -71,11 +73,11 @@ class HeardTimeline:
         """This moment, for `since_s` and `until_s` of the other methods."""
         return self._sandbox.now_s - self._began_s
 
-    def name(self, **calls: CallHandle | str) -> None:
+    def name(self, **calls: Leg) -> None:
         """Give legs names for `described`: `name(customer=customer, agent=agent)`."""
         self._names |= {_sid(call): name for name, call in calls.items()}
 
-    def heard(self, call: CallHandle | str, since_s: float | None = None, until_s: float | None = None) -> list[Span]:
+    def heard(self, call: Leg, since_s: float | None = None, until_s: float | None = None) -> list[Span]:
         """All that a leg heard, in order of time and without overlaps; only between two moments where they are given.
 
         Spans that touch and say the same are one. A leg that no one has answered yet heard nothing: an empty list.
@@ -93,29 +95,23 @@ class HeardTimeline:
             spans.append(span)
         return spans
 
-    def whats(self, call: CallHandle | str, since_s: float | None = None, until_s: float | None = None) -> list[What]:
+    def whats(self, call: Leg, since_s: float | None = None, until_s: float | None = None) -> list[What]:
         """The same without times: what was heard, one thing after the other."""
         return [span.what for span in self.heard(call, since_s, until_s)]
 
-    def hears(self, call: CallHandle | str) -> What | None:
+    def hears(self, call: Leg) -> What | None:
         """What a leg hears at this moment; None when no one listens there (not answered yet, or over)."""
         heard = self._sandbox.model.audibility.current(_sid(call))
         return None if heard is None else _what(heard)
 
-    def has_heard(
-        self,
-        listener: CallHandle | str,
-        other: CallHandle | str,
-        since_s: float | None = None,
-        until_s: float | None = None,
-    ) -> bool:
+    def has_heard(self, listener: Leg, other: Leg, since_s: float | None = None, until_s: float | None = None) -> bool:
         """Whether a leg could hear another one at some time, or at some time between two moments."""
         return any(_sid(other) in what for what in self.whats(listener, since_s, until_s) if not isinstance(what, str))
 
     def never_heard(
         self,
-        listener: CallHandle | str,
-        other: CallHandle | str,
+        listener: Leg,
+        other: Leg,
         since_s: float | None = None,
         until_s: float | None = None,
     ) -> bool:
@@ -126,13 +122,7 @@ class HeardTimeline:
         """
         return not self.has_heard(listener, other, since_s, until_s)
 
-    def seconds(
-        self,
-        call: CallHandle | str,
-        what: CallHandle | str,
-        since_s: float | None = None,
-        until_s: float | None = None,
-    ) -> float:
+    def seconds(self, call: Leg, what: Leg, since_s: float | None = None, until_s: float | None = None) -> float:
         """How long a leg heard something, all times together: another leg, or a word such as `music` or `ringing`.
 
         The word `said` stands for every sentence; `ringing` counts what is heard next to others as well.
@@ -142,9 +132,7 @@ class HeardTimeline:
             span.to_s - span.from_s for span in self.heard(call, since_s, until_s) if _contains(span.what, wanted)
         )
 
-    def longest_silence(
-        self, call: CallHandle | str, since_s: float | None = None, until_s: float | None = None
-    ) -> float:
+    def longest_silence(self, call: Leg, since_s: float | None = None, until_s: float | None = None) -> float:
         """The longest time in one piece for which a leg heard no one and nothing, seconds.
 
         Counted from its answer to its end, or to now; what came before the answer is between the caller and the
@@ -158,9 +146,7 @@ class HeardTimeline:
         silences = [span for span in self.heard(call, from_s, until_s) if span.what == SILENCE]
         return max((span.to_s - span.from_s for span in silences), default=0.0)
 
-    def recorded(
-        self, call: CallHandle | str, since_s: float | None = None, until_s: float | None = None
-    ) -> list[Recorded]:
+    def recorded(self, call: Leg, since_s: float | None = None, until_s: float | None = None) -> list[Recorded]:
         """When a leg's voice went onto which recording, of a call or of a conference, oldest recording first.
 
         A leg that is muted or held, and one that coaches, is on no recording of the conference; on a recording of its
@@ -178,16 +164,14 @@ class HeardTimeline:
                         out.append(Recorded(begins_s, ends_s, recording.sid))
         return out
 
-    def never_recorded(
-        self, call: CallHandle | str, since_s: float | None = None, until_s: float | None = None
-    ) -> bool:
+    def never_recorded(self, call: Leg, since_s: float | None = None, until_s: float | None = None) -> bool:
         """Whether a leg's voice is on no recording, or on none of what was said between two moments.
 
         For a consult ask for the target in all its time, and for the agent while it lasted.
         """
         return not self.recorded(call, since_s, until_s)
 
-    def described(self, *calls: CallHandle | str) -> str:
+    def described(self, *calls: Leg) -> str:
         """The whole history of these legs, or of all, for the message of a failed assertion."""
         sids = [_sid(call) for call in calls] or list(self._sandbox.model.state.calls)
         lines = []
@@ -206,7 +190,7 @@ class HeardTimeline:
         return Span(interval.since_s - self._began_s, to_s - self._began_s, _what(interval.sound))
 
 
-def _sid(call: CallHandle | str) -> str:
+def _sid(call: Leg) -> str:
     return call if isinstance(call, str) else call.sid
 
 
