@@ -11,6 +11,7 @@ from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 WAITS = f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"
+END, ANNOUNCE = ("Status", "completed"), ("AnnounceUrl", f"{APP}/announce")
 ADD = (("To", "client:carol"), ("From", BUSINESS))
 
 
@@ -22,9 +23,7 @@ def waiting(rules: Behavior | None = None) -> tuple[ModelScenario, str, str]:
     return story, conference, f"{conference}/Participants/{customer}"
 
 
-@pytest.mark.parametrize(
-    ("change", "code"), [(("Status", "completed"), 16001), (("AnnounceUrl", f"{APP}/announce"), 16099)]
-)
+@pytest.mark.parametrize(("change", "code"), [(END, 16001), (ANNOUNCE, 16099)], ids=["end", "announce"])
 def test_nothing_is_done_to_a_conference_that_has_not_started(change: tuple[str, str], code: int) -> None:
     story, conference, _ = waiting()
 
@@ -38,7 +37,7 @@ def test_nothing_is_done_to_a_conference_that_has_not_started(change: tuple[str,
         ("POST", (("Hold", "true"),)),
         ("POST", (("Muted", "true"),)),
         ("POST", (("EndConferenceOnExit", "true"),)),
-        ("POST", (("AnnounceUrl", f"{APP}/announce"),)),
+        ("POST", (ANNOUNCE,)),
         ("DELETE", ()),
     ],
 )
@@ -65,10 +64,10 @@ def test_all_of_it_works_once_the_conference_has_started_even_if_one_alone_is_le
     assert story.refused("POST", f"{customer}.json", ("Hold", "true")) == (200, None)
     story.hangs_up(other)
     assert story.refused("POST", f"{customer}.json", ("Hold", "false")) == (200, None)
-    assert story.refused("POST", f"{conference}.json", ("Status", "completed")) == (200, None)
+    assert story.refused("POST", f"{conference}.json", END) == (200, None)
 
 
-@pytest.mark.parametrize("change", [("Status", "completed"), ("AnnounceUrl", f"{APP}/announce")])
+@pytest.mark.parametrize("change", [END, ANNOUNCE], ids=["end", "announce"])
 def test_nothing_is_done_to_a_conference_that_is_over(story: ModelScenario, change: tuple[str, str]) -> None:
     story.hangs_up(story.member())
 
@@ -94,4 +93,4 @@ def test_each_refusal_can_be_switched_off() -> None:
     story, conference, customer = waiting(Behavior(end_before_start="taken", update_before_start="taken"))
 
     assert story.rest("POST", f"{customer}.json", ("Hold", "true"))[0] == 200
-    assert story.rest("POST", f"{conference}.json", ("Status", "completed"))[0] == 200
+    assert story.rest("POST", f"{conference}.json", END)[0] == 200
