@@ -8,17 +8,11 @@ import pytest
 
 from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
-from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import Announcement, CallbackUrls
 from conferral.telephony.errors import from_status
-from conferral.telephony.parameters.dial import CallSetup
-from conferral.telephony.twiml import TwimlBuilder
 from tests.telephony.scripted_http import calls_with
 
 URLS = CallbackUrls("https://example.com")
-SETUP = CallSetup(
-    URLS, TwimlBuilder(URLS, language="en-US", voice=None), own_number="+14155550100", allowed=AllowList()
-)
 GONE = from_status(404, 20404)
 
 SUPERVISOR = UpdateParticipant(
@@ -39,7 +33,7 @@ TO_ONE = replace(TO_ALL, party="customer", call_sid="CA1")
     ({"supervises": "barge", "hold": False}, {"Muted": "false", "Coaching": "false", "Hold": "false"}),
 ])  # fmt: skip
 async def test_supervisor_audibility_change_is_one_request(changes: dict[str, Any], sent: dict[str, str]) -> None:
-    calls, http = calls_with({TO_SUPERVISOR: {"call_sid": "CA5"}}, SETUP)
+    calls, http = calls_with({TO_SUPERVISOR: {"call_sid": "CA5"}})
 
     assert await calls.perform(replace(SUPERVISOR, **changes)) is False  # the response does not show it
 
@@ -50,7 +44,7 @@ async def test_supervisor_audibility_change_is_one_request(changes: dict[str, An
     pytest.param("whisper", id="whisper-without-someone-who-hears-it"), pytest.param("shout", id="of-a-newer-version"),
 ])  # fmt: skip
 async def test_mode_that_can_not_be_is_refused(mode: str) -> None:
-    calls, http = calls_with({}, SETUP)
+    calls, http = calls_with({})
 
     with pytest.raises(ProviderRefusedError):
         await calls.perform(replace(SUPERVISOR, supervises=mode))
@@ -61,7 +55,7 @@ async def test_mode_that_can_not_be_is_refused(mode: str) -> None:
 @pytest.mark.parametrize("code", [13240, 16028])
 async def test_coaching_a_participant_outside_the_conference_is_refused_but_not_gone(code: int) -> None:
     error = from_status(400, code)
-    calls, _ = calls_with({TO_SUPERVISOR: error}, SETUP)
+    calls, _ = calls_with({TO_SUPERVISOR: error})
 
     with pytest.raises(ProviderRefusedError) as caught:
         await calls.perform(replace(SUPERVISOR, supervises="whisper", coaches="CA2"))
@@ -84,7 +78,7 @@ OUR_DOCUMENT = URLS.of(Announcement("S1", "c1"))
 async def test_sentence_is_announced_by_a_document_of_ours_and_external_audio_by_a_get_request(
     effect: PlayAnnouncement, name: str, url: str, sent: dict[str, str]
 ) -> None:
-    calls, http = calls_with({name: {"sid": "CF1"}}, SETUP)
+    calls, http = calls_with({name: {"sid": "CF1"}})
 
     assert await calls.perform(replace(effect, url=url)) is None
 
@@ -97,7 +91,7 @@ def test_document_of_an_announcement_names_its_command() -> None:
 
 @pytest.mark.parametrize("error", [GONE, from_status(429, 20429), from_status(503)])
 async def test_announcement_is_requested_once_whatever_the_result(error: ProviderError) -> None:
-    calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": error}, SETUP)
+    calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": error})
 
     with pytest.raises(type(error)) as caught:
         await calls.perform(TO_ONE)

@@ -13,18 +13,12 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
 )
 from conferral.statemachine.effects import ChangeRecording, StartRecording
-from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.errors import from_status
-from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.parameters.recording import StartedRecording
-from conferral.telephony.twiml import TwimlBuilder
 from tests.telephony.scripted_http import Answer, calls_with, page
 
 URLS = CallbackUrls("https://example.com")
-SETUP = CallSetup(
-    URLS, TwimlBuilder(URLS, language="en-US", voice=None), own_number="+14155550100", allowed=AllowList()
-)
 GONE, OVER = from_status(404, 20404), from_status(400, 21220)
 
 START = StartRecording(effect_id="e1", session_id="S1", party="customer", call_sid="CA1")
@@ -34,7 +28,7 @@ OF_CONFERENCE = ChangeRecording(effect_id="e3", session_id="S1", conference_sid=
 
 
 async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
-    calls, http = calls_with({TO_CALL: {"sid": "RE1"}}, SETUP)
+    calls, http = calls_with({TO_CALL: {"sid": "RE1"}})
 
     assert await calls.perform(START) == StartedRecording("RE1")
 
@@ -49,14 +43,14 @@ async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
 
 @pytest.mark.parametrize("sid", [None, "", "{x}", 7])
 async def test_a_recording_that_the_answer_does_not_name_has_an_unknown_outcome(sid: Any) -> None:
-    calls, _ = calls_with({TO_CALL: {"sid": sid}}, SETUP)
+    calls, _ = calls_with({TO_CALL: {"sid": sid}})
 
     with pytest.raises(OutcomeUnknownError):
         await calls.perform(START)
 
 
 async def test_a_call_that_cannot_be_recorded_need_not_be_over() -> None:
-    calls, _ = calls_with({TO_CALL: OVER}, SETUP)
+    calls, _ = calls_with({TO_CALL: OVER})
 
     with pytest.raises(ProviderRefusedError) as caught:
         await calls.perform(START)
@@ -67,7 +61,7 @@ async def test_a_call_that_cannot_be_recorded_need_not_be_over() -> None:
 
 @pytest.mark.parametrize("error", [GONE, from_status(403, 20403), from_status(408), from_status(429, 20429)])
 async def test_recording_start_error_is_raised_unchanged(error: ProviderError) -> None:
-    calls, http = calls_with({TO_CALL: error}, SETUP)
+    calls, http = calls_with({TO_CALL: error})
 
     with pytest.raises(type(error)) as caught:
         await calls.perform(START)

@@ -65,14 +65,14 @@ def test_the_caller_hears_real_ringing_and_can_be_moved_later():
     assert DialAction.parse(query_of(dial.get("action"))) == DialAction(SESSION, "customer", DialKind.BRIDGE)
 
 
-@pytest.mark.parametrize(
-    ("agent", "tag", "text"),
-    [
-        ("+14155550123", "Number", "+14155550123"),
-        ("client:alice", "Client", "alice"),
-        ("sip:bob@example.com", "Sip", "sip:bob@example.com"),
-    ],
-)
+NOUNS = [
+    ("+14155550123", "Number", "+14155550123"),
+    ("client:alice", "Client", "alice"),
+    ("sip:bob@example.com", "Sip", "sip:bob@example.com"),
+]
+
+
+@pytest.mark.parametrize(("agent", "tag", "text"), NOUNS)
 def test_each_kind_of_agent_has_its_noun_and_reports_its_progress(agent, tag, text):
     (noun,) = bridge(agent=agent).find("Dial")
 
@@ -259,14 +259,7 @@ def test_without_a_voice_twilio_chooses_its_own():
     assert "voice" not in ET.fromstring(DOCUMENTS.say_and_hang_up(Phrase.BUSY)).find("Say").attrib
 
 
-@pytest.mark.parametrize(
-    ("customer", "tag", "text"),
-    [
-        ("+14155550123", "Number", "+14155550123"),
-        ("client:carol", "Client", "carol"),
-        ("sip:bob@example.com", "Sip", "sip:bob@example.com"),
-    ],
-)
+@pytest.mark.parametrize(("customer", "tag", "text"), NOUNS)
 def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
     (dial,) = ET.fromstring(
         DOCUMENTS.bridge_to_customer(
